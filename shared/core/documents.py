@@ -1,0 +1,116 @@
+"""The values of the store port: versioned documents, writes with preconditions, queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+Value: TypeAlias = Any
+"""None, bool, int, float, str, aware datetime (microseconds, UTC), or a list or dict (string keys) of these."""
+
+Fields: TypeAlias = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document as it was read. `version` is opaque and changes with every write."""
+
+    path: str
+    """`collection/id`, or `collection/id/collection/id` for a sub-collection."""
+    data: Fields
+    version: str
+    read_at: datetime
+    """The store's own time of the read."""
+
+    @property
+    def id(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """There was no document at `path` when it was read."""
+
+    path: str
+    read_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Write a whole document; the commit conflicts where one exists."""
+
+    path: str
+    data: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Replace top-level fields of the document that was read at `version`; the commit conflicts on any other version."""
+
+    path: str
+    changes: Fields
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove the document that was read at `version`."""
+
+    path: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """Add whole numbers to top-level fields, and set others; makes the document where there is none. Never conflicts."""
+
+    path: str
+    amounts: Mapping[str, int]
+    also: Fields = field(default_factory=dict)
+    """Plain fields to set beside the increments (labels for queries)."""
+
+
+Write: TypeAlias = Create | Update | Delete | Increment
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """All writes happened, together. `versions` in the order of the writes (empty string for a deletion)."""
+
+    versions: tuple[str, ...]
+    at: datetime
+    """The store's own time of the commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A precondition did not hold: nothing was written. Read again and decide again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A bound on one field. The bounded field is the first of `order_by`."""
+
+    field: str
+    operator: Literal["<", "<=", ">", ">="]
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Documents of one collection. Order fields must be present in every document that should be found.
+
+    `fields` names the fields to read (empty = all): a list of heads must not drag prompts along.
+    """
+
+    collection: str
+    equal: Sequence[tuple[str, Value]] = ()
+    bounds: Sequence[Range] = ()
+    order_by: Sequence[str] = ()
+    """Field names; a leading `-` means descending."""
+    limit: int = 100
+    after: Sequence[Value] = ()
+    """Values of the `order_by` fields of the last document already seen."""
+    fields: Sequence[str] = ()

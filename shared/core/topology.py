@@ -1,0 +1,48 @@
+"""The topics, and which function each subscription feeds. Terraform and the local courier read the same table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, TypeAlias
+
+RENDER_REQUESTS = "render-requests"
+RENDER_RELEASES = "render-releases"
+RENDER_RESULTS = "render-results"
+PUMP_KICKS = "pump-kicks"
+RENDER_DEAD_LETTERS = "render-dead-letters"
+
+TOPICS = (RENDER_REQUESTS, RENDER_RELEASES, RENDER_RESULTS, PUMP_KICKS, RENDER_DEAD_LETTERS)
+
+DEAD_LETTER_SOURCE = "CloudPubSubDeadLetterSourceSubscription"
+"""The attribute Pub/Sub puts on a dead letter: the name of the subscription that gave up on it."""
+
+FunctionName: TypeAlias = Literal["intake", "pump", "render", "bury"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One push subscription. A delivery not answered within `ack_deadline` comes again."""
+
+    name: str
+    topic: str
+    function: FunctionName
+    ack_deadline: timedelta
+    """10-600 s; it is the push request's time limit too (Pub/Sub documentation)."""
+    max_deliveries: int
+    """Deliveries before the message moves to `render-dead-letters` (5-100); 0 = never."""
+    minimum_backoff: timedelta = timedelta(seconds=1)
+    maximum_backoff: timedelta = timedelta(seconds=60)
+
+
+SUBSCRIPTIONS = (
+    Subscription("render-requests-intake", RENDER_REQUESTS, "intake", timedelta(seconds=60), max_deliveries=10),
+    Subscription("pump-kicks-pump", PUMP_KICKS, "pump", timedelta(seconds=600), max_deliveries=0),
+    Subscription("render-releases-render", RENDER_RELEASES, "render", timedelta(seconds=600), max_deliveries=5),
+    Subscription("render-dead-letters-bury", RENDER_DEAD_LETTERS, "bury", timedelta(seconds=60), max_deliveries=0),
+)
+
+
+def subscription(name: str) -> Subscription:
+    """The subscription of that name; KeyError where there is none."""
+    return {each.name: each for each in SUBSCRIPTIONS}[name]

@@ -1,0 +1,148 @@
+"""What the flows need from the world, in our words. Each port has at least two adapters and one contract suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from shared.core.answer import Answer, Order, Picture, Reference
+from shared.core.documents import Absent, Committed, Conflict, Document, Query, Write
+from shared.core.topology import Subscription
+
+
+class StoreUnavailable(Exception):
+    """The store could not be reached or did not answer in time; nothing is known about the write."""
+
+
+class TopicsUnavailable(Exception):
+    """The topics could not be reached; the message may or may not have been published."""
+
+
+class ImagesUnavailable(Exception):
+    """The image store could not be read or written."""
+
+
+class ReferenceUnusable(Exception):
+    """A reference image may not, or could not, be fetched. The message names the URI's scheme and host, and the remedy."""
+
+
+class Store(Protocol):
+    """A table of versioned documents. Every method raises StoreUnavailable and nothing else of the technology's own.
+
+    An update that changes nothing still changes the version: each write carries a fresh `write_id` of the adapter.
+    """
+
+    async def get(self, path: str) -> Document | Absent: ...
+
+    async def get_all(self, paths: Sequence[str]) -> list[Document | Absent]:
+        """The documents in the order of `paths`."""
+        ...
+
+    async def query(self, query: Query) -> list[Document]: ...
+
+    async def count(self, query: Query) -> int:
+        """How many documents match, up to `query.limit`."""
+        ...
+
+    async def commit(self, *writes: Write) -> Committed | Conflict:
+        """All writes or none. At most one write per path; at most 500 writes."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Topics(Protocol):
+    """Publishing. At least once: a publisher that gets an error publishes again."""
+
+    async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
+        """The message id. Raises TopicsUnavailable."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One pulled delivery of one message. `handle` is the adapter's own name for it."""
+
+    handle: str
+    message_id: str
+    data: bytes
+    attributes: Mapping[str, str]
+    published_at: datetime
+    number: int
+    """1 for the first delivery of this message on this subscription; 0 where the provider does not say."""
+
+
+class Subscriptions(Protocol):
+    """Pulling, for the courier that stands in for Pub/Sub's push on one machine and on the emulators."""
+
+    async def ensure(self, subscriptions: Sequence[Subscription]) -> None:
+        """Create missing topics and subscriptions; leave existing ones alone."""
+        ...
+
+    async def pull(self, subscription: str, limit: int, wait: timedelta) -> list[Delivery]:
+        """Up to `limit` deliveries; waits up to `wait` for the first one."""
+        ...
+
+    async def acknowledge(self, subscription: str, handles: Sequence[str]) -> None: ...
+
+    async def reject(self, subscription: str, handles: Sequence[str]) -> None:
+        """Deliver again after the subscription's back-off, or move to the dead letters when deliveries are used up."""
+        ...
+
+    async def extend(self, subscription: str, handles: Sequence[str], by: timedelta) -> None:
+        """Push the acknowledgement deadline to now + `by`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image that lies in the image store, with what is known about the attempt that made it."""
+
+    uri: str
+    key: str
+    size_bytes: int
+    facts: Mapping[str, str]
+
+
+class Images(Protocol):
+    """Where images lie. A key is written once: another attempt has another key."""
+
+    async def put(self, key: str, picture: Picture, facts: Mapping[str, str]) -> StoredImage:
+        """Store the picture and its facts together. A key that exists keeps its bytes and facts, and is returned."""
+        ...
+
+    async def find(self, prefix: str) -> StoredImage | None:
+        """The image whose key begins with `prefix` (an attempt's key without its extension), facts included."""
+        ...
+
+    async def read(self, uri: str) -> bytes: ...
+
+
+class References(Protocol):
+    async def fetch(self, uri: str, mime_type: str) -> Reference:
+        """The bytes of a reference image from an allowed place. Raises ReferenceUnusable."""
+        ...
+
+
+class Lane(Protocol):
+    """One contract with one provider. Never raises for what the provider does: that is an Answer."""
+
+    async def generate(self, order: Order, timeout: timedelta) -> Answer: ...
+
+    async def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    def now(self) -> datetime: ...
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
