@@ -1,0 +1,166 @@
+"""Every way an attempt can fail, named for what we do next. The set is closed; the table below is the whole policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.core.answer import Usage
+
+
+class FailureKind(StrEnum):
+    CREDENTIAL = "credential"
+    PERMISSION = "permission"
+    QUOTA_MINUTE = "quota_minute"
+    QUOTA_DAY = "quota_day"
+    QUOTA_SPEND = "quota_spend"
+    QUOTA_UNKNOWN = "quota_unknown"
+    BALANCE = "balance"
+    OVERLOAD = "overload"
+    SERVER_ERROR = "server_error"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    CONNECTION_LOST = "connection_lost"
+    REFUSED = "refused"
+    NO_IMAGE = "no_image"
+    INVALID_REQUEST = "invalid_request"
+    MODEL_GONE = "model_gone"
+    MALFORMED_ANSWER = "malformed_answer"
+    REFERENCE = "reference"
+    IMAGE_STORE = "image_store"
+    CRASHED = "crashed"
+
+
+class Next(StrEnum):
+    """What becomes of the request."""
+
+    AGAIN = "again"
+    """Another attempt, bounded in count, time and money."""
+    WAIT = "wait"
+    """Another attempt when the quota allows; not counted against the bound."""
+    END = "end"
+    """No attempt would go better: end with advice."""
+
+
+class Charge(StrEnum):
+    """What the provider says of the bill for such a failure."""
+
+    NOTHING = "nothing"
+    """Not charged: the call never arrived, or 'failed requests with 400 or 500 are not charged' (Gemini pricing page)."""
+    UNKNOWN = "unknown"
+    """No statement: booked as unknown, never as zero, unless the answer carried usage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    next: Next
+    charge: Charge
+    ambiguous: bool
+    """The image may have been made and billed without our knowing."""
+    advice: str
+
+
+RULES: dict[FailureKind, Rule] = {
+    FailureKind.CREDENTIAL: Rule(
+        Next.END,
+        Charge.NOTHING,
+        False,
+        "The key was rejected. Standard keys no longer work: make an auth key in AI Studio, set GEMINI_API_KEY, revive.",
+    ),
+    FailureKind.PERMISSION: Rule(
+        Next.END,
+        Charge.NOTHING,
+        False,
+        "The project may not make this call. Check billing, API restrictions and file access of the key's project.",
+    ),
+    FailureKind.QUOTA_MINUTE: Rule(
+        Next.WAIT, Charge.UNKNOWN, False, "The model's per-minute quota is used up; it starts again by itself."
+    ),
+    FailureKind.QUOTA_DAY: Rule(
+        Next.WAIT, Charge.UNKNOWN, False, "The model's daily quota is used up until midnight in Los Angeles."
+    ),
+    FailureKind.QUOTA_SPEND: Rule(
+        Next.WAIT, Charge.UNKNOWN, False, "The project's spend window is used up; it starts again by itself."
+    ),
+    FailureKind.QUOTA_UNKNOWN: Rule(
+        Next.WAIT, Charge.UNKNOWN, False, "The provider is out of capacity or quota and did not say which."
+    ),
+    FailureKind.BALANCE: Rule(
+        Next.END, Charge.NOTHING, False, "The account has no balance or no billing. Add funds, then revive."
+    ),
+    FailureKind.OVERLOAD: Rule(Next.AGAIN, Charge.UNKNOWN, False, "The model is overloaded. Wait, then revive."),
+    FailureKind.SERVER_ERROR: Rule(Next.AGAIN, Charge.NOTHING, False, "The provider failed. Wait, then revive."),
+    FailureKind.TIMEOUT: Rule(
+        Next.AGAIN,
+        Charge.UNKNOWN,
+        True,
+        "No answer in time; the image may have been made and billed. Compare the bill, then revive.",
+    ),
+    FailureKind.CONNECTION: Rule(
+        Next.AGAIN, Charge.NOTHING, False, "The provider could not be reached. Check GOOGLE_GEMINI_BASE_URL and DNS."
+    ),
+    FailureKind.CONNECTION_LOST: Rule(
+        Next.AGAIN,
+        Charge.UNKNOWN,
+        True,
+        "The connection broke after the call had left; it may have been billed. Compare the bill, then revive.",
+    ),
+    FailureKind.REFUSED: Rule(
+        Next.END, Charge.UNKNOWN, False, "The model refused for safety or policy. Change the prompt or the references."
+    ),
+    FailureKind.NO_IMAGE: Rule(
+        Next.AGAIN, Charge.UNKNOWN, False, "The model answered without an image. Ask for a picture more plainly."
+    ),
+    FailureKind.INVALID_REQUEST: Rule(
+        Next.END, Charge.NOTHING, False, "The provider did not accept the request. Correct the field it names."
+    ),
+    FailureKind.MODEL_GONE: Rule(
+        Next.END, Charge.NOTHING, False, "The model is gone. Correct its status and successor in the catalogue."
+    ),
+    FailureKind.MALFORMED_ANSWER: Rule(
+        Next.AGAIN,
+        Charge.UNKNOWN,
+        True,
+        "The answer could not be read; it may have been billed. Check the API version and the base URL.",
+    ),
+    FailureKind.REFERENCE: Rule(
+        Next.END, Charge.NOTHING, False, "A reference image cannot be used. Check its place, type and access."
+    ),
+    FailureKind.IMAGE_STORE: Rule(
+        Next.AGAIN, Charge.UNKNOWN, False, "The image was made and paid for but could not be stored. Check the bucket."
+    ),
+    FailureKind.CRASHED: Rule(
+        Next.AGAIN,
+        Charge.UNKNOWN,
+        True,
+        "The worker died during the attempt; it may have been billed. Look at the worker's logs, then revive.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failed call, as the lane understood it. Never carries a prompt or a key."""
+
+    kind: FailureKind
+    message: str
+    code: str = ""
+    """The provider's own word: `quota_exceeded`, `image_safety`, …"""
+    http_status: int | None = None
+    retry_after: timedelta | None = None
+    """The server's hint, from Retry-After or RetryInfo."""
+    quota_id: str | None = None
+    quota_value: int | None = None
+    provider_request_id: str = ""
+    usage: Usage | None = field(default=None)
+    """Tokens of an answer that was charged though it held no image."""
+    model: str = ""
+    """The model that served, where the answer named one."""
+    lane: str = ""
+
+    @property
+    def rule(self) -> Rule:
+        return RULES[self.kind]

@@ -1,0 +1,37 @@
+"""How an attempt or a request ended, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from shared.core.failure import Failure, FailureKind
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`code` is a word for programs, `message` what happened, `advice` what to do now (empty where all is well)."""
+
+    code: str
+    message: str
+    advice: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message, "advice": self.advice}
+
+
+SUCCEEDED = Outcome("succeeded", "The image was made and stored.")
+CANCELLED = Outcome("cancelled", "Cancelled before it began; nothing was paid.", "Submit it under a new id to have it.")
+EXPIRED = Outcome(
+    "expired", "Its deadline passed before it could begin.", "Submit it under a new id with a later deadline."
+)
+
+
+def of_failure(failure: Failure) -> Outcome:
+    said = f"{failure.code}: {failure.message}" if failure.code else failure.message
+    return Outcome(failure.kind.value, said, failure.rule.advice)
+
+
+def final_status(kind: FailureKind) -> str:
+    """`refused` for an answer of the model's own, `failed` for everything that went wrong."""
+    return "refused" if kind is FailureKind.REFUSED else "failed"

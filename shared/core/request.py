@@ -1,0 +1,330 @@
+"""What a caller may ask for: the one place where a message on `render-requests` becomes a value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+
+from shared.core import shape
+from shared.core.money import micros_from_usd, usd
+from shared.core.shape import Problem, ShapeError
+
+MESSAGE_LIMIT_BYTES = 256 * 1024
+PROMPT_LIMIT = 32_000
+REFERENCE_LIMIT = 14
+
+SIZES = ("512", "1K", "2K", "4K")
+PURPOSES = ("draft", "default", "final")
+LANES = ("standard", "priority", "flex", "batch")
+PRIORITIES = ("interactive", "normal", "bulk")
+
+ID_PATTERN = r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:-]*"
+ID_WORDS = "letters, digits and . _ : -, starting with a letter or digit, without '..'"
+
+
+class InvalidRequest(Exception):
+    """The message cannot be a render request. It is recorded, answered and never retried."""
+
+    def __init__(self, problems: tuple[Problem, ...], request_id: str | None) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = problems
+        self.request_id = request_id
+        """The id the message names, where it names a valid one: the rejection is announced under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceUri:
+    uri: str
+    mime_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The worst that is still wanted; None = the catalogue's default for the purpose."""
+
+    image_size: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RenderRequest:
+    request_id: str
+    prompt: str = field(repr=False)
+    tenant: str = "default"
+    purpose: str = "default"
+    model: str | None = None
+    image_size: str = "1K"
+    aspect_ratio: str | None = None
+    references: tuple[ReferenceUri, ...] = ()
+    lane: str = "standard"
+    priority: str = "normal"
+    deadline: datetime | None = None
+    max_cost_micros: int | None = None
+    floor: Floor | Literal["exact"] = Floor()
+    allow_gateway: bool = False
+    allow_batch: bool = False
+    escalates: str | None = None
+    group: str | None = None
+    grounding: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, payload: object) -> RenderRequest:
+        """The request in a decoded JSON value. Raises InvalidRequest with every problem found."""
+        try:
+            found = REQUEST.parse(payload, "")
+        except ShapeError as error:
+            raise InvalidRequest(error.problems, named_id(payload)) from error
+        floor = found.get("floor", {})
+        allow = found.get("allow", {})
+        return cls(
+            request_id=found["request_id"],
+            prompt=found["prompt"],
+            tenant=found.get("tenant", "default"),
+            purpose=found.get("purpose", "default"),
+            model=found.get("model"),
+            image_size=found.get("image_size", "1K"),
+            aspect_ratio=found.get("aspect_ratio"),
+            references=tuple(
+                ReferenceUri(each["uri"], each.get("mime_type")) for each in found.get("references", ())
+            ),
+            lane=found.get("lane", "standard"),
+            priority=found.get("priority", "normal"),
+            deadline=found.get("deadline"),
+            max_cost_micros=found.get("max_cost_usd"),
+            floor="exact" if floor == "exact" else Floor(floor.get("image_size"), floor.get("model")),
+            allow_gateway=allow.get("gateway", False),
+            allow_batch=allow.get("batch", False),
+            escalates=found.get("escalates"),
+            group=found.get("group"),
+            grounding=found.get("grounding", False),
+            labels=found.get("labels", {}),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The request as JSON with its defaults filled; `parse` gives the same value back."""
+        payload: dict[str, Any] = {
+            "request_id": self.request_id,
+            "prompt": self.prompt,
+            "tenant": self.tenant,
+            "purpose": self.purpose,
+            "model": self.model,
+            "image_size": self.image_size,
+            "aspect_ratio": self.aspect_ratio,
+            "references": [
+                {"uri": each.uri} | ({"mime_type": each.mime_type} if each.mime_type else {})
+                for each in self.references
+            ],
+            "lane": self.lane,
+            "priority": self.priority,
+            "deadline": self.deadline.isoformat().replace("+00:00", "Z") if self.deadline else None,
+            "max_cost_usd": usd(self.max_cost_micros) if self.max_cost_micros is not None else None,
+            "floor": self.floor
+            if self.floor == "exact"
+            else _present({"image_size": self.floor.image_size, "model": self.floor.model}),
+            "allow": {"gateway": self.allow_gateway, "batch": self.allow_batch},
+            "escalates": self.escalates,
+            "group": self.group,
+            "grounding": self.grounding,
+            "labels": dict(self.labels),
+        }
+        return _present(payload)
+
+    @property
+    def content_hash(self) -> str:
+        """Equal for equal parsed values: the same id with the same hash is the same request."""
+        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Ends a request that has not begun."""
+
+    request_id: str
+
+
+Message: TypeAlias = RenderRequest | Cancel
+
+
+def parse_message(data: bytes) -> Message:
+    """The request or cancellation in the data of one message. Raises InvalidRequest."""
+    if len(data) > MESSAGE_LIMIT_BYTES:
+        problem = Problem(
+            "the message",
+            f"{len(data):,} bytes",
+            f"at most {MESSAGE_LIMIT_BYTES:,} bytes",
+            "Put reference images in a bucket and name them by URI.",
+        )
+        raise InvalidRequest((problem,), None)
+    payload = _decode(data)
+    if isinstance(payload, dict) and "cancel" in payload:
+        try:
+            return Cancel(CANCEL.parse(payload, "")["cancel"])
+        except ShapeError as error:
+            raise InvalidRequest(error.problems, None) from error
+    return RenderRequest.parse(payload)
+
+
+def named_id(payload: object) -> str | None:
+    """The request id that a payload names, where it is a valid one."""
+    try:
+        return _REQUEST_ID.parse(payload["request_id"], "request_id") if isinstance(payload, dict) else None
+    except (KeyError, ShapeError):
+        return None
+
+
+def request_schema() -> dict[str, Any]:
+    """JSON Schema of the data of a message on `render-requests`; written to shared/request.schema.json."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Renderlane message on render-requests",
+        "description": f"At most {MESSAGE_LIMIT_BYTES:,} bytes of UTF-8 JSON; no field twice.",
+        "oneOf": [REQUEST.schema(), CANCEL.schema()],
+    }
+
+
+def _decode(data: bytes) -> object:
+    def refuse_constant(name: str) -> object:
+        raise ValueError(f"{name} is not JSON")
+
+    def refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+        if twice:
+            raise ValueError(f"field {twice[0][:63]!r} stands twice")
+        return dict(pairs)
+
+    try:
+        payload: object = json.loads(
+            data.decode("utf-8"), parse_constant=refuse_constant, object_pairs_hook=refuse_twice
+        )
+        json.dumps(payload, ensure_ascii=False).encode("utf-8")  # half a surrogate pair parses but cannot be stored
+    except UnicodeError as error:
+        raise _unreadable("text that is not valid Unicode") from error
+    except RecursionError as error:
+        raise _unreadable("JSON nested too deeply") from error
+    except ValueError as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise _unreadable(f"bytes that are not JSON ({reason})") from error
+    return payload
+
+
+def _unreadable(found: str) -> InvalidRequest:
+    remedy = "Publish the request as a JSON object in the data of the message, not in its attributes."
+    return InvalidRequest((Problem("the message", found, "UTF-8 JSON", remedy),), None)
+
+
+def _present(payload: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in payload.items() if value is not None}
+
+
+def _size_hint(value: object) -> str | None:
+    if isinstance(value, str) and value.upper() in SIZES:
+        return f'Write "{value.upper()}": the K is a capital letter.'
+    if isinstance(value, int) and str(value) in SIZES:
+        return f'Write it as a string: "{value}".'
+    return None
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.upper()).astimezone(UTC)
+
+
+_REQUEST_ID = shape.Text(1, 128, ID_PATTERN, f"1 to 128 {ID_WORDS}", description="The caller's idempotency key.")
+_SIZE = shape.Choice(SIZES, _size_hint)
+
+REQUEST = shape.Record(
+    fields={
+        "request_id": _REQUEST_ID,
+        "prompt": shape.Text(1, PROMPT_LIMIT, secret=True),
+        "tenant": shape.Text(1, 64, ID_PATTERN, f"1 to 64 {ID_WORDS}", description="Who pays."),
+        "purpose": shape.Choice(PURPOSES, description="Picks the model when none is named."),
+        "model": shape.Text(
+            1, 128, description="An alias or id of the catalogue (checked at intake); a retired one means its successor."
+        ),
+        "image_size": shape.Choice(
+            SIZES, _size_hint, "Checked at intake against the model; a size no live model has is delivered one size up."
+        ),
+        "aspect_ratio": shape.Text(
+            3,
+            5,
+            r"[0-9]{1,2}:[0-9]{1,2}",
+            "a ratio such as 16:9",
+            description="Default: the model's own. Checked at intake against the model.",
+        ),
+        "references": shape.ListOf(
+            shape.Record(
+                {
+                    "uri": shape.Text(1, 2048, r"(gs|https|file)://[\S]+", "a gs://, https:// or file:// URI"),
+                    "mime_type": shape.Choice(
+                        ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"),
+                        description="Default: read from the bytes.",
+                    ),
+                },
+                required=("uri",),
+            ),
+            REFERENCE_LIMIT,
+            "Checked at intake against the model's limit and the allowed places.",
+        ),
+        "lane": shape.Choice(LANES, description="Checked at intake: the lane must be built and the model offer it."),
+        "priority": shape.Choice(PRIORITIES),
+        "deadline": shape.Parsed(
+            shape.Text(
+                20,
+                35,
+                r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+                r"(\.[0-9]{1,6})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])",
+                "a date and time with offset, such as 2026-12-01T12:00:00Z",
+                description="Not begun by then, the request expires unpaid. Must be a real day, of the year 2 to 9998.",
+            ),
+            _moment,
+        ),
+        "max_cost_usd": shape.Parsed(
+            shape.Text(
+                1,
+                14,
+                r"(?!0*(\.0*)?$)[0-9]{1,6}(\.[0-9]{1,6})?",
+                'dollars above zero as a string, at most six decimals, such as "0.30"',
+                description="All attempts together may not exceed it.",
+            ),
+            micros_from_usd,
+        ),
+        "floor": shape.Either(
+            "exact",
+            shape.Record({"image_size": _SIZE, "model": shape.Text(1, 128)}),
+            'The worst route that is still wanted; "exact" forbids every step down. The model is checked at intake.',
+        ),
+        "allow": shape.Record(
+            {
+                "gateway": shape.Flag("Prompt and references may leave Google."),
+                "batch": shape.Flag("It may take a day."),
+            },
+            description="Consent.",
+        ),
+        "escalates": shape.Text(
+            1, 128, ID_PATTERN, f"1 to 128 {ID_WORDS}", description="The request whose image failed the quality bar."
+        ),
+        "group": shape.Text(1, 128, description="Ties variations together."),
+        "grounding": shape.Flag("Ground the image in search results; searches are charged."),
+        "labels": shape.Labels(32, shape.Text(1, 63), shape.Text(0, 255)),
+    },
+    required=("request_id", "prompt"),
+    defaults={
+        "tenant": "default",
+        "purpose": "default",
+        "image_size": "1K",
+        "references": [],
+        "lane": "standard",
+        "priority": "normal",
+        "allow": {"gateway": False, "batch": False},
+        "grounding": False,
+        "labels": {},
+    },
+)
+
+CANCEL = shape.Record({"cancel": _REQUEST_ID}, required=("cancel",), description="Ends a request that has not begun.")
