@@ -89,9 +89,7 @@ class RenderRequest:
             model=found.get("model"),
             image_size=found.get("image_size", "1K"),
             aspect_ratio=found.get("aspect_ratio"),
-            references=tuple(
-                ReferenceUri(each["uri"], each.get("mime_type")) for each in found.get("references", ())
-            ),
+            references=tuple(ReferenceUri(each["uri"], each.get("mime_type")) for each in found.get("references", ())),
             lane=found.get("lane", "standard"),
             priority=found.get("priority", "normal"),
             deadline=found.get("deadline"),
@@ -245,7 +243,9 @@ REQUEST = shape.Record(
         "tenant": shape.Text(1, 64, ID_PATTERN, f"1 to 64 {ID_WORDS}", description="Who pays."),
         "purpose": shape.Choice(PURPOSES, description="Picks the model when none is named."),
         "model": shape.Text(
-            1, 128, description="An alias or id of the catalogue (checked at intake); a retired one means its successor."
+            1,
+            128,
+            description="An alias or id of the catalogue (checked at intake); a retired one means its successor.",
         ),
         "image_size": shape.Choice(
             SIZES, _size_hint, "Checked at intake against the model; a size no live model has is delivered one size up."

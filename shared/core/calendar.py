@@ -1,0 +1,209 @@
+"""The slots granted in the current window of one model's quota.
+
+A slot lies at the beginning of a half-second bucket, and a start is good until 0.4 s after its slot: it stays in its
+bucket. Any 121 buckets in a row hold at most the limit, so any minute of any alignment does. Only the pump writes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from shared.core.quota import Limits
+
+BUCKET = timedelta(milliseconds=500)
+WINDOW_BUCKETS = 121
+"""60.5 s: a minute, and the bucket it may begin in."""
+SLOT_GOOD_FOR = timedelta(milliseconds=400)
+"""How late a start may be; later ones would fall into the next bucket."""
+PACIFIC = ZoneInfo("America/Los_Angeles")
+"""The daily quota begins anew at midnight there (Gemini rate-limit documentation)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What one start takes of each per-minute limit."""
+
+    requests: int = 1
+    images: int = 1
+    tokens: int = 0
+    """Input tokens, estimated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    calendar: Calendar
+    slot_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """No slot within the horizon."""
+
+    reason: str
+    """`closed`, `day` or `minute`."""
+    until: datetime | None
+    """When it is worth looking again, where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Values only; every change gives a new calendar."""
+
+    buckets: Mapping[int, Weight] = field(default_factory=dict)
+    """Weight of the starts granted in each bucket, by its number since the epoch."""
+    day: date | None = None
+    day_count: int = 0
+    """Starts granted on the Pacific day `day`."""
+    closed_until: datetime | None = None
+    closed_why: str = ""
+    refunded: Mapping[str, int] = field(default_factory=dict)
+    """Releases whose slots were given back, by bucket: each is given back once."""
+
+    def grant(self, limits: Limits, weight: Weight, *, earliest: datetime, horizon: datetime) -> Granted | Full:
+        """The first slot from `earliest` to `horizon` that keeps every limit, or why there is none."""
+        if self.closed_until is not None and self.closed_until > earliest:
+            return Full("closed", self.closed_until)
+        if limits.rpm is None and limits.ipm is None and limits.tpm is None:
+            return self._on_day(limits, weight, earliest, bucket=None)
+        for number in range(_bucket_from(earliest), _bucket_of(horizon) + 1):
+            if self._fits(number, limits, weight):
+                return self._on_day(limits, weight, _begin(number), bucket=number)
+        return Full("minute", None)
+
+    def _on_day(self, limits: Limits, weight: Weight, slot_at: datetime, bucket: int | None) -> Granted | Full:
+        day = pacific_day(slot_at)
+        count = self.day_count if self.day == day else 0
+        if self.day is not None and day < self.day:
+            day, count = self.day, self.day_count
+        if limits.rpd is not None and count >= limits.rpd:
+            return Full("day", next_pacific_midnight(slot_at))
+        changed = replace(self, day=day, day_count=count + weight.requests)
+        if bucket is not None:
+            changed = replace(changed, buckets={**self.buckets, bucket: _plus(self.buckets.get(bucket), weight)})
+        return Granted(changed, slot_at)
+
+    def _fits(self, number: int, limits: Limits, weight: Weight) -> bool:
+        """Every window that holds bucket `number` keeps its limits with `weight` added to it."""
+        last = min(max(self.buckets, default=number), number + WINDOW_BUCKETS - 1)
+        for end in range(number, max(last, number) + 1):
+            used = self._used(end)
+            if limits.rpm is not None and used.requests + weight.requests > limits.rpm:
+                return False
+            if limits.ipm is not None and used.images + weight.images > limits.ipm:
+                return False
+            if limits.tpm is not None and used.tokens + weight.tokens > limits.tpm:
+                return False
+        return True
+
+    def _used(self, end: int) -> Weight:
+        requests = images = tokens = 0
+        for number, weight in self.buckets.items():
+            if end - WINDOW_BUCKETS < number <= end:
+                requests += weight.requests
+                images += weight.images
+                tokens += weight.tokens
+        return Weight(requests, images, tokens)
+
+    def refund(self, release: str, slot_at: datetime, weight: Weight) -> Calendar:
+        """Give back the slot of a release that did not start. A second refund of the same release changes nothing."""
+        number = _bucket_of(slot_at)
+        if release in self.refunded:
+            return self
+        buckets = dict(self.buckets)
+        if number in buckets:
+            left = buckets.pop(number)
+            rest = Weight(
+                max(left.requests - weight.requests, 0),
+                max(left.images - weight.images, 0),
+                max(left.tokens - weight.tokens, 0),
+            )
+            if rest.requests or rest.tokens:
+                buckets[number] = rest
+        same_day = self.day == pacific_day(slot_at)
+        return replace(
+            self,
+            buckets=buckets,
+            day_count=max(self.day_count - weight.requests, 0) if same_day else self.day_count,
+            refunded={**self.refunded, release: number},
+        )
+
+    def close(self, until: datetime, why: str) -> Calendar:
+        """No slot before `until`; an earlier closing that lasts longer stays."""
+        if self.closed_until is not None and self.closed_until >= until:
+            return self
+        return replace(self, closed_until=until, closed_why=why)
+
+    def forget(self, now: datetime) -> Calendar:
+        """Drop what no window from `now` on can see."""
+        oldest = _bucket_of(now) - WINDOW_BUCKETS
+        reopened = self.closed_until is not None and self.closed_until <= now
+        return replace(
+            self,
+            buckets={number: weight for number, weight in self.buckets.items() if number > oldest},
+            # A release is taken back soon after its slot; ten windows are ample.
+            refunded={key: number for key, number in self.refunded.items() if number > oldest - 10 * WINDOW_BUCKETS},
+            closed_until=None if reopened else self.closed_until,
+            closed_why="" if reopened else self.closed_why,
+        )
+
+    def used(self, now: datetime) -> Weight:
+        """What stands in the window that ends with the bucket of `now`."""
+        return self._used(_bucket_of(now))
+
+    def to_json(self) -> dict[str, Any]:
+        """Bucket numbers become text: the store's maps have text keys."""
+        return {
+            "buckets": {
+                str(number): [weight.requests, weight.images, weight.tokens] for number, weight in self.buckets.items()
+            },
+            "day": self.day.isoformat() if self.day else None,
+            "day_count": self.day_count,
+            "closed_until": self.closed_until,
+            "closed_why": self.closed_why,
+            "refunded": dict(self.refunded),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Calendar:
+        return cls(
+            buckets={int(number): Weight(*weight) for number, weight in data["buckets"].items()},
+            day=date.fromisoformat(data["day"]) if data["day"] else None,
+            day_count=data["day_count"],
+            closed_until=data["closed_until"],
+            closed_why=data["closed_why"],
+            refunded=data["refunded"],
+        )
+
+
+def pacific_day(at: datetime) -> date:
+    return at.astimezone(PACIFIC).date()
+
+
+def next_pacific_midnight(at: datetime) -> datetime:
+    """The next midnight in Los Angeles as UTC; days of 23 and 25 hours included."""
+    tomorrow = pacific_day(at) + timedelta(days=1)
+    return datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=PACIFIC).astimezone(UTC)
+
+
+def _bucket_of(at: datetime) -> int:
+    return math.floor(at.timestamp() / BUCKET.total_seconds())
+
+
+def _bucket_from(at: datetime) -> int:
+    """The first bucket that begins at or after `at`."""
+    return math.ceil(at.timestamp() / BUCKET.total_seconds())
+
+
+def _begin(number: int) -> datetime:
+    return datetime.fromtimestamp(number * BUCKET.total_seconds(), UTC)
+
+
+def _plus(weight: Weight | None, more: Weight) -> Weight:
+    if weight is None:
+        return more
+    return Weight(weight.requests + more.requests, weight.images + more.images, weight.tokens + more.tokens)

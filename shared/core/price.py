@@ -1,0 +1,90 @@
+"""What an attempt did cost, and what one would cost at most. Exact arithmetic; one rounding at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias
+
+from shared.core.answer import Usage
+from shared.core.catalogue import Catalogue, Model, Rates, UnknownModel
+from shared.core.money import round_micros
+
+CostBasis: TypeAlias = Literal["metered", "listed", "unknown"]
+
+CHARACTERS_PER_TOKEN = 4
+"""English text, about; used for estimates only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """`micros` is what is known to be owed; with basis `unknown` the bill may hold more than the 0 booked here."""
+
+    micros: int
+    basis: CostBasis
+    parts: Mapping[str, int]
+    """Micro-dollars of input, text, thinking, image and grounding, each rounded for itself."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"cost_micros": self.micros, "cost_basis": self.basis, "cost_parts": dict(self.parts)}
+
+
+NOTHING = Cost(0, "listed", {})
+"""The price page says that such a failure is not charged, or the call never arrived."""
+
+UNKNOWN = Cost(0, "unknown", {})
+
+
+def metered(usage: Usage, rates: Rates) -> Cost:
+    """The tokens the provider counted, each kind at its own rate."""
+    exact = {
+        "input": (usage.text_in + usage.image_in) * rates.input,
+        "text": usage.text_out * rates.text_output,
+        "thinking": usage.thought * rates.text_output,
+        "image": usage.image_out * rates.image_output,
+        "grounding": Decimal(usage.grounding_searches * rates.grounding_search),
+    }
+    parts = {name: round_micros(amount) for name, amount in exact.items() if amount}
+    return Cost(round_micros(sum(exact.values(), Decimal(0))), "metered", parts)
+
+
+def of_made(
+    catalogue: Catalogue, usage: Usage | None, served_model: str, served_lane: str, asked_model: str, size: str
+) -> Cost:
+    """The cost of a delivered image: metered by the model and lane that served it, else the listed price of one image."""
+    rates = served_rates(catalogue, served_model, served_lane, asked_model)
+    if rates is None:
+        return UNKNOWN
+    if usage is not None and usage.image_out:
+        return metered(usage, rates)
+    if size in rates.listed:
+        return Cost(rates.listed[size], "listed", {"image": rates.listed[size]})
+    return UNKNOWN
+
+
+def of_failed(catalogue: Catalogue, usage: Usage | None, model: str, lane: str, asked_model: str) -> Cost:
+    """The cost of an answer without image that carried usage."""
+    rates = served_rates(catalogue, model, lane, asked_model)
+    return UNKNOWN if rates is None or usage is None else metered(usage, rates)
+
+
+def served_rates(catalogue: Catalogue, model: str, lane: str, asked_model: str) -> Rates | None:
+    """Google may serve an id by a newer model and bill the newer one's rate: the answer's model counts."""
+    try:
+        served = catalogue.find(model.removeprefix("models/"))
+    except UnknownModel:
+        served = catalogue.find(asked_model)
+    return served.lanes.get(lane)
+
+
+def estimate(model: Model, lane: str, size: str, prompt_characters: int, references: int, *, grounding: bool) -> int:
+    """Micro-dollars that one attempt costs, on the safe side: an allowance for thinking, one search where grounded."""
+    usage = Usage(
+        text_in=-(-prompt_characters // CHARACTERS_PER_TOKEN),
+        image_in=references * model.reference_tokens,
+        image_out=model.image_tokens[size],
+        thought=model.thought_tokens,
+        grounding_searches=int(grounding),
+    )
+    return metered(usage, model.lanes[lane]).micros

@@ -1,0 +1,120 @@
+"""Every query the flows make, and the index each needs: SQLite and Terraform build theirs from INDEXES."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shared.core.documents import Query, Range
+from shared.core.record import HEAD_FIELDS, attempts
+
+INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("requests", ("status", "wake_at", "model", "priority", "fair_tag")),
+    ("requests", ("status", "wake_at")),
+    ("requests", ("status", "deadline")),
+    ("requests", ("status", "slot_at")),
+    ("requests", ("status", "lease_until")),
+    ("requests", ("announce", "updated_at")),
+    ("requests", ("created_at",)),
+    ("requests", ("status", "created_at")),
+    ("evidence", ("updated_at",)),
+)
+"""Collection and fields, equalities first, then the ordered field."""
+
+
+def heads(model: str, priority: str, limit: int) -> Query:
+    """The queue of one model and priority, in its order, without the sleepers."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"), ("wake_at", None), ("model", model), ("priority", priority)),
+        order_by=("fair_tag",),
+        limit=limit,
+        fields=HEAD_FIELDS,
+    )
+
+
+def woken(now: datetime, limit: int) -> Query:
+    """Queued requests whose `wake_at` has come, longest waiting first."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"),),
+        bounds=(Range("wake_at", "<=", now),),
+        order_by=("wake_at",),
+        limit=limit,
+        fields=HEAD_FIELDS,
+    )
+
+
+def sleeping(now: datetime, limit: int) -> Query:
+    return Query(
+        "requests",
+        equal=(("status", "queued"),),
+        bounds=(Range("wake_at", ">", now),),
+        order_by=("wake_at",),
+        limit=limit,
+        fields=("wake_at",),
+    )
+
+
+def overdue(now: datetime, limit: int) -> Query:
+    """Queued requests whose deadline has passed."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"),),
+        bounds=(Range("deadline", "<=", now),),
+        order_by=("deadline",),
+        limit=limit,
+    )
+
+
+def unclaimed(slot_before: datetime, limit: int) -> Query:
+    """Releases that nobody took up."""
+    return Query(
+        "requests",
+        equal=(("status", "released"),),
+        bounds=(Range("slot_at", "<", slot_before),),
+        order_by=("slot_at",),
+        limit=limit,
+    )
+
+
+def lapsed(now: datetime, limit: int) -> Query:
+    """Attempts whose worker has stopped renewing its lease."""
+    return Query(
+        "requests",
+        equal=(("status", "rendering"),),
+        bounds=(Range("lease_until", "<", now),),
+        order_by=("lease_until",),
+        limit=limit,
+    )
+
+
+def unannounced(updated_before: datetime, limit: int) -> Query:
+    return Query(
+        "requests",
+        equal=(("announce", "pending"),),
+        bounds=(Range("updated_at", "<", updated_before),),
+        order_by=("updated_at",),
+        limit=limit,
+    )
+
+
+def in_status(status: str, limit: int) -> Query:
+    """For counting and looking: any order."""
+    return Query("requests", equal=(("status", status),), order_by=("created_at",), limit=limit, fields=("status",))
+
+
+def newest(status: str | None, limit: int) -> Query:
+    return Query(
+        "requests",
+        equal=(("status", status),) if status else (),
+        order_by=("-created_at",),
+        limit=limit,
+    )
+
+
+def attempts_of(request_id: str) -> Query:
+    return Query(attempts(request_id), order_by=("number",), limit=500)
+
+
+def evidence_since(moment: datetime) -> Query:
+    return Query("evidence", bounds=(Range("updated_at", ">", moment),), order_by=("updated_at",), limit=500)

@@ -1,0 +1,222 @@
+"""One request as the store keeps it: `requests/{request_id}` and `requests/{request_id}/attempts/{n}`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.core.documents import Fields
+from shared.core.ladder import Ask, Planned, Route
+from shared.core.outcome import Outcome
+from shared.core.request import RenderRequest
+
+LEASE = timedelta(seconds=45)
+RENEW_EVERY = timedelta(seconds=15)
+KEEP_FOR = timedelta(days=30)
+"""How long an id is remembered after its end."""
+
+FINAL = ("succeeded", "refused", "failed", "expired", "cancelled")
+
+COUNTS = {
+    "attempt_count": 0,
+    "failure_count": 0,
+    "ambiguous_count": 0,
+    "no_image_count": 0,
+    "crash_count": 0,
+    "late_count": 0,
+}
+"""failure_count and the three after it are of this round; attempt numbers go on through rounds."""
+
+HEAD_FIELDS = ("ask", "model", "priority", "fair_tag", "deadline", "round", "release", "unused_slot", "late_count")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A queued request as the pump sees it: no prompt, no references."""
+
+    request_id: str
+    version: str
+    ask: Ask
+    model: str
+    """The model id it queues for."""
+    priority: str
+    fair_tag: float
+    deadline: datetime | None
+    round: int
+    release: int
+    unused_slot: UnusedSlot | None
+    late_count: int
+
+    @classmethod
+    def of(cls, request_id: str, version: str, data: Fields) -> Head:
+        unused = data["unused_slot"]
+        return cls(
+            request_id=request_id,
+            version=version,
+            ask=Ask.from_json(data["ask"]),
+            model=data["model"],
+            priority=data["priority"],
+            fair_tag=data["fair_tag"],
+            deadline=data["deadline"],
+            round=data["round"],
+            release=data["release"],
+            unused_slot=UnusedSlot.from_json(unused) if unused else None,
+            late_count=data["late_count"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedSlot:
+    """A slot that was granted and not used; the pump gives it back to its calendar."""
+
+    model: str
+    slot_at: datetime
+    release: int
+    tokens: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"model": self.model, "slot_at": self.slot_at, "release": self.release, "tokens": self.tokens}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> UnusedSlot:
+        return cls(data["model"], data["slot_at"], data["release"], data["tokens"])
+
+
+def path(request_id: str) -> str:
+    return f"requests/{request_id}"
+
+
+def attempts(request_id: str) -> str:
+    """The collection of a request's attempts."""
+    return f"requests/{request_id}/attempts"
+
+
+def attempt_path(request_id: str, number: int) -> str:
+    """Zero-padded, so that attempts sort by id."""
+    return f"{attempts(request_id)}/{number:04d}"
+
+
+def image_key(request_id: str, tenant: str, created_at: datetime, number: int) -> str:
+    """`{tenant}/{created date}/{hash of the id}/{attempt}.`, to which the extension is added."""
+    digest = hashlib.sha256(request_id.encode()).hexdigest()[:16]
+    return f"{tenant}/{created_at.date().isoformat()}/{digest}/{number}."
+
+
+def new_document(
+    request: RenderRequest,
+    planned: Planned,
+    *,
+    fair_tag: float,
+    message_id: str,
+    trace_id: str,
+    traceparent: str,
+    now: datetime,
+) -> dict[str, Any]:
+    """A request as intake writes it: queued, unpaid. Every field that a query names is present from the start."""
+    return {
+        "status": "queued",
+        "reason": "new",
+        "request": request.to_json(),
+        "content_hash": request.content_hash,
+        "ask": Ask.of(request).to_json(),
+        "tenant": request.tenant,
+        "group": request.group,
+        "model": planned.route.model,
+        "priority": request.priority,
+        "fair_tag": fair_tag,
+        "wake_at": None,
+        "deadline": request.deadline,
+        "round": 1,
+        "release": 0,
+        "slot_at": None,
+        "unused_slot": None,
+        "lease_holder": None,
+        "lease_until": None,
+        "route": planned.route.to_json(),
+        "route_reasons": list(planned.reasons),
+        "estimate_micros": planned.estimate_micros,
+        **COUNTS,
+        "cost_micros": 0,
+        "cost_basis": None,
+        "cost_unknown_attempts": 0,
+        "unknown_estimate_micros": 0,
+        "receipt": None,
+        "image_uri": None,
+        "outcome": None,
+        "announce": None,
+        "cancel_requested_at": None,
+        "message_id": message_id,
+        "trace_id": trace_id,
+        "traceparent": traceparent,
+        "created_at": now,
+        "updated_at": now,
+        "finished_at": None,
+        "expire_at": None,
+    }
+
+
+def released(head: Head, planned: Planned, slot_at: datetime, now: datetime) -> dict[str, Any]:
+    """What the pump changes when it grants a slot."""
+    return {
+        "status": "released",
+        "reason": None,
+        "release": head.release + 1,
+        "slot_at": slot_at,
+        "unused_slot": None,
+        "wake_at": None,
+        "route": planned.route.to_json(),
+        "route_reasons": list(planned.reasons),
+        "estimate_micros": planned.estimate_micros,
+        "updated_at": now,
+    }
+
+
+def requeued(data: Fields, reason: str, now: datetime, *, wake_at: datetime | None = None) -> dict[str, Any]:
+    """Back to its place in the queue. A slot it held and did not use is kept for the pump to give back."""
+    unused = None
+    if data["status"] == "released":
+        unused = UnusedSlot(
+            Route.from_json(data["route"]).model,
+            data["slot_at"],
+            data["release"],
+            tokens_in(Ask.from_json(data["ask"])),
+        ).to_json()
+    return {
+        "status": "queued",
+        "reason": reason,
+        "wake_at": wake_at,
+        "slot_at": None,
+        "unused_slot": unused,
+        "lease_holder": None,
+        "lease_until": None,
+        "updated_at": now,
+    }
+
+
+def finished(status: str, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    """What every final commit writes; the announcement is still owed."""
+    assert status in FINAL, status
+    return {
+        "status": status,
+        "reason": None,
+        "outcome": outcome.to_json(),
+        "announce": "pending",
+        "wake_at": None,
+        "lease_holder": None,
+        "lease_until": None,
+        "updated_at": now,
+        "finished_at": now,
+        "expire_at": now + KEEP_FOR,
+    }
+
+
+def request_of(data: Fields) -> RenderRequest:
+    return RenderRequest.parse(data["request"])
+
+
+def tokens_in(ask: Ask) -> int:
+    """Input tokens for the per-minute token limit, estimated before the call."""
+    return -(-ask.prompt_characters // 4) + ask.references * 1120

@@ -1,0 +1,90 @@
+"""What happens after a failed attempt: again at a moment, or the end. A decision is a value; nobody sleeps here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from shared.core.failure import Failure, FailureKind, Next
+from shared.core.outcome import EXPIRED, Outcome, final_status, of_failure
+
+MAX_FAILURES = 5
+"""Counted failures (those of kind AGAIN) in one round before the request ends."""
+MAX_AMBIGUOUS_REPEATS = 2
+"""Repeats of attempts that may have been billed, where no cost cap decides."""
+MAX_NO_IMAGE = 2
+"""Answers without an image: they are charged."""
+BASE_BACKOFF = timedelta(seconds=1)
+MAX_BACKOFF = timedelta(seconds=60)
+QUOTA_BACKOFF = timedelta(seconds=5)
+"""A 429 without a hint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What this round of a request has been through, the new failure included."""
+
+    failures: int
+    ambiguous: int
+    no_image: int
+    spent_micros: int
+    """Known cost of all attempts, plus the estimate for each whose cost is unknown."""
+    next_estimate_micros: int
+    max_cost_micros: int | None
+    deadline: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Back to the queue until `wake_at`."""
+
+    wake_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    status: str
+    outcome: Outcome
+
+
+Decision: TypeAlias = Again | End
+
+
+def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: float) -> Decision:
+    """`jitter` in [0, 1). Never earlier than the server's hint; never past the deadline or the cost cap."""
+    ending = End(final_status(failure.kind), of_failure(failure))
+    match failure.rule.next:
+        case Next.END:
+            return ending
+        case Next.AGAIN:
+            if tally.failures >= MAX_FAILURES or tally.no_image >= MAX_NO_IMAGE:
+                return ending
+            if failure.rule.ambiguous and not _may_repeat_ambiguous(tally):
+                return ending
+            ceiling = min(MAX_BACKOFF, BASE_BACKOFF * 2**tally.failures)
+        case Next.WAIT:
+            ceiling = QUOTA_BACKOFF
+    if tally.max_cost_micros is not None and tally.spent_micros + tally.next_estimate_micros > tally.max_cost_micros:
+        return End(ending.status, Outcome("cost_cap", f"{ending.outcome.message} Another attempt could exceed the cap.",
+                                          "Raise max_cost_usd under a new id, or revive it."))  # fmt: skip
+    hint = failure.retry_after or timedelta(0)
+    wake_at = now + hint + ceiling * jitter
+    if tally.deadline is not None and wake_at >= tally.deadline:
+        return End("expired", Outcome(EXPIRED.code, f"{ending.outcome.message} {EXPIRED.message}", EXPIRED.advice))
+    return Again(wake_at, _reason(failure))
+
+
+def _may_repeat_ambiguous(tally: Tally) -> bool:
+    if tally.max_cost_micros is not None:
+        return True  # the cap decides, below
+    return tally.ambiguous <= MAX_AMBIGUOUS_REPEATS
+
+
+def _reason(failure: Failure) -> str:
+    match failure.kind:
+        case FailureKind.QUOTA_MINUTE | FailureKind.QUOTA_DAY | FailureKind.QUOTA_SPEND | FailureKind.QUOTA_UNKNOWN:
+            return f"quota: {failure.kind.value}"
+        case _:
+            return f"again after {failure.kind.value}"
