@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from shared.core.answer import Answer, Order, Picture, Reference
+from shared.core.catalogue import Catalogue
 from shared.core.documents import Absent, Committed, Conflict, Document, Query, Write
+from shared.core.quota import Quota
+from shared.core.signals import Signal
 from shared.core.topology import Subscription
 
 
@@ -25,7 +28,7 @@ class ImagesUnavailable(Exception):
 
 
 class ReferenceUnusable(Exception):
-    """A reference image may not, or could not, be fetched. The message names the URI's scheme and host, and the remedy."""
+    """A reference image may not, or could not, be fetched. Names the URI's scheme and host, and the remedy."""
 
 
 class Store(Protocol):
@@ -146,3 +149,35 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None: ...
+
+
+class Signals(Protocol):
+    def emit(self, signal: Signal, **fields: object) -> None:
+        """Report an event with exactly the fields it declares. Raises ValueError for others."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ports:
+    """Everything a flow may touch, built once per process by `shared.wiring`."""
+
+    store: Store
+    topics: Topics
+    images: Images
+    references: References
+    lanes: Mapping[str, Lane]
+    """By lane name; a lane that is not here is not available."""
+    signals: Signals
+    clock: Clock
+    chance: Callable[[], float]
+    """Uniform in [0, 1)."""
+    fresh: Callable[[int], str]
+    """So many hexadecimal digits of chance."""
+    catalogue: Catalogue
+    quota: Quota
+    capacity: int
+    """Attempts that the whole fleet can carry at once."""
+    boot: str
+    """Names this process; never used again by another."""
+    project: str
+    key_kind: str

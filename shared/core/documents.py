@@ -47,7 +47,7 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Replace top-level fields of the document that was read at `version`; the commit conflicts on any other version."""
+    """Replace top-level fields of the document read at `version`; the commit conflicts on any other version."""
 
     path: str
     changes: Fields
@@ -64,7 +64,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Increment:
-    """Add whole numbers to top-level fields, and set others; makes the document where there is none. Never conflicts."""
+    """Add whole numbers to top-level fields and set others; makes a missing document. Never conflicts."""
 
     path: str
     amounts: Mapping[str, int]

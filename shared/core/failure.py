@@ -49,7 +49,7 @@ class Charge(StrEnum):
     """What the provider says of the bill for such a failure."""
 
     NOTHING = "nothing"
-    """Not charged: the call never arrived, or 'failed requests with 400 or 500 are not charged' (Gemini pricing page)."""
+    """Not charged: the call never arrived, or the pricing page says so (answers 400 and 500)."""
     UNKNOWN = "unknown"
     """No statement: booked as unknown, never as zero, unless the answer carried usage."""
 
@@ -59,7 +59,7 @@ class Rule:
     next: Next
     charge: Charge
     ambiguous: bool
-    """The image may have been made and billed without our knowing."""
+    """Money may have been spent with no image to show for it: the estimate is held against the cost cap."""
     advice: str
 
 
@@ -68,7 +68,7 @@ RULES: dict[FailureKind, Rule] = {
         Next.END,
         Charge.NOTHING,
         False,
-        "The key was rejected. Standard keys no longer work: make an auth key in AI Studio, set GEMINI_API_KEY, revive.",
+        "The key was rejected. Standard keys are refused: make an auth key in AI Studio, set GEMINI_API_KEY, revive.",
     ),
     FailureKind.PERMISSION: Rule(
         Next.END,
@@ -112,7 +112,7 @@ RULES: dict[FailureKind, Rule] = {
         Next.END, Charge.UNKNOWN, False, "The model refused for safety or policy. Change the prompt or the references."
     ),
     FailureKind.NO_IMAGE: Rule(
-        Next.AGAIN, Charge.UNKNOWN, False, "The model answered without an image. Ask for a picture more plainly."
+        Next.AGAIN, Charge.UNKNOWN, True, "The model answered without an image. Ask for a picture more plainly."
     ),
     FailureKind.INVALID_REQUEST: Rule(
         Next.END, Charge.NOTHING, False, "The provider did not accept the request. Correct the field it names."

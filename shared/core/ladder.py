@@ -118,7 +118,7 @@ def _by_purpose(ask: Ask, catalogue: Catalogue) -> Plan:
     """The purpose's model, else the next better one that can do the job: the cheapest that fits."""
     first = catalogue.live(catalogue.purposes[ask.purpose])
     upwards = catalogue.ladder[: catalogue.ladder.index(first.id) + 1][::-1]
-    problems = []
+    problems: list[Problem] = []
     for model_id in upwards:
         model = catalogue.models[model_id]
         problem = _cannot(ask, model)

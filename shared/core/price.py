@@ -52,7 +52,7 @@ def metered(usage: Usage, rates: Rates) -> Cost:
 def of_made(
     catalogue: Catalogue, usage: Usage | None, served_model: str, served_lane: str, asked_model: str, size: str
 ) -> Cost:
-    """The cost of a delivered image: metered by the model and lane that served it, else the listed price of one image."""
+    """The cost of a delivered image: metered by what served it, else the listed price of one image."""
     rates = served_rates(catalogue, served_model, served_lane, asked_model)
     if rates is None:
         return UNKNOWN

@@ -132,6 +132,7 @@ def new_document(
         "round": 1,
         "release": 0,
         "slot_at": None,
+        "slot_until": None,
         "unused_slot": None,
         "lease_holder": None,
         "lease_until": None,
@@ -158,15 +159,17 @@ def new_document(
     }
 
 
-def released(head: Head, planned: Planned, slot_at: datetime, now: datetime) -> dict[str, Any]:
+def released(head: Head, planned: Planned, slot_at: datetime, slot_until: datetime, now: datetime) -> dict[str, Any]:
     """What the pump changes when it grants a slot."""
     return {
         "status": "released",
         "reason": None,
         "release": head.release + 1,
         "slot_at": slot_at,
+        "slot_until": slot_until,
         "unused_slot": None,
         "wake_at": None,
+        "model": planned.route.model,
         "route": planned.route.to_json(),
         "route_reasons": list(planned.reasons),
         "estimate_micros": planned.estimate_micros,
@@ -174,26 +177,27 @@ def released(head: Head, planned: Planned, slot_at: datetime, now: datetime) -> 
     }
 
 
-def requeued(data: Fields, reason: str, now: datetime, *, wake_at: datetime | None = None) -> dict[str, Any]:
-    """Back to its place in the queue. A slot it held and did not use is kept for the pump to give back."""
-    unused = None
-    if data["status"] == "released":
-        unused = UnusedSlot(
-            Route.from_json(data["route"]).model,
-            data["slot_at"],
-            data["release"],
-            tokens_in(Ask.from_json(data["ask"])),
-        ).to_json()
+def requeued(reason: str, now: datetime, *, wake_at: datetime | None = None) -> dict[str, Any]:
+    """Back to its place in the queue after an attempt."""
     return {
         "status": "queued",
         "reason": reason,
         "wake_at": wake_at,
         "slot_at": None,
-        "unused_slot": unused,
+        "slot_until": None,
+        "unused_slot": None,
         "lease_holder": None,
         "lease_until": None,
         "updated_at": now,
     }
+
+
+def not_started(data: Fields, reason: str, now: datetime) -> dict[str, Any]:
+    """Back to the front: its slot passed unused, and is kept here for the pump to give back."""
+    unused = UnusedSlot(
+        Route.from_json(data["route"]).model, data["slot_at"], data["release"], tokens_in(Ask.from_json(data["ask"]))
+    )
+    return requeued(reason, now) | {"unused_slot": unused.to_json(), "late_count": data["late_count"] + 1}
 
 
 def finished(status: str, outcome: Outcome, now: datetime) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def settle(
     if was_given_up and isinstance(ending, Failure) and ending.kind is FailureKind.CRASHED:
         return Settlement((), "settled before")
     cost = cost_of(ending, attempt.data, catalogue)
-    booked = _booked(request.data, attempt.data, cost, was_given_up=was_given_up)
+    booked = _booked(request.data, attempt.data, ending, cost, was_given_up=was_given_up)
     current = request.data["status"] == "rendering" and request.data["attempt_count"] == attempt.data["number"]
     match ending:
         case Delivered() if request.data["status"] not in record.FINAL:
@@ -235,31 +235,28 @@ def _after(
     decision = after_failure(failure, tally, now=now, jitter=jitter)
     match decision:
         case Again():
-            return record.requeued(request, decision.reason, now, wake_at=decision.wake_at) | counts, "queued"
+            return record.requeued(decision.reason, now, wake_at=decision.wake_at) | counts, "queued"
         case End():
             return record.finished(decision.status, decision.outcome, now) | counts, "final"
 
 
-def _booked(request: Fields, attempt: Fields, cost: Cost, *, was_given_up: bool) -> dict[str, Any]:
+def _booked(request: Fields, attempt: Fields, ending: Ending, cost: Cost, *, was_given_up: bool) -> dict[str, Any]:
     """The request's money after this attempt. An attempt given up as crashed was booked as unknown: that is undone."""
-    undone = int(was_given_up)
-    unknown = int(cost.basis == "unknown")
-    # A 429 says nothing of its bill, but no image was begun: it holds no money back from the cap.
-    ambiguous_estimate = attempt["estimate_micros"]
+    unknown = int(cost.basis == "unknown") - int(was_given_up)
+    held = int(isinstance(ending, Failure) and ending.rule.ambiguous and cost.basis == "unknown") - int(was_given_up)
     return {
         "cost_micros": request["cost_micros"] + cost.micros,
-        "cost_basis": _basis(request, cost),
-        "cost_unknown_attempts": request["cost_unknown_attempts"] + unknown - undone,
-        "unknown_estimate_micros": request["unknown_estimate_micros"] + (unknown - undone) * ambiguous_estimate,
+        "cost_basis": _weakest(request["cost_basis"] if request["cost_micros"] else None, cost),
+        "cost_unknown_attempts": request["cost_unknown_attempts"] + unknown,
+        "unknown_estimate_micros": request["unknown_estimate_micros"] + held * attempt["estimate_micros"],
     }
 
 
-def _basis(request: Fields, cost: Cost) -> str:
-    """How `cost_micros` was found: the weakest of the attempts that add to it."""
-    before: str | None = request["cost_basis"]
-    if before in (None, "unknown") or request["cost_micros"] == 0:
-        return cost.basis if cost.micros or before is None else before if cost.basis == "unknown" else cost.basis
-    return "listed" if cost.basis == "listed" and cost.micros else before
+def _weakest(before: price.CostBasis | None, cost: Cost) -> price.CostBasis:
+    """How the booked sum was found. `before` is None while nothing is booked; unknown attempts are counted apart."""
+    if before is None:
+        return cost.basis
+    return "listed" if "listed" in (before, cost.basis) and cost.micros else before
 
 
 def _closed(ending: Ending, code: str, cost: Cost, now: datetime, latency_ms: int) -> dict[str, Any]:

@@ -1,0 +1,54 @@
+"""Every event the worker reports, declared once: name, severity and fields. No prompt, no key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Severity: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    name: str
+    severity: Severity
+    fields: tuple[str, ...]
+
+
+ACCEPTED = Signal("request_accepted", "INFO", ("request_id", "tenant", "route", "trace_id"))
+REJECTED = Signal("request_rejected", "WARNING", ("request_id", "message_id", "fields"))
+REPEATED = Signal("request_repeated", "INFO", ("request_id", "status"))
+CANCELLED = Signal("request_cancelled", "INFO", ("request_id", "effect"))
+RELEASED = Signal("request_released", "DEBUG", ("request_id", "release", "route", "slot_at"))
+REQUEUED = Signal("request_requeued", "INFO", ("request_id", "reason"))
+ATTEMPT_ENDED = Signal(
+    "attempt_ended",
+    "INFO",
+    (
+        "request_id",
+        "attempt",
+        "route",
+        "outcome",
+        "http_status",
+        "latency_ms",
+        "effect",
+        "provider_request_id",
+        "trace_id",
+    ),
+)
+FINISHED = Signal("request_finished", "INFO", ("request_id", "status", "outcome", "cost_micros", "trace_id"))
+RECOVERED = Signal("attempt_recovered", "WARNING", ("request_id", "attempt", "effect"))
+LEAD_TAKEN = Signal("pump_lead_taken", "INFO", ("holder",))
+LEAD_LEFT = Signal("pump_lead_left", "INFO", ("holder", "why"))
+CALENDAR_CLOSED = Signal("calendar_closed", "WARNING", ("model", "until", "why"))
+BAD_MESSAGE = Signal("bad_message", "ERROR", ("function", "message_id", "reason"))
+WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced"))
+ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"))
+
+ALL = {
+    signal.name: signal
+    for signal in (
+        ACCEPTED, REJECTED, REPEATED, CANCELLED, RELEASED, REQUEUED, ATTEMPT_ENDED, FINISHED, RECOVERED,
+        LEAD_TAKEN, LEAD_LEFT, CALENDAR_CLOSED, BAD_MESSAGE, WATCHED, ESCALATION,
+    )
+}  # fmt: skip
