@@ -128,7 +128,11 @@ class Images(Protocol):
 
 
 class References(Protocol):
-    async def fetch(self, uri: str, mime_type: str) -> Reference:
+    def check(self, uri: str) -> None:
+        """Raises ReferenceUnusable for a place that may not be read; fetches nothing."""
+        ...
+
+    async def fetch(self, uri: str, mime_type: str | None) -> Reference:
         """The bytes of a reference image from an allowed place. Raises ReferenceUnusable."""
         ...
 

@@ -13,6 +13,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "deadline")),
     ("requests", ("status", "slot_at")),
     ("requests", ("status", "lease_until")),
+    ("requests", ("status", "model")),
     ("requests", ("announce", "updated_at")),
     ("requests", ("created_at",)),
     ("requests", ("status", "created_at")),
@@ -88,6 +89,11 @@ def lapsed(now: datetime, limit: int) -> Query:
     )
 
 
+def rendering(limit: int) -> Query:
+    """Every attempt in flight, oldest lease first."""
+    return Query("requests", equal=(("status", "rendering"),), order_by=("lease_until",), limit=limit)
+
+
 def unannounced(updated_before: datetime, limit: int) -> Query:
     return Query(
         "requests",
@@ -101,6 +107,11 @@ def unannounced(updated_before: datetime, limit: int) -> Query:
 def in_status(status: str, limit: int) -> Query:
     """For counting and looking: any order."""
     return Query("requests", equal=(("status", status),), order_by=("created_at",), limit=limit, fields=("status",))
+
+
+def in_flight(model: str, status: str, limit: int) -> Query:
+    """For counting one model's attempts."""
+    return Query("requests", equal=(("status", status), ("model", model)), limit=limit)
 
 
 def newest(status: str | None, limit: int) -> Query:

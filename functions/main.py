@@ -1,0 +1,62 @@
+"""The functions of the bundle, each started by its name: `--source functions/main.py --target render`."""
+
+from __future__ import annotations
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions import push
+from shared.flows.bury import bury as bury_flow
+from shared.flows.intake import take_in
+from shared.flows.message import Message
+from shared.flows.render import render as render_flow
+from shared.flows.watch import watch as watch_flow
+from shared.wiring import Worker
+
+
+@functions_framework.aio.http
+async def intake(request: Request) -> Response:
+    """Push of `render-requests`: a message becomes a queued request, a cancellation or a rejection."""
+
+    async def flow(worker: Worker, message: Message) -> None:
+        await take_in(worker.ports, worker.kicks, message)
+
+    return await push.answer(request, "intake", flow)
+
+
+@functions_framework.aio.http
+async def pump(request: Request) -> Response:
+    """Push of `pump-kicks`: run or wake the one loop that grants slots."""
+
+    async def flow(worker: Worker, _: Message) -> None:
+        await worker.pump.kicked()
+
+    return await push.answer(request, "pump", flow)
+
+
+@functions_framework.aio.http
+async def render(request: Request) -> Response:
+    """Push of `render-releases`: a released request becomes an attempt and is settled."""
+
+    async def flow(worker: Worker, message: Message) -> None:
+        await render_flow(worker.ports, worker.kicks, worker.evidence, message)
+
+    return await push.answer(request, "render", flow)
+
+
+@functions_framework.aio.http
+async def watch(request: Request) -> Response:
+    """Called once a minute by Cloud Scheduler, with any body."""
+    worker = push.worker_of(request)
+    return await push.guarded(watch_flow(worker.ports, worker.kicks))
+
+
+@functions_framework.aio.http
+async def bury(request: Request) -> Response:
+    """Push of `render-dead-letters`: a delivery that kept crashing."""
+
+    async def flow(worker: Worker, message: Message) -> None:
+        await bury_flow(worker.ports, worker.kicks, worker.evidence, message)
+
+    return await push.answer(request, "bury", flow)

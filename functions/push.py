@@ -1,0 +1,98 @@
+"""A Pub/Sub push as an HTTP request: the push envelope, a binary CloudEvent, or the unwrapped payload."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from shared import wiring
+from shared.core import signals
+from shared.core.messages import BadMessage
+from shared.flows.message import Message
+from shared.ports import ImagesUnavailable, StoreUnavailable, TopicsUnavailable
+from shared.wiring import Worker
+
+ACKNOWLEDGED = 204
+DELIVER_AGAIN = 503
+RETRY_LATER = (StoreUnavailable, TopicsUnavailable, ImagesUnavailable)
+"""The next step is not on record: only then is a message delivered again."""
+
+_DOCUMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,200}")
+
+
+class NotAPush(Exception):
+    """The HTTP request is none of the forms that Pub/Sub sends."""
+
+
+async def answer(request: Request, function: str, flow: Callable[[Worker, Message], Awaitable[None]]) -> Response:
+    """Run the flow on the pushed message: 204 when its next step is on record, 503 when it must come again."""
+    worker = worker_of(request)
+    try:
+        message = read(request.headers, await request.body())
+    except NotAPush as error:
+        return JSONResponse({"error": str(error)}, status_code=400)
+    try:
+        return await guarded(flow(worker, message))
+    except BadMessage as error:  # nobody can do anything with it, however often it comes
+        worker.ports.signals.emit(signals.BAD_MESSAGE, function=function, message_id=message.id, reason=str(error))
+        return Response(status_code=ACKNOWLEDGED)
+
+
+async def guarded(flow: Awaitable[None]) -> Response:
+    """The answer to a flow's end. What it raises beyond RETRY_LATER answers 500 and is delivered again, too."""
+    try:
+        await flow
+    except RETRY_LATER as error:
+        return JSONResponse({"error": str(error)}, status_code=DELIVER_AGAIN)
+    return Response(status_code=ACKNOWLEDGED)
+
+
+def worker_of(request: Request) -> Worker:
+    """The worker of the application that serves the request; under functions-framework, the process's own."""
+    return getattr(request.app.state, "worker", None) or wiring.worker()
+
+
+def read(headers: Mapping[str, str], body: bytes) -> Message:
+    """Raises NotAPush, naming what is missing."""
+    try:
+        payload: Any = json.loads(body or b"null")
+    except (ValueError, RecursionError):
+        payload = None
+    if "ce-id" in headers and not _is_envelope(payload):
+        return Message(_document_id(headers["ce-id"], body), body, {}, _short(headers.get("ce-source", "")))
+    if not _is_envelope(payload):
+        raise NotAPush(
+            'found no Pub/Sub push: expected {"message": {"data": <base64>, "messageId": …}, "subscription": …}; '
+            "create the subscription as a wrapped push subscription"
+        )
+    message = payload["message"]
+    try:
+        data = base64.b64decode(message.get("data") or "", validate=True)
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise NotAPush("message.data is not base64") from error
+    attributes = {str(key): str(value) for key, value in (message.get("attributes") or {}).items()}
+    message_id = str(message.get("messageId") or message.get("message_id") or "")
+    return Message(_document_id(message_id, data), data, attributes, _short(str(payload.get("subscription", ""))))
+
+
+def _is_envelope(payload: object) -> bool:
+    return isinstance(payload, dict) and isinstance(payload.get("message"), dict)
+
+
+def _document_id(message_id: str, data: bytes) -> str:
+    """The message's id where it can name a document, else a hash that is the same at each delivery."""
+    if _DOCUMENT_ID.fullmatch(message_id):
+        return message_id
+    return hashlib.sha256(message_id.encode() + data).hexdigest()[:32]
+
+
+def _short(subscription: str) -> str:
+    return subscription.rpartition("/")[2]

@@ -1,0 +1,115 @@
+"""Hands messages to the functions over HTTP in the push envelope, as Pub/Sub's push would."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from datetime import timedelta
+
+import httpx2
+
+from shared.core.topology import SUBSCRIPTIONS, Subscription
+from shared.ports import Delivery, Subscriptions, TopicsUnavailable
+
+ACKNOWLEDGING = (102, 200, 201, 202, 204)
+"""The answers that Pub/Sub takes for an acknowledgement."""
+PULL_WAIT = timedelta(seconds=5)
+PAUSE_AFTER_TROUBLE = 1.0
+"""Seconds before pulling again where the topics could not be reached."""
+
+
+class Courier:
+    """One puller for each subscription; a delivery is in flight until its function has answered."""
+
+    def __init__(self, subscriptions: Subscriptions, base_url: str, in_flight: int, project: str) -> None:
+        """`base_url` has the functions at `/functions/NAME`; `in_flight` bounds the deliveries of one subscription."""
+        self._subscriptions = subscriptions
+        self._project = project
+        self._in_flight = in_flight
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+        self._client = httpx2.AsyncClient(base_url=base_url, limits=limits, trust_env=False)
+        self._pullers: list[asyncio.Task[None]] = []
+        self._deliveries: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        await self._subscriptions.ensure(SUBSCRIPTIONS)
+        self._pullers = [asyncio.create_task(self._pull(each)) for each in SUBSCRIPTIONS]
+
+    async def stop(self, patience: timedelta) -> int:
+        """Pull no more, wait for what is in flight. How many deliveries were abandoned (they come again)."""
+        for puller in self._pullers:
+            puller.cancel()
+        await asyncio.gather(*self._pullers, return_exceptions=True)
+        abandoned: set[asyncio.Task[None]] = set()
+        if self._deliveries:
+            _, abandoned = await asyncio.wait(self._deliveries, timeout=patience.total_seconds())
+        for delivery in abandoned:
+            delivery.cancel()
+        await asyncio.gather(*abandoned, return_exceptions=True)
+        await self._client.aclose()
+        return len(abandoned)
+
+    @property
+    def deliveries(self) -> int:
+        """In flight now."""
+        return len(self._deliveries)
+
+    async def _pull(self, subscription: Subscription) -> None:
+        free = asyncio.Semaphore(self._in_flight)
+        while True:
+            await free.acquire()
+            spare = 1
+            while spare < 100 and not free.locked():
+                await free.acquire()
+                spare += 1
+            try:
+                pulled = await self._subscriptions.pull(subscription.name, spare, PULL_WAIT)
+            except TopicsUnavailable:
+                await asyncio.sleep(PAUSE_AFTER_TROUBLE)
+                pulled = []
+            for _ in range(spare - len(pulled)):
+                free.release()
+            for delivery in pulled:
+                task = asyncio.create_task(self._deliver(subscription, delivery, free))
+                self._deliveries.add(task)
+                task.add_done_callback(self._deliveries.discard)
+
+    async def _deliver(self, subscription: Subscription, delivery: Delivery, free: asyncio.Semaphore) -> None:
+        """Post one delivery; acknowledge or reject it by the answer. The ack deadline is the request's time limit."""
+        try:
+            response = await self._client.post(
+                f"/functions/{subscription.function}",
+                content=envelope(delivery, subscription.name, self._project),
+                headers={"content-type": "application/json"},
+                timeout=httpx2.Timeout(subscription.ack_deadline.total_seconds(), connect=5.0),
+            )
+            accepted = response.status_code in ACKNOWLEDGING
+        except httpx2.HTTPError:
+            accepted = False
+        finally:
+            free.release()
+        try:
+            if accepted:
+                await self._subscriptions.acknowledge(subscription.name, [delivery.handle])
+            else:
+                await self._subscriptions.reject(subscription.name, [delivery.handle])
+        except TopicsUnavailable:
+            pass  # unacknowledged, it comes again, and its flow finds the first one's trace
+
+
+def envelope(delivery: Delivery, subscription: str, project: str) -> bytes:
+    """The body of a wrapped push (Pub/Sub documentation, 'Receive push messages')."""
+    body: dict[str, object] = {
+        "message": {
+            "data": base64.b64encode(delivery.data).decode(),
+            "attributes": dict(delivery.attributes),
+            "messageId": delivery.message_id,
+            "message_id": delivery.message_id,
+            "publishTime": delivery.published_at.isoformat(),
+        },
+        "subscription": f"projects/{project}/subscriptions/{subscription}",
+    }
+    if delivery.number:
+        body["deliveryAttempt"] = delivery.number
+    return json.dumps(body).encode()

@@ -1,0 +1,204 @@
+"""`renderlane up`: the functions, the courier, the watch and, without a key, the simulator, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TextIO
+
+import httpx2
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from functions import main as functions
+from scripts.local.courier import Courier
+from scripts.local.publish import publish
+from shared import wiring
+from shared.adapters.local_topics import LocalTopics
+from shared.adapters.system_clock import SystemClock
+from shared.config import Settings
+from shared.flows.watch import break_leases
+from shared.wiring import Messaging, Worker
+
+WATCH_EVERY = timedelta(seconds=15)
+FINISH_WITHIN = timedelta(seconds=60)
+"""For attempts in flight when the home is asked to stop; what is left then is found again at the next start."""
+
+
+class AlreadyRunning(Exception):
+    """Another process runs this home."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """How the built-in simulator behaves, where it stands in for Gemini."""
+
+    limits: str = ""
+    latency: str = "lognormal:1.5,0.4"
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A running one-machine home."""
+
+    url: str
+    worker: Worker
+    courier: Courier
+    simulator_url: str | None
+    recovered: int
+    """Attempts of earlier boots that were ended at the start."""
+
+
+def app(worker: Worker) -> Starlette:
+    """All functions in one application, each at `/functions/NAME`."""
+    names = ("intake", "pump", "render", "watch", "bury")
+    routes = [Route(f"/functions/{name}", getattr(functions, name), methods=["POST"]) for name in names]
+    routes.append(Route("/v1/projects/{project}/topics/{topic}", publish, methods=["POST"]))
+    routes.append(Route("/healthz", _healthy))
+    application = Starlette(routes=routes)
+    application.state.worker = worker
+    return application
+
+
+async def _healthy(request: Request) -> Response:
+    return JSONResponse({"status": "ok", "boot": request.app.state.worker.ports.boot})
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, port: int, simulated: Simulated, events: TextIO) -> AsyncIterator[Home]:
+    """The home from its start to its orderly end. Raises AlreadyRunning and what `wiring.build` raises."""
+    with _only_one(settings):
+        async with contextlib.AsyncExitStack() as stack:
+            simulator_url = None
+            if simulates(settings):
+                simulator_url = await stack.enter_async_context(_simulator(simulated))
+                settings = replace(settings, base_url=simulator_url)
+            messaging = wiring.topics(settings, SystemClock())
+            worker = Worker.of(wiring.build(settings, events, messaging))
+            stack.push_async_callback(worker.close)
+            recovered = await _pick_up(settings, worker, messaging)
+            url = await stack.enter_async_context(_serving(app(worker), port))
+            courier = Courier(messaging, url, 2 * settings.capacity, settings.project)
+            await courier.start()
+            watching = asyncio.create_task(_watch(url))
+            try:
+                yield Home(url, worker, courier, simulator_url, recovered)
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+                worker.pump.end()
+                await courier.stop(FINISH_WITHIN)
+
+
+def simulates(settings: Settings) -> bool:
+    """Whether the built-in simulator stands in for Gemini: no key, and no other server named."""
+    return settings.api_key is None and settings.base_url is None
+
+
+async def until_signalled(on_stopping: Callable[[], None]) -> None:
+    """Returns at the first SIGINT or SIGTERM; a second one ends the process at once."""
+    stop = asyncio.Event()
+
+    def heard() -> None:
+        if stop.is_set():
+            os._exit(130)
+        on_stopping()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, heard)
+    await stop.wait()
+
+
+async def _pick_up(settings: Settings, worker: Worker, messaging: Messaging) -> int:
+    """What an earlier boot of this home left: its leases are broken, its undelivered messages come again."""
+    if not settings.one_machine:
+        return 0  # on the emulators others may be at work: leases lapse by themselves
+    assert isinstance(messaging, LocalTopics)
+    await messaging.redeliver_all()
+    recovered = await break_leases(worker.ports)
+    await worker.kicks.kick()
+    return recovered
+
+
+async def _watch(url: str) -> None:
+    """Cloud Scheduler's part."""
+    async with httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+        while True:
+            await asyncio.sleep(WATCH_EVERY.total_seconds())
+            with contextlib.suppress(httpx2.HTTPError):  # it comes round again
+                await client.post("/functions/watch")
+
+
+@contextlib.asynccontextmanager
+async def _simulator(simulated: Simulated) -> AsyncIterator[str]:
+    from scripts.simulator.server import serve
+    from scripts.simulator.simulation import Simulation
+
+    server = await serve(Simulation(limits=simulated.limits, latency=simulated.latency, seed=simulated.seed))
+    try:
+        yield server.url
+    finally:
+        await server.stop()
+
+
+@contextlib.asynccontextmanager
+async def _serving(application: Starlette, port: int) -> AsyncIterator[str]:
+    """Loopback only."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    config = uvicorn.Config(
+        application, log_level="warning", access_log=False, lifespan="off", backlog=4096, timeout_graceful_shutdown=1
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listener])
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        await server.shutdown(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    """Holds the home's lock; the system lets go of it even when the process is killed."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with lock_path(settings).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise AlreadyRunning(
+                f"{settings.home} is in use by another `renderlane up`. Stop that one, or set RENDERLANE_HOME."
+            ) from error
+        yield
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether some process holds this home's lock."""
+    try:
+        with lock_path(settings).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def lock_path(settings: Settings) -> Path:
+    return settings.home / "up.lock"

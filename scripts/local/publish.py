@@ -1,0 +1,75 @@
+"""`POST /v1/projects/PROJECT/topics/TOPIC:publish`, as Pub/Sub serves it: any HTTP client can publish."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from shared.core.topology import RENDER_REQUESTS
+from shared.ports import TopicsUnavailable
+from shared.wiring import Worker
+
+BODY_LIMIT_BYTES = 10_000_000
+
+
+class BadPublish(Exception):
+    """What the body lacks, and how it should be."""
+
+
+async def publish(request: Request) -> Response:
+    """`{"messages": [{"data": <base64>, "attributes": {…}}]}` -> `{"messageIds": […]}`."""
+    worker: Worker = request.app.state.worker
+    topic, _, verb = request.path_params["topic"].partition(":")
+    if verb != "publish" or topic != RENDER_REQUESTS:
+        return _error(404, "NOT_FOUND", f"found {topic}:{verb}; allowed: {RENDER_REQUESTS}:publish")
+    body = await request.body()
+    if len(body) > BODY_LIMIT_BYTES:
+        return _error(400, "INVALID_ARGUMENT", f"found {len(body):,} bytes; allowed: {BODY_LIMIT_BYTES:,} a publish")
+    try:
+        messages = _messages(body)
+    except BadPublish as error:
+        return _error(400, "INVALID_ARGUMENT", str(error))
+    try:
+        ids = [await worker.ports.topics.publish(topic, data, attributes) for data, attributes in messages]
+    except ValueError as error:
+        return _error(400, "INVALID_ARGUMENT", str(error))
+    except TopicsUnavailable as error:
+        return _error(503, "UNAVAILABLE", str(error))
+    return JSONResponse({"messageIds": ids})
+
+
+def _messages(body: bytes) -> list[tuple[bytes, dict[str, str]]]:
+    example = '{"messages": [{"data": "<base64>", "attributes": {"name": "text"}}]}'
+    try:
+        payload: Any = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadPublish(f"the body is not JSON; allowed: {example}") from error
+    found = payload.get("messages") if isinstance(payload, dict) else None
+    if not isinstance(found, list) or not found:
+        raise BadPublish(f"messages: found {'an empty list' if found == [] else 'nothing'}; allowed: {example}")
+    return [_message(each, f"messages[{index}]") for index, each in enumerate(found)]
+
+
+def _message(found: Any, at: str) -> tuple[bytes, dict[str, str]]:
+    if not isinstance(found, dict):
+        raise BadPublish(f"{at}: found no object; allowed: an object with data")
+    attributes = found.get("attributes") or {}
+    texts = isinstance(attributes, dict) and all(isinstance(value, str) for value in attributes.values())
+    if not texts:
+        raise BadPublish(f"{at}.attributes: found other values than text; allowed: a map of strings")
+    try:
+        data = base64.b64decode(found.get("data") or "", validate=True)
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise BadPublish(f"{at}.data: found text that is not base64; allowed: base64 of the request's JSON") from error
+    if not data and not attributes:
+        raise BadPublish(f"{at}: found neither data nor attributes; put the base64 of the request's JSON in data")
+    return data, attributes
+
+
+def _error(code: int, status: str, message: str) -> Response:
+    return JSONResponse({"error": {"code": code, "message": message, "status": status}}, status_code=code)

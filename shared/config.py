@@ -1,0 +1,170 @@
+"""The environment, read once: every variable with its meaning, its default and what a wrong value is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from shared.core.quota import InvalidQuota, Quota
+
+
+class InvalidSetting(Exception):
+    """An environment variable has a value that cannot be used; names it, what was found and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteStore:
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class FirestoreStore:
+    project: str
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTopics:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class PubsubTopics:
+    project: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    home: Path
+    """Folder of the one-machine home."""
+    project: str
+    store: SqliteStore | FirestoreStore
+    topics: LocalTopics | PubsubTopics
+    images: str
+    """`file:///path` or `gs://BUCKET[/PREFIX]`."""
+    references: tuple[str, ...]
+    """Allowed URI prefixes beside the image store itself."""
+    catalogue: Path | None
+    """None = the catalogue of the bundle."""
+    quota: Quota
+    capacity: int
+    api_key: str | None
+    base_url: str | None
+
+    @property
+    def one_machine(self) -> bool:
+        """Both store and topics are in the SQLite file."""
+        return isinstance(self.store, SqliteStore) and isinstance(self.topics, LocalTopics)
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str], here: Path) -> Settings:
+        """Raises InvalidSetting. `here` is the current folder."""
+        given = {name: value.strip() for name, value in environment.items() if value.strip()}
+        home = here / given.get("RENDERLANE_HOME", ".renderlane")
+        store = _store(given.get("RENDERLANE_STORE", f"sqlite:///{home / 'state.db'}"), here)
+        topics = _topics(given.get("RENDERLANE_TOPICS", "local"))
+        if isinstance(topics, LocalTopics) and not isinstance(store, SqliteStore):
+            raise _wrong(
+                "RENDERLANE_TOPICS",
+                given.get("RENDERLANE_TOPICS", "local (the default)"),
+                "pubsub://PROJECT where RENDERLANE_STORE is firestore://…: local topics live in the SQLite file",
+            )
+        project = _project(given, store, topics)
+        on_one_machine = isinstance(store, SqliteStore)
+        references = given.get("RENDERLANE_REFERENCES", f"file://{here}/" if on_one_machine else "")
+        return cls(
+            home=home,
+            project=project,
+            store=store,
+            topics=topics,
+            images=_images(given.get("RENDERLANE_IMAGES", f"file://{home / 'images'}")),
+            references=_references(references),
+            catalogue=_catalogue(given.get("RENDERLANE_CATALOGUE"), here),
+            quota=_quota(given.get("RENDERLANE_QUOTA", "")),
+            capacity=_whole("RENDERLANE_CAPACITY", given.get("RENDERLANE_CAPACITY", "200")),
+            api_key=given.get("GEMINI_API_KEY") or given.get("GOOGLE_API_KEY"),
+            base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
+        )
+
+
+def _store(text: str, here: Path) -> SqliteStore | FirestoreStore:
+    allowed = "sqlite:///path or firestore://PROJECT[/DATABASE]"
+    if text.startswith("sqlite:///") and text != "sqlite:///":
+        return SqliteStore(here / text.removeprefix("sqlite://").replace("//", "/", 1))
+    if text.startswith("firestore://"):
+        project, _, database = text.removeprefix("firestore://").partition("/")
+        if project and "/" not in database:
+            return FirestoreStore(project, database or "(default)")
+    raise _wrong("RENDERLANE_STORE", text, allowed)
+
+
+def _topics(text: str) -> LocalTopics | PubsubTopics:
+    if text == "local":
+        return LocalTopics()
+    project = text.removeprefix("pubsub://")
+    if text.startswith("pubsub://") and project and "/" not in project:
+        return PubsubTopics(project)
+    raise _wrong("RENDERLANE_TOPICS", text, "local or pubsub://PROJECT")
+
+
+def _project(given: Mapping[str, str], store: object, topics: object) -> str:
+    for place in (store, topics):
+        if isinstance(place, (FirestoreStore, PubsubTopics)):
+            return given.get("GOOGLE_CLOUD_PROJECT", place.project)
+    return given.get("GOOGLE_CLOUD_PROJECT", "local")
+
+
+def _images(text: str) -> str:
+    parts = urlsplit(text)
+    good = (parts.scheme == "file" and not parts.netloc and parts.path not in ("", "/")) or (
+        parts.scheme == "gs" and parts.netloc
+    )
+    if not good:
+        raise _wrong("RENDERLANE_IMAGES", text, "file:///path or gs://BUCKET[/PREFIX]")
+    return text.rstrip("/")
+
+
+def _references(text: str) -> tuple[str, ...]:
+    prefixes = tuple(each.strip() for each in text.split(",") if each.strip())
+    for prefix in prefixes:
+        parts = urlsplit(prefix)
+        place = parts.path if parts.scheme == "file" else parts.netloc
+        if parts.scheme not in ("file", "gs", "https") or not place:
+            raise _wrong(
+                "RENDERLANE_REFERENCES", prefix, "URI prefixes with file://, gs:// or https://, separated by commas"
+            )
+    return prefixes
+
+
+def _catalogue(text: str | None, here: Path) -> Path | None:
+    if text is None:
+        return None
+    path = here / text
+    if not path.is_file():
+        raise _wrong("RENDERLANE_CATALOGUE", text, "the path of a readable TOML file")
+    return path
+
+
+def _quota(text: str) -> Quota:
+    try:
+        return Quota.parse(text)
+    except InvalidQuota as error:
+        raise InvalidSetting(f"RENDERLANE_QUOTA: {error}") from error
+
+
+def _whole(name: str, text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+        raise _wrong(name, text, "a whole number of at least 1")
+    return int(text)
+
+
+def _base_url(text: str | None) -> str | None:
+    if text is not None and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).netloc):
+        raise _wrong("GOOGLE_GEMINI_BASE_URL", text, "an http:// or https:// address")
+    return text
+
+
+def _wrong(name: str, found: str, allowed: str) -> InvalidSetting:
+    return InvalidSetting(f"{name}: found {found!r}; allowed: {allowed}")

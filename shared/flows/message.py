@@ -1,0 +1,17 @@
+"""What a function hands to a flow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One delivery of one message."""
+
+    id: str
+    data: bytes = field(repr=False)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    subscription: str = ""
+    """The short name of the subscription it came by, where known."""

@@ -1,0 +1,193 @@
+"""A released request becomes an attempt: wait for the slot, put it on record, call the model, store, settle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import timedelta
+
+from shared.core import record, settlement, signals
+from shared.core.answer import Made, Order, Reference
+from shared.core.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
+from shared.core.failure import Failure, FailureKind
+from shared.core.ladder import Route
+from shared.core.messages import BadMessage, Release
+from shared.core.outcome import of_failure
+from shared.core.request import RenderRequest
+from shared.flows.announce import announce
+from shared.flows.evidence import Evidence
+from shared.flows.kicks import Kicks
+from shared.flows.message import Message
+from shared.flows.server_time import ServerTime
+from shared.flows.settle import recover, settle, store_image
+from shared.ports import Ports, ReferenceUnusable
+
+CLAIM_AHEAD = timedelta(milliseconds=200)
+"""The attempt goes on record this long before its slot, so that the call leaves at the slot."""
+
+
+async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Message) -> None:
+    """Raises StoreUnavailable, TopicsUnavailable or BadMessage; else the message may be acknowledged."""
+    release = Release.parse(message.data)
+    request = await ports.store.get(record.path(release.request_id))
+    if isinstance(request, Absent):
+        raise BadMessage(f"no such request: {release.request_id}")
+    time = ServerTime(ports.clock, request.read_at)
+    match request.data["status"]:
+        case "released" if request.data["release"] == release.number:
+            await _attempt(ports, evidence, request, time)
+            await kicks.after_settling()
+        case "rendering" if request.data["lease_until"] < time.now():
+            await recover(ports, request)
+            await kicks.after_settling()
+        case _ if request.data["announce"] == "pending":
+            await announce(ports, request)
+        case _:
+            pass  # held by a live lease, an older release, or over: somebody else has the next step
+
+
+async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: ServerTime) -> None:
+    asked = record.request_of(request.data)
+    try:
+        references = await _fetch(ports, asked)
+    except ReferenceUnusable as error:
+        await _end_unbegun(ports, request, Failure(FailureKind.REFERENCE, str(error)), time)
+        return
+    await time.wait_until(request.data["slot_at"] - CLAIM_AHEAD)
+    if time.now() > request.data["slot_until"]:
+        await _give_back(ports, request, time)
+        return
+    claimed = await _claim(ports, request, time)
+    if claimed is None:
+        return  # cancelled, expired, or claimed by another delivery of this release
+    request, attempt = claimed
+    await time.wait_until(request.data["slot_at"])
+    if time.now() > request.data["slot_until"]:
+        await _give_back(ports, request, time, unopened=attempt)
+        return
+    hold = _Hold(ports, request)
+    async with hold:
+        began = ports.clock.monotonic()
+        order = _order(asked, Route.from_json(request.data["route"]), references, ports)
+        answer = await ports.lanes[order.lane].generate(order, ports.catalogue.models[order.model].timeout)
+        latency_ms = round((ports.clock.monotonic() - began) * 1000)
+        ending: settlement.Ending
+        match answer:
+            case Made():
+                ending = await store_image(ports, request, attempt.data["number"], answer)
+            case Failure():
+                ending = answer
+    settling = settle(ports, hold.request, attempt, ending, latency_ms)
+    if isinstance(ending, Failure):
+        await asyncio.gather(settling, evidence.note(order.model, ending))
+    else:
+        await settling
+
+
+async def _fetch(ports: Ports, asked: RenderRequest) -> tuple[Reference, ...]:
+    """Before the slot, so that a slow bucket does not make the start late."""
+    fetched = [ports.references.fetch(each.uri, each.mime_type) for each in asked.references]
+    return tuple(await asyncio.gather(*fetched))
+
+
+async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Document, Document] | None:
+    """Put the attempt on record under the request's version: of any number of deliveries one wins."""
+    now = time.now()
+    number = request.data["attempt_count"] + 1
+    opened = settlement.open_attempt(
+        request.data, number, holder=ports.boot, key_kind=ports.key_kind, owner=ports.project, now=now
+    )
+    changes = {
+        "status": "rendering",
+        "attempt_count": number,
+        "lease_holder": ports.boot,
+        "lease_until": now + record.LEASE,
+        "updated_at": now,
+    }
+    path = record.attempt_path(request.id, number)
+    committed = await ports.store.commit(Update(request.path, changes, request.version), Create(path, opened))
+    match committed:
+        case Conflict():
+            return None
+        case Committed():
+            held = Document(request.path, {**request.data, **changes}, committed.versions[0], committed.at)
+            return held, Document(path, opened, committed.versions[1], committed.at)
+
+
+async def _give_back(ports: Ports, request: Document, time: ServerTime, unopened: Document | None = None) -> None:
+    """Too late for the slot: back to the front of the queue, unpaid, the slot kept for the pump to give back."""
+    changes = record.not_started(request.data, "its slot had passed", time.now())
+    if unopened is None:
+        committed = await ports.store.commit(Update(request.path, changes, request.version))
+    else:
+        changes |= {"attempt_count": request.data["attempt_count"] - 1}
+        undo = Delete(unopened.path, unopened.version)
+        committed = await ports.store.commit(Update(request.path, changes, request.version), undo)
+        if isinstance(committed, Conflict):  # a cancellation was noted on it meanwhile
+            found = await ports.store.get(request.path)
+            committed = await ports.store.commit(Update(request.path, changes, getattr(found, "version", "")), undo)
+    if isinstance(committed, Committed):
+        ports.signals.emit(signals.REQUEUED, request_id=request.id, reason=changes["reason"])
+
+
+async def _end_unbegun(ports: Ports, request: Document, failure: Failure, time: ServerTime) -> None:
+    """End a request before any attempt was opened."""
+    now = time.now()
+    changes = record.finished("failed", of_failure(failure), now)
+    committed = await ports.store.commit(Update(request.path, changes, request.version))
+    if isinstance(committed, Committed):
+        await announce(ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
+
+
+def _order(asked: RenderRequest, route: Route, references: tuple[Reference, ...], ports: Ports) -> Order:
+    model = ports.catalogue.models[route.model]
+    return Order(
+        request_id=asked.request_id,
+        model=route.model,
+        lane=route.lane,
+        prompt=asked.prompt,
+        image_size=route.image_size if model.sends_image_size else None,
+        aspect_ratio=asked.aspect_ratio,
+        references=references,
+        grounding=asked.grounding,
+    )
+
+
+class _Hold:
+    """Keeps a request's lease alive while its attempt runs, and knows the request's newest version."""
+
+    def __init__(self, ports: Ports, request: Document) -> None:
+        self._ports = ports
+        self.request = request
+
+    async def __aenter__(self) -> None:
+        self._renewing = asyncio.create_task(self._renew())
+
+    async def __aexit__(self, *_: object) -> None:
+        self._renewing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._renewing
+
+    async def _renew(self) -> None:
+        while True:
+            await self._ports.clock.sleep(record.RENEW_EVERY.total_seconds())
+            try:
+                if not await self._renew_once():
+                    return
+            except Exception:  # noqa: BLE001  a store that is away for a moment must not end a paid attempt
+                continue
+
+    async def _renew_once(self) -> bool:
+        """False when the hold is lost: the attempt ends as it ends and is settled as it is found then."""
+        held = self.request
+        now = max(self._ports.clock.now(), held.read_at)
+        changes = {"lease_until": now + record.LEASE}
+        committed = await self._ports.store.commit(Update(held.path, changes, held.version))
+        if isinstance(committed, Committed):
+            self.request = Document(held.path, {**held.data, **changes}, committed.versions[0], committed.at)
+            return True
+        found = await self._ports.store.get(held.path)
+        if not isinstance(found, Document) or found.data["attempt_count"] != held.data["attempt_count"]:
+            return False
+        self.request = found
+        return bool(found.data["status"] == "rendering")

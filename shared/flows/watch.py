@@ -1,0 +1,56 @@
+"""The once-a-minute look round: lapsed leases, passed deadlines, results nobody heard of, a queue nobody pumps."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from shared.core import queries, signals
+from shared.core.documents import Document, Update
+from shared.flows.announce import announce
+from shared.flows.kicks import PUMP, Kicks
+from shared.flows.pump import expire_overdue
+from shared.flows.settle import recover
+from shared.ports import Ports
+
+PAGE = 200
+ANNOUNCE_AFTER = timedelta(seconds=30)
+"""Whoever ended a request announces it at once; later than this, nobody will."""
+
+
+async def watch(ports: Ports, kicks: Kicks) -> None:
+    """Each part is safe to repeat and safe beside the others; a part that fails leaves its work for the next minute."""
+    probe = await ports.store.get(PUMP)
+    now = probe.read_at
+    lapsed = await ports.store.query(queries.lapsed(now, PAGE))
+    for request in lapsed:
+        await recover(ports, request)
+    overdue = await expire_overdue(ports, now)
+    unannounced = await ports.store.query(queries.unannounced(now - ANNOUNCE_AFTER, PAGE))
+    for request in unannounced:
+        await announce(ports, request)
+    if await ports.store.count(queries.in_status("queued", 1)) or await ports.store.count(
+        queries.in_status("released", 1)
+    ):
+        await kicks.kick()
+    ports.signals.emit(signals.WATCHED, lapsed=len(lapsed), overdue=overdue, announced=len(unannounced))
+
+
+async def break_lead(ports: Ports) -> None:
+    """The pump of an earlier boot leads no more."""
+    pump = await ports.store.get(PUMP)
+    if isinstance(pump, Document) and pump.data["lead_holder"] != ports.boot:
+        await ports.store.commit(Update(PUMP, {"lead_holder": None, "lead_until": None}, pump.version))
+
+
+async def break_leases(ports: Ports) -> int:
+    """At the start of the one-machine home: attempts of earlier boots have no worker any more. How many were ended."""
+    await break_lead(ports)
+    count = 0
+    while True:
+        rendering = await ports.store.query(queries.rendering(PAGE))
+        orphaned = [request for request in rendering if request.data["lease_holder"] != ports.boot]
+        for request in orphaned:
+            await recover(ports, request)
+        count += len(orphaned)
+        if len(rendering) < PAGE or not orphaned:
+            return count

@@ -1,0 +1,130 @@
+"""The only builder of adapters: Settings -> Ports, once per process, heavy packages only where they are used."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import uuid
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from shared.adapters.gemini_lane import GeminiLane, key_kind
+from shared.adapters.image_store import ObjectImages
+from shared.adapters.json_signals import JsonSignals
+from shared.adapters.references import AllowedReferences
+from shared.adapters.system_clock import SystemClock
+from shared.config import FirestoreStore, InvalidSetting, LocalTopics, PubsubTopics, Settings, SqliteStore
+from shared.core.catalogue import BrokenCatalogue, Catalogue
+from shared.core.queries import INDEXES
+from shared.flows.evidence import Evidence
+from shared.flows.kicks import Kicks
+from shared.flows.pump import Pump
+from shared.ports import Clock, Ports, Store, Subscriptions, Topics
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The ports, and what the flows of one process remember between messages."""
+
+    ports: Ports
+    kicks: Kicks
+    evidence: Evidence
+    pump: Pump
+
+    @classmethod
+    def of(cls, ports: Ports) -> Worker:
+        kicks = Kicks(ports)
+        return cls(ports, kicks, Evidence(ports), Pump(ports, kicks))
+
+    async def close(self) -> None:
+        """Let go of connections, the lanes' first."""
+        for lane in {id(lane): lane for lane in self.ports.lanes.values()}.values():
+            await lane.close()
+        await self.ports.topics.close()
+        await self.ports.store.close()
+
+
+@cache
+def worker() -> Worker:
+    """This process's worker, from its environment. Raises InvalidSetting or BrokenCatalogue."""
+    settings = Settings.read(os.environ, Path.cwd())
+    if settings.api_key is None and settings.base_url is None:
+        raise InvalidSetting(
+            "GEMINI_API_KEY: found nothing; allowed: an auth key of Google AI Studio. "
+            "Without one, `renderlane up` runs on the built-in simulator."
+        )
+    return Worker.of(build(settings, sys.stderr))
+
+
+class Messaging(Topics, Subscriptions, Protocol):
+    """Both ports in one object: a publish wakes a puller of the same process at once."""
+
+
+def build(settings: Settings, events: TextIO, messaging: Messaging | None = None) -> Ports:
+    """Adapters for these settings; `events` takes the signals as JSON lines."""
+    clock = SystemClock()
+    chance = random.Random()
+    images = ObjectImages(settings.images)
+    # Behind a base URL of its own (the simulator, a stand-in) any word will do as a key.
+    api_key = settings.api_key or "no-key"
+    gemini = GeminiLane(api_key, settings.base_url)
+    return Ports(
+        store=store(settings, clock),
+        topics=messaging or topics(settings, clock),
+        images=images,
+        references=AllowedReferences(settings.references, images),
+        lanes={"standard": gemini, "priority": gemini, "flex": gemini},
+        signals=JsonSignals(events, clock, settings.project),
+        clock=clock,
+        chance=chance.random,
+        fresh=lambda digits: f"{chance.getrandbits(4 * digits):0{digits}x}",
+        catalogue=catalogue(settings),
+        quota=settings.quota,
+        capacity=settings.capacity,
+        boot=uuid.uuid4().hex,
+        project=settings.project,
+        key_kind=key_kind(api_key),
+    )
+
+
+def catalogue(settings: Settings) -> Catalogue:
+    """Raises BrokenCatalogue with the file, the line and the reason."""
+    path = settings.catalogue
+    name = str(path) if path else "shared/catalogue.toml"
+    try:
+        file = path or resources.files("shared").joinpath("catalogue.toml")
+        return Catalogue.parse(file.read_text("utf-8"))
+    except (BrokenCatalogue, UnicodeDecodeError, OSError) as error:
+        raise BrokenCatalogue(f"{name}: {error}") from error
+
+
+def store(settings: Settings, clock: Clock) -> Store:
+    match settings.store:
+        case SqliteStore(path):
+            from shared.adapters import sqlite_store
+
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return sqlite_store.SqliteStore(path, clock, INDEXES)
+        case FirestoreStore(project, database):
+            from shared.adapters import firestore_store
+
+            return firestore_store.FirestoreStore(project, database)
+
+
+def topics(settings: Settings, clock: Clock) -> Messaging:
+    """Publishing for everybody; pulling for the courier of the one-machine home and of the emulators."""
+    match settings.topics:
+        case LocalTopics():
+            from shared.adapters import local_topics
+
+            assert isinstance(settings.store, SqliteStore), "Settings.read() has refused it"
+            settings.store.path.parent.mkdir(parents=True, exist_ok=True)
+            return local_topics.LocalTopics(settings.store.path, clock, settings.project)
+        case PubsubTopics(project):
+            from shared.adapters import pubsub_topics
+
+            return pubsub_topics.PubsubTopics(project)
