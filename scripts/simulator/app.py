@@ -1,0 +1,33 @@
+"""The simulator as an ASGI application."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from scripts.simulator import control
+from scripts.simulator.page import Page
+from scripts.simulator.routes import CreateInteraction, GenerateContent, StoredInteraction
+from scripts.simulator.simulation import Simulation
+
+
+def build(simulation: Simulation) -> Starlette:
+    stored = StoredInteraction(simulation)
+    routes: list[Route] = []
+    for version in ("v1", "v1beta"):
+        routes += [
+            Route(f"/{version}/interactions", CreateInteraction(simulation), methods=["POST"]),
+            Route(f"/{version}/models/{{model}}:generateContent", GenerateContent(simulation), methods=["POST"]),
+            Route(f"/{version}/interactions/{{id}}", stored, methods=["GET", "DELETE"]),
+            Route(f"/{version}/interactions/{{id}}/cancel", stored, methods=["POST"]),
+        ]
+    routes += control.routes(simulation)
+    routes.append(Route("/", Page(simulation).__call__, methods=["GET"]))
+    return Starlette(routes=routes, exception_handlers={404: _not_found})
+
+
+async def _not_found(request: Request, exc: Exception) -> JSONResponse:
+    message = f"{request.method} {request.url.path} is not simulated."
+    return JSONResponse({"error": {"code": 404, "message": message, "status": "NOT_FOUND"}}, status_code=404)

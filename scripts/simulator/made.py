@@ -1,0 +1,46 @@
+"""What came of a call that reached the model: the value both APIs put into their own words."""
+
+from __future__ import annotations
+
+import binascii
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from scripts.simulator.ask import Ask
+from scripts.simulator.faults import NoImageForm
+from scripts.simulator.models import ImageModel, Tier
+from scripts.simulator.tokens import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class NoImage:
+    form: NoImageForm
+    code: str
+    """One of the documented codes: safety, image_safety, recitation, no_image ..."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    id: str
+    ask: Ask
+    model: ImageModel
+    """The one that served."""
+    tier: Tier
+    """The served one."""
+    usage: Usage | None
+    """None: the answer carries no usage."""
+    created: datetime
+    updated: datetime
+    picture: bytes | None = None
+    text: str = ""
+    no_image: NoImage | None = None
+    continuation_token: str = ""
+    """Set: the model stopped half-way and wants to be called again."""
+
+
+def inline(picture: bytes) -> msgspec.Raw:
+    """The picture as a JSON string, encoded once."""
+    return msgspec.Raw(b'"' + binascii.b2a_base64(picture, newline=False) + b'"')

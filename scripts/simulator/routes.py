@@ -1,0 +1,143 @@
+"""The provider's endpoints: HTTP into a call's story, its reply onto the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.requests import Request as HttpRequest
+from starlette.types import Receive, Scope, Send
+
+from scripts.simulator import call, generate_content, interactions
+from scripts.simulator.answer import Answer, connection_of, deliver, json_answer
+from scripts.simulator.ask import Headline, Order
+from scripts.simulator.bill import Api
+from scripts.simulator.credential import check_key, key_of
+from scripts.simulator.fields import need
+from scripts.simulator.made import Made
+from scripts.simulator.problems import ErrorForm, Problem, Refused, invalid
+from scripts.simulator.simulation import Simulation, Stored
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionRequest:
+    key: str
+    body: Mapping[str, Any] | None
+    """None: not a JSON object."""
+    resumed: Stored | None
+    """What `previous_interaction_id` names."""
+    form: ErrorForm
+    api: Api = "interactions"
+
+    def headline(self) -> Headline:
+        return interactions.headline(self.body or {})
+
+    def check_body(self) -> None:
+        need(_present(self.body), "model", str)
+
+    def order(self) -> Order:
+        body = _present(self.body)
+        previous = body.get("previous_interaction_id")
+        if previous is not None and self.resumed is None:
+            raise Refused(Problem("not_found", f"Interaction '{previous}' is not found."))
+        return interactions.order(body, resumed_prompt=self.resumed.prompt if self.resumed else None)
+
+    def problem_answer(self, problem: Problem) -> Answer:
+        return interactions.problem_answer(problem, self.form)
+
+    def made_answer(self, made: Made) -> Answer:
+        return interactions.made_answer(made)
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateContentRequest:
+    key: str
+    body: Mapping[str, Any] | None
+    model: str
+    api: Api = "generate_content"
+
+    def headline(self) -> Headline:
+        return generate_content.headline(self.body or {}, self.model)
+
+    def check_body(self) -> None:
+        _present(self.body)
+
+    def order(self) -> Order:
+        return generate_content.order(_present(self.body))
+
+    def problem_answer(self, problem: Problem) -> Answer:
+        return generate_content.problem_answer(problem)
+
+    def made_answer(self, made: Made) -> Answer:
+        return generate_content.made_answer(made)
+
+
+class CreateInteraction:
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http = HttpRequest(scope, receive)
+        body = _object(await http.body())
+        previous = (body or {}).get("previous_interaction_id")
+        request = InteractionRequest(
+            key=key_of(http),
+            body=body,
+            resumed=self._simulation.stored(previous) if isinstance(previous, str) else None,
+            form=self._simulation.error_form,
+        )
+        await deliver(await call.take(self._simulation, request, connection_of(scope).left), scope, receive, send)
+
+
+class GenerateContent:
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http = HttpRequest(scope, receive)
+        request = GenerateContentRequest(
+            key=key_of(http), body=_object(await http.body()), model=http.path_params["model"]
+        )
+        await deliver(await call.take(self._simulation, request, connection_of(scope).left), scope, receive, send)
+
+
+class StoredInteraction:
+    """GET, DELETE, and POST .../cancel of one interaction."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http = HttpRequest(scope, receive)
+        await deliver(self._answer(http, http.path_params["id"]), scope, receive, send)
+
+    def _answer(self, http: HttpRequest, interaction_id: str) -> Answer:
+        try:
+            check_key(key_of(http))
+            stored = self._simulation.stored(interaction_id)
+            if stored is None:
+                raise Refused(Problem("not_found", f"Interaction '{interaction_id}' is not found."))
+            if http.method == "POST":
+                message = "Only a background interaction that is in progress can be cancelled."
+                raise Refused(Problem("failed_precondition", message))
+        except Refused as refused:
+            return interactions.problem_answer(refused.problem, self._simulation.error_form)
+        if http.method == "DELETE":
+            self._simulation.forget(interaction_id)
+            return json_answer(200, {})
+        return Answer(200, stored.body)
+
+
+def _present(body: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if body is None:
+        raise invalid("Request body is not a JSON object.")
+    return body
+
+
+def _object(body: bytes) -> Mapping[str, Any] | None:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

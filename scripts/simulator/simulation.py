@@ -1,0 +1,146 @@
+"""The state of one simulated provider: limits, latency, faults, bill, stored interactions. Nothing here is global."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+
+from scripts.simulator import faults as fault_script
+from scripts.simulator import latency as latencies
+from scripts.simulator import limits as quota_limits
+from scripts.simulator import models as model_list
+from scripts.simulator.bill import Ledger
+from scripts.simulator.drawing import Painter, PictureMode
+from scripts.simulator.faults import Fault, FaultBook
+from scripts.simulator.models import Models
+from scripts.simulator.problems import ErrorForm
+from scripts.simulator.quota import ModelQuota, Moment, WindowKind
+
+_STORED_BYTES = 64 * 1024 * 1024
+"""Of answers kept for `GET /interactions/{id}`; the oldest go first."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    prompt: str
+    body: bytes
+    """The answer as it was given."""
+
+
+class Simulation:
+    """One provider with one project.
+
+    `limits` and `latency` are read by `limits.parse` and `latency.parse`. `rejected_counts`: a call that quota rejected
+    uses up a request all the same. Time comes from `now` (aware wall time), `monotonic` and `sleep` (seconds); chance
+    from `seed`, which also decides what is drawn.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: str = "",
+        latency: str = "fixed:0",
+        faults: Sequence[Fault] = (),
+        seed: int = 0,
+        window: WindowKind = "sliding",
+        pictures: PictureMode = "drawn",
+        rejected_counts: bool = False,
+        error_form: ErrorForm = "detailed",
+        models: Models | None = None,
+        now: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.models = models if models is not None else model_list.load()
+        self.seed = seed
+        self.window: WindowKind = window
+        self.rejected_counts = rejected_counts
+        self.error_form: ErrorForm = error_form
+        self.pictures: PictureMode = pictures
+        self.now = now
+        self.monotonic = monotonic
+        self.sleep = sleep
+        self.ledger = Ledger()
+        self.painter = Painter(pictures)
+        self.set_limits(limits)
+        self.set_latency(latency)
+        self._restart()
+        self.set_faults(faults)
+
+    def set_limits(self, text: str) -> None:
+        """RENDERLANE_QUOTA syntax; empty is unlimited. What was used so far stays used."""
+        parsed = quota_limits.parse(text)
+        self._check_known(parsed.by_model, quota_limits.InvalidLimits)
+        self.limits, self.limits_text = parsed, text
+
+    def set_latency(self, text: str) -> None:
+        parsed = latencies.parse(text)
+        self._check_known(parsed.by_model, latencies.InvalidLatency)
+        self.latency, self.latency_text = parsed, text
+
+    def set_faults(self, faults: Sequence[Fault]) -> None:
+        checked = fault_script.check(faults)
+        for number, fault in enumerate(checked):
+            if fault.served_by is not None and self.models.served(fault.served_by) is None:
+                raise fault_script.InvalidFaults(f"no model `{fault.served_by}` is served - at `$[{number}].served_by`")
+        self.faults.set(checked, now=self.monotonic())
+
+    def reset(self) -> None:
+        """Back to the start: bill, quota used, faults and stored interactions are gone; limits and latency stay."""
+        self.ledger.clear()
+        self._restart()
+
+    def moment(self) -> Moment:
+        return Moment(at=self.now(), seconds=self.monotonic())
+
+    def quota_of(self, model_id: str) -> ModelQuota:
+        if model_id not in self._quotas:
+            self._quotas[model_id] = ModelQuota(self.window, rejected_counts=self.rejected_counts)
+        return self._quotas[model_id]
+
+    def call_id(self, number: int) -> str:
+        return hashlib.sha256(f"{self.seed}:{self._era}:{number}".encode()).hexdigest()[:32]
+
+    def store(self, interaction_id: str, stored: Stored) -> None:
+        self._stored[interaction_id] = stored
+        self._stored_bytes += len(stored.body)
+        while self._stored_bytes > _STORED_BYTES and len(self._stored) > 1:
+            _, oldest = self._stored.popitem(last=False)
+            self._stored_bytes -= len(oldest.body)
+
+    def stored(self, interaction_id: str) -> Stored | None:
+        return self._stored.get(interaction_id)
+
+    def forget(self, interaction_id: str) -> bool:
+        stored = self._stored.pop(interaction_id, None)
+        if stored is None:
+            return False
+        self._stored_bytes -= len(stored.body)
+        return True
+
+    def close(self) -> None:
+        """Ends the drawing threads."""
+        self.painter.close()
+
+    def _restart(self) -> None:
+        self._era = getattr(self, "_era", 0) + 1
+        self.chance = Random(self.seed)
+        self.faults = FaultBook(self.chance)
+        self._quotas: dict[str, ModelQuota] = {}
+        self._stored: OrderedDict[str, Stored] = OrderedDict()
+        self._stored_bytes = 0
+
+    def _check_known(self, names: Iterable[str], error: type[ValueError]) -> None:
+        unknown = [name for name in names if name not in self.models.by_id]
+        if unknown:
+            raise error(f"no model {', '.join(map(repr, unknown))}; known: {', '.join(self.models.by_id)}")
