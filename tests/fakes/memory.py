@@ -1,0 +1,245 @@
+"""The ports in memory, held to the same contract suites as the real adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import itertools
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from shared.core.answer import Picture, Reference
+from shared.core.documents import (
+    Absent,
+    Committed,
+    Conflict,
+    Create,
+    Delete,
+    Document,
+    Increment,
+    Query,
+    Range,
+    Update,
+    Value,
+    Write,
+)
+from shared.core.signals import Signal
+from shared.core.topology import DEAD_LETTER_SOURCE, RENDER_DEAD_LETTERS, SUBSCRIPTIONS, Subscription
+from shared.ports import Clock, Delivery, ReferenceUnusable, StoredImage
+
+
+class MemoryStore:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rows: dict[str, tuple[dict[str, Value], int]] = {}
+        self._versions = itertools.count(1)
+        self.commits: dict[str, int] = defaultdict(int)
+        """Writes by path, for counting."""
+
+    async def get(self, path: str) -> Document | Absent:
+        await asyncio.sleep(0)
+        return self._read(path)
+
+    async def get_all(self, paths: Sequence[str]) -> list[Document | Absent]:
+        await asyncio.sleep(0)
+        return [self._read(path) for path in paths]
+
+    async def query(self, query: Query) -> list[Document]:
+        await asyncio.sleep(0)
+        return self._find(query)
+
+    async def count(self, query: Query) -> int:
+        await asyncio.sleep(0)
+        return len(self._find(query))
+
+    async def commit(self, *writes: Write) -> Committed | Conflict:
+        await asyncio.sleep(0)
+        assert len({write.path for write in writes}) == len(writes), "at most one write per path"
+        if not all(self._holds(write) for write in writes):
+            return Conflict()
+        versions = []
+        for write in writes:
+            self.commits[write.path] += 1
+            version = next(self._versions)
+            before = self._rows.get(write.path, ({}, 0))[0]
+            match write:
+                case Create(path, data):
+                    self._rows[path] = (copy.deepcopy(dict(data)), version)
+                case Update(path, changes):
+                    self._rows[path] = ({**before, **copy.deepcopy(dict(changes))}, version)
+                case Increment(path, amounts, also):
+                    summed = {name: before.get(name, 0) + amount for name, amount in amounts.items()}
+                    self._rows[path] = ({**before, **copy.deepcopy(dict(also)), **summed}, version)
+                case Delete(path):
+                    del self._rows[path]
+            versions.append("" if isinstance(write, Delete) else str(version))
+        return Committed(tuple(versions), self._clock.now())
+
+    async def close(self) -> None:
+        pass
+
+    def all(self, collection: str) -> list[Document]:
+        """Every document of a collection, by id."""
+        return [self._document(path) for path in sorted(self._rows) if path.rpartition("/")[0] == collection]
+
+    def _read(self, path: str) -> Document | Absent:
+        return self._document(path) if path in self._rows else Absent(path, self._clock.now())
+
+    def _document(self, path: str) -> Document:
+        data, version = self._rows[path]
+        return Document(path, data, str(version), self._clock.now())  # copied when written; nobody may change it
+
+    def _holds(self, write: Write) -> bool:
+        match write:
+            case Create(path):
+                return path not in self._rows
+            case Update(path=path, version=version) | Delete(path=path, version=version):
+                return path in self._rows and str(self._rows[path][1]) == version
+            case Increment():
+                return True
+
+    def _find(self, query: Query) -> list[Document]:
+        names = [name.removeprefix("-") for name in query.order_by]
+        found = [
+            document
+            for document in self.all(query.collection)
+            if all(name in document.data and document.data[name] == value for name, value in query.equal)
+            and all(_within(document.data.get(bound.field), bound) for bound in query.bounds)
+            and all(name in document.data for name in names)
+        ]
+        for name in reversed(query.order_by):
+            plain = name.removeprefix("-")
+            found.sort(key=lambda document, by=plain: _rank(document.data[by]), reverse=name.startswith("-"))  # type: ignore[misc]
+        if query.fields:
+            found = [
+                Document(each.path, {name: each.data[name] for name in query.fields if name in each.data}, each.version,
+                         each.read_at)
+                for each in found
+            ]  # fmt: skip
+        return found[: query.limit]
+
+
+def _within(value: Value, bound: Range) -> bool:
+    if value is None:
+        return False
+    match bound.operator:
+        case "<":
+            return bool(value < bound.value)
+        case "<=":
+            return bool(value <= bound.value)
+        case ">":
+            return bool(value > bound.value)
+        case ">=":
+            return bool(value >= bound.value)
+
+
+def _rank(value: Value) -> tuple[bool, Any]:
+    return (value is not None, value if value is not None else 0)
+
+
+@dataclass
+class Published:
+    topic: str
+    data: bytes
+    attributes: Mapping[str, str]
+
+
+class MemoryTopics:
+    """At-least-once queues of the subscriptions in the topology; what was published is kept for looking at."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ids = itertools.count(1)
+        self._queues: dict[str, list[Delivery]] = {each.name: [] for each in SUBSCRIPTIONS}
+        self.published: list[Published] = []
+        self.news = asyncio.Event()
+
+    async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
+        await asyncio.sleep(0)
+        message_id = str(next(self._ids))
+        self.published.append(Published(topic, data, dict(attributes or {})))
+        for subscription in SUBSCRIPTIONS:
+            if subscription.topic == topic:
+                self.put(subscription.name, message_id, data, dict(attributes or {}), 1)
+        return message_id
+
+    def put(self, subscription: str, message_id: str, data: bytes, attributes: dict[str, str], number: int) -> None:
+        delivery = Delivery(f"{message_id}/{number}", message_id, data, attributes, self._clock.now(), number)
+        self._queues[subscription].append(delivery)
+        self.news.set()
+
+    def again(self, subscription: Subscription, delivery: Delivery) -> None:
+        """Deliver once more, or bury it when its deliveries are used up."""
+        attributes = dict(delivery.attributes)
+        if 0 < subscription.max_deliveries <= delivery.number:
+            attributes[DEAD_LETTER_SOURCE] = subscription.name
+            for each in SUBSCRIPTIONS:
+                if each.topic == RENDER_DEAD_LETTERS:
+                    self.put(each.name, delivery.message_id, delivery.data, attributes, 1)
+            return
+        self.put(subscription.name, delivery.message_id, delivery.data, attributes, delivery.number + 1)
+
+    def take(self, subscription: str) -> list[Delivery]:
+        taken, self._queues[subscription] = self._queues[subscription], []
+        return taken
+
+    def on(self, topic: str) -> list[Published]:
+        return [each for each in self.published if each.topic == topic]
+
+    async def close(self) -> None:
+        pass
+
+
+class MemoryImages:
+    def __init__(self) -> None:
+        self.stored: dict[str, tuple[bytes, dict[str, str]]] = {}
+
+    async def put(self, key: str, picture: Picture, facts: Mapping[str, str]) -> StoredImage:
+        await asyncio.sleep(0)
+        self.stored.setdefault(key, (picture.data, dict(facts)))
+        return self._image(key)
+
+    async def find(self, prefix: str) -> StoredImage | None:
+        await asyncio.sleep(0)
+        return next((self._image(key) for key in self.stored if key.startswith(prefix)), None)
+
+    async def read(self, uri: str) -> bytes:
+        return self.stored[uri.removeprefix("memory://")][0]
+
+    def _image(self, key: str) -> StoredImage:
+        data, facts = self.stored[key]
+        return StoredImage(f"memory://{key}", key, len(data), facts)
+
+
+@dataclass
+class MemoryReferences:
+    known: dict[str, bytes] = field(default_factory=dict)
+
+    def check(self, uri: str) -> None:
+        if not uri.startswith("gs://allowed/"):
+            raise ReferenceUnusable(f"{uri} lies in no allowed place")
+
+    async def fetch(self, uri: str, mime_type: str | None) -> Reference:
+        await asyncio.sleep(0)
+        if uri not in self.known:
+            raise ReferenceUnusable(f"{uri} does not exist")
+        return Reference(mime_type or "image/png", self.known[uri])
+
+
+class RecordedSignals:
+    def __init__(self) -> None:
+        self.emitted: list[tuple[Signal, dict[str, object]]] = []
+
+    def emit(self, signal: Signal, **fields: object) -> None:
+        assert set(fields) == set(signal.fields), (signal.name, set(fields) ^ set(signal.fields))
+        self.emitted.append((signal, fields))
+
+    def of(self, signal: Signal) -> list[dict[str, object]]:
+        return [fields for each, fields in self.emitted if each is signal]
+
+
+PATIENCE = timedelta(seconds=10)
+"""After which a delivery whose process died comes again."""

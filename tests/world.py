@@ -1,0 +1,201 @@
+"""The whole worker in virtual time and memory: real core, real flows, fake world. A day takes a second."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from shared.core import record
+from shared.core.catalogue import Catalogue
+from shared.core.documents import Document
+from shared.core.quota import Quota
+from shared.core.topology import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
+from shared.flows.bury import bury
+from shared.flows.evidence import Evidence
+from shared.flows.intake import take_in
+from shared.flows.kicks import Kicks
+from shared.flows.message import Message
+from shared.flows.pump import Pump
+from shared.flows.render import render
+from shared.flows.watch import break_leases, watch
+from shared.ports import Delivery, Ports
+from tests.fakes.lane import ScriptedLane
+from tests.fakes.memory import PATIENCE, MemoryImages, MemoryReferences, MemoryStore, MemoryTopics, RecordedSignals
+from tests.fakes.virtual_clock import VirtualClock
+
+WATCH_EVERY = timedelta(minutes=1)
+
+
+class Killed(BaseException):
+    """The process dies here: no handler of the product may catch it."""
+
+
+@cache
+def shipped_catalogue() -> Catalogue:
+    return Catalogue.parse(Path("shared/catalogue.toml").read_text("utf-8"))
+
+
+class World:
+    def __init__(self, quota: str = "", seed: int = 1, latency: timedelta = timedelta(seconds=1)) -> None:
+        self.clock = VirtualClock()
+        self.store = MemoryStore(self.clock)
+        self.topics = MemoryTopics(self.clock)
+        self.images = MemoryImages()
+        self.references = MemoryReferences()
+        self.lane = ScriptedLane(self.clock, latency)
+        self.signals = RecordedSignals()
+        self.quota = quota
+        self.boots = 0
+        self._chance = random.Random(seed)
+        self.deliver_twice = False
+        self.shuffled = False
+        self.guard: Callable[[Any, str], Any] = lambda port, _name: port
+        """Wraps each port: a test counts calls or kills the process with it."""
+        self.boot()
+
+    def boot(self) -> None:
+        """A new process on the same store, topics and images."""
+        self.boots += 1
+        lane = self.guard(self.lane, "lane")
+        self.ports = Ports(
+            store=self.guard(self.store, "store"),
+            topics=self.guard(self.topics, "topics"),
+            images=self.guard(self.images, "images"),
+            references=self.references,
+            lanes={"standard": lane, "priority": lane, "flex": lane},
+            signals=self.signals,
+            clock=self.clock,
+            chance=self._chance.random,
+            fresh=lambda digits: f"{self._chance.getrandbits(4 * digits):0{digits}x}",
+            catalogue=shipped_catalogue(),
+            quota=Quota.parse(self.quota),
+            capacity=400,
+            boot=f"boot-{self.boots}",
+            project="test",
+            key_kind="auth",
+        )
+        self.kicks = Kicks(self.ports)
+        self.evidence = Evidence(self.ports)
+        self.pump = Pump(self.ports, self.kicks)
+
+    # -- what a caller does -------------------------------------------------------------------------------------------
+
+    async def publish(self, payload: dict[str, Any] | bytes, **attributes: str) -> str:
+        data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        return await self.topics.publish(RENDER_REQUESTS, data, attributes)
+
+    async def submit(self, request_id: str = "r-1", **fields: Any) -> str:
+        return await self.publish({"request_id": request_id, "prompt": "a lighthouse", **fields})
+
+    def status(self, request_id: str = "r-1") -> dict[str, Any]:
+        return next(dict(each.data) for each in self.store.all("requests") if each.id == request_id)
+
+    def statuses(self) -> dict[str, str]:
+        return {each.id: each.data["status"] for each in self.store.all("requests")}
+
+    def attempts(self, request_id: str = "r-1") -> list[dict[str, Any]]:
+        return [dict(each.data) for each in self.store.all(record.attempts(request_id))]
+
+    def results(self, request_id: str | None = None) -> list[dict[str, Any]]:
+        events = [json.loads(each.data) for each in self.topics.on(RENDER_RESULTS)]
+        return [event for event in events if request_id in (None, event["request_id"])]
+
+    # -- what the platform does ---------------------------------------------------------------------------------------
+
+    def run(self, story: Awaitable[Any]) -> Any:
+        """Drive virtual time through a story of the test's own."""
+        return self.clock.run(story)
+
+    async def run_until_quiet(self, within: timedelta = timedelta(hours=30)) -> None:
+        """Deliver, pump and watch until every request has ended and been announced. AssertionError past `within`."""
+        await self.clock.run(self._until_quiet(within))
+
+    async def _until_quiet(self, within: timedelta) -> None:
+        ends = self.clock.monotonic() + within.total_seconds()
+        flying: set[asyncio.Task[None]] = set()
+        schedule = asyncio.ensure_future(self.clock.sleep(WATCH_EVERY.total_seconds()))
+        try:
+            while True:
+                self.topics.news.clear()
+                flying |= {asyncio.ensure_future(each) for each in self._deliveries()}
+                news = asyncio.ensure_future(self.topics.news.wait())
+                if not flying and self._all_over():
+                    news.cancel()
+                    return
+                assert self.clock.monotonic() < ends, f"not quiet in time: {self.statuses()}"
+                done, _ = await asyncio.wait({*flying, news, schedule}, return_when=asyncio.FIRST_COMPLETED)
+                news.cancel()
+                if schedule in done:
+                    flying.add(asyncio.ensure_future(self._watch()))
+                    schedule = asyncio.ensure_future(self.clock.sleep(WATCH_EVERY.total_seconds()))
+                for task in done & flying:
+                    task.result()
+                flying -= done
+        finally:
+            leftovers = {*flying, schedule}
+            for task in leftovers:
+                task.cancel()
+            await asyncio.gather(*leftovers, return_exceptions=True)
+
+    def _all_over(self) -> bool:
+        return all(
+            each.data["status"] in record.FINAL and each.data["announce"] is None for each in self.store.all("requests")
+        )
+
+    def _deliveries(self) -> list[Awaitable[None]]:
+        found: list[tuple[Subscription, Delivery]] = []
+        for subscription in SUBSCRIPTIONS:
+            found += [(subscription, delivery) for delivery in self.topics.take(subscription.name)]
+        if self.deliver_twice:
+            found = found * 2
+        if self.shuffled:
+            self._chance.shuffle(found)
+        return [self._deliver(subscription, delivery) for subscription, delivery in found]
+
+    async def _deliver(self, subscription: Subscription, delivery: Delivery) -> None:
+        """One push: an exception is a 500, and the message comes again."""
+        message = Message(delivery.message_id, delivery.data, delivery.attributes, subscription.name)
+        try:
+            match subscription.function:
+                case "intake":
+                    await take_in(self.ports, self.kicks, message)
+                case "pump":
+                    await self.pump.kicked()
+                case "render":
+                    await render(self.ports, self.kicks, self.evidence, message)
+                case "bury":
+                    await bury(self.ports, self.kicks, self.evidence, message)
+        except Killed:
+            self.topics.again(subscription, delivery)
+            raise
+        except asyncio.CancelledError:
+            self.topics.again(subscription, delivery)  # the process died under it
+            raise
+        except Exception:  # noqa: BLE001  whatever a function raises is a 500
+            await self.clock.sleep(1)
+            self.topics.again(subscription, delivery)
+
+    async def _watch(self) -> None:
+        with contextlib.suppress(Exception):
+            await watch(self.ports, self.kicks)
+
+    async def restart(self, *, one_machine: bool = True) -> None:
+        """A new process after a death; the one-machine home breaks the leases of the old one."""
+        self.boot()
+        self.clock.advance(PATIENCE)
+        if one_machine:
+            await self.clock.run(break_leases(self.ports))
+        await self.clock.run(self.kicks.kick())
+
+    def ledger_micros(self) -> int:
+        return sum(each.data["cost_micros"] for each in self.store.all("ledger"))
+
+    def request(self, request_id: str = "r-1") -> Document:
+        return next(each for each in self.store.all("requests") if each.id == request_id)
