@@ -140,6 +140,10 @@ class References(Protocol):
 class Lane(Protocol):
     """One contract with one provider. Never raises for what the provider does: that is an Answer."""
 
+    async def prepare(self) -> None:
+        """Load what the first call needs, so that no call leaves later than its slot for it."""
+        ...
+
     async def generate(self, order: Order, timeout: timedelta) -> Answer: ...
 
     async def close(self) -> None: ...

@@ -28,6 +28,7 @@ from shared import wiring
 from shared.adapters.local_topics import LocalTopics
 from shared.adapters.system_clock import SystemClock
 from shared.config import Settings
+from shared.core.topology import SUBSCRIPTIONS
 from shared.flows.watch import break_leases
 from shared.wiring import Messaging, Worker
 
@@ -88,8 +89,11 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             messaging = wiring.topics(settings, SystemClock())
             worker = Worker.of(wiring.build(settings, events, messaging))
             stack.push_async_callback(worker.close)
+            await messaging.ensure(SUBSCRIPTIONS)  # before the first kick: a fresh home has no topics yet
             recovered = await _pick_up(settings, worker, messaging)
             url = await stack.enter_async_context(_serving(app(worker), port))
+            for lane in worker.ports.lanes.values():
+                await lane.prepare()
             courier = Courier(messaging, url, 2 * settings.capacity, settings.project)
             await courier.start()
             watching = asyncio.create_task(_watch(url))

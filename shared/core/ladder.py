@@ -116,7 +116,9 @@ def plan(ask: Ask, catalogue: Catalogue, lanes: Collection[str]) -> Plan:
 
 def _by_purpose(ask: Ask, catalogue: Catalogue) -> Plan:
     """The purpose's model, else the next better one that can do the job: the cheapest that fits."""
-    first = catalogue.live(catalogue.purposes[ask.purpose])
+    named = catalogue.find(catalogue.purposes[ask.purpose])
+    first = catalogue.live(named.id)
+    retired = [] if first is named else [f"model {named.id} is retired: its successor {first.id}"]
     upwards = catalogue.ladder[: catalogue.ladder.index(first.id) + 1][::-1]
     problems: list[Problem] = []
     for model_id in upwards:
@@ -124,7 +126,7 @@ def _by_purpose(ask: Ask, catalogue: Catalogue) -> Plan:
         problem = _cannot(ask, model)
         if problem is None:
             reasons = [f"{first.id} cannot do it ({problems[0].field}): {model.id}"] if problems else []
-            return _planned(ask, model, reasons)
+            return _planned(ask, model, [*retired, *reasons])
         problems.append(problem)
     return Unroutable(problems[-1])
 

@@ -27,6 +27,8 @@ from shared.flows.server_time import ServerTime
 from shared.ports import Ports, StoreUnavailable, TopicsUnavailable
 
 TICK = timedelta(seconds=1)
+FULL_TICK = timedelta(milliseconds=500)
+"""While attempts in flight are what holds the queue: room comes back between two ticks."""
 LEAD = timedelta(seconds=10)
 RENEW_LEAD_WITHIN = timedelta(seconds=5)
 ANSWER_WITHIN = timedelta(seconds=540)
@@ -49,6 +51,8 @@ class _View:
     overdue_looked: datetime
     last_429: dict[str, datetime] = field(default_factory=dict)
     first_used: dict[str, datetime] = field(default_factory=dict)
+    crowded: bool = False
+    """The last tick left requests waiting for attempts in flight to end."""
 
     def calendar(self, model: str) -> Calendar:
         found = self.calendars.get(model)
@@ -107,7 +111,7 @@ class Pump:
                 if ports.clock.monotonic() >= ends:
                     why = "time is up"
                     break
-                await self._next_tick()
+                await self._next_tick(FULL_TICK if view.crowded else TICK)
         except LeadLost:
             ports.signals.emit(signals.LEAD_LEFT, holder=ports.boot, why="another pump leads")
             return
@@ -116,9 +120,9 @@ class Pump:
         if why != "quiet":
             await self._kicks.kick()
 
-    async def _next_tick(self) -> None:
-        """A second from now, or at once when kicked."""
-        tick = asyncio.ensure_future(self._ports.clock.sleep(TICK.total_seconds()))
+    async def _next_tick(self, after: timedelta) -> None:
+        """Some time from now, or at once when kicked."""
+        tick = asyncio.ensure_future(self._ports.clock.sleep(after.total_seconds()))
         wake = asyncio.ensure_future(self._wake.wait())
         _, pending = await asyncio.wait({tick, wake}, return_when=asyncio.FIRST_COMPLETED)
         for each in pending:
@@ -163,6 +167,7 @@ class Pump:
         now = view.time.now()
         calendars = {model: closed.get(model, view.calendar(model)) for model in {*models, *closed}}
         admission = admit(candidates, calendars, limits, room, now=now)
+        view.crowded = any(full.reason == "concurrency" for full in admission.held.values())
         await self._write(view, admission, quiet=not candidates)
         await asyncio.gather(*(self._release(grant, view) for grant in admission.grants))
         return bool(heads) or await self._expects_work(view)

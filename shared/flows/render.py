@@ -48,6 +48,7 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
 
 async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: ServerTime) -> None:
     asked = record.request_of(request.data)
+    await ports.lanes[request.data["route"]["lane"]].prepare()
     try:
         references = await _fetch(ports, asked)
     except ReferenceUnusable as error:

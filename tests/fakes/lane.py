@@ -33,6 +33,9 @@ class ScriptedLane:
     def then(self, *answers: Answer | FailureKind | Callable[[Order], Answer]) -> None:
         self._script.extend(answers)
 
+    async def prepare(self) -> None:
+        pass
+
     async def generate(self, order: Order, timeout: timedelta) -> Answer:
         self.calls.append(Call(order, self._clock.now()))
         step = self._script.pop(0) if self._script else made

@@ -1,0 +1,80 @@
+"""kill -9 of the one-machine process at random moments under load: nothing is lost, every cent accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.bench import rig
+
+REQUESTS = 120
+KILLS = 5
+WITHIN = 120.0
+
+
+@pytest.mark.slow
+async def test_five_kills_under_load_lose_nothing_and_pay_twice_only_for_what_was_in_flight(tmp_path: Path) -> None:
+    chance = random.Random(20261122)
+    with ExitStack() as stack:
+        provider = stack.enter_context(rig.simulator(latency="uniform:0.5,1.5"))
+        environment = {
+            "RENDERLANE_HOME": str(tmp_path),
+            "GEMINI_API_KEY": "AQ.chaos",
+            "GOOGLE_GEMINI_BASE_URL": provider.url,
+            "RENDERLANE_QUOTA": "*=concurrency:12",
+        }
+        client = rig.Client(environment)
+        await client.publish(
+            [{"request_id": f"r-{number}", "prompt": f"picture {number}"} for number in range(REQUESTS)]
+        )
+        in_flight_at_kills = 0
+        for _ in range(KILLS):
+            with rig.command("up", "--port", "0", environment=environment) as up:
+                await _until_it_works(client)
+                await asyncio.sleep(chance.uniform(0.2, 1.5))
+                up.popen.send_signal(signal.SIGKILL)
+                up.popen.wait()
+            in_flight_at_kills += await _in_flight(client)
+        with rig.command("up", "--port", "0", environment=environment):
+            ended = await client.wait_for(REQUESTS, WITHIN)
+        documents = await client.documents(REQUESTS + 1)
+        await client.close()
+        charged = [call for call in rig.calls(provider.url) if call["charged"]]
+    assert in_flight_at_kills > 0, "the kills hit no attempt: this run shows nothing"
+    assert ended == {"succeeded": REQUESTS}
+    by_prompt = Counter(call["prompt_sha256"] for call in charged)
+    assert len(by_prompt) == REQUESTS
+    bought_again = sum(count - 1 for count in by_prompt.values())
+    assert bought_again <= in_flight_at_kills
+    # What was bought again is on record as such: an attempt whose bill is unknown for each.
+    unknown = sum(document["cost_unknown_attempts"] for document in documents)
+    assert bought_again <= unknown <= in_flight_at_kills
+    assert all(document["crash_count"] <= KILLS for document in documents)
+    images = list((tmp_path / "images").rglob("*.jpg"))
+    assert REQUESTS <= len(images) <= REQUESTS + in_flight_at_kills
+    assert len({document["image_uri"] for document in documents}) == REQUESTS
+
+
+async def _until_it_works(client: rig.Client) -> None:
+    """Until an attempt of the new boot is in flight, or all is over."""
+    began = time.monotonic()
+    while time.monotonic() - began < 20:
+        if await _in_flight(client) or sum((await client.ended(REQUESTS)).values()) == REQUESTS:
+            return
+        await asyncio.sleep(0.05)
+    raise TimeoutError("the restarted process began nothing within 20 s")
+
+
+async def _in_flight(client: rig.Client) -> int:
+    from shared.core import queries
+
+    found: list[Any] = await client.store.query(queries.rendering(REQUESTS))
+    return len(found)
