@@ -108,15 +108,19 @@ def _command(path: Path, host: str) -> list[str]:
     return [str(path), *start, f"--host={address}", f"--port={port}"]
 
 
+_GUARDED = '("$@"; kill -TERM 0) & cat >/dev/null; kill -TERM 0'
+"""The emulator, and a reader of our pipe: whichever way this process ends, the pipe closes and the group with it."""
+
+
 def _start(command: Sequence[str], output: Path, folder: Path) -> subprocess.Popen[bytes]:
     with output.open("wb") as sink:
         return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
+            ["/bin/sh", "-c", _GUARDED, "emulator", *command],
+            stdin=subprocess.PIPE,
             stdout=sink,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            start_new_session=True,  # the shell script and its Java are one group, ended together
+            start_new_session=True,  # the shells and their Java are one group, ended together
         )
 
 
@@ -141,6 +145,8 @@ def _answers(host: str) -> bool:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
     for end, patience in ((signal.SIGTERM, STOP_TIMEOUT), (signal.SIGKILL, STOP_TIMEOUT)):
         try:
             os.killpg(process.pid, end)
@@ -156,7 +162,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _group_lives(group: int) -> bool:
-    """The shell may end before its Java does."""
+    """The shells may end before their Java does."""
     give_up_at = time.monotonic() + STOP_TIMEOUT.total_seconds()
     while time.monotonic() < give_up_at:
         try:

@@ -22,7 +22,7 @@ def check_message(topic: str, data: bytes, attributes: Mapping[str, str]) -> Non
         if not 1 <= name_bytes <= 256 or value_bytes > 1024:
             raise ValueError(
                 f"attribute {name[:256]!r} of a message to {topic} has a name of {name_bytes} and a value of "
-                f"{value_bytes} bytes: 1-256 and at most 1,024 are allowed"
+                f"{value_bytes:,} bytes: 1-256 and at most 1,024 are allowed"
             )
     size = len(data) + sum(name_bytes + value_bytes for name_bytes, value_bytes in sizes.values())
     if size > MESSAGE_LIMIT_BYTES:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import grpc  # type: ignore[import-untyped]
 from google.api_core.exceptions import (
@@ -270,7 +270,6 @@ class _Outbox:
         if len(self._senders) < min(REQUESTS_IN_FLIGHT, len(self._waiting)):
             sender = asyncio.create_task(self._send_waiting())
             self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
         return await future
 
     async def empty(self) -> None:
@@ -279,17 +278,23 @@ class _Outbox:
             await asyncio.wait(self._senders)
 
     async def _send_waiting(self) -> None:
-        while batch := self._next_batch():
-            try:
-                ids = await self._send([message for message, _ in batch])
-            except Exception as error:  # noqa: BLE001 - it is handed to those who asked
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
-            else:
-                for (_, future), message_id in zip(batch, ids, strict=True):
-                    if not future.done():
-                        future.set_result(message_id)
+        try:
+            while batch := self._next_batch():
+                await self._send_batch(batch)
+        finally:  # at once, not in a callback: whoever adds next must see that nobody sends
+            self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _send_batch(self, batch: list[tuple[PubsubMessage, asyncio.Future[str]]]) -> None:
+        try:
+            ids = await self._send([message for message, _ in batch])
+        except Exception as error:  # noqa: BLE001 - it is handed to those who asked
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for (_, future), message_id in zip(batch, ids, strict=True):
+                if not future.done():
+                    future.set_result(message_id)
 
     def _next_batch(self) -> list[tuple[PubsubMessage, asyncio.Future[str]]]:
         batch: list[tuple[PubsubMessage, asyncio.Future[str]]] = []

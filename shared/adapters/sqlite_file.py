@@ -86,6 +86,7 @@ class SqliteThread:
         self._on_foreign_change = on_foreign_change
         self._jobs: SimpleQueue[tuple[Callable[[Transaction], Any] | None, asyncio.Future[Any]]] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._closed = False
         self._data_version = 0
         self._looked_at = 0.0
@@ -96,9 +97,10 @@ class SqliteThread:
             raise self._unavailable(f"{self.path} was closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._jobs.put((job, future))
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._thread.start()
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._thread.start()
         return await future
 
     async def close(self) -> None:

@@ -52,9 +52,9 @@ def check_writes(writes: Sequence[Write]) -> None:
         check_path(write.path)
         match write:
             case Create(data=fields) | Update(changes=fields):
-                _check_fields(fields)
+                _check_top_level(fields)
             case Increment(amounts=amounts, also=also):
-                _check_fields(also)
+                _check_top_level(also)
                 _check_amounts(amounts, also)
             case Delete():
                 pass
@@ -95,9 +95,13 @@ def _check_name(name: object) -> None:
         raise ValueError(f"{name!r} is no field name: a string, not empty, not __reserved__")
 
 
-def _check_fields(fields: Fields) -> None:
+def _check_top_level(fields: Fields) -> None:
     if HIDDEN_FIELD in fields:
         raise ValueError(f"the field {HIDDEN_FIELD!r} belongs to the store")
+    _check_fields(fields)
+
+
+def _check_fields(fields: Fields) -> None:
     for name, value in fields.items():
         _check_name(name)
         check_value(value)
