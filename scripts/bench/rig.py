@@ -61,7 +61,7 @@ class Process:
 def command(*words: str, environment: Mapping[str, str]) -> Iterator[Process]:
     """A `renderlane` command that serves until it is stopped."""
     popen = subprocess.Popen(
-        [sys.executable, "-m", "scripts.cli.main", *words],
+        [str(Path(sys.executable).parent / "renderlane"), *words],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -76,6 +76,8 @@ def command(*words: str, environment: Mapping[str, str]) -> Iterator[Process]:
         except subprocess.TimeoutExpired:
             popen.kill()
             popen.wait()
+        assert popen.stdout is not None
+        popen.stdout.close()
 
 
 def _address(popen: subprocess.Popen[str]) -> str:

@@ -16,6 +16,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from shared.adapters.local_topics import LocalTopics
+from shared.adapters.system_clock import SystemClock
+from shared.core.topology import SUBSCRIPTIONS
+
 FUNCTIONS = ("intake", "pump", "render", "watch", "bury")
 
 
@@ -64,7 +68,12 @@ def push(data: bytes, subscription: str) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_the_function_starts_under_functions_framework_and_acknowledges_a_push(function: str, tmp_path: Path) -> None:
+async def test_the_function_starts_under_functions_framework_and_acknowledges_a_push(
+    function: str, tmp_path: Path
+) -> None:
+    topics = LocalTopics(tmp_path / "state.db", SystemClock())
+    await topics.ensure(SUBSCRIPTIONS)
+    await topics.close()
     body = push(b'{"request_id": "r-1", "prompt": "a lighthouse"}', f"any-{function}")
     with started(function, tmp_path) as url:
         if function == "pump":  # it would stay to pump; a wrong body is answered at once and shows that it runs
