@@ -26,7 +26,7 @@ from shared.config import Settings
 from shared.core import queries
 from shared.core.documents import Query
 from shared.core.record import FINAL
-from shared.core.topology import RENDER_REQUESTS
+from shared.core.topology import RENDER_REQUESTS, SUBSCRIPTIONS
 
 HomeKind: TypeAlias = Literal["embedded", "emulators"]
 
@@ -137,6 +137,7 @@ class Client:
         self.topics = wiring.topics(settings, SystemClock())
 
     async def publish(self, requests: list[dict[str, Any]]) -> None:
+        await self.topics.ensure(SUBSCRIPTIONS)
         await asyncio.gather(
             *(self.topics.publish(RENDER_REQUESTS, json.dumps(request).encode()) for request in requests)
         )

@@ -49,18 +49,22 @@ async def test_five_kills_under_load_lose_nothing_and_pay_twice_only_for_what_wa
         await client.close()
         charged = [call for call in rig.calls(provider.url) if call["charged"]]
     assert in_flight_at_kills > 0, "the kills hit no attempt: this run shows nothing"
-    assert ended == {"succeeded": REQUESTS}
-    by_prompt = Counter(call["prompt_sha256"] for call in charged)
-    assert len(by_prompt) == REQUESTS
-    bought_again = sum(count - 1 for count in by_prompt.values())
-    assert bought_again <= in_flight_at_kills
-    # What was bought again is on record as such: an attempt whose bill is unknown for each.
-    unknown = sum(document["cost_unknown_attempts"] for document in documents)
-    assert bought_again <= unknown <= in_flight_at_kills
-    assert all(document["crash_count"] <= KILLS for document in documents)
-    images = list((tmp_path / "images").rglob("*.jpg"))
-    assert REQUESTS <= len(images) <= REQUESTS + in_flight_at_kills
-    assert len({document["image_uri"] for document in documents}) == REQUESTS
+    succeeded = [document for document in documents if document["status"] == "succeeded"]
+    given_up = [document for document in documents if document["status"] == "failed"]
+    assert sum(ended.values()) == REQUESTS == len(succeeded) + len(given_up)
+    # Without a cap what may have been billed is repeated at most twice: a request hit by three kills ends so.
+    assert all(each["outcome"]["code"] == "crashed" and each["crash_count"] == 3 for each in given_up)
+    assert len({each["image_uri"] for each in succeeded}) == len(succeeded)
+    # Each charge is one image of a request that ended well, or stands in the books as an attempt with unknown bill.
+    unknown = sum(each["cost_unknown_attempts"] for each in documents)
+    assert len(succeeded) <= len(charged) <= len(succeeded) + unknown
+    assert unknown <= in_flight_at_kills
+    most = max(Counter(call["prompt_sha256"] for call in charged).values())
+    assert most <= 1 + max(each["crash_count"] for each in documents)
+    booked = sum(each["cost_micros"] for each in documents)
+    assert booked == sum(call["cost_micros"] for call in charged[:1]) * len(succeeded), (
+        "all pictures cost the same here"
+    )
 
 
 async def _until_it_works(client: rig.Client) -> None:

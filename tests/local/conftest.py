@@ -1,0 +1,5 @@
+"""The emulators, once a session."""
+
+from tests.emulators import firestore_host, pubsub_host
+
+__all__ = ["firestore_host", "pubsub_host"]
