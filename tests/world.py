@@ -52,6 +52,7 @@ class World:
         self.lane = ScriptedLane(self.clock, latency)
         self.signals = RecordedSignals()
         self.quota = quota
+        self.catalogue = shipped_catalogue()
         self.boots = 0
         self._chance = random.Random(seed)
         self.deliver_twice = False
@@ -74,7 +75,7 @@ class World:
             clock=self.clock,
             chance=self._chance.random,
             fresh=lambda digits: f"{self._chance.getrandbits(4 * digits):0{digits}x}",
-            catalogue=shipped_catalogue(),
+            catalogue=self.catalogue,
             quota=Quota.parse(self.quota),
             capacity=400,
             boot=f"boot-{self.boots}",

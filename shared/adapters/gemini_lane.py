@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -34,6 +35,8 @@ MAX_CONNECTIONS = 1_000
 """httpx2's default of 100 would let further calls wait inside the client, after their slot; the pump bounds calls."""
 MAX_ANSWER_BYTES = 96 * 1024 * 1024
 """Four times the largest known answer (a 4K PNG in base64)."""
+OTHER_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError, ValueError)
+"""What gets past the SDK's own errors: the body is read below them."""
 
 
 @dataclass(slots=True)
@@ -45,6 +48,18 @@ class _Call:
     response: httpx2.Response | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Sdk:
+    """google.genai, once it is imported."""
+
+    loop: asyncio.AbstractEventLoop
+    client: genai.Client
+    error: type[Exception]
+    """The root of what interactions raise; not google.genai.errors.APIError."""
+    request: Callable[..., Any]
+    """CreateInteractionRequest: `create(**body)` would build a pydantic model anew for each call, at 11 ms of CPU."""
+
+
 _CALL: ContextVar[_Call] = ContextVar("gemini_call")
 
 
@@ -53,6 +68,7 @@ class GeminiLane:
 
     `base_url` None: GOOGLE_GEMINI_BASE_URL or Google's own. The client is made in the event loop that makes the first
     call (google.genai takes a second to import: nothing else pays for it) and kept for the life of the process.
+    Raises ValueError for a key or a base URL that could never work.
     """
 
     def __init__(
@@ -63,50 +79,59 @@ class GeminiLane:
         max_connections: int = MAX_CONNECTIONS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        if not api_key.isascii() or not api_key.isprintable() or not api_key.strip() or " " in api_key:
+            raise ValueError(
+                "found a key that is empty or holds spaces or accents; allowed: the key of AI Studio as it is"
+            )
+        if base_url is not None and not _reachable(base_url):
+            raise ValueError(f"found base URL {base_url!r}; allowed: http:// or https:// with a host and a real port")
         self._api_key = api_key
         self._base_url = base_url
         self._max_connections = max_connections
         self._now = now
-        self._client: genai.Client | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sdk: _Sdk | None = None
+
+    async def prepare(self) -> None:
+        await self._ready()
 
     async def generate(self, order: Order, timeout: timedelta) -> Answer:
         """One POST. `timeout` bounds the whole call, from the connection to the last byte of the answer."""
-        client = await self._ready()
+        sdk = await self._ready()
         call = _Call()
         token = _CALL.set(call)
         try:
             async with asyncio.timeout(timeout.total_seconds()):
-                answer = await self._exchange(client, order, timeout)
+                answer = await self._exchange(sdk, order, timeout)
         except TimeoutError:
             answer = self._broken(call, httpx2.TimeoutException("no answer in time"))
-        except (self._sdk_error, httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, ValueError) as error:
+        except (sdk.error, *OTHER_ERRORS) as error:
             answer = self._broken(call, error)
         finally:
             _CALL.reset(token)
         return answer if isinstance(answer, Made) else self._clean(answer, order, call)
 
     async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aio.aclose()
-            client.close()
+        sdk, self._sdk = self._sdk, None
+        if sdk is not None:
+            await sdk.client.aio.aclose()
+            sdk.client.close()
 
-    async def _ready(self) -> genai.Client:
+    async def _ready(self) -> _Sdk:
         """The client of this event loop. The import runs in a thread: it would stop the loop for a second."""
         loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:
-            genai = await asyncio.to_thread(importlib.import_module, "google.genai")
-            interactions = await asyncio.to_thread(importlib.import_module, "google.genai._interactions")
-            if self._client is None or self._loop is not loop:  # two first calls: one client
-                self._sdk_error: type[Exception] = interactions.GeminiNextGenAPIClientError
-                self._client, self._loop = self._build(genai), loop
-        assert self._client is not None
-        return self._client
+        if self._sdk is None or self._sdk.loop is not loop:
+            library, errors, models = [
+                await asyncio.to_thread(importlib.import_module, f"google.genai{name}")
+                for name in ("", "._interactions", "._gaos.models")
+            ]
+            if self._sdk is None or self._sdk.loop is not loop:  # or two first calls would make two clients
+                client = self._build(library)
+                self._sdk = _Sdk(loop, client, errors.GeminiNextGenAPIClientError, models.CreateInteractionRequest)
+        return self._sdk
 
-    def _build(self, genai: Any) -> genai.Client:
-        types = genai.types
-        return genai.Client(
+    def _build(self, library: Any) -> genai.Client:
+        types = library.types
+        client: genai.Client = library.Client(
             api_key=self._api_key,
             vertexai=False,
             http_options=types.HttpOptions(
@@ -120,10 +145,12 @@ class GeminiLane:
                 },
             ),
         )
+        return client
 
-    async def _exchange(self, client: genai.Client, order: Order, timeout: timedelta) -> Answer:
-        create = client.aio.interactions.with_streaming_response.create
-        async with create(**_request(order), timeout=timeout.total_seconds()) as response:
+    async def _exchange(self, sdk: _Sdk, order: Order, timeout: timedelta) -> Answer:
+        once = {"automatic_continuation": False, "timeout": timeout.total_seconds()}
+        create = sdk.client.aio.interactions.with_streaming_response.create
+        async with create(request=sdk.request(body=_body(order)), **once) as response:
             headers, status = response.headers, response.status_code
             if status != 200:
                 return _odd(status, headers)
@@ -138,13 +165,10 @@ class GeminiLane:
         """The failure of a call that ended in an exception; a status that had arrived says more than the exception."""
         response = call.response
         if response is not None and response.status_code >= 400:
-            body = response.content if response.is_closed and hasattr(response, "_content") else b""
-            return gemini_errors.read_failure(response.status_code, response.headers, body, self._now())
-        cause = error.__cause__ if isinstance(error, self._sdk_error) and error.__cause__ is not None else error
+            return gemini_errors.read_failure(response.status_code, response.headers, _arrived(response), self._now())
+        cause = error if isinstance(error, OTHER_ERRORS) else error.__cause__ or error
         name = type(cause).__name__
         if not call.sent:
-            if isinstance(cause, ValueError):
-                return Failure(FailureKind.INVALID_REQUEST, f"the order cannot be put into a request ({name})")
             return Failure(FailureKind.CONNECTION, f"no connection to the Gemini API ({name}: {cause})")
         status = response.status_code if response is not None else None
         if isinstance(cause, httpx2.TimeoutException):
@@ -174,27 +198,34 @@ def key_kind(api_key: str) -> str:
     return "auth" if api_key.startswith("AQ.") else "standard" if api_key.startswith("AIza") else "unknown"
 
 
-def _request(order: Order) -> dict[str, Any]:
-    """The arguments of `interactions.create`."""
+def _reachable(base_url: str) -> bool:
+    try:
+        parts = urlsplit(base_url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _body(order: Order) -> dict[str, Any]:
+    """The body of the POST."""
     content: list[dict[str, str]] = [{"type": "text", "text": order.prompt}]
     content += [
         {"type": "image", "mime_type": each.mime_type, "data": base64.b64encode(each.data).decode("ascii")}
         for each in order.references
     ]
     picture = {"type": "image", "aspect_ratio": order.aspect_ratio, "image_size": order.image_size}
-    request: dict[str, Any] = {
+    body: dict[str, Any] = {
         "model": order.model,
         "input": [{"type": "user_input", "content": content}],
         "response_format": {name: value for name, value in picture.items() if value is not None},
         "labels": _labels(order),
         "store": False,
-        "automatic_continuation": False,
     }
     if order.lane != "standard":
-        request["service_tier"] = order.lane
+        body["service_tier"] = order.lane
     if order.grounding:
-        request["tools"] = [{"type": "google_search"}]
-    return request
+        body["tools"] = [{"type": "google_search"}]
+    return body
 
 
 def _labels(order: Order) -> dict[str, str]:
@@ -214,6 +245,14 @@ def _odd(status: int, headers: Mapping[str, str]) -> Failure:
     if 300 <= status < 400:
         return Failure(FailureKind.CONNECTION, f"HTTP {status}: the base URL redirects elsewhere", http_status=status)
     return Failure(FailureKind.MALFORMED_ANSWER, f"HTTP {status} instead of 200", http_status=status)
+
+
+def _arrived(response: httpx2.Response) -> bytes:
+    """The body of an error, where it came to its end."""
+    try:
+        return response.content
+    except httpx2.ResponseNotRead:
+        return b""
 
 
 async def _watch(request: httpx2.Request) -> None:

@@ -11,7 +11,7 @@ READ = 4_000
 WINDOW = 16
 """So many letters and digits in a row that also stand in the prompt are taken for a quotation of it."""
 
-_KEYS = re.compile(r"AIza[\w-]{10,}|\bAQ\.[\w.-]{10,}|(?i:\bbearer\s+)[\w.~+/=-]{8,}")
+_KEYS = re.compile(r"AIza[\w-]{10,}|\bAQ\.[\w.-]{10,}|\bbearer\s+[\w.~+/=-]{8,}", re.I)
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{60,}={0,2}")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([nrtbf])|(.))", re.DOTALL)
 
@@ -20,7 +20,7 @@ def redacted(message: str, prompt: str, api_key: str) -> str:
     """One line of at most 500 characters without the key, base64, or any part of the prompt."""
     text = _unescaped(message[:READ])
     if api_key:
-        text = text.replace(api_key, "[key]")
+        text = re.sub(re.escape(api_key), "[key]", text, flags=re.I)
     text = _ENCODED.sub("[data]", _KEYS.sub("[key]", text))
     text = _without(text, prompt)
     text = " ".join("".join(each if each.isprintable() else " " for each in text).split())

@@ -10,6 +10,7 @@ from shared.core.calendar import SLOT_GOOD_FOR, Calendar, Full, Granted, Weight
 from shared.core.ladder import Planned
 from shared.core.quota import Limits
 from shared.core.record import Head, tokens_in
+from shared.core.spend import NOTHING_SPENT, Spend, spend_limit
 
 RANK = {"interactive": 0, "normal": 1, "bulk": 2}
 
@@ -53,6 +54,8 @@ class Admission:
     """Every calendar as it is after the grants and refunds."""
     held: Mapping[str, Full]
     """Models with candidates left, and why they wait."""
+    spend: Spend
+    """The project's spend window after the grants."""
 
 
 def admit(
@@ -62,6 +65,7 @@ def admit(
     room: Mapping[str, int],
     *,
     now: datetime,
+    spend: Spend = NOTHING_SPENT,
 ) -> Admission:
     """Slots for the candidates, best first, model by model: one model's full day never holds another's queue.
 
@@ -72,8 +76,10 @@ def admit(
         unused = candidate.head.unused_slot
         if unused is not None and unused.model in after:
             key = f"{candidate.head.request_id}:{unused.release}"
-            after[unused.model] = after[unused.model].refund(key, unused.slot_at, Weight(tokens=unused.tokens))
+            weight = Weight(tokens=unused.tokens)
+            after[unused.model] = after[unused.model].refund(key, unused.slot_at, weight, now=now)
     left = dict(room)
+    most = spend_limit(limits.values())
     held: dict[str, Full] = {}
     grants: list[Grant] = []
     for candidate in sorted(candidates, key=_order):
@@ -83,6 +89,10 @@ def admit(
         if left[model] <= 0:
             held[model] = Full("concurrency", None)
             continue
+        held_spend = spend.hold(candidate.planned.estimate_micros, most, now)
+        if held_spend is None:
+            held[model] = Full("spend", None)
+            continue
         earliest = now + lead_time(candidate.head.late_count)
         slot = after[model].grant(limits[model], candidate.weight, earliest=earliest, horizon=earliest + HORIZON)
         match slot:
@@ -90,9 +100,10 @@ def admit(
                 held[model] = slot
             case Granted():
                 after[model] = slot.calendar
+                spend = held_spend
                 left[model] -= 1
                 grants.append(Grant(candidate, slot.slot_at, slot.slot_at + _good_for(limits[model])))
-    return Admission(tuple(grants), after, held)
+    return Admission(tuple(grants), after, held, spend)
 
 
 def lead_time(late_count: int) -> timedelta:

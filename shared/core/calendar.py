@@ -20,6 +20,8 @@ WINDOW_BUCKETS = 121
 """60.5 s: a minute, and the bucket it may begin in."""
 SLOT_GOOD_FOR = timedelta(milliseconds=400)
 """How late a start may be; later ones would fall into the next bucket."""
+REFUND_WITHIN = timedelta(minutes=10)
+"""A slot is given back so long after it at most; its refund is remembered for longer, so that it is given back once."""
 PACIFIC = ZoneInfo("America/Los_Angeles")
 """The daily quota begins anew at midnight there (Gemini rate-limit documentation)."""
 
@@ -56,9 +58,8 @@ class Calendar:
 
     buckets: Mapping[int, Weight] = field(default_factory=dict)
     """Weight of the starts granted in each bucket, by its number since the epoch."""
-    day: date | None = None
-    day_count: int = 0
-    """Starts granted on the Pacific day `day`."""
+    days: Mapping[date, int] = field(default_factory=dict)
+    """Starts granted on each Pacific day: about midnight a slot of the old day may follow one of the new."""
     closed_until: datetime | None = None
     closed_why: str = ""
     refunded: Mapping[str, int] = field(default_factory=dict)
@@ -69,23 +70,26 @@ class Calendar:
         if self.closed_until is not None and self.closed_until > earliest:
             return Full("closed", self.closed_until)
         if limits.rpm is None and limits.ipm is None and limits.tpm is None:
-            return self._on_day(limits, weight, earliest, bucket=None)
-        for number in range(_bucket_from(earliest), _bucket_of(horizon) + 1):
-            if self._fits(number, limits, weight):
-                return self._on_day(limits, weight, _begin(number), bucket=number)
-        return Full("minute", None)
+            slots = [earliest]  # counted all the same: a limit may become known within the minute
+        else:
+            slots = [_begin(number) for number in range(_bucket_from(earliest), _bucket_of(horizon) + 1)]
+        weight = _at_most(limits, weight)
+        full = Full("minute", None)
+        for slot_at in slots:
+            if not self._fits(_bucket_of(slot_at), limits, weight):
+                continue
+            if limits.rpd is None or self.days.get(pacific_day(slot_at), 0) + weight.requests <= limits.rpd:
+                return Granted(self._with(slot_at, weight), slot_at)
+            full = Full("day", next_pacific_midnight(slot_at))
+        return full
 
-    def _on_day(self, limits: Limits, weight: Weight, slot_at: datetime, bucket: int | None) -> Granted | Full:
-        day = pacific_day(slot_at)
-        count = self.day_count if self.day == day else 0
-        if self.day is not None and day < self.day:
-            day, count = self.day, self.day_count
-        if limits.rpd is not None and count >= limits.rpd:
-            return Full("day", next_pacific_midnight(slot_at))
-        changed = replace(self, day=day, day_count=count + weight.requests)
-        if bucket is not None:
-            changed = replace(changed, buckets={**self.buckets, bucket: _plus(self.buckets.get(bucket), weight)})
-        return Granted(changed, slot_at)
+    def _with(self, slot_at: datetime, weight: Weight) -> Calendar:
+        number, day = _bucket_of(slot_at), pacific_day(slot_at)
+        return replace(
+            self,
+            buckets={**self.buckets, number: _plus(self.buckets.get(number), weight)},
+            days={**self.days, day: self.days.get(day, 0) + weight.requests},
+        )
 
     def _fits(self, number: int, limits: Limits, weight: Weight) -> bool:
         """Every window that holds bucket `number` keeps its limits with `weight` added to it."""
@@ -109,10 +113,10 @@ class Calendar:
                 tokens += weight.tokens
         return Weight(requests, images, tokens)
 
-    def refund(self, release: str, slot_at: datetime, weight: Weight) -> Calendar:
+    def refund(self, release: str, slot_at: datetime, weight: Weight, *, now: datetime) -> Calendar:
         """Give back the slot of a release that did not start. A second refund of the same release changes nothing."""
-        number = _bucket_of(slot_at)
-        if release in self.refunded:
+        number, day = _bucket_of(slot_at), pacific_day(slot_at)
+        if release in self.refunded or slot_at < now - REFUND_WITHIN:
             return self
         buckets = dict(self.buckets)
         if number in buckets:
@@ -122,15 +126,12 @@ class Calendar:
                 max(left.images - weight.images, 0),
                 max(left.tokens - weight.tokens, 0),
             )
-            if rest.requests or rest.tokens:
+            if rest != Weight(0, 0, 0):
                 buckets[number] = rest
-        same_day = self.day == pacific_day(slot_at)
-        return replace(
-            self,
-            buckets=buckets,
-            day_count=max(self.day_count - weight.requests, 0) if same_day else self.day_count,
-            refunded={**self.refunded, release: number},
-        )
+        days = dict(self.days)
+        if day in days:
+            days[day] = max(days[day] - weight.requests, 0)
+        return replace(self, buckets=buckets, days=days, refunded={**self.refunded, release: number})
 
     def close(self, until: datetime, why: str) -> Calendar:
         """No slot before `until`; an earlier closing that lasts longer stays."""
@@ -141,12 +142,14 @@ class Calendar:
     def forget(self, now: datetime) -> Calendar:
         """Drop what no window from `now` on can see."""
         oldest = _bucket_of(now) - WINDOW_BUCKETS
+        oldest_refund = _bucket_of(now - REFUND_WITHIN) - WINDOW_BUCKETS
+        today = pacific_day(now)
         reopened = self.closed_until is not None and self.closed_until <= now
         return replace(
             self,
             buckets={number: weight for number, weight in self.buckets.items() if number > oldest},
-            # A release is taken back soon after its slot; ten windows are ample.
-            refunded={key: number for key, number in self.refunded.items() if number > oldest - 10 * WINDOW_BUCKETS},
+            days={day: count for day, count in self.days.items() if day >= today},
+            refunded={release: number for release, number in self.refunded.items() if number > oldest_refund},
             closed_until=None if reopened else self.closed_until,
             closed_why="" if reopened else self.closed_why,
         )
@@ -156,13 +159,12 @@ class Calendar:
         return self._used(_bucket_of(now))
 
     def to_json(self) -> dict[str, Any]:
-        """Bucket numbers become text: the store's maps have text keys."""
+        """Bucket numbers and days become text: the store's maps have text keys."""
         return {
             "buckets": {
                 str(number): [weight.requests, weight.images, weight.tokens] for number, weight in self.buckets.items()
             },
-            "day": self.day.isoformat() if self.day else None,
-            "day_count": self.day_count,
+            "days": {day.isoformat(): count for day, count in self.days.items()},
             "closed_until": self.closed_until,
             "closed_why": self.closed_why,
             "refunded": dict(self.refunded),
@@ -172,8 +174,7 @@ class Calendar:
     def from_json(cls, data: Mapping[str, Any]) -> Calendar:
         return cls(
             buckets={int(number): Weight(*weight) for number, weight in data["buckets"].items()},
-            day=date.fromisoformat(data["day"]) if data["day"] else None,
-            day_count=data["day_count"],
+            days={date.fromisoformat(day): count for day, count in data["days"].items()},
             closed_until=data["closed_until"],
             closed_why=data["closed_why"],
             refunded=data["refunded"],
@@ -201,6 +202,11 @@ def _bucket_from(at: datetime) -> int:
 
 def _begin(number: int) -> datetime:
     return datetime.fromtimestamp(number * BUCKET.total_seconds(), UTC)
+
+
+def _at_most(limits: Limits, weight: Weight) -> Weight:
+    """A request of more tokens than a minute may hold takes a whole minute: else it, and its queue, waited for ever."""
+    return replace(weight, tokens=min(weight.tokens, limits.tpm)) if limits.tpm else weight
 
 
 def _plus(weight: Weight | None, more: Weight) -> Weight:

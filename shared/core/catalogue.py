@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, NoReturn, TypeAlias
 
@@ -14,6 +14,9 @@ from shared.core.money import MICROS_PER_USD, round_micros
 from shared.core.request import LANES, PURPOSES, SIZES
 
 Status: TypeAlias = Literal["live", "deprecated", "retired"]
+
+LARGEST_AMOUNT = 1_000_000
+"""Dollars: what is beyond this is a slip of the pen."""
 
 STATUSES = ("live", "deprecated", "retired")
 """deprecated = still called, with a warning; retired = never called, its successor instead."""
@@ -115,7 +118,7 @@ class Catalogue:
         """Raises BrokenCatalogue."""
         try:
             tables = tomllib.loads(text, parse_float=Decimal)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, ArithmeticError, RecursionError) as error:  # a number or a nesting beyond all bounds
             raise BrokenCatalogue(f"not TOML: {error}") from error
         return _Reader(text).catalogue(tables)
 
@@ -134,7 +137,11 @@ class _Reader:
             if name not in models_table:
                 self.refuse(("google", name), "prices of a model that has no [models] table")
         models = {
-            name: self.model(name, self.table(models_table, name, ("models",)), prices.get(name, {}))
+            name: self.model(
+                name,
+                self.table(models_table, name, ("models",)),
+                self.table(prices, name, ("google",)) if name in prices else {},
+            )
             for name in models_table
         }
         self.no_name_twice(models)
@@ -149,6 +156,8 @@ class _Reader:
         for name in ladder:
             if name not in models or models[name].status == "retired":
                 self.refuse(("ladder", "models"), f"{name!r}, which is no live model of [models]")
+            if ladder.count(name) > 1:
+                self.refuse(("ladder", "models"), f"{name!r} twice")
         catalogue = Catalogue(
             models=models,
             purposes={purpose: self.one_of(purposes, purpose, ("purposes",), sorted(known)) for purpose in PURPOSES},
@@ -176,6 +185,8 @@ class _Reader:
         tokens = self.table(table, "image_tokens", at)
         self.only(tokens, SIZES, (*at, "image_tokens"))
         lanes = {lane: self.rates(rates, ("google", name, lane), tokens) for lane, rates in prices.items()}
+        if "retired_on" in table:
+            self.day(table, "retired_on", at)
         for lane in lanes:
             if lane not in LANES:
                 self.refuse(("google", name, lane), f"the lane {lane!r}; allowed: {', '.join(LANES)}")
@@ -187,8 +198,8 @@ class _Reader:
             id=name,
             aliases=self.words(table, "aliases", at),
             status=status,
-            successor=table.get("successor"),
-            image_tokens={size: self.whole(tokens, size, (*at, "image_tokens")) for size in tokens},
+            successor=self.typed(table, "successor", at, str, "an id in quotes") if "successor" in table else None,
+            image_tokens={size: self.whole(tokens, size, (*at, "image_tokens"), least=1) for size in tokens},
             aspect_ratios=self.words(table, "aspect_ratios", at),
             sends_image_size=self.typed(table, "sends_image_size", at, bool, "true or false"),
             max_references=self.whole(table, "max_references", at),
@@ -197,12 +208,12 @@ class _Reader:
             timeout=timedelta(seconds=self.whole(table, "timeout_seconds", at, least=1, most=539)),
             lanes=lanes,
             source=self.typed(table, "source", at, str, "where the row comes from, in quotes"),
-            checked=self.typed(table, "checked", at, date, "the day it was checked, such as 2026-11-22"),
+            checked=self.day(table, "checked", at),
         )
 
     def rates(self, table: object, at: tuple[str, ...], sizes: Mapping[str, Any]) -> Rates:
         if not isinstance(table, dict):
-            self.refuse(at, f"{table!r}; allowed: a table of prices")
+            self.refuse(at, f"{_found(table)}; allowed: a table of prices")
         allowed = ("input", "text_output", "image_output", "listed", "grounding_search", "source", "checked", "note")
         self.only(table, allowed, at)
         listed = self.table(table, "listed", at)
@@ -212,10 +223,10 @@ class _Reader:
             input=self.amount(table, "input", at),
             text_output=self.amount(table, "text_output", at),
             image_output=self.amount(table, "image_output", at),
-            listed={size: round_micros(self.amount(listed, size, at) * MICROS_PER_USD) for size in listed},
+            listed={size: round_micros(self.amount(listed, size, (*at, "listed")) * MICROS_PER_USD) for size in listed},
             grounding_search=round_micros(self.amount(table, "grounding_search", at) * MICROS_PER_USD),
             source=self.typed(table, "source", at, str, "where the price comes from, in quotes"),
-            checked=self.typed(table, "checked", at, date, "the day it was checked, such as 2026-11-22"),
+            checked=self.day(table, "checked", at),
         )
 
     def no_name_twice(self, models: Mapping[str, Model]) -> None:
@@ -250,7 +261,7 @@ class _Reader:
     def typed(self, table: Mapping[str, Any], key: str, at: tuple[str, ...], kind: type, allowed: str) -> Any:
         value = table.get(key)
         if not isinstance(value, kind):
-            self.refuse((*at, key), f"{'nothing' if value is None else repr(value)}; allowed: {allowed}")
+            self.refuse((*at, key), f"{_found(value)}; allowed: {allowed}")
         return value
 
     def table(self, table: Mapping[str, Any], key: str, at: tuple[str, ...]) -> Mapping[str, Any]:
@@ -260,14 +271,13 @@ class _Reader:
     def one_of(self, table: Mapping[str, Any], key: str, at: tuple[str, ...], allowed: Sequence[str]) -> str:
         value = table.get(key)
         if not isinstance(value, str) or value not in allowed:
-            found = "nothing" if value is None else repr(value)
-            self.refuse((*at, key), f"{found}; allowed: {', '.join(allowed)}")
+            self.refuse((*at, key), f"{_found(value)}; allowed: {', '.join(allowed)}")
         return value
 
     def words(self, table: Mapping[str, Any], key: str, at: tuple[str, ...]) -> tuple[str, ...]:
         value = self.typed(table, key, at, list, "a list of words in quotes")
         if not all(isinstance(word, str) for word in value):
-            self.refuse((*at, key), f"{value!r}; allowed: a list of words in quotes")
+            self.refuse((*at, key), f"{_found(value)}; allowed: a list of words in quotes")
         return tuple(value)
 
     def whole(
@@ -275,17 +285,21 @@ class _Reader:
     ) -> int:
         value = table.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            found = "nothing" if value is None else repr(value)
-            self.refuse((*at, key), f"{found}; allowed: a whole number from {least} to {most:,}")
+            self.refuse((*at, key), f"{_found(value)}; allowed: a whole number from {least} to {most:,}")
+        return value
+
+    def day(self, table: Mapping[str, Any], key: str, at: tuple[str, ...]) -> date:
+        value = table.get(key)
+        if not isinstance(value, date) or isinstance(value, datetime):  # a datetime is a date, to Python
+            self.refuse((*at, key), f"{_found(value)}; allowed: a day, such as 2026-11-22")
         return value
 
     def amount(self, table: Mapping[str, Any], key: str, at: tuple[str, ...]) -> Decimal:
         value = table.get(key)
         if isinstance(value, bool) or not isinstance(value, (int, Decimal)) or not Decimal(value).is_finite():
-            found = "nothing" if value is None else repr(value)
-            self.refuse((*at, key), f"{found}; allowed: an amount in dollars")
-        if value < 0:
-            self.refuse((*at, key), f"{value}; allowed: an amount of zero or more")
+            self.refuse((*at, key), f"{_found(value)}; allowed: an amount in dollars")
+        if not 0 <= value <= LARGEST_AMOUNT:
+            self.refuse((*at, key), f"{_found(value)}; allowed: an amount from 0 to {LARGEST_AMOUNT:,}")
         return Decimal(value)
 
     def only(self, table: Mapping[str, Any], allowed: Sequence[str], at: tuple[str, ...]) -> None:
@@ -302,7 +316,7 @@ class _Reader:
         """The line of a key, or of the nearest table around it; 0 where it stands nowhere."""
         header: tuple[str, ...] = ()
         best, best_depth = 0, 0
-        for number, line in enumerate(self.text.splitlines(), start=1):
+        for number, line in enumerate(self.text.split("\n"), start=1):
             if match := re.match(r"\s*\[([^\[\]]+)\]", line):
                 header = _key_path(match.group(1))
                 place = header
@@ -310,8 +324,8 @@ class _Reader:
                 place = (*header, *_key_path(match.group(1)))
             else:
                 continue
-            depth = len(place)
-            if place == at[:depth] and depth > best_depth:
+            depth = min(len(place), len(at))  # a table may stand only as a part of its sub-tables' names
+            if place[:depth] == at[:depth] and depth > best_depth:
                 best, best_depth = number, depth
         return best
 
@@ -319,3 +333,13 @@ class _Reader:
 def _key_path(text: str) -> tuple[str, ...]:
     """`models."gemini-3-pro-image"` -> ("models", "gemini-3-pro-image")."""
     return tuple(part.strip("\"'") for part in re.findall(r""""[^"]*"|'[^']*'|[^."'\s]+""", text))
+
+
+def _found(value: object) -> str:
+    """A wrong value as it may stand in a message."""
+    if isinstance(value, Decimal):
+        return str(value)
+    try:
+        return "nothing" if value is None else repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number beyond all bounds"

@@ -130,7 +130,7 @@ RULES: dict[FailureKind, Rule] = {
         Next.END, Charge.NOTHING, False, "A reference image cannot be used. Check its place, type and access."
     ),
     FailureKind.IMAGE_STORE: Rule(
-        Next.AGAIN, Charge.UNKNOWN, False, "The image was made and paid for but could not be stored. Check the bucket."
+        Next.AGAIN, Charge.UNKNOWN, True, "The image was made and paid for but could not be stored. Check the bucket."
     ),
     FailureKind.CRASHED: Rule(
         Next.AGAIN,

@@ -32,9 +32,9 @@ class Release:
         try:
             payload = json.loads(data)
             request_id, number = payload["request_id"], payload["release"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise BadMessage("not a release: request_id and release are expected") from error
-        if not isinstance(request_id, str) or not isinstance(number, int):
+        if not isinstance(request_id, str) or not isinstance(number, int) or isinstance(number, bool):
             raise BadMessage("not a release: request_id is text and release a number")
         return cls(request_id, number)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 MICROS_PER_USD = 1_000_000
 
 
 def micros_from_usd(text: str) -> int:
     """`"0.30"` -> 300000. Six decimals at most; ValueError otherwise."""
-    micros = Decimal(text) * MICROS_PER_USD
-    if micros != micros.to_integral_value():
+    try:
+        micros = Decimal(text) * MICROS_PER_USD
+    except InvalidOperation as error:
+        raise ValueError(f"{text!r} is no amount of dollars") from error
+    if not micros.is_finite() or micros != micros.to_integral_value():
         raise ValueError(f"{text!r} is finer than a micro-dollar")
     return int(micros)
 

@@ -70,12 +70,16 @@ def of_failed(catalogue: Catalogue, usage: Usage | None, model: str, lane: str, 
 
 
 def served_rates(catalogue: Catalogue, model: str, lane: str, asked_model: str) -> Rates | None:
-    """Google may serve an id by a newer model and bill the newer one's rate: the answer's model counts."""
-    try:
-        served = catalogue.find(model.removeprefix("models/"))
-    except UnknownModel:
-        served = catalogue.find(asked_model)
-    return served.lanes.get(lane)
+    """Google may serve an id by a newer model and bill the newer one's rate: the answer's model counts.
+
+    None where no rate is known, also of a model that the catalogue has lost since the attempt began.
+    """
+    for name in (model.removeprefix("models/"), asked_model):
+        try:
+            return catalogue.find(name).lanes.get(lane)
+        except UnknownModel:
+            continue
+    return None
 
 
 def estimate(model: Model, lane: str, size: str, prompt_characters: int, references: int, *, grounding: bool) -> int:

@@ -10,6 +10,7 @@ from shared.core.record import HEAD_FIELDS, attempts
 INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "wake_at", "model", "priority", "fair_tag")),
     ("requests", ("status", "wake_at")),
+    ("requests", ("status", "model", "wake_at")),
     ("requests", ("status", "deadline")),
     ("requests", ("status", "slot_at")),
     ("requests", ("status", "lease_until")),
@@ -33,11 +34,11 @@ def heads(model: str, priority: str, limit: int) -> Query:
     )
 
 
-def woken(now: datetime, limit: int) -> Query:
-    """Queued requests whose `wake_at` has come, longest waiting first."""
+def woken(model: str, now: datetime, limit: int) -> Query:
+    """Queued requests of one model whose `wake_at` has come, longest waiting first."""
     return Query(
         "requests",
-        equal=(("status", "queued"),),
+        equal=(("status", "queued"), ("model", model)),
         bounds=(Range("wake_at", "<=", now),),
         order_by=("wake_at",),
         limit=limit,

@@ -191,11 +191,12 @@ def _decode(data: bytes) -> object:
         raise ValueError(f"{name} is not JSON")
 
     def refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-        if twice:
-            raise ValueError(f"field {twice[0][:63]!r} stands twice")
-        return dict(pairs)
+        fields: dict[str, object] = {}
+        for name, value in pairs:
+            if name in fields:
+                raise ValueError(f"field {name[:63]!r} stands twice")
+            fields[name] = value
+        return fields
 
     try:
         payload: object = json.loads(

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 from shared.core import price, record
 from shared.core.answer import Made, Usage
 from shared.core.calendar import next_pacific_midnight
-from shared.core.catalogue import Catalogue
+from shared.core.catalogue import Catalogue, UnknownModel
 from shared.core.documents import Document, Fields, Increment, Update, Write
 from shared.core.failure import Charge, Failure, FailureKind, Next
 from shared.core.ladder import Route
@@ -165,7 +165,12 @@ def cost_of(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
         case Delivered():
             size = size_of_pixels(ending.width, ending.height)
             return price.of_made(catalogue, ending.usage, ending.model, ending.lane, route.model, size)
-        case Failure(usage=Usage() as usage):
+        case Failure(kind=FailureKind.IMAGE_STORE):
+            return price.of_made(
+                catalogue, ending.usage, ending.model or route.model, ending.lane or route.lane, route.model,
+                route.image_size,
+            )  # fmt: skip
+        case Failure(usage=Usage() as usage) if usage != Usage():  # nothing counted is no statement of the bill
             return price.of_failed(
                 catalogue, usage, ending.model or route.model, ending.lane or route.lane, route.model
             )
@@ -189,7 +194,7 @@ def receipt(request: Fields, attempt: Fields, delivered: Delivered, catalogue: C
         reasons.append(f"lane {route.lane} was ordered; {delivered.lane} served")
     return {
         "requested": {
-            "model": catalogue.find(ask["model"] or catalogue.purposes[ask["purpose"]]).id,
+            "model": _asked_model(ask, catalogue),
             "image_size": ask["image_size"],
             "lane": ask["lane"],
         },
@@ -202,6 +207,15 @@ def receipt(request: Fields, attempt: Fields, delivered: Delivered, catalogue: C
         },
         "reasons": reasons,
     }
+
+
+def _asked_model(ask: Fields, catalogue: Catalogue) -> str:
+    """The id of what was asked for; the name itself where the catalogue has lost it since."""
+    name: str = ask["model"] or catalogue.purposes[ask["purpose"]]
+    try:
+        return catalogue.find(name).id
+    except UnknownModel:
+        return name
 
 
 def size_of_pixels(width: int, height: int) -> str:
@@ -244,16 +258,22 @@ def _booked(request: Fields, attempt: Fields, ending: Ending, cost: Cost, *, was
     """The request's money after this attempt. An attempt given up as crashed was booked as unknown: that is undone."""
     unknown = int(cost.basis == "unknown") - int(was_given_up)
     held = int(isinstance(ending, Failure) and ending.rule.ambiguous and cost.basis == "unknown") - int(was_given_up)
+    unknown_attempts = request["cost_unknown_attempts"] + unknown
+    before = request["cost_basis"] if request["cost_micros"] else None
     return {
         "cost_micros": request["cost_micros"] + cost.micros,
-        "cost_basis": _weakest(request["cost_basis"] if request["cost_micros"] else None, cost),
-        "cost_unknown_attempts": request["cost_unknown_attempts"] + unknown,
+        "cost_basis": _basis(before, cost, unknown_attempts),
+        "cost_unknown_attempts": unknown_attempts,
         "unknown_estimate_micros": request["unknown_estimate_micros"] + held * attempt["estimate_micros"],
     }
 
 
-def _weakest(before: price.CostBasis | None, cost: Cost) -> price.CostBasis:
-    """How the booked sum was found. `before` is None while nothing is booked; unknown attempts are counted apart."""
+def _basis(before: price.CostBasis | None, cost: Cost, unknown_attempts: int) -> price.CostBasis:
+    """How the booked sum was found. `before` is None while nothing is booked: a sum of 0 beside an attempt of unknown
+    cost is unknown. Beside a known sum unknown attempts are counted apart.
+    """
+    if before is None and not cost.micros:
+        return "unknown" if unknown_attempts else cost.basis
     if before is None:
         return cost.basis
     return "listed" if "listed" in (before, cost.basis) and cost.micros else before

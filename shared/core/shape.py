@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 FOUND_LIMIT = 80
 """Characters of a wrong value that an error shows."""
+UNKNOWN_LIMIT = 20
+"""Unknown fields of one object that are named; a message can hold tens of thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ def kind(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A wrong value as JSON, cut to FOUND_LIMIT characters."""
+    """A wrong value as JSON, cut to FOUND_LIMIT characters; only the kind of a list or object: it may hold a prompt."""
+    if isinstance(value, list | dict):
+        return kind(value)
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= FOUND_LIMIT else f"{text[:FOUND_LIMIT]}… ({len(text)} characters)"
 
@@ -196,14 +200,18 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Either:
-    """A fixed word, or a value of another shape."""
+    """A fixed word, or an object."""
 
     word: str
-    other: Shape
+    other: Record
     description: str = ""
 
     def parse(self, value: object, at: str) -> Any:
-        return value if value == self.word else self.other.parse(value, at)
+        if value == self.word:
+            return value
+        if isinstance(value, dict):
+            return self.other.parse(value, at)
+        raise wrong(at, value, f'"{self.word}", or a JSON object', f"Send {at} as one of the two.")
 
     def schema(self) -> dict[str, Any]:
         schema = {"anyOf": [{"const": self.word}, self.other.schema()]}
@@ -245,16 +253,14 @@ class Record:
         if not isinstance(value, dict):
             raise ShapeError([Problem(where, kind(value), "a JSON object", f"Send {where} as an object.")])
         prefix = f"{at}." if at else ""
+        unknown = [name for name in value if name not in self.fields]
+        fields = ", ".join(sorted(self.fields))
         problems = [
-            Problem(
-                f"{prefix}{name[:63]}",
-                "an unknown field",
-                ", ".join(sorted(self.fields)),
-                "Remove it, or correct its spelling.",
-            )
-            for name in value
-            if name not in self.fields
+            Problem(f"{prefix}{name[:63]}", "an unknown field", fields, "Remove it, or correct its spelling.")
+            for name in unknown[:UNKNOWN_LIMIT]
         ]
+        if more := unknown[UNKNOWN_LIMIT:]:
+            problems.append(Problem(where, f"{len(more):,} more unknown fields", fields, "Remove them."))
         problems += [
             Problem(f"{prefix}{name}", "nothing", "a value: this field is required", f"Add {prefix}{name}.")
             for name in self.required

@@ -20,6 +20,7 @@ from shared.core.messages import Release
 from shared.core.outcome import EXPIRED, Outcome
 from shared.core.record import Head
 from shared.core.request import PRIORITIES
+from shared.core.spend import Spend
 from shared.core.topology import RENDER_RELEASES
 from shared.flows.announce import announce
 from shared.flows.kicks import PUMP, Kicks
@@ -38,6 +39,8 @@ QUIET_AFTER = timedelta(seconds=15)
 HEAD_PAGE = 100
 UNCLAIMED_AFTER = timedelta(seconds=10)
 OVERDUE_EVERY = timedelta(seconds=5)
+EVERYONE_EVERY = 20
+"""Ticks between two looks at the queues of retired models."""
 
 
 @dataclass(slots=True)
@@ -51,8 +54,12 @@ class _View:
     overdue_looked: datetime
     last_429: dict[str, datetime] = field(default_factory=dict)
     first_used: dict[str, datetime] = field(default_factory=dict)
+    ticks: int = 0
     crowded: bool = False
     """The last tick left requests waiting for attempts in flight to end."""
+
+    def spend(self) -> Spend:
+        return Spend.from_json(self.pump.data["spend"]) if isinstance(self.pump, Document) else Spend()
 
     def calendar(self, model: str) -> Calendar:
         found = self.calendars.get(model)
@@ -140,7 +147,7 @@ class Pump:
                 return None
         view = _View(pump, {}, time, evidence_seen=time.now() - timedelta(days=1), overdue_looked=time.now())
         view.overdue_looked -= OVERDUE_EVERY
-        committed = await ports.store.commit(self._pump_write(view, quiet=False))
+        committed = await ports.store.commit(self._pump_write(view, quiet=False, spend=view.spend()))
         if isinstance(committed, Conflict):
             return None
         view.pump = await ports.store.get(PUMP)
@@ -166,7 +173,7 @@ class Pump:
         room = {model: await self._room(model, view) for model in models}
         now = view.time.now()
         calendars = {model: closed.get(model, view.calendar(model)) for model in {*models, *closed}}
-        admission = admit(candidates, calendars, limits, room, now=now)
+        admission = admit(candidates, calendars, limits, room, now=now, spend=view.spend())
         view.crowded = any(full.reason == "concurrency" for full in admission.held.values())
         await self._write(view, admission, quiet=not candidates)
         await asyncio.gather(*(self._release(grant, view) for grant in admission.grants))
@@ -175,9 +182,13 @@ class Pump:
     async def _heads(self, view: _View) -> list[Head]:
         """The front of every queue, and whoever has slept long enough."""
         ports = self._ports
-        live = [model.id for model in ports.catalogue.models.values() if model.status != "retired"]
-        asked = [queries.woken(view.time.now(), HEAD_PAGE)]
-        asked += [queries.heads(model, priority, HEAD_PAGE) for model in live for priority in PRIORITIES]
+        models = ports.catalogue.models.values()
+        # A request may still queue for a model that the catalogue has retired since: those are looked for now and then.
+        everyone = view.ticks % EVERYONE_EVERY == 0
+        view.ticks += 1
+        served = [model.id for model in models if everyone or model.status != "retired"]
+        asked = [queries.woken(model, view.time.now(), HEAD_PAGE) for model in served]
+        asked += [queries.heads(model, priority, HEAD_PAGE) for model in served for priority in PRIORITIES]
         found = await asyncio.gather(*(ports.store.query(query) for query in asked))
         documents = [document for page in found for document in page]
         if documents:
@@ -242,7 +253,7 @@ class Pump:
         }
         if not changed and not self._lead_is_due(view, quiet=quiet):
             return
-        writes: list[Write] = [self._pump_write(view, quiet=quiet)]
+        writes: list[Write] = [self._pump_write(view, quiet=quiet, spend=admission.spend)]
         writes += [_calendar_write(model, calendar, view) for model, calendar in changed.items()]
         committed = await self._ports.store.commit(*writes)
         if isinstance(committed, Conflict):
@@ -260,8 +271,13 @@ class Pump:
         until = view.pump.data["lead_until"]
         return bool(until - view.time.now() < RENEW_LEAD_WITHIN or view.pump.data["quiet"] != quiet)
 
-    def _pump_write(self, view: _View, *, quiet: bool) -> Write:
-        data = {"lead_holder": self._ports.boot, "lead_until": view.time.now() + LEAD, "quiet": quiet}
+    def _pump_write(self, view: _View, *, quiet: bool, spend: Spend) -> Write:
+        data = {
+            "lead_holder": self._ports.boot,
+            "lead_until": view.time.now() + LEAD,
+            "quiet": quiet,
+            "spend": spend.to_json(),
+        }
         match view.pump:
             case Absent():
                 return Create(PUMP, data)

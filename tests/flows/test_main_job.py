@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+from shared.core.catalogue import Catalogue
+from shared.flows.intake import take_in
+from shared.flows.message import Message
 from tests.world import World
 
 
@@ -32,3 +37,77 @@ async def test_150_requests_at_once_under_60_a_minute_take_two_minutes_and_no_wi
     assert world.lane.most_starts_in(timedelta(seconds=60)) <= 60
     last = max(each.data["finished_at"] for each in world.store.all("requests"))
     assert 120 <= (last - world.clock._start).total_seconds() - began <= 125
+
+
+async def test_the_projects_spend_window_is_kept_over_all_models() -> None:
+    world = World(quota="*=spend10m_usd:0.25")
+    for number in range(4):
+        await world.submit(f"pro-{number}", purpose="final")
+        await world.submit(f"lite-{number}", purpose="draft")
+    await world.run_until_quiet()
+    assert set(world.statuses().values()) == {"succeeded"}
+    ended = sorted((each.data["finished_at"], each.data["cost_micros"]) for each in world.store.all("requests"))
+    for first, _ in ended:
+        window = sum(cost for at, cost in ended if first <= at < first + timedelta(minutes=10))
+        assert window <= 250_000
+
+
+async def test_a_day_limit_is_kept_and_the_rest_waits_for_midnight_in_los_angeles() -> None:
+    world = World(quota="*=rpd:5")
+    for number in range(8):
+        await world.submit(f"r-{number}")
+    await world.run_until_quiet()
+    assert set(world.statuses().values()) == {"succeeded"}
+    midnight = datetime(2026, 11, 23, 8, tzinfo=UTC)
+    assert sum(1 for call in world.lane.calls if call.at < midnight) == 5
+
+
+async def test_one_models_used_up_day_holds_no_other_models_queue() -> None:
+    world = World(quota="gemini-3-pro-image=rpd:1")
+    for number in range(120):
+        await world.submit(f"pro-{number:03}", purpose="final")
+    await world.submit("lite", purpose="draft")
+
+    async def first_minute() -> None:
+        story = asyncio.ensure_future(world._until_quiet(timedelta(days=300)))
+        await world.clock.sleep(60)
+        assert world.status("lite")["status"] == "succeeded"
+        story.cancel()
+        await asyncio.gather(story, return_exceptions=True)
+
+    await world.run(first_minute())
+
+
+async def test_attempts_in_flight_never_exceed_the_concurrency_of_their_model() -> None:
+    world = World(quota="*=concurrency:3", latency=timedelta(seconds=7))
+    for number in range(20):
+        await world.submit(f"r-{number}")
+    await world.run_until_quiet()
+    starts = [call.at for call in world.lane.calls]
+    assert max(sum(1 for at in starts if at <= now < at + timedelta(seconds=7)) for now in starts) == 3
+
+
+async def test_interactive_requests_go_before_a_backlog_of_bulk() -> None:
+    world = World(quota="*=rpm:10")
+    for number in range(40):
+        await world.submit(f"bulk-{number}", priority="bulk")
+    await world.submit("now", priority="interactive")
+    await world.run_until_quiet()
+    started = {each.id: each.data["finished_at"] for each in world.store.all("requests")}
+    assert sum(1 for at in started.values() if at < started["now"]) <= 10
+
+
+async def test_a_request_whose_model_is_retired_while_it_waits_is_rendered_by_the_successor() -> None:
+    world = World()
+    await world.submit("r-1", model="nano-banana")
+    await world.clock.run(_take_in_all(world))
+    retired = Path("shared/catalogue.toml").read_text("utf-8").replace('status = "deprecated"', 'status = "retired"')
+    world.catalogue = Catalogue.parse(retired)
+    world.boot()
+    await world.run_until_quiet()
+    assert world.status("r-1")["receipt"]["delivered"]["model"] == "gemini-nano-banana-2.1"
+
+
+async def _take_in_all(world: World) -> None:
+    for delivery in world.topics.take("render-requests-intake"):
+        await take_in(world.ports, world.kicks, Message(delivery.message_id, delivery.data, delivery.attributes))

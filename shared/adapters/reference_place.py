@@ -1,0 +1,98 @@
+"""Where a reference's URI points, and whether that lies under a prefix: compared part by part, never as text.
+
+Nothing is read but the symlinks of local paths.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, unquote, urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a URI points, or an allowed prefix, in parts that can be compared."""
+
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+    """Decoded, without a slash at its end."""
+
+    def covers(self, other: Place) -> bool:
+        return (self.scheme, self.host, self.port) == (other.scheme, other.host, other.port) and _under(
+            other.path, self.path
+        )
+
+
+def place_of(uri: str) -> Place:
+    """Raises ValueError with what is allowed."""
+    parts = _split(uri)
+    path = unquote(parts.path)
+    if "\\" in path or "\0" in path or re.search(r"%2f|%5c", parts.path, re.I):
+        raise ValueError("found an encoded slash or a backslash in the path; allowed: plain names joined by /")
+    if parts.scheme != "file" and any(each in (".", "..") for each in path.split("/")):
+        raise ValueError("found . or .. in the path; allowed: plain names joined by /")
+    host = (parts.hostname or "").rstrip(".")
+    if not re.fullmatch(r"[a-z0-9._-]*|[0-9a-f:.]+", host):
+        raise ValueError("found a host with other characters than letters, digits, . _ -; allowed: its plain name")
+    if parts.scheme == "file":
+        if host not in ("", "localhost") or not path.startswith("/"):
+            raise ValueError("allowed: file:///absolute/path")
+        return Place("file", "", None, os.path.realpath(path))
+    if not host or (parts.scheme == "gs" and parts.port is not None):
+        raise ValueError(f"allowed: {'gs://BUCKET/OBJECT' if parts.scheme == 'gs' else 'https://HOST/PATH'}")
+    port = (parts.port or 443) if parts.scheme == "https" else None
+    return Place(parts.scheme, host, port, path.rstrip("/"))
+
+
+def _split(uri: str) -> SplitResult:
+    if not re.fullmatch(r"[!-~]*", uri):
+        raise ValueError("found a space, an accent or a control character; allowed: a URI, with those encoded")
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port, unquote(parts.path, errors="strict")
+    except ValueError as error:
+        raise ValueError("found a host, a port or a path that cannot be read; allowed: a URI in UTF-8") from error
+    if parts.scheme not in ("file", "gs", "https"):
+        raise ValueError("allowed: file://, gs:// or https://")
+    if "@" in parts.netloc:
+        raise ValueError("found a user name or an @ before the host; allowed: the host alone")
+    return parts
+
+
+def _under(path: str, folder: str) -> bool:
+    folder = folder.rstrip("/")
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def named(uri: str) -> str:
+    """What an error may say of a URI."""
+    found = re.match(r"([a-z][a-z0-9+.-]{0,20}://)([^/?#\\\s]*)", uri, re.I)
+    if not found:
+        return "the reference"
+    host = found[2].rpartition("@")[2]
+    return f"{found[1].lower()}{host[:100]}" if host else f"the {found[1].lower()} reference"
+
+
+def is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_public(address: str) -> bool:
+    """Also looks into IPv6 addresses that carry an IPv4 one, which a router may unwrap."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
+        if inner is not None and not inner.is_global:
+            return False
+        if found in ipaddress.ip_network("64:ff9b::/96"):
+            return is_public(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
+    return found.is_global and not found.is_multicast

@@ -1,0 +1,60 @@
+"""The rolling ten-minute spend window of the project: what was granted is held at its estimate until it leaves.
+
+A 429 is what overrunning it answers ($10, $50, $200 for tiers 1, 2, 3: Gemini rate-limit documentation, third parties).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.core.quota import Limits
+
+BUCKET = timedelta(seconds=5)
+WINDOW_BUCKETS = 121
+"""605 s: ten minutes, and the bucket they may begin in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """Values only; every change gives a new window."""
+
+    buckets: Mapping[int, int] = field(default_factory=dict)
+    """Micro-dollars granted in each bucket, by its number since the epoch."""
+
+    def used(self, now: datetime) -> int:
+        oldest = _bucket_of(now) - WINDOW_BUCKETS
+        return sum(micros for number, micros in self.buckets.items() if number > oldest)
+
+    def hold(self, micros: int, limit: int | None, now: datetime) -> Spend | None:
+        """With `micros` more in the window; None where that would pass the limit."""
+        if limit is None:
+            return self
+        if self.used(now) + micros > limit:
+            return None
+        number, oldest = _bucket_of(now), _bucket_of(now) - WINDOW_BUCKETS
+        kept = {each: amount for each, amount in self.buckets.items() if each > oldest}
+        return Spend({**kept, number: kept.get(number, 0) + micros})
+
+    def to_json(self) -> dict[str, Any]:
+        return {str(number): micros for number, micros in self.buckets.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Spend:
+        return cls({int(number): micros for number, micros in data.items()})
+
+
+NOTHING_SPENT = Spend()
+
+
+def spend_limit(limits: Iterable[Limits]) -> int | None:
+    """The project's window: the smallest that any model's limits name."""
+    named = [each.spend10m_micros for each in limits if each.spend10m_micros is not None]
+    return min(named, default=None)
+
+
+def _bucket_of(at: datetime) -> int:
+    return math.floor(at.timestamp() / BUCKET.total_seconds())

@@ -1,0 +1,131 @@
+"""One builder per value: each gives a sound one, and takes what a test cares about by name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from shared.core import ladder, record, settlement
+from shared.core.admission import Candidate
+from shared.core.answer import Usage
+from shared.core.catalogue import Catalogue
+from shared.core.documents import Document
+from shared.core.failure import Failure, FailureKind
+from shared.core.ladder import Ask, Planned
+from shared.core.record import Head, UnusedSlot
+from shared.core.request import LANES, RenderRequest
+from shared.core.settlement import Delivered
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+CATALOGUE_FILE = Path(__file__).parent.parent / "shared" / "catalogue.toml"
+
+
+def a_payload(**fields: Any) -> dict[str, Any]:
+    """A decoded message on render-requests; `fields` in the words of the contract."""
+    return {"request_id": "spring-hero-001", "prompt": "a black mechanical keyboard"} | fields
+
+
+def a_request(**fields: Any) -> RenderRequest:
+    return RenderRequest.parse(a_payload(**fields))
+
+
+@cache
+def a_catalogue() -> Catalogue:
+    """The shipped one."""
+    return Catalogue.parse(CATALOGUE_FILE.read_text("utf-8"))
+
+
+def a_planned(request: RenderRequest | None = None, lanes: Collection[str] = LANES) -> Planned:
+    planned = ladder.plan(Ask.of(request or a_request()), a_catalogue(), lanes)
+    assert isinstance(planned, Planned), planned
+    return planned
+
+
+def a_record(request: RenderRequest | None = None, *, now: datetime = NOW, **changes: Any) -> dict[str, Any]:
+    """`requests/{request_id}` as intake writes it, with some fields changed since."""
+    request = request or a_request()
+    written = record.new_document(
+        request,
+        a_planned(request),
+        fair_tag=now.timestamp(),
+        message_id="message-1",
+        trace_id="0af7651916cd43dd8448eb211c80319c",
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        now=now,
+    )
+    unknown = changes.keys() - written.keys()
+    assert not unknown, f"a request has no field {sorted(unknown)}"
+    return written | changes
+
+
+def a_head(
+    request_id: str = "spring-hero-001",
+    *,
+    model: str = "gemini-3-pro-image",
+    priority: str = "normal",
+    fair_tag: float = 0.0,
+    late_count: int = 0,
+    unused_slot: UnusedSlot | None = None,
+    prompt: str = "a black mechanical keyboard",
+) -> Head:
+    request = a_request(request_id=request_id, model=model, priority=priority, prompt=prompt)
+    unused = unused_slot.to_json() if unused_slot else None
+    written = a_record(request, fair_tag=fair_tag, late_count=late_count, unused_slot=unused)
+    return Head.of(request_id, "version-1", {name: written[name] for name in record.HEAD_FIELDS})
+
+
+def a_candidate(request_id: str = "spring-hero-001", **head: Any) -> Candidate:
+    """A head with its planned route; the keywords are those of `a_head`."""
+    found = a_head(request_id, **head)
+    planned = ladder.plan(found.ask, a_catalogue(), LANES)
+    assert isinstance(planned, Planned), planned
+    return Candidate(found, planned)
+
+
+def an_attempt(
+    request: RenderRequest | None = None, number: int = 1, *, now: datetime = NOW, **changes: Any
+) -> tuple[Document, Document]:
+    """A request that is rendering, and the attempt that is on record for it; `changes` are the request's."""
+    request = request or a_request()
+    written = a_record(request, now=now)
+    written |= record.released(a_head_of(request, written), a_planned(request), now, now + timedelta(seconds=0.4), now)
+    written |= {"status": "rendering", "attempt_count": number, "lease_holder": "boot-1"}
+    written |= {"lease_until": now + record.LEASE} | changes
+    opened = settlement.open_attempt(written, number, holder="boot-1", key_kind="auth", owner="local", now=now)
+    path = record.path(request.request_id)
+    return (
+        Document(path, written, "version-1", now),
+        Document(record.attempt_path(request.request_id, number), opened, "version-1", now),
+    )
+
+
+def a_head_of(request: RenderRequest, written: dict[str, Any]) -> Head:
+    """The head of a request as it stands in the store."""
+    return Head.of(request.request_id, "version-1", written)
+
+
+def a_usage(**tokens: int) -> Usage:
+    """What a Nano Banana 2.1 image of 1K is answered with."""
+    return replace(Usage(text_in=22, image_out=1120, thought=210), **tokens)
+
+
+def a_failure(kind: FailureKind = FailureKind.OVERLOAD, message: str = "the provider said no", **more: Any) -> Failure:
+    return Failure(kind, message, **more)
+
+
+def a_delivered(**changes: Any) -> Delivered:
+    """A stored image of 1K by the model that "default" means."""
+    delivered = Delivered(
+        image_uri="file:///images/1.jpg",
+        width=1024,
+        height=1024,
+        usage=a_usage(),
+        model="gemini-nano-banana-2.1",
+        lane="standard",
+        provider_request_id="v1_x",
+    )
+    return replace(delivered, **changes)

@@ -1,0 +1,143 @@
+"""`renderlane up` and `renderlane simulator`: their line, their end, and what keeps them from starting."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.cli.conftest import ROOT, environment, json_lines, renderlane, started
+
+QUICK = ("--port", "0", "--latency", "fixed:0.05")
+
+
+def test_it_says_one_line_when_ready_and_stops_cleanly(home: Path) -> None:
+    with started(home, "up", *QUICK) as up:
+        address = re.match(
+            r"renderlane ready at (http://127\.0\.0\.1:\d+) \| SIMULATOR: .*events\.jsonl\n", up.first_line
+        )
+        assert address, up.first_line
+        assert httpx2.get(f"{address[1]}/healthz", trust_env=False).status_code == 200
+        again = renderlane("up", "--port", "0")
+        assert again.exit_code == 2
+        assert "RENDERLANE_HOME" in again.stderr
+        assert up.stop() == 0
+        assert up.rest() == ""
+    assert "stopping: 0 attempts in flight" in "".join(up.errors)
+    assert (home / "events.jsonl").exists()
+
+
+def test_what_was_submitted_before_the_start_is_rendered_after_it(home: Path) -> None:
+    early = renderlane("submit", "a red cube", "--id", "early", "--wait", "--timeout", "0.2")
+    assert early.exit_code == 1
+    assert "nothing renders until `renderlane up`" in early.stderr
+    assert "1 not ended within 0.2 s (1 sent)" in early.stderr
+    with started(home, "up", *QUICK) as up:
+        assert renderlane("submit", "a red cube", "--id", "early", "--wait", "--timeout", "20").exit_code == 0
+        assert up.stop(signal.SIGINT) == 0
+
+
+def test_a_stop_waits_for_attempts_and_says_so(home: Path) -> None:
+    with started(home, "up", "--port", "0", "--latency", "fixed:1") as up:
+        renderlane("submit", "a red cube", "--id", "in-flight")
+        _until_rendering("in-flight")
+        assert up.stop() == 0
+    assert "stopping: 1 attempt in flight" in "".join(up.errors)
+    (document,) = json_lines(renderlane("status", "in-flight", "--json").stdout)
+    assert document["status"] == "succeeded"
+
+
+def test_a_killed_home_recovers_its_attempts(home: Path) -> None:
+    with started(home, "up", "--port", "0", "--latency", "fixed:30") as up:
+        renderlane("submit", "a red cube", "--id", "killed")
+        _until_rendering("killed")
+        up.stop(signal.SIGKILL)
+    with started(home, "up", *QUICK) as up:
+        assert "1 attempt of an earlier run recovered" in up.first_line
+        assert up.stop() == 0
+
+
+def test_waiting_can_be_broken_off(home: Path) -> None:
+    code = "from scripts.cli.main import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "submit", "a red cube", "--id", "left", "--wait"],
+        cwd=ROOT, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as waiting:  # fmt: skip
+        assert waiting.stderr is not None
+        while "nothing renders" not in waiting.stderr.readline():
+            pass
+        time.sleep(0.5)
+        waiting.send_signal(signal.SIGINT)
+        _, errors = waiting.communicate(timeout=20)
+    assert waiting.returncode == 130
+    assert "the requests go on: renderlane status left" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("GEMINI_API_KEY", "AQ.something"), ("GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1:9")],
+)
+@pytest.mark.parametrize("option", [("--limits", "*=rpm:60"), ("--latency", "fixed:1"), ("--seed", "7")])
+def test_options_of_an_unused_simulator_are_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, option: tuple[str, str]
+) -> None:
+    monkeypatch.setenv(variable, value)
+    result = renderlane("up", *option)
+    assert result.exit_code == 2
+    assert f"{option[0]} shapes the built-in simulator" in result.stderr
+    assert f"unset {variable}" in result.stderr
+    assert value not in result.stderr
+
+
+@pytest.mark.parametrize("option", [("--limits", "rpm:60"), ("--latency", "slow")])
+@pytest.mark.parametrize("verb", ["up", "simulator"])
+def test_a_misspelt_simulator_is_refused(home: Path, verb: str, option: tuple[str, str]) -> None:
+    result = renderlane(verb, "--port", "0", *option)
+    assert result.exit_code == 2
+    assert option[0] in result.stderr
+
+
+@pytest.mark.parametrize("verb", ["up", "simulator"])
+def test_a_port_in_use_is_told_with_a_remedy(home: Path, verb: str) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        result = renderlane(verb, "--port", str(taken.getsockname()[1]))
+    assert result.exit_code == 2
+    assert "--port 0" in result.stderr
+
+
+def test_a_home_that_cannot_be_written_is_told(tmp_path: Path, home: Path) -> None:
+    home.write_text("a file stands in the way")
+    result = renderlane("up", "--port", "0")
+    assert result.exit_code == 2
+    assert "RENDERLANE_HOME" in result.stderr
+
+
+def test_the_simulator_alone_says_how_to_use_it(home: Path) -> None:
+    with started(home, "simulator") as simulator:
+        address = re.search(
+            r"SIMULATOR ready at (\S+) .*GOOGLE_GEMINI_BASE_URL=(\S+) GEMINI_API_KEY=", simulator.first_line
+        )
+        assert address, simulator.first_line
+        assert address[1] == address[2]
+        assert httpx2.get(address[1], trust_env=False).status_code == 200
+        assert simulator.stop() == 0
+        assert simulator.rest() == ""
+
+
+def _until_rendering(request_id: str) -> None:
+    give_up_at = time.monotonic() + 20
+    while time.monotonic() < give_up_at:
+        found = json_lines(renderlane("status", request_id, "--json").stdout)
+        if found and found[0]["status"] == "rendering":
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{request_id} never began")

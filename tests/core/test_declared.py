@@ -1,0 +1,122 @@
+"""What is declared once and read by many: signals, queries and their indexes, topics and subscriptions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from shared.core import queries, signals, topology
+from shared.core.documents import Query
+from shared.core.record import COUNTS, FINAL, HEAD_FIELDS
+from shared.core.signals import Signal
+from tests.builders import NOW, a_record
+
+QUERIES: dict[str, Query] = {
+    "heads": queries.heads("gemini-3-pro-image", "bulk", 10),
+    "woken": queries.woken("gemini-3-pro-image", NOW, 10),
+    "sleeping": queries.sleeping(NOW, 10),
+    "overdue": queries.overdue(NOW, 10),
+    "unclaimed": queries.unclaimed(NOW, 10),
+    "lapsed": queries.lapsed(NOW, 10),
+    "rendering": queries.rendering(10),
+    "unannounced": queries.unannounced(NOW, 10),
+    "in_status": queries.in_status("queued", 10),
+    "in_flight": queries.in_flight("gemini-3-pro-image", "released", 10),
+    "newest": queries.newest(None, 10),
+    "newest in status": queries.newest("failed", 10),
+    "evidence_since": queries.evidence_since(NOW),
+}
+
+
+def test_every_signal_of_the_module_is_declared_under_its_own_name() -> None:
+    written = {value.name: value for value in vars(signals).values() if isinstance(value, Signal)}
+    assert written
+    assert written == signals.ALL
+
+
+@pytest.mark.parametrize("signal", signals.ALL.values(), ids=lambda signal: signal.name)
+def test_a_signal_names_each_field_once_and_carries_neither_prompt_nor_key(signal: Signal) -> None:
+    assert signal.fields
+    assert len(set(signal.fields)) == len(signal.fields)
+    assert not {"prompt", "key", "api_key", "references", "request"} & set(signal.fields)
+    assert signal.name == signal.name.lower()
+
+
+def test_every_query_of_the_module_is_tried_here() -> None:
+    made = {name for name, value in vars(queries).items() if callable(value) and value.__module__ == queries.__name__}
+    assert made - {"attempts_of"} == {name.split()[0] for name in QUERIES}
+    assert queries.attempts_of("a").collection == "requests/a/attempts"
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_query_has_the_index_it_needs(name: str) -> None:
+    query = QUERIES[name]
+    needed = [field for field, _ in query.equal]
+    needed += [field.lstrip("-") for field in query.order_by]
+    assert (query.collection, tuple(needed)) in queries.INDEXES
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_bounded_field_is_the_first_that_is_ordered_by(name: str) -> None:
+    for bound in QUERIES[name].bounds:
+        assert QUERIES[name].order_by[0] == bound.field
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_field_that_a_query_names_is_present_in_a_new_request(name: str) -> None:
+    query = QUERIES[name]
+    if query.collection == "requests":
+        named = {*(field for field, _ in query.equal), *(field.lstrip("-") for field in query.order_by), *query.fields}
+        assert named <= a_record().keys()
+
+
+def test_a_list_of_heads_drags_no_prompt_along() -> None:
+    for name in ("heads", "woken"):
+        assert QUERIES[name].fields == HEAD_FIELDS
+    assert not {"request", "prompt", "references"} & set(HEAD_FIELDS)
+
+
+def test_a_request_in_the_store_has_every_field_of_the_contract() -> None:
+    promised = (
+        "status reason request round route wake_at slot_at attempt_count cost_micros cost_basis cost_unknown_attempts "
+        "receipt image_uri trace_id created_at updated_at finished_at outcome cancel_requested_at announce"
+    )
+    written = a_record()
+    assert written.keys() >= set(promised.split())
+    assert written.keys() >= COUNTS.keys()
+    assert written["status"] == "queued"
+    assert "queued" not in FINAL
+
+
+# -- topics -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_topics_are_those_of_the_contract() -> None:
+    assert set(topology.TOPICS) == {
+        "render-requests",
+        "render-releases",
+        "render-results",
+        "pump-kicks",
+        "render-dead-letters",
+    }
+
+
+@pytest.mark.parametrize("each", topology.SUBSCRIPTIONS, ids=lambda each: each.name)
+def test_every_subscription_keeps_the_bounds_of_pub_sub(each: topology.Subscription) -> None:
+    assert each.topic in topology.TOPICS
+    assert timedelta(seconds=10) <= each.ack_deadline <= timedelta(seconds=600)
+    assert each.max_deliveries == 0 or 5 <= each.max_deliveries <= 100
+    assert timedelta(0) <= each.minimum_backoff <= each.maximum_backoff <= timedelta(seconds=600)
+    assert topology.subscription(each.name) == each
+
+
+def test_a_dead_letter_never_dies_again() -> None:
+    """It would come round for ever."""
+    dead = [each for each in topology.SUBSCRIPTIONS if each.topic == topology.RENDER_DEAD_LETTERS]
+    assert [each.max_deliveries for each in dead] == [0]
+
+
+def test_a_subscription_of_another_name_is_nobodys() -> None:
+    with pytest.raises(KeyError):
+        topology.subscription("render-requests")

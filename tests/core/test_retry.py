@@ -1,0 +1,172 @@
+"""Again, or the end: bounded in count, money and time, never before the server's hint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.core.failure import RULES, FailureKind, Next
+from shared.core.retry import (
+    BASE_BACKOFF,
+    MAX_AMBIGUOUS_REPEATS,
+    MAX_BACKOFF,
+    MAX_FAILURES,
+    MAX_NO_IMAGE,
+    QUOTA_BACKOFF,
+    Again,
+    Decision,
+    End,
+    Tally,
+    after_failure,
+)
+from tests.builders import NOW, a_failure
+
+ALMOST_ONE = 1 - 2**-53
+QUOTA = [kind for kind in FailureKind if RULES[kind].next is Next.WAIT]
+REPEATED = [kind for kind in FailureKind if RULES[kind].next is Next.AGAIN]
+ENDING = [kind for kind in FailureKind if RULES[kind].next is Next.END]
+AMBIGUOUS = [kind for kind in FailureKind if RULES[kind].ambiguous]
+
+
+def a_tally(**changes: object) -> Tally:
+    """The first failure of a request without cap and deadline."""
+    return replace(Tally(1, 0, 0, 0, 50_000, None, None), **changes)  # type: ignore[arg-type]
+
+
+def decided(kind: FailureKind, tally: Tally, jitter: float = 0.5, hint: timedelta | None = None) -> Decision:
+    return after_failure(a_failure(kind, retry_after=hint), tally, now=NOW, jitter=jitter)
+
+
+@pytest.mark.parametrize("kind", ENDING)
+def test_a_failure_that_would_not_go_better_ends_with_advice(kind: FailureKind) -> None:
+    decision = decided(kind, a_tally())
+    assert isinstance(decision, End)
+    assert decision.outcome.code == kind.value
+    assert decision.outcome.advice == RULES[kind].advice
+
+
+def test_a_refusal_ends_as_refused_and_everything_else_as_failed() -> None:
+    ends = {kind: decided(kind, a_tally()) for kind in ENDING}
+    assert {kind: end.status for kind, end in ends.items() if isinstance(end, End)} == {
+        kind: "refused" if kind is FailureKind.REFUSED else "failed" for kind in ENDING
+    }
+
+
+@pytest.mark.parametrize("kind", REPEATED)
+def test_a_passing_failure_is_repeated_and_ends_at_the_fifth(kind: FailureKind) -> None:
+    capped = a_tally(max_cost_micros=10**12)  # a cap that never binds: only the count does
+    ends = [isinstance(decided(kind, replace(capped, failures=count)), End) for count in range(1, MAX_FAILURES + 2)]
+    assert ends == [False, False, False, False, True, True]
+
+
+@pytest.mark.parametrize("kind", QUOTA)
+def test_waiting_for_quota_has_no_bound_in_count(kind: FailureKind) -> None:
+    assert isinstance(decided(kind, a_tally(failures=10_000, ambiguous=10_000)), Again)
+
+
+def test_two_answers_without_an_image_are_the_end() -> None:
+    assert isinstance(decided(FailureKind.NO_IMAGE, a_tally(no_image=MAX_NO_IMAGE - 1)), Again)
+    assert isinstance(decided(FailureKind.NO_IMAGE, a_tally(no_image=MAX_NO_IMAGE)), End)
+
+
+@pytest.mark.parametrize("kind", AMBIGUOUS)
+def test_without_a_cap_what_may_have_been_billed_is_repeated_twice_at_most(kind: FailureKind) -> None:
+    ends = [isinstance(decided(kind, a_tally(failures=1, ambiguous=count)), End) for count in (1, 2, 3, 4)]
+    assert ends == [False, False, True, True]
+    assert MAX_AMBIGUOUS_REPEATS == 2
+
+
+@pytest.mark.parametrize("kind", AMBIGUOUS)
+def test_with_a_cap_what_may_have_been_billed_is_repeated_while_the_cap_has_room_for_it(kind: FailureKind) -> None:
+    tally = a_tally(failures=4, ambiguous=4, spent_micros=200_000, next_estimate_micros=50_000)
+    assert isinstance(decided(kind, replace(tally, max_cost_micros=250_000)), Again)
+    decision = decided(kind, replace(tally, max_cost_micros=249_999))
+    assert isinstance(decision, End)
+    assert (decision.status, decision.outcome.code) == ("failed", "cost_cap")
+    assert "max_cost_usd" in decision.outcome.advice
+
+
+@pytest.mark.parametrize("kind", [*QUOTA, *REPEATED])
+def test_no_attempt_is_begun_that_could_exceed_the_cap(kind: FailureKind) -> None:
+    tally = a_tally(spent_micros=1, next_estimate_micros=100, max_cost_micros=100)
+    decision = decided(kind, tally)
+    assert isinstance(decision, End)
+    assert decision.outcome.code == "cost_cap"
+
+
+@pytest.mark.parametrize("kind", [*QUOTA, *REPEATED])
+def test_a_wait_beyond_the_deadline_is_the_end_now(kind: FailureKind) -> None:
+    hint = timedelta(seconds=30)
+    assert isinstance(decided(kind, a_tally(deadline=NOW + hint + MAX_BACKOFF), hint=hint), Again)
+    decision = decided(kind, a_tally(deadline=NOW + hint), jitter=0.0, hint=hint)
+    assert isinstance(decision, End)
+    assert (decision.status, decision.outcome.code) == ("expired", "expired")
+
+
+@pytest.mark.parametrize("kind", REPEATED)
+def test_the_jitter_covers_the_whole_range_and_the_range_doubles_up_to_a_minute(kind: FailureKind) -> None:
+    for failures in range(1, MAX_FAILURES):
+        tally = a_tally(failures=failures, max_cost_micros=10**12)
+        least, most = decided(kind, tally, 0.0), decided(kind, tally, ALMOST_ONE)
+        assert isinstance(least, Again)
+        assert isinstance(most, Again)
+        assert least.wake_at == NOW
+        assert most.wake_at - NOW == min(MAX_BACKOFF, BASE_BACKOFF * 2**failures)
+
+
+def test_a_quota_without_a_hint_waits_up_to_five_seconds() -> None:
+    waits = [decided(FailureKind.QUOTA_MINUTE, a_tally(), jitter) for jitter in (0.0, 0.5, ALMOST_ONE)]
+    assert [wait.wake_at - NOW for wait in waits if isinstance(wait, Again)] == [
+        timedelta(0),
+        QUOTA_BACKOFF / 2,
+        QUOTA_BACKOFF,
+    ]
+
+
+def test_the_reason_tells_quota_from_trouble() -> None:
+    quota, trouble = decided(FailureKind.QUOTA_DAY, a_tally()), decided(FailureKind.OVERLOAD, a_tally())
+    assert isinstance(quota, Again)
+    assert isinstance(trouble, Again)
+    assert (quota.reason, trouble.reason) == ("quota: quota_day", "again after overload")
+
+
+tallies = st.builds(
+    Tally,
+    failures=st.integers(0, 8),
+    ambiguous=st.integers(0, 5),
+    no_image=st.integers(0, 3),
+    spent_micros=st.integers(0, 10**6),
+    next_estimate_micros=st.integers(1, 10**6),
+    max_cost_micros=st.none() | st.integers(1, 10**6),
+    deadline=st.none() | st.integers(-100, 10_000).map(lambda seconds: NOW + timedelta(seconds=seconds)),
+)
+
+
+@given(
+    st.sampled_from(list(FailureKind)),
+    tallies,
+    st.floats(0, 1, exclude_max=True),
+    st.none() | st.timedeltas(timedelta(0), timedelta(days=7)),
+)
+def test_never_before_the_hint_never_past_the_deadline_never_over_the_cap(
+    kind: FailureKind, tally: Tally, jitter: float, hint: timedelta | None
+) -> None:
+    match decided(kind, tally, jitter, hint):
+        case Again(wake_at, reason):
+            earliest = NOW + (hint or timedelta(0))
+            assert earliest <= wake_at <= earliest + MAX_BACKOFF
+            assert reason
+            assert RULES[kind].next is not Next.END
+            assert tally.deadline is None or wake_at < tally.deadline
+            cap = tally.max_cost_micros
+            assert cap is None or tally.spent_micros + tally.next_estimate_micros <= cap
+            if RULES[kind].next is Next.AGAIN:
+                assert tally.failures < MAX_FAILURES
+        case End(status, outcome):
+            assert status in ("failed", "refused", "expired")
+            assert outcome.code
+            assert outcome.advice
