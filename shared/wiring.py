@@ -87,7 +87,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         capacity=settings.capacity,
         boot=uuid.uuid4().hex,
         project=settings.project,
-        key_kind=key_kind(api_key),
+        key_kind=key_kind(settings.api_key) if settings.api_key else "none",
     )
 
 

@@ -1,0 +1,1 @@
+"""The `renderlane` command: one file for each verb, and the demo."""

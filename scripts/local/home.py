@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import TextIO
 
 import httpx2
@@ -22,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from functions import main as functions
+from scripts.local import lock
 from scripts.local.courier import Courier
 from scripts.local.publish import publish
 from shared import wiring
@@ -35,10 +34,6 @@ from shared.wiring import Messaging, Worker
 WATCH_EVERY = timedelta(seconds=15)
 FINISH_WITHIN = timedelta(seconds=60)
 """For attempts in flight when the home is asked to stop; what is left then is found again at the next start."""
-
-
-class AlreadyRunning(Exception):
-    """Another process runs this home."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +74,8 @@ async def _healthy(request: Request) -> Response:
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings, port: int, simulated: Simulated, events: TextIO) -> AsyncIterator[Home]:
-    """The home from its start to its orderly end. Raises AlreadyRunning and what `wiring.build` raises."""
-    with _only_one(settings):
+    """The home from its start to its orderly end. Raises lock.AlreadyRunning and what `wiring.build` raises."""
+    with lock.hold(settings):
         async with contextlib.AsyncExitStack() as stack:
             simulator_url = None
             if simulates(settings):
@@ -165,7 +160,11 @@ async def _serving(application: Starlette, port: int) -> AsyncIterator[str]:
     # Named in full, or asyncio leaves Nagle's delay on: 40 ms an answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.close()
+        raise
     config = uvicorn.Config(
         application, log_level="warning", access_log=False, lifespan="off", backlog=4096, timeout_graceful_shutdown=1
     )
@@ -177,33 +176,3 @@ async def _serving(application: Starlette, port: int) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         await server.shutdown(sockets=[listener])
-
-
-@contextlib.contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
-    """Holds the home's lock; the system lets go of it even when the process is killed."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with lock_path(settings).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise AlreadyRunning(
-                f"{settings.home} is in use by another `renderlane up`. Stop that one, or set RENDERLANE_HOME."
-            ) from error
-        yield
-
-
-def is_running(settings: Settings) -> bool:
-    """Whether some process holds this home's lock."""
-    try:
-        with lock_path(settings).open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
-
-
-def lock_path(settings: Settings) -> Path:
-    return settings.home / "up.lock"

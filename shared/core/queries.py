@@ -16,11 +16,11 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "lease_until")),
     ("requests", ("status", "model")),
     ("requests", ("announce", "updated_at")),
-    ("requests", ("created_at",)),
-    ("requests", ("status", "created_at")),
+    ("requests", ("-created_at",)),
+    ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
 )
-"""Collection and fields, equalities first, then the ordered field."""
+"""Collection and fields, equalities first, then the ordered field; a leading `-` means descending."""
 
 
 def heads(model: str, priority: str, limit: int) -> Query:
@@ -106,8 +106,8 @@ def unannounced(updated_before: datetime, limit: int) -> Query:
 
 
 def in_status(status: str, limit: int) -> Query:
-    """For counting and looking: any order."""
-    return Query("requests", equal=(("status", status),), order_by=("created_at",), limit=limit, fields=("status",))
+    """For counting: any order."""
+    return Query("requests", equal=(("status", status),), limit=limit, fields=("status",))
 
 
 def in_flight(model: str, status: str, limit: int) -> Query:

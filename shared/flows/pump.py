@@ -34,8 +34,10 @@ LEAD = timedelta(seconds=10)
 RENEW_LEAD_WITHIN = timedelta(seconds=5)
 ANSWER_WITHIN = timedelta(seconds=540)
 """A push may stay unanswered for 600 s."""
-QUIET_AFTER = timedelta(seconds=15)
-"""Without work for so long, the loop gives up its lead; longer than an unclaimed release takes to come back."""
+QUIET_AFTER = timedelta(seconds=3)
+"""Without work for so long, the loop gives up its lead; a kick brings it back within milliseconds."""
+WORTH_WAITING = timedelta(minutes=1)
+"""What opens later than this is left to the next kick of the schedule."""
 HEAD_PAGE = 100
 UNCLAIMED_AFTER = timedelta(seconds=10)
 OVERDUE_EVERY = timedelta(seconds=5)
@@ -175,9 +177,12 @@ class Pump:
         calendars = {model: closed.get(model, view.calendar(model)) for model in {*models, *closed}}
         admission = admit(candidates, calendars, limits, room, now=now, spend=view.spend())
         view.crowded = any(full.reason == "concurrency" for full in admission.held.values())
-        await self._write(view, admission, quiet=not candidates)
+        more_pages = len(candidates) >= HEAD_PAGE and bool(admission.grants)
+        await self._write(view, admission, quiet=not admission.held and not more_pages)
         await asyncio.gather(*(self._release(grant, view) for grant in admission.grants))
-        return bool(heads) or await self._expects_work(view)
+        soon = now + WORTH_WAITING
+        opens_soon = any(full.until is None or full.until < soon for full in admission.held.values())
+        return opens_soon or more_pages or await self._expects_work(view)
 
     async def _heads(self, view: _View) -> list[Head]:
         """The front of every queue, and whoever has slept long enough."""
@@ -340,7 +345,7 @@ class Pump:
         if await store.count(queries.in_status("released", 1)):
             return True
         soon = await store.query(queries.sleeping(now, 1))
-        return bool(soon) and soon[0].data["wake_at"] < now + timedelta(minutes=1)
+        return bool(soon) and soon[0].data["wake_at"] < now + WORTH_WAITING
 
 
 async def expire_overdue(ports: Ports, now: datetime) -> int:

@@ -1,0 +1,100 @@
+"""Which home the command works on: settings, store and topics, and what is known about its last start."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from shared.config import InvalidSetting, LocalTopics, Settings, SqliteStore
+
+if TYPE_CHECKING:
+    from shared.ports import Store, Topics
+
+SIMULATOR = "SIMULATOR: no GEMINI_API_KEY, nothing is charged"
+
+
+def read_settings() -> Settings:
+    """Raises InvalidSetting."""
+    return Settings.read(os.environ, Path.cwd())
+
+
+@contextlib.asynccontextmanager
+async def reading(settings: Settings) -> AsyncIterator[Store]:
+    """The store, for looking. Looking never makes a home."""
+    from shared import wiring
+    from shared.adapters.system_clock import SystemClock
+
+    if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
+        raise click.ClickException(
+            f"nothing was ever submitted here: {settings.store.path} does not exist. "
+            "Set RENDERLANE_HOME to the home you mean, or start one with `renderlane up`."
+        )
+    store = wiring.store(settings, SystemClock())
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@contextlib.asynccontextmanager
+async def publishing(settings: Settings) -> AsyncIterator[Topics]:
+    """The topics. Local ones are made where they are missing, so that requests can wait for the first start."""
+    from shared import wiring
+    from shared.adapters.system_clock import SystemClock
+    from shared.core.topology import SUBSCRIPTIONS
+
+    topics = wiring.topics(settings, SystemClock())
+    try:
+        if isinstance(settings.topics, LocalTopics):
+            await topics.ensure(SUBSCRIPTIONS)
+        yield topics
+    finally:
+        await topics.close()
+
+
+def warn_unless_running(settings: Settings) -> None:
+    """Local requests are rendered by a process that somebody has to start."""
+    from scripts.local.lock import is_held
+
+    if isinstance(settings.topics, LocalTopics) and not is_held(settings):
+        click.echo(f"note: nothing renders until `renderlane up` is started on {settings.home}", err=True)
+
+
+def events(settings: Settings) -> TextIO:
+    """The file of this home's events, for appending."""
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        return (settings.home / "events.jsonl").open("a", encoding="utf-8")
+    except OSError as error:
+        raise InvalidSetting(f"RENDERLANE_HOME: {settings.home} cannot be written ({error.strerror})") from error
+
+
+def note_start(settings: Settings, *, url: str, simulated: bool) -> None:
+    """Leave word for the other commands of this home."""
+    note = {"url": url, "simulated": simulated}
+    _note_path(settings).write_text(json.dumps(note) + "\n", "utf-8")
+
+
+def is_simulated(settings: Settings) -> bool:
+    """Whether the images of this home come from the simulator: as its last start said, else as a start would."""
+    try:
+        note: Any = json.loads(_note_path(settings).read_text("utf-8"))
+        return bool(note["simulated"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return settings.one_machine and settings.api_key is None and settings.base_url is None
+
+
+def say_if_simulated(settings: Settings) -> None:
+    """On standard error: standard output may be read by a program."""
+    if is_simulated(settings):
+        click.secho(SIMULATOR, fg="yellow", bold=True, err=True)
+
+
+def _note_path(settings: Settings) -> Path:
+    return settings.home / "up.json"

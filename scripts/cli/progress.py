@@ -1,0 +1,59 @@
+"""Progress of a waiting: a bar on a terminal, a line for each end elsewhere. On standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from scripts.cli.found import Rejected
+from scripts.cli.show import dollars
+from scripts.cli.waiting import Ended, Waiting
+
+Report = Callable[[Sequence[Ended]], None]
+
+
+@contextlib.contextmanager
+def shown(waiting: Waiting) -> Iterator[Report]:
+    if sys.stderr.isatty():
+        with _bar(waiting) as report:
+            yield report
+    else:
+        yield _lines(waiting)
+
+
+def _lines(waiting: Waiting) -> Report:
+    def report(news: Sequence[Ended]) -> None:
+        before = waiting.total - waiting.unfinished - len(news)
+        for number, each in enumerate(news, start=before + 1):
+            print(f"{number}/{waiting.total}  {_line(each)}", file=sys.stderr, flush=True)
+
+    return report
+
+
+@contextlib.contextmanager
+def _bar(waiting: Waiting) -> Iterator[Report]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("sent", total=waiting.total)
+
+        def report(news: Sequence[Ended]) -> None:
+            for each in news:
+                console.print(_line(each))
+            open_now = [f"{count} {status}" for status, count in sorted(waiting.statuses().items())]
+            parts = [*open_now, dollars(waiting.cost_micros)]
+            bar.update(task, completed=waiting.total - waiting.unfinished, description=" · ".join(parts))
+
+        yield report
+
+
+def _line(ended: Ended) -> str:
+    if isinstance(ended, Rejected):
+        return f"rejected   {ended.request_id or 'a message without id'}: {ended.data['reason']}"
+    data = ended.data
+    took = (data["finished_at"] - data["created_at"]).total_seconds()
+    return f"{data['status']:<10} {ended.id}  {took:.1f} s  {dollars(data['cost_micros'])}"

@@ -1,0 +1,57 @@
+"""`renderlane status`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from scripts.cli import place
+from shared.core.request import ID_WORDS, named_id
+
+
+@click.command("status")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--json", "as_json", is_flag=True, help="The status document, one a line.")
+@click.option("--prompt", "with_prompt", is_flag=True, help="Show the prompt too, shortened.")
+@click.pass_context
+def command(ctx: click.Context, ids: tuple[str, ...], as_json: bool, with_prompt: bool) -> None:
+    """Show what became of requests.
+
+    Status and advice, the route asked and delivered, cost, attempts, image.
+    """
+    ctx.exit(asyncio.run(_status(ids, as_json=as_json, with_prompt=with_prompt)))
+
+
+async def _status(ids: tuple[str, ...], *, as_json: bool, with_prompt: bool) -> int:
+    """The exit code: 1 where an id is unknown."""
+    from scripts.cli import show
+    from scripts.cli.found import Found, find, rejections_of, to_json
+
+    for request_id in ids:
+        if named_id({"request_id": request_id}) is None:
+            raise click.UsageError(f"{request_id!r} is no request id; allowed: 1 to 128 {ID_WORDS}")
+    settings = place.read_settings()
+    unknown = 0
+    async with place.reading(settings) as store:
+        found = await find(store, ids)
+        place.say_if_simulated(settings)
+        console = show.console()
+        for number, (request_id, each) in enumerate(zip(ids, found, strict=True)):
+            if not isinstance(each, Found):
+                unknown += 1
+                _say_unknown(request_id, [str(one.data["reason"]) for one in await rejections_of(store, request_id)])
+            elif as_json:
+                click.echo(to_json(each.document()))
+            else:
+                console.print(*([""] if number else []), show.sheet(each, with_prompt=with_prompt))
+    return 1 if unknown else 0
+
+
+def _say_unknown(request_id: str, rejections: list[str]) -> None:
+    if rejections:
+        for reason in rejections:
+            click.echo(f"{request_id}: a message with this id was rejected: {reason}", err=True)
+        return
+    hint = "See `renderlane list`, and check RENDERLANE_HOME or RENDERLANE_STORE. Ids are forgotten after 30 days."
+    click.echo(f"{request_id}: no such request. {hint}", err=True)

@@ -1,0 +1,187 @@
+"""`renderlane submit`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from scripts.cli import place
+
+if TYPE_CHECKING:
+    from scripts.cli.messages import Line, Sent
+    from scripts.cli.waiting import Waiting
+    from shared.config import Settings
+
+ABOUT_ALL = ("wait", "timeout", "as_json", "prefix", "no_check", "what")
+"""Parameters that hold for a file too; the others describe one request."""
+
+
+@click.command("submit")
+@click.argument("what", metavar="PROMPT|FILE.jsonl|-")
+@click.option("--id", "request_id", help="The idempotency key; made up where it is left out.")
+@click.option("--tenant", help="Who pays.")
+@click.option("--purpose", help="draft, default or final: picks the model.")
+@click.option("--model", help="An alias or id of the catalogue.")
+@click.option("--size", "image_size", help="512, 1K, 2K or 4K.")
+@click.option("--ratio", "aspect_ratio", help="For example 16:9.")
+@click.option("--reference", "references", multiple=True, metavar="URI|PATH", help="An image to use; repeatable.")
+@click.option("--lane", help="standard, priority, flex or batch.")
+@click.option("--priority", help="interactive, normal or bulk.")
+@click.option("--deadline", help="Begun by then or not at all, e.g. 2026-12-01T12:00:00Z.")
+@click.option("--max-cost", "max_cost_usd", metavar="USD", help="The most all attempts together may cost.")
+@click.option("--escalates", metavar="ID", help="The request whose image was not good enough.")
+@click.option("--group", help="Ties variations together.")
+@click.option("--grounding", is_flag=True, help="Ground the image in search results.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
+@click.option("--prefix", default="", metavar="P", help="Put before every request id.")
+@click.option("--no-check", is_flag=True, help="Publish without checking first.")
+@click.option("--wait", is_flag=True, help="Until every request has ended.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Of --wait.")
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines; with --wait the status documents.")
+@click.pass_context
+def command(ctx: click.Context, /, what: str, **given: Any) -> None:
+    """Publish one request, or a file of them.
+
+    FILE.jsonl has one message a line (- is standard input): render requests as JSON, or {"cancel": "ID"}.
+    With --wait the exit code is 0 when all succeeded.
+    """
+    if given["timeout"] is not None and not given["wait"]:
+        raise click.UsageError("--timeout needs --wait")
+    from scripts.cli.messages import complaints
+
+    lines, name = _lines(ctx, what, given)
+    wrong = [] if given["no_check"] else complaints(lines, name)
+    if wrong:
+        from scripts.cli.main import Misconfigured
+
+        told = "\n".join(wrong)
+        raise Misconfigured(f"{told}\nNothing was published. Correct this, or publish as it is with --no-check.")
+    if not lines:
+        raise click.UsageError(f"{name} has no lines")
+    settings = place.read_settings()
+    sent = asyncio.run(_publish(settings, lines))
+    place.say_if_simulated(settings)
+    place.warn_unless_running(settings)
+    if not given["wait"]:
+        _say_sent(sent, as_json=given["as_json"])
+        return
+    try:
+        ctx.exit(asyncio.run(_wait(settings, sent, given["timeout"], as_json=given["as_json"])))
+    except KeyboardInterrupt:
+        ids = sorted({each.request_id for each in sent if each.request_id})
+        look = f"renderlane status {ids[0]}" if len(ids) == 1 else "renderlane list"
+        click.echo(f"\nno longer waiting; the requests go on: {look}", err=True)
+        ctx.exit(130)
+
+
+def _lines(ctx: click.Context, what: str, given: dict[str, Any]) -> tuple[list[Line], str | None]:
+    """What to publish, and the name of its file."""
+    from scripts.cli.messages import Line, prefixed, read_lines
+
+    if what != "-" and not what.endswith(".jsonl"):
+        return [Line.of(prefixed(_request(what, given), given["prefix"]))], None
+    of_one = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name not in ABOUT_ALL
+        and ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if of_one:
+        raise click.UsageError(f"{of_one[0]} describes one request; in a file each line says it for itself")
+    try:
+        content = sys.stdin.buffer.read() if what == "-" else Path(what).read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{what} cannot be read ({error.strerror})") from error
+    return read_lines(content, given["prefix"]), "standard input" if what == "-" else what
+
+
+def _request(prompt: str, given: dict[str, Any]) -> bytes:
+    payload: dict[str, Any] = {"request_id": given["request_id"] or _new_id(), "prompt": prompt}
+    plain = (
+        "tenant", "purpose", "model", "image_size", "aspect_ratio", "lane", "priority", "deadline", "max_cost_usd",
+        "escalates", "group",
+    )  # fmt: skip
+    payload |= {name: given[name] for name in plain if given[name] is not None}
+    if given["references"]:
+        payload["references"] = [{"uri": _uri(each)} for each in given["references"]]
+    if given["grounding"]:
+        payload["grounding"] = True
+    if given["labels"]:
+        payload["labels"] = dict(_label(each) for each in given["labels"])
+    return json.dumps(payload, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _new_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _uri(text: str) -> str:
+    return text if "://" in text else Path(text).absolute().as_uri()
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"--label: found {text!r}; allowed: KEY=VALUE")
+    return key, value
+
+
+async def _publish(settings: Settings, lines: Sequence[Line]) -> list[Sent]:
+    from scripts.cli.messages import send
+
+    async with place.publishing(settings) as topics:
+        try:
+            return await send(topics, lines)
+        except ValueError as error:  # only unchecked messages can be too long for any topic
+            raise click.UsageError(f"{error}. Check the file without --no-check.") from error
+
+
+def _say_sent(sent: Sequence[Sent], *, as_json: bool) -> None:
+    for each in sent:
+        if as_json:
+            click.echo(json.dumps({"request_id": each.request_id, "message_id": each.message_id}))
+        elif not each.cancels:
+            click.echo(each.request_id or f"message {each.message_id}")
+    if not as_json:
+        click.echo(f"published {len(sent)} message{'s' if len(sent) != 1 else ''}", err=True)
+
+
+async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None, *, as_json: bool) -> int:
+    """The exit code: 0 when all succeeded in time."""
+    from scripts.cli import progress
+    from scripts.cli.found import Found, to_json
+    from scripts.cli.waiting import Waiting
+
+    async with place.reading(settings) as store:
+        waiting = Waiting(store, sent)
+        with progress.shown(waiting) as report:
+            in_time = await waiting.until_ended(timeout, report)
+        found = await waiting.found()
+    if as_json:
+        for each in found:
+            click.echo(to_json(each.document()))
+    else:
+        from scripts.cli import show
+
+        console = show.console()
+        if len(found) == 1 and isinstance(found[0], Found):
+            console.print(show.sheet(found[0], with_prompt=False))
+        elif found:
+            console.print(show.results(found), show.remarks(found), "", show.summary(found))
+    if not in_time:
+        _say_late(waiting, timeout)
+    return 0 if in_time and all(each.status == "succeeded" for each in found) else 1
+
+
+def _say_late(waiting: Waiting, timeout: float | None) -> None:
+    states = ", ".join(f"{count} {status}" for status, count in sorted(waiting.statuses().items()))
+    click.echo(f"{waiting.unfinished} not ended within {timeout:g} s ({states}); they go on", err=True)
