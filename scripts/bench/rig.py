@@ -94,8 +94,10 @@ def _address(popen: subprocess.Popen[str]) -> str:
 
 
 @contextlib.contextmanager
-def simulator(*, latency: str, limits: str = "", pictures: str = "cached") -> Iterator[Process]:
-    words = ["simulator", "--port", "0", "--latency", latency, "--pictures", pictures]
+def simulator(
+    *, latency: str, limits: str = "", pictures: str = "cached", window: str = "sliding"
+) -> Iterator[Process]:
+    words = ["simulator", "--port", "0", "--latency", latency, "--pictures", pictures, "--window", window]
     words += ["--limits", limits] if limits else []
     with command(*words, environment={}) as process:
         yield process

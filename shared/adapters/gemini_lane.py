@@ -43,8 +43,11 @@ OTHER_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError, ValueError)
 class _Call:
     """How far one call has come."""
 
+    leave_by: float
+    """The event loop's time after which the call may not leave any more."""
     sent: bool = False
     """The first byte of the request may have left."""
+    late: bool = False
     response: httpx2.Response | None = None
 
 
@@ -94,10 +97,15 @@ class GeminiLane:
     async def prepare(self) -> None:
         await self._ready()
 
-    async def generate(self, order: Order, timeout: timedelta) -> Answer:
-        """One POST. `timeout` bounds the whole call, from the connection to the last byte of the answer."""
+    async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
+        """One POST. `timeout` bounds the whole call, from the connection to the last byte of the answer.
+
+        The SDK takes some 10 ms of processor to write a request, and a hundred of them stand in each other's way: so
+        what counts is when the first byte leaves, and a call that would be late then is not made.
+        """
+        leave_by = asyncio.get_running_loop().time() + leave_within.total_seconds()
         sdk = await self._ready()
-        call = _Call()
+        call = _Call(leave_by)
         token = _CALL.set(call)
         try:
             async with asyncio.timeout(timeout.total_seconds()):
@@ -163,6 +171,8 @@ class GeminiLane:
 
     def _broken(self, call: _Call, error: BaseException) -> Failure:
         """The failure of a call that ended in an exception; a status that had arrived says more than the exception."""
+        if call.late:
+            return Failure(FailureKind.LATE, "the call could not leave within its slot")
         response = call.response
         if response is not None and response.status_code >= 400:
             return gemini_errors.read_failure(response.status_code, response.headers, _arrived(response), self._now())
@@ -261,6 +271,9 @@ async def _watch(request: httpx2.Request) -> None:
 
     async def trace(event: str, info: Mapping[str, Any]) -> None:
         if event.endswith("send_request_headers.started"):
+            call.late = asyncio.get_running_loop().time() > call.leave_by
+            if call.late:
+                raise httpx2.ConnectError("too late to leave")
             call.sent = True
 
     timeouts = dict(request.extensions["timeout"])

@@ -22,6 +22,7 @@ SLOT_GOOD_FOR = timedelta(milliseconds=400)
 """How late a start may be; later ones would fall into the next bucket."""
 REFUND_WITHIN = timedelta(minutes=10)
 """A slot is given back so long after it at most; its refund is remembered for longer, so that it is given back once."""
+UNPACED = 1_000_000
 PACIFIC = ZoneInfo("America/Los_Angeles")
 """The daily quota begins anew at midnight there (Gemini rate-limit documentation)."""
 
@@ -34,6 +35,9 @@ class Weight:
     images: int = 1
     tokens: int = 0
     """Input tokens, estimated."""
+
+
+NO_WEIGHT = Weight(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +69,26 @@ class Calendar:
     refunded: Mapping[str, int] = field(default_factory=dict)
     """Releases whose slots were given back, by bucket: each is given back once."""
 
-    def grant(self, limits: Limits, weight: Weight, *, earliest: datetime, horizon: datetime) -> Granted | Full:
-        """The first slot from `earliest` to `horizon` that keeps every limit, or why there is none."""
+    def grant(
+        self, limits: Limits, weight: Weight, *, earliest: datetime, horizon: datetime, pace: int = UNPACED
+    ) -> Granted | Full:
+        """The first slot from `earliest` to `horizon` that keeps every limit, or why there is none.
+
+        `pace` is how many starts one bucket may hold: more than the fleet can begin in it would begin late.
+        """
         if self.closed_until is not None and self.closed_until > earliest:
             return Full("closed", self.closed_until)
         if limits.rpm is None and limits.ipm is None and limits.tpm is None:
-            slots = [earliest]  # counted all the same: a limit may become known within the minute
+            slots, pace = [earliest], UNPACED  # counted all the same: a limit may become known within the minute
         else:
             slots = [_begin(number) for number in range(_bucket_from(earliest), _bucket_of(horizon) + 1)]
         weight = _at_most(limits, weight)
         full = Full("minute", None)
         for slot_at in slots:
-            if not self._fits(_bucket_of(slot_at), limits, weight):
+            number = _bucket_of(slot_at)
+            if self.buckets.get(number, NO_WEIGHT).requests >= pace:
+                continue
+            if not self._fits(number, limits, weight):
                 continue
             if limits.rpd is None or self.days.get(pacific_day(slot_at), 0) + weight.requests <= limits.rpd:
                 return Granted(self._with(slot_at, weight), slot_at)
@@ -126,7 +138,7 @@ class Calendar:
                 max(left.images - weight.images, 0),
                 max(left.tokens - weight.tokens, 0),
             )
-            if rest != Weight(0, 0, 0):
+            if rest != NO_WEIGHT:
                 buckets[number] = rest
         days = dict(self.days)
         if day in days:

@@ -32,6 +32,7 @@ class FailureKind(StrEnum):
     REFERENCE = "reference"
     IMAGE_STORE = "image_store"
     CRASHED = "crashed"
+    LATE = "late"
 
 
 class Next(StrEnum):
@@ -131,6 +132,9 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.IMAGE_STORE: Rule(
         Next.AGAIN, Charge.UNKNOWN, True, "The image was made and paid for but could not be stored. Check the bucket."
+    ),
+    FailureKind.LATE: Rule(
+        Next.WAIT, Charge.NOTHING, False, "The call could not leave within its slot; it gets another by itself."
     ),
     FailureKind.CRASHED: Rule(
         Next.AGAIN,

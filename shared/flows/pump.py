@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.core import ladder, queries, record, signals
-from shared.core.admission import Admission, Candidate, Grant, admit, concurrency_cap
+from shared.core.admission import Admission, Candidate, Grant, admit, concurrency_cap, pace_of
 from shared.core.calendar import Calendar
 from shared.core.documents import Absent, Committed, Conflict, Create, Document, Update, Write
 from shared.core.ladder import Planned, Unroutable
@@ -175,7 +175,9 @@ class Pump:
         room = {model: await self._room(model, view) for model in models}
         now = view.time.now()
         calendars = {model: closed.get(model, view.calendar(model)) for model in {*models, *closed}}
-        admission = admit(candidates, calendars, limits, room, now=now, spend=view.spend())
+        admission = admit(
+            candidates, calendars, limits, room, now=now, spend=view.spend(), pace=pace_of(ports.capacity)
+        )
         view.crowded = any(full.reason == "concurrency" for full in admission.held.values())
         more_pages = len(candidates) >= HEAD_PAGE and bool(admission.grants)
         await self._write(view, admission, quiet=not admission.held and not more_pages)

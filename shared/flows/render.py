@@ -70,7 +70,8 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     async with hold:
         began = ports.clock.monotonic()
         order = _order(asked, Route.from_json(request.data["route"]), references, ports)
-        answer = await ports.lanes[order.lane].generate(order, ports.catalogue.models[order.model].timeout)
+        timeout, leave_within = ports.catalogue.models[order.model].timeout, request.data["slot_until"] - time.now()
+        answer = await ports.lanes[order.lane].generate(order, timeout, leave_within)
         latency_ms = round((ports.clock.monotonic() - began) * 1000)
         ending: settlement.Ending
         match answer:

@@ -24,7 +24,7 @@ from tests.fakes.scripted_gemini import a_png, image_part, interaction, output
 def test_a_second_event_loop_gets_a_client_of_its_own() -> None:
     lane = GeminiLane(KEY, f"http://127.0.0.1:{a_free_port()}")
     for _ in range(2):
-        answer = asyncio.run(lane.generate(an_order(), SOON))
+        answer = asyncio.run(lane.generate(an_order(), SOON, SOON))
         assert isinstance(answer, Failure)
         assert answer.kind is FailureKind.CONNECTION
 

@@ -72,7 +72,7 @@ class World:
     async def answer(self, *replies: Reply, order: Order | None = None, timeout: timedelta = SOON) -> Made | Failure:
         """The lane's answer, after exactly one POST."""
         self.gemini.script(*replies)
-        answer = await self.lane.generate(order or an_order(), timeout)
+        answer = await self.lane.generate(order or an_order(), timeout, SOON)
         assert len(self.gemini.posts) == 1, answer
         return answer
 
@@ -325,7 +325,7 @@ def a_free_port() -> int:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}", "http://no-such-host.invalid"])
 async def test_a_server_that_cannot_be_reached_was_never_asked(url: str) -> None:
     lane = GeminiLane(KEY, url.format(port=a_free_port()))
-    answer = await lane.generate(an_order(), SOON)
+    answer = await lane.generate(an_order(), SOON, SOON)
     assert isinstance(answer, Failure)
     assert (answer.kind, answer.http_status) == (K.CONNECTION, None)
     await lane.close()
@@ -338,7 +338,7 @@ async def test_a_server_without_tls_was_never_asked() -> None:
 
     listening = await asyncio.start_server(plain, "127.0.0.1", 0)
     lane = GeminiLane(KEY, f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
-    answer = await lane.generate(an_order(), SOON)
+    answer = await lane.generate(an_order(), SOON, SOON)
     assert isinstance(answer, Failure)
     assert answer.kind is K.CONNECTION
     await lane.close()
@@ -356,7 +356,7 @@ async def test_time_that_runs_out_while_connecting_is_no_time_out_of_the_model()
             each.connect_ex(("127.0.0.1", port))
             waiting.append(each)
         lane = GeminiLane(KEY, f"http://127.0.0.1:{port}")
-        answer = await lane.generate(an_order(), timedelta(seconds=0.1))
+        answer = await lane.generate(an_order(), timedelta(seconds=0.1), SOON)
         for each in waiting:
             each.close()
     assert isinstance(answer, Failure)
@@ -396,7 +396,7 @@ async def test_a_body_that_drips_does_not_outlive_the_time_out() -> None:
 
     server = await asyncio.start_server(dripping, "127.0.0.1", 0)
     lane = GeminiLane(KEY, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    answer = await lane.generate(an_order(), timedelta(seconds=0.2))
+    answer = await lane.generate(an_order(), timedelta(seconds=0.2), SOON)
     assert isinstance(answer, Failure)
     assert answer.kind is K.TIMEOUT
     await lane.close()
@@ -412,7 +412,7 @@ async def test_a_damaged_compression_is_a_malformed_answer(world: World) -> None
 
 async def test_a_cancelled_call_is_cancelled_and_the_lane_lives_on(world: World) -> None:
     world.gemini.script(Reply(a_drawing(), stall_at=10))
-    call = asyncio.create_task(world.lane.generate(an_order(), SOON))
+    call = asyncio.create_task(world.lane.generate(an_order(), SOON, SOON))
     await world.gemini.posted.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -464,7 +464,7 @@ async def test_three_hundred_calls_are_in_flight_at_once_through_one_client() ->
         gemini.hold = asyncio.Barrier(300)
         lane = GeminiLane(KEY, gemini.url)
         async with asyncio.timeout(20):
-            answers = await asyncio.gather(*(lane.generate(an_order(), timedelta(seconds=20)) for _ in range(300)))
+            answers = await asyncio.gather(*(lane.generate(an_order(), timedelta(seconds=20), SOON) for _ in range(300)))
         assert all(isinstance(each, Made) for each in answers)
         await lane.close()
 
@@ -473,7 +473,7 @@ async def test_a_closed_lane_opens_again() -> None:
     async with scripted(Reply(a_drawing())) as gemini:
         lane = GeminiLane(KEY, gemini.url)
         for _ in range(2):
-            assert isinstance(await lane.generate(an_order(), SOON), Made)
+            assert isinstance(await lane.generate(an_order(), SOON, SOON), Made)
             await lane.close()
         await lane.close()
 
@@ -494,3 +494,12 @@ TYPES = ["application/json", "text/html", "text/event-stream", "application/json
 @settings(max_examples=50, deadline=None)
 async def test_whatever_a_server_sends_is_an_answer(world: World, reply: Reply) -> None:
     await world.failure(reply)
+
+
+async def test_a_call_that_cannot_leave_in_time_is_not_made(world: World) -> None:
+    before = len(world.gemini.requests)
+    answer = await world.lane.generate(an_order(), SOON, timedelta(0))
+    assert isinstance(answer, Failure)
+    assert answer.kind is K.LATE
+    assert len(world.gemini.requests) == before
+    await world.made(Reply(a_drawing()))

@@ -125,6 +125,23 @@ def test_a_request_of_more_tokens_than_a_minute_holds_gets_a_minute_of_its_own()
     assert isinstance(granted(calendar, limits, heavy, at=NOW + WINDOW_BUCKETS * BUCKET), Granted)
 
 
+def test_a_half_second_holds_no_more_starts_than_the_pace_and_the_next_one_takes_the_rest() -> None:
+    limits, calendar = Limits(rpm=60), Calendar()
+    slots: Counter[datetime] = Counter()
+    for _ in range(12):
+        found = calendar.grant(limits, Weight(), earliest=NOW, horizon=NOW + HORIZON, pace=3)
+        assert isinstance(found, Granted)
+        calendar = found.calendar
+        slots[found.slot_at] += 1
+    assert slots == {NOW + BUCKET * number: 3 for number in range(4)}
+    assert calendar.grant(limits, Weight(), earliest=NOW, horizon=NOW + HORIZON, pace=3) == Full("minute", None)
+
+
+def test_without_a_rate_nothing_is_paced() -> None:
+    calendar = filled(Limits(), 50)
+    assert isinstance(calendar.grant(Limits(), Weight(), earliest=NOW, horizon=NOW, pace=1), Granted)
+
+
 # -- closing ----------------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
+from time import process_time
 from typing import Any
 
 import pytest
@@ -650,11 +651,13 @@ def test_nesting_of_any_depth_is_refused_and_nothing_worse(depth: int) -> None:
         parse_message(data)
 
 
-def test_a_message_of_forty_thousand_fields_is_read_in_no_time() -> None:
-    """Counting each name among all the others took half a minute."""
+def test_a_message_of_many_thousand_fields_is_read_in_no_time() -> None:
+    """Counting each name among all the others took many seconds."""
     pairs = b",".join(b'"%d":1' % number for number in range(25_000))
+    began = process_time()
     with pytest.raises(InvalidRequest, match="stands twice"):
         parse_message(b"{" + pairs + b',"0":1}')
+    assert process_time() - began < 1
 
 
 @given(st.binary(max_size=200))

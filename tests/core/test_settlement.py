@@ -161,7 +161,7 @@ def test_each_failure_of_the_current_attempt_ends_or_requeues_its_request(kind: 
         assert request["announce"] == "pending"
     else:
         assert (request["status"], request["announce"]) == ("queued", None)
-        assert request["wake_at"] > LATER
+        assert kind is FailureKind.LATE or request["wake_at"] > LATER
         assert (request["slot_at"], request["lease_holder"]) == (None, None)
     assert attempt["outcome"]["code"] == kind.value
     assert (attempt["http_status"], attempt["provider_request_id"], attempt["image_uri"]) == (418, "id-1", None)
@@ -281,6 +281,16 @@ def test_what_was_spent_is_held_against_the_cost_cap() -> None:
         assert world.settle(no_image).effect == effect
 
 
+def test_a_call_that_could_not_leave_in_its_slot_goes_back_to_the_front_unpaid_with_its_slot_to_give_back() -> None:
+    world = books()
+    slot_at, release = world.request.data["slot_at"], world.request.data["release"]
+    assert world.settle(a_failure(FailureKind.LATE)).effect == "queued"
+    request = world.request.data
+    assert (request["status"], request["wake_at"], request["late_count"]) == ("queued", None, 1)
+    assert (request["unused_slot"]["slot_at"], request["unused_slot"]["release"]) == (slot_at, release)
+    assert (request["cost_micros"], request["cost_unknown_attempts"], request["failure_count"]) == (0, 0, 0)
+
+
 def test_five_crashes_are_the_end() -> None:
     world = books(max_cost_usd="5")
     effects = [world.settle(CRASH).effect]
@@ -333,6 +343,20 @@ def test_a_failure_that_comes_after_its_attempt_was_given_up_says_what_it_was_an
     assert (request["status"], {name: request[name] for name in record.COUNTS}) == ("queued", counts)
     assert (request["cost_unknown_attempts"], request["unknown_estimate_micros"]) == (0, 0)
     assert world.attempt().data["outcome"]["code"] == "connection"
+
+
+def test_a_failure_of_an_earlier_attempt_leaves_the_one_that_is_running_alone() -> None:
+    for late in (a_failure(FailureKind.REFUSED), a_failure(FailureKind.OVERLOAD), a_failure(FailureKind.QUOTA_DAY)):
+        world = books()
+        world.settle(CRASH)
+        world.begin()
+        before = dict(world.request.data)
+        assert world.settle(late, 1).effect == "booked"
+        assert world.request.data["status"] == "rendering"
+        assert {name: world.request.data[name] for name in record.COUNTS} == {
+            name: before[name] for name in record.COUNTS
+        }
+        assert world.settle(a_delivered(), 2).effect == "final"
 
 
 def test_an_image_of_an_earlier_attempt_ends_the_request_and_the_next_one_is_a_duplicate() -> None:

@@ -36,7 +36,7 @@ class ScriptedLane:
     async def prepare(self) -> None:
         pass
 
-    async def generate(self, order: Order, timeout: timedelta) -> Answer:
+    async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
         self.calls.append(Call(order, self._clock.now()))
         step = self._script.pop(0) if self._script else made
         await self._clock.sleep(min(self.latency, timeout).total_seconds())

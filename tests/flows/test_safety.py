@@ -73,7 +73,7 @@ async def _one_request_through(guard: Guard, *, one_machine: bool) -> World:
     return world
 
 
-CALLS = 70
+CALLS = 90
 """At least as many port calls as one request takes from publication to announcement."""
 
 
@@ -464,3 +464,16 @@ async def test_a_size_that_comes_smaller_than_ordered_is_named_in_the_receipt() 
     receipt = world.status()["receipt"]
     assert receipt["delivered"]["image_size"] == "1K"
     assert any("4K was ordered" in reason for reason in receipt["reasons"])
+
+
+async def test_a_call_too_late_for_its_slot_is_not_made_and_its_slot_is_given_back() -> None:
+    world = World(quota="*=rpm:1")
+    world.lane.then(FailureKind.LATE, FailureKind.LATE)
+    await world.submit()
+    await world.run_until_quiet(timedelta(seconds=40))
+    assert world.status()["status"] == "succeeded"
+    assert [attempt["outcome"]["code"] for attempt in world.attempts()] == ["late", "late", "succeeded"]
+    assert world.status()["late_count"] == 2
+    assert world.status()["cost_unknown_attempts"] == 0
+    calendar = next(iter(world.store.all("calendars")))
+    assert sum(bucket[0] for bucket in calendar.data["buckets"].values()) == 1
