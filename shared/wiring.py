@@ -20,6 +20,7 @@ from shared.adapters.system_clock import SystemClock
 from shared.config import FirestoreStore, InvalidSetting, LocalTopics, PubsubTopics, Settings, SqliteStore
 from shared.core.catalogue import BrokenCatalogue, Catalogue
 from shared.core.queries import INDEXES
+from shared.core.quota import InvalidQuota
 from shared.flows.evidence import Evidence
 from shared.flows.kicks import Kicks
 from shared.flows.pump import Pump
@@ -72,6 +73,11 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
     # Behind a base URL of its own (the simulator, a stand-in) any word will do as a key.
     api_key = settings.api_key or "no-key"
     gemini = GeminiLane(api_key, settings.base_url)
+    models = catalogue(settings)
+    try:
+        quota = settings.quota.for_models({name: models.find(name).id for name in models.names})
+    except InvalidQuota as error:
+        raise InvalidSetting(f"RENDERLANE_QUOTA: {error}") from error
     return Ports(
         store=store(settings, clock),
         topics=messaging or topics(settings, clock),
@@ -82,8 +88,8 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         clock=clock,
         chance=chance.random,
         fresh=lambda digits: f"{chance.getrandbits(4 * digits):0{digits}x}",
-        catalogue=catalogue(settings),
-        quota=settings.quota,
+        catalogue=models,
+        quota=quota,
         capacity=settings.capacity,
         boot=uuid.uuid4().hex,
         project=settings.project,

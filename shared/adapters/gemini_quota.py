@@ -112,7 +112,7 @@ def retry_after(
 
 def _header(text: str, now: datetime) -> timedelta | None:
     if re.fullmatch(r"\s*\d{1,9}(\.\d{1,9})?\s*", text):
-        return timedelta(seconds=float(text))
+        return timedelta(seconds=float(text.strip()))
     try:
         date = parsedate_to_datetime(text)
         return max(timedelta(0), (date if date.tzinfo else date.replace(tzinfo=UTC)) - now)

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from shared.core.calendar import SLOT_GOOD_FOR, UNPACED, Calendar, Full, Granted, Weight
 from shared.core.ladder import Planned
 from shared.core.quota import Limits
-from shared.core.record import Head, tokens_in
-from shared.core.spend import NOTHING_SPENT, Spend, spend_limit
+from shared.core.record import Head
+from shared.core.spend import NOTHING_SPENT, Spend
 
 RANK = {"interactive": 0, "normal": 1, "bulk": 2}
 
@@ -36,7 +36,7 @@ class Candidate:
 
     @property
     def weight(self) -> Weight:
-        return Weight(tokens=tokens_in(self.head.ask))
+        return Weight(tokens=self.planned.input_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,13 @@ def admit(
     *,
     now: datetime,
     spend: Spend = NOTHING_SPENT,
+    most: int | None = None,
     pace: int = UNPACED,
 ) -> Admission:
     """Slots for the candidates, best first, model by model: one model's full day never holds another's queue.
 
-    `room` is how many more attempts each model may have in flight; `pace` how many may begin in half a second.
+    `room` is how many more attempts each model may have in flight; `pace` how many may begin in half a second;
+    `most` is the project's ten-minute spend in micro-dollars, where it is known.
     """
     after = {model: calendar.forget(now) for model, calendar in calendars.items()}
     for candidate in candidates:
@@ -80,7 +82,6 @@ def admit(
             weight = Weight(tokens=unused.tokens)
             after[unused.model] = after[unused.model].refund(key, unused.slot_at, weight, now=now)
     left = dict(room)
-    most = spend_limit(limits.values())
     held: dict[str, Full] = {}
     grants: list[Grant] = []
     for candidate in sorted(candidates, key=_order):
@@ -90,10 +91,6 @@ def admit(
         if left[model] <= 0:
             held[model] = Full("concurrency", None)
             continue
-        held_spend = spend.hold(candidate.planned.estimate_micros, most, now)
-        if held_spend is None:
-            held[model] = Full("spend", None)
-            continue
         earliest = now + lead_time(candidate.head.late_count)
         slot = after[model].grant(
             limits[model], candidate.weight, earliest=earliest, horizon=earliest + HORIZON, pace=pace
@@ -102,8 +99,12 @@ def admit(
             case Full():
                 held[model] = slot
             case Granted():
-                after[model] = slot.calendar
+                held_spend = spend.hold(candidate.planned.estimate_micros, most, slot.slot_at)
+                if held_spend is None:
+                    held[model] = Full("spend", None)
+                    continue
                 spend = held_spend
+                after[model] = slot.calendar
                 left[model] -= 1
                 grants.append(Grant(candidate, slot.slot_at, slot.slot_at + _good_for(limits[model])))
     return Admission(tuple(grants), after, held, spend)

@@ -41,7 +41,8 @@ class Ask:
     image_size: str
     aspect_ratio: str | None
     lane: str
-    prompt_characters: int
+    prompt_tokens: int
+    """Estimated, on the safe side."""
     references: int
     grounding: bool
     max_cost_micros: int | None
@@ -54,7 +55,7 @@ class Ask:
             image_size=request.image_size,
             aspect_ratio=request.aspect_ratio,
             lane=request.lane,
-            prompt_characters=len(request.prompt),
+            prompt_tokens=price.prompt_tokens(request.prompt),
             references=len(request.references),
             grounding=request.grounding,
             max_cost_micros=request.max_cost_micros,
@@ -75,6 +76,8 @@ class Planned:
     """Why the route differs from what was asked; empty where it does not."""
     estimate_micros: int
     """One attempt, on the safe side."""
+    input_tokens: int
+    """What it takes of a per-minute token limit, estimated: prompt and references."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ def _planned(ask: Ask, model: Model, reasons: list[str]) -> Plan:
     assert size is not None, "_cannot() has refused it"
     if size != ask.image_size:
         reasons.append(f"size {ask.image_size} is not made by {model.id}: one size up, {size}")
-    cost = price.estimate(model, ask.lane, size, ask.prompt_characters, ask.references, grounding=ask.grounding)
+    cost = price.estimate(model, ask.lane, size, ask.prompt_tokens, ask.references, grounding=ask.grounding)
     if ask.max_cost_micros is not None and cost > ask.max_cost_micros:
         return Unroutable(
             Problem(
@@ -165,4 +168,5 @@ def _planned(ask: Ask, model: Model, reasons: list[str]) -> Plan:
                 "Raise the cap, or ask for a smaller size or a cheaper model.",
             )
         )
-    return Planned(Route(ask.lane, model.id, size), tuple(reasons), cost)
+    tokens = ask.prompt_tokens + ask.references * model.reference_tokens
+    return Planned(Route(ask.lane, model.id, size), tuple(reasons), cost, tokens)

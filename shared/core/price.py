@@ -13,8 +13,8 @@ from shared.core.money import round_micros
 
 CostBasis: TypeAlias = Literal["metered", "listed", "unknown"]
 
-CHARACTERS_PER_TOKEN = 4
-"""English text, about; used for estimates only."""
+LETTERS_PER_TOKEN = 4
+"""Of ASCII text, about; any other character counts as a token (Chinese, Japanese). For estimates only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,16 @@ def served_rates(catalogue: Catalogue, model: str, lane: str, asked_model: str) 
     return None
 
 
-def estimate(model: Model, lane: str, size: str, prompt_characters: int, references: int, *, grounding: bool) -> int:
+def prompt_tokens(prompt: str) -> int:
+    """Tokens of a prompt, on the safe side."""
+    letters = sum(1 for character in prompt if character.isascii())
+    return -(-letters // LETTERS_PER_TOKEN) + len(prompt) - letters
+
+
+def estimate(model: Model, lane: str, size: str, tokens: int, references: int, *, grounding: bool) -> int:
     """Micro-dollars that one attempt costs, on the safe side: an allowance for thinking, one search where grounded."""
     usage = Usage(
-        text_in=-(-prompt_characters // CHARACTERS_PER_TOKEN),
+        text_in=tokens,
         image_in=references * model.reference_tokens,
         image_out=model.image_tokens[size],
         thought=model.thought_tokens,

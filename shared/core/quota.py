@@ -47,6 +47,18 @@ class Quota:
         known = {each.name: value for each in fields(own) if (value := getattr(own, each.name)) is not None}
         return replace(general, **known)
 
+    def for_models(self, ids_by_name: Mapping[str, str]) -> Quota:
+        """The same with aliases turned into ids. Raises InvalidQuota for a name that no model has."""
+        by_model: dict[str, Limits] = {}
+        for name, limits in self.by_model.items():
+            if name != "*" and name not in ids_by_name:
+                raise InvalidQuota(f"found the model {name!r}; allowed: * and {', '.join(sorted(ids_by_name))}")
+            model = ids_by_name.get(name, name)
+            if model in by_model:
+                raise InvalidQuota(f"{name!r} names {model} a second time; name each model once")
+            by_model[model] = limits
+        return Quota(by_model)
+
     @classmethod
     def parse(cls, text: str) -> Quota:
         """`MODEL=dim:n,dim:n;MODEL=…`. Raises InvalidQuota."""

@@ -139,6 +139,7 @@ def new_document(
         "route": planned.route.to_json(),
         "route_reasons": list(planned.reasons),
         "estimate_micros": planned.estimate_micros,
+        "input_tokens": planned.input_tokens,
         **COUNTS,
         "cost_micros": 0,
         "cost_basis": None,
@@ -173,6 +174,7 @@ def released(head: Head, planned: Planned, slot_at: datetime, slot_until: dateti
         "route": planned.route.to_json(),
         "route_reasons": list(planned.reasons),
         "estimate_micros": planned.estimate_micros,
+        "input_tokens": planned.input_tokens,
         "updated_at": now,
     }
 
@@ -194,9 +196,7 @@ def requeued(reason: str, now: datetime, *, wake_at: datetime | None = None) -> 
 
 def not_started(data: Fields, reason: str, now: datetime) -> dict[str, Any]:
     """Back to the front: its slot passed unused, and is kept here for the pump to give back."""
-    unused = UnusedSlot(
-        Route.from_json(data["route"]).model, data["slot_at"], data["release"], tokens_in(Ask.from_json(data["ask"]))
-    )
+    unused = UnusedSlot(Route.from_json(data["route"]).model, data["slot_at"], data["release"], data["input_tokens"])
     return requeued(reason, now) | {"unused_slot": unused.to_json(), "late_count": data["late_count"] + 1}
 
 
@@ -219,8 +219,3 @@ def finished(status: str, outcome: Outcome, now: datetime) -> dict[str, Any]:
 
 def request_of(data: Fields) -> RenderRequest:
     return RenderRequest.parse(data["request"])
-
-
-def tokens_in(ask: Ask) -> int:
-    """Input tokens for the per-minute token limit, estimated before the call."""
-    return -(-ask.prompt_characters // 4) + ask.references * 1120

@@ -279,7 +279,7 @@ REQUEST = shape.Record(
                 20,
                 35,
                 r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-                r"(\.[0-9]{1,6})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])",
+                r"(\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])",
                 "a date and time with offset, such as 2026-12-01T12:00:00Z",
                 description="Not begun by then, the request expires unpaid. Must be a real day, of the year 2 to 9998.",
             ),
@@ -312,7 +312,11 @@ REQUEST = shape.Record(
         ),
         "group": shape.Text(1, 128, description="Ties variations together."),
         "grounding": shape.Flag("Ground the image in search results; searches are charged."),
-        "labels": shape.Labels(32, shape.Text(1, 63), shape.Text(0, 255)),
+        "labels": shape.Labels(
+            32,
+            shape.Text(1, 63, r"(?!__.*__$)[\s\S]+", "1 to 63 characters, not of the form __name__"),
+            shape.Text(0, 255),
+        ),
     },
     required=("request_id", "prompt"),
     defaults={

@@ -93,6 +93,7 @@ def open_attempt(data: Fields, number: int, *, holder: str, key_kind: str, owner
         "round": data["round"],
         "release": data["release"],
         "route": data["route"],
+        "route_reasons": data["route_reasons"],
         "estimate_micros": data["estimate_micros"],
         "holder": holder,
         "key_kind": key_kind,
@@ -183,7 +184,7 @@ def receipt(request: Fields, attempt: Fields, delivered: Delivered, catalogue: C
     ask = request["ask"]
     route = Route.from_json(attempt["route"])
     size = size_of_pixels(delivered.width, delivered.height)
-    reasons = list(request["route_reasons"])
+    reasons = list(attempt["route_reasons"])
     if size != route.image_size:
         reasons.append(
             f"size {route.image_size} was ordered; {delivered.width}x{delivered.height} came, which is {size}"

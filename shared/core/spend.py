@@ -26,16 +26,26 @@ class Spend:
     """Micro-dollars granted in each bucket, by its number since the epoch."""
 
     def used(self, now: datetime) -> int:
-        oldest = _bucket_of(now) - WINDOW_BUCKETS
-        return sum(micros for number, micros in self.buckets.items() if number > oldest)
+        return self._ending(_bucket_of(now))
 
-    def hold(self, micros: int, limit: int | None, now: datetime) -> Spend | None:
-        """With `micros` more in the window; None where that would pass the limit."""
+    def _ending(self, end: int) -> int:
+        """What the window that ends with bucket `end` holds."""
+        return sum(micros for number, micros in self.buckets.items() if end - WINDOW_BUCKETS < number <= end)
+
+    def hold(self, micros: int, limit: int | None, slot_at: datetime) -> Spend | None:
+        """With `micros` more in the window that ends at the slot; None where that would pass the limit.
+
+        What is dearer than the whole window takes all of it: it would wait for ever otherwise.
+        """
         if limit is None:
             return self
-        if self.used(now) + micros > limit:
+        if limit == 0:
             return None
-        number, oldest = _bucket_of(now), _bucket_of(now) - WINDOW_BUCKETS
+        micros = min(micros, limit)
+        number = _bucket_of(slot_at)
+        if any(self._ending(end) + micros > limit for end in range(number, max([number, *self.buckets]) + 1)):
+            return None
+        oldest = number - 2 * WINDOW_BUCKETS
         kept = {each: amount for each, amount in self.buckets.items() if each > oldest}
         return Spend({**kept, number: kept.get(number, 0) + micros})
 

@@ -20,7 +20,7 @@ from shared.core.messages import Release
 from shared.core.outcome import EXPIRED, Outcome
 from shared.core.record import Head
 from shared.core.request import PRIORITIES
-from shared.core.spend import Spend
+from shared.core.spend import Spend, spend_limit
 from shared.core.topology import RENDER_RELEASES
 from shared.flows.announce import announce
 from shared.flows.kicks import PUMP, Kicks
@@ -81,6 +81,7 @@ class Pump:
         self._wake = asyncio.Event()
         self._running = False
         self._ending = False
+        self._most_spend = spend_limit(ports.quota.limits(model) for model in ports.catalogue.models)
 
     async def kicked(self, answer_within: timedelta = ANSWER_WITHIN) -> None:
         """Run the loop until it is quiet, another leads, or time is up; wake it where it runs already."""
@@ -176,7 +177,14 @@ class Pump:
         now = view.time.now()
         calendars = {model: closed.get(model, view.calendar(model)) for model in {*models, *closed}}
         admission = admit(
-            candidates, calendars, limits, room, now=now, spend=view.spend(), pace=pace_of(ports.capacity)
+            candidates,
+            calendars,
+            limits,
+            room,
+            now=now,
+            spend=view.spend(),
+            pace=pace_of(ports.capacity),
+            most=self._most_spend,
         )
         view.crowded = any(full.reason == "concurrency" for full in admission.held.values())
         more_pages = len(candidates) >= HEAD_PAGE and bool(admission.grants)

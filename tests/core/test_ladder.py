@@ -89,7 +89,7 @@ def test_a_cap_of_just_the_estimate_is_enough() -> None:
 
 def test_what_the_planner_remembers_of_a_request_holds_neither_prompt_nor_references() -> None:
     ask = Ask.of(a_request(prompt="secret", references=[{"uri": "gs://b/a"}]))
-    assert (ask.prompt_characters, ask.references) == (6, 1)
+    assert (ask.prompt_tokens, ask.references) == (2, 1)
     assert "secret" not in str(ask.to_json())
     assert "gs://" not in str(ask.to_json())
 
@@ -101,7 +101,7 @@ asks = st.builds(
     image_size=st.sampled_from(SIZES),
     aspect_ratio=st.none() | st.sampled_from(["1:1", "16:9", "8:1", "7:5"]),
     lane=st.sampled_from(LANES),
-    prompt_characters=st.integers(1, 32_000),
+    prompt_tokens=st.integers(1, 32_000),
     references=st.integers(0, 14),
     grounding=st.booleans(),
     max_cost_micros=st.none() | st.integers(1, 10**6),
@@ -124,7 +124,7 @@ def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_re
             assert ask.max_cost_micros is None or estimate <= ask.max_cost_micros
             assert Route.from_json(route.to_json()) == route
             assert estimate == price.estimate(
-                model, ask.lane, route.image_size, ask.prompt_characters, ask.references, grounding=ask.grounding
+                model, ask.lane, route.image_size, ask.prompt_tokens, ask.references, grounding=ask.grounding
             )
         case Unroutable(problem):
             assert problem.field

@@ -150,7 +150,13 @@ def test_an_estimate_is_no_less_than_the_bill_for_what_it_allows(
 def test_an_estimate_grows_with_prompt_references_size_and_grounding() -> None:
     model = a_catalogue().models[NB21]
     least = price.estimate(model, "standard", "1K", 8, 0, grounding=False)
-    assert price.estimate(model, "standard", "1K", 16, 0, grounding=False) == least + 3
+    assert price.estimate(model, "standard", "1K", 10, 0, grounding=False) == least + 3
     assert price.estimate(model, "standard", "1K", 8, 1, grounding=False) == least + 1_680
     assert price.estimate(model, "standard", "1K", 8, 0, grounding=True) == least + 14_000
     assert price.estimate(model, "standard", "4K", 8, 0, grounding=False) == least + 113_400 - 33_600
+
+
+def test_a_prompt_counts_a_token_for_four_letters_and_for_each_character_that_is_none() -> None:
+    assert price.prompt_tokens("a lighthouse") == 3
+    assert price.prompt_tokens("灯台の絵") == 4
+    assert price.prompt_tokens("é" * 8) == 8

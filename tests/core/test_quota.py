@@ -79,3 +79,13 @@ def test_any_text_is_read_or_refused_and_nothing_worse(text: str) -> None:
         values = (limits.rpm, limits.ipm, limits.tpm, limits.rpd, limits.concurrency, limits.spend10m_micros)
         assert all(value is None or value >= 0 for value in values)
         assert any(value is not None for value in values)
+
+
+def test_a_name_that_no_model_has_is_refused_and_an_alias_stands_for_its_model() -> None:
+    names = {"gemini-3-pro-image": "gemini-3-pro-image", "nano-banana-pro": "gemini-3-pro-image"}
+    by_alias = Quota.parse("nano-banana-pro=rpm:5;*=rpm:9").for_models(names)
+    assert by_alias.limits("gemini-3-pro-image").rpm == 5
+    with pytest.raises(InvalidQuota, match="nano-banana-9"):
+        Quota.parse("nano-banana-9=rpm:5").for_models(names)
+    with pytest.raises(InvalidQuota, match="second time"):
+        Quota.parse("nano-banana-pro=rpm:5;gemini-3-pro-image=rpm:6").for_models(names)

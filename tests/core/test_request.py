@@ -142,7 +142,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("deadline", "2026-12-01T12:00:00", "deadline"),
     ("deadline", "2026-12-01T12:00Z", "deadline"),
     ("deadline", "2026-12-01 12:00:00Z", "deadline"),
-    ("deadline", "2026-12-01T12:00:00.1234567Z", "deadline"),
+    ("deadline", "2026-12-01T12:00:00.1234567891Z", "deadline"),
     ("deadline", "2026-02-30T12:00:00Z", "deadline"),
     ("deadline", "2025-02-29T12:00:00Z", "deadline"),
     ("deadline", "2026-12-01T24:00:00Z", "deadline"),

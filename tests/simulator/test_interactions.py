@@ -135,7 +135,7 @@ BAD_REQUESTS: list[tuple[str, dict[str, Any], str]] = [
     ("Pro has ten ratios", {"response_format": image_format(ratio="1:8")}, "1:8"),
     ("no such ratio", {"response_format": image_format(ratio="7:5")}, "7:5"),
     ("2.1 has no flex", {"model": "gemini-nano-banana-2.1", "service_tier": "flex"}, "flex"),
-    ("Lite has no priority", {"model": "gemini-3.1-flash-lite-image", "service_tier": "priority"}, "priority"),
+    ("legacy has no priority", {"model": "gemini-2.5-flash-image", "service_tier": "priority"}, "priority"),
     ("no such tier", {"service_tier": "deferred"}, "deferred"),
     ("a tool it lacks", {"tools": [{"type": "url_context"}]}, "url_context"),
     ("a label in capitals", {"labels": {"request_id": "Spring"}}, "label"),
