@@ -27,7 +27,8 @@ class Courier:
         self._subscriptions = subscriptions
         self._project = project
         self._in_flight = in_flight
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+        # The pool looks at every idle connection at each request: a few are enough on loopback.
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=10)
         self._client = httpx2.AsyncClient(base_url=base_url, limits=limits, trust_env=False)
         self._pullers: list[asyncio.Task[None]] = []
         self._deliveries: set[asyncio.Task[None]] = set()

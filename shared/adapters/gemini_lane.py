@@ -33,6 +33,8 @@ LONGEST_CALL = timedelta(seconds=540)
 """What a call may take where its own time-out were lost."""
 MAX_CONNECTIONS = 1_000
 """httpx2's default of 100 would let further calls wait inside the client, after their slot; the pump bounds calls."""
+KEPT_ALIVE = 40
+"""Idle connections; the pool looks at each of them at every request."""
 MAX_ANSWER_BYTES = 96 * 1024 * 1024
 """Four times the largest known answer (a 4K PNG in base64)."""
 OTHER_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError, ValueError)
@@ -147,7 +149,9 @@ class GeminiLane:
                 timeout=int(LONGEST_CALL.total_seconds() * 1000),
                 retry_options=types.HttpRetryOptions(attempts=1),
                 async_client_args={
-                    "limits": httpx2.Limits(max_connections=self._max_connections, max_keepalive_connections=100),
+                    "limits": httpx2.Limits(
+                        max_connections=self._max_connections, max_keepalive_connections=KEPT_ALIVE
+                    ),
                     "follow_redirects": False,
                     "event_hooks": {"request": [_watch], "response": [_note]},
                 },

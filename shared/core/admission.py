@@ -115,9 +115,21 @@ def lead_time(late_count: int) -> timedelta:
     return min(LEAD_TIME * (1 << min(late_count, 10)), LONGEST_LEAD_TIME)
 
 
-def pace_of(capacity: int) -> int:
-    """Starts of one model in half a second: a call costs about 20 ms of a processor, and one carries 40 calls."""
-    return max(8, capacity // 20)
+FIRST_PACE = 8
+"""Starts in half a second before anything is known: what one process on a busy machine can begin in time."""
+LEAST_PACE = 4
+
+
+def most_pace(capacity: int) -> int:
+    """Starts in half a second, whatever is learned: a fifth of what the fleet carries."""
+    return max(FIRST_PACE, capacity // 5)
+
+
+def next_pace(pace: int, *, late: int, granted: int, most: int) -> int:
+    """Halved where starts came late, else a quarter more where it was used, up to `most`."""
+    if late:
+        return max(LEAST_PACE, pace // 2)
+    return min(most, pace + max(1, pace // 4)) if granted else pace
 
 
 def concurrency_cap(limits: Limits, capacity: int, unknown_for: timedelta) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.core import ladder, queries, record, signals
-from shared.core.admission import Admission, Candidate, Grant, admit, concurrency_cap, pace_of
+from shared.core.admission import FIRST_PACE, Admission, Candidate, Grant, admit, concurrency_cap, most_pace, next_pace
 from shared.core.calendar import Calendar
 from shared.core.documents import Absent, Committed, Conflict, Create, Document, Update, Write
 from shared.core.ladder import Planned, Unroutable
@@ -54,6 +54,8 @@ class _View:
     time: ServerTime
     evidence_seen: datetime
     overdue_looked: datetime
+    pace: int
+    """Starts that half a second may hold: learned from those that came late."""
     last_429: dict[str, datetime] = field(default_factory=dict)
     first_used: dict[str, datetime] = field(default_factory=dict)
     ticks: int = 0
@@ -148,8 +150,14 @@ class Pump:
             holder, until = pump.data["lead_holder"], pump.data["lead_until"]
             if holder not in (None, ports.boot) and until is not None and until > pump.read_at:
                 return None
-        view = _View(pump, {}, time, evidence_seen=time.now() - timedelta(days=1), overdue_looked=time.now())
-        view.overdue_looked -= OVERDUE_EVERY
+        view = _View(
+            pump,
+            {},
+            time,
+            evidence_seen=time.now() - timedelta(days=1),
+            overdue_looked=time.now() - OVERDUE_EVERY,
+            pace=FIRST_PACE,
+        )
         committed = await ports.store.commit(self._pump_write(view, quiet=False, spend=view.spend()))
         if isinstance(committed, Conflict):
             return None
@@ -183,10 +191,13 @@ class Pump:
             room,
             now=now,
             spend=view.spend(),
-            pace=pace_of(ports.capacity),
+            pace=view.pace,
             most=self._most_spend,
         )
         view.crowded = any(full.reason == "concurrency" for full in admission.held.values())
+        late = sum(1 for head in heads if head.unused_slot is not None)
+        most = most_pace(ports.capacity)
+        view.pace = next_pace(view.pace, late=late, granted=len(admission.grants), most=most)
         more_pages = len(candidates) >= HEAD_PAGE and bool(admission.grants)
         await self._write(view, admission, quiet=not admission.held and not more_pages)
         await asyncio.gather(*(self._release(grant, view) for grant in admission.grants))
