@@ -45,6 +45,7 @@ def shipped_catalogue() -> Catalogue:
 class World:
     def __init__(self, quota: str = "", seed: int = 1, latency: timedelta = timedelta(seconds=1)) -> None:
         self.clock = VirtualClock()
+        self.started = self.clock.now()
         self.store = MemoryStore(self.clock)
         self.topics = MemoryTopics(self.clock)
         self.images = MemoryImages()

@@ -7,6 +7,9 @@ from datetime import datetime
 from shared.core.documents import Query, Range
 from shared.core.record import HEAD_FIELDS, attempts
 
+EXPIRING = ("requests", "rejected", "cancels", "evidence")
+"""Collections whose documents have an `expire_at`."""
+
 INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "wake_at", "model", "priority", "fair_tag")),
     ("requests", ("status", "wake_at")),
@@ -19,6 +22,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("-created_at",)),
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
+    *((collection, ("expire_at",)) for collection in EXPIRING),
 )
 """Collection and fields, equalities first, then the ordered field; a leading `-` means descending."""
 
@@ -126,6 +130,17 @@ def newest(status: str | None, limit: int) -> Query:
 
 def attempts_of(request_id: str) -> Query:
     return Query(attempts(request_id), order_by=("number",), limit=500)
+
+
+def outlived(collection: str, now: datetime, limit: int) -> Query:
+    """Documents of an expiring collection whose time is over. Firestore's own TTL may be a day late, or first."""
+    return Query(
+        collection,
+        bounds=(Range("expire_at", "<=", now),),
+        order_by=("expire_at",),
+        limit=limit,
+        fields=("expire_at",),
+    )
 
 
 def evidence_since(moment: datetime) -> Query:

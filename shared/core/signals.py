@@ -42,7 +42,7 @@ LEAD_TAKEN = Signal("pump_lead_taken", "INFO", ("holder",))
 LEAD_LEFT = Signal("pump_lead_left", "INFO", ("holder", "why"))
 CALENDAR_CLOSED = Signal("calendar_closed", "WARNING", ("model", "until", "why"))
 BAD_MESSAGE = Signal("bad_message", "ERROR", ("function", "message_id", "reason"))
-WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced"))
+WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced", "forgotten"))
 ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"))
 
 ALL = {

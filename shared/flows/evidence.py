@@ -15,6 +15,8 @@ SPACING = timedelta(seconds=2)
 """At most one write in this time from one process."""
 LONGEST_MINUTE_CLOSING = timedelta(seconds=60)
 UNEXPLAINED_CLOSING = timedelta(seconds=1)
+KEEP_FOR = timedelta(days=2)
+"""A report says nothing after the longest closing, which is a day."""
 NO_BALANCE_CLOSING = timedelta(minutes=5)
 
 
@@ -58,10 +60,11 @@ class Evidence:
                 await self._ports.clock.sleep(SPACING.total_seconds() - since)
             self._unwritten = False
             self._written_at = self._ports.clock.monotonic()
+            now = self._ports.clock.now()
             await self._ports.store.commit(
                 Increment(
                     f"evidence/{self._ports.boot}",
                     {"reports": 1},
-                    also={"updated_at": self._ports.clock.now(), "closed": dict(self._closed)},
+                    also={"updated_at": now, "closed": dict(self._closed), "expire_at": now + KEEP_FOR},
                 )
             )

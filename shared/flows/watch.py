@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared.core import queries, signals
-from shared.core.documents import Document, Update
+from shared.core.documents import Delete, Document, Update
 from shared.flows.announce import announce
+from shared.flows.expire import expire_overdue
 from shared.flows.kicks import PUMP, Kicks
-from shared.flows.pump import expire_overdue
 from shared.flows.settle import recover
 from shared.ports import Ports
 
@@ -32,7 +32,25 @@ async def watch(ports: Ports, kicks: Kicks) -> None:
         queries.in_status("released", 1)
     ):
         await kicks.kick()
-    ports.signals.emit(signals.WATCHED, lapsed=len(lapsed), overdue=overdue, announced=len(unannounced))
+    forgotten = await _forget(ports, now)
+    ports.signals.emit(
+        signals.WATCHED, lapsed=len(lapsed), overdue=overdue, announced=len(unannounced), forgotten=forgotten
+    )
+
+
+async def _forget(ports: Ports, now: datetime) -> int:
+    """Remove what has outlived its time, attempts with their request. How many documents."""
+    count = 0
+    for collection in queries.EXPIRING:
+        for document in await ports.store.query(queries.outlived(collection, now, PAGE)):
+            parts: list[Document] = []
+            if collection == "requests":
+                parts = await ports.store.query(queries.attempts_of(document.id))
+            # The request itself goes last: what dies halfway is found again.
+            for each in [*parts, document]:
+                await ports.store.commit(Delete(each.path, each.version))
+            count += 1 + len(parts)
+    return count
 
 
 async def break_lead(ports: Ports) -> None:

@@ -7,26 +7,10 @@ from datetime import timedelta
 import pytest
 
 from shared.core import queries, signals, topology
-from shared.core.documents import Query
 from shared.core.record import COUNTS, FINAL, HEAD_FIELDS
 from shared.core.signals import Signal
-from tests.builders import NOW, a_record
-
-QUERIES: dict[str, Query] = {
-    "heads": queries.heads("gemini-3-pro-image", "bulk", 10),
-    "woken": queries.woken("gemini-3-pro-image", NOW, 10),
-    "sleeping": queries.sleeping(NOW, 10),
-    "overdue": queries.overdue(NOW, 10),
-    "unclaimed": queries.unclaimed(NOW, 10),
-    "lapsed": queries.lapsed(NOW, 10),
-    "rendering": queries.rendering(10),
-    "unannounced": queries.unannounced(NOW, 10),
-    "in_status": queries.in_status("queued", 10),
-    "in_flight": queries.in_flight("gemini-3-pro-image", "released", 10),
-    "newest": queries.newest(None, 10),
-    "newest in status": queries.newest("failed", 10),
-    "evidence_since": queries.evidence_since(NOW),
-}
+from tests.builders import a_record
+from tests.every_query import QUERIES
 
 
 def test_every_signal_of_the_module_is_declared_under_its_own_name() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from shared.core.catalogue import Catalogue
-from shared.flows.intake import take_in
+from shared.core.documents import Update
+from shared.flows.intake import cancel, take_in
 from shared.flows.message import Message
+from shared.flows.watch import watch
 from tests.world import World
 
 
@@ -36,7 +39,7 @@ async def test_150_requests_at_once_under_60_a_minute_take_two_minutes_and_no_wi
     assert set(world.statuses().values()) == {"succeeded"}
     assert world.lane.most_starts_in(timedelta(seconds=60)) <= 60
     last = max(each.data["finished_at"] for each in world.store.all("requests"))
-    assert 120 <= (last - world.clock._start).total_seconds() - began <= 125
+    assert 120 <= (last - world.started).total_seconds() - began <= 125
 
 
 async def test_the_projects_spend_window_is_kept_over_all_models() -> None:
@@ -111,3 +114,42 @@ async def test_a_request_whose_model_is_retired_while_it_waits_is_rendered_by_th
 async def _take_in_all(world: World) -> None:
     for delivery in world.topics.take("render-requests-intake"):
         await take_in(world.ports, world.kicks, Message(delivery.message_id, delivery.data, delivery.attributes))
+
+
+async def test_an_id_is_remembered_for_thirty_days_after_its_end_and_then_free_again() -> None:
+    world = World()
+    await world.submit("r-1")
+    await world.publish({"cancel": "r-2"})
+    await world.run_until_quiet()
+    world.clock.advance(timedelta(days=29))
+    await world.clock.run(watch(world.ports, world.kicks))
+    assert world.statuses() == {"r-1": "succeeded"}
+    world.clock.advance(timedelta(days=2))
+    await world.clock.run(watch(world.ports, world.kicks))
+    assert world.statuses() == {}
+    assert world.attempts("r-1") == []
+    assert world.store.all("cancels") == []
+    assert world.ledger_micros() > 0, "the ledger stays"
+
+
+async def test_a_slot_that_could_not_be_handed_out_is_given_back() -> None:
+    world = World(quota="*=rpm:1")
+    real = world.store.commit
+    cancelled: list[str] = []
+
+    async def commit(*writes: Any) -> Any:
+        release = isinstance(writes[0], Update) and writes[0].changes.get("status") == "released"
+        if release and not cancelled:
+            cancelled.append(writes[0].path)
+            request_id = writes[0].path.removeprefix("requests/")
+            world.store.commit = real  # type: ignore[method-assign]
+            await cancel(world.ports, request_id)
+        return await real(*writes)
+
+    world.store.commit = commit  # type: ignore[method-assign]
+    await world.submit("first")
+    await world.submit("second")
+    await world.run_until_quiet()
+    assert cancelled
+    assert sorted(world.statuses().values()) == ["cancelled", "succeeded"]
+    assert world.lane.calls[0].at < world.started + timedelta(seconds=30), "the only slot of the minute was not lost"

@@ -1,0 +1,24 @@
+"""One of each query that the flows make."""
+
+from __future__ import annotations
+
+from shared.core import queries
+from shared.core.documents import Query
+from tests.builders import NOW
+
+QUERIES: dict[str, Query] = {
+    "heads": queries.heads("gemini-3-pro-image", "bulk", 10),
+    "woken": queries.woken("gemini-3-pro-image", NOW, 10),
+    "sleeping": queries.sleeping(NOW, 10),
+    "overdue": queries.overdue(NOW, 10),
+    "unclaimed": queries.unclaimed(NOW, 10),
+    "lapsed": queries.lapsed(NOW, 10),
+    "rendering": queries.rendering(10),
+    "unannounced": queries.unannounced(NOW, 10),
+    "in_status": queries.in_status("queued", 10),
+    "in_flight": queries.in_flight("gemini-3-pro-image", "released", 10),
+    "newest": queries.newest(None, 10),
+    "newest in status": queries.newest("failed", 10),
+    "evidence_since": queries.evidence_since(NOW),
+    **{f"outlived {each}": queries.outlived(each, NOW, 10) for each in queries.EXPIRING},
+}
