@@ -18,9 +18,11 @@ from shared.adapters.json_signals import JsonSignals
 from shared.adapters.references import AllowedReferences
 from shared.adapters.system_clock import SystemClock
 from shared.config import FirestoreStore, InvalidSetting, LocalTopics, PubsubTopics, Settings, SqliteStore
-from shared.core.catalogue import BrokenCatalogue, Catalogue
+from shared.core.catalogue import Catalogue
+from shared.core.catalogue_reader import read_catalogue
 from shared.core.queries import INDEXES
 from shared.core.quota import InvalidQuota
+from shared.core.toml_fields import BrokenCatalogue
 from shared.flows.evidence import Evidence
 from shared.flows.kicks import Kicks
 from shared.flows.pump import Pump
@@ -103,7 +105,7 @@ def catalogue(settings: Settings) -> Catalogue:
     name = str(path) if path else "shared/catalogue.toml"
     try:
         file = path or resources.files("shared").joinpath("catalogue.toml")
-        return Catalogue.parse(file.read_text("utf-8"))
+        return read_catalogue(file.read_text("utf-8"))
     except (BrokenCatalogue, UnicodeDecodeError, OSError) as error:
         raise BrokenCatalogue(f"{name}: {error}") from error
 

@@ -13,6 +13,7 @@ from shared.core import ladder, record, settlement
 from shared.core.admission import Candidate
 from shared.core.answer import Usage
 from shared.core.catalogue import Catalogue
+from shared.core.catalogue_reader import read_catalogue
 from shared.core.documents import Document
 from shared.core.failure import Failure, FailureKind
 from shared.core.ladder import Ask, Planned
@@ -36,7 +37,7 @@ def a_request(**fields: Any) -> RenderRequest:
 @cache
 def a_catalogue() -> Catalogue:
     """The shipped one."""
-    return Catalogue.parse(CATALOGUE_FILE.read_text("utf-8"))
+    return read_catalogue(CATALOGUE_FILE.read_text("utf-8"))
 
 
 def a_planned(request: RenderRequest | None = None, lanes: Collection[str] = LANES) -> Planned:

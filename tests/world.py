@@ -14,6 +14,7 @@ from typing import Any
 
 from shared.core import record
 from shared.core.catalogue import Catalogue
+from shared.core.catalogue_reader import read_catalogue
 from shared.core.documents import Document
 from shared.core.quota import Quota
 from shared.core.topology import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
@@ -39,7 +40,7 @@ class Killed(BaseException):
 
 @cache
 def shipped_catalogue() -> Catalogue:
-    return Catalogue.parse(Path("shared/catalogue.toml").read_text("utf-8"))
+    return read_catalogue(Path("shared/catalogue.toml").read_text("utf-8"))
 
 
 class World:

@@ -58,7 +58,7 @@ def explained() -> Iterator[None]:
 
 def _told(error: Exception) -> click.ClickException | None:
     from shared.config import InvalidSetting
-    from shared.core.catalogue import BrokenCatalogue
+    from shared.core.toml_fields import BrokenCatalogue
     from shared.ports import ImagesUnavailable, StoreUnavailable, TopicsUnavailable
 
     match error:

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from scripts.simulator import models as simulated
 from shared.core import price
 from shared.core.answer import Usage
-from shared.core.catalogue import BrokenCatalogue, Catalogue, Model, Rates, UnknownModel
+from shared.core.catalogue import Model, Rates, UnknownModel
+from shared.core.catalogue_reader import read_catalogue
+from shared.core.toml_fields import BrokenCatalogue
 from tests.builders import CATALOGUE_FILE, a_catalogue
 
 TEXT = CATALOGUE_FILE.read_text("utf-8")
@@ -314,7 +316,7 @@ BREAKAGES: list[tuple[int, str, str]] = [
     (at(PRICES, "checked"), "checked = 2026", "a day, such as"),
     (PRICES, f'[google."{PRO}".express]', "the lane 'express'; allowed: standard, priority, flex, batch"),
     (PRICES, '[google."gemini-9".standard]', "prices of a model that has no [models] table"),
-    (line_of("[catalogue]"), "[catalog]", "an unknown name"),
+    (line_of("[purposes]"), "[purpose]", "an unknown name"),
     (line_of("draft ="), 'draft = "gemini-9"', "'gemini-9'; allowed:"),
     (line_of("draft ="), "draft = 5", "5; allowed:"),
     (line_of("draft ="), 'drafts = "nano-banana-pro"', "an unknown name; allowed: draft, default, final"),
@@ -348,7 +350,7 @@ LEFT_OUT: list[tuple[int, int, str]] = [
 
 def reason_of(text: str) -> str:
     with pytest.raises(BrokenCatalogue) as broken:
-        Catalogue.parse(text)
+        read_catalogue(text)
     return str(broken.value)
 
 
@@ -434,7 +436,7 @@ values = st.sampled_from(
 
 def parses_or_is_broken(text: str) -> None:
     try:
-        catalogue = Catalogue.parse(text)
+        catalogue = read_catalogue(text)
     except BrokenCatalogue:
         return
     for name in catalogue.names:
@@ -470,7 +472,7 @@ def test_any_line_left_out_gives_a_catalogue_or_a_broken_one_and_nothing_else(nu
 
 @settings(max_examples=100)
 @given(
-    st.sampled_from(["catalogue", "purposes", "ladder", "floor", "models", "google", "gateways"]),
+    st.sampled_from(["purposes", "ladder", "floor", "models", "google", "gateways"]),
     st.sampled_from(["5", "true", '"x"', "[]", "[[]]", "1.5"]),
 )
 def test_any_value_in_place_of_a_top_level_table_is_refused_or_harmless(name: str, value: str) -> None:
@@ -481,3 +483,29 @@ def test_any_value_in_place_of_a_top_level_table_is_refused_or_harmless(name: st
         if not skipping:
             lines.append(line)
     parses_or_is_broken("\n".join([f"{name} = {value}", *lines]))
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "said"),
+    [
+        ('owner = "laozhang.ai"', "owner = 7", "gateways.laozhang.owner: found 7"),
+        (
+            '"gemini-3-pro-image" = 0.09',
+            '"gemini-9" = 0.09',
+            "gateways.laozhang.prices.gemini-9: found an unknown name",
+        ),
+        ('"gemini-3-pro-image" = 0.09', '"gemini-3-pro-image" = -0.09', "an amount from 0"),
+    ],
+)
+def test_a_broken_gateway_is_refused_with_its_line(written: str, instead: str, said: str) -> None:
+    text = CATALOGUE_FILE.read_text("utf-8")
+    assert written in text
+    with pytest.raises(BrokenCatalogue, match=re.escape(said)) as broken:
+        read_catalogue(text.replace(written, instead))
+    assert str(broken.value).startswith("line ")
+
+
+def test_a_providers_prices_are_values_of_their_own() -> None:
+    gateway = a_catalogue().gateways["laozhang"]
+    assert gateway.prices["gemini-3-pro-image"] == 90_000
+    assert gateway.prices.keys() <= a_catalogue().models.keys()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from shared.core.catalogue import Catalogue
+from shared.core.catalogue_reader import read_catalogue
 from shared.core.documents import Update
 from shared.flows.intake import cancel, take_in
 from shared.flows.message import Message
@@ -105,7 +105,7 @@ async def test_a_request_whose_model_is_retired_while_it_waits_is_rendered_by_th
     await world.submit("r-1", model="nano-banana")
     await world.clock.run(_take_in_all(world))
     retired = Path("shared/catalogue.toml").read_text("utf-8").replace('status = "deprecated"', 'status = "retired"')
-    world.catalogue = Catalogue.parse(retired)
+    world.catalogue = read_catalogue(retired)
     world.boot()
     await world.run_until_quiet()
     assert world.status("r-1")["receipt"]["delivered"]["model"] == "gemini-nano-banana-2.1"
