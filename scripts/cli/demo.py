@@ -20,9 +20,9 @@ from scripts.cli.waiting import Waiting
 from scripts.local.home import Home, Simulated, running, simulates
 from scripts.local.lock import AlreadyRunning
 from scripts.simulator.faults import REFUSE_MARK
-from scripts.simulator.limits import InvalidLimits
 from shared import wiring
 from shared.config import Settings
+from shared.core.quota import InvalidQuota
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 PLACEHOLDER = b"file:///SAMPLES"
@@ -64,7 +64,7 @@ def command(ctx: click.Context, yes: bool) -> None:
             ctx.exit(asyncio.run(_run(plan)))
         except AlreadyRunning as error:
             raise Misconfigured(str(error)) from error
-        except InvalidLimits as error:
+        except InvalidQuota as error:
             raise Misconfigured(f"RENDERLANE_QUOTA, for the simulator: {error}") from error
 
 

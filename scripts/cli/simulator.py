@@ -27,8 +27,8 @@ def command(
     """Run the Gemini stand-in alone, until SIGINT or SIGTERM. Nothing is charged."""
     from scripts.cli.main import Misconfigured
     from scripts.simulator.latency import InvalidLatency
-    from scripts.simulator.limits import InvalidLimits
     from scripts.simulator.server import run
+    from shared.core.quota import InvalidQuota
 
     try:
         run(
@@ -41,7 +41,7 @@ def command(
             _ready,
             pictures=pictures,
         )
-    except InvalidLimits as error:
+    except InvalidQuota as error:
         raise Misconfigured(f"--limits: {error}") from error
     except InvalidLatency as error:
         raise Misconfigured(f"--latency: {error}") from error

@@ -52,7 +52,7 @@ async def _up(settings: Settings, port: int, simulated: Simulated) -> None:
     from scripts.local.home import running, until_signalled
     from scripts.local.lock import AlreadyRunning
     from scripts.simulator.latency import InvalidLatency
-    from scripts.simulator.limits import InvalidLimits
+    from shared.core.quota import InvalidQuota
 
     try:
         with place.events(settings) as events:
@@ -65,7 +65,7 @@ async def _up(settings: Settings, port: int, simulated: Simulated) -> None:
                 await _say_what_is_left(home)
     except AlreadyRunning as error:
         raise Misconfigured(str(error)) from error
-    except InvalidLimits as error:
+    except InvalidQuota as error:
         raise Misconfigured(f"--limits: {error}") from error
     except InvalidLatency as error:
         raise Misconfigured(f"--latency: {error}") from error

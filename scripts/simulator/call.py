@@ -108,7 +108,9 @@ def _enter(
         raise Refused(model_not_found(headline.model))
     quota = simulation.quota_of(model.id)
     text, images = tokens.of_input(model, headline.prompt, headline.references)
-    admission = quota.admit(simulation.limits.of(model.id), simulation.moment(), images=1, input_tokens=text + images)
+    admission = quota.admit(
+        simulation.limits.limits(model.id), simulation.moment(), images=1, input_tokens=text + images
+    )
     if isinstance(admission, Rejected):
         raise Refused(quota_problems.from_rejection(admission, model.id))
     return model, quota

@@ -15,8 +15,8 @@ from scripts.simulator import faults as fault_script
 from scripts.simulator.bill import Call, Total, usage_json
 from scripts.simulator.faults import InvalidFaults
 from scripts.simulator.latency import InvalidLatency
-from scripts.simulator.limits import InvalidLimits
 from scripts.simulator.simulation import Simulation
+from shared.core.quota import InvalidQuota
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -141,7 +141,7 @@ def _setting(simulation: Simulation, name: str) -> Endpoint:
                 simulation.set_limits(text)
             else:
                 simulation.set_latency(text)
-        except (msgspec.DecodeError, InvalidLimits, InvalidLatency) as error:
+        except (msgspec.DecodeError, InvalidQuota, InvalidLatency) as error:
             return _error(str(error))
         return _json(state(simulation))
 

@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal, Protocol
 from zoneinfo import ZoneInfo
 
-from scripts.simulator.limits import ModelLimits
+from shared.core.quota import Limits
 
 WindowKind = Literal["sliding", "fixed", "bucket"]
 Dimension = Literal["rpm", "ipm", "tpm", "rpd", "concurrency", "spend10m"]
@@ -184,7 +184,7 @@ class ModelQuota:
         self._rejected_counts = rejected_counts
         self.in_flight = 0
 
-    def admit(self, limits: ModelLimits, moment: Moment, *, images: int, input_tokens: int) -> Admitted | Rejected:
+    def admit(self, limits: Limits, moment: Moment, *, images: int, input_tokens: int) -> Admitted | Rejected:
         """Admitted calls are in flight until `leave`."""
         amounts: dict[Dimension, int] = {"rpm": 1, "ipm": images, "tpm": input_tokens, "rpd": 1}
         violations = [
@@ -219,7 +219,7 @@ def minute_window(kind: WindowKind) -> Window:
             return Bucket()
 
 
-def _bounded(limits: ModelLimits) -> list[tuple[Dimension, int]]:
+def _bounded(limits: Limits) -> list[tuple[Dimension, int]]:
     rows: list[tuple[Dimension, int | None]] = [
         ("rpm", limits.rpm),
         ("ipm", limits.ipm),

@@ -13,7 +13,6 @@ from random import Random
 
 from scripts.simulator import faults as fault_script
 from scripts.simulator import latency as latencies
-from scripts.simulator import limits as quota_limits
 from scripts.simulator import models as model_list
 from scripts.simulator.bill import Ledger
 from scripts.simulator.drawing import Painter, PictureMode
@@ -21,6 +20,7 @@ from scripts.simulator.faults import Fault, FaultBook
 from scripts.simulator.models import Models
 from scripts.simulator.problems import ErrorForm
 from scripts.simulator.quota import ModelQuota, Moment, WindowKind
+from shared.core.quota import InvalidQuota, Quota
 
 _STORED_BYTES = 64 * 1024 * 1024
 """Of answers kept for `GET /interactions/{id}`; the oldest go first."""
@@ -79,8 +79,8 @@ class Simulation:
 
     def set_limits(self, text: str) -> None:
         """RENDERLANE_QUOTA syntax; empty is unlimited. What was used so far stays used."""
-        parsed = quota_limits.parse(text)
-        self._check_known(parsed.by_model, quota_limits.InvalidLimits)
+        parsed = Quota.parse(text)
+        self._check_known([name for name in parsed.by_model if name != "*"], InvalidQuota)
         self.limits, self.limits_text = parsed, text
 
     def set_latency(self, text: str) -> None:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.simulator.limits import InvalidLimits, ModelLimits, parse
 from scripts.simulator.quota import (
     NEVER,
     Admitted,
@@ -21,6 +20,7 @@ from scripts.simulator.quota import (
     SlidingWindow,
     seconds_to_midnight,
 )
+from shared.core.quota import Limits
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -125,7 +125,7 @@ def test_the_day_ends_at_midnight_in_los_angeles(at: datetime, seconds: int) -> 
 
 def test_a_call_uses_all_dimensions_or_none() -> None:
     quota = ModelQuota("sliding")
-    limits = ModelLimits(rpm=5, tpm=100)
+    limits = Limits(rpm=5, tpm=100)
     assert isinstance(quota.admit(limits, moment(0), images=1, input_tokens=90), Admitted)
     rejected = quota.admit(limits, moment(1), images=1, input_tokens=20)
     assert isinstance(rejected, Rejected)
@@ -136,7 +136,7 @@ def test_a_call_uses_all_dimensions_or_none() -> None:
 
 
 def test_a_rejected_call_counts_only_where_asked_to() -> None:
-    limits = ModelLimits(rpm=1)
+    limits = Limits(rpm=1)
     for counts, expected in ((False, Admitted), (True, Rejected)):
         quota = ModelQuota("sliding", rejected_counts=counts)
         quota.admit(limits, moment(0), images=1, input_tokens=0)
@@ -146,7 +146,7 @@ def test_a_rejected_call_counts_only_where_asked_to() -> None:
 
 def test_money_spent_in_ten_minutes_closes_the_door_until_it_has_rolled_out() -> None:
     quota = ModelQuota("sliding")
-    limits = ModelLimits(spend10m_micros=200_000)
+    limits = Limits(spend10m_micros=200_000)
     for _ in range(2):
         assert isinstance(quota.admit(limits, moment(0), images=1, input_tokens=0), Admitted)
         quota.leave(moment(5), spent_micros=134_400)
@@ -158,7 +158,7 @@ def test_money_spent_in_ten_minutes_closes_the_door_until_it_has_rolled_out() ->
 
 def test_concurrency_is_freed_when_a_call_leaves() -> None:
     quota = ModelQuota("sliding")
-    limits = ModelLimits(concurrency=1)
+    limits = Limits(concurrency=1)
     assert isinstance(quota.admit(limits, moment(0), images=1, input_tokens=0), Admitted)
     assert isinstance(quota.admit(limits, moment(0), images=1, input_tokens=0), Rejected)
     quota.leave(moment(1), spent_micros=0)
@@ -168,19 +168,6 @@ def test_concurrency_is_freed_when_a_call_leaves() -> None:
 def test_a_limit_set_later_is_judged_on_what_was_used_before() -> None:
     quota = ModelQuota("sliding")
     for _ in range(10):
-        quota.admit(ModelLimits(), moment(0), images=1, input_tokens=0)
-    assert isinstance(quota.admit(ModelLimits(rpm=10), moment(1), images=1, input_tokens=0), Rejected)
-    assert isinstance(quota.admit(ModelLimits(rpm=11), moment(1), images=1, input_tokens=0), Admitted)
-
-
-def test_limits_are_read_as_the_configuration_writes_them() -> None:
-    limits = parse("gemini-3-pro-image=rpm:60,rpd:1000;*=rpm:100,concurrency:20,spend10m_usd:10.5")
-    assert limits.of("gemini-3-pro-image") == ModelLimits(rpm=60, rpd=1000)
-    assert limits.of("another") == ModelLimits(rpm=100, concurrency=20, spend10m_micros=10_500_000)
-    assert parse("").of("any") == ModelLimits()
-
-
-@pytest.mark.parametrize("text", ["rpm:5", "*=rps:5", "*=rpm:-1", "*=rpm:many", "*=spend10m_usd:ten", "=rpm:1"])
-def test_limits_that_mean_nothing_are_refused_with_what_was_found(text: str) -> None:
-    with pytest.raises(InvalidLimits):
-        parse(text)
+        quota.admit(Limits(), moment(0), images=1, input_tokens=0)
+    assert isinstance(quota.admit(Limits(rpm=10), moment(1), images=1, input_tokens=0), Rejected)
+    assert isinstance(quota.admit(Limits(rpm=11), moment(1), images=1, input_tokens=0), Admitted)
