@@ -40,7 +40,8 @@ def console() -> Console:
 
 
 def dollars(micros: int) -> str:
-    return f"${micros / 1_000_000:.4f}"
+    """To a hundredth of a cent; what is less, but not nothing, says so."""
+    return "<$0.0001" if 0 < micros < 100 else f"${micros / 1_000_000:.4f}"
 
 
 def seconds(duration: timedelta | None) -> str:
