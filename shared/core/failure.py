@@ -131,7 +131,10 @@ RULES: dict[FailureKind, Rule] = {
         Next.END, Charge.NOTHING, False, "A reference image cannot be used. Check its place, type and access."
     ),
     FailureKind.IMAGE_STORE: Rule(
-        Next.AGAIN, Charge.UNKNOWN, True, "The image was made and paid for but could not be stored. Check the bucket."
+        Next.END,
+        Charge.UNKNOWN,
+        False,
+        "The image was made and paid for but could not be stored for a minute. Check the bucket, then revive.",
     ),
     FailureKind.LATE: Rule(
         Next.WAIT, Charge.NOTHING, False, "The call could not leave within its slot; it gets another by itself."

@@ -237,18 +237,9 @@ def test_an_image_that_could_not_be_stored_is_paid_for() -> None:
     for usage, cost, basis in ((a_usage(), IMAGE_COST, "metered"), (None, 50_400, "listed")):
         world = books(image_size="2K")
         lost = a_failure(FailureKind.IMAGE_STORE, usage=usage, model="gemini-nano-banana-2.1", lane="standard")
-        assert world.settle(lost).effect == "queued"
+        assert world.settle(lost).effect == "final"
+        assert world.request.data["status"] == "failed"
         assert (world.request.data["cost_micros"], world.request.data["cost_basis"]) == (cost, basis)
-
-
-def test_without_a_cap_an_image_that_cannot_be_stored_is_bought_three_times_at_most() -> None:
-    world = books()
-    bought = 1
-    lost = a_failure(FailureKind.IMAGE_STORE, usage=a_usage(), model="gemini-nano-banana-2.1")
-    while world.settle(lost, bought).effect == "queued":
-        bought = world.begin()
-    assert bought == 3
-    assert world.request.data["cost_micros"] == 3 * IMAGE_COST
 
 
 def test_a_daily_quota_sleeps_until_midnight_in_los_angeles_whatever_the_server_hints() -> None:

@@ -46,7 +46,9 @@ def test_the_requests_it_shows_are_requests() -> None:
 
 
 def test_the_shape_it_points_to_is_json_schema() -> None:
-    assert json.loads(Path("shared/request.schema.json").read_text("utf-8"))["$schema"].startswith("https://json-schema")
+    assert json.loads(Path("shared/request.schema.json").read_text("utf-8"))["$schema"].startswith(
+        "https://json-schema"
+    )
 
 
 def test_no_place_is_left_to_fill_in() -> None:

@@ -477,3 +477,19 @@ async def test_a_call_too_late_for_its_slot_is_not_made_and_its_slot_is_given_ba
     assert world.status()["cost_unknown_attempts"] == 0
     calendar = next(iter(world.store.all("calendars")))
     assert sum(bucket[0] for bucket in calendar.data["buckets"].values()) == 1
+
+
+async def test_an_image_that_can_never_be_stored_ends_the_request_and_is_not_bought_again() -> None:
+    world = World()
+
+    async def put(*_: Any) -> Any:
+        raise ImagesUnavailable("the bucket is gone")
+
+    world.images.put = put  # type: ignore[method-assign, assignment]
+    world.boot()
+    await world.submit()
+    await world.run_until_quiet()
+    assert world.status()["status"] == "failed"
+    assert world.status()["outcome"]["code"] == "image_store"
+    assert len(world.lane.calls) == 1
+    assert world.status()["cost_micros"] > 0, "it was made and is paid for"
