@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,13 +74,13 @@ class Settings:
             )
         project = _project(given, store, topics)
         on_one_machine = isinstance(store, SqliteStore)
-        references = given.get("RENDERLANE_REFERENCES", f"file://{here}/" if on_one_machine else "")
+        references = given.get("RENDERLANE_REFERENCES", f"{here.as_uri()}/" if on_one_machine else "")
         return cls(
             home=home,
             project=project,
             store=store,
             topics=topics,
-            images=_images(given.get("RENDERLANE_IMAGES", f"file://{home / 'images'}")),
+            images=_images(given.get("RENDERLANE_IMAGES", (home / "images").absolute().as_uri())),
             references=_references(references),
             catalogue=_catalogue(given.get("RENDERLANE_CATALOGUE"), here),
             quota=_quota(given.get("RENDERLANE_QUOTA", "")),
@@ -110,10 +111,13 @@ def _topics(text: str) -> LocalTopics | PubsubTopics:
 
 
 def _project(given: Mapping[str, str], store: object, topics: object) -> str:
-    for place in (store, topics):
-        if isinstance(place, (FirestoreStore, PubsubTopics)):
-            return given.get("GOOGLE_CLOUD_PROJECT", place.project)
-    return given.get("GOOGLE_CLOUD_PROJECT", "local")
+    named = next(
+        (place.project for place in (store, topics) if isinstance(place, (FirestoreStore, PubsubTopics))), "local"
+    )
+    project = given.get("GOOGLE_CLOUD_PROJECT", named)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.:_-]{0,62}", project, re.IGNORECASE):
+        raise _wrong("GOOGLE_CLOUD_PROJECT", project, "a project id: letters, digits and hyphens")
+    return project
 
 
 def _images(text: str) -> str:

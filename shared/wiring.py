@@ -6,11 +6,12 @@ import os
 import random
 import sys
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol, TextIO, TypeVar
 
 from shared.adapters.gemini_lane import GeminiLane, key_kind
 from shared.adapters.image_store import ObjectImages
@@ -21,12 +22,13 @@ from shared.config import FirestoreStore, InvalidSetting, LocalTopics, PubsubTop
 from shared.core.catalogue import Catalogue
 from shared.core.catalogue_reader import read_catalogue
 from shared.core.queries import INDEXES
-from shared.core.quota import InvalidQuota
 from shared.core.toml_fields import BrokenCatalogue
 from shared.flows.evidence import Evidence
 from shared.flows.kicks import Kicks
 from shared.flows.pump import Pump
 from shared.ports import Clock, Ports, Store, Subscriptions, Topics
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +73,18 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
     """Adapters for these settings; `events` takes the signals as JSON lines."""
     clock = SystemClock()
     chance = random.Random()
-    images = ObjectImages(settings.images)
+    images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
     # Behind a base URL of its own (the simulator, a stand-in) any word will do as a key.
     api_key = settings.api_key or "no-key"
-    gemini = GeminiLane(api_key, settings.base_url)
+    gemini = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: GeminiLane(api_key, settings.base_url))
     models = catalogue(settings)
-    try:
-        quota = settings.quota.for_models({name: models.find(name).id for name in models.names})
-    except InvalidQuota as error:
-        raise InvalidSetting(f"RENDERLANE_QUOTA: {error}") from error
+    ids = {name: models.find(name).id for name in models.names}
+    quota = _set_by("RENDERLANE_QUOTA", lambda: settings.quota.for_models(ids))
     return Ports(
         store=store(settings, clock),
         topics=messaging or topics(settings, clock),
         images=images,
-        references=AllowedReferences(settings.references, images),
+        references=_set_by("RENDERLANE_REFERENCES", lambda: AllowedReferences(settings.references, images)),
         lanes={"standard": gemini, "priority": gemini, "flex": gemini},
         signals=JsonSignals(events, clock, settings.project),
         clock=clock,
@@ -97,6 +97,14 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         project=settings.project,
         key_kind=key_kind(settings.api_key) if settings.api_key else "none",
     )
+
+
+def _set_by(variable: str, make: Callable[[], T]) -> T:
+    """What `make` makes; its ValueError under the name of the variable that caused it."""
+    try:
+        return make()
+    except ValueError as error:
+        raise InvalidSetting(f"{variable}: {error}") from error
 
 
 def catalogue(settings: Settings) -> Catalogue:

@@ -7,10 +7,13 @@ import contextlib
 import os
 import signal
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TextIO
+from urllib.parse import unquote, urlsplit
 
 import httpx2
 import uvicorn
@@ -26,7 +29,7 @@ from scripts.local.publish import publish
 from shared import wiring
 from shared.adapters.local_topics import LocalTopics
 from shared.adapters.system_clock import SystemClock
-from shared.config import Settings
+from shared.config import InvalidSetting, Settings
 from shared.core.topology import SUBSCRIPTIONS
 from shared.flows.watch import break_leases
 from shared.wiring import Messaging, Worker
@@ -75,6 +78,7 @@ async def _healthy(request: Request) -> Response:
 @contextlib.asynccontextmanager
 async def running(settings: Settings, port: int, simulated: Simulated, events: TextIO) -> AsyncIterator[Home]:
     """The home from its start to its orderly end. Raises lock.AlreadyRunning and what `wiring.build` raises."""
+    _check_images(settings)
     with lock.hold(settings):
         async with contextlib.AsyncExitStack() as stack:
             simulator_url = None
@@ -99,6 +103,21 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
                 await asyncio.gather(watching, return_exceptions=True)
                 worker.pump.end()
                 await courier.stop(FINISH_WITHIN)
+
+
+def _check_images(settings: Settings) -> None:
+    """A folder that cannot be written should be noticed before an image is paid for. Raises InvalidSetting."""
+    if not settings.images.startswith("file://"):
+        return
+    folder = Path(unquote(urlsplit(settings.images).path))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"renderlane")
+    except OSError as error:
+        raise InvalidSetting(
+            f"RENDERLANE_IMAGES: found {settings.images!r}, which cannot be written ({error})"
+        ) from error
 
 
 def simulates(settings: Settings) -> bool:

@@ -24,6 +24,8 @@ UNTIMED_GOOD_FOR = timedelta(seconds=10)
 
 FIRST_CAP = 20
 """Concurrency while nothing is known about a model's limits; doubles every CAP_DOUBLES_EVERY without a 429."""
+CAP_AFTER_429 = 1
+"""A full burst after each closing would be rejected again: one call asks."""
 CAP_DOUBLES_EVERY = timedelta(seconds=5)
 
 
@@ -132,14 +134,14 @@ def next_pace(pace: int, *, late: int, granted: int, most: int) -> int:
     return min(most, pace + max(1, pace // 4)) if granted else pace
 
 
-def concurrency_cap(limits: Limits, capacity: int, unknown_for: timedelta) -> int:
+def concurrency_cap(limits: Limits, capacity: int, unknown_for: timedelta, *, first: int = FIRST_CAP) -> int:
     """Attempts of one model that may be in flight. `unknown_for`: time since its last 429, or its first use."""
     if limits.concurrency is not None:
         return min(limits.concurrency, capacity)
     if any(limit is not None for limit in (limits.rpm, limits.ipm, limits.tpm)):
         return capacity
     doublings = min(int(unknown_for / CAP_DOUBLES_EVERY), 20)
-    return min(FIRST_CAP << doublings, capacity)
+    return min(first << doublings, capacity)
 
 
 def _order(candidate: Candidate) -> tuple[int, float]:

@@ -69,7 +69,7 @@ RULES: dict[FailureKind, Rule] = {
         Next.END,
         Charge.NOTHING,
         False,
-        "The key was rejected. Standard keys are refused: make an auth key in AI Studio, set GEMINI_API_KEY, revive.",
+        "The key was rejected (standard keys are refused). Set GEMINI_API_KEY to an auth key, submit under a new id.",
     ),
     FailureKind.PERMISSION: Rule(
         Next.END,
@@ -90,15 +90,22 @@ RULES: dict[FailureKind, Rule] = {
         Next.WAIT, Charge.UNKNOWN, False, "The provider is out of capacity or quota and did not say which."
     ),
     FailureKind.BALANCE: Rule(
-        Next.END, Charge.NOTHING, False, "The account has no balance or no billing. Add funds, then revive."
+        Next.WAIT,
+        Charge.NOTHING,
+        False,
+        "The account has no balance, no billing or a limit of 0. It is tried again by itself.",
     ),
-    FailureKind.OVERLOAD: Rule(Next.AGAIN, Charge.UNKNOWN, False, "The model is overloaded. Wait, then revive."),
-    FailureKind.SERVER_ERROR: Rule(Next.AGAIN, Charge.NOTHING, False, "The provider failed. Wait, then revive."),
+    FailureKind.OVERLOAD: Rule(
+        Next.AGAIN, Charge.UNKNOWN, False, "The model is overloaded. Wait, then submit again under a new id."
+    ),
+    FailureKind.SERVER_ERROR: Rule(
+        Next.AGAIN, Charge.NOTHING, False, "The provider failed. Wait, then submit again under a new id."
+    ),
     FailureKind.TIMEOUT: Rule(
         Next.AGAIN,
         Charge.UNKNOWN,
         True,
-        "No answer in time; the image may have been made and billed. Compare the bill, then revive.",
+        "No answer in time; the image may have been billed. Compare the bill, then submit under a new id.",
     ),
     FailureKind.CONNECTION: Rule(
         Next.AGAIN, Charge.NOTHING, False, "The provider could not be reached. Check GOOGLE_GEMINI_BASE_URL and DNS."
@@ -107,7 +114,7 @@ RULES: dict[FailureKind, Rule] = {
         Next.AGAIN,
         Charge.UNKNOWN,
         True,
-        "The connection broke after the call had left; it may have been billed. Compare the bill, then revive.",
+        "The connection broke after the call had left; it may be billed. Compare the bill, then submit under a new id.",
     ),
     FailureKind.REFUSED: Rule(
         Next.END, Charge.UNKNOWN, False, "The model refused for safety or policy. Change the prompt or the references."
@@ -134,7 +141,7 @@ RULES: dict[FailureKind, Rule] = {
         Next.END,
         Charge.UNKNOWN,
         False,
-        "The image was made and paid for but could not be stored for a minute. Check the bucket, then revive.",
+        "The image is paid for but could not be stored for a minute. Check the bucket, submit under a new id.",
     ),
     FailureKind.LATE: Rule(
         Next.WAIT, Charge.NOTHING, False, "The call could not leave within its slot; it gets another by itself."
@@ -143,7 +150,7 @@ RULES: dict[FailureKind, Rule] = {
         Next.AGAIN,
         Charge.UNKNOWN,
         True,
-        "The worker died during the attempt; it may have been billed. Look at the worker's logs, then revive.",
+        "The worker died during the attempt; it may have been billed. Read its events, submit under a new id.",
     ),
 }
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from shared.core import price
 from shared.core.catalogue import Catalogue, Model, UnknownModel
 from shared.core.money import usd
-from shared.core.request import RenderRequest
+from shared.core.request import SIZES, Floor, RenderRequest
 from shared.core.shape import Problem, shown
 
 
@@ -76,6 +76,8 @@ class Planned:
     """Why the route differs from what was asked; empty where it does not."""
     estimate_micros: int
     """One attempt, on the safe side."""
+    asked_model: str
+    """The id of what was asked for, by name or by purpose."""
     input_tokens: int
     """What it takes of a per-minute token limit, estimated: prompt and references."""
 
@@ -114,7 +116,7 @@ def plan(ask: Ask, catalogue: Catalogue, lanes: Collection[str]) -> Plan:
         reasons.append(f"model {named.id} is retired: its successor {live.id}")
     elif live.status == "deprecated":
         reasons.append(f"model {live.id} is deprecated: plan its migration")
-    return _planned(ask, live, reasons)
+    return _planned(ask, named.id, live, reasons)
 
 
 def _by_purpose(ask: Ask, catalogue: Catalogue) -> Plan:
@@ -127,11 +129,13 @@ def _by_purpose(ask: Ask, catalogue: Catalogue) -> Plan:
     for model_id in upwards:
         model = catalogue.models[model_id]
         problem = _cannot(ask, model)
+        if problem is not None and problem.field == "lane":
+            return Unroutable(problem)  # a better model in that lane may cost more than this one without it
         if problem is None:
             reasons = [f"{first.id} cannot do it ({problems[0].field}): {model.id}"] if problems else []
-            return _planned(ask, model, [*retired, *reasons])
+            return _planned(ask, named.id, model, [*retired, *reasons])
         problems.append(problem)
-    return Unroutable(problems[-1])
+    return Unroutable(max(problems, key=lambda problem: len(problem.allowed)))
 
 
 def _cannot(ask: Ask, model: Model) -> Problem | None:
@@ -153,7 +157,7 @@ def _cannot(ask: Ask, model: Model) -> Problem | None:
     return None
 
 
-def _planned(ask: Ask, model: Model, reasons: list[str]) -> Plan:
+def _planned(ask: Ask, asked_model: str, model: Model, reasons: list[str]) -> Plan:
     size = model.size_for(ask.image_size)
     assert size is not None, "_cannot() has refused it"
     if size != ask.image_size:
@@ -169,4 +173,17 @@ def _planned(ask: Ask, model: Model, reasons: list[str]) -> Plan:
             )
         )
     tokens = ask.prompt_tokens + ask.references * model.reference_tokens
-    return Planned(Route(ask.lane, model.id, size), tuple(reasons), cost, tokens)
+    return Planned(Route(ask.lane, model.id, size), tuple(reasons), cost, asked_model, tokens)
+
+
+def below_floor(route: Route, floor: Floor, catalogue: Catalogue) -> Problem | None:
+    """A floor above what was asked for contradicts it."""
+    if floor.image_size is not None and SIZES.index(route.image_size) < SIZES.index(floor.image_size):
+        return Problem("floor.image_size", shown(floor.image_size), f"at most {route.image_size}", "Ask for that size.")
+    if floor.model is not None:
+        least = catalogue.live(floor.model).id
+        ladder = catalogue.ladder
+        if least in ladder and route.model in ladder and ladder.index(route.model) > ladder.index(least):
+            remedy = "Name that model, or a purpose that picks it."
+            return Problem("floor.model", shown(floor.model), f"{route.model} or below", remedy)
+    return None

@@ -51,7 +51,7 @@ def result_event(request_id: str, data: Fields) -> Event:
     """The result of a finished request."""
     receipt = data["receipt"] or {}
     ask = data["ask"]
-    asked = {"model": ask["model"], "image_size": ask["image_size"], "lane": ask["lane"]}
+    asked = {"model": data["asked_model"], "image_size": ask["image_size"], "lane": ask["lane"]}
     return _event(
         {
             "request_id": request_id,

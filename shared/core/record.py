@@ -27,6 +27,7 @@ COUNTS = {
     "no_image_count": 0,
     "crash_count": 0,
     "late_count": 0,
+    "wait_count": 0,
 }
 """failure_count and the three after it are of this round; attempt numbers go on through rounds."""
 
@@ -136,6 +137,7 @@ def new_document(
         "unused_slot": None,
         "lease_holder": None,
         "lease_until": None,
+        "asked_model": planned.asked_model,
         "route": planned.route.to_json(),
         "route_reasons": list(planned.reasons),
         "estimate_micros": planned.estimate_micros,

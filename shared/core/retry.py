@@ -14,7 +14,7 @@ MAX_FAILURES = 5
 MAX_AMBIGUOUS_REPEATS = 2
 """Repeats of attempts that may have been billed, where no cost cap decides."""
 MAX_NO_IMAGE = 2
-"""Answers without an image: they are charged."""
+"""Answers without an image that can be read: they are charged."""
 BASE_BACKOFF = timedelta(seconds=1)
 MAX_BACKOFF = timedelta(seconds=60)
 QUOTA_BACKOFF = timedelta(seconds=5)
@@ -28,6 +28,8 @@ class Tally:
     failures: int
     ambiguous: int
     no_image: int
+    waits: int
+    """Answers that the quota is used up; they end nothing, and space the next ones out."""
     spent_micros: int
     """Known cost of all attempts, plus the estimate for each whose cost is unknown."""
     next_estimate_micros: int
@@ -65,10 +67,10 @@ def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: floa
                 return ending
             ceiling = min(MAX_BACKOFF, BASE_BACKOFF * 2**tally.failures)
         case Next.WAIT:
-            ceiling = QUOTA_BACKOFF
+            ceiling = min(MAX_BACKOFF, QUOTA_BACKOFF * 2 ** min(max(tally.waits - 1, 0), 10))
     if tally.max_cost_micros is not None and tally.spent_micros + tally.next_estimate_micros > tally.max_cost_micros:
         return End(ending.status, Outcome("cost_cap", f"{ending.outcome.message} Another attempt could exceed the cap.",
-                                          "Raise max_cost_usd under a new id, or revive it."))  # fmt: skip
+                                          "Raise max_cost_usd under a new id."))  # fmt: skip
     hint = failure.retry_after or timedelta(0)
     wake_at = now + hint + ceiling * jitter
     if tally.deadline is not None and wake_at >= tally.deadline:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 from shared.core import price, record
 from shared.core.answer import Made, Usage
 from shared.core.calendar import next_pacific_midnight
-from shared.core.catalogue import Catalogue, UnknownModel
+from shared.core.catalogue import Catalogue
 from shared.core.documents import Document, Fields, Increment, Update, Write
 from shared.core.failure import Charge, Failure, FailureKind, Next
 from shared.core.ladder import Route
@@ -141,7 +141,7 @@ def settle(
             changes = record.finished("succeeded", SUCCEEDED, now) | {
                 "image_uri": ending.image_uri,
                 "route": attempt.data["route"],
-                "receipt": receipt(request.data, attempt.data, ending, catalogue),
+                "receipt": receipt(request.data, attempt.data, ending),
             }
             effect: Effect = "final"
         case Delivered():
@@ -179,7 +179,7 @@ def cost_of(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
             return price.NOTHING if ending.rule.charge is Charge.NOTHING else price.UNKNOWN
 
 
-def receipt(request: Fields, attempt: Fields, delivered: Delivered, catalogue: Catalogue) -> dict[str, Any]:
+def receipt(request: Fields, attempt: Fields, delivered: Delivered) -> dict[str, Any]:
     """Requested beside delivered, and why they differ."""
     ask = request["ask"]
     route = Route.from_json(attempt["route"])
@@ -195,7 +195,7 @@ def receipt(request: Fields, attempt: Fields, delivered: Delivered, catalogue: C
         reasons.append(f"lane {route.lane} was ordered; {delivered.lane} served")
     return {
         "requested": {
-            "model": _asked_model(ask, catalogue),
+            "model": request["asked_model"],
             "image_size": ask["image_size"],
             "lane": ask["lane"],
         },
@@ -208,15 +208,6 @@ def receipt(request: Fields, attempt: Fields, delivered: Delivered, catalogue: C
         },
         "reasons": reasons,
     }
-
-
-def _asked_model(ask: Fields, catalogue: Catalogue) -> str:
-    """The id of what was asked for; the name itself where the catalogue has lost it since."""
-    name: str = ask["model"] or catalogue.purposes[ask["purpose"]]
-    try:
-        return catalogue.find(name).id
-    except UnknownModel:
-        return name
 
 
 def size_of_pixels(width: int, height: int) -> str:
@@ -237,13 +228,16 @@ def _after(
     counts = {
         "failure_count": request["failure_count"] + int(failure.rule.next is Next.AGAIN),
         "ambiguous_count": request["ambiguous_count"] + int(failure.rule.ambiguous),
-        "no_image_count": request["no_image_count"] + int(failure.kind is FailureKind.NO_IMAGE),
+        "no_image_count": request["no_image_count"]
+        + int(failure.kind in (FailureKind.NO_IMAGE, FailureKind.MALFORMED_ANSWER)),
         "crash_count": request["crash_count"] + int(failure.kind is FailureKind.CRASHED),
+        "wait_count": request["wait_count"] + int(failure.rule.next is Next.WAIT),
     }
     tally = Tally(
         failures=counts["failure_count"],
         ambiguous=counts["ambiguous_count"],
         no_image=counts["no_image_count"],
+        waits=counts["wait_count"],
         spent_micros=booked["cost_micros"] + booked["unknown_estimate_micros"],
         next_estimate_micros=request["estimate_micros"],
         max_cost_micros=request["ask"]["max_cost_micros"],

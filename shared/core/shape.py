@@ -63,7 +63,8 @@ def shown(value: object) -> str:
     if isinstance(value, list | dict):
         return kind(value)
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= FOUND_LIMIT else f"{text[:FOUND_LIMIT]}… ({len(text)} characters)"
+    length = len(value) if isinstance(value, str) else len(text)
+    return text if len(text) <= FOUND_LIMIT else f"{text[:FOUND_LIMIT]}… ({length} characters)"
 
 
 def wrong(at: str, value: object, allowed: str, remedy: str) -> ShapeError:

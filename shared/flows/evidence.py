@@ -6,6 +6,7 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.core import signals
 from shared.core.calendar import next_pacific_midnight
 from shared.core.documents import Increment
 from shared.core.failure import Failure, FailureKind
@@ -35,6 +36,11 @@ def closing(failure: Failure, now: datetime) -> datetime | None:
             return None
 
 
+def _requests_a_minute(failure: Failure) -> int | None:
+    """The limit that a 429 names, where it is one of requests (others count tokens or images)."""
+    return failure.quota_value if "Request" in (failure.quota_id or "") else None
+
+
 class Evidence:
     """One per process."""
 
@@ -50,7 +56,10 @@ class Evidence:
         until = closing(failure, self._ports.clock.now())
         if until is None:
             return
-        self._closed[model] = {"until": until, "why": failure.kind.value, "quota_value": failure.quota_value}
+        self._closed[model] = {"until": until, "why": failure.kind.value, "quota_value": _requests_a_minute(failure)}
+        if failure.kind is FailureKind.BALANCE:
+            what = f"{model}: no balance, no billing or a limit of 0"
+            self._ports.signals.emit(signals.ESCALATION, what=what, request_id=None, runbook="no-balance")
         self._unwritten = True
         async with self._writing:
             if not self._unwritten:

@@ -7,9 +7,19 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from shared.core import ladder, queries, record, signals
-from shared.core.admission import Candidate, Grant, admit, concurrency_cap, most_pace, next_pace
+from shared.core.admission import (
+    CAP_AFTER_429,
+    FIRST_CAP,
+    Candidate,
+    Grant,
+    admit,
+    concurrency_cap,
+    most_pace,
+    next_pace,
+)
 from shared.core.calendar import Calendar
 from shared.core.documents import Committed, Conflict, Document, Update
+from shared.core.failure import FailureKind
 from shared.core.ladder import Planned, Unroutable
 from shared.core.messages import Release
 from shared.core.outcome import Outcome
@@ -47,7 +57,7 @@ async def tick(ports: Ports, documents: PumpDocuments, most_spend: int | None) -
     admission = admit(
         candidates,
         _with_lost_slots(calendars, documents),
-        {model: ports.quota.limits(model) for model in models},
+        {model: documents.limits(model) for model in models},
         {model: await _room(ports, model, documents) for model in models},
         now=now,
         spend=documents.spend,
@@ -112,6 +122,8 @@ async def _closed_by_evidence(ports: Ports, documents: PumpDocuments) -> dict[st
             before = closed.get(model, documents.calendar(model))
             closed[model] = before.close(found["until"], found["why"])
             documents.last_429[model] = documents.time.now()
+            if found["why"] == FailureKind.QUOTA_MINUTE.value and found["quota_value"]:
+                documents.learned[model] = found["quota_value"]
             if closed[model] != before:
                 ports.signals.emit(signals.CALENDAR_CLOSED, model=model, until=found["until"], why=found["why"])
     return closed
@@ -120,8 +132,10 @@ async def _closed_by_evidence(ports: Ports, documents: PumpDocuments) -> dict[st
 async def _room(ports: Ports, model: str, documents: PumpDocuments) -> int:
     """How many more attempts of this model may be in flight."""
     now = documents.time.now()
-    since = documents.last_429.get(model, documents.first_used.setdefault(model, now))
-    cap = concurrency_cap(ports.quota.limits(model), ports.capacity, now - since)
+    rejected = documents.last_429.get(model)
+    since = rejected or documents.first_used.setdefault(model, now)
+    first = CAP_AFTER_429 if rejected else FIRST_CAP
+    cap = concurrency_cap(documents.limits(model), ports.capacity, now - since, first=first)
     flying = [ports.store.count(queries.in_flight(model, status, cap + 1)) for status in ("released", "rendering")]
     return cap - sum(await asyncio.gather(*flying))
 

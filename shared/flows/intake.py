@@ -148,6 +148,11 @@ def check(ports: Ports, request: RenderRequest) -> Planned:
         case Unroutable(problem):
             raise InvalidRequest((*problems, problem), request.request_id)
         case Planned():
+            contradiction = None
+            if request.floor != "exact" and not problems:
+                contradiction = ladder.below_floor(planned.route, request.floor, ports.catalogue)
+            if contradiction is not None:
+                problems.append(contradiction)
             if problems:
                 raise InvalidRequest(tuple(problems), request.request_id)
             return planned

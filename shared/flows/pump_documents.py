@@ -6,12 +6,14 @@ Correctness rests on their compare-and-sets, never on the lead: a second pump th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from shared.core.admission import FIRST_PACE, Admission
 from shared.core.calendar import Calendar, Weight
 from shared.core.documents import Absent, Committed, Conflict, Create, Document, Update, Write
+from shared.core.quota import Limits
 from shared.core.spend import Spend
 from shared.flows.kicks import PUMP
 from shared.flows.server_time import ServerTime
@@ -49,6 +51,8 @@ class PumpDocuments:
     """Starts that half a second may hold: learned from those that came late."""
     last_429: dict[str, datetime] = field(default_factory=dict)
     first_used: dict[str, datetime] = field(default_factory=dict)
+    learned: dict[str, int] = field(default_factory=dict)
+    """Requests a minute that a 429 named, by model: that is the limit now."""
     lost: list[LostSlot] = field(default_factory=list)
     ticks: int = 0
     crowded: bool = False
@@ -65,7 +69,7 @@ class PumpDocuments:
         time = ServerTime(ports.clock, pump.read_at)
         long_ago = time.now() - timedelta(days=1)
         documents = cls(ports, time, pump, evidence_seen=long_ago, overdue_looked=long_ago)
-        committed = await ports.store.commit(documents._pump_write(documents.spend, quiet=False))
+        committed = await ports.store.commit(documents._pump_write(documents.spend, quiet=False, held={}))
         if isinstance(committed, Conflict):
             return None
         documents.pump = await ports.store.get(PUMP)
@@ -79,6 +83,14 @@ class PumpDocuments:
     @property
     def spend(self) -> Spend:
         return Spend.from_json(self.pump.data["spend"]) if isinstance(self.pump, Document) else Spend()
+
+    def limits(self, model: str) -> Limits:
+        """As configured; a 429 that named the limit knows better."""
+        configured = self.ports.quota.limits(model)
+        named = self.learned.get(model)
+        if named is None or (configured.rpm is not None and configured.rpm <= named):
+            return configured
+        return replace(configured, rpm=named)
 
     def calendar(self, model: str) -> Calendar:
         found = self.calendars.get(model)
@@ -98,9 +110,10 @@ class PumpDocuments:
             for model, calendar in admission.calendars.items()
             if calendar.to_json() != self.calendar(model).forget(self.time.now()).to_json()
         }
-        if not changed and not self._lead_is_due(quiet=quiet):
+        held = self._held(admission)
+        if not changed and not self._lead_is_due(held, quiet=quiet):
             return
-        writes: list[Write] = [self._pump_write(admission.spend, quiet=quiet)]
+        writes: list[Write] = [self._pump_write(admission.spend, quiet=quiet, held=held)]
         writes += [self._calendar_write(model, calendar) for model, calendar in changed.items()]
         committed = await self.ports.store.commit(*writes)
         if isinstance(committed, Conflict):
@@ -113,17 +126,27 @@ class PumpDocuments:
             else:
                 self.calendars[found.id] = found
 
-    def _lead_is_due(self, *, quiet: bool) -> bool:
+    def _held(self, admission: Admission) -> dict[str, Any]:
+        """Why each model's queue waits, for whoever looks at it."""
+        return {
+            model: {"reason": full.reason, "until": full.until, "why": self.calendar(model).closed_why}
+            for model, full in admission.held.items()
+        }
+
+    def _lead_is_due(self, held: dict[str, Any], *, quiet: bool) -> bool:
+        """Nothing new to say, and a lead that lasts: no write. A full minute is no news, a used-up day is."""
         assert isinstance(self.pump, Document)
         until = self.pump.data["lead_until"]
-        return bool(until - self.time.now() < RENEW_WITHIN or self.pump.data["quiet"] != quiet)
+        news = _lasting(held) != _lasting(self.pump.data["held"])
+        return bool(until - self.time.now() < RENEW_WITHIN or self.pump.data["quiet"] != quiet or news)
 
-    def _pump_write(self, spend: Spend, *, quiet: bool) -> Write:
+    def _pump_write(self, spend: Spend, *, quiet: bool, held: dict[str, Any]) -> Write:
         data = {
             "lead_holder": self.ports.boot,
             "lead_until": self.time.now() + LEAD,
             "quiet": quiet,
             "spend": spend.to_json(),
+            "held": held,
         }
         match self.pump:
             case Absent():
@@ -149,6 +172,10 @@ class PumpDocuments:
                 return Document(path, {**before.data, **changes}, version, committed.at)
             case _:
                 raise AssertionError(f"the pump writes no {type(write).__name__}")
+
+
+def _lasting(held: dict[str, Any]) -> dict[str, Any]:
+    return {model: why for model, why in held.items() if why["reason"] in ("closed", "day")}
 
 
 def _calendar_path(model: str) -> str:

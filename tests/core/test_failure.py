@@ -27,7 +27,7 @@ def test_a_refusal_is_never_repeated() -> None:
 
 @pytest.mark.parametrize("kind", list(FailureKind))
 def test_only_quotas_and_calls_that_never_left_wait_without_a_bound(kind: FailureKind) -> None:
-    waits = kind.value.startswith("quota_") or kind is FailureKind.LATE
+    waits = kind.value.startswith("quota_") or kind in (FailureKind.BALANCE, FailureKind.LATE)
     assert (RULES[kind].next is Next.WAIT) == waits
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core import price
-from shared.core.ladder import Ask, Planned, Route, Unroutable, plan
-from shared.core.request import LANES, PURPOSES, SIZES
+from shared.core.ladder import Ask, Planned, Route, Unroutable, below_floor, plan
+from shared.core.request import LANES, PURPOSES, SIZES, Floor
 from shared.core.shape import Problem
 from tests.builders import a_catalogue, a_planned, a_request
 
@@ -41,11 +41,6 @@ def refused(**asked: Any) -> Problem:
             Route("standard", NB21, "2K"),
             [f"{LITE} cannot do it (image_size): {NB21}"],
         ),
-        (
-            {"purpose": "draft", "lane": "flex"},
-            Route("flex", PRO, "1K"),
-            [f"{LITE} cannot do it (lane): {PRO}"],
-        ),
         ({"purpose": "draft", "aspect_ratio": "8:1"}, Route("standard", NB21, "1K"), ["(aspect_ratio)"]),
     ],
 )  # fmt: skip
@@ -68,6 +63,7 @@ def test_a_request_takes_the_cheapest_route_that_can_do_it_and_says_why_it_diffe
         ({"model": PRO, "aspect_ratio": "8:1"}, "aspect_ratio", '"8:1"', "21:9"),
         ({"model": NB21, "lane": "flex"}, "lane", '"flex"', f"standard, priority (for {NB21})"),
         ({"model": "nano-banana", "references": [{"uri": "gs://b/a"}] * 4}, "references", "4 images", "at most 3"),
+        ({"purpose": "draft", "lane": "flex"}, "lane", '"flex"', f"standard, priority (for {LITE})"),
         ({"purpose": "final", "aspect_ratio": "8:1"}, "aspect_ratio", '"8:1"', PRO),
         ({"max_cost_usd": "0.01"}, "max_cost_usd", '"0.010000"', "at least 0.041111 for standard"),
     ],
@@ -130,3 +126,22 @@ def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_re
             assert problem.field
             assert problem.allowed or not lanes
             assert problem.remedy.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("asked", "floor", "field"),
+    [
+        ({"purpose": "draft"}, Floor(model="nano-banana-pro"), "floor.model"),
+        ({"image_size": "1K"}, Floor(image_size="4K"), "floor.image_size"),
+        ({"purpose": "final", "image_size": "4K"}, Floor("4K", "nano-banana-pro"), None),
+        ({"purpose": "default"}, Floor("1K", "nano-banana-2"), None),
+        ({"image_size": "512"}, Floor(image_size="1K"), None),
+    ],
+)
+def test_a_floor_above_what_was_asked_for_contradicts_it(
+    asked: dict[str, Any], floor: Floor, field: str | None
+) -> None:
+    planned = plan(Ask.of(a_request(**asked)), a_catalogue(), BUILT)
+    assert isinstance(planned, Planned)
+    problem = below_floor(planned.route, floor, a_catalogue())
+    assert (problem.field if problem else None) == field

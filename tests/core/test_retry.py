@@ -34,7 +34,7 @@ AMBIGUOUS = [kind for kind in FailureKind if RULES[kind].ambiguous]
 
 def a_tally(**changes: object) -> Tally:
     """The first failure of a request without cap and deadline."""
-    return replace(Tally(1, 0, 0, 0, 50_000, None, None), **changes)  # type: ignore[arg-type]
+    return replace(Tally(1, 0, 0, 0, 0, 50_000, None, None), **changes)  # type: ignore[arg-type]
 
 
 def decided(kind: FailureKind, tally: Tally, jitter: float = 0.5, hint: timedelta | None = None) -> Decision:
@@ -139,6 +139,7 @@ tallies = st.builds(
     failures=st.integers(0, 8),
     ambiguous=st.integers(0, 5),
     no_image=st.integers(0, 3),
+    waits=st.integers(0, 9),
     spent_micros=st.integers(0, 10**6),
     next_estimate_micros=st.integers(1, 10**6),
     max_cost_micros=st.none() | st.integers(1, 10**6),

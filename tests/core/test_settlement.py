@@ -167,7 +167,7 @@ def test_each_failure_of_the_current_attempt_ends_or_requeues_its_request(kind: 
     assert (attempt["http_status"], attempt["provider_request_id"], attempt["image_uri"]) == (418, "id-1", None)
     assert request["failure_count"] == int(rule.next == "again")
     assert request["ambiguous_count"] == int(rule.ambiguous)
-    assert request["no_image_count"] == int(kind is FailureKind.NO_IMAGE)
+    assert request["no_image_count"] == int(kind in (FailureKind.NO_IMAGE, FailureKind.MALFORMED_ANSWER))
     assert request["crash_count"] == int(kind is FailureKind.CRASHED)
 
 
@@ -406,7 +406,7 @@ def test_a_catalogue_that_has_lost_the_model_since_keeps_nobody_from_settling() 
     changes = settled.writes[0]
     assert isinstance(changes, Update)
     assert changes.changes["cost_basis"] == "unknown"
-    assert changes.changes["receipt"]["requested"]["model"] == "nano-banana-2.1"
+    assert changes.changes["receipt"]["requested"]["model"] == "gemini-nano-banana-2.1"
 
 
 # -- the receipt ------------------------------------------------------------------------------------------------------
@@ -414,7 +414,7 @@ def test_a_catalogue_that_has_lost_the_model_since_keeps_nobody_from_settling() 
 
 def receipt_of(delivered: Delivered, **asked: Any) -> dict[str, Any]:
     request, attempt = an_attempt(a_request(**({"model": "nano-banana-2.1"} | asked)))
-    return receipt(request.data, attempt.data, delivered, a_catalogue())
+    return receipt(request.data, attempt.data, delivered)
 
 
 def test_a_receipt_without_a_difference_has_no_reasons() -> None:
@@ -455,7 +455,7 @@ def test_a_receipt_names_the_model_that_was_asked_for_and_not_its_successor() ->
     assert receipt_of(a_delivered(), model="nano-banana-2")["requested"]["model"] == "gemini-3.1-flash-image"
     assert receipt_of(a_delivered(), model="nano-banana-pro")["requested"]["model"] == "gemini-3-pro-image"
     request, attempt = an_attempt(a_request(purpose="draft"))
-    found = receipt(request.data, attempt.data, a_delivered(), a_catalogue())
+    found = receipt(request.data, attempt.data, a_delivered())
     assert found["requested"]["model"] == "gemini-3.1-flash-lite-image"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.core.catalogue_reader import read_catalogue
 from shared.core.documents import Update
+from shared.core.failure import Failure, FailureKind
 from shared.flows.intake import cancel, take_in
 from shared.flows.message import Message
 from shared.flows.watch import watch
@@ -153,3 +154,41 @@ async def test_a_slot_that_could_not_be_handed_out_is_given_back() -> None:
     assert cancelled
     assert sorted(world.statuses().values()) == ["cancelled", "succeeded"]
     assert world.lane.calls[0].at < world.started + timedelta(seconds=30), "the only slot of the minute was not lost"
+
+
+async def test_a_limit_that_a_429_names_is_kept_from_then_on() -> None:
+    world = World()
+    named = Failure(
+        FailureKind.QUOTA_MINUTE,
+        "too many",
+        retry_after=timedelta(seconds=5),
+        quota_id="GenerateRequestsPerMinutePerProjectPerModel",
+        quota_value=10,
+    )
+    world.lane.then(named)
+    for number in range(60):
+        await world.submit(f"r-{number}")
+    await world.run_until_quiet()
+    assert set(world.statuses().values()) == {"succeeded"}
+    learned = [call for call in world.lane.calls if call.at > world.started + timedelta(seconds=20)]
+    starts = [call.at for call in learned]
+    assert max(sum(1 for at in starts if first <= at < first + timedelta(seconds=60)) for first in starts) <= 10
+
+
+async def test_why_a_closed_model_waits_stands_in_the_pumps_document() -> None:
+    world = World()
+    world.lane.then(FailureKind.QUOTA_DAY)
+    await world.submit("first")
+    await world.clock.run(_some_minutes(world))
+    await world.submit("second")
+    await world.clock.run(_some_minutes(world))
+    held = world.store.all("pump")[0].data["held"]["gemini-nano-banana-2.1"]
+    assert (held["reason"], held["why"]) == ("closed", "quota_day")
+    assert held["until"] == datetime(2026, 11, 23, 8, tzinfo=UTC)
+
+
+async def _some_minutes(world: World) -> None:
+    story = asyncio.ensure_future(world._until_quiet(timedelta(days=300)))
+    await world.clock.sleep(150)
+    story.cancel()
+    await asyncio.gather(story, return_exceptions=True)

@@ -1,0 +1,97 @@
+"""The environment: what it means, and what a wrong value is told."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from shared import wiring
+from shared.config import FirestoreStore, InvalidSetting, LocalTopics, PubsubTopics, Settings, SqliteStore
+from shared.core.quota import Limits
+
+
+def test_without_any_variable_everything_lies_in_the_home_of_this_folder(tmp_path: Path) -> None:
+    settings = Settings.read({}, tmp_path)
+    assert settings.one_machine
+    assert settings.store == SqliteStore(tmp_path / ".renderlane" / "state.db")
+    assert settings.images == (tmp_path / ".renderlane" / "images").as_uri()
+    assert settings.references == (f"{tmp_path.as_uri()}/",)
+    assert settings.project == "local"
+
+
+def test_a_folder_with_spaces_and_accents_is_a_folder(tmp_path: Path) -> None:
+    here = tmp_path / "mein Büro #1"
+    here.mkdir()
+    ports = wiring.build(Settings.read({}, here), io.StringIO())
+    ports.references.check((here / "a.png").as_uri())
+
+
+def test_the_cloud_is_named_by_its_stores() -> None:
+    settings = Settings.read(
+        {
+            "RENDERLANE_STORE": "firestore://shop/render",
+            "RENDERLANE_TOPICS": "pubsub://shop",
+            "RENDERLANE_IMAGES": "gs://shop-images/web",
+            "RENDERLANE_QUOTA": "*=rpm:60",
+        },
+        Path("/"),
+    )
+    assert settings.store == FirestoreStore("shop", "render")
+    assert settings.topics == PubsubTopics("shop")
+    assert settings.project == "shop"
+    assert settings.references == ()
+    assert not settings.one_machine
+    assert settings.quota.limits("any") == Limits(rpm=60)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("RENDERLANE_STORE", "mysql://x", "sqlite:///path or firestore://PROJECT"),
+        ("RENDERLANE_STORE", "sqlite:///", "sqlite:///path"),
+        ("RENDERLANE_STORE", "firestore://", "firestore://PROJECT"),
+        ("RENDERLANE_TOPICS", "kafka", "local or pubsub://PROJECT"),
+        ("RENDERLANE_TOPICS", "pubsub://", "pubsub://PROJECT"),
+        ("RENDERLANE_IMAGES", "/tmp", "file:///path or gs://BUCKET"),
+        ("RENDERLANE_IMAGES", "file:///", "file:///path"),
+        ("RENDERLANE_IMAGES", "gs://", "gs://BUCKET"),
+        ("RENDERLANE_REFERENCES", "http://host/", "https://"),
+        ("RENDERLANE_CATALOGUE", "nowhere.toml", "a readable TOML file"),
+        ("RENDERLANE_QUOTA", "pro=rpm:many", "a number"),
+        ("RENDERLANE_CAPACITY", "none", "a whole number"),
+        ("GOOGLE_GEMINI_BASE_URL", "ftp://x", "http:// or https://"),
+        ("GOOGLE_CLOUD_PROJECT", "bad project/x", "a project id"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_name_what_was_found_and_what_is_allowed(
+    name: str, value: str, allowed: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidSetting) as refused:
+        Settings.read({name: value}, tmp_path)
+    assert str(refused.value).startswith(f"{name}: ")
+    assert allowed in str(refused.value)
+
+
+def test_local_topics_need_the_sqlite_store_that_they_live_in(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="RENDERLANE_TOPICS"):
+        Settings.read({"RENDERLANE_STORE": "firestore://shop"}, tmp_path)
+    assert isinstance(Settings.read({}, tmp_path).topics, LocalTopics)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GEMINI_API_KEY", "a b"),
+        ("GEMINI_API_KEY", "ключ"),
+        ("GOOGLE_GEMINI_BASE_URL", "http://host:99999"),
+        ("RENDERLANE_REFERENCES", "https://*"),
+        ("RENDERLANE_QUOTA", "nano-banana-9=rpm:5"),
+    ],
+)
+def test_a_value_that_only_its_adapter_can_judge_is_refused_under_its_name_too(
+    name: str, value: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidSetting, match=name):
+        wiring.build(Settings.read({name: value}, tmp_path), io.StringIO())
