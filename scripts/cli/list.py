@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 STATUSES = ("queued", "released", "rendering", "batched", *FINAL)
 PAGE = 200
 SHOWN = (
-    "status", "tenant", "route", "ask", "receipt", "cost_micros", "cost_unknown_attempts", "created_at"
+    "status", "tenant", "model", "wake_at", "route", "ask", "receipt", "cost_micros", "cost_unknown_attempts",
+    "created_at",
 )  # fmt: skip
 """What the table needs: no prompts."""
 
@@ -36,7 +37,7 @@ def command(status: str | None, tenant: str | None, limit: int, as_json: bool) -
 async def _list(status: str | None, tenant: str | None, limit: int, *, as_json: bool) -> None:
     from datetime import UTC, datetime
 
-    from scripts.cli import show
+    from scripts.cli import held, show
     from scripts.cli.found import Found, to_json, with_attempts
 
     settings = place.read_settings()
@@ -47,11 +48,12 @@ async def _list(status: str | None, tenant: str | None, limit: int, *, as_json: 
             for each in await with_attempts(store, documents):
                 click.echo(to_json(each.document()))
             return
-    if not documents:
+        found = [Found(document.id, document.data) for document in documents]
+        why = await held.read(store, found)
+    if not found:
         click.echo("no such requests", err=True)
         return
-    found = [Found(document.id, document.data) for document in documents]
-    show.console().print(show.listed(found, datetime.now(UTC)))
+    show.console().print(show.listed(found, datetime.now(UTC)), *held.lines(found, why), sep="\n")
 
 
 async def _newest(

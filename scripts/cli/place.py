@@ -44,14 +44,14 @@ async def reading(settings: Settings) -> AsyncIterator[Store]:
 
 @contextlib.asynccontextmanager
 async def publishing(settings: Settings) -> AsyncIterator[Topics]:
-    """The topics. Local ones are made where they are missing, so that requests can wait for the first start."""
+    """The topics. Local and emulated ones are made where they are missing: requests can wait for the first start."""
     from shared import wiring
     from shared.adapters.system_clock import SystemClock
     from shared.core.topology import SUBSCRIPTIONS
 
     topics = wiring.topics(settings, SystemClock())
     try:
-        if isinstance(settings.topics, LocalTopics):
+        if isinstance(settings.topics, LocalTopics) or os.environ.get("PUBSUB_EMULATOR_HOST", "").strip():
             await topics.ensure(SUBSCRIPTIONS)
         yield topics
     finally:

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from scripts.cli import held
 from scripts.cli.found import Found, Rejected
+from scripts.cli.narrow import Cell, Column, Narrowing
 from shared.core.documents import Fields
 from shared.core.ladder import Route
 
@@ -83,13 +84,16 @@ def results(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableTy
     """What became of each request, of many only those that did not succeed. `cut` is a common beginning of the ids."""
     if len(found) > LONGEST_TABLE:
         found = [each for each in found if each.status != "succeeded"]
-    table = _table()
-    table.add_column("request", overflow="fold", min_width=12)
-    table.add_column("status")
-    table.add_column("route", overflow="fold", max_width=32)
-    table.add_column("size", no_wrap=True)
-    for name in ("wait", "model", "cost"):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns = (
+        Column("request", least=12),
+        Column("status"),
+        Column("route", least=9, most=32, leaves=1),
+        Column("size", leaves=4),
+        Column("wait", right=True, leaves=3),
+        Column("model", right=True, leaves=2),
+        Column("cost", right=True),
+    )
+    rows: list[tuple[Cell, ...]] = []
     for each in found:
         match each:
             case Found():
@@ -100,8 +104,8 @@ def results(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableTy
             case Rejected():
                 cells = ("-", "-", "-", "-", "-")
         name = (each.request_id or "(no id)").removeprefix(cut)
-        table.add_row(name, status(each.status), *cells)
-    return table
+        rows.append((name, status(each.status), *cells))
+    return Narrowing(columns, rows)
 
 
 def summary(found: Sequence[Found | Rejected]) -> str:
@@ -133,32 +137,34 @@ def remarks(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableTy
 
 def listed(found: Sequence[Found], now: datetime) -> RenderableType:
     """Newest first, one line each."""
-    table = _table()
-    table.add_column("request", overflow="fold", min_width=16)
-    table.add_column("status", no_wrap=True)
-    for name in ("tenant", "route"):
-        table.add_column(name, overflow="ellipsis", min_width=6)
-    table.add_column("size", no_wrap=True)
-    table.add_column("cost", justify="right", no_wrap=True)
-    table.add_column("age", justify="right", no_wrap=True)
+    columns = (
+        Column("request", least=16),
+        Column("status"),
+        Column("tenant", least=6, overflow="ellipsis", leaves=1),
+        Column("route", least=10, overflow="ellipsis", leaves=2),
+        Column("size", leaves=3),
+        Column("cost", right=True),
+        Column("age", right=True, leaves=4),
+    )
+    rows: list[tuple[Cell, ...]] = []
     for each in found:
         size = each.delivered_size or each.asked_size
         tenant, planned, old = each.data["tenant"], route(each.data["route"]), age(each.data["created_at"], now)
-        table.add_row(each.request_id, status(each.status), tenant, planned, size, cost(each.data), old)
-    return table
+        rows.append((each.request_id, status(each.status), tenant, planned, size, cost(each.data), old))
+    return Narrowing(columns, rows)
 
 
-def sheet(found: Found, *, with_prompt: bool) -> RenderableType:
-    """Everything a person asks about one request."""
+def sheet(found: Found, why_held: Fields | None = None, *, with_prompt: bool) -> RenderableType:
+    """Everything a person asks about one request; `why_held` is what the pump says of its model's queue."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, value in _facts(found, with_prompt=with_prompt):
+    for name, value in _facts(found, why_held, with_prompt=with_prompt):
         grid.add_row(name, value)
     return Group(grid, Text(), _attempts(found.attempts)) if found.attempts else grid
 
 
-def _facts(found: Found, *, with_prompt: bool) -> list[tuple[str, RenderableType]]:
+def _facts(found: Found, why_held: Fields | None, *, with_prompt: bool) -> list[tuple[str, RenderableType]]:
     data = found.data
     facts: list[tuple[str, RenderableType]] = [
         ("request", Text(found.request_id, "bold")),
@@ -168,6 +174,10 @@ def _facts(found: Found, *, with_prompt: bool) -> list[tuple[str, RenderableType
         facts.append(("outcome", f"{data['outcome']['code']}: {data['outcome']['message']}"))
         if data["outcome"]["advice"]:
             facts.append(("advice", data["outcome"]["advice"]))
+    elif why_held is not None:
+        facts.append(("waits", held.text(data["model"], why_held)))
+        if data["reason"] not in (None, "new"):
+            facts.append(("queued", data["reason"]))
     elif data["reason"]:
         until = f" until {moment(data['wake_at'])}" if data["wake_at"] else ""
         facts.append(("waits", f"{data['reason']}{until}"))
@@ -220,34 +230,35 @@ def _times(found: Found) -> str:
     return ", ".join(parts)
 
 
-def _attempts(attempts: Sequence[Fields]) -> Table:
-    table = _table()
-    table.add_column("attempt", justify="right", no_wrap=True)
-    table.add_column("route", overflow="fold")
-    table.add_column("outcome", overflow="fold")
-    for name in ("HTTP", "model", "tokens", "cost"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("basis", no_wrap=True)
-    for each in attempts:
-        latency = each["latency_ms"]
-        table.add_row(
-            str(each["number"]),
-            f"{route(each['route'])} {each['route']['image_size']}",
-            each["outcome"]["code"] if each["outcome"] else "in flight",
-            str(each["http_status"] or "-"),
-            seconds(None if latency is None else timedelta(milliseconds=latency)),
-            _tokens(each["usage"]),
-            dollars(each["cost_micros"]),
-            each["cost_basis"] or "-",
-        )
-    return table
+def _attempts(attempts: Sequence[Fields]) -> RenderableType:
+    columns = (
+        Column("attempt", right=True),
+        Column("route", least=9),
+        Column("outcome", least=10),
+        Column("HTTP", right=True, leaves=3),
+        Column("model", right=True, leaves=4),
+        Column("tokens", right=True, leaves=1),
+        Column("cost", right=True),
+        Column("basis", leaves=2),
+    )
+    return Narrowing(columns, [_attempt(each) for each in attempts])
+
+
+def _attempt(each: Fields) -> tuple[Cell, ...]:
+    latency = each["latency_ms"]
+    return (
+        str(each["number"]),
+        f"{route(each['route'])} {each['route']['image_size']}",
+        each["outcome"]["code"] if each["outcome"] else "in flight",
+        str(each["http_status"] or "-"),
+        seconds(None if latency is None else timedelta(milliseconds=latency)),
+        _tokens(each["usage"]),
+        dollars(each["cost_micros"]),
+        each["cost_basis"] or "-",
+    )
 
 
 def _tokens(usage: Mapping[str, int] | None) -> str:
     if usage is None:
         return "-"
     return f"{sum(count for name, count in usage.items() if name != 'grounding_searches'):,}"
-
-
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")

@@ -25,7 +25,7 @@ def command(ctx: click.Context, ids: tuple[str, ...], as_json: bool, with_prompt
 
 async def _status(ids: tuple[str, ...], *, as_json: bool, with_prompt: bool) -> int:
     """The exit code: 1 where an id is unknown."""
-    from scripts.cli import show
+    from scripts.cli import held, show
     from scripts.cli.found import Found, find, rejections_of, to_json
 
     for request_id in ids:
@@ -35,6 +35,7 @@ async def _status(ids: tuple[str, ...], *, as_json: bool, with_prompt: bool) -> 
     unknown = 0
     async with place.reading(settings) as store:
         found = await find(store, ids)
+        why = await held.read(store, [each for each in found if isinstance(each, Found)])
         place.say_if_simulated(settings)
         console = show.console()
         for number, (request_id, each) in enumerate(zip(ids, found, strict=True)):
@@ -42,9 +43,9 @@ async def _status(ids: tuple[str, ...], *, as_json: bool, with_prompt: bool) -> 
                 unknown += 1
                 _say_unknown(request_id, [str(one.data["reason"]) for one in await rejections_of(store, request_id)])
             elif as_json:
-                click.echo(to_json(each.document()))
+                click.echo(to_json(held.in_document(each, why)))
             else:
-                console.print(*([""] if number else []), show.sheet(each, with_prompt=with_prompt))
+                console.print(*([""] if number else []), show.sheet(each, held.of(each, why), with_prompt=with_prompt))
     return 1 if unknown else 0
 
 
