@@ -29,6 +29,7 @@ def main() -> int:
     options.add_argument("--requests", type=int, default=150)
     options.add_argument("--rpm", type=int, default=60)
     options.add_argument("--window", choices=["sliding", "fixed", "bucket"], default="sliding")
+    options.add_argument("--ours", action="store_true", help="the embedded home alone on the machine")
     options.add_argument("--quick", action="store_true", help="one minute's worth of requests, embedded only")
     options.add_argument("--json", metavar="FILE")
     asked = options.parse_args()
@@ -39,10 +40,12 @@ def main() -> int:
         "full jitter, ten attempts": lambda: _plain(asked, "jitter"),
         "renderlane, embedded": lambda: _worker(asked, "embedded"),
     }
+    if asked.ours:
+        together = {"renderlane, embedded": together["renderlane, embedded"]}
     with Console(stderr=True).status("each on a simulator of its own …"), ThreadPoolExecutor() as pool:
         begun = {name: pool.submit(run) for name, run in together.items()}
         figures = {name: run.result() for name, run in begun.items()}
-        if not asked.quick:  # the emulators' Java takes a processor for itself
+        if not (asked.quick or asked.ours):  # the emulators' Java takes a processor for itself
             figures["renderlane, emulators"] = _worker(asked, "emulators")
     rows = [
         [name, f"{run['succeeded']}", f"{run['lost']}", f"{run['rejected_calls']}", f"{run['seconds']:.1f}"]

@@ -117,7 +117,7 @@ def lead_time(late_count: int) -> timedelta:
     return min(LEAD_TIME * (1 << min(late_count, 10)), LONGEST_LEAD_TIME)
 
 
-FIRST_PACE = 10
+FIRST_PACE = 8
 """Starts in half a second before anything is known: what one process on a busy machine can begin in time."""
 LEAST_PACE = 4
 
