@@ -68,7 +68,6 @@ async def tick(ports: Ports, documents: PumpDocuments, most_spend: int | None) -
     most = most_pace(ports.capacity)
     documents.pace = next_pace(documents.pace, late=late, granted=len(admission.grants), most=most)
     documents.crowded = any(full.reason == "concurrency" for full in admission.held.values())
-    documents.filling = bool(admission.grants) and not admission.held
     more_pages = len(candidates) >= HEAD_PAGE and bool(admission.grants)
     await documents.write(admission, quiet=not admission.held and not more_pages)
     documents.lost = []

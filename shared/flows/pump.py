@@ -15,8 +15,6 @@ from shared.ports import Ports
 TICK = timedelta(seconds=1)
 FULL_TICK = timedelta(milliseconds=500)
 """While attempts in flight are what holds the queue: room comes back between two ticks."""
-FILLING_TICK = timedelta(milliseconds=250)
-"""While requests arrive and none is held: a burst should not wait out a second after its first ones."""
 ANSWER_WITHIN = timedelta(seconds=540)
 """A push may stay unanswered for 600 s."""
 QUIET_AFTER = timedelta(seconds=3)
@@ -72,7 +70,7 @@ class Pump:
                 if ports.clock.monotonic() >= ends:
                     why = "time is up"
                     break
-                await self._next_tick(_pause(documents))
+                await self._next_tick(FULL_TICK if documents.crowded else TICK)
         except LeadLost:
             ports.signals.emit(signals.LEAD_LEFT, holder=ports.boot, why="another pump leads")
             return
@@ -89,9 +87,3 @@ class Pump:
         for each in pending:
             each.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
-
-
-def _pause(documents: PumpDocuments) -> timedelta:
-    if documents.filling:
-        return FILLING_TICK
-    return FULL_TICK if documents.crowded else TICK

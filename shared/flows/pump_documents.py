@@ -57,8 +57,6 @@ class PumpDocuments:
     ticks: int = 0
     crowded: bool = False
     """The last tick left requests waiting for attempts in flight to end."""
-    filling: bool = False
-    """The last tick granted all it saw: more may be arriving."""
 
     @classmethod
     async def take_lead(cls, ports: Ports) -> PumpDocuments | None:
