@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -75,7 +75,3 @@ def made(order: Order, *, size: str | None = None, model: str | None = None) -> 
         lane=order.lane,
         provider_request_id=f"v1_{order.request_id}",
     )
-
-
-def refusals(kind: FailureKind, count: int) -> Iterable[FailureKind]:
-    return [kind] * count

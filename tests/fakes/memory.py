@@ -1,4 +1,4 @@
-"""The ports in memory, held to the same contract suites as the real adapters."""
+"""The ports in memory, for virtual time: the rules of the real adapters as far as the flows lean on them."""
 
 from __future__ import annotations
 
