@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import push
+from shared.core.messages import Kick
 from shared.flows.bury import bury as bury_flow
 from shared.flows.intake import take_in
 from shared.flows.message import Message
@@ -20,7 +21,7 @@ async def intake(request: Request) -> Response:
     """Push of `render-requests`: a message becomes a queued request, a cancellation or a rejection."""
 
     async def flow(worker: Worker, message: Message) -> None:
-        await take_in(worker.ports, worker.kicks, message)
+        await take_in(worker.ports, worker.kicks, worker.tags, message)
 
     return await push.answer(request, "intake", flow)
 
@@ -29,8 +30,8 @@ async def intake(request: Request) -> Response:
 async def pump(request: Request) -> Response:
     """Push of `pump-kicks`: run or wake the one loop that grants slots."""
 
-    async def flow(worker: Worker, _: Message) -> None:
-        await worker.pump.kicked()
+    async def flow(worker: Worker, message: Message) -> None:
+        await worker.pump.kicked(Kick.parse(message.data).queues)
 
     return await push.answer(request, "pump", flow)
 
@@ -57,6 +58,6 @@ async def bury(request: Request) -> Response:
     """Push of `render-dead-letters`: a delivery that kept crashing."""
 
     async def flow(worker: Worker, message: Message) -> None:
-        await bury_flow(worker.ports, worker.kicks, worker.evidence, message)
+        await bury_flow(worker.ports, worker.kicks, worker.tags, worker.evidence, message)
 
     return await push.answer(request, "bury", flow)

@@ -10,6 +10,7 @@ from typing import Protocol
 from shared.core.answer import Answer, Order, Picture, Reference
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Absent, Committed, Conflict, Document, Query, Write
+from shared.core.live_quota import LiveLimits, UsageByModel
 from shared.core.quota import Quota
 from shared.core.signals import Signal
 from shared.core.topology import Subscription
@@ -29,6 +30,16 @@ class ImagesUnavailable(Exception):
 
 class ReferenceUnusable(Exception):
     """A reference image may not, or could not, be fetched. Names the URI's scheme and host, and the remedy."""
+
+
+class QuotaUnreadable(Exception):
+    """The provider did not say its limits or its usage. `code` as in `live_quota.Problem`, `remedy` for a person."""
+
+    def __init__(self, code: str, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.remedy = remedy
 
 
 class Store(Protocol):
@@ -151,6 +162,23 @@ class Lane(Protocol):
     async def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class NotAsked:
+    """By configuration nobody asks the provider for this."""
+
+
+class LiveQuotaSource(Protocol):
+    """What the provider says of its limits now. Both calls raise QuotaUnreadable and nothing of the technology's."""
+
+    async def limits(self) -> Mapping[str, LiveLimits] | NotAsked:
+        """By model id of the catalogue; never empty."""
+        ...
+
+    async def usage(self) -> UsageByModel | NotAsked:
+        """What the whole project used, by the limits that were read before."""
+        ...
+
+
 class Clock(Protocol):
     def now(self) -> datetime: ...
 
@@ -177,6 +205,7 @@ class Ports:
     references: References
     lanes: Mapping[str, Lane]
     """By lane name; a lane that is not here is not available."""
+    live_quota: LiveQuotaSource
     signals: Signals
     clock: Clock
     chance: Callable[[], float]

@@ -16,17 +16,30 @@ from typing import Protocol, TextIO, TypeVar
 from shared.adapters.gemini_lane import GeminiLane, key_kind
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
+from shared.adapters.no_live_quota import NoLiveQuota
 from shared.adapters.references import AllowedReferences
 from shared.adapters.system_clock import SystemClock
-from shared.config import FirestoreStore, InvalidSetting, LocalTopics, PubsubTopics, Settings, SqliteStore
+from shared.config import (
+    FirestoreStore,
+    InvalidSetting,
+    LiveQuotaOff,
+    LiveQuotaOn,
+    LocalTopics,
+    PubsubTopics,
+    Settings,
+    SqliteStore,
+)
 from shared.core.catalogue import Catalogue
 from shared.core.catalogue_reader import read_catalogue
 from shared.core.queries import INDEXES
+from shared.core.quota import Quota
 from shared.core.toml_fields import BrokenCatalogue
 from shared.flows.evidence import Evidence
+from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
 from shared.flows.pump import Pump
-from shared.ports import Clock, Ports, Store, Subscriptions, Topics
+from shared.flows.pump_view import PumpView
+from shared.ports import Clock, LiveQuotaSource, Ports, Store, Subscriptions, Topics
 
 T = TypeVar("T")
 
@@ -37,13 +50,15 @@ class Worker:
 
     ports: Ports
     kicks: Kicks
+    tags: FairTags
     evidence: Evidence
     pump: Pump
 
     @classmethod
     def of(cls, ports: Ports) -> Worker:
-        kicks = Kicks(ports)
-        return cls(ports, kicks, Evidence(ports), Pump(ports, kicks))
+        view = PumpView(ports)
+        kicks = Kicks(ports, view)
+        return cls(ports, kicks, FairTags(ports, view), Evidence(ports), Pump(ports, kicks))
 
     async def close(self) -> None:
         """Let go of connections, the lanes' first."""
@@ -78,20 +93,20 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
     api_key = settings.api_key or "no-key"
     gemini = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: GeminiLane(api_key, settings.base_url))
     models = catalogue(settings)
-    ids = {name: models.find(name).id for name in models.names}
-    quota = _set_by("RENDERLANE_QUOTA", lambda: settings.quota.for_models(ids))
+    configured = quota(settings, models)
     return Ports(
         store=store(settings, clock),
         topics=messaging or topics(settings, clock),
         images=images,
         references=_set_by("RENDERLANE_REFERENCES", lambda: AllowedReferences(settings.references, images)),
         lanes={"standard": gemini, "priority": gemini, "flex": gemini},
+        live_quota=live_quota(settings, models, clock),
         signals=JsonSignals(events, clock, settings.project),
         clock=clock,
         chance=chance.random,
         fresh=lambda digits: f"{chance.getrandbits(4 * digits):0{digits}x}",
         catalogue=models,
-        quota=quota,
+        quota=configured,
         capacity=settings.capacity,
         boot=uuid.uuid4().hex,
         project=settings.project,
@@ -116,6 +131,21 @@ def catalogue(settings: Settings) -> Catalogue:
         return read_catalogue(file.read_text("utf-8"))
     except (BrokenCatalogue, UnicodeDecodeError, OSError) as error:
         raise BrokenCatalogue(f"{name}: {error}") from error
+
+
+def quota(settings: Settings, models: Catalogue) -> Quota:
+    """Raises InvalidSetting for a model that the catalogue does not have."""
+    return _set_by("RENDERLANE_QUOTA", lambda: settings.quota.for_models(models.ids_by_name))
+
+
+def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuotaSource:
+    match settings.live_quota:
+        case LiveQuotaOff():
+            return NoLiveQuota()
+        case LiveQuotaOn(reads, server):
+            from shared.adapters import cloud_quotas
+
+            return cloud_quotas.CloudQuotas(settings.project, server, models.ids_by_name, clock, reads)
 
 
 def store(settings: Settings, clock: Clock) -> Store:

@@ -8,7 +8,10 @@ from tests.builders import NOW
 
 QUERIES: dict[str, Query] = {
     "heads": queries.heads("gemini-3-pro-image", "bulk", 10),
-    "woken": queries.woken("gemini-3-pro-image", NOW, 10),
+    "woken": queries.woken(NOW, 10),
+    "asleep_before": queries.asleep_before(3, 10),
+    "waiting_of": queries.waiting_of("web", "gemini-3-pro-image", "bulk"),
+    "due_before": queries.due_before("gemini-3-pro-image", NOW, 10),
     "sleeping": queries.sleeping(NOW, 10),
     "overdue": queries.overdue(NOW, 10),
     "unclaimed": queries.unclaimed(NOW, 10),

@@ -16,18 +16,22 @@ from shared.core import record
 from shared.core.catalogue import Catalogue
 from shared.core.catalogue_reader import read_catalogue
 from shared.core.documents import Document
+from shared.core.messages import Kick
 from shared.core.quota import Quota
 from shared.core.topology import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
 from shared.flows.bury import bury
 from shared.flows.evidence import Evidence
+from shared.flows.fair_tags import FairTags
 from shared.flows.intake import take_in
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
 from shared.flows.pump import Pump
+from shared.flows.pump_view import PumpView
 from shared.flows.render import render
 from shared.flows.watch import break_leases, watch
 from shared.ports import Delivery, Ports
 from tests.fakes.lane import ScriptedLane
+from tests.fakes.live_quota import ScriptedLiveQuota
 from tests.fakes.memory import PATIENCE, MemoryImages, MemoryReferences, MemoryStore, MemoryTopics, RecordedSignals
 from tests.fakes.virtual_clock import VirtualClock
 
@@ -52,10 +56,13 @@ class World:
         self.images = MemoryImages()
         self.references = MemoryReferences()
         self.lane = ScriptedLane(self.clock, latency)
+        self.live_quota = ScriptedLiveQuota(self.clock)
         self.signals = RecordedSignals()
         self.quota = quota
         self.catalogue = shipped_catalogue()
         self.boots = 0
+        self.crashes: list[Exception] = []
+        """What the functions raised: each was a 500, and its message came again."""
         self._chance = random.Random(seed)
         self.deliver_twice = False
         self.shuffled = False
@@ -73,6 +80,7 @@ class World:
             images=self.guard(self.images, "images"),
             references=self.references,
             lanes={"standard": lane, "priority": lane, "flex": lane},
+            live_quota=self.live_quota,
             signals=self.signals,
             clock=self.clock,
             chance=self._chance.random,
@@ -84,7 +92,9 @@ class World:
             project="test",
             key_kind="auth",
         )
-        self.kicks = Kicks(self.ports)
+        view = PumpView(self.ports)
+        self.kicks = Kicks(self.ports, view)
+        self.tags = FairTags(self.ports, view)
         self.evidence = Evidence(self.ports)
         self.pump = Pump(self.ports, self.kicks)
 
@@ -168,20 +178,21 @@ class World:
         try:
             match subscription.function:
                 case "intake":
-                    await take_in(self.ports, self.kicks, message)
+                    await take_in(self.ports, self.kicks, self.tags, message)
                 case "pump":
-                    await self.pump.kicked()
+                    await self.pump.kicked(Kick.parse(message.data).queues)
                 case "render":
                     await render(self.ports, self.kicks, self.evidence, message)
                 case "bury":
-                    await bury(self.ports, self.kicks, self.evidence, message)
+                    await bury(self.ports, self.kicks, self.tags, self.evidence, message)
         except Killed:
             self.topics.again(subscription, delivery)
             raise
         except asyncio.CancelledError:
             self.topics.again(subscription, delivery)  # the process died under it
             raise
-        except Exception:  # noqa: BLE001  whatever a function raises is a 500
+        except Exception as error:  # noqa: BLE001  whatever a function raises is a 500
+            self.crashes.append(error)
             await self.clock.sleep(1)
             self.topics.again(subscription, delivery)
 

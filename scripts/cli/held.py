@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.cli.found import Found
 from shared.core.documents import Document, Fields
-from shared.flows.kicks import PUMP
+from shared.flows.pump_view import PUMP
 from shared.ports import Store
 
 Held = Mapping[str, Fields]
@@ -51,6 +51,10 @@ def text(model: str, why: Fields) -> str:
             return f"the day's quota is used up{until}"
         case "minute":
             return "the minute's quota is full"
+        case "zero":
+            return "its limit is 0: no billing, or not allowed to this project"
+        case "pace":
+            return "it is paced: the next slot comes soon"
         case "concurrency":
             return "all attempts in flight are taken"
         case "spend":

@@ -1,32 +1,24 @@
-"""Who starts when: one decision over queue heads, calendars and room. Pure; the pump carries it out."""
+"""Who starts when: one decision over the queues of all models, their standings, and what they share. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
-from shared.core.calendar import SLOT_GOOD_FOR, UNPACED, Calendar, Full, Granted, Weight
+from shared.core.calendar import NO_WEIGHT, UNPACED, Full, Granted, Weight, begin_of, bucket_of
+from shared.core.fleet import LEAD, LONGEST_LEAD
 from shared.core.ladder import Planned
 from shared.core.quota import Limits
 from shared.core.record import Head
 from shared.core.spend import NOTHING_SPENT, Spend
+from shared.core.standing import Standing
+from shared.core.turns import RANK, Pace, interval, less
 
-RANK = {"interactive": 0, "normal": 1, "bulk": 2}
-
-LEAD_TIME = timedelta(milliseconds=150)
-"""From the decision to the earliest slot: two commits and a delivery on one machine."""
-LONGEST_LEAD_TIME = timedelta(seconds=6)
-HORIZON = timedelta(milliseconds=1500)
-"""How far ahead slots are given, beyond the lead time."""
-UNTIMED_GOOD_FOR = timedelta(seconds=10)
-"""Where no rate is known, a late start overruns nothing."""
-
-FIRST_CAP = 20
-"""Concurrency while nothing is known about a model's limits; doubles every CAP_DOUBLES_EVERY without a 429."""
-CAP_AFTER_429 = 1
-"""A full burst after each closing would be rejected again: one call asks."""
-CAP_DOUBLES_EVERY = timedelta(seconds=5)
+HORIZON = timedelta(milliseconds=1250)
+"""How far ahead slots are given beyond the lead time: a tick, and a little for a late one."""
+INTERACTIVE_HORIZON = timedelta(seconds=2)
+"""Further: the next free slot may lie behind those that others have already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +27,10 @@ class Candidate:
 
     head: Head
     planned: Planned
+
+    @property
+    def model(self) -> str:
+        return self.planned.route.model
 
     @property
     def weight(self) -> Weight:
@@ -50,104 +46,183 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """What the models have in common."""
+
+    spend: Spend = NOTHING_SPENT
+    most_spend: int | None = None
+    """The project's ten-minute spend in micro-dollars, where it is known."""
+    room: int = UNPACED
+    """How many more attempts the fleet can carry at once."""
+    pace: int = UNPACED
+    """How many may begin in half a second: more would begin late."""
+    lead: timedelta = LEAD
+    """From the decision to the earliest slot."""
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     grants: tuple[Grant, ...]
-    calendars: Mapping[str, Calendar]
-    """Every calendar as it is after the grants and refunds."""
+    standings: Mapping[str, Standing]
+    """Every model's as it is after the grants."""
     held: Mapping[str, Full]
-    """Models with candidates left, and why they wait."""
+    """Models with candidates left, and why their best waits."""
     spend: Spend
     """The project's spend window after the grants."""
 
 
 def admit(
-    candidates: Sequence[Candidate],
-    calendars: Mapping[str, Calendar],
+    candidates: Iterable[Candidate],
+    standings: Mapping[str, Standing],
     limits: Mapping[str, Limits],
     room: Mapping[str, int],
-    *,
+    shared: Shared,
     now: datetime,
-    spend: Spend = NOTHING_SPENT,
-    most: int | None = None,
-    pace: int = UNPACED,
 ) -> Admission:
-    """Slots for the candidates, best first, model by model: one model's full day never holds another's queue.
+    """Slots for the candidates, in the order given within each model and priority.
 
-    `room` is how many more attempts each model may have in flight; `pace` how many may begin in half a second;
-    `most` is the project's ten-minute spend in micro-dollars, where it is known.
+    `limits` are those in force, `room` how many more attempts each model may have in flight. One model's full quota
+    never holds another's queue: what all share goes to the best priority first, in turn by model.
     """
-    after = {model: calendar.forget(now) for model, calendar in calendars.items()}
+    queues: dict[str, _Queues] = {}
     for candidate in candidates:
-        unused = candidate.head.unused_slot
-        if unused is not None and unused.model in after:
-            key = f"{candidate.head.request_id}:{unused.release}"
-            weight = Weight(tokens=unused.tokens)
-            after[unused.model] = after[unused.model].refund(key, unused.slot_at, weight, now=now)
-    left = dict(room)
-    held: dict[str, Full] = {}
+        model = candidate.model
+        if model not in queues:
+            queues[model] = _Queues(standings[model], limits[model], room[model], shared, now)
+        queues[model].waiting.setdefault(candidate.head.priority, []).append(candidate)
     grants: list[Grant] = []
-    for candidate in sorted(candidates, key=_order):
-        model = candidate.planned.route.model
-        if model in held:
-            continue
-        if left[model] <= 0:
-            held[model] = Full("concurrency", None)
-            continue
-        earliest = now + lead_time(candidate.head.late_count)
-        slot = after[model].grant(
-            limits[model], candidate.weight, earliest=earliest, horizon=earliest + HORIZON, pace=pace
-        )
-        match slot:
-            case Full():
-                held[model] = slot
-            case Granted():
-                held_spend = spend.hold(candidate.planned.estimate_micros, most, slot.slot_at)
-                if held_spend is None:
-                    held[model] = Full("spend", None)
-                    continue
-                spend = held_spend
-                after[model] = slot.calendar
-                left[model] -= 1
-                grants.append(Grant(candidate, slot.slot_at, slot.slot_at + _good_for(limits[model])))
+    spend, left = shared.spend, shared.room
+    active = [each for each in queues.values() if each.has_next()]
+    while active and left > 0:
+        best = min(active, key=lambda each: (each.rank, each.count))
+        grant = best.grant(spend)
+        if grant is not None:
+            grants.append(grant)
+            spend, left = best.spend, left - 1
+        if not best.has_next():
+            active.remove(best)
+    for each in active:  # the fleet is full
+        each.hold(each.next_priority(), Full("concurrency", None))
+    after = dict(standings) | {model: each.standing for model, each in queues.items()}
+    held = {model: each.held for model, each in queues.items() if each.held is not None}
     return Admission(tuple(grants), after, held, spend)
+
+
+@dataclass(slots=True)
+class _Queues:
+    """One model's candidates while slots are given out."""
+
+    standing: Standing
+    limits: Limits
+    room: int
+    shared: Shared
+    now: datetime
+    waiting: dict[str, list[Candidate]] = field(default_factory=dict)
+    taken: dict[str, int] = field(default_factory=dict)
+    """How many of each priority have their slot."""
+    holds: dict[str, Full] = field(default_factory=dict)
+    """Priorities that get no more slots this time, and why."""
+    spend: Spend = NOTHING_SPENT
+    count: int = 0
+    reserve: Weight = NO_WEIGHT
+    """Of the window, for interactive starts, those already made included."""
+    made: Weight = NO_WEIGHT
+
+    def __post_init__(self) -> None:
+        self.reserve = self.standing.turns.reserve(self.limits, self.now)
+        self.made = self.standing.turns.interactive_in_window(self.now)
+
+    @property
+    def rank(self) -> int:
+        return RANK[self.next_priority()]
+
+    @property
+    def held(self) -> Full | None:
+        """Why the best of those left waits."""
+        return self.holds[min(self.holds, key=RANK.__getitem__)] if self.holds else None
+
+    def has_next(self) -> bool:
+        return any(each not in self.holds for each in self._left())
+
+    def next_priority(self) -> str:
+        return self.standing.turns.order([each for each in self._left() if each not in self.holds])[0]
+
+    def _left(self) -> list[str]:
+        return [each for each, queue in self.waiting.items() if self.taken.get(each, 0) < len(queue)]
+
+    def hold(self, priority: str, full: Full) -> None:
+        self.holds[priority] = full
+        if full.reason in ("closed", "zero", "day", "concurrency", "spend"):  # no priority gets past these
+            self.holds |= dict.fromkeys(self._left(), full)
+
+    def grant(self, spend: Spend) -> Grant | None:
+        """The next slot, or None where the priority tried gets none this time."""
+        priority = self.next_priority()
+        candidate = self.waiting[priority][self.taken.get(priority, 0)]
+        slot = self._slot(candidate, priority)
+        if isinstance(slot, Full):
+            self.hold(priority, slot)
+            return None
+        held = spend.hold(candidate.planned.estimate_micros, self.shared.most_spend, slot.slot_at)
+        if held is None:
+            self.hold(priority, Full("spend", None))
+            return None
+        self.spend = held
+        self._take(candidate, priority, slot)
+        return Grant(candidate, slot.slot_at, slot.slot_until)
+
+    def _slot(self, candidate: Candidate, priority: str) -> Granted | Full:
+        if self.room <= self.count:
+            return Full("concurrency", None)
+        turns, calendar = self.standing.turns, self.standing.calendar
+        limits = self._limits(priority)
+        earliest = self.now + max(self.shared.lead, lead_time(candidate.head.late_count))
+        horizon = earliest + (INTERACTIVE_HORIZON if priority == "interactive" else HORIZON)
+        for pace, _ in self._paces(priority, candidate.weight):
+            ready = begin_of(bucket_of(datetime.fromtimestamp(turns.next_at.get(pace, 0.0), UTC)))
+            if ready > horizon:
+                return Full("pace", ready)
+            earliest = max(earliest, ready)
+        return calendar.grant(limits, candidate.weight, earliest=earliest, horizon=horizon, pace=self.shared.pace)
+
+    def _limits(self, priority: str) -> Limits:
+        """What this priority may fill of the window: others leave the interactive reserve alone, unless owed a slot."""
+        if priority == "interactive" or self.standing.turns.is_owed(priority):
+            return self.limits
+        kept = Weight(
+            max(self.reserve.requests - self.made.requests, 0),
+            max(self.reserve.images - self.made.images, 0),
+            max(self.reserve.tokens - self.made.tokens, 0),
+        )
+        return less(self.limits, kept)
+
+    def _paces(self, priority: str, weight: Weight) -> list[tuple[Pace, timedelta]]:
+        """Which paces this start keeps, and how much of each it takes."""
+        paces: list[tuple[Pace, timedelta]] = []
+        cap = self.standing.pressure.cap
+        if cap is not None:
+            paces.append(("all", timedelta(minutes=1) / cap))
+        if priority == "interactive":
+            return paces
+        even = interval(less(self.limits, self.reserve), weight)
+        if even and self.standing.pressure.bursts_disliked(self.now):
+            paces.append(("lower", even))
+        if even and priority == "bulk":
+            paces.append(("bulk", even))
+        return paces
+
+    def _take(self, candidate: Candidate, priority: str, slot: Granted) -> None:
+        turns = self.standing.turns
+        for pace, each in self._paces(priority, candidate.weight):
+            turns = turns.paced(pace, each, slot.slot_at)
+        turns = turns.granted(priority, self._left(), candidate.weight, slot.slot_at)
+        if priority == "interactive":
+            self.made = self.made.plus(candidate.weight)
+        self.standing = replace(self.standing, calendar=slot.calendar, turns=turns)
+        self.taken[priority] = self.taken.get(priority, 0) + 1
+        self.count += 1
 
 
 def lead_time(late_count: int) -> timedelta:
     """A request that was late before gets its slot further ahead."""
-    return min(LEAD_TIME * (1 << min(late_count, 10)), LONGEST_LEAD_TIME)
-
-
-FIRST_PACE = 8
-"""Starts in half a second before anything is known: what one process on a busy machine can begin in time."""
-LEAST_PACE = 4
-
-
-def most_pace(capacity: int) -> int:
-    """Starts in half a second, whatever is learned: a fifth of what the fleet carries."""
-    return max(FIRST_PACE, capacity // 5)
-
-
-def next_pace(pace: int, *, late: int, granted: int, most: int) -> int:
-    """Halved where starts came late, else a quarter more where it was used, up to `most`."""
-    if late:
-        return max(LEAST_PACE, pace // 2)
-    return min(most, pace + max(1, pace // 4)) if granted else pace
-
-
-def concurrency_cap(limits: Limits, capacity: int, unknown_for: timedelta, *, first: int = FIRST_CAP) -> int:
-    """Attempts of one model that may be in flight. `unknown_for`: time since its last 429, or its first use."""
-    if limits.concurrency is not None:
-        return min(limits.concurrency, capacity)
-    if any(limit is not None for limit in (limits.rpm, limits.ipm, limits.tpm)):
-        return capacity
-    doublings = min(int(unknown_for / CAP_DOUBLES_EVERY), 20)
-    return min(first << doublings, capacity)
-
-
-def _order(candidate: Candidate) -> tuple[int, float]:
-    return (RANK[candidate.head.priority], candidate.head.fair_tag)
-
-
-def _good_for(limits: Limits) -> timedelta:
-    timed = any(limit is not None for limit in (limits.rpm, limits.ipm, limits.tpm))
-    return SLOT_GOOD_FOR if timed else UNTIMED_GOOD_FOR
+    return min(LEAD * (1 << min(late_count, 10)), LONGEST_LEAD)

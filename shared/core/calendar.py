@@ -1,7 +1,8 @@
 """The slots granted in the current window of one model's quota.
 
-A slot lies at the beginning of a half-second bucket, and a start is good until 0.4 s after its slot: it stays in its
-bucket. Any 121 buckets in a row hold at most the limit, so any minute of any alignment does. Only the pump writes it.
+A slot lies in the first part of a half-second bucket, and a start is good until 0.4 s after the bucket's beginning: it
+stays in its bucket. Any 121 buckets in a row hold at most the limit, so any minute of any alignment does. Only the pump
+writes it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,13 @@ from shared.core.quota import Limits
 BUCKET = timedelta(milliseconds=500)
 WINDOW_BUCKETS = 121
 """60.5 s: a minute, and the bucket it may begin in."""
+WINDOW = WINDOW_BUCKETS * BUCKET
 SLOT_GOOD_FOR = timedelta(milliseconds=400)
-"""How late a start may be; later ones would fall into the next bucket."""
+"""From a bucket's beginning to its last good start: later ones would fall into the next bucket."""
+LEEWAY = timedelta(milliseconds=200)
+"""What a slot leaves a worker at least; a bucket of which less is left is passed over."""
+UNTIMED_GOOD_FOR = timedelta(seconds=10)
+"""Where no rate is known, a late start overruns nothing."""
 REFUND_WITHIN = timedelta(minutes=10)
 """A slot is given back so long after it at most; its refund is remembered for longer, so that it is given back once."""
 UNPACED = 1_000_000
@@ -36,6 +42,9 @@ class Weight:
     tokens: int = 0
     """Input tokens, estimated."""
 
+    def plus(self, more: Weight) -> Weight:
+        return Weight(self.requests + more.requests, self.images + more.images, self.tokens + more.tokens)
+
 
 NO_WEIGHT = Weight(0, 0, 0)
 
@@ -44,6 +53,8 @@ NO_WEIGHT = Weight(0, 0, 0)
 class Granted:
     calendar: Calendar
     slot_at: datetime
+    slot_until: datetime
+    """A start after this goes back to the front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,7 @@ class Full:
     """No slot within the horizon."""
 
     reason: str
-    """`closed`, `day` or `minute`."""
+    """`closed`, `zero`, `day`, `minute`, `pace`, `concurrency` or `spend`."""
     until: datetime | None
     """When it is worth looking again, where that is known."""
 
@@ -78,36 +89,50 @@ class Calendar:
         """
         if self.closed_until is not None and self.closed_until > earliest:
             return Full("closed", self.closed_until)
-        if limits.rpm is None and limits.ipm is None and limits.tpm is None:
-            slots, pace = [earliest], UNPACED  # counted all the same: a limit may become known within the minute
-        else:
-            slots = [_begin(number) for number in range(_bucket_from(earliest), _bucket_of(horizon) + 1)]
+        if 0 in (limits.rpm, limits.ipm, limits.tpm, limits.rpd):
+            return Full("zero", None)
+        if is_untimed(limits):
+            return self._grant_untimed(limits, weight, earliest)
         weight = _at_most(limits, weight)
         full = Full("minute", None)
-        for slot_at in slots:
-            number = _bucket_of(slot_at)
-            if self.buckets.get(number, NO_WEIGHT).requests >= pace:
+        for number in range(_bucket_from(earliest), bucket_of(horizon) + 1):
+            if self.buckets.get(number, NO_WEIGHT).requests >= pace or not self._fits(number, limits, weight):
                 continue
-            if not self._fits(number, limits, weight):
-                continue
-            if limits.rpd is None or self.days.get(pacific_day(slot_at), 0) + weight.requests <= limits.rpd:
-                return Granted(self._with(slot_at, weight), slot_at)
+            slot_at = max(begin_of(number), earliest)
+            if self._day_has_room(slot_at, limits, weight):
+                return Granted(self._with(slot_at, weight), slot_at, begin_of(number) + SLOT_GOOD_FOR)
             full = Full("day", next_pacific_midnight(slot_at))
         return full
 
+    def _grant_untimed(self, limits: Limits, weight: Weight, slot_at: datetime) -> Granted | Full:
+        """Counted all the same: a limit may become known within the minute."""
+        if self._day_has_room(slot_at, limits, weight):
+            return Granted(self._with(slot_at, weight), slot_at, slot_at + UNTIMED_GOOD_FOR)
+        return Full("day", next_pacific_midnight(slot_at))
+
+    def _day_has_room(self, slot_at: datetime, limits: Limits, weight: Weight) -> bool:
+        return limits.rpd is None or self.days.get(pacific_day(slot_at), 0) + weight.requests <= limits.rpd
+
     def _with(self, slot_at: datetime, weight: Weight) -> Calendar:
-        number, day = _bucket_of(slot_at), pacific_day(slot_at)
+        number, day = bucket_of(slot_at), pacific_day(slot_at)
         return replace(
             self,
-            buckets={**self.buckets, number: _plus(self.buckets.get(number), weight)},
+            buckets={**self.buckets, number: self.buckets.get(number, NO_WEIGHT).plus(weight)},
             days={**self.days, day: self.days.get(day, 0) + weight.requests},
         )
 
     def _fits(self, number: int, limits: Limits, weight: Weight) -> bool:
         """Every window that holds bucket `number` keeps its limits with `weight` added to it."""
         last = min(max(self.buckets, default=number), number + WINDOW_BUCKETS - 1)
+        used = self._used(number)
         for end in range(number, max(last, number) + 1):
-            used = self._used(end)
+            if end > number:  # the window moves on by one bucket
+                enters, leaves = self.buckets.get(end, NO_WEIGHT), self.buckets.get(end - WINDOW_BUCKETS, NO_WEIGHT)
+                used = Weight(
+                    used.requests + enters.requests - leaves.requests,
+                    used.images + enters.images - leaves.images,
+                    used.tokens + enters.tokens - leaves.tokens,
+                )
             if limits.rpm is not None and used.requests + weight.requests > limits.rpm:
                 return False
             if limits.ipm is not None and used.images + weight.images > limits.ipm:
@@ -125,9 +150,27 @@ class Calendar:
                 tokens += weight.tokens
         return Weight(requests, images, tokens)
 
+    def starts(self, since: datetime, until: datetime) -> int:
+        """Slots granted in the buckets from the one of `since` to before the one of `until`."""
+        first, last = bucket_of(since), bucket_of(until)
+        return sum(weight.requests for number, weight in self.buckets.items() if first <= number < last)
+
+    def correct_tokens(self, tokens: int, now: datetime) -> Calendar:
+        """Book what estimates were wrong by (negative: too much was taken), newest buckets first."""
+        buckets = dict(self.buckets)
+        if tokens > 0:
+            number = bucket_of(now)
+            buckets[number] = buckets.get(number, NO_WEIGHT).plus(Weight(tokens=tokens, requests=0, images=0))
+        for number in sorted(buckets, reverse=True) if tokens < 0 else ():
+            found = buckets[number]
+            given = min(found.tokens, -tokens)
+            buckets[number] = replace(found, tokens=found.tokens - given)
+            tokens += given
+        return replace(self, buckets=buckets)
+
     def refund(self, release: str, slot_at: datetime, weight: Weight, *, now: datetime) -> Calendar:
         """Give back the slot of a release that did not start. A second refund of the same release changes nothing."""
-        number, day = _bucket_of(slot_at), pacific_day(slot_at)
+        number, day = bucket_of(slot_at), pacific_day(slot_at)
         if release in self.refunded or slot_at < now - REFUND_WITHIN:
             return self
         buckets = dict(self.buckets)
@@ -153,8 +196,8 @@ class Calendar:
 
     def forget(self, now: datetime) -> Calendar:
         """Drop what no window from `now` on can see."""
-        oldest = _bucket_of(now) - WINDOW_BUCKETS
-        oldest_refund = _bucket_of(now - REFUND_WITHIN) - WINDOW_BUCKETS
+        oldest = bucket_of(now) - WINDOW_BUCKETS
+        oldest_refund = bucket_of(now - REFUND_WITHIN) - WINDOW_BUCKETS
         today = pacific_day(now)
         reopened = self.closed_until is not None and self.closed_until <= now
         return replace(
@@ -168,7 +211,7 @@ class Calendar:
 
     def used(self, now: datetime) -> Weight:
         """What stands in the window that ends with the bucket of `now`."""
-        return self._used(_bucket_of(now))
+        return self._used(bucket_of(now))
 
     def to_json(self) -> dict[str, Any]:
         """Bucket numbers and days become text: the store's maps have text keys."""
@@ -193,6 +236,11 @@ class Calendar:
         )
 
 
+def is_untimed(limits: Limits) -> bool:
+    """No rate is known."""
+    return limits.rpm is None and limits.ipm is None and limits.tpm is None
+
+
 def pacific_day(at: datetime) -> date:
     return at.astimezone(PACIFIC).date()
 
@@ -203,25 +251,20 @@ def next_pacific_midnight(at: datetime) -> datetime:
     return datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=PACIFIC).astimezone(UTC)
 
 
-def _bucket_of(at: datetime) -> int:
+def bucket_of(at: datetime) -> int:
+    """Half-seconds since the epoch."""
     return math.floor(at.timestamp() / BUCKET.total_seconds())
 
 
-def _bucket_from(at: datetime) -> int:
-    """The first bucket that begins at or after `at`."""
-    return math.ceil(at.timestamp() / BUCKET.total_seconds())
-
-
-def _begin(number: int) -> datetime:
+def begin_of(number: int) -> datetime:
     return datetime.fromtimestamp(number * BUCKET.total_seconds(), UTC)
+
+
+def _bucket_from(at: datetime) -> int:
+    """The first bucket in which a start from `at` on has its leeway."""
+    return bucket_of(at + BUCKET - SLOT_GOOD_FOR + LEEWAY)
 
 
 def _at_most(limits: Limits, weight: Weight) -> Weight:
     """A request of more tokens than a minute may hold takes a whole minute: else it, and its queue, waited for ever."""
     return replace(weight, tokens=min(weight.tokens, limits.tpm)) if limits.tpm else weight
-
-
-def _plus(weight: Weight | None, more: Weight) -> Weight:
-    if weight is None:
-        return more
-    return Weight(weight.requests + more.requests, weight.images + more.images, weight.tokens + more.tokens)

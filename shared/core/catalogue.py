@@ -114,5 +114,10 @@ class Catalogue:
         return tuple(sorted({*self.models, *(alias for model in self.models.values() for alias in model.aliases)}))
 
     @property
+    def ids_by_name(self) -> Mapping[str, str]:
+        """The id that each id and alias stands for."""
+        return {name: self.find(name).id for name in self.names}
+
+    @property
     def oldest_price(self) -> date:
         return min(rates.checked for model in self.models.values() for rates in model.lanes.values())

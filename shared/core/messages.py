@@ -40,6 +40,26 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Kick:
+    """A message that wakes the pump."""
+
+    queues: frozenset[str] = frozenset()
+    """Those that have something new; none named = any may."""
+
+    def to_bytes(self) -> bytes:
+        return json.dumps({"queues": sorted(self.queues)}).encode()
+
+    @classmethod
+    def parse(cls, data: bytes) -> Kick:
+        """Whatever cannot be read wakes the pump all the same: the schedule's own message is empty."""
+        try:
+            queues = json.loads(data)["queues"]
+            return cls(frozenset(each for each in queues if isinstance(each, str)))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return cls()
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One message for `render-results`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from shared.core.failure import Failure, FailureKind
@@ -25,6 +26,17 @@ CANCELLED = Outcome("cancelled", "Cancelled before it began; nothing was paid.",
 EXPIRED = Outcome(
     "expired", "Its deadline passed before it could begin.", "Submit it under a new id with a later deadline."
 )
+
+
+def cannot_begin_in_time(model: str, reason: str, opens_at: datetime) -> Outcome:
+    """Expired before its deadline, since it could not be kept any more."""
+    why = "the day's quota is used up" if reason in ("day", "quota_day") else f"it is closed ({reason})"
+    opens = opens_at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Outcome(
+        EXPIRED.code,
+        f"It cannot begin before its deadline: {model} starts nothing before {opens}, {why}. Nothing was paid.",
+        "Submit it under a new id with a later deadline, or for another model.",
+    )
 
 
 def of_failure(failure: Failure) -> Outcome:

@@ -13,8 +13,10 @@ EXPIRING = ("requests", "rejected", "cancels", "evidence")
 INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "wake_at", "model", "priority", "fair_tag")),
     ("requests", ("status", "wake_at")),
-    ("requests", ("status", "model", "wake_at")),
+    ("requests", ("status", "asleep_epoch")),
+    ("requests", ("status", "tenant", "model", "priority")),
     ("requests", ("status", "deadline")),
+    ("requests", ("status", "model", "deadline")),
     ("requests", ("status", "slot_at")),
     ("requests", ("status", "lease_until")),
     ("requests", ("status", "model")),
@@ -38,15 +40,48 @@ def heads(model: str, priority: str, limit: int) -> Query:
     )
 
 
-def woken(model: str, now: datetime, limit: int) -> Query:
-    """Queued requests of one model whose `wake_at` has come, longest waiting first."""
+def woken(now: datetime, limit: int) -> Query:
+    """Queued requests whose `wake_at` has come, longest waiting first."""
     return Query(
         "requests",
-        equal=(("status", "queued"), ("model", model)),
+        equal=(("status", "queued"),),
         bounds=(Range("wake_at", "<=", now),),
         order_by=("wake_at",),
         limit=limit,
         fields=HEAD_FIELDS,
+    )
+
+
+def asleep_before(epoch: int, limit: int) -> Query:
+    """Queued requests that were put to sleep before the limits changed last."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"),),
+        bounds=(Range("asleep_epoch", "<", epoch),),
+        order_by=("asleep_epoch",),
+        limit=limit,
+        fields=HEAD_FIELDS,
+    )
+
+
+def waiting_of(tenant: str, model: str, priority: str) -> Query:
+    """For counting what one tenant has in one queue."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"), ("tenant", tenant), ("model", model), ("priority", priority)),
+        limit=100_000,
+        fields=("status",),
+    )
+
+
+def due_before(model: str, moment: datetime, limit: int) -> Query:
+    """One model's queued requests whose deadline comes before `moment`."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"), ("model", model)),
+        bounds=(Range("deadline", "<=", moment),),
+        order_by=("deadline",),
+        limit=limit,
     )
 
 
@@ -144,4 +179,5 @@ def outlived(collection: str, now: datetime, limit: int) -> Query:
 
 
 def evidence_since(moment: datetime) -> Query:
+    """Reports written after `moment`, by the clocks of their writers."""
     return Query("evidence", bounds=(Range("updated_at", ">", moment),), order_by=("updated_at",), limit=500)

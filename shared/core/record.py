@@ -31,7 +31,10 @@ COUNTS = {
 }
 """failure_count and the three after it are of this round; attempt numbers go on through rounds."""
 
-HEAD_FIELDS = ("ask", "model", "priority", "fair_tag", "deadline", "round", "release", "unused_slot", "late_count")
+HEAD_FIELDS = (
+    "ask", "model", "priority", "tenant", "fair_tag", "deadline", "round", "release", "unused_slot", "late_count",
+    "wake_at",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +47,15 @@ class Head:
     model: str
     """The model id it queues for."""
     priority: str
+    tenant: str
     fair_tag: float
     deadline: datetime | None
     round: int
     release: int
     unused_slot: UnusedSlot | None
     late_count: int
+    sleeps: bool
+    """It has a `wake_at`, and is no part of its queue until that is taken away."""
 
     @classmethod
     def of(cls, request_id: str, version: str, data: Fields) -> Head:
@@ -60,12 +66,14 @@ class Head:
             ask=Ask.from_json(data["ask"]),
             model=data["model"],
             priority=data["priority"],
+            tenant=data["tenant"],
             fair_tag=data["fair_tag"],
             deadline=data["deadline"],
             round=data["round"],
             release=data["release"],
             unused_slot=UnusedSlot.from_json(unused) if unused else None,
             late_count=data["late_count"],
+            sleeps=data["wake_at"] is not None,
         )
 
 
@@ -129,6 +137,7 @@ def new_document(
         "priority": request.priority,
         "fair_tag": fair_tag,
         "wake_at": None,
+        "asleep_epoch": None,
         "deadline": request.deadline,
         "round": 1,
         "release": 0,
@@ -172,6 +181,7 @@ def released(head: Head, planned: Planned, slot_at: datetime, slot_until: dateti
         "slot_until": slot_until,
         "unused_slot": None,
         "wake_at": None,
+        "asleep_epoch": None,
         "model": planned.route.model,
         "route": planned.route.to_json(),
         "route_reasons": list(planned.reasons),
@@ -194,6 +204,16 @@ def requeued(reason: str, now: datetime, *, wake_at: datetime | None = None) -> 
         "lease_until": None,
         "updated_at": now,
     }
+
+
+def asleep(reason: str, wake_at: datetime, epoch: int, now: datetime) -> dict[str, Any]:
+    """Out of its queue while no route is open to it; a new epoch of the limits wakes it before its time."""
+    return {"reason": reason, "wake_at": wake_at, "asleep_epoch": epoch, "updated_at": now}
+
+
+def awake(now: datetime) -> dict[str, Any]:
+    """Back in its place in the queue."""
+    return {"wake_at": None, "asleep_epoch": None, "updated_at": now}
 
 
 def not_started(data: Fields, reason: str, now: datetime) -> dict[str, Any]:

@@ -41,6 +41,10 @@ RECOVERED = Signal("attempt_recovered", "WARNING", ("request_id", "attempt", "ef
 LEAD_TAKEN = Signal("pump_lead_taken", "INFO", ("holder",))
 LEAD_LEFT = Signal("pump_lead_left", "INFO", ("holder", "why"))
 CALENDAR_CLOSED = Signal("calendar_closed", "WARNING", ("model", "until", "why"))
+LIMIT_LEARNED = Signal("limit_learned", "WARNING", ("model", "dimension", "value"))
+QUOTA_UNREADABLE = Signal("live_quota_unreadable", "WARNING", ("what", "code", "reason", "remedy"))
+QUOTA_READABLE = Signal("live_quota_readable", "INFO", ("what", "failed_since"))
+LIMIT_CHANGED = Signal("live_limit_changed", "INFO", ("model", "dimension", "old", "new"))
 BAD_MESSAGE = Signal("bad_message", "ERROR", ("function", "message_id", "reason"))
 WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced", "forgotten"))
 ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"))
@@ -49,6 +53,7 @@ ALL = {
     signal.name: signal
     for signal in (
         ACCEPTED, REJECTED, REPEATED, CANCELLED, RELEASED, REQUEUED, ATTEMPT_ENDED, FINISHED, RECOVERED,
-        LEAD_TAKEN, LEAD_LEFT, CALENDAR_CLOSED, BAD_MESSAGE, WATCHED, ESCALATION,
+        LEAD_TAKEN, LEAD_LEFT, CALENDAR_CLOSED, QUOTA_UNREADABLE, QUOTA_READABLE, LIMIT_CHANGED, LIMIT_LEARNED,
+        BAD_MESSAGE, WATCHED, ESCALATION,
     )
 }  # fmt: skip

@@ -7,6 +7,7 @@ from shared.core.documents import Document
 from shared.core.messages import BadMessage, Release
 from shared.core.topology import DEAD_LETTER_SOURCE, SUBSCRIPTIONS
 from shared.flows.evidence import Evidence
+from shared.flows.fair_tags import FairTags
 from shared.flows.intake import take_in
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
@@ -16,7 +17,7 @@ from shared.ports import Ports
 RUNBOOK = "dead-letter"
 
 
-async def bury(ports: Ports, kicks: Kicks, evidence: Evidence, message: Message) -> None:
+async def bury(ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, message: Message) -> None:
     """A delivery can also die of a full fleet: the message's own flow gets its work again, and decides by the store.
 
     The store counts crashed attempts and ends a request after five; a dead letter by itself ends nothing.
@@ -28,7 +29,7 @@ async def bury(ports: Ports, kicks: Kicks, evidence: Evidence, message: Message)
             ports.signals.emit(
                 signals.ESCALATION, what="a request message kept crashing intake", request_id=None, runbook=RUNBOOK
             )
-            await take_in(ports, kicks, message)
+            await take_in(ports, kicks, tags, message)
         case "render":
             await _after_render(ports, kicks, evidence, message)
         case _:

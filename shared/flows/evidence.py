@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from shared.core import signals
-from shared.core.calendar import next_pacific_midnight
 from shared.core.documents import Increment
 from shared.core.failure import Failure, FailureKind
+from shared.core.report import NOTHING_SEEN, Named, Seen, Sign, Tokens
+from shared.core.testimony import closing, named_limit, sign
+from shared.flows.server_time import ServerTime
 from shared.ports import Ports
 
 SPACING = timedelta(seconds=2)
 """At most one write in this time from one process."""
-LONGEST_MINUTE_CLOSING = timedelta(seconds=60)
-UNEXPLAINED_CLOSING = timedelta(seconds=1)
 KEEP_FOR = timedelta(days=2)
 """A report says nothing after the longest closing, which is a day."""
-NO_BALANCE_CLOSING = timedelta(minutes=5)
-
-
-def closing(failure: Failure, now: datetime) -> datetime | None:
-    """Until when this failure closes its model's calendar; None where it says nothing about a limit."""
-    match failure.kind:
-        case FailureKind.QUOTA_DAY:
-            return next_pacific_midnight(now)
-        case FailureKind.QUOTA_MINUTE:
-            return now + min(failure.retry_after or UNEXPLAINED_CLOSING, LONGEST_MINUTE_CLOSING)
-        case FailureKind.QUOTA_SPEND | FailureKind.QUOTA_UNKNOWN:
-            return now + UNEXPLAINED_CLOSING
-        case FailureKind.BALANCE:
-            return now + NO_BALANCE_CLOSING
-        case _:
-            return None
-
-
-def _requests_a_minute(failure: Failure) -> int | None:
-    """The limit that a 429 names, where it is one of requests (others count tokens or images)."""
-    return failure.quota_value if "Request" in (failure.quota_id or "") else None
+DRIFT_WORTH_A_WRITE = 2_000
+"""Input tokens that estimates were wrong by."""
 
 
 class Evidence:
@@ -46,20 +27,50 @@ class Evidence:
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
-        self._closed: dict[str, dict[str, Any]] = {}
+        self._seen: dict[str, Seen] = {}
+        self._drift_written: dict[str, int] = {}
         self._written_at = float("-inf")
         self._unwritten = False
         self._writing = asyncio.Lock()
 
-    async def note(self, model: str, failure: Failure) -> None:
-        """Report a failure that says something about `model`'s limits; returns when it is on record."""
-        until = closing(failure, self._ports.clock.now())
-        if until is None:
+    async def failed(self, model: str, failure: Failure, slot_at: datetime, time: ServerTime) -> None:
+        """Report a failure that says something about `model`'s limits; returns when it is on record.
+
+        It counts at the slot of its start, where the calendar counts the start itself.
+        """
+        now = time.now()
+        seen, sort, closes, named = self._of(model), sign(failure), closing(failure, now), named_limit(failure)
+        if sort is None and closes is None:
             return
-        self._closed[model] = {"until": until, "why": failure.kind.value, "quota_value": _requests_a_minute(failure)}
+        if sort is not None:
+            seen = seen.with_sign(sort, slot_at, now)
+        if closes is not None:
+            seen = seen.with_closing(closes, now)
+        if named is not None:
+            seen = replace(seen, named={**seen.named, named[0]: Named(named[1], now)})
         if failure.kind is FailureKind.BALANCE:
             what = f"{model}: no balance, no billing or a limit of 0"
             self._ports.signals.emit(signals.ESCALATION, what=what, request_id=None, runbook="no-balance")
+        self._seen[model] = seen
+        await self._report(time)
+
+    async def late(self, model: str, sort: Sign, slot_at: datetime, time: ServerTime) -> None:
+        """Report a release that became no call in time."""
+        self._seen[model] = self._of(model).with_sign(sort, slot_at, time.now())
+        await self._report(time)
+
+    async def answered(self, model: str, estimated_tokens: int, actual_tokens: int, time: ServerTime) -> None:
+        """Note what an answer's input really was; reported when it adds up."""
+        seen = self._of(model)
+        tokens = Tokens(seen.tokens.estimated + estimated_tokens, seen.tokens.actual + actual_tokens)
+        self._seen[model] = replace(seen, tokens=tokens)
+        if abs(tokens.drift - self._drift_written.get(model, 0)) >= DRIFT_WORTH_A_WRITE:
+            await self._report(time)
+
+    def _of(self, model: str) -> Seen:
+        return self._seen.get(model, NOTHING_SEEN)
+
+    async def _report(self, time: ServerTime) -> None:
         self._unwritten = True
         async with self._writing:
             if not self._unwritten:
@@ -69,11 +80,8 @@ class Evidence:
                 await self._ports.clock.sleep(SPACING.total_seconds() - since)
             self._unwritten = False
             self._written_at = self._ports.clock.monotonic()
-            now = self._ports.clock.now()
-            await self._ports.store.commit(
-                Increment(
-                    f"evidence/{self._ports.boot}",
-                    {"reports": 1},
-                    also={"updated_at": now, "closed": dict(self._closed), "expire_at": now + KEEP_FOR},
-                )
-            )
+            now = time.now()
+            self._drift_written = {model: seen.tokens.drift for model, seen in self._seen.items()}
+            models = {model: seen.to_json() for model, seen in self._seen.items()}
+            also = {"updated_at": now, "models": models, "expire_at": now + KEEP_FOR}
+            await self._ports.store.commit(Increment(f"evidence/{self._ports.boot}", {"reports": 1}, also=also))

@@ -1,211 +1,207 @@
-"""One tick of the pump: read the heads of all queues, plan their routes, grant slots, hand out the releases."""
+"""One tick of the pump: see, decide in the core, write what was decided, hand out the releases."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 from shared.core import ladder, queries, record, signals
-from shared.core.admission import (
-    CAP_AFTER_429,
-    FIRST_CAP,
-    Candidate,
-    Grant,
-    admit,
-    concurrency_cap,
-    most_pace,
-    next_pace,
-)
-from shared.core.calendar import Calendar
-from shared.core.documents import Committed, Conflict, Document, Update
-from shared.core.failure import FailureKind
+from shared.core.admission import Candidate
+from shared.core.calendar import Full
+from shared.core.documents import Committed, Document, Update
 from shared.core.ladder import Planned, Unroutable
-from shared.core.messages import Release
-from shared.core.outcome import Outcome
+from shared.core.outcome import EXPIRED, Outcome, cannot_begin_in_time
 from shared.core.record import Head
-from shared.core.request import PRIORITIES
-from shared.core.topology import RENDER_RELEASES
+from shared.core.tick import LostSlot, Memory, Sight, Ticked, tick
 from shared.flows.announce import announce
-from shared.flows.expire import expire_overdue
-from shared.flows.pump_documents import LostSlot, PumpDocuments
-from shared.ports import Ports, StoreUnavailable, TopicsUnavailable
+from shared.flows.expire import expire_due_before, expire_overdue
+from shared.flows.head_pages import HeadPages
+from shared.flows.pump_documents import PumpDocuments
+from shared.flows.pump_sight import PumpSight
+from shared.flows.release import release, take_back_unclaimed
+from shared.flows.sleepers import Sleepers
+from shared.ports import Ports
 
 WORTH_WAITING = timedelta(minutes=1)
 """What opens later than this is left to the next kick of the schedule."""
-HEAD_PAGE = 100
-UNCLAIMED_AFTER = timedelta(seconds=10)
-OVERDUE_EVERY = timedelta(seconds=5)
-EVERYONE_EVERY = 20
-"""Ticks between two looks at the queues of retired models."""
+SWEEP_EVERY = timedelta(seconds=5)
+"""Between two looks for deadlines that passed and releases that nobody took up."""
 
 
-async def tick(ports: Ports, documents: PumpDocuments, most_spend: int | None) -> bool:
-    """Grant what can be granted now. True while there is work that the pump should stay for.
+class Granting:
+    """The ticks of one lead."""
 
-    Calendars are written before releases are handed out: a pump that dies between wastes slots and overruns nothing.
-    Raises LeadLost.
-    """
-    await _take_back_unclaimed(ports, documents)
-    await _expire(ports, documents)
-    heads = await _heads(ports, documents)
-    candidates, models = await _plan(ports, heads, documents)
-    await documents.read_calendars(models)
-    calendars = {model: documents.calendar(model) for model in models}
-    calendars |= await _closed_by_evidence(ports, documents)
-    now = documents.time.now()
-    admission = admit(
-        candidates,
-        _with_lost_slots(calendars, documents),
-        {model: documents.limits(model) for model in models},
-        {model: await _room(ports, model, documents) for model in models},
-        now=now,
-        spend=documents.spend,
-        pace=documents.pace,
-        most=most_spend,
-    )
-    late = sum(1 for head in heads if head.unused_slot is not None)
-    most = most_pace(ports.capacity)
-    documents.pace = next_pace(documents.pace, late=late, granted=len(admission.grants), most=most)
-    documents.crowded = any(full.reason == "concurrency" for full in admission.held.values())
-    more_pages = len(candidates) >= HEAD_PAGE and bool(admission.grants)
-    await documents.write(admission, quiet=not admission.held and not more_pages)
-    documents.lost = []
-    await asyncio.gather(*(_release(ports, grant, documents) for grant in admission.grants))
-    soon = now + WORTH_WAITING
-    opens_soon = any(full.until is None or full.until < soon for full in admission.held.values())
-    return opens_soon or more_pages or await _expects_work(ports, documents)
+    def __init__(self, ports: Ports, documents: PumpDocuments) -> None:
+        self._ports = ports
+        self._documents = documents
+        self._pages = HeadPages(ports)
+        self._sight = PumpSight(ports)
+        self._sleepers = Sleepers(ports, self._pages)
+        self._lost: list[LostSlot] = []
+        self._held_back: Mapping[str, Full] = {}
+        """By model, as of the last tick."""
+        self._swept_at = documents.time.now() - timedelta(days=1)
+        self.crowded = False
+        """The last tick left requests waiting for attempts in flight to end."""
 
+    def kicked(self, queues: Collection[str]) -> None:
+        self._pages.kicked(queues)
 
-async def _heads(ports: Ports, documents: PumpDocuments) -> list[Head]:
-    """The front of every queue, and whoever has slept long enough."""
-    models = ports.catalogue.models.values()
-    # A request may still queue for a model that the catalogue has retired since: those are looked for now and then.
-    everyone = documents.ticks % EVERYONE_EVERY == 0
-    documents.ticks += 1
-    served = [model.id for model in models if everyone or model.status != "retired"]
-    asked = [queries.woken(model, documents.time.now(), HEAD_PAGE) for model in served]
-    asked += [queries.heads(model, priority, HEAD_PAGE) for model in served for priority in PRIORITIES]
-    found = await asyncio.gather(*(ports.store.query(query) for query in asked))
-    queued = [document for page in found for document in page]
-    if queued:
-        documents.time.observe(queued[0].read_at)
-    return [Head.of(each.id, each.version, each.data) for each in queued]
+    async def tick(self) -> bool:
+        """Grant what can be granted now. True while there is work that the pump should stay for.
 
+        Calendars are written before releases are handed out: a pump that dies between wastes slots and overruns
+        nothing. Raises LeadLost.
+        """
+        documents = self._documents
+        await self._sweep()
+        await self._sleepers.wake(documents.memory.epoch, documents.time.now())
+        heads = await self._pages.read(documents.time.now())
+        if self._pages.read_at is not None:
+            documents.time.observe(self._pages.read_at)
+        candidates = await self._plan(heads)
+        ticked = await self._decide(candidates)
+        granted = [grant.candidate for grant in ticked.grants]
+        self._pages.gone(each.head.request_id for each in granted)
+        self._report_changes(documents.memory, ticked.memory)
+        held = self._held(ticked)
+        await documents.write(ticked.memory, held=held, waiting=self._pages.waiting)
+        self._sight.granted([each.model for each in granted])
+        released = await asyncio.gather(*(release(self._ports, grant, documents.time) for grant in ticked.grants))
+        self._lost = [lost for lost in released if lost is not None]
+        await self._end_missed(ticked)
+        await self._rest(ticked, heads)
+        return await self._expects_work(ticked)
 
-async def _plan(ports: Ports, heads: Sequence[Head], documents: PumpDocuments) -> tuple[list[Candidate], list[str]]:
-    """The route of every head, planned anew; one that no route can take any more ends with the reason."""
-    candidates = []
-    for head in heads:
-        if head.deadline is not None and head.deadline <= documents.time.now():
-            continue  # _expire() ends it
-        match ladder.plan(head.ask, ports.catalogue, tuple(ports.lanes)):
-            case Planned() as planned:
-                candidates.append(Candidate(head, planned))
-            case Unroutable(problem):
-                await _end(ports, head, "failed", Outcome("unroutable", str(problem), problem.remedy), documents)
-    models = {candidate.planned.route.model for candidate in candidates}
-    models |= {head.unused_slot.model for head in heads if head.unused_slot is not None}
-    return candidates, sorted(models)
+    async def _decide(self, candidates: Sequence[Candidate]) -> Ticked:
+        documents, sight = self._documents, self._sight
+        models = {each.model for each in candidates} | {
+            each.head.unused_slot.model for each in candidates if each.head.unused_slot is not None
+        }
+        known = models | set(documents.memory.standings)
+        await sight.look(
+            sorted(known),
+            documents.time.now(),
+            crowded=self.crowded,
+            air=bool(candidates) or documents.memory.fleet.in_air > 0,
+        )
+        if sight.late:
+            self._pages.kicked(())
+        await documents.read_standings(known | set(sight.reports))
+        return tick(
+            documents.memory,
+            Sight(
+                now=documents.time.now(),
+                candidates=candidates,
+                configured=self._ports.quota,
+                capacity=self._ports.capacity,
+                reports=sight.reports,
+                live=sight.live,
+                running=sight.running,
+                in_air=sight.in_air,
+                drift=sight.drift(),
+                lost=self._lost,
+            ),
+        )
 
-
-async def _closed_by_evidence(ports: Ports, documents: PumpDocuments) -> dict[str, Calendar]:
-    """Calendars that a worker's report closes."""
-    reports = await ports.store.query(queries.evidence_since(documents.evidence_seen))
-    closed: dict[str, Calendar] = {}
-    for report in reports:
-        documents.evidence_seen = max(documents.evidence_seen, report.data["updated_at"])
-        for model, found in report.data["closed"].items():
-            if found["until"] <= documents.time.now():
+    async def _plan(self, heads: Sequence[Head]) -> list[Candidate]:
+        """The route of every head, planned anew; one that no route can take any more ends with the reason."""
+        candidates = []
+        now = self._documents.time.now()
+        for head in heads:
+            if head.deadline is not None and head.deadline <= now:
+                await self._end(head, "expired", EXPIRED)
                 continue
-            await documents.read_calendars([model])
-            before = closed.get(model, documents.calendar(model))
-            closed[model] = before.close(found["until"], found["why"])
-            documents.last_429[model] = documents.time.now()
-            if found["why"] == FailureKind.QUOTA_MINUTE.value and found["quota_value"]:
-                documents.learned[model] = found["quota_value"]
-            if closed[model] != before:
-                ports.signals.emit(signals.CALENDAR_CLOSED, model=model, until=found["until"], why=found["why"])
-    return closed
+            match ladder.plan(head.ask, self._ports.catalogue, tuple(self._ports.lanes)):
+                case Planned() as planned:
+                    candidates.append(Candidate(head, planned))
+                case Unroutable(problem):
+                    await self._end(head, "failed", Outcome("unroutable", str(problem), problem.remedy))
+        return candidates
 
+    def _held(self, ticked: Ticked) -> dict[str, Any]:
+        """Why each model's queue waits, for whoever looks at it."""
+        return {
+            model: {
+                "reason": full.reason,
+                "until": full.until,
+                "why": ticked.memory.standings[model].calendar.closed_why,
+            }
+            for model, full in ticked.held.items()
+        }
 
-async def _room(ports: Ports, model: str, documents: PumpDocuments) -> int:
-    """How many more attempts of this model may be in flight."""
-    now = documents.time.now()
-    rejected = documents.last_429.get(model)
-    since = rejected or documents.first_used.setdefault(model, now)
-    first = CAP_AFTER_429 if rejected else FIRST_CAP
-    cap = concurrency_cap(documents.limits(model), ports.capacity, now - since, first=first)
-    flying = [ports.store.count(queries.in_flight(model, status, cap + 1)) for status in ("released", "rendering")]
-    return cap - sum(await asyncio.gather(*flying))
+    def _report_changes(self, before: Memory, after: Memory) -> None:
+        """Say what closed and what was learned."""
+        emit = self._ports.signals.emit
+        for model, standing in after.standings.items():
+            was = before.standings[model]
+            closed = standing.calendar
+            if closed.closed_until is not None and closed.closed_until != was.calendar.closed_until:
+                emit(signals.CALENDAR_CLOSED, model=model, until=closed.closed_until, why=closed.closed_why)
+            for dimension, learned in standing.learned.items():
+                if learned != was.learned.get(dimension):
+                    emit(signals.LIMIT_LEARNED, model=model, dimension=dimension, value=learned.value)
+        for model, numbers in after.limits.items():
+            gone = [each for each, limit in numbers.items() if limit == 0 != before.limits.get(model, {}).get(each)]
+            if gone:
+                what = f"{model}: a limit of 0 ({', '.join(gone)}); nothing of it starts"
+                emit(signals.ESCALATION, what=what, request_id=None, runbook="no-balance")
 
+    async def _end_missed(self, ticked: Ticked) -> None:
+        """Heads whose deadline cannot be kept any more: at once, with the reason; _sweep() finds those behind them."""
+        for candidate, full in ticked.missed:
+            await self._end(candidate.head, "expired", _too_late(candidate.model, full))
 
-async def _release(ports: Ports, grant: Grant, documents: PumpDocuments) -> None:
-    """Each by itself: one cancelled request must not waste a tick. Unpublished, it is taken back as unclaimed."""
-    head, planned = grant.candidate.head, grant.candidate.planned
-    changes = record.released(head, planned, grant.slot_at, grant.slot_until, documents.time.now())
-    path = record.path(head.request_id)
-    try:
-        committed = await ports.store.commit(Update(path, changes, head.version))
-        if isinstance(committed, Conflict):
-            key = f"{head.request_id}:{head.release + 1}"
-            documents.lost.append(LostSlot(key, planned.route.model, grant.slot_at, grant.candidate.weight))
+    async def _rest(self, ticked: Ticked, heads: Sequence[Head]) -> None:
+        """Sleepers in and out, after the slots are given."""
+        now = self._documents.time.now()
+        granted = {grant.candidate.head.request_id for grant in ticked.grants}
+        woken = [head for head in heads if head.sleeps and head.request_id not in granted]
+        await self._sleepers.settle(woken, now)
+        await self._sleepers.put(ticked.held, ticked.memory.epoch, now)
+        self._held_back = ticked.held
+        self.crowded = ticked.crowded
+
+    async def _sweep(self) -> None:
+        """Lost releases and passed deadlines."""
+        now = self._documents.time.now()
+        if now - self._swept_at < SWEEP_EVERY:
             return
-        await ports.topics.publish(RENDER_RELEASES, Release(head.request_id, head.release + 1).to_bytes())
-    except (StoreUnavailable, TopicsUnavailable) as error:
-        ports.signals.emit(
-            signals.ESCALATION, what=f"a release could not be handed out: {error}", request_id=head.request_id,
-            runbook="release-not-handed-out",
-        )  # fmt: skip
-        return
-    ports.signals.emit(
-        signals.RELEASED,
-        request_id=head.request_id,
-        release=head.release + 1,
-        route=str(planned.route),
-        slot_at=grant.slot_at,
-    )
+        self._swept_at = now
+        for head in await take_back_unclaimed(self._ports, self._documents.time):
+            self._pages.left(head)
+        await expire_overdue(self._ports, now)
+        for model, full in self._held_back.items():
+            if full.reason in ("closed", "day") and full.until is not None and full.until > now + WORTH_WAITING:
+                await expire_due_before(self._ports, model, full.until, _too_late(model, full), now)
 
-
-async def _take_back_unclaimed(ports: Ports, documents: PumpDocuments) -> None:
-    """Releases whose delivery was lost: back to the front, their slots given back."""
-    now = documents.time.now()
-    for request in await ports.store.query(queries.unclaimed(now - UNCLAIMED_AFTER, HEAD_PAGE)):
-        changes = record.not_started(request.data, "its release was not taken up", now)
-        committed = await ports.store.commit(Update(request.path, changes, request.version))
+    async def _end(self, head: Head, status: str, outcome: Outcome) -> None:
+        changes = record.finished(status, outcome, self._documents.time.now())
+        self._pages.gone([head.request_id])
+        committed = await self._ports.store.commit(Update(record.path(head.request_id), changes, head.version))
         if isinstance(committed, Committed):
-            ports.signals.emit(signals.REQUEUED, request_id=request.id, reason=changes["reason"])
+            request = await self._ports.store.get(record.path(head.request_id))
+            assert isinstance(request, Document)
+            await announce(self._ports, request)
+
+    async def _expects_work(self, ticked: Ticked) -> bool:
+        """Something opens soon, is in the air, or a sleeper wakes before the next kick of the schedule."""
+        now = self._documents.time.now()
+        soon = now + WORTH_WAITING
+        if any(_opens(full, soon) for full in ticked.held.values()) or ticked.grants or self._lost:
+            return True
+        if self._sight.in_air or (self._pages.waiting and not ticked.held):
+            return True
+        sleeping = await self._ports.store.query(queries.sleeping(now, 1))
+        return bool(sleeping) and sleeping[0].data["wake_at"] < soon
 
 
-async def _expire(ports: Ports, documents: PumpDocuments) -> None:
-    if documents.time.now() - documents.overdue_looked < OVERDUE_EVERY:
-        return
-    documents.overdue_looked = documents.time.now()
-    await expire_overdue(ports, documents.time.now())
+def _opens(full: Full, soon: datetime) -> bool:
+    return full.reason != "zero" and (full.until is None or full.until < soon)
 
 
-async def _end(ports: Ports, head: Head, status: str, outcome: Outcome, documents: PumpDocuments) -> None:
-    changes = record.finished(status, outcome, documents.time.now())
-    committed = await ports.store.commit(Update(record.path(head.request_id), changes, head.version))
-    if isinstance(committed, Committed):
-        request = await ports.store.get(record.path(head.request_id))
-        assert isinstance(request, Document)
-        await announce(ports, request)
-
-
-async def _expects_work(ports: Ports, documents: PumpDocuments) -> bool:
-    """Something is in the air, or a sleeper wakes before the next kick of the schedule."""
-    store, now = ports.store, documents.time.now()
-    if await store.count(queries.in_status("released", 1)):
-        return True
-    soon = await store.query(queries.sleeping(now, 1))
-    return bool(soon) and soon[0].data["wake_at"] < now + WORTH_WAITING
-
-
-def _with_lost_slots(calendars: dict[str, Calendar], documents: PumpDocuments) -> dict[str, Calendar]:
-    """The calendars with the slots given back that the last tick could not hand out."""
-    now = documents.time.now()
-    for lost in documents.lost:
-        before = calendars.get(lost.model, documents.calendar(lost.model))
-        calendars[lost.model] = before.refund(lost.release, lost.slot_at, lost.weight, now=now)
-    return calendars
+def _too_late(model: str, full: Full) -> Outcome:
+    assert full.until is not None
+    return cannot_begin_in_time(model, full.reason, full.until)

@@ -15,6 +15,7 @@ from shared.core.shape import Problem, shown
 from shared.core.topology import RENDER_RESULTS
 from shared.core.trace import trace_id_of, traceparent_of
 from shared.flows.announce import announce
+from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
 from shared.ports import Ports, ReferenceUnusable
@@ -22,7 +23,7 @@ from shared.ports import Ports, ReferenceUnusable
 REJECTED_EXCERPT_BYTES = 4096
 
 
-async def take_in(ports: Ports, kicks: Kicks, message: Message) -> None:
+async def take_in(ports: Ports, kicks: Kicks, tags: FairTags, message: Message) -> None:
     """Raises StoreUnavailable or TopicsUnavailable when the next step is not on record."""
     traceparent = traceparent_of(message.attributes, ports.fresh(48))
     try:
@@ -30,12 +31,14 @@ async def take_in(ports: Ports, kicks: Kicks, message: Message) -> None:
             case Cancel(request_id):
                 await cancel(ports, request_id)
             case RenderRequest() as request:
-                await _queue(ports, kicks, request, message, traceparent)
+                await _queue(ports, kicks, tags, request, message, traceparent)
     except InvalidRequest as reason:
         await _reject(ports, reason, message, traceparent)
 
 
-async def _queue(ports: Ports, kicks: Kicks, request: RenderRequest, message: Message, traceparent: str) -> None:
+async def _queue(
+    ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequest, message: Message, traceparent: str
+) -> None:
     existing = await ports.store.get(record.path(request.request_id))
     if isinstance(
         existing, Document
@@ -47,7 +50,7 @@ async def _queue(ports: Ports, kicks: Kicks, request: RenderRequest, message: Me
     document = record.new_document(
         request,
         planned,
-        fair_tag=now.timestamp(),
+        fair_tag=await tags.next(request.tenant, planned.route.model, request.priority),
         message_id=message.id,
         trace_id=trace_id_of(traceparent),
         traceparent=traceparent,
@@ -96,7 +99,7 @@ async def _see_to_it(ports: Ports, kicks: Kicks, request: Document) -> None:
     if isinstance(await ports.store.get(_cancel_path(request.id)), Document):
         await cancel(ports, request.id)
         return
-    await kicks.after_queueing(request.data["priority"])
+    await kicks.after_queueing(request.data["model"], request.data["priority"])
 
 
 async def cancel(ports: Ports, request_id: str) -> None:

@@ -4,55 +4,56 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shared.core.documents import Absent
+from shared.core.fairness import queue_name
+from shared.core.messages import Kick
+from shared.core.settlement import Effect
 from shared.core.topology import PUMP_KICKS
-from shared.flows.server_time import ServerTime
+from shared.flows.pump_view import PumpView
 from shared.ports import Ports
 
 SPACING = timedelta(seconds=1)
-VIEW_GOOD_FOR = timedelta(seconds=1)
-PUMP = "pump/pump"
-"""The one document that spans models: lead, and whether the queue was empty at the last look."""
 
 
 class Kicks:
     """One per process."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, view: PumpView) -> None:
         self._ports = ports
+        self._view = view
         self._kicked_at = float("-inf")
-        self._viewed_at = float("-inf")
-        self._needed = True
+        self._queues: set[str] = set()
+        self._waiting = False
 
-    async def after_queueing(self, priority: str) -> None:
+    async def after_queueing(self, model: str, priority: str) -> None:
         """Called by intake: an interactive request, an empty queue or a lapsed lead is worth a kick."""
-        if priority == "interactive" or await self._pump_would_miss_it():
-            await self.kick()
+        queue = queue_name(model, priority)
+        if priority == "interactive" or not await self._view.knows_of(queue):
+            await self.kick(queue)
 
-    async def after_settling(self) -> None:
-        """Called by render: room has become free, and only a lapsed lead would not notice."""
-        if await self._pump_would_miss_it():
-            await self.kick()
+    async def after_render(self, effect: Effect) -> None:
+        """Called by render: a pump that died, or has left before this request came back, would not notice."""
+        match await self._view.state():
+            case "lapsed":
+                await self.kick()
+            case "left" if effect == "queued":
+                await self.kick()
+            case _:
+                pass
 
-    async def kick(self) -> None:
-        now = self._ports.clock.monotonic()
-        spacing = SPACING.total_seconds() * (0.8 + 0.2 * self._ports.chance())
-        if now - self._kicked_at < spacing:
-            return
-        self._kicked_at = now
-        self._viewed_at = float("-inf")
-        await self._ports.topics.publish(PUMP_KICKS, b"{}")
-
-    async def _pump_would_miss_it(self) -> bool:
-        now = self._ports.clock.monotonic()
-        if now - self._viewed_at >= VIEW_GOOD_FOR.total_seconds():
-            self._viewed_at = now
-            pump = await self._ports.store.get(PUMP)
-            match pump:
-                case Absent():
-                    self._needed = True
-                case _:
-                    lead_until = pump.data["lead_until"]
-                    lapsed = lead_until is None or lead_until < ServerTime(self._ports.clock, pump.read_at).now()
-                    self._needed = lapsed or pump.data["quiet"]
-        return self._needed
+    async def kick(self, *queues: str) -> None:
+        """Have the pump look at these queues, or at all. One that comes too soon goes out when its second is over."""
+        self._queues |= set(queues) or {""}
+        if self._waiting:
+            return  # whoever waits takes ours along
+        self._waiting = True
+        try:
+            spacing = SPACING.total_seconds() * (0.8 + 0.2 * self._ports.chance())
+            rest = self._kicked_at + spacing - self._ports.clock.monotonic()
+            if rest > 0:
+                await self._ports.clock.sleep(rest)
+        finally:
+            self._waiting = False
+        self._kicked_at = self._ports.clock.monotonic()
+        named, self._queues = self._queues, set()
+        self._view.forget()
+        await self._ports.topics.publish(PUMP_KICKS, Kick(frozenset(named - {""})).to_bytes())

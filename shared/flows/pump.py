@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 
 from shared.core import signals
-from shared.core.spend import spend_limit
-from shared.flows.grant import tick
+from shared.flows.grant import Granting
 from shared.flows.kicks import Kicks
 from shared.flows.pump_documents import LeadLost, PumpDocuments
 from shared.ports import Ports
@@ -15,6 +15,11 @@ from shared.ports import Ports
 TICK = timedelta(seconds=1)
 FULL_TICK = timedelta(milliseconds=500)
 """While attempts in flight are what holds the queue: room comes back between two ticks."""
+LEAST_BETWEEN = timedelta(milliseconds=150)
+EXTRA_TICKS = 3.0
+"""Ticks before their time that kicks can have in store, and how many come back a second: the pump's documents take
+about one write a second for long."""
+EXTRA_PER_SECOND = 0.15
 ANSWER_WITHIN = timedelta(seconds=540)
 """A push may stay unanswered for 600 s."""
 QUIET_AFTER = timedelta(seconds=3)
@@ -28,12 +33,18 @@ class Pump:
         self._ports = ports
         self._kicks = kicks
         self._wake = asyncio.Event()
+        self._kicked: set[str] | None = set()
+        """Queues that have something new; None = any may."""
         self._running = False
         self._ending = False
-        self._most_spend = spend_limit(ports.quota.limits(model) for model in ports.catalogue.models)
+        self._extra = EXTRA_TICKS
 
-    async def kicked(self, answer_within: timedelta = ANSWER_WITHIN) -> None:
+    async def kicked(self, queues: Collection[str] = (), answer_within: timedelta = ANSWER_WITHIN) -> None:
         """Run the loop until it is quiet, another leads, or time is up; wake it where it runs already."""
+        if queues and self._kicked is not None:
+            self._kicked |= set(queues)
+        else:
+            self._kicked = None
         self._wake.set()
         if self._running:
             return
@@ -54,36 +65,53 @@ class Pump:
         if documents is None:
             return
         ports.signals.emit(signals.LEAD_TAKEN, holder=ports.boot)
-        ends = ports.clock.monotonic() + answer_within.total_seconds()
-        busy_at = ports.clock.monotonic()
-        why = "quiet"
         try:
-            while True:
-                self._wake.clear()
-                if await tick(ports, documents, self._most_spend):
-                    busy_at = ports.clock.monotonic()
-                if self._ending:
-                    why = "the process is going down"
-                    break
-                if ports.clock.monotonic() - busy_at > QUIET_AFTER.total_seconds():
-                    break
-                if ports.clock.monotonic() >= ends:
-                    why = "time is up"
-                    break
-                await self._next_tick(FULL_TICK if documents.crowded else TICK)
+            why = await self._loop(Granting(ports, documents), answer_within)
         except LeadLost:
             ports.signals.emit(signals.LEAD_LEFT, holder=ports.boot, why="another pump leads")
             return
         await documents.leave()
         ports.signals.emit(signals.LEAD_LEFT, holder=ports.boot, why=why)
-        if why != "quiet":
+        if why != "quiet" or self._wake.is_set():
             await self._kicks.kick()
 
-    async def _next_tick(self, after: timedelta) -> None:
-        """Some time from now, or at once when kicked."""
-        tick = asyncio.ensure_future(self._ports.clock.sleep(after.total_seconds()))
-        wake = asyncio.ensure_future(self._wake.wait())
-        _, pending = await asyncio.wait({tick, wake}, return_when=asyncio.FIRST_COMPLETED)
-        for each in pending:
-            each.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+    async def _loop(self, granting: Granting, answer_within: timedelta) -> str:
+        """Tick until there is a reason to leave, and say which."""
+        clock = self._ports.clock
+        ends = clock.monotonic() + answer_within.total_seconds()
+        busy_at = clock.monotonic()
+        while True:
+            began = clock.monotonic()
+            self._wake.clear()
+            kicked, self._kicked = self._kicked, set()
+            if kicked is None or kicked:
+                granting.kicked(kicked or ())
+            if await granting.tick():
+                busy_at = clock.monotonic()
+            if self._ending:
+                return "the process is going down"
+            if clock.monotonic() - busy_at > QUIET_AFTER.total_seconds():
+                return "quiet"
+            if clock.monotonic() >= ends:
+                return "time is up"
+            await self._next_tick(began, FULL_TICK if granting.crowded else TICK)
+
+    async def _next_tick(self, began: float, after: timedelta) -> None:
+        """So long after the last one began; a kick has an extra one at once, while there are some in store."""
+        clock = self._ports.clock
+        await clock.sleep(LEAST_BETWEEN.total_seconds())
+        left = began + after.total_seconds() - clock.monotonic()
+        if left <= 0:
+            return
+        if self._extra < 1.0:
+            await clock.sleep(left)
+        else:
+            timer = asyncio.ensure_future(clock.sleep(left))
+            wake = asyncio.ensure_future(self._wake.wait())
+            done, pending = await asyncio.wait({timer, wake}, return_when=asyncio.FIRST_COMPLETED)
+            for each in pending:
+                each.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+            if timer not in done:
+                self._extra -= 1.0
+        self._extra = min(EXTRA_TICKS, self._extra + EXTRA_PER_SECOND * (clock.monotonic() - began))

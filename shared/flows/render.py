@@ -7,13 +7,15 @@ import contextlib
 from datetime import timedelta
 
 from shared.core import record, settlement, signals
-from shared.core.answer import Made, Order, Reference
+from shared.core.answer import Answer, Made, Order, Reference, Usage
 from shared.core.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
 from shared.core.failure import Failure, FailureKind
 from shared.core.ladder import Route
 from shared.core.messages import BadMessage, Release
 from shared.core.outcome import of_failure
+from shared.core.report import Sign
 from shared.core.request import RenderRequest
+from shared.core.settlement import Effect
 from shared.flows.announce import announce
 from shared.flows.evidence import Evidence
 from shared.flows.kicks import Kicks
@@ -37,37 +39,40 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
     time = ServerTime(ports.clock, request.read_at)
     match request.data["status"]:
         case "released" if request.data["release"] == release.number:
-            await _attempt(ports, evidence, request, time)
-            await kicks.after_settling()
+            await kicks.after_render(await _attempt(ports, evidence, request, time))
         case "rendering" if request.data["lease_until"] < time.now():
-            await recover(ports, request)
-            await kicks.after_settling()
+            await kicks.after_render(await recover(ports, request))
         case _ if request.data["announce"] == "pending":
             await announce(ports, request)
         case _:
             pass  # held by a live lease, an older release, or over: somebody else has the next step
 
 
-async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: ServerTime) -> None:
+async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: ServerTime) -> Effect:
+    """What became of the request."""
     asked = record.request_of(request.data)
+    arrived_late = time.now() > request.data["slot_until"]
     await ports.lanes[request.data["route"]["lane"]].prepare()
     try:
         references = await _fetch(ports, asked)
     except ReferenceUnusable as error:
         await _end_unbegun(ports, request, Failure(FailureKind.REFERENCE, str(error)), time)
-        return
+        return "final"
     await time.wait_until(request.data["slot_at"] - CLAIM_AHEAD)
     if time.now() > request.data["slot_until"]:
         await _give_back(ports, request, time)
-        return
+        sort = Sign.DELIVERED_LATE if arrived_late else Sign.LATE
+        await evidence.late(request.data["route"]["model"], sort, request.data["slot_at"], time)
+        return "queued"
     claimed = await _claim(ports, request, time)
     if claimed is None:
-        return  # cancelled, expired, or claimed by another delivery of this release
+        return "settled before"  # cancelled, expired, or claimed by another delivery of this release
     request, attempt = claimed
     await time.wait_until(request.data["slot_at"])
     if time.now() > request.data["slot_until"]:
         await _give_back(ports, request, time, unopened=attempt)
-        return
+        await evidence.late(request.data["route"]["model"], Sign.LATE, request.data["slot_at"], time)
+        return "queued"
     hold = _Hold(ports, request)
     async with hold:
         began = ports.clock.monotonic()
@@ -83,10 +88,19 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
             case Failure():
                 ending = answer
     settling = settle(ports, hold.request, attempt, ending, latency_ms)
-    if isinstance(ending, Failure):
-        await asyncio.gather(settling, evidence.note(order.model, ending))
-    else:
-        await settling
+    effect, _ = await asyncio.gather(settling, _note(evidence, order.model, answer, request, time))
+    return effect
+
+
+async def _note(evidence: Evidence, model: str, answer: Answer, request: Document, time: ServerTime) -> None:
+    """What this answer says of the model's limits."""
+    match answer:
+        case Failure():
+            await evidence.failed(model, answer, request.data["slot_at"], time)
+        case Made(usage=Usage() as usage):
+            await evidence.answered(model, request.data["input_tokens"], usage.text_in + usage.image_in, time)
+        case Made():
+            pass
 
 
 async def _fetch(ports: Ports, asked: RenderRequest) -> tuple[Reference, ...]:

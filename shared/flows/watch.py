@@ -1,4 +1,4 @@
-"""The once-a-minute look round: lapsed leases, passed deadlines, results nobody heard of, a queue nobody pumps."""
+"""The once-a-minute look round: lapsed leases, passed deadlines, results nobody heard of, limits, an unpumped queue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from shared.core import queries, signals
 from shared.core.documents import Delete, Document, Update
 from shared.flows.announce import announce
 from shared.flows.expire import expire_overdue
-from shared.flows.kicks import PUMP, Kicks
+from shared.flows.kicks import Kicks
+from shared.flows.live_quota import read_live_quota
+from shared.flows.pump_view import PUMP
 from shared.flows.settle import recover
 from shared.ports import Ports
 
@@ -28,6 +30,7 @@ async def watch(ports: Ports, kicks: Kicks) -> None:
     unannounced = await ports.store.query(queries.unannounced(now - ANNOUNCE_AFTER, PAGE))
     for request in unannounced:
         await announce(ports, request)
+    await read_live_quota(ports)
     if await ports.store.count(queries.in_status("queued", 1)) or await ports.store.count(
         queries.in_status("released", 1)
     ):

@@ -390,7 +390,7 @@ async def test_intake_raises_when_the_request_could_not_be_recorded_so_that_the_
     world.store.commit = away  # type: ignore[method-assign]
     data = json.dumps({"request_id": "r-1", "prompt": "x"}).encode()
     with pytest.raises(StoreUnavailable):
-        await world.run(take_in(world.ports, world.kicks, Message("m-1", data)))
+        await world.run(take_in(world.ports, world.kicks, world.tags, Message("m-1", data)))
 
 
 async def test_a_dead_letter_of_render_ends_nothing_by_itself() -> None:
@@ -413,7 +413,7 @@ async def test_a_dead_letter_of_render_ends_nothing_by_itself() -> None:
             Release("r-1", world.status()["release"]).to_bytes(),
             {"CloudPubSubDeadLetterSourceSubscription": "render-releases-render"},
         )
-        await bury_flow.bury(world.ports, world.kicks, world.evidence, dead)
+        await bury_flow.bury(world.ports, world.kicks, world.tags, world.evidence, dead)
         await story
 
     await world.run(until_released())

@@ -1,0 +1,1 @@
+"""Admission in virtual time: a provider, a fleet, arrivals and strategies as seeded events; nothing real is called."""

@@ -1,0 +1,376 @@
+"""Renderlane in virtual time: the pump's real core, with its documents, pages, kicks, reports and lead around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from scripts.rehearsal.answer import Answer, DayFull, Image, MinuteFull, Overloaded, Unexplained
+from scripts.rehearsal.fleet import Attempt, DeliveredLate, Late
+from scripts.rehearsal.request import Request
+from scripts.rehearsal.world import World
+from shared.core import fairness, testimony
+from shared.core.admission import Candidate, Grant
+from shared.core.failure import Failure, FailureKind
+from shared.core.ladder import Ask, Planned, Route
+from shared.core.live_quota import LiveLimits
+from shared.core.quota import Quota
+from shared.core.record import Head, UnusedSlot
+from shared.core.report import NOTHING_SEEN, Named, Seen, Sign, summed
+from shared.core.retry import Again, Tally, after_failure
+from shared.core.standing import Standing
+from shared.core.tick import Memory, Sight, Ticked, tick
+
+TICK, FULL_TICK, LEAST_BETWEEN = 1.0, 0.5, 0.15
+EXTRA_TICKS, EXTRA_PER_SECOND = 3.0, 0.15
+LEAD = 6.0
+KICKED_AFTER = (0.1, 1.5)
+"""Seconds from a lapsed lead to the kick of whoever settles next."""
+PAGE = 100
+PAGE_FRESH_FOR = 5.0
+COUNT_EVERY = 5.0
+QUIET_AFTER = 3.0
+REPORT_SPACING = 2.0
+LIVE_EVERY = 60.0
+"""`watch` reads the limits; the pump sees them at once."""
+ASK = Ask("default", None, "1K", None, "standard", 10, 0, False, None)
+
+
+@dataclass(slots=True)
+class Queued:
+    """A request as the store has it."""
+
+    request: Request
+    tag: float
+    wake_at: float | None = None
+    release: int = 0
+    unused: UnusedSlot | None = None
+    late: int = 0
+    failures: int = 0
+    waits: int = 0
+
+
+@dataclass(slots=True)
+class Page:
+    queued: dict[str, Queued] = field(default_factory=dict)
+    more: bool = False
+    read_at: float = float("-inf")
+
+
+class Renderlane:
+    """One pump over the fleet."""
+
+    def begin(self, world: World) -> None:
+        self._world = world
+        self._engine = world.engine
+        self._memory = Memory()
+        self._quota = Quota(dict(world.known))
+        self._live: dict[str, LiveLimits] = {}
+        self._store: dict[str, dict[str, Queued]] = {}
+        """What waits, by queue."""
+        self._waiting: dict[tuple[str, str], int] = {}
+        """How many of each tenant wait in each queue."""
+        self._pages: dict[str, Page] = {}
+        self._asleep: list[Queued] = []
+        self._seen: dict[int, dict[str, Seen]] = {}
+        """What each instance saw."""
+        self._reports: dict[int, dict[str, Seen]] = {}
+        """What the pump can read of it."""
+        self._report_due: dict[int, float] = {}
+        self._reporting: set[int] = set()
+        self._running: dict[str, int] = {}
+        self._counted: dict[str, int] = {}
+        self._counted_at = float("-inf")
+        self._in_air = 0
+        self._lead = 0
+        """Numbers the leads; what an older one still has in hand is void."""
+        self._leads = False
+        self._lead_until = 0.0
+        self._ticking = False
+        self._tick_began = float("-inf")
+        self._next_tick = 0
+        self._extra = EXTRA_TICKS
+        self._busy_at = 0.0
+        self._crowded = False
+        self._engine.after(world.chance.uniform(0, LIVE_EVERY), self._watch)
+
+    # -- what happens to it -------------------------------------------------------------------------------------------
+
+    def arrive(self, request: Request) -> None:
+        self._world.documents.read(partial(self._take_in, request))
+
+    def crash(self) -> None:
+        """The pump dies; its lead lapses, and whoever settles next kicks another."""
+        if not self._leads:
+            self._world.fleet.crash(0)
+            return
+        self._lead += 1
+        self._leads = self._ticking = False
+        lapse = max(self._lead_until - self._engine.now, 0.0)
+        self._engine.after(lapse + self._world.chance.uniform(*KICKED_AFTER), self._kick)
+
+    # -- intake -------------------------------------------------------------------------------------------------------
+
+    def _take_in(self, request: Request) -> None:
+        asked = request.arrival
+        queue = fairness.queue_name(asked.model, asked.priority)
+        waiting = self._waiting.get((queue, asked.tenant), 0)
+        tag = fairness.fair_tag(self._memory.served.get(queue, 0.0), waiting, 1.0)
+        empty = not self._store.get(queue)
+        self._queue(Queued(request, tag))
+        if asked.priority == "interactive" or empty or not self._leads:
+            self._engine.after(self._world.chance.uniform(0.03, 0.15), partial(self._kick, queue))
+
+    def _queue(self, queued: Queued) -> None:
+        asked = queued.request.arrival
+        queued.request.status = "queued"
+        queue = fairness.queue_name(asked.model, asked.priority)
+        self._store.setdefault(queue, {})[asked.request_id] = queued
+        key = (queue, asked.tenant)
+        self._waiting[key] = self._waiting.get(key, 0) + 1
+
+    def _unqueue(self, queued: Queued) -> None:
+        asked = queued.request.arrival
+        queue = fairness.queue_name(asked.model, asked.priority)
+        del self._store[queue][asked.request_id]
+        self._waiting[queue, asked.tenant] -= 1
+        if queue in self._pages:
+            self._pages[queue].queued.pop(asked.request_id, None)
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    def _kick(self, queue: str | None = None) -> None:
+        """Wakes the pump; an extra tick before its time only while there are some in store."""
+        for name, page in self._pages.items():
+            if queue in (None, name):
+                page.read_at = float("-inf")
+        if not self._leads:
+            self._leads, self._pages = True, {}
+            self._lead += 1
+            self._busy_at = self._engine.now
+            self._schedule(self._engine.now)
+        elif not self._ticking and self._extra >= 1.0:
+            at = max(self._engine.now, self._tick_began + LEAST_BETWEEN)
+            if at < self._tick_due:
+                self._extra -= 1.0
+                self._schedule(at)
+
+    def _schedule(self, at: float) -> None:
+        self._next_tick += 1
+        self._tick_due = at
+        self._engine.at(at, partial(self._tick, self._next_tick, self._lead))
+
+    def _tick(self, number: int, lead: int) -> None:
+        if number != self._next_tick or lead != self._lead or not self._leads:
+            return
+        self._extra = min(EXTRA_TICKS, self._extra + EXTRA_PER_SECOND * min(self._engine.now - self._tick_began, 20))
+        self._ticking, self._tick_began = True, self._engine.now
+        self._world.documents.read(partial(self._decide, lead))
+
+    def _decide(self, lead: int) -> None:
+        if lead != self._lead:
+            return
+        before, now = self._memory, self._engine.wall()
+        heads = self._heads()
+        ticked = tick(before, self._sight(heads, now))
+        self._crowded = ticked.crowded
+        by_id = {each.request.arrival.request_id: each for each in heads}
+        for grant in ticked.grants:
+            model = grant.candidate.model
+            self._unqueue(by_id[grant.candidate.head.request_id])
+            self._counted[model] = self._counted.get(model, 0) + 1
+        paths = [
+            f"calendars/{model}" for model, each in ticked.memory.standings.items() if self._changed(each, model, now)
+        ]
+        self._memory = ticked.memory
+        if paths or self._lead_until - self._engine.now < LEAD / 2:
+            self._lead_until = self._engine.now + LEAD
+            self._world.documents.commit(["pump/pump", *paths], partial(self._hand_out, lead, ticked, by_id))
+        else:
+            self._hand_out(lead, ticked, by_id)
+
+    def _changed(self, after: Standing, model: str, now: datetime) -> bool:
+        before = self._memory.standings.get(model, Standing()).forget(now)
+        return (after.calendar, after.turns, after.pressure) != (before.calendar, before.turns, before.pressure)
+
+    def _hand_out(self, lead: int, ticked: Ticked, by_id: dict[str, Queued]) -> None:
+        for grant in ticked.grants:
+            queued = by_id[grant.candidate.head.request_id]
+            if lead != self._lead:  # died after it had written: the slots are wasted, the requests still queued
+                self._queue(queued)
+                continue
+            path = f"requests/{queued.request.arrival.request_id}"
+            self._world.documents.write(path, partial(self._release, grant, queued))
+        if lead != self._lead:
+            return
+        self._ticking = False
+        self._wake()
+        if ticked.grants or self._store_is_waiting() or self._in_air:
+            self._busy_at = self._engine.now
+        if self._engine.now - self._busy_at > QUIET_AFTER:
+            self._leads = False
+            return
+        self._schedule(max(self._engine.now + LEAST_BETWEEN, self._tick_began + (FULL_TICK if self._crowded else TICK)))
+
+    def _store_is_waiting(self) -> bool:
+        return any(self._store.values()) or bool(self._asleep)
+
+    def _release(self, grant: Grant, queued: Queued) -> None:
+        queued.release += 1
+        queued.unused = None
+        model = queued.request.arrival.model
+        self._running[model] = self._running.get(model, 0) + 1
+        self._in_air += 1
+        slot, until = self._engine.seconds(grant.slot_at), self._engine.seconds(grant.slot_until)
+        self._world.fleet.start(queued.request, slot, until - slot, partial(self._ended, grant, queued))
+        self._engine.at(max(slot - 0.2, self._engine.now + 0.05), self._claimed)
+
+    def _claimed(self) -> None:
+        self._in_air -= 1
+
+    # -- what the pump sees -------------------------------------------------------------------------------------------
+
+    def _heads(self) -> list[Queued]:
+        found: list[Queued] = []
+        for queue, waiting in self._store.items():
+            page = self._pages.setdefault(queue, Page())
+            used_up = page.more and not page.queued
+            if used_up or self._engine.now - page.read_at >= PAGE_FRESH_FOR:
+                first = sorted(waiting.items(), key=lambda each: (each[1].tag, each[0]))[:PAGE]
+                page = self._pages[queue] = Page(dict(first), len(first) == PAGE, self._engine.now)
+            found += page.queued.values()
+        return found
+
+    def _sight(self, heads: Sequence[Queued], now: datetime) -> Sight:
+        if self._crowded or self._engine.now - self._counted_at >= COUNT_EVERY:
+            self._counted, self._counted_at = dict(self._running), self._engine.now
+        models = {model for seen in self._reports.values() for model in seen}
+        return Sight(
+            now=now,
+            candidates=[Candidate(self._head(each), _planned(each)) for each in heads],
+            configured=self._quota,
+            capacity=self._world.fleet.size.capacity,
+            reports={
+                model: summed(seen.get(model, NOTHING_SEEN) for seen in self._reports.values()) for model in models
+            },
+            live=self._live,
+            running=self._counted,
+            in_air=self._in_air,
+        )
+
+    def _head(self, queued: Queued) -> Head:
+        asked = queued.request.arrival
+        deadline = None if asked.deadline is None else self._engine.start + timedelta(seconds=asked.deadline)
+        return Head(
+            asked.request_id, "", ASK, asked.model, asked.priority, asked.tenant, queued.tag, deadline, 1,
+            queued.release, queued.unused, queued.late, False,
+        )  # fmt: skip
+
+    def _wake(self) -> None:
+        awake = [each for each in self._asleep if each.wake_at is not None and each.wake_at <= self._engine.now]
+        self._asleep = [each for each in self._asleep if each not in awake]
+        for each in awake:
+            each.wake_at = None
+            self._queue(each)
+            self._stale(each)
+
+    def _stale(self, queued: Queued) -> None:
+        asked = queued.request.arrival
+        page = self._pages.get(fairness.queue_name(asked.model, asked.priority))
+        if page is not None:
+            page.read_at = float("-inf")
+
+    def _watch(self) -> None:
+        """Reads what it was told of at the start: the rate, not the day's quota."""
+        now = self._engine.wall()
+        for model in self._world.known:
+            self._live[model] = LiveLimits({"rpm": self._world.provider.limits(model).rpm}, now)
+        self._engine.after(LIVE_EVERY, self._watch)
+
+    # -- what comes of a release --------------------------------------------------------------------------------------
+
+    def _ended(self, grant: Grant, queued: Queued, attempt: Attempt) -> None:
+        model = queued.request.arrival.model
+        self._running[model] -= 1
+        if not self._leads:
+            self._engine.after(0.1, self._kick_if_lapsed)
+        match attempt.end:
+            case Image():
+                self._world.succeed(queued.request)
+            case Late() | DeliveredLate():
+                sort = Sign.LATE if isinstance(attempt.end, Late) else Sign.DELIVERED_LATE
+                queued.unused = UnusedSlot(model, grant.slot_at, queued.release, grant.candidate.planned.input_tokens)
+                queued.late += 1
+                self._world.documents.write(f"requests/{queued.request.arrival.request_id}")
+                self._queue(queued)
+                seen = self._of(attempt.instance, model).with_sign(sort, grant.slot_at, self._engine.wall())
+                self._note(attempt.instance, model, seen)
+            case MinuteFull() | DayFull() | Unexplained() | Overloaded():
+                self._failed(attempt.instance, queued, _failure(attempt.end), grant.slot_at)
+
+    def _kick_if_lapsed(self) -> None:
+        if not self._leads and self._lead_until <= self._engine.now and self._store_is_waiting():
+            self._kick()
+
+    def _failed(self, instance: int, queued: Queued, failure: Failure, slot_at: datetime) -> None:
+        now, model = self._engine.wall(), queued.request.arrival.model
+        seen = self._of(instance, model)
+        sort, closes, named = testimony.sign(failure), testimony.closing(failure, now), testimony.named_limit(failure)
+        if sort is not None:
+            seen = seen.with_sign(sort, slot_at, now)
+        if closes is not None:
+            seen = seen.with_closing(closes, now)
+        if named is not None:
+            seen = replace(seen, named={**seen.named, named[0]: Named(named[1], now)})
+        self._note(instance, model, seen)
+        queued.failures += int(failure.kind is FailureKind.OVERLOAD)
+        queued.waits += int(failure.kind is not FailureKind.OVERLOAD)
+        tally = Tally(queued.failures, 0, 0, queued.waits, 0, 0, None, None)
+        decision = after_failure(failure, tally, now=now, jitter=self._world.chance.random())
+        if isinstance(decision, Again):
+            queued.request.status = "queued"
+            queued.wake_at = self._engine.seconds(decision.wake_at)
+            self._asleep.append(queued)
+        else:
+            self._world.lose(queued.request)
+
+    def _of(self, instance: int, model: str) -> Seen:
+        return self._seen.get(instance, {}).get(model, NOTHING_SEEN)
+
+    def _note(self, instance: int, model: str, seen: Seen) -> None:
+        """Reported at once, or when the last report is old enough."""
+        self._seen.setdefault(instance, {})[model] = seen
+        if instance in self._reporting:
+            return
+        self._reporting.add(instance)
+        self._engine.at(self._report_due.get(instance, 0.0), partial(self._report, instance))
+
+    def _report(self, instance: int) -> None:
+        self._reporting.discard(instance)
+        self._report_due[instance] = self._engine.now + REPORT_SPACING
+        written = dict(self._seen[instance])
+        self._world.documents.write(f"evidence/{instance}", partial(self._reported, instance, written))
+
+    def _reported(self, instance: int, written: dict[str, Seen]) -> None:
+        self._reports[instance] = written
+
+
+def _planned(queued: Queued) -> Planned:
+    asked = queued.request.arrival
+    return Planned(Route("standard", asked.model, "1K"), (), 0, asked.model, asked.tokens)
+
+
+def _failure(answer: Answer) -> Failure:
+    match answer:
+        case MinuteFull(quota_id, value, wait):
+            hint = None if wait is None else timedelta(seconds=wait)
+            return Failure(FailureKind.QUOTA_MINUTE, "", retry_after=hint, quota_id=quota_id, quota_value=value)
+        case DayFull(quota_id, value, wait):
+            hint = timedelta(seconds=wait)
+            return Failure(FailureKind.QUOTA_DAY, "", retry_after=hint, quota_id=quota_id, quota_value=value)
+        case Overloaded():
+            return Failure(FailureKind.OVERLOAD, "")
+        case _:
+            return Failure(FailureKind.QUOTA_UNKNOWN, "")

@@ -1,0 +1,42 @@
+"""A request of a rehearsal: what was asked for, and how far it has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Priority = Literal["interactive", "normal", "bulk"]
+Status = Literal["queued", "released", "rendering", "succeeded", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One published request. Times are seconds since the start of the rehearsal."""
+
+    request_id: str
+    at: float
+    tenant: str
+    priority: Priority
+    model: str
+    tokens: int
+    """Input tokens."""
+    deadline: float | None
+    """Not begun by then, it would expire; None = no deadline."""
+
+
+@dataclass(slots=True)
+class Request:
+    """Changes as the rehearsal goes on."""
+
+    arrival: Arrival
+    status: Status = "queued"
+    began_at: float | None = None
+    """When the provider accepted its first call."""
+    ended_at: float | None = None
+    accepted: int = 0
+    """Calls that the provider accepted: more than one was paid twice."""
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds from its publication to its first accepted call; None while there was none."""
+        return None if self.began_at is None else self.began_at - self.arrival.at

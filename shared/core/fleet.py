@@ -1,0 +1,110 @@
+"""What the fleet can carry, take up and begin in time: learned from what came of earlier releases. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.core.calendar import is_untimed
+from shared.core.quota import Limits
+
+USED_SHARE = 0.8
+"""Of instances x concurrency: the rest is for deliveries that end, and for an instance that dies."""
+FIRST_CAP = 20
+"""Attempts in flight while nothing is known about a model's limits."""
+CAP_DOUBLES_EVERY = timedelta(seconds=5)
+"""Without a 429."""
+FIRST_PACE = 8
+"""Starts in half a second before anything is known: what one process on a busy machine can begin in time."""
+LEAST_PACE = 4
+PACE_GROWS = 0.25
+"""A second, while it is used and nothing starts late."""
+LATE_JUDGED_EVERY = timedelta(seconds=2)
+LEAST_IN_AIR = 20
+"""Releases that nobody has taken up yet: push delivery starts in single digits and doubles."""
+LEAD = timedelta(milliseconds=150)
+"""From the decision to the earliest slot: two commits and a delivery on one machine."""
+LONGEST_LEAD = timedelta(seconds=6)
+LEAD_GROWS, LEAD_SHRINKS = 2.0, 0.97
+"""Where releases arrived late; and a second where none did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Releases that did not become a call in time."""
+
+    starts: int = 0
+    """They arrived in time, and the call could not leave."""
+    deliveries: int = 0
+    """They arrived too late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Kept in the pump's document."""
+
+    pace: float = FIRST_PACE
+    """Starts that half a second may hold."""
+    cut_at: datetime | None = None
+    """When the pace was last halved."""
+    in_air: int = 0
+    """Releases that should be on their way, after the last tick."""
+    most_in_air: float = LEAST_IN_AIR
+    lead_seconds: float = LEAD.total_seconds()
+    """From a decision to the earliest slot."""
+    seen_at: datetime | None = None
+
+    @property
+    def lead(self) -> timedelta:
+        return timedelta(seconds=self.lead_seconds)
+
+    def after(self, *, in_air: int, late: Late, capacity: int, now: datetime) -> Fleet:
+        """With what became of earlier releases: `in_air` are not taken up, `late` ones did not become a call."""
+        claimed = max(self.in_air - in_air, 0)
+        most = max(LEAST_IN_AIR, 2 * claimed * (1 + self.lead_seconds), 0.9 * self.most_in_air)
+        seen = replace(self, in_air=in_air, most_in_air=most, seen_at=now)
+        if late.starts or late.deliveries:
+            if self.cut_at is not None and now - self.cut_at < LATE_JUDGED_EVERY:
+                return seen
+            lead = self.lead_seconds * (LEAD_GROWS if late.deliveries else 1.0)
+            lead = min(lead, LONGEST_LEAD.total_seconds())
+            return replace(seen, pace=max(LEAST_PACE, self.pace / 2), lead_seconds=lead, cut_at=now)
+        seconds = 0.0 if self.seen_at is None else min((now - self.seen_at).total_seconds(), 2.0)
+        grown = self.pace * (1 + PACE_GROWS) ** seconds if claimed else self.pace
+        pace = min(grown, max(FIRST_PACE, capacity / 5))
+        lead = max(self.lead_seconds * LEAD_SHRINKS**seconds, LEAD.total_seconds())
+        return replace(seen, pace=pace, lead_seconds=lead)
+
+    def released(self, count: int) -> Fleet:
+        return replace(self, in_air=self.in_air + count)
+
+    def room(self, running: int, capacity: int) -> int:
+        """How many more releases the fleet can take now; `running` are in flight, those in the air included."""
+        return max(0, min(int(self.most_in_air) - self.in_air, most_running(capacity) - running))
+
+    def to_json(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Fleet:
+        return cls(**{each.name: data[each.name] for each in fields(cls) if each.name in data})
+
+
+def most_running(capacity: int) -> int:
+    return max(1, int(capacity * USED_SHARE))
+
+
+def concurrency_cap(limits: Limits, capacity: int, unknown_for: timedelta | None) -> int:
+    """Attempts of one model that may be in flight.
+
+    `unknown_for`: time since its first use or its last 429; None where something else (a rate) holds it back.
+    """
+    most = most_running(capacity)
+    if limits.concurrency is not None:
+        return min(limits.concurrency, most)
+    if unknown_for is None or not is_untimed(limits):
+        return most
+    doublings = min(int(unknown_for / CAP_DOUBLES_EVERY), 20)
+    return min(FIRST_CAP << doublings, most)

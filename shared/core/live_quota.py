@@ -1,0 +1,150 @@
+"""What the provider itself says of its limits: the document `quota/live` as a value, and what follows a reading.
+
+Only `watch` writes the document; the pump and the command line read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeAlias
+
+PATH = "quota/live"
+READABLE = ("rpm", "ipm", "tpm", "rpd")
+"""The dimensions a provider can be asked for."""
+UNLIMITED = -1
+"""In documents: the provider sets no such limit."""
+
+UsageByModel: TypeAlias = Mapping[str, Mapping[str, int]]
+"""By model and dimension: what the whole project used, whoever called. Minutes: the newest one that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveLimits:
+    """One model's limits, as read."""
+
+    dims: Mapping[str, int | None]
+    """By dimension; None = unlimited, absent = the reading does not say."""
+    read_at: datetime
+
+    def said(self, dimension: str) -> int | None:
+        """The number, UNLIMITED, or None where the reading does not say."""
+        if dimension not in self.dims:
+            return None
+        value = self.dims[dimension]
+        return UNLIMITED if value is None else value
+
+    def to_json(self) -> dict[str, Any]:
+        return {"dims": {name: self.said(name) for name in self.dims}, "read_at": self.read_at}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> LiveLimits:
+        dims = {name: None if value == UNLIMITED else value for name, value in data["dims"].items()}
+        return cls(dims, data["read_at"])
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why the last reading failed."""
+
+    code: str
+    """`denied`, `disabled`, `unreachable`, `no credentials`, `refused`, `empty` or `broken`."""
+    message: str
+    remedy: str
+    since: datetime
+    """When this problem was first met; the readings before it succeeded, or failed otherwise."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message, "remedy": self.remedy, "since": self.since}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Problem:
+        return cls(data["code"], data["message"], data["remedy"], data["since"])
+
+
+@dataclass(frozen=True, slots=True)
+class LiveQuota:
+    """The last good readings, and how the last try went."""
+
+    tried_at: datetime
+    by_model: Mapping[str, LiveLimits] = field(default_factory=dict)
+    """By model id; stays as it is while readings fail."""
+    read_at: datetime | None = None
+    """The last reading that succeeded; None = none ever did."""
+    problem: Problem | None = None
+    usage: UsageByModel | None = None
+    """None = never read, or not asked for."""
+    usage_read_at: datetime | None = None
+    usage_problem: Problem | None = None
+
+    def with_limits(self, by_model: Mapping[str, LiveLimits], now: datetime) -> LiveQuota:
+        """A good reading replaces the one before it whole: a limit that is gone is gone."""
+        return replace(self, by_model=by_model, read_at=now, tried_at=now, problem=None)
+
+    def without_limits(self, code: str, message: str, remedy: str, now: datetime) -> LiveQuota:
+        """A failed reading leaves the last good values; the same problem keeps the moment it began."""
+        return replace(self, tried_at=now, problem=_met(self.problem, code, message, remedy, now))
+
+    def with_usage(self, usage: UsageByModel | None, now: datetime) -> LiveQuota:
+        return replace(self, usage=usage, usage_read_at=None if usage is None else now, usage_problem=None)
+
+    def without_usage(self, code: str, message: str, remedy: str, now: datetime) -> LiveQuota:
+        return replace(self, usage_problem=_met(self.usage_problem, code, message, remedy, now))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "by_model": {model: limits.to_json() for model, limits in self.by_model.items()},
+            "read_at": self.read_at,
+            "tried_at": self.tried_at,
+            "problem": self.problem.to_json() if self.problem else None,
+            "usage": None if self.usage is None else {model: dict(used) for model, used in self.usage.items()},
+            "usage_read_at": self.usage_read_at,
+            "usage_problem": self.usage_problem.to_json() if self.usage_problem else None,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> LiveQuota:
+        return cls(
+            tried_at=data["tried_at"],
+            by_model={model: LiveLimits.from_json(limits) for model, limits in data["by_model"].items()},
+            read_at=data["read_at"],
+            problem=Problem.from_json(data["problem"]) if data["problem"] else None,
+            usage=data["usage"],
+            usage_read_at=data["usage_read_at"],
+            usage_problem=Problem.from_json(data["usage_problem"]) if data["usage_problem"] else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A limit that says something other than at the reading before."""
+
+    model: str
+    dimension: str
+    old: int | None
+    """As `LiveLimits.said`."""
+    new: int | None
+
+
+def changes(before: LiveQuota, after: LiveQuota) -> list[Change]:
+    """What a reading changed. The first one changes nothing: there was none to differ from."""
+    if before.read_at is None:
+        return []
+    found = []
+    for model in sorted({*before.by_model, *after.by_model}):
+        for dimension in READABLE:
+            old, new = (_said(quota, model, dimension) for quota in (before, after))
+            if old != new:
+                found.append(Change(model, dimension, old, new))
+    return found
+
+
+def _said(quota: LiveQuota, model: str, dimension: str) -> int | None:
+    limits = quota.by_model.get(model)
+    return limits.said(dimension) if limits else None
+
+
+def _met(before: Problem | None, code: str, message: str, remedy: str, now: datetime) -> Problem:
+    since = before.since if before is not None and before.code == code else now
+    return Problem(code, message, remedy, since)

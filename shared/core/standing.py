@@ -1,0 +1,45 @@
+"""How one model stands with its quota: the document `calendars/{model}` as a value. Only the pump writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from shared.core.calendar import Calendar
+from shared.core.in_force import Learned
+from shared.core.pressure import Pressure
+from shared.core.turns import Turns
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    calendar: Calendar = field(default_factory=Calendar)
+    turns: Turns = field(default_factory=Turns)
+    pressure: Pressure = field(default_factory=Pressure)
+    learned: Mapping[str, Learned] = field(default_factory=dict)
+    """Limits that 429s named, by dimension."""
+
+    def forget(self, now: datetime) -> Standing:
+        return replace(self, calendar=self.calendar.forget(now), turns=self.turns.forget(now))
+
+    def to_json(self) -> dict[str, Any]:
+        return self.calendar.to_json() | {
+            "turns": self.turns.to_json(),
+            "pressure": self.pressure.to_json(),
+            "learned": {dimension: each.to_json() for dimension, each in self.learned.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Standing:
+        return cls(
+            Calendar.from_json(data),
+            Turns.from_json(data["turns"]),
+            Pressure.from_json(data["pressure"]),
+            {dimension: Learned.from_json(each) for dimension, each in data["learned"].items()},
+        )
+
+
+def path(model: str) -> str:
+    return f"calendars/{model}"

@@ -1,0 +1,224 @@
+"""One tick of the pump, pure: what it remembers and what it sees become what it remembers next, and who starts when."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from shared.core import fairness
+from shared.core.admission import Admission, Candidate, Grant, Shared, admit
+from shared.core.calendar import Full, Weight, is_untimed
+from shared.core.fleet import Fleet, Late, concurrency_cap
+from shared.core.in_force import InForce, Learned, in_force, limits
+from shared.core.live_quota import LiveLimits
+from shared.core.pressure import feel
+from shared.core.quota import Limits, Quota
+from shared.core.report import NOTHING_SEEN, Seen, Sign, counted
+from shared.core.spend import Spend, spend_limit
+from shared.core.standing import Standing
+
+LATE_LOOKED_BACK = timedelta(seconds=5)
+_ANY_MOMENT = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the pump carries from tick to tick; all of it is in its documents."""
+
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    """By model."""
+    spend: Spend = field(default_factory=Spend)
+    served: Mapping[str, float] = field(default_factory=dict)
+    """Virtual time by queue: the largest fair tag that got a slot."""
+    fleet: Fleet = field(default_factory=Fleet)
+    epoch: int = 0
+    """Grows with every change of a limit in force: sleepers of older epochs are woken."""
+    limits: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
+    """The numbers in force by model and dimension, as of the last tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class LostSlot:
+    """A slot whose release could not be handed out."""
+
+    release: str
+    model: str
+    slot_at: datetime
+    weight: Weight
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one tick sees of the world."""
+
+    now: datetime
+    candidates: Sequence[Candidate]
+    configured: Quota
+    capacity: int
+    """Attempts that the fleet can carry at once."""
+    reports: Mapping[str, Seen] = field(default_factory=dict)
+    """What all workers saw, by model."""
+    live: Mapping[str, LiveLimits] = field(default_factory=dict)
+    running: Mapping[str, int] = field(default_factory=dict)
+    """Releases and attempts in flight, by model."""
+    in_air: int = 0
+    """Releases that nobody has taken up."""
+    drift: Mapping[str, int] = field(default_factory=dict)
+    """Input tokens that estimates were wrong by since the last tick, by model."""
+    lost: Sequence[LostSlot] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    memory: Memory
+    grants: tuple[Grant, ...]
+    held: Mapping[str, Full]
+    """Models with candidates left, and why."""
+    missed: tuple[tuple[Candidate, Full], ...]
+    """Candidates whose deadline comes before their model opens again."""
+    crowded: bool
+    """Attempts in flight are all that holds a queue: room comes back any moment."""
+
+
+def tick(memory: Memory, sight: Sight) -> Ticked:
+    """Give back what was not used, feel the pressure, and grant what every limit allows."""
+    now = sight.now
+    models = sorted({*memory.standings, *sight.reports, *(each.model for each in sight.candidates)})
+    before = {model: memory.standings.get(model, Standing()).forget(now) for model in models}
+    before = _given_back(before, sight)
+    standings: dict[str, Standing] = {}
+    numbers: dict[str, Mapping[str, int | None]] = {}
+    usable: dict[str, Limits] = {}
+    for model in models:
+        seen = sight.reports.get(model, NOTHING_SEEN)
+        standing, held = _learn(before[model], model, seen, sight)
+        standings[model] = _felt(standing, limits(held), seen, sight.drift.get(model, 0), now)
+        usable[model] = standings[model].pressure.limits(limits(held))
+        numbers[model] = {dimension: limit.value for dimension, limit in held.items()}
+    fleet = memory.fleet.after(in_air=sight.in_air, late=_late(sight, memory.fleet), capacity=sight.capacity, now=now)
+    admission = admit(
+        _in_fair_order(sight.candidates),
+        standings,
+        usable,
+        {model: _room(standings[model], usable[model], sight, model) for model in models},
+        Shared(
+            spend=memory.spend,
+            most_spend=spend_limit(sight.configured.by_model.values()),
+            room=fleet.room(sum(sight.running.values()), sight.capacity),
+            pace=int(fleet.pace),
+            lead=fleet.lead,
+        ),
+        now,
+    )
+    served = memory.served
+    for grant in admission.grants:
+        head = grant.candidate.head
+        served = fairness.served_after(served, fairness.queue_name(head.model, head.priority), head.fair_tag)
+    changed = any(numbers[model] != memory.limits[model] for model in models if model in memory.limits)
+    after = Memory(
+        standings=admission.standings,
+        spend=admission.spend,
+        served=served,
+        fleet=fleet.released(len(admission.grants)),
+        epoch=memory.epoch + int(changed),
+        limits=numbers,
+    )
+    crowded = any(full.reason == "concurrency" and is_untimed(usable[each]) for each, full in admission.held.items())
+    return Ticked(after, admission.grants, admission.held, _missed(sight, admission), crowded)
+
+
+def _given_back(standings: dict[str, Standing], sight: Sight) -> dict[str, Standing]:
+    """The standings without the slots that nobody used."""
+    unused = [
+        LostSlot(f"{each.head.request_id}:{slot.release}", slot.model, slot.slot_at, Weight(tokens=slot.tokens))
+        for each in sight.candidates
+        if (slot := each.head.unused_slot) is not None
+    ]
+    after = dict(standings)
+    for each in [*sight.lost, *unused]:
+        standing = after.get(each.model)
+        if standing is not None:
+            calendar = standing.calendar.refund(each.release, each.slot_at, each.weight, now=sight.now)
+            after[each.model] = replace(standing, calendar=calendar)
+    return after
+
+
+def _learn(standing: Standing, model: str, seen: Seen, sight: Sight) -> tuple[Standing, Mapping[str, InForce]]:
+    """With the limits that 429s named, where they name something new."""
+    configured, live = sight.configured.limits(model), sight.live.get(model)
+    held = in_force(configured, live, standing.learned)
+    learned = dict(standing.learned)
+    for dimension, named in seen.named.items():
+        known = learned.get(dimension)
+        current = held.get(dimension)
+        if (known is None or named.at > known.at) and (current is None or current.value != named.value):
+            said = None if live is None else live.said(dimension)
+            learned[dimension] = Learned(named.value, named.at, said)
+    if learned != standing.learned:
+        standing = replace(standing, learned=learned)
+        held = in_force(configured, live, learned)
+    return standing, held
+
+
+def _felt(standing: Standing, known: Limits, seen: Seen, drift: int, now: datetime) -> Standing:
+    """After what the workers reported: closings, tokens, pressure."""
+    calendar = standing.calendar
+    if drift:
+        calendar = calendar.correct_tokens(drift, now)
+    if seen.closing is not None and seen.closing.until > now:
+        calendar = calendar.close(seen.closing.until, seen.closing.why)
+    felt = feel(standing.pressure, seen, calendar, known, now)
+    if felt.close_until is not None:
+        calendar = calendar.close(felt.close_until, "rejected without a reason")
+    return replace(standing, calendar=calendar, pressure=felt.pressure)
+
+
+def _late(sight: Sight, fleet: Fleet) -> Late:
+    """What came late and is not judged yet."""
+    since = sight.now - LATE_LOOKED_BACK
+    if fleet.cut_at is not None:
+        since = max(since, fleet.cut_at)
+    reports, until = sight.reports.values(), sight.now + LATE_LOOKED_BACK
+    return Late(
+        starts=sum(counted(seen, Sign.LATE, since, until) for seen in reports),
+        deliveries=sum(counted(seen, Sign.DELIVERED_LATE, since, until) for seen in reports),
+    )
+
+
+def _in_fair_order(candidates: Sequence[Candidate]) -> list[Candidate]:
+    queues: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+    for each in candidates:
+        queues[each.head.model, each.head.priority].append(each)
+    by_id = {each.head.request_id: each for each in candidates}
+    return [
+        by_id[head.request_id] for queue in queues.values() for head in fairness.in_order([each.head for each in queue])
+    ]
+
+
+def _missed(sight: Sight, admission: Admission) -> tuple[tuple[Candidate, Full], ...]:
+    granted = {grant.candidate.head.request_id for grant in admission.grants}
+    return tuple(
+        (each, full)
+        for each in sight.candidates
+        if each.head.request_id not in granted
+        and (full := admission.held.get(each.model)) is not None
+        and each.head.deadline is not None
+        and _opens_at(full) > each.head.deadline
+    )
+
+
+def _opens_at(full: Full) -> datetime:
+    """For sure not before; a minute that is full may have room any moment."""
+    return full.until if full.until is not None and full.reason in ("closed", "day") else _ANY_MOMENT
+
+
+def _room(standing: Standing, known: Limits, sight: Sight, model: str) -> int:
+    """How many more attempts of this model may be in flight."""
+    pressure = standing.pressure
+    since = max(
+        (each for each in (pressure.first_used_at, pressure.rejected_at) if each is not None), default=sight.now
+    )
+    unknown_for = None if pressure.cap is not None else sight.now - since
+    return concurrency_cap(known, sight.capacity, unknown_for) - sight.running.get(model, 0)

@@ -1,0 +1,101 @@
+"""The fronts of all queues, kept in memory in pages: preconditions make it safe that they are a little old."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.core import queries
+from shared.core.documents import Document
+from shared.core.fairness import queue_name
+from shared.core.record import Head
+from shared.core.request import PRIORITIES
+from shared.ports import Ports
+
+PAGE = 100
+FRESH_FOR = 5.0
+"""Seconds after which a page is read again in any case: a late tenant's first request may stand before its others."""
+RETIRED_FRESH_FOR = 60.0
+"""For queues of models that the catalogue has retired since somebody queued for them."""
+
+
+@dataclass(slots=True)
+class _Page:
+    heads: dict[str, Head] = field(default_factory=dict)
+    """By request."""
+    more: bool = False
+    """The queue was longer than the page when it was read."""
+    read_at: float = float("-inf")
+
+
+class HeadPages:
+    """One per lead. `kicked` queues, used-up pages and old ones are read again."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._pages: dict[tuple[str, str], _Page] = {
+            (model, priority): _Page() for model in ports.catalogue.models for priority in PRIORITIES
+        }
+        self._woken: dict[str, Head] = {}
+        self.read_at: datetime | None = None
+        """The store's time of the newest read."""
+
+    def kicked(self, queues: Collection[str]) -> None:
+        """These have something new; none named = any may."""
+        for key, page in self._pages.items():
+            if not queues or queue_name(*key) in queues:
+                page.read_at = float("-inf")
+
+    async def read(self, now: datetime) -> list[Head]:
+        """The front of every queue, and whoever has slept long enough."""
+        due = [key for key, page in self._pages.items() if self._is_due(key, page)]
+        woken, *pages = await asyncio.gather(
+            self._ports.store.query(queries.woken(now, PAGE)),
+            *(self._ports.store.query(queries.heads(*key, PAGE)) for key in due),
+        )
+        read_at = self._ports.clock.monotonic()
+        for key, found in zip(due, pages, strict=True):
+            self._pages[key] = _Page(_heads(found), len(found) >= PAGE, read_at)
+            self._saw(found)
+        self._saw(woken)
+        self._woken = _heads(woken)
+        return [*(head for page in self._pages.values() for head in page.heads.values()), *self._woken.values()]
+
+    def gone(self, request_ids: Iterable[str]) -> None:
+        """These stand in no queue any more, or are not what they were."""
+        for request_id in request_ids:
+            for page in self._pages.values():
+                page.heads.pop(request_id, None)
+
+    def left(self, head: Head) -> None:
+        """It came back into its queue."""
+        page = self._pages.get((head.model, head.priority))
+        if page is not None:
+            page.read_at = float("-inf")
+
+    @property
+    def waiting(self) -> list[str]:
+        """The queues in which something is known to wait."""
+        return sorted(queue_name(*key) for key, page in self._pages.items() if page.heads or page.more)
+
+    def full(self, model: str) -> list[Head]:
+        """The heads of one model's pages behind which there is more."""
+        pages = [page for key, page in self._pages.items() if key[0] == model and page.more]
+        return [head for page in pages for head in page.heads.values()]
+
+    def _is_due(self, key: tuple[str, str], page: _Page) -> bool:
+        if page.more and not page.heads:
+            return True
+        retired = self._ports.catalogue.models[key[0]].status == "retired"
+        fresh_for = RETIRED_FRESH_FOR if retired and not page.heads else FRESH_FOR
+        return self._ports.clock.monotonic() - page.read_at >= fresh_for
+
+    def _saw(self, found: list[Document]) -> None:
+        if found and (self.read_at is None or found[0].read_at > self.read_at):
+            self.read_at = found[0].read_at
+
+
+def _heads(found: list[Document]) -> dict[str, Head]:
+    return {each.id: Head.of(each.id, each.version, each.data) for each in found}

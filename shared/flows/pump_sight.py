@@ -1,0 +1,120 @@
+"""What the pump sees of the world at a tick: reports of workers, live limits, and how much is in flight."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from shared.core import live_quota, queries
+from shared.core.documents import Document
+from shared.core.live_quota import LiveLimits, LiveQuota
+from shared.core.report import REMEMBERED, Seen, Sign, summed
+from shared.ports import Ports
+
+COUNT_EVERY = 5.0
+"""Seconds between two counts of what is in flight, unless that is what holds a queue."""
+LIVE_EVERY = 5.0
+FIRST_LOOK = timedelta(days=1)
+"""A day's closing may have been reported while nobody led."""
+
+
+@dataclass(slots=True)
+class PumpSight:
+    """One per lead."""
+
+    ports: Ports
+    live: Mapping[str, LiveLimits] = field(default_factory=dict)
+    in_air: int = 0
+    late: bool = False
+    """The last look found releases that came late: they stand in their queues again."""
+    _reports: dict[str, dict[str, Seen]] = field(default_factory=dict)
+    """By worker process and model."""
+    _drift: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Input tokens by process and model that calendars have been corrected by."""
+    _late_known: int = 0
+    _looked: bool = False
+    _counted: dict[str, int] = field(default_factory=dict)
+    _granted: dict[str, int] = field(default_factory=dict)
+    """Since the last count."""
+    _counted_at: float = float("-inf")
+    _live_at: float = float("-inf")
+
+    async def look(self, models: Collection[str], now: datetime, *, crowded: bool, air: bool) -> None:
+        """Read what is due: reports and, where some are out, releases at each tick, the rest less often."""
+        monotonic = self.ports.clock.monotonic()
+        parts = [self._read_reports(now)]
+        if air or self.in_air:
+            parts.append(self._count_air())
+        if crowded or monotonic - self._counted_at >= COUNT_EVERY:
+            self._counted_at = monotonic
+            parts.append(self._count(models))
+        if monotonic - self._live_at >= LIVE_EVERY:
+            self._live_at = monotonic
+            parts.append(self._read_live())
+        await asyncio.gather(*parts)
+
+    @property
+    def reports(self) -> dict[str, Seen]:
+        models = {model for each in self._reports.values() for model in each}
+        return {model: summed(each[model] for each in self._reports.values() if model in each) for model in models}
+
+    @property
+    def running(self) -> dict[str, int]:
+        """What was counted, plus what has been released since: never too little."""
+        return {
+            model: self._counted.get(model, 0) + self._granted.get(model, 0)
+            for model in {*self._counted, *self._granted}
+        }
+
+    def granted(self, models: Collection[str]) -> None:
+        for model in models:
+            self._granted[model] = self._granted.get(model, 0) + 1
+
+    def drift(self) -> dict[str, int]:
+        """Input tokens by model that estimates were wrong by since this was last asked."""
+        found: dict[str, int] = {}
+        for boot, models in self._reports.items():
+            for model, seen in models.items():
+                more = seen.tokens.drift - self._drift.get((boot, model), 0)
+                self._drift[boot, model] = seen.tokens.drift
+                if more:
+                    found[model] = found.get(model, 0) + more
+        return found
+
+    async def _read_reports(self, now: datetime) -> None:
+        """Whole reports of the last while, by any worker's clock: reading one twice changes nothing."""
+        since = now - (REMEMBERED if self._looked else FIRST_LOOK)
+        found = await self.ports.store.query(queries.evidence_since(since))
+        self._reports = {
+            each.id: {model: Seen.from_json(seen) for model, seen in each.data["models"].items()} for each in found
+        }
+        if not self._looked:
+            self.drift()  # what was reported to an earlier pump is done with
+        self._looked = True
+        late = sum(
+            sum(seen.counts.get(sign, {}).values())
+            for models in self._reports.values()
+            for seen in models.values()
+            for sign in (Sign.LATE, Sign.DELIVERED_LATE)
+        )
+        self.late, self._late_known = late > self._late_known, late
+
+    async def _count_air(self) -> None:
+        self.in_air = await self.ports.store.count(queries.in_status("released", 10_000))
+
+    async def _count(self, models: Collection[str]) -> None:
+        asked = [(model, status) for model in models for status in ("released", "rendering")]
+        self._granted = {}
+        counts = await asyncio.gather(
+            *(self.ports.store.count(queries.in_flight(model, status, 10_000)) for model, status in asked)
+        )
+        self._counted = dict.fromkeys(models, 0)
+        for (model, _), count in zip(asked, counts, strict=True):
+            self._counted[model] += count
+
+    async def _read_live(self) -> None:
+        found = await self.ports.store.get(live_quota.PATH)
+        if isinstance(found, Document):
+            self.live = LiveQuota.from_json(found.data).by_model

@@ -1,0 +1,60 @@
+"""Handing slots to workers, and taking back those that nobody took up."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from shared.core import queries, record, signals
+from shared.core.admission import Grant
+from shared.core.documents import Committed, Conflict, Update
+from shared.core.messages import Release
+from shared.core.record import Head
+from shared.core.tick import LostSlot
+from shared.core.topology import RENDER_RELEASES
+from shared.flows.server_time import ServerTime
+from shared.ports import Ports, StoreUnavailable, TopicsUnavailable
+
+UNCLAIMED_AFTER = timedelta(seconds=10)
+PAGE = 100
+
+
+async def release(ports: Ports, grant: Grant, time: ServerTime) -> LostSlot | None:
+    """Each by itself: one cancelled request must not waste a tick. Its slot, where the request was changed meanwhile.
+
+    One that was committed and not published is taken back as unclaimed.
+    """
+    head, planned = grant.candidate.head, grant.candidate.planned
+    changes = record.released(head, planned, grant.slot_at, grant.slot_until, time.now())
+    try:
+        committed = await ports.store.commit(Update(record.path(head.request_id), changes, head.version))
+        if isinstance(committed, Conflict):
+            key = f"{head.request_id}:{head.release + 1}"
+            return LostSlot(key, grant.candidate.model, grant.slot_at, grant.candidate.weight)
+        await ports.topics.publish(RENDER_RELEASES, Release(head.request_id, head.release + 1).to_bytes())
+    except (StoreUnavailable, TopicsUnavailable) as error:
+        ports.signals.emit(
+            signals.ESCALATION, what=f"a release could not be handed out: {error}", request_id=head.request_id,
+            runbook="release-not-handed-out",
+        )  # fmt: skip
+        return None
+    ports.signals.emit(
+        signals.RELEASED,
+        request_id=head.request_id,
+        release=head.release + 1,
+        route=str(planned.route),
+        slot_at=grant.slot_at,
+    )
+    return None
+
+
+async def take_back_unclaimed(ports: Ports, time: ServerTime) -> list[Head]:
+    """Releases whose delivery was lost: back to the front, their slots given back."""
+    now = time.now()
+    taken: list[Head] = []
+    for request in await ports.store.query(queries.unclaimed(now - UNCLAIMED_AFTER, PAGE)):
+        changes = record.not_started(request.data, "its release was not taken up", now)
+        committed = await ports.store.commit(Update(request.path, changes, request.version))
+        if isinstance(committed, Committed):
+            ports.signals.emit(signals.REQUEUED, request_id=request.id, reason=changes["reason"])
+            taken.append(Head.of(request.id, committed.versions[0], {**request.data, **changes}))
+    return taken

@@ -1,0 +1,71 @@
+"""Requests with no open route for a while leave the front of their queue, and come back when there may be one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from shared.core import queries, record
+from shared.core.calendar import Full
+from shared.core.documents import Committed, Update
+from shared.core.record import Head
+from shared.flows.head_pages import PAGE, HeadPages
+from shared.ports import Ports
+
+SLEEP_AFTER = timedelta(seconds=60)
+"""Without an open route, and none in sight for as long."""
+LONGEST_SLEEP = timedelta(minutes=10)
+"""Where nobody knows when a route opens."""
+
+
+class Sleepers:
+    """One per lead."""
+
+    def __init__(self, ports: Ports, pages: HeadPages) -> None:
+        self._ports = ports
+        self._pages = pages
+        self._shut_since: dict[str, datetime] = {}
+        """By model."""
+        self._woken_epoch = -1
+
+    async def put(self, held: Mapping[str, Full], epoch: int, now: datetime) -> None:
+        """Have a page of requests sleep where there are more behind it and nothing opens soon."""
+        shut = {model: full for model, full in held.items() if _is_shut(full, now)}
+        self._shut_since = {model: self._shut_since.get(model, now) for model in shut}
+        for model, full in shut.items():
+            if now - self._shut_since[model] < SLEEP_AFTER:
+                continue
+            self._shut_since[model] = now
+            until = full.until or now + LONGEST_SLEEP
+            changes = record.asleep(f"no open route: {full.reason}", until, epoch, now)
+            await self._change(self._pages.full(model), changes)
+
+    async def wake(self, epoch: int, now: datetime) -> None:
+        """A page of those that fell asleep before the limits changed last."""
+        if self._woken_epoch >= epoch:
+            return
+        found = await self._ports.store.query(queries.asleep_before(epoch, PAGE))
+        heads = [Head.of(each.id, each.version, each.data) for each in found]
+        await self._change(heads, record.awake(now))
+        if len(found) < PAGE:
+            self._woken_epoch = epoch
+
+    async def settle(self, heads: Iterable[Head], now: datetime) -> None:
+        """Those that woke and got no slot take their places in the queue: a closed model's must not hide others."""
+        await self._change(list(heads), record.awake(now))
+
+    async def _change(self, heads: list[Head], changes: dict[str, object]) -> None:
+        updates = (Update(record.path(head.request_id), changes, head.version) for head in heads)
+        done = await asyncio.gather(*(self._ports.store.commit(update) for update in updates))
+        self._pages.gone(head.request_id for head in heads)
+        for head, committed in zip(heads, done, strict=True):
+            if isinstance(committed, Committed) and changes["wake_at"] is None:
+                self._pages.left(head)
+
+
+def _is_shut(full: Full, now: datetime) -> bool:
+    """For sure longer than a request should stand in the way of others."""
+    if full.reason == "zero":
+        return True
+    return full.reason in ("closed", "day") and full.until is not None and full.until > now + SLEEP_AFTER
