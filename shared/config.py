@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from shared.core.quota import InvalidQuota, Quota
@@ -37,6 +38,20 @@ class PubsubTopics:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveQuotaOff:
+    """Limits come from RENDERLANE_QUOTA and from what rejections name."""
+
+    by: Literal["default", "setting"]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveQuotaOn:
+    reads: Literal["limits", "limits and usage"]
+    server: str | None
+    """`http://HOST:PORT` of another server that speaks Cloud Quotas and Monitoring; None = Google's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     home: Path
     """Folder of the one-machine home."""
@@ -50,6 +65,7 @@ class Settings:
     catalogue: Path | None
     """None = the catalogue of the bundle."""
     quota: Quota
+    live_quota: LiveQuotaOff | LiveQuotaOn
     capacity: int
     api_key: str | None
     base_url: str | None
@@ -84,6 +100,7 @@ class Settings:
             references=_references(references),
             catalogue=_catalogue(given.get("RENDERLANE_CATALOGUE"), here),
             quota=_quota(given.get("RENDERLANE_QUOTA", "")),
+            live_quota=_live_quota(given, store, project),
             capacity=_whole("RENDERLANE_CAPACITY", given.get("RENDERLANE_CAPACITY", "200")),
             api_key=given.get("GEMINI_API_KEY") or given.get("GOOGLE_API_KEY"),
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
@@ -156,6 +173,34 @@ def _quota(text: str) -> Quota:
         return Quota.parse(text)
     except InvalidQuota as error:
         raise InvalidSetting(f"RENDERLANE_QUOTA: {error}") from error
+
+
+def _live_quota(given: Mapping[str, str], store: object, project: str) -> LiveQuotaOff | LiveQuotaOn:
+    name, allowed = (
+        "RENDERLANE_LIVE_QUOTA",
+        "off, limits or limits,usage; the latter two may end with @http://HOST:PORT",
+    )
+    text = given.get(name)
+    if text is None:
+        in_the_cloud = isinstance(store, FirestoreStore) and "FIRESTORE_EMULATOR_HOST" not in given
+        return LiveQuotaOn("limits", server=None) if in_the_cloud else LiveQuotaOff("default")
+    what, at, server = text.partition("@")
+    words = tuple(word.strip() for word in what.split(","))
+    if words == ("off",) and not at:
+        return LiveQuotaOff("setting")
+    if words not in (("limits",), ("limits", "usage")) or (at and not _is_server(server)):
+        raise _wrong(name, text, allowed)
+    if not server and project == "local":
+        raise _wrong(
+            name, text, f"{what} with GOOGLE_CLOUD_PROJECT, whose quota is read, or @http://HOST:PORT at its end"
+        )
+    return LiveQuotaOn("limits" if len(words) == 1 else "limits and usage", server.rstrip("/") or None)
+
+
+def _is_server(text: str) -> bool:
+    """Plain HTTP without credentials: a stand-in on this machine or beside it."""
+    found = re.fullmatch(r"http://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})/?", text)
+    return found is not None and 1 <= int(found[1]) <= 65_535
 
 
 def _whole(name: str, text: str) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from shared.config import InvalidSetting, LocalTopics, Settings, SqliteStore
+from shared.config import InvalidSetting, LiveQuotaOff, LiveQuotaOn, LocalTopics, Settings, SqliteStore
 
 if TYPE_CHECKING:
     from shared.ports import Store, Topics
@@ -88,6 +88,13 @@ def is_simulated(settings: Settings) -> bool:
         return bool(note["simulated"])
     except (OSError, ValueError, KeyError, TypeError):
         return settings.one_machine and settings.api_key is None and settings.base_url is None
+
+
+def reads_live_quota(settings: Settings) -> bool:
+    """Whether a worker of this home would ask for live limits: the built-in simulator is asked by default."""
+    if settings.live_quota == LiveQuotaOff("default"):
+        return is_simulated(settings)
+    return isinstance(settings.live_quota, LiveQuotaOn)
 
 
 def say_if_simulated(settings: Settings) -> None:

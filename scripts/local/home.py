@@ -29,8 +29,9 @@ from scripts.local.publish import publish
 from shared import wiring
 from shared.adapters.local_topics import LocalTopics
 from shared.adapters.system_clock import SystemClock
-from shared.config import InvalidSetting, Settings
+from shared.config import InvalidSetting, LiveQuotaOff, LiveQuotaOn, Settings
 from shared.core.topology import SUBSCRIPTIONS
+from shared.flows.live_quota import read_live_quota
 from shared.flows.watch import break_leases
 from shared.wiring import Messaging, Worker
 
@@ -84,11 +85,12 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             simulator_url = None
             if simulates(settings):
                 simulator_url = await stack.enter_async_context(_simulator(simulated))
-                settings = replace(settings, base_url=simulator_url)
+                settings = _on_simulator(settings, simulator_url, simulated)
             messaging = wiring.topics(settings, SystemClock())
             worker = Worker.of(wiring.build(settings, events, messaging))
             stack.push_async_callback(worker.close)
             await messaging.ensure(SUBSCRIPTIONS)  # before the first kick: a fresh home has no topics yet
+            await read_live_quota(worker.ports, every=timedelta(0))  # before the first grant, and of this provider
             recovered = await _pick_up(settings, worker, messaging)
             url = await stack.enter_async_context(_serving(app(worker), port))
             for lane in worker.ports.lanes.values():
@@ -123,6 +125,17 @@ def _check_images(settings: Settings) -> None:
 def simulates(settings: Settings) -> bool:
     """Whether the built-in simulator stands in for Gemini: no key, and no other server named."""
     return settings.api_key is None and settings.base_url is None
+
+
+def _on_simulator(settings: Settings, url: str, simulated: Simulated) -> Settings:
+    """Images from the simulator, and its limits as live ones.
+
+    Where RENDERLANE_QUOTA alone names limits, the simulator has none to tell, and the configured ones are to hold.
+    """
+    live = settings.live_quota
+    if live == LiveQuotaOff("default") and (simulated.limits or not settings.quota.by_model):
+        live = LiveQuotaOn("limits and usage", server=url)
+    return replace(settings, base_url=url, live_quota=live)
 
 
 async def until_signalled(on_stopping: Callable[[], None]) -> None:

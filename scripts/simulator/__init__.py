@@ -2,5 +2,6 @@
 
 A call passes through: server, app, routes (HTTP), interactions or generate_content (the API's own words), call (the
 story: key, faults, quota, ask, drawing, bill), answer (back onto the wire). control and page look in from the side;
-simulation holds the state; scripted says what faults do; models, limits, latency, tokens and problems are values.
+quota_api tells limits and usage; simulation holds the state; scripted says what faults do; models, limits, latency,
+tokens and problems are values.
 """

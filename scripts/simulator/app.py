@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from scripts.simulator import control
+from scripts.simulator import control, quota_api
 from scripts.simulator.page import Page
 from scripts.simulator.routes import CreateInteraction, GenerateContent, StoredInteraction
 from scripts.simulator.simulation import Simulation
@@ -24,6 +24,7 @@ def build(simulation: Simulation) -> Starlette:
             Route(f"/{version}/interactions/{{id}}/cancel", stored, methods=["POST"]),
         ]
     routes += control.routes(simulation)
+    routes += quota_api.routes(simulation)
     routes.append(Route("/", Page(simulation).__call__, methods=["GET"]))
     return Starlette(routes=routes, exception_handlers={404: _not_found})
 

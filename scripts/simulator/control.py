@@ -50,6 +50,7 @@ def state(simulation: Simulation) -> dict[str, Any]:
         "error_form": simulation.error_form,
         "seed": simulation.seed,
         "faults": simulation.faults.report(),
+        "quota_api": simulation.quota_api_fault,
     }
 
 

@@ -32,7 +32,7 @@ Variant = Literal[
 ]
 
 BARE_MESSAGE = "Resource has been exhausted (e.g. check quota)."
-_METRICS = "generativelanguage.googleapis.com/"
+METRIC_PREFIX = "generativelanguage.googleapis.com/"
 _HELP = {
     "@type": "type.googleapis.com/google.rpc.Help",
     "links": [
@@ -50,7 +50,7 @@ class Metric:
     quota_id: str
 
 
-_OF_DIMENSION: Mapping[Dimension, Metric] = {
+OF_DIMENSION: Mapping[Dimension, Metric] = {
     "rpm": Metric("generate_requests_per_model", "GenerateRequestsPerMinutePerProjectPerModel"),
     "ipm": Metric("generate_images_per_model", "GenerateImagesPerMinutePerProjectPerModel"),
     "tpm": Metric("generate_content_input_token_count", "GenerateContentInputTokensPerModelPerMinute"),
@@ -63,11 +63,11 @@ _PAID_TOKENS = Metric(
 
 def from_rejection(rejected: Rejected, model_id: str) -> Problem:
     """Named windows answer with details and a true delay; spend and concurrency with the bare body, as observed."""
-    named = [violation for violation in rejected.violations if violation.dimension in _OF_DIMENSION]
+    named = [violation for violation in rejected.violations if violation.dimension in OF_DIMENSION]
     if not named:
         only_concurrency = all(violation.dimension == "concurrency" for violation in rejected.violations)
         return Problem("too_many_requests" if only_concurrency else "rate_limit_exceeded", BARE_MESSAGE)
-    rows = [_row(_OF_DIMENSION[violation.dimension], model_id, violation.limit) for violation in named]
+    rows = [_row(OF_DIMENSION[violation.dimension], model_id, violation.limit) for violation in named]
     code = "quota_exceeded" if any(violation.dimension == "rpd" for violation in named) else "rate_limit_exceeded"
     return _exhausted(code, rows, _longest(named))
 
@@ -78,7 +78,7 @@ def of_variant(
     """A scripted 429. `delay` in seconds; `retry_delay`, if given, is sent as it is written; `suffix` ends the ids."""
 
     def row(dimension: Dimension, value: int | None = limit, model: str = model_id) -> dict[str, Any]:
-        metric = _OF_DIMENSION[dimension]
+        metric = OF_DIMENSION[dimension]
         return _row(Metric(metric.name, metric.quota_id + suffix), model, value)
 
     match variant:
@@ -115,7 +115,7 @@ def of_variant(
 
 def _row(metric: Metric, model_id: str, value: int | None) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "quotaMetric": _METRICS + metric.name,
+        "quotaMetric": METRIC_PREFIX + metric.name,
         "quotaId": metric.quota_id,
         "quotaDimensions": {"location": "global", "model": model_id},
     }

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
+from typing import Literal
 
 from scripts.simulator import faults as fault_script
 from scripts.simulator import latency as latencies
@@ -21,6 +22,9 @@ from scripts.simulator.models import Models
 from scripts.simulator.problems import ErrorForm
 from scripts.simulator.quota import ModelQuota, Moment, WindowKind
 from shared.core.quota import InvalidQuota, Quota
+
+QuotaApiFault = Literal["none", "denied", "disabled", "down", "missing_dimensions", "unlimited"]
+"""How the APIs that tell limits and usage misbehave; none of it touches the image API."""
 
 _STORED_BYTES = 64 * 1024 * 1024
 """Of answers kept for `GET /interactions/{id}`; the oldest go first."""
@@ -136,6 +140,7 @@ class Simulation:
         self._era = getattr(self, "_era", 0) + 1
         self.chance = Random(self.seed)
         self.faults = FaultBook(self.chance)
+        self.quota_api_fault: QuotaApiFault = "none"
         self._quotas: dict[str, ModelQuota] = {}
         self._stored: OrderedDict[str, Stored] = OrderedDict()
         self._stored_bytes = 0

@@ -116,5 +116,4 @@ class PumpSight:
 
     async def _read_live(self) -> None:
         found = await self.ports.store.get(live_quota.PATH)
-        if isinstance(found, Document):
-            self.live = LiveQuota.from_json(found.data).by_model
+        self.live = LiveQuota.from_json(found.data).by_model if isinstance(found, Document) else {}

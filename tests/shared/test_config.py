@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 from shared import wiring
-from shared.config import FirestoreStore, InvalidSetting, LocalTopics, PubsubTopics, Settings, SqliteStore
+from shared.adapters.cloud_quotas import CloudQuotas
+from shared.adapters.no_live_quota import NoLiveQuota
+from shared.config import (
+    FirestoreStore,
+    InvalidSetting,
+    LiveQuotaOff,
+    LiveQuotaOn,
+    LocalTopics,
+    PubsubTopics,
+    Settings,
+    SqliteStore,
+)
 from shared.core.quota import Limits
 
 
@@ -61,6 +72,19 @@ def test_the_cloud_is_named_by_its_stores() -> None:
         ("RENDERLANE_CATALOGUE", "nowhere.toml", "a readable TOML file"),
         ("RENDERLANE_QUOTA", "pro=rpm:many", "a number"),
         ("RENDERLANE_CAPACITY", "none", "a whole number"),
+        ("RENDERLANE_LIVE_QUOTA", "on", "off, limits or limits,usage"),
+        ("RENDERLANE_LIVE_QUOTA", "usage", "off, limits or limits,usage"),
+        ("RENDERLANE_LIVE_QUOTA", "usage,limits", "off, limits or limits,usage"),
+        ("RENDERLANE_LIVE_QUOTA", "limits,", "off, limits or limits,usage"),
+        ("RENDERLANE_LIVE_QUOTA", "off@http://127.0.0.1:9", "@http://HOST:PORT"),
+        ("RENDERLANE_LIVE_QUOTA", "limits@", "@http://HOST:PORT"),
+        ("RENDERLANE_LIVE_QUOTA", "limits@127.0.0.1:9", "@http://HOST:PORT"),
+        ("RENDERLANE_LIVE_QUOTA", "limits@http://127.0.0.1", "@http://HOST:PORT"),
+        ("RENDERLANE_LIVE_QUOTA", "limits@https://127.0.0.1:9", "@http://HOST:PORT"),
+        ("RENDERLANE_LIVE_QUOTA", "limits@http://key@127.0.0.1:9", "@http://HOST:PORT"),
+        ("RENDERLANE_LIVE_QUOTA", "limits@http://127.0.0.1:9/v1", "@http://HOST:PORT"),
+        ("RENDERLANE_LIVE_QUOTA", "limits@http://127.0.0.1:99999", "@http://HOST:PORT"),
+        ("RENDERLANE_LIVE_QUOTA", "limits", "GOOGLE_CLOUD_PROJECT"),
         ("GOOGLE_GEMINI_BASE_URL", "ftp://x", "http:// or https://"),
         ("GOOGLE_CLOUD_PROJECT", "bad project/x", "a project id"),
     ],
@@ -72,6 +96,35 @@ def test_a_wrong_value_is_refused_with_its_name_what_was_found_and_what_is_allow
         Settings.read({name: value}, tmp_path)
     assert str(refused.value).startswith(f"{name}: ")
     assert allowed in str(refused.value)
+
+
+CLOUD = {"RENDERLANE_STORE": "firestore://shop", "RENDERLANE_TOPICS": "pubsub://shop"}
+
+
+@pytest.mark.parametrize(
+    ("given", "live"),
+    [
+        ({}, LiveQuotaOff("default")),
+        (CLOUD, LiveQuotaOn("limits", None)),
+        (CLOUD | {"FIRESTORE_EMULATOR_HOST": "127.0.0.1:8086"}, LiveQuotaOff("default")),
+        (CLOUD | {"RENDERLANE_LIVE_QUOTA": "off"}, LiveQuotaOff("setting")),
+        (CLOUD | {"RENDERLANE_LIVE_QUOTA": "limits,usage"}, LiveQuotaOn("limits and usage", None)),
+        ({"RENDERLANE_LIVE_QUOTA": " limits , usage "} | CLOUD, LiveQuotaOn("limits and usage", None)),
+        ({"RENDERLANE_LIVE_QUOTA": "limits", "GOOGLE_CLOUD_PROJECT": "shop"}, LiveQuotaOn("limits", None)),
+        ({"RENDERLANE_LIVE_QUOTA": "limits@http://quota:80"}, LiveQuotaOn("limits", "http://quota:80")),
+        ({"RENDERLANE_LIVE_QUOTA": "limits,usage@http://[::1]:9/"}, LiveQuotaOn("limits and usage", "http://[::1]:9")),
+    ],
+)
+def test_live_quota_is_read_in_the_cloud_and_where_it_is_asked_for(
+    given: dict[str, str], live: LiveQuotaOff | LiveQuotaOn, tmp_path: Path
+) -> None:
+    assert Settings.read(given, tmp_path).live_quota == live
+
+
+def test_whoever_reads_limits_is_built_by_the_setting(tmp_path: Path) -> None:
+    for text, adapter in (("off", NoLiveQuota), ("limits,usage@http://127.0.0.1:9", CloudQuotas)):
+        settings = Settings.read({"RENDERLANE_LIVE_QUOTA": text}, tmp_path)
+        assert isinstance(wiring.build(settings, io.StringIO()).live_quota, adapter)
 
 
 def test_local_topics_need_the_sqlite_store_that_they_live_in(tmp_path: Path) -> None:
