@@ -20,6 +20,7 @@ from scripts.rehearsal.answer import (
     Unexplained,
 )
 from scripts.rehearsal.engine import Engine
+from scripts.rehearsal.latency import Latency
 from scripts.rehearsal.request import Arrival
 from scripts.rehearsal.terms import OVERLOAD_DEPTH, SHARED_DEPTH, Narrow, Terms, Throttle
 from scripts.simulator.quota import NEVER, Dimension, ModelQuota, Moment, Rejected
@@ -68,13 +69,13 @@ class Provider:
         model = self._models[asked.model]
         answer = model.judge(Moment(self._engine.wall(), self._engine.now), asked.tokens)
         self.calls.append(Call(self._engine.now, asked.request_id, asked.model, answer))
-        self._engine.after(self._seconds(model, answer), partial(self._end, model, answer, then))
+        self._engine.after(self._seconds(asked.latency or model.terms.latency, answer), partial(self._end, model, answer, then))
         return answer
 
-    def _seconds(self, model: _Model, answer: Answer) -> float:
+    def _seconds(self, latency: Latency, answer: Answer) -> float:
         match answer:
             case Image():
-                return model.terms.latency.draw(self._chance)
+                return latency.draw(self._chance)
             case MinuteFull() | DayFull() | Unexplained():
                 return self._chance.uniform(*REJECTED_AFTER)
             case Overloaded():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from scripts.rehearsal.latency import Latency
+
 Priority = Literal["interactive", "normal", "bulk"]
 Status = Literal["queued", "released", "rendering", "succeeded", "lost"]
 
@@ -21,7 +23,11 @@ class Arrival:
     tokens: int
     """Input tokens."""
     deadline: float | None
-    """Not begun by then, it would expire; None = no deadline."""
+    """Not begun by then, it expires; None = no deadline."""
+    estimate_micros: int = 0
+    """What it takes of a spend window."""
+    latency: Latency | None = None
+    """How long its image takes; None = as the model's terms say."""
 
 
 @dataclass(slots=True)

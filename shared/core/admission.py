@@ -18,7 +18,8 @@ from shared.core.turns import RANK, Pace, interval, less
 HORIZON = timedelta(milliseconds=1250)
 """How far ahead slots are given beyond the lead time: a tick, and a little for a late one."""
 INTERACTIVE_HORIZON = timedelta(seconds=2)
-"""Further: the next free slot may lie behind those that others have already."""
+"""Further: the next free slot may lie behind those that others have already. For who is owed a slot, too: all that
+frees itself nearer was given to interactive requests a tick ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,9 @@ class _Queues:
     def next_priority(self) -> str:
         return self.standing.turns.order([each for each in self._left() if each not in self.holds])[0]
 
+    def _is_owed(self, priority: str) -> bool:
+        return self.standing.turns.is_owed(priority)
+
     def _left(self) -> list[str]:
         return [each for each, queue in self.waiting.items() if self.taken.get(each, 0) < len(queue)]
 
@@ -154,6 +158,9 @@ class _Queues:
         self.holds[priority] = full
         if full.reason in ("closed", "zero", "day", "concurrency", "spend"):  # no priority gets past these
             self.holds |= dict.fromkeys(self._left(), full)
+        elif full.reason == "minute":  # smaller requests of lower priorities must not take what this one waits for
+            below = [each for each in self._left() if RANK[each] > RANK[priority] and not self._is_owed(each)]
+            self.holds |= dict.fromkeys(below, full)
 
     def grant(self, spend: Spend) -> Grant | None:
         """The next slot, or None where the priority tried gets none this time."""
@@ -177,7 +184,7 @@ class _Queues:
         turns, calendar = self.standing.turns, self.standing.calendar
         limits = self._limits(priority)
         earliest = self.now + max(self.shared.lead, lead_time(candidate.head.late_count))
-        horizon = earliest + (INTERACTIVE_HORIZON if priority == "interactive" else HORIZON)
+        horizon = earliest + (INTERACTIVE_HORIZON if priority == "interactive" or self._is_owed(priority) else HORIZON)
         for pace, _ in self._paces(priority, candidate.weight):
             ready = begin_of(bucket_of(datetime.fromtimestamp(turns.next_at.get(pace, 0.0), UTC)))
             if ready > horizon:
@@ -187,7 +194,7 @@ class _Queues:
 
     def _limits(self, priority: str) -> Limits:
         """What this priority may fill of the window: others leave the interactive reserve alone, unless owed a slot."""
-        if priority == "interactive" or self.standing.turns.is_owed(priority):
+        if priority == "interactive" or self._is_owed(priority):
             return self.limits
         kept = Weight(
             max(self.reserve.requests - self.made.requests, 0),

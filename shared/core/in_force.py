@@ -35,13 +35,15 @@ class Learned:
     at: datetime
     live: int | None
     """What the live reading said at that time, as `LiveLimits.said`: UNLIMITED, a number, None = nothing."""
+    configured: int | None = None
+    """What was configured at that time."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"value": self.value, "at": self.at, "live": self.live}
+        return {"value": self.value, "at": self.at, "live": self.live, "configured": self.configured}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Learned:
-        return cls(data["value"], data["at"], data["live"])
+        return cls(data["value"], data["at"], data["live"], data["configured"])
 
 
 def in_force(configured: Limits, live: LiveLimits | None, learned: Mapping[str, Learned]) -> Mapping[str, InForce]:
@@ -49,7 +51,7 @@ def in_force(configured: Limits, live: LiveLimits | None, learned: Mapping[str, 
 
     What a 429 named is newer than any reading, so it holds over the live value until that one moves. The live value
     holds over the configured one however old it is. Without a live value the smaller of the learned and the configured
-    one holds: an operator may give this worker a part of the quota.
+    one holds, until another one is configured: an operator may give this worker a part of the quota.
     """
     found = {
         dimension: _one(getattr(configured, dimension), live, learned.get(dimension), dimension)
@@ -69,6 +71,7 @@ def _one(configured: int | None, live: LiveLimits | None, learned: Learned | Non
         if learned is not None and learned.live == said:
             return InForce(learned.value, "learned", learned.at)
         return InForce(None if said == UNLIMITED else said, "live", live.read_at)
-    if learned is not None and (configured is None or learned.value < configured):
+    news = learned is not None and learned.live is None and learned.configured != configured
+    if learned is not None and not news and (configured is None or learned.value < configured):
         return InForce(learned.value, "learned", learned.at)
     return None if configured is None else InForce(configured, "configured", None)

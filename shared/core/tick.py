@@ -20,6 +20,7 @@ from shared.core.spend import Spend, spend_limit
 from shared.core.standing import Standing
 
 LATE_LOOKED_BACK = timedelta(seconds=5)
+LEARNED_FOR = timedelta(days=1)
 _ANY_MOMENT = datetime.min.replace(tzinfo=UTC)
 
 
@@ -146,20 +147,20 @@ def _given_back(standings: dict[str, Standing], sight: Sight) -> dict[str, Stand
 
 
 def _learn(standing: Standing, model: str, seen: Seen, sight: Sight) -> tuple[Standing, Mapping[str, InForce]]:
-    """With the limits that 429s named, where they name something new."""
+    """With the limits that 429s named, each beside what the other sources said at the time.
+
+    After a day it is forgotten, and asked again: where nothing can be read, nobody would hear of a raise.
+    """
     configured, live = sight.configured.limits(model), sight.live.get(model)
-    held = in_force(configured, live, standing.learned)
-    learned = dict(standing.learned)
+    learned = {name: each for name, each in standing.learned.items() if sight.now - each.at < LEARNED_FOR}
     for dimension, named in seen.named.items():
         known = learned.get(dimension)
-        current = held.get(dimension)
-        if (known is None or named.at > known.at) and (current is None or current.value != named.value):
+        if sight.now - named.at < LEARNED_FOR and (known is None or named.at > known.at):
             said = None if live is None else live.said(dimension)
-            learned[dimension] = Learned(named.value, named.at, said)
+            learned[dimension] = Learned(named.value, named.at, said, getattr(configured, dimension))
     if learned != standing.learned:
         standing = replace(standing, learned=learned)
-        held = in_force(configured, live, learned)
-    return standing, held
+    return standing, in_force(configured, live, learned)
 
 
 def _felt(standing: Standing, known: Limits, seen: Seen, drift: int, now: datetime) -> Standing:

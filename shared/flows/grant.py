@@ -141,7 +141,8 @@ class Granting:
             if closed.closed_until is not None and closed.closed_until != was.calendar.closed_until:
                 emit(signals.CALENDAR_CLOSED, model=model, until=closed.closed_until, why=closed.closed_why)
             for dimension, learned in standing.learned.items():
-                if learned != was.learned.get(dimension):
+                known = was.learned.get(dimension)
+                if known is None or known.value != learned.value:
                     emit(signals.LIMIT_LEARNED, model=model, dimension=dimension, value=learned.value)
         for model, numbers in after.limits.items():
             gone = [each for each, limit in numbers.items() if limit == 0 != before.limits.get(model, {}).get(each)]

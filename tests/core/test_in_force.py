@@ -89,15 +89,23 @@ def test_the_first_reading_holds_over_what_was_learned_before_it() -> None:
 def test_without_a_reading_the_smaller_of_learned_and_configured_holds(
     reading: LiveLimits | None, said: int | None
 ) -> None:
-    known = learned(30, said)
-    assert in_force(Limits(), reading, known)["rpm"] == InForce(30, "learned", LATER)
-    assert in_force(Limits(rpm=40), reading, known)["rpm"] == InForce(30, "learned", LATER)
-    assert in_force(Limits(rpm=20), reading, known)["rpm"] == InForce(20, "configured", None)
+    def held(configured: int | None) -> InForce:
+        known = {"rpm": Learned(30, LATER, said, configured)}
+        return in_force(Limits(rpm=configured), reading, known)["rpm"]
+
+    assert held(None) == InForce(30, "learned", LATER)
+    assert held(40) == InForce(30, "learned", LATER)
+    assert held(20) == InForce(20, "configured", None)
+
+
+def test_what_was_learned_beside_another_configuration_is_out_of_date() -> None:
+    known = {"rpm": Learned(30, LATER, None, configured=40)}
+    assert in_force(Limits(rpm=900), None, known)["rpm"] == InForce(900, "configured", None)
 
 
 def test_what_was_learned_comes_back_from_its_document() -> None:
     for said in (None, UNLIMITED, 60):
-        one = Learned(30, LATER, said)
+        one = Learned(30, LATER, said, configured=40)
         assert Learned.from_json(one.to_json()) == one
 
 
@@ -111,7 +119,7 @@ def test_each_limit_has_exactly_one_source_that_did_say_it(
     reading = live(rpm=said) if present else None
     held = in_force(Limits(rpm=configured), reading, {} if known is None else learned(known, then))
     if not held:
-        assert (configured, reading, known) == (None, None, None)
+        assert (configured, reading) == (None, None)
         return
     said_by = {"configured": configured, "live": said, "learned": known}
     assert held["rpm"].value == said_by[held["rpm"].source]
