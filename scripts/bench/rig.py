@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -50,34 +50,52 @@ class Process:
         return float(times.user + times.system)
 
     def peak_bytes(self) -> int:
-        """The largest resident set so far (Linux)."""
-        for line in Path(f"/proc/{self.popen.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) * 1024
-        raise LookupError("the kernel reports no VmHWM")
+        return peak_bytes(self.popen.pid)
+
+
+def peak_bytes(process: int | Literal["self"]) -> int:
+    """The largest resident set so far (Linux)."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    raise LookupError("the kernel reports no VmHWM")
 
 
 @contextlib.contextmanager
 def command(*words: str, environment: Mapping[str, str]) -> Iterator[Process]:
     """A `renderlane` command that serves until it is stopped."""
-    popen = subprocess.Popen(
-        [str(Path(sys.executable).parent / "renderlane"), *words],
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    popen = begin([str(Path(sys.executable).parent / "renderlane"), *words], environment)
     try:
-        yield Process(popen, _address(popen))
+        yield ready(popen)
     finally:
-        popen.terminate()
-        try:
-            popen.wait(timeout=90)
-        except subprocess.TimeoutExpired:
-            popen.kill()
-            popen.wait()
-        assert popen.stdout is not None
-        popen.stdout.close()
+        end(popen)
+
+
+def begin(
+    arguments: Sequence[str], environment: Mapping[str, str], errors: Path | None = None
+) -> subprocess.Popen[str]:
+    """Start a program; its standard error goes to the file `errors`, or nowhere."""
+    with (errors or Path(os.devnull)).open("a") as sink:
+        return subprocess.Popen(
+            list(arguments), env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=sink, text=True
+        )
+
+
+def ready(popen: subprocess.Popen[str]) -> Process:
+    """Returns when the program has printed its address. Raises RuntimeError where it prints none."""
+    return Process(popen, _address(popen))
+
+
+def end(popen: subprocess.Popen[str], patience: float = 90) -> None:
+    """Stop a program in its orderly way, or after `patience` seconds in the other."""
+    popen.terminate()
+    try:
+        popen.wait(timeout=patience)
+    except subprocess.TimeoutExpired:
+        popen.kill()
+        popen.wait()
+    assert popen.stdout is not None
+    popen.stdout.close()
 
 
 def _address(popen: subprocess.Popen[str]) -> str:
@@ -177,10 +195,10 @@ def bill(simulator_url: str) -> dict[str, Any]:
     return found
 
 
-def calls(simulator_url: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = httpx2.get(f"{simulator_url}/control/calls", trust_env=False, timeout=60).json()[
-        "calls"
-    ]
+def calls(simulator_url: str, since: int = 0) -> list[dict[str, Any]]:
+    """The simulator's calls numbered above `since`."""
+    answer = httpx2.get(f"{simulator_url}/control/calls?since={since}", trust_env=False, timeout=60)
+    found: list[dict[str, Any]] = answer.json()["calls"]
     return found
 
 

@@ -204,12 +204,15 @@ class _Queues:
         return less(self.limits, kept)
 
     def _paces(self, priority: str, weight: Weight) -> list[tuple[Pace, timedelta]]:
-        """Which paces this start keeps, and how much of each it takes."""
+        """Which paces this start keeps, and how much of each it takes.
+
+        A slot that is owed keeps the cap alone: a minute that interactive requests fill at once has it at once, or not.
+        """
         paces: list[tuple[Pace, timedelta]] = []
         cap = self.standing.pressure.cap
         if cap is not None:
             paces.append(("all", timedelta(minutes=1) / cap))
-        if priority == "interactive":
+        if priority == "interactive" or self._is_owed(priority):
             return paces
         even = interval(less(self.limits, self.reserve), weight)
         if even and self.standing.pressure.bursts_disliked(self.now):

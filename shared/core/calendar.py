@@ -28,6 +28,8 @@ UNTIMED_GOOD_FOR = timedelta(seconds=10)
 """Where no rate is known, a late start overruns nothing."""
 REFUND_WITHIN = timedelta(minutes=10)
 """A slot is given back so long after it at most; its refund is remembered for longer, so that it is given back once."""
+KEPT_LONGER = timedelta(seconds=5)
+"""The next pump's time may be so far behind this one's: what it can still see is kept for it."""
 UNPACED = 1_000_000
 PACIFIC = ZoneInfo("America/Los_Angeles")
 """The daily quota begins anew at midnight there (Gemini rate-limit documentation)."""
@@ -195,10 +197,10 @@ class Calendar:
         return replace(self, closed_until=until, closed_why=why)
 
     def forget(self, now: datetime) -> Calendar:
-        """Drop what no window from `now` on can see."""
-        oldest = bucket_of(now) - WINDOW_BUCKETS
+        """Drop what no window from `now` on can see, nor one of a pump whose time is KEPT_LONGER behind."""
+        oldest = bucket_of(now - KEPT_LONGER) - WINDOW_BUCKETS
         oldest_refund = bucket_of(now - REFUND_WITHIN) - WINDOW_BUCKETS
-        today = pacific_day(now)
+        today = pacific_day(now - KEPT_LONGER)
         reopened = self.closed_until is not None and self.closed_until <= now
         return replace(
             self,

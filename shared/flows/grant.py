@@ -11,9 +11,11 @@ from shared.core import ladder, queries, record, signals
 from shared.core.admission import Candidate
 from shared.core.calendar import Full
 from shared.core.documents import Committed, Document, Update
+from shared.core.fairness import queue_name
 from shared.core.ladder import Planned, Unroutable
 from shared.core.outcome import EXPIRED, Outcome, cannot_begin_in_time
 from shared.core.record import Head
+from shared.core.request import PRIORITIES
 from shared.core.tick import LostSlot, Memory, Sight, Ticked, tick
 from shared.flows.announce import announce
 from shared.flows.expire import expire_due_before, expire_overdue
@@ -87,8 +89,8 @@ class Granting:
             crowded=self.crowded,
             air=bool(candidates) or documents.memory.fleet.in_air > 0,
         )
-        if sight.late:
-            self._pages.kicked(())
+        for model in sight.late:
+            self._pages.kicked([queue_name(model, priority) for priority in PRIORITIES])
         await documents.read_standings(known | set(sight.reports))
         return tick(
             documents.memory,

@@ -17,6 +17,7 @@ from shared.ports import Ports
 PAGE = 100
 FRESH_FOR = 5.0
 """Seconds after which a page is read again in any case: a late tenant's first request may stand before its others."""
+WOKEN_EVERY = 2.0
 RETIRED_FRESH_FOR = 60.0
 """For queues of models that the catalogue has retired since somebody queued for them."""
 
@@ -38,7 +39,7 @@ class HeadPages:
         self._pages: dict[tuple[str, str], _Page] = {
             (model, priority): _Page() for model in ports.catalogue.models for priority in PRIORITIES
         }
-        self._woken: dict[str, Head] = {}
+        self._woken_read_at = float("-inf")
         self.read_at: datetime | None = None
         """The store's time of the newest read."""
 
@@ -52,7 +53,7 @@ class HeadPages:
         """The front of every queue, and whoever has slept long enough."""
         due = [key for key, page in self._pages.items() if self._is_due(key, page)]
         woken, *pages = await asyncio.gather(
-            self._ports.store.query(queries.woken(now, PAGE)),
+            self._read_woken(now),
             *(self._ports.store.query(queries.heads(*key, PAGE)) for key in due),
         )
         read_at = self._ports.clock.monotonic()
@@ -60,8 +61,14 @@ class HeadPages:
             self._pages[key] = _Page(_heads(found), len(found) >= PAGE, read_at)
             self._saw(found)
         self._saw(woken)
-        self._woken = _heads(woken)
-        return [*(head for page in self._pages.values() for head in page.heads.values()), *self._woken.values()]
+        return [*(head for page in self._pages.values() for head in page.heads.values()), *_heads(woken).values()]
+
+    async def _read_woken(self, now: datetime) -> list[Document]:
+        since = self._ports.clock.monotonic() - self._woken_read_at
+        if since < WOKEN_EVERY:
+            return []
+        self._woken_read_at = self._ports.clock.monotonic()
+        return await self._ports.store.query(queries.woken(now, PAGE))
 
     def gone(self, request_ids: Iterable[str]) -> None:
         """These stand in no queue any more, or are not what they were."""

@@ -58,10 +58,11 @@ async def _queue(
     )
     if request.deadline is not None and request.deadline <= now:
         document |= record.finished("expired", EXPIRED, now)
-    created = await ports.store.commit(Create(record.path(request.request_id), document))
-    current = await ports.store.get(record.path(request.request_id))
-    assert isinstance(current, Document), "requests are never deleted within their time"
+    path = record.path(request.request_id)
+    created = await ports.store.commit(Create(path, document))
     if isinstance(created, Conflict):
+        current = await ports.store.get(path)
+        assert isinstance(current, Document), "requests are never deleted within their time"
         await _repeat(ports, kicks, request, current)
         return
     ports.signals.emit(
@@ -71,7 +72,7 @@ async def _queue(
         route=str(planned.route),
         trace_id=trace_id_of(traceparent),
     )
-    await _see_to_it(ports, kicks, current)
+    await _see_to_it(ports, kicks, Document(path, document, created.versions[0], created.at))
 
 
 async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: Document) -> None:

@@ -27,13 +27,13 @@ class PumpSight:
     ports: Ports
     live: Mapping[str, LiveLimits] = field(default_factory=dict)
     in_air: int = 0
-    late: bool = False
-    """The last look found releases that came late: they stand in their queues again."""
+    late: frozenset[str] = frozenset()
+    """Models of which the last look found releases that came late: they stand in their queues again."""
     _reports: dict[str, dict[str, Seen]] = field(default_factory=dict)
     """By worker process and model."""
     _drift: dict[tuple[str, str], int] = field(default_factory=dict)
     """Input tokens by process and model that calendars have been corrected by."""
-    _late_known: int = 0
+    _late_known: dict[str, int] = field(default_factory=dict)
     _looked: bool = False
     _counted: dict[str, int] = field(default_factory=dict)
     _granted: dict[str, int] = field(default_factory=dict)
@@ -93,13 +93,13 @@ class PumpSight:
         if not self._looked:
             self.drift()  # what was reported to an earlier pump is done with
         self._looked = True
-        late = sum(
-            sum(seen.counts.get(sign, {}).values())
-            for models in self._reports.values()
-            for seen in models.values()
-            for sign in (Sign.LATE, Sign.DELIVERED_LATE)
-        )
-        self.late, self._late_known = late > self._late_known, late
+        late: dict[str, int] = {}
+        for models in self._reports.values():
+            for model, seen in models.items():
+                counts = (sum(seen.counts.get(sign, {}).values()) for sign in (Sign.LATE, Sign.DELIVERED_LATE))
+                late[model] = late.get(model, 0) + sum(counts)
+        self.late = frozenset(model for model, count in late.items() if count > self._late_known.get(model, 0))
+        self._late_known = late
 
     async def _count_air(self) -> None:
         self.in_air = await self.ports.store.count(queries.in_status("released", 10_000))
