@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -9,10 +10,11 @@ from functools import partial
 
 from scripts.rehearsal.answer import Answer, DayFull, Image, MinuteFull, Overloaded, Unexplained
 from scripts.rehearsal.fleet import Attempt, DeliveredLate, Late
-from scripts.rehearsal.request import Request
+from scripts.rehearsal.request import Arrival, Request
 from scripts.rehearsal.world import World
 from shared.core import fairness, testimony
-from shared.core.admission import Candidate, Grant
+from shared.core.admission import INTERACTIVE_HORIZON, Candidate, Grant
+from shared.core.calendar import WINDOW_BUCKETS, begin_of
 from shared.core.failure import Failure, FailureKind
 from shared.core.ladder import Ask, Planned, Route
 from shared.core.live_quota import LiveLimits
@@ -43,7 +45,10 @@ class Queued:
     """A request as the store has it."""
 
     request: Request
+    planned: Planned
     tag: float
+    candidate: Candidate | None = None
+    """As the pump sees it; None = it has changed since."""
     wake_at: float | None = None
     release: int = 0
     unused: UnusedSlot | None = None
@@ -61,6 +66,17 @@ class Page:
 
 class Renderlane:
     """One pump over the fleet."""
+
+    def __init__(self, *, page: int = PAGE, leaps: bool = False) -> None:
+        """`page`: how many of a queue the pump sees at once.
+
+        `leaps`: pass over the ticks before the moment when a full window, a pace or a day has room again.
+
+        They would grant nothing, but cost a rehearsal of hours most of its time.
+        """
+        self.held: dict[tuple[str, str], float] = {}
+        """Seconds for which a model's best waited, by model and reason (as in `Full`)."""
+        self._page, self._leaps = page, leaps
 
     def begin(self, world: World) -> None:
         self._world = world
@@ -94,6 +110,8 @@ class Renderlane:
         self._extra = EXTRA_TICKS
         self._busy_at = 0.0
         self._crowded = False
+        self._held: list[tuple[str, str]] = []
+        self._decided_at = 0.0
         self._engine.after(world.chance.uniform(0, LIVE_EVERY), self._watch)
 
     # -- what happens to it -------------------------------------------------------------------------------------------
@@ -119,7 +137,10 @@ class Renderlane:
         waiting = self._waiting.get((queue, asked.tenant), 0)
         tag = fairness.fair_tag(self._memory.served.get(queue, 0.0), waiting, 1.0)
         empty = not self._store.get(queue)
-        self._queue(Queued(request, tag))
+        queued = Queued(request, _planned(asked), tag)
+        self._queue(queued)
+        if asked.deadline is not None:
+            self._engine.at(asked.deadline, partial(self._expire, queued))
         if asked.priority == "interactive" or empty or not self._leads:
             self._engine.after(self._world.chance.uniform(0.03, 0.15), partial(self._kick, queue))
 
@@ -139,6 +160,17 @@ class Renderlane:
         if queue in self._pages:
             self._pages[queue].queued.pop(asked.request_id, None)
 
+    def _expire(self, queued: Queued) -> None:
+        """Its deadline has come: what has not begun ends unpaid."""
+        asked = queued.request.arrival
+        if queued in self._asleep:
+            self._asleep.remove(queued)
+        elif asked.request_id in self._store.get(fairness.queue_name(asked.model, asked.priority), {}):
+            self._unqueue(queued)
+        else:
+            return
+        self._world.lose(queued.request)
+
     # -- the loop -----------------------------------------------------------------------------------------------------
 
     def _kick(self, queue: str | None = None) -> None:
@@ -155,6 +187,10 @@ class Renderlane:
             at = max(self._engine.now, self._tick_began + LEAST_BETWEEN)
             if at < self._tick_due:
                 self._extra -= 1.0
+                self._schedule(at)
+        elif not self._ticking and self._leaps:
+            at = max(self._engine.now, self._tick_began + TICK)
+            if at < self._tick_due:
                 self._schedule(at)
 
     def _schedule(self, at: float) -> None:
@@ -173,9 +209,13 @@ class Renderlane:
         if lead != self._lead:
             return
         before, now = self._memory, self._engine.wall()
+        for held in self._held:
+            self.held[held] = self.held.get(held, 0.0) + self._engine.now - self._decided_at
         heads = self._heads()
         ticked = tick(before, self._sight(heads, now))
         self._crowded = ticked.crowded
+        self._held = [(model, full.reason) for model, full in ticked.held.items()]
+        self._decided_at = self._engine.now
         by_id = {each.request.arrival.request_id: each for each in heads}
         for grant in ticked.grants:
             model = grant.candidate.model
@@ -212,14 +252,32 @@ class Renderlane:
         if self._engine.now - self._busy_at > QUIET_AFTER:
             self._leads = False
             return
-        self._schedule(max(self._engine.now + LEAST_BETWEEN, self._tick_began + (FULL_TICK if self._crowded else TICK)))
+        at = max(self._engine.now + LEAST_BETWEEN, self._tick_began + (FULL_TICK if self._crowded else TICK))
+        if self._leaps and not ticked.grants and not self._in_air:
+            at = max(at, self._room_at(ticked))
+        self._schedule(at)
+
+    def _room_at(self, ticked: Ticked) -> float:
+        """Before this instant no tick finds room for what waits; 0 where that is not known."""
+        woken = (each.wake_at for each in self._asleep if each.wake_at is not None)
+        found = min(woken, default=float("inf"))
+        for model, full in ticked.held.items():
+            buckets = ticked.memory.standings[model].calendar.buckets
+            if full.until is not None:
+                room_at = full.until
+            elif full.reason == "minute" and buckets:
+                room_at = begin_of(min(buckets) + WINDOW_BUCKETS)
+            else:
+                return 0.0
+            found = min(found, self._engine.seconds(room_at - ticked.memory.fleet.lead - INTERACTIVE_HORIZON))
+        return 0.0 if found == float("inf") else found
 
     def _store_is_waiting(self) -> bool:
         return any(self._store.values()) or bool(self._asleep)
 
     def _release(self, grant: Grant, queued: Queued) -> None:
         queued.release += 1
-        queued.unused = None
+        queued.unused = queued.candidate = None
         model = queued.request.arrival.model
         self._running[model] = self._running.get(model, 0) + 1
         self._in_air += 1
@@ -238,8 +296,8 @@ class Renderlane:
             page = self._pages.setdefault(queue, Page())
             used_up = page.more and not page.queued
             if used_up or self._engine.now - page.read_at >= PAGE_FRESH_FOR:
-                first = sorted(waiting.items(), key=lambda each: (each[1].tag, each[0]))[:PAGE]
-                page = self._pages[queue] = Page(dict(first), len(first) == PAGE, self._engine.now)
+                first = heapq.nsmallest(self._page, waiting.items(), key=lambda each: (each[1].tag, each[0]))
+                page = self._pages[queue] = Page(dict(first), len(first) == self._page, self._engine.now)
             found += page.queued.values()
         return found
 
@@ -249,7 +307,7 @@ class Renderlane:
         models = {model for seen in self._reports.values() for model in seen}
         return Sight(
             now=now,
-            candidates=[Candidate(self._head(each), _planned(each)) for each in heads],
+            candidates=[self._candidate(each) for each in heads],
             configured=self._quota,
             capacity=self._world.fleet.size.capacity,
             reports={
@@ -259,6 +317,11 @@ class Renderlane:
             running=self._counted,
             in_air=self._in_air,
         )
+
+    def _candidate(self, queued: Queued) -> Candidate:
+        if queued.candidate is None:
+            queued.candidate = Candidate(self._head(queued), queued.planned)
+        return queued.candidate
 
     def _head(self, queued: Queued) -> Head:
         asked = queued.request.arrival
@@ -303,10 +366,13 @@ class Renderlane:
                 sort = Sign.LATE if isinstance(attempt.end, Late) else Sign.DELIVERED_LATE
                 queued.unused = UnusedSlot(model, grant.slot_at, queued.release, grant.candidate.planned.input_tokens)
                 queued.late += 1
+                queued.candidate = None
                 self._world.documents.write(f"requests/{queued.request.arrival.request_id}")
                 self._queue(queued)
                 seen = self._of(attempt.instance, model).with_sign(sort, grant.slot_at, self._engine.wall())
                 self._note(attempt.instance, model, seen)
+                if self._leaps:
+                    self._kick(fairness.queue_name(model, queued.request.arrival.priority))
             case MinuteFull() | DayFull() | Unexplained() | Overloaded():
                 self._failed(attempt.instance, queued, _failure(attempt.end), grant.slot_at)
 
@@ -357,9 +423,8 @@ class Renderlane:
         self._reports[instance] = written
 
 
-def _planned(queued: Queued) -> Planned:
-    asked = queued.request.arrival
-    return Planned(Route("standard", asked.model, "1K"), (), 0, asked.model, asked.tokens)
+def _planned(asked: Arrival) -> Planned:
+    return Planned(Route("standard", asked.model, "1K"), (), asked.estimate_micros, asked.model, asked.tokens)
 
 
 def _failure(answer: Answer) -> Failure:

@@ -69,7 +69,9 @@ class Provider:
         model = self._models[asked.model]
         answer = model.judge(Moment(self._engine.wall(), self._engine.now), asked.tokens)
         self.calls.append(Call(self._engine.now, asked.request_id, asked.model, answer))
-        self._engine.after(self._seconds(asked.latency or model.terms.latency, answer), partial(self._end, model, answer, then))
+        self._engine.after(
+            self._seconds(asked.latency or model.terms.latency, answer), partial(self._end, model, answer, then)
+        )
         return answer
 
     def _seconds(self, latency: Latency, answer: Answer) -> float:

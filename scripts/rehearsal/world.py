@@ -23,7 +23,7 @@ class Setting:
     """Everything but strategy and seed. Times in seconds since the start."""
 
     start: datetime
-    """Aware; the seed moves it by up to a minute, so that clock minutes fall differently."""
+    """Aware; the seed moves it by up to `moved_by`, so that clock minutes fall differently."""
     arrivals: Callable[[Random], Sequence[Arrival]]
     """By time."""
     terms: Mapping[str, Terms]
@@ -35,6 +35,7 @@ class Setting:
     """When the process that leads dies."""
     until: float = 7200.0
     """When the rehearsal is broken off, if requests are still under way."""
+    moved_by: float = 60.0
 
 
 class Strategy(Protocol):
@@ -56,7 +57,7 @@ class World:
     def __init__(self, setting: Setting, seed: int) -> None:
         chance = Random(f"{seed}:arrivals")
         arrivals = setting.arrivals(chance)
-        self.engine = Engine(setting.start + timedelta(seconds=chance.uniform(0, 60)))
+        self.engine = Engine(setting.start + timedelta(seconds=chance.uniform(0, setting.moved_by)))
         self.provider = Provider(self.engine, setting.terms, Random(f"{seed}:provider"))
         self.fleet = Fleet(self.engine, self.provider, setting.fleet, Random(f"{seed}:fleet"))
         self.documents = Documents(self.engine, Random(f"{seed}:documents"))
@@ -65,6 +66,11 @@ class World:
         self.chance = Random(f"{seed}:strategy")
         self.requests = [Request(arrival) for arrival in arrivals]
         self._open = len(self.requests)
+
+    @property
+    def unended(self) -> int:
+        """How many requests have not ended, those to come included."""
+        return self._open
 
     def succeed(self, request: Request) -> None:
         self._end(request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from shared.core.calendar import WINDOW, Weight
@@ -17,7 +17,9 @@ LEAST_SHARE = 0.05
 MOST_OWED = 1.0
 SEEN_FOR = timedelta(minutes=10)
 """Interactive requests seen in this time are expected again."""
-LATELY = timedelta(minutes=2)
+ENOUGH_SEEN = 20
+"""So many tell their rate: the older ones are let go, so that a rush that is over is not waited for."""
+LEAST_LOOKED_BACK = timedelta(seconds=30)
 SPREAD = 1.0
 """Standard deviations of a Poisson minute that the reserve covers beyond its mean."""
 MOST_RESERVED = 0.5
@@ -76,15 +78,26 @@ class Turns:
 
     def reserve(self, limits: Limits, now: datetime) -> Weight:
         """What the window keeps for the interactive starts expected in a minute, those already made included."""
-        minutes, (requests, tokens) = SEEN_FOR / timedelta(minutes=1), self._since(now - SEEN_FOR)
-        if not requests:
+        expected, tokens = self._expected(now)
+        if not expected:
             return Weight(0, 0, 0)
-        lately = self._since(now - LATELY)[0] / (LATELY / timedelta(minutes=1))
-        expected = max(requests / minutes, lately)
         room = math.ceil(expected + SPREAD * math.sqrt(expected))
         most = min((each for each in (limits.rpm, limits.ipm) if each is not None), default=room * 2)
         room = min(room, int(most * MOST_RESERVED))
-        return Weight(room, room, math.ceil(room * tokens / requests))
+        return Weight(room, room, math.ceil(room * tokens))
+
+    def _expected(self, now: datetime) -> tuple[float, float]:
+        """Interactive starts in a minute, and the tokens of one: as the last ENOUGH_SEEN were, or those of SEEN_FOR."""
+        oldest = int((now - SEEN_FOR).timestamp()) // _STEP
+        requests, tokens, since = 0, 0, now - SEEN_FOR
+        for step in sorted((each for each in self.interactive if each > oldest), reverse=True):
+            found = self.interactive[step]
+            requests, tokens = requests + found[0], tokens + found[1]
+            if requests >= ENOUGH_SEEN:
+                since = datetime.fromtimestamp(step * _STEP, UTC)
+                break
+        minutes = max(now - since, LEAST_LOOKED_BACK) / timedelta(minutes=1)
+        return requests / minutes, tokens / max(requests, 1)
 
     def interactive_in_window(self, now: datetime) -> Weight:
         requests, tokens = self._since(now - WINDOW)

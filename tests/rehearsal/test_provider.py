@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from random import Random
 
 from scripts.rehearsal.answer import IMAGE, OVERLOADED, UNEXPLAINED, Answer, DayFull, MinuteFull
+from scripts.rehearsal.latency import PICTURES
 from scripts.rehearsal.provider import Provider
-from scripts.rehearsal.terms import PICTURES, LimitsFrom, Narrow, Terms
+from scripts.rehearsal.terms import LimitsFrom, Narrow, Terms
 from shared.core.quota import Limits
 from tests.rehearsal.worlds import MODEL, TEN_SECONDS, a_provider, an_arrival, an_engine, answers_at
 

@@ -10,9 +10,10 @@ from scripts.rehearsal.answer import Answer
 from scripts.rehearsal.arrivals import Source, backlog
 from scripts.rehearsal.engine import Engine
 from scripts.rehearsal.fleet import FleetSize
+from scripts.rehearsal.latency import Latency
 from scripts.rehearsal.provider import Call, Provider
 from scripts.rehearsal.request import Arrival, Priority, Request, Status
-from scripts.rehearsal.terms import Latency, Terms
+from scripts.rehearsal.terms import Terms
 from scripts.rehearsal.world import Rehearsal, Setting
 from scripts.simulator.latency import Distribution
 from shared.core.quota import Limits

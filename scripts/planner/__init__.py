@@ -1,0 +1,1 @@
+"""What a load would take: its requests planned and priced by the real core, and rehearsed in virtual time."""

@@ -1,0 +1,86 @@
+"""The same load otherwise: one size lower, in the flex lane, in the batch lane. Everything that may changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from scripts.planner.load import Wanted
+from shared.core import price
+from shared.core.catalogue import Catalogue
+from shared.core.ladder import Route
+from shared.core.request import SIZES
+
+Name: TypeAlias = Literal["as asked", "one size lower", "flex lane", "batch lane"]
+BATCH_TARGET_HOURS, BATCH_EXPIRY_HOURS = 24, 48
+"""What Google aims at, and when a batch without results expires (Gemini batch documentation)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    name: Name
+    wanted: Sequence[Wanted]
+    """All requests, each on the route it has here."""
+    changed: int
+    """How many differ from what was asked."""
+
+    @property
+    def through_the_queue(self) -> Sequence[Wanted]:
+        """What needs slots: a batch waits for nobody's minute."""
+        return [each for each in self.wanted if each.route.lane != "batch"]
+
+
+def alternatives(wanted: Sequence[Wanted], catalogue: Catalogue) -> list[Alternative]:
+    """As asked first; another one only where it changes something."""
+    ways: Sequence[tuple[Name, Callable[[Wanted, Catalogue], Wanted]]] = (
+        ("one size lower", _lower),
+        ("flex lane", _flex),
+        ("batch lane", _batch),
+    )
+    found = [Alternative("as asked", wanted, 0)]
+    for name, change in ways:
+        changed = [change(each, catalogue) for each in wanted]
+        count = sum(new is not old for new, old in zip(changed, wanted, strict=True))
+        if count:
+            found.append(Alternative(name, changed, count))
+    return found
+
+
+def _lower(wanted: Wanted, catalogue: Catalogue) -> Wanted:
+    """The model's next smaller size, where the floor of the request allows it."""
+    route = wanted.route
+    sizes = catalogue.models[route.model].sizes
+    position = sizes.index(route.image_size)
+    if position == 0 or wanted.floor_size is None or SIZES.index(sizes[position - 1]) < SIZES.index(wanted.floor_size):
+        return wanted
+    return _on(wanted, replace(route, image_size=sizes[position - 1]), catalogue)
+
+
+def _flex(wanted: Wanted, catalogue: Catalogue) -> Wanted:
+    return _in_lane(wanted, "flex", catalogue)
+
+
+def _batch(wanted: Wanted, catalogue: Catalogue) -> Wanted:
+    return _in_lane(wanted, "batch", catalogue)
+
+
+def _in_lane(wanted: Wanted, lane: str, catalogue: Catalogue) -> Wanted:
+    """Where the model has that lane; nobody waits interactively for a lane without a promise of minutes."""
+    route = wanted.route
+    if wanted.priority == "interactive" or route.lane == lane or lane not in catalogue.models[route.model].lanes:
+        return wanted
+    return _on(wanted, replace(route, lane=lane), catalogue)
+
+
+def _on(wanted: Wanted, route: Route, catalogue: Catalogue) -> Wanted:
+    ask = wanted.ask
+    micros = price.estimate(
+        catalogue.models[route.model],
+        route.lane,
+        route.image_size,
+        ask.prompt_tokens,
+        ask.references,
+        grounding=ask.grounding,
+    )
+    return replace(wanted, planned=replace(wanted.planned, route=route, estimate_micros=micros))

@@ -1,0 +1,57 @@
+"""How long images are assumed to take, as long as nobody says otherwise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scripts.planner.wrong import InvalidLoad, wrong
+from scripts.rehearsal.latency import Latency
+from scripts.simulator import latency as written
+from scripts.simulator.latency import Distribution, InvalidLatency
+from shared.core.catalogue import Catalogue
+
+MEDIANS: Mapping[str, Mapping[str, float]] = {
+    "gemini-3-pro-image": {"1K": 20.0, "2K": 25.0, "4K": 40.0},
+    "gemini-3.1-flash-lite-image": {"1K": 10.0},
+    "*": {"512": 12.0, "1K": 15.0, "2K": 20.0, "4K": 30.0},
+}
+"""Seconds by model and size: assumptions of 2026-11-22 within the 8 to 60 s that calls take, not measurements."""
+SPREAD = 0.35
+LEAST, MOST = 8.0, 60.0
+"""Seconds: the range of calls that admission was designed for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    given: Mapping[str, Latency]
+    """By model id; `*` is for all others."""
+    about: str
+
+    def of(self, model: str, size: str) -> Latency:
+        found = self.given.get(model) or self.given.get("*")
+        if found is not None:
+            return found
+        medians = MEDIANS.get(model, MEDIANS["*"])
+        median = medians.get(size, MEDIANS["*"].get(size, MOST))
+        return Latency(Distribution("lognormal", median, SPREAD), LEAST, MOST)
+
+
+ASSUMED = Latencies({}, "assumed per model and size, within 8-60 s (--latency says otherwise)")
+
+
+def parse(text: str, catalogue: Catalogue) -> Latencies:
+    """`lognormal:18,0.4` for all, or `MODEL=fixed:12;*=…`: models that are not named keep the assumption."""
+    try:
+        found = written.parse(text)
+    except InvalidLatency as error:
+        raise InvalidLoad(f"--latency: {error}") from error
+    given: dict[str, Distribution] = {}
+    for name, spread in found.by_model.items():
+        if name not in catalogue.names:
+            raise wrong("--latency", name, f"* and {', '.join(catalogue.names)}")
+        given[catalogue.live(name).id] = spread
+    if "=" not in text or "*" in text:
+        given["*"] = found.others
+    return Latencies({name: Latency(spread, 0.0, math.inf) for name, spread in given.items()}, text)

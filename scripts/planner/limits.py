@@ -1,0 +1,79 @@
+"""The limits that a plan reckons with, each with where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from scripts.planner.wrong import InvalidLoad
+from shared.core import in_force
+from shared.core.catalogue import Catalogue
+from shared.core.in_force import DIMENSIONS, InForce
+from shared.core.quota import InvalidQuota, Limits, Quota
+
+Source: TypeAlias = Literal["--limits", "live", "learned", "configured"]
+WORDS = {"spend10m_micros": "spend10m_usd"}
+"""Where texts have another word than the core."""
+RATES = ("rpm", "ipm", "tpm")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    value: int | None
+    """None = the source says that there is no such limit."""
+    source: Source
+    at: datetime | None
+    """When it was read or learned."""
+
+
+HeldByModel: TypeAlias = Mapping[str, Mapping[str, Held]]
+"""By model and dimension; a dimension that is not there is unknown."""
+
+
+def given(text: str | None, catalogue: Catalogue) -> Quota:
+    """What --limits says. Raises InvalidLoad."""
+    try:
+        return Quota.parse(text or "").for_models(catalogue.ids_by_name)
+    except InvalidQuota as error:
+        raise InvalidLoad(f"--limits: {error}") from error
+
+
+def held(models: Sequence[str], asked: Quota, known: Mapping[str, Mapping[str, InForce]]) -> HeldByModel:
+    """--limits, dimension by dimension, over what is in force."""
+    return {model: _of(asked.limits(model), known.get(model, {})) for model in models}
+
+
+def _of(asked: Limits, known: Mapping[str, InForce]) -> Mapping[str, Held]:
+    found: dict[str, Held] = {}
+    for dimension in DIMENSIONS:
+        value = getattr(asked, dimension)
+        if value is not None:
+            found[dimension] = Held(value, "--limits", None)
+        elif dimension in known:
+            limit = known[dimension]
+            found[dimension] = Held(limit.value, limit.source, limit.at)
+    return found
+
+
+def configured(models: Iterable[str], quota: Quota) -> Mapping[str, Mapping[str, InForce]]:
+    """Where there is no store to read."""
+    return {model: in_force.in_force(quota.limits(model), None, {}) for model in models}
+
+
+def numbers(of: Mapping[str, Held]) -> Limits:
+    """Unlimited and unknown are both None."""
+    return Limits(**{dimension: limit.value for dimension, limit in of.items()})
+
+
+def refuse_zero(found: HeldByModel) -> None:
+    """A limit of zero never lets anything begin. Raises InvalidLoad."""
+    for model, dimensions in found.items():
+        for dimension, limit in dimensions.items():
+            if limit.value == 0:
+                word = WORDS.get(dimension, dimension)
+                raise InvalidLoad(
+                    f"{word} of {model}: found 0 ({limit.source}); allowed: above 0, as nothing would ever begin. "
+                    f"Raise the quota, leave the model out, or plan with --limits '{model}={word}:60'."
+                )

@@ -1,0 +1,100 @@
+"""The requests whose course is to be foreseen, each with the route and the estimate that the worker would give it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from scripts.cli.estimate import ASSUMED_LANES
+from scripts.cli.messages import Line, complaints
+from scripts.planner.wrong import InvalidLoad
+from scripts.rehearsal.request import Priority
+from shared.core.catalogue import Catalogue
+from shared.core.ladder import Ask, Planned, Route, Unroutable, plan
+from shared.core.request import Cancel, InvalidRequest, RenderRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One request. Times in seconds since the start of the plan."""
+
+    at: float
+    """When it is published."""
+    priority: Priority
+    tenant: str
+    deadline: float | None
+    """Not begun by then, it expires unpaid."""
+    ask: Ask
+    planned: Planned
+    floor_size: str | None
+    """The smallest size it accepts; None = only what was asked for."""
+    may_batch: bool
+    """It consents to take a day."""
+
+    @property
+    def route(self) -> Route:
+        return self.planned.route
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    about: str
+    """For people: where it comes from."""
+    wanted: Sequence[Wanted]
+    """In the order of publication."""
+    rejected: Sequence[str] = ()
+    """What the worker would reject, with its reason."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models called, most requests first."""
+        return tuple(model for model, _ in Counter(each.route.model for each in self.wanted).most_common())
+
+
+def of_lines(lines: Sequence[Line], file: str, catalogue: Catalogue, start: datetime) -> Load:
+    """The requests of a file that one would submit, all published at the start. Raises InvalidLoad without any."""
+    wanted: list[Wanted] = []
+    rejected = complaints(lines, file)
+    seen: set[str] = set()
+    for line in lines:
+        match line.meaning:
+            case Cancel() | InvalidRequest():
+                continue
+            case RenderRequest() as request if request.request_id in seen:
+                continue
+            case RenderRequest() as request:
+                seen.add(request.request_id)
+                planned = plan(Ask.of(request), catalogue, ASSUMED_LANES)
+                if isinstance(planned, Unroutable):
+                    rejected.append(f"{file}:{line.number}: {planned.problem}")
+                else:
+                    wanted.append(_wanted(request, planned, catalogue, start))
+    if not wanted:
+        why = f": {rejected[0]}" if rejected else ""
+        raise InvalidLoad(f"{file}: found no request that would be accepted{why}; allowed: one request a line as JSON")
+    return Load(f"{len(wanted):,} requests of {file}, all at once", wanted, rejected)
+
+
+def _wanted(request: RenderRequest, planned: Planned, catalogue: Catalogue, start: datetime) -> Wanted:
+    floor = request.floor
+    exact = isinstance(floor, str)
+    return Wanted(
+        at=0.0,
+        priority=priority(request.priority),
+        tenant=request.tenant,
+        deadline=None if request.deadline is None else (request.deadline - start).total_seconds(),
+        ask=Ask.of(request),
+        planned=planned,
+        floor_size=None if isinstance(floor, str) else floor.image_size or catalogue.default_floor_size,
+        may_batch=request.allow_batch and not exact,
+    )
+
+
+def priority(name: str) -> Priority:
+    match name:
+        case "interactive" | "normal" | "bulk":
+            return name
+        case _:
+            raise ValueError(f"{name!r} is no priority")
