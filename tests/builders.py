@@ -68,14 +68,16 @@ def a_head(
     *,
     model: str = "gemini-3-pro-image",
     priority: str = "normal",
+    tenant: str = "default",
     fair_tag: float = 0.0,
+    deadline: datetime | None = None,
     late_count: int = 0,
     unused_slot: UnusedSlot | None = None,
     prompt: str = "a black mechanical keyboard",
 ) -> Head:
-    request = a_request(request_id=request_id, model=model, priority=priority, prompt=prompt)
+    request = a_request(request_id=request_id, model=model, priority=priority, tenant=tenant, prompt=prompt)
     unused = unused_slot.to_json() if unused_slot else None
-    written = a_record(request, fair_tag=fair_tag, late_count=late_count, unused_slot=unused)
+    written = a_record(request, fair_tag=fair_tag, deadline=deadline, late_count=late_count, unused_slot=unused)
     return Head.of(request_id, "version-1", {name: written[name] for name in record.HEAD_FIELDS})
 
 
@@ -85,6 +87,15 @@ def a_candidate(request_id: str = "spring-hero-001", **head: Any) -> Candidate:
     planned = ladder.plan(found.ask, a_catalogue(), LANES)
     assert isinstance(planned, Planned), planned
     return Candidate(found, planned)
+
+
+def candidates(count: int, prefix: str = "r", **head: Any) -> list[Candidate]:
+    """So many alike, `prefix-0`, `prefix-1` and so on, with fair tags 0, 1, ...: parsed once, quick for long queues."""
+    first = a_candidate(f"{prefix}-0", **head)
+    return [
+        replace(first, head=replace(first.head, request_id=f"{prefix}-{number}", fair_tag=float(number)))
+        for number in range(count)
+    ]
 
 
 def an_attempt(

@@ -130,8 +130,16 @@ class World:
         """Deliver, pump and watch until every request has ended and been announced. AssertionError past `within`."""
         await self.clock.run(self._until_quiet(within))
 
-    async def _until_quiet(self, within: timedelta) -> None:
+    async def run_for(self, time: timedelta, *stories: Awaitable[None]) -> None:
+        """Deliver, pump and watch for so long, beside stories of the test's own that end within it."""
+        begun = [asyncio.ensure_future(each) for each in stories]
+        await self.clock.run(self._until_quiet(time, only_for=True))
+        for story in begun:
+            story.result()
+
+    async def _until_quiet(self, within: timedelta, *, only_for: bool = False) -> None:
         ends = self.clock.monotonic() + within.total_seconds()
+        end = asyncio.ensure_future(self.clock.sleep(within.total_seconds()))
         flying: set[asyncio.Task[None]] = set()
         schedule = asyncio.ensure_future(self.clock.sleep(WATCH_EVERY.total_seconds()))
         try:
@@ -139,11 +147,11 @@ class World:
                 self.topics.news.clear()
                 flying |= {asyncio.ensure_future(each) for each in self._deliveries()}
                 news = asyncio.ensure_future(self.topics.news.wait())
-                if not flying and self._all_over():
+                if end.done() if only_for else not flying and self._all_over():
                     news.cancel()
                     return
-                assert self.clock.monotonic() < ends, f"not quiet in time: {self.statuses()}"
-                done, _ = await asyncio.wait({*flying, news, schedule}, return_when=asyncio.FIRST_COMPLETED)
+                assert only_for or self.clock.monotonic() < ends, f"not quiet in time: {self.statuses()}"
+                done, _ = await asyncio.wait({*flying, news, schedule, end}, return_when=asyncio.FIRST_COMPLETED)
                 news.cancel()
                 if schedule in done:
                     flying.add(asyncio.ensure_future(self._watch()))
@@ -152,7 +160,7 @@ class World:
                     task.result()
                 flying -= done
         finally:
-            leftovers = {*flying, schedule}
+            leftovers = {*flying, schedule, end}
             for task in leftovers:
                 task.cancel()
             await asyncio.gather(*leftovers, return_exceptions=True)

@@ -48,7 +48,7 @@ class Evidence:
             seen = seen.with_closing(closes, now)
         if named is not None:
             seen = replace(seen, named={**seen.named, named[0]: Named(named[1], now)})
-        if failure.kind is FailureKind.BALANCE:
+        if failure.kind is FailureKind.BALANCE and not _is_closed_for_balance(self._of(model), now):
             what = f"{model}: no balance, no billing or a limit of 0"
             self._ports.signals.emit(signals.ESCALATION, what=what, request_id=None, runbook="no-balance")
         self._seen[model] = seen
@@ -85,3 +85,9 @@ class Evidence:
             models = {model: seen.to_json() for model, seen in self._seen.items()}
             also = {"updated_at": now, "models": models, "expire_at": now + KEEP_FOR}
             await self._ports.store.commit(Increment(f"evidence/{self._ports.boot}", {"reports": 1}, also=also))
+
+
+def _is_closed_for_balance(seen: Seen, now: datetime) -> bool:
+    """Somebody has been told: each closing is escalated once."""
+    closes = seen.closing
+    return closes is not None and closes.why == FailureKind.BALANCE.value and closes.until > now

@@ -82,7 +82,7 @@ class Granting:
         models = {each.model for each in candidates} | {
             each.head.unused_slot.model for each in candidates if each.head.unused_slot is not None
         }
-        known = models | set(documents.memory.standings)
+        known = models | set(documents.memory.standings) | set(documents.memory.limits)
         await sight.look(
             sorted(known),
             documents.time.now(),
@@ -153,9 +153,11 @@ class Granting:
                 emit(signals.ESCALATION, what=what, request_id=None, runbook="no-balance")
 
     async def _end_missed(self, ticked: Ticked) -> None:
-        """Heads whose deadline cannot be kept any more: at once, with the reason; _sweep() finds those behind them."""
+        """Heads whose deadline cannot be kept any more: at once, with the reason, and those behind them."""
         for candidate, full in ticked.missed:
             await self._end(candidate.head, "expired", _too_late(candidate.model, full))
+        new = {model: full for model, full in ticked.held.items() if model not in self._held_back}
+        await self._expire_behind(new, self._documents.time.now())
 
     async def _rest(self, ticked: Ticked, heads: Sequence[Head]) -> None:
         """Sleepers in and out, after the slots are given."""
@@ -176,7 +178,11 @@ class Granting:
         for head in await take_back_unclaimed(self._ports, self._documents.time):
             self._pages.left(head)
         await expire_overdue(self._ports, now)
-        for model, full in self._held_back.items():
+        await self._expire_behind(self._held_back, now)
+
+    async def _expire_behind(self, held: Mapping[str, Full], now: datetime) -> None:
+        """End those behind the heads that are due before their model opens."""
+        for model, full in held.items():
             if full.reason in ("closed", "day") and full.until is not None and full.until > now + WORTH_WAITING:
                 await expire_due_before(self._ports, model, full.until, _too_late(model, full), now)
 

@@ -17,6 +17,7 @@ from shared.adapters.sqlite_store import SqliteStore
 from shared.ports import Delivery, Store, Subscriptions, Topics
 from tests.contract.fake_clock import FakeClock
 from tests.emulators import firestore_host, pubsub_host
+from tests.fakes.memory import MemoryStore
 
 __all__ = ["firestore_host", "pubsub_host"]
 
@@ -34,12 +35,14 @@ def project() -> str:
     return f"test-{uuid.uuid4().hex[:20]}"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("firestore", marks=pytest.mark.emulator)])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("firestore", marks=pytest.mark.emulator)])
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Store]:
     one: Store
-    if request.param == "sqlite":
+    if request.param == "memory":
+        one = MemoryStore(clock)
+    elif request.param == "sqlite":
         one = SqliteStore(tmp_path / "state.db", clock, INDEXES)
     else:
         monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", request.getfixturevalue("firestore_host"))

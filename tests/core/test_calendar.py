@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.core.admission import HORIZON, LEAD_TIME, LONGEST_LEAD_TIME
+from shared.core.admission import HORIZON
 from shared.core.calendar import (
     BUCKET,
+    LEEWAY,
     REFUND_WITHIN,
     SLOT_GOOD_FOR,
     WINDOW_BUCKETS,
@@ -20,13 +21,15 @@ from shared.core.calendar import (
     Full,
     Granted,
     Weight,
+    begin_of,
+    bucket_of,
     next_pacific_midnight,
     pacific_day,
 )
+from shared.core.fleet import LEAD, LONGEST_LEAD
 from shared.core.quota import Limits
 from tests.builders import NOW
-
-MINUTE = timedelta(minutes=1)
+from tests.windows import MINUTE, keeps
 
 
 def granted(calendar: Calendar, limits: Limits, weight: Weight = Weight(), *, at: datetime = NOW) -> Granted:  # noqa: B008  a frozen value
@@ -51,11 +54,13 @@ def filled(limits: Limits, number: int, *, at: datetime = NOW) -> Calendar:
 # -- slots ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_slot_lies_at_the_beginning_of_a_half_second_from_the_earliest_moment_on() -> None:
+def test_a_slot_lies_early_in_a_half_second_and_is_good_until_four_tenths_of_it() -> None:
     limits = Limits(rpm=60)
-    assert granted(Calendar(), limits).slot_at == NOW
-    assert granted(Calendar(), limits, at=NOW + timedelta(microseconds=1)).slot_at == NOW + BUCKET
-    assert granted(Calendar(), limits, at=NOW + timedelta(milliseconds=500)).slot_at == NOW + BUCKET
+    for milliseconds, slot_after in ((0, 0), (1, 1), (199, 199), (200, 500), (499, 500), (500, 500), (501, 501)):
+        found = granted(Calendar(), limits, at=NOW + timedelta(milliseconds=milliseconds))
+        assert found.slot_at == NOW + timedelta(milliseconds=slot_after)
+        assert found.slot_until == begin_of(bucket_of(found.slot_at)) + SLOT_GOOD_FOR
+        assert found.slot_until - found.slot_at >= LEEWAY
 
 
 def test_an_empty_minute_may_be_filled_at_once_and_then_is_full() -> None:
@@ -80,7 +85,7 @@ def test_a_start_at_the_last_good_moment_stays_in_its_half_second() -> None:
 
 def test_an_earlier_slot_after_a_later_one_counts_in_every_minute_that_holds_both() -> None:
     limits = Limits(rpm=1)
-    late = granted(Calendar(), limits, at=NOW + LONGEST_LEAD_TIME).calendar
+    late = granted(Calendar(), limits, at=NOW + LONGEST_LEAD).calendar
     assert refused(late, limits) == Full("minute", None)
 
 
@@ -98,7 +103,7 @@ def test_a_limit_that_becomes_known_counts_what_started_before_it_was() -> None:
 
 @pytest.mark.parametrize("limits", [Limits(rpm=0), Limits(ipm=0), Limits(tpm=0), Limits(rpd=0), Limits(rpm=5, rpd=0)])
 def test_a_limit_of_zero_grants_nothing(limits: Limits) -> None:
-    assert refused(Calendar(), limits, Weight(tokens=1)).reason == ("day" if limits.rpd == 0 else "minute")
+    assert refused(Calendar(), limits, Weight(tokens=1)) == Full("zero", None)
 
 
 @pytest.mark.parametrize(
@@ -128,12 +133,12 @@ def test_a_request_of_more_tokens_than_a_minute_holds_gets_a_minute_of_its_own()
 def test_a_half_second_holds_no_more_starts_than_the_pace_and_the_next_one_takes_the_rest() -> None:
     limits, calendar = Limits(rpm=60), Calendar()
     slots: Counter[datetime] = Counter()
-    for _ in range(12):
+    for _ in range(9):
         found = calendar.grant(limits, Weight(), earliest=NOW, horizon=NOW + HORIZON, pace=3)
         assert isinstance(found, Granted)
         calendar = found.calendar
         slots[found.slot_at] += 1
-    assert slots == {NOW + BUCKET * number: 3 for number in range(4)}
+    assert slots == {NOW + BUCKET * number: 3 for number in range(3)}
     assert calendar.grant(limits, Weight(), earliest=NOW, horizon=NOW + HORIZON, pace=3) == Full("minute", None)
 
 
@@ -286,6 +291,8 @@ class Drive:
     calendar: Calendar = field(default_factory=Calendar)
     slots: dict[str, tuple[datetime, Weight]] = field(default_factory=dict)
     """Granted and not given back, by release."""
+    good_until: dict[datetime, datetime] = field(default_factory=dict)
+    """By slot."""
     given_back: list[tuple[str, datetime, Weight]] = field(default_factory=list)
 
     def grant(self, lead: timedelta, weight: Weight) -> None:
@@ -294,7 +301,9 @@ class Drive:
         found = self.calendar.grant(self.limits, weight, earliest=earliest, horizon=earliest + HORIZON)
         if isinstance(found, Granted):
             assert earliest <= found.slot_at <= earliest + HORIZON
+            assert found.slot_at + LEEWAY <= found.slot_until
             self.calendar = found.calendar
+            self.good_until[found.slot_at] = found.slot_until
             self.slots[f"r:{len(self.slots) + len(self.given_back)}"] = (found.slot_at, weight)
         else:
             assert not self.has_room(earliest, weight), "a slot was lost"
@@ -321,29 +330,11 @@ class Drive:
         """By trying each half second against every minute that holds it."""
         slot = datetime.fromtimestamp(-(-earliest.timestamp() // 0.5) * 0.5, UTC)
         while slot <= earliest + HORIZON:
-            tried = [*self.slots.values(), (slot, weight)]
-            if fits(tried, self.limits, MINUTE):
+            tried = [*((begin_of(bucket_of(at)), each) for at, each in self.slots.values()), (slot, weight)]
+            if keeps(tried, self.limits):
                 return True
             slot += BUCKET
         return False
-
-
-def fits(starts: list[tuple[datetime, Weight]], limits: Limits, minute: timedelta) -> bool:
-    """Whether every minute, and every Pacific day, keeps the limits. The fullest minutes begin at a start."""
-    if limits.rpd is not None:
-        days = Counter(pacific_day(at) for at, _ in starts)
-        if any(count > limits.rpd for count in days.values()):
-            return False
-    for begins, _ in starts:
-        inside = [weight for at, weight in starts if begins <= at <= begins + minute]
-        for limit, used in (
-            (limits.rpm, sum(weight.requests for weight in inside)),
-            (limits.ipm, sum(weight.images for weight in inside)),
-            (limits.tpm, sum(weight.tokens for weight in inside)),
-        ):
-            if limit is not None and used > limit:
-                return False
-    return True
 
 
 limits_of_a_model = st.builds(
@@ -358,7 +349,7 @@ beginnings = st.builds(
     st.sampled_from(MIDNIGHTS),
     st.floats(-80, 2),
 )
-leads = st.sampled_from([LEAD_TIME * factor for factor in (1, 2, 8, 32)] + [LONGEST_LEAD_TIME])
+leads = st.sampled_from([LEAD * factor for factor in (1, 2, 8, 32)] + [LONGEST_LEAD])
 actions = st.lists(
     st.one_of(
         st.tuples(st.just("grant"), leads, st.integers(1, 100)),
@@ -374,7 +365,7 @@ actions = st.lists(
 
 
 @settings(max_examples=150)
-@given(limits_of_a_model, beginnings, actions, st.lists(st.floats(0, 0.4), min_size=60, max_size=60))
+@given(limits_of_a_model, beginnings, actions, st.lists(st.floats(0, 1), min_size=60, max_size=60))
 def test_no_minute_of_any_alignment_and_no_day_holds_more_than_its_limit(
     limits: Limits, now: datetime, steps: list[tuple[str, timedelta | float, int]], lateness: list[float]
 ) -> None:
@@ -393,9 +384,9 @@ def test_no_minute_of_any_alignment_and_no_day_holds_more_than_its_limit(
             case _:
                 drive.calendar = Calendar.from_json(drive.calendar.to_json())
     slots = sorted(drive.slots.values(), key=lambda slot: slot[0])
-    for shift in (lateness, [0.0] * 60, [0.4] * 60, [0.4, 0.0] * 30, [0.0, 0.4] * 30):
-        starts = [(at + timedelta(seconds=late)) for (at, _), late in zip(slots, shift, strict=False)]
-        assert fits([(start, weight) for start, (_, weight) in zip(starts, slots, strict=True)], limits, MINUTE)
+    for shift in (lateness, [0.0] * 60, [1.0] * 60, [1.0, 0.0] * 30, [0.0, 1.0] * 30):
+        starts = [at + (drive.good_until[at] - at) * late for (at, _), late in zip(slots, shift, strict=False)]
+        assert keeps([(start, weight) for start, (_, weight) in zip(starts, slots, strict=True)], limits)
 
 
 @pytest.mark.parametrize("rpm", [10, 60, 500, 2_000])
@@ -407,7 +398,7 @@ def test_an_endless_queue_gets_98_percent_of_the_limit(rpm: int) -> None:
         now = NOW + timedelta(seconds=tick)
         calendar = calendar.forget(now)
         while True:
-            earliest = now + LEAD_TIME
+            earliest = now + LEAD
             found = calendar.grant(limits, Weight(), earliest=earliest, horizon=earliest + HORIZON)
             if isinstance(found, Full):
                 break
@@ -420,3 +411,35 @@ def test_an_endless_queue_gets_98_percent_of_the_limit(rpm: int) -> None:
     busiest = Counter(int((slot - NOW) / BUCKET) for slot in slots)
     for begins in busiest:
         assert sum(busiest[begins + offset] for offset in range(WINDOW_BUCKETS)) <= rpm
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def test_tokens_that_were_estimated_too_low_count_from_now_on() -> None:
+    limits = Limits(tpm=100)
+    calendar = granted(Calendar(), limits, Weight(tokens=40)).calendar
+    later = NOW + timedelta(seconds=30)
+    calendar = calendar.correct_tokens(60, later)
+    assert refused(calendar, limits, Weight(tokens=1), at=NOW + timedelta(seconds=50)) == Full("minute", None)
+    freed = later + WINDOW_BUCKETS * BUCKET
+    assert granted(calendar, limits, Weight(tokens=100), at=freed).slot_at == freed
+
+
+def test_tokens_that_were_estimated_too_high_are_free_at_once() -> None:
+    limits = Limits(tpm=100)
+    calendar = granted(Calendar(), limits, Weight(tokens=100)).calendar
+    assert refused(calendar, limits, Weight(tokens=1)) == Full("minute", None)
+    assert granted(calendar.correct_tokens(-30, NOW), limits, Weight(tokens=30)).slot_at == NOW
+    assert refused(calendar.correct_tokens(-30, NOW), limits, Weight(tokens=31)) == Full("minute", None)
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=10), st.integers(-2_000, 2_000))
+def test_a_correction_changes_the_windows_tokens_by_itself_and_nothing_else(taken: list[int], drift: int) -> None:
+    calendar, now = Calendar(), NOW
+    for tokens in taken:
+        calendar = granted(calendar, Limits(tpm=10_000), Weight(tokens=tokens), at=now).calendar
+        now += timedelta(seconds=1)
+    corrected = calendar.correct_tokens(drift, now)
+    assert corrected.used(now) == Weight(len(taken), len(taken), max(sum(taken) + drift, 0))
+    assert corrected.days == calendar.days

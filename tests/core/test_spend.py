@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.admission import Admission, admit
-from shared.core.calendar import Calendar, Full
+from shared.core.admission import Admission, Shared, admit
+from shared.core.calendar import Full
 from shared.core.quota import Limits
 from shared.core.spend import BUCKET, NOTHING_SPENT, WINDOW_BUCKETS, Spend, spend_limit
+from shared.core.standing import Standing
 from tests.builders import NOW, a_candidate
 
 TEN_MINUTES = timedelta(minutes=10)
@@ -73,12 +74,11 @@ def admitted(limit: int, spend: Spend = NOTHING_SPENT) -> Admission:
     queue = [a_candidate(f"{model}-{number}", model=model, fair_tag=number) for number in range(5) for model in models]
     return admit(
         queue,
-        {model: Calendar() for model in models},
+        {model: Standing() for model in models},
         {model: Limits(rpm=60, spend10m_micros=limit) for model in models},
         dict.fromkeys(models, 100),
-        now=NOW,
-        spend=spend,
-        most=limit,
+        Shared(spend=spend, most_spend=limit),
+        NOW,
     )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from shared.adapters.sqlite_store import DOCUMENT_LIMIT_BYTES
+from shared.adapters.store_rules import check_query, check_writes
 from shared.core.answer import Picture, Reference
 from shared.core.documents import (
     Absent,
@@ -35,6 +36,8 @@ class MemoryStore:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._rows: dict[str, tuple[dict[str, Value], int]] = {}
+        self._collections: dict[str, dict[str, dict[str, Value]]] = defaultdict(dict)
+        """The data of the rows, by collection and path: a query over a long queue looks at nothing else."""
         self._versions = itertools.count(1)
         self.commits: dict[str, int] = defaultdict(int)
         """Writes by path, for counting."""
@@ -57,7 +60,10 @@ class MemoryStore:
 
     async def commit(self, *writes: Write) -> Committed | Conflict:
         await asyncio.sleep(0)
-        assert len({write.path for write in writes}) == len(writes), "at most one write per path"
+        check_writes(writes)
+        for write in writes:
+            if isinstance(write, Create | Update):
+                _check_size(write)
         if not all(self._holds(write) for write in writes):
             return Conflict()
         versions = []
@@ -67,14 +73,19 @@ class MemoryStore:
             before = self._rows.get(write.path, ({}, 0))[0]
             match write:
                 case Create(path, data):
-                    self._rows[path] = (copy.deepcopy(dict(data)), version)
+                    self._rows[path] = (_kept(data), version)
                 case Update(path, changes):
-                    self._rows[path] = ({**before, **copy.deepcopy(dict(changes))}, version)
+                    self._rows[path] = ({**before, **_kept(changes)}, version)
                 case Increment(path, amounts, also):
-                    summed = {name: before.get(name, 0) + amount for name, amount in amounts.items()}
-                    self._rows[path] = ({**before, **copy.deepcopy(dict(also)), **summed}, version)
+                    summed = {name: _number(before.get(name)) + amount for name, amount in amounts.items()}
+                    self._rows[path] = ({**before, **_kept(also), **summed}, version)
                 case Delete(path):
                     del self._rows[path]
+            collection = self._collections[write.path.rpartition("/")[0]]
+            if isinstance(write, Delete):
+                del collection[write.path]
+            else:
+                collection[write.path] = self._rows[write.path][0]
             versions.append("" if isinstance(write, Delete) else str(version))
         return Committed(tuple(versions), self._clock.now())
 
@@ -83,7 +94,7 @@ class MemoryStore:
 
     def all(self, collection: str) -> list[Document]:
         """Every document of a collection, by id."""
-        return [self._document(path) for path in sorted(self._rows) if path.rpartition("/")[0] == collection]
+        return [self._document(path) for path in sorted(self._collections[collection])]
 
     def _read(self, path: str) -> Document | Absent:
         return self._document(path) if path in self._rows else Absent(path, self._clock.now())
@@ -102,17 +113,22 @@ class MemoryStore:
                 return True
 
     def _find(self, query: Query) -> list[Document]:
+        check_query(query)
         names = [name.removeprefix("-") for name in query.order_by]
-        found = [
-            document
-            for document in self.all(query.collection)
-            if all(name in document.data and document.data[name] == value for name, value in query.equal)
-            and all(_within(document.data.get(bound.field), bound) for bound in query.bounds)
-            and all(name in document.data for name in names)
+        paths = [
+            path
+            for path, data in self._collections[query.collection].items()
+            if all(name in data and _same(data[name], value) for name, value in query.equal)
+            and all(_within(data.get(bound.field), bound) for bound in query.bounds)
+            and all(name in data for name in names)
         ]
+        last_descends = bool(query.order_by) and query.order_by[-1].startswith("-")
+        found = [self._document(path) for path in sorted(paths, reverse=last_descends)]
         for name in reversed(query.order_by):
             plain = name.removeprefix("-")
             found.sort(key=lambda document, by=plain: _rank(document.data[by]), reverse=name.startswith("-"))  # type: ignore[misc]
+        if query.after:
+            found = [each for each in found if _is_behind(each, query)]
         if query.fields:
             found = [
                 Document(each.path, {name: each.data[name] for name in query.fields if name in each.data}, each.version,
@@ -122,8 +138,32 @@ class MemoryStore:
         return found[: query.limit]
 
 
+def _check_size(write: Create | Update) -> None:
+    size = _size(write.data if isinstance(write, Create) else write.changes)
+    if size > DOCUMENT_LIMIT_BYTES:
+        raise ValueError(f"{write.path} has {size:,} bytes: a document may have {DOCUMENT_LIMIT_BYTES:,}")
+
+
+def _size(value: Value) -> int:
+    """Bytes of all text in it. A lone surrogate is a ValueError too (no UTF-8)."""
+    match value:
+        case str():
+            return len(value.encode())
+        case Mapping():
+            return sum(_size(each) for each in value.values())
+        case list() | tuple():
+            return sum(_size(each) for each in value)
+        case _:
+            return 0
+
+
+def _same(one: Value, other: Value) -> bool:
+    """A value equals its own type only; whole numbers and floats are one."""
+    return _kind(one) == _kind(other) and one == other
+
+
 def _within(value: Value, bound: Range) -> bool:
-    if value is None:
+    if value is None or _kind(value) != _kind(bound.value):
         return False
     match bound.operator:
         case "<":
@@ -136,8 +176,39 @@ def _within(value: Value, bound: Range) -> bool:
             return bool(value >= bound.value)
 
 
-def _rank(value: Value) -> tuple[bool, Any]:
-    return (value is not None, value if value is not None else 0)
+def _is_behind(document: Document, query: Query) -> bool:
+    """Whether it comes after the last document already seen."""
+    for name, seen in zip(query.order_by, query.after, strict=True):
+        mine, last = _rank(document.data[name.removeprefix("-")]), _rank(seen)
+        if mine != last:
+            return mine < last if name.startswith("-") else mine > last
+    return False
+
+
+def _number(value: Value) -> Any:
+    return value if _kind(value) == "number" else 0
+
+
+def _kind(value: Value) -> str:
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
+
+
+def _rank(value: Value) -> tuple[bool, str, Any]:
+    """Nulls first; no order between values of several types is promised."""
+    return (value is not None, _kind(value), value if value is not None else 0)
+
+
+def _kept(value: Value) -> Value:
+    """A copy; times in UTC."""
+    match value:
+        case datetime():
+            return value.astimezone(UTC)
+        case Mapping():
+            return {name: _kept(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_kept(each) for each in value]
+        case _:
+            return value
 
 
 @dataclass

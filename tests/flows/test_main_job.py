@@ -114,7 +114,9 @@ async def test_a_request_whose_model_is_retired_while_it_waits_is_rendered_by_th
 
 async def _take_in_all(world: World) -> None:
     for delivery in world.topics.take("render-requests-intake"):
-        await take_in(world.ports, world.kicks, world.tags, Message(delivery.message_id, delivery.data, delivery.attributes))
+        await take_in(
+            world.ports, world.kicks, world.tags, Message(delivery.message_id, delivery.data, delivery.attributes)
+        )
 
 
 async def test_an_id_is_remembered_for_thirty_days_after_its_end_and_then_free_again() -> None:

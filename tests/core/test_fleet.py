@@ -1,0 +1,135 @@
+"""What the fleet can take up, begin in time and carry at once."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.core.fleet import (
+    CAP_DOUBLES_EVERY,
+    FIRST_CAP,
+    FIRST_PACE,
+    LATE_JUDGED_EVERY,
+    LEAD,
+    LEAST_IN_AIR,
+    LEAST_PACE,
+    LONGEST_LEAD,
+    Fleet,
+    Late,
+    concurrency_cap,
+    most_running,
+)
+from shared.core.quota import Limits
+from tests.builders import NOW
+
+SECOND = timedelta(seconds=1)
+
+
+def after_ticks(fleet: Fleet, count: int, *, late: Late = Late(), released: int = 20, capacity: int = 1_000) -> Fleet:  # noqa: B008
+    """So many ticks of a second, each release of the one before taken up."""
+    start = NOW if fleet.seen_at is None else fleet.seen_at
+    for number in range(1, count + 1):
+        fleet = fleet.after(in_air=0, late=late, capacity=capacity, now=start + number * SECOND).released(released)
+    return fleet
+
+
+# -- room -------------------------------------------------------------------------------------------------------------
+
+
+def test_four_fifths_of_the_fleet_may_be_in_flight() -> None:
+    assert [most_running(capacity) for capacity in (1_000, 10, 2, 1, 0)] == [800, 8, 1, 1, 1]
+    assert Fleet(most_in_air=10_000).room(running=790, capacity=1_000) == 10
+    assert Fleet(most_in_air=10_000).room(running=900, capacity=1_000) == 0
+
+
+def test_no_more_is_in_the_air_than_about_twice_what_the_last_tick_saw_taken_up() -> None:
+    assert Fleet().room(0, 10_000) == LEAST_IN_AIR
+    taken_up = Fleet(in_air=300, most_in_air=300).after(in_air=100, late=Late(), capacity=10_000, now=NOW)
+    assert 400 <= taken_up.most_in_air <= 500
+    assert taken_up.room(running=0, capacity=10_000) == int(taken_up.most_in_air) - 100
+
+
+def test_where_nobody_takes_releases_up_fewer_and_fewer_go_out_but_never_none() -> None:
+    fleet = Fleet(in_air=400, most_in_air=400)
+    for number in range(60):
+        fleet = fleet.after(in_air=400, late=Late(), capacity=10_000, now=NOW + number * SECOND)
+    assert fleet.most_in_air == LEAST_IN_AIR
+    assert fleet.room(0, 10_000) == 0
+
+
+# -- pace and lead ----------------------------------------------------------------------------------------------------
+
+
+def test_the_pace_grows_while_it_is_used_and_nothing_is_late() -> None:
+    assert after_ticks(Fleet(), 20).pace > 4 * FIRST_PACE
+    assert after_ticks(Fleet(), 60).pace == 200.0  # a fifth of what the fleet carries
+    assert after_ticks(Fleet(), 20, released=0).pace == FIRST_PACE
+
+
+def test_late_starts_halve_the_pace_at_most_once_in_two_seconds_and_leave_four() -> None:
+    fast = Fleet(pace=100.0, seen_at=NOW)
+    once = after_ticks(fast, 1, late=Late(starts=7))
+    assert once.pace == 50.0
+    assert after_ticks(once, 1, late=Late(starts=7)).pace == 50.0
+    assert after_ticks(once, 2, late=Late(starts=7)).pace == 25.0
+    assert after_ticks(once, 60, late=Late(starts=7)).pace == LEAST_PACE
+
+
+def test_late_deliveries_double_the_lead_up_to_six_seconds_and_it_comes_back() -> None:
+    assert after_ticks(Fleet(), 1, late=Late(starts=7)).lead == LEAD
+    assert after_ticks(Fleet(), 1, late=Late(deliveries=1)).lead == LEAD * 2
+    slow = after_ticks(Fleet(), 60, late=Late(deliveries=1))
+    assert slow.lead == LONGEST_LEAD
+    assert after_ticks(slow, 300).lead == LEAD
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3), st.integers(0, 3), st.floats(-3, 20)), max_size=40))
+def test_whatever_is_seen_and_however_time_jumps_every_figure_stays_in_its_bounds(
+    steps: list[tuple[int, int, int, float]],
+) -> None:
+    fleet, now = Fleet(), NOW
+    for in_air, starts, deliveries, seconds in steps:
+        now += timedelta(seconds=seconds)
+        fleet = fleet.after(in_air=in_air, late=Late(starts, deliveries), capacity=400, now=now).released(5)
+        assert LEAST_PACE <= fleet.pace <= 80
+        assert LEAD <= fleet.lead <= LONGEST_LEAD
+        assert fleet.most_in_air >= LEAST_IN_AIR
+        assert fleet.room(0, 400) >= 0
+        assert Fleet.from_json(fleet.to_json()) == fleet
+
+
+def test_a_fleet_is_written_in_plain_values_and_read_where_a_field_is_missing() -> None:
+    fleet = Fleet(pace=9.5, in_air=3)
+    assert json.loads(json.dumps(fleet.to_json())) == fleet.to_json()
+    assert Fleet.from_json({"pace": 9.5, "in_air": 3, "gone": 1}) == fleet
+    assert timedelta(seconds=2) == LATE_JUDGED_EVERY
+
+
+# -- one model's cap --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limits", [Limits(rpm=60), Limits(ipm=1), Limits(tpm=1)])
+def test_with_a_known_rate_the_cap_is_what_the_fleet_can_carry(limits: Limits) -> None:
+    assert concurrency_cap(limits, 400, timedelta(0)) == most_running(400) == 320
+
+
+def test_a_configured_concurrency_holds_but_for_a_smaller_fleet() -> None:
+    assert concurrency_cap(Limits(rpm=60, concurrency=7), 400, timedelta(days=1)) == 7
+    assert concurrency_cap(Limits(concurrency=7), 5, timedelta(0)) == 4
+    assert concurrency_cap(Limits(concurrency=0), 4, timedelta(0)) == 0
+
+
+def test_where_nothing_is_known_concurrency_begins_at_twenty_and_doubles_every_five_seconds() -> None:
+    caps = [concurrency_cap(Limits(), 10_000, CAP_DOUBLES_EVERY * count) for count in range(5)]
+    assert caps == [20, 40, 80, 160, 320]
+    almost = CAP_DOUBLES_EVERY - timedelta(microseconds=1)
+    assert concurrency_cap(Limits(rpd=100), 10_000, almost) == FIRST_CAP
+    assert concurrency_cap(Limits(), 100, timedelta(days=365)) == 80
+
+
+def test_where_evidence_holds_the_rate_concurrency_does_not_hold_it_too() -> None:
+    assert concurrency_cap(Limits(), 1_000, None) == 800
