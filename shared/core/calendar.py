@@ -157,18 +157,14 @@ class Calendar:
         first, last = bucket_of(since), bucket_of(until)
         return sum(weight.requests for number, weight in self.buckets.items() if first <= number < last)
 
-    def correct_tokens(self, tokens: int, now: datetime) -> Calendar:
-        """Book what estimates were wrong by (negative: too much was taken), newest buckets first."""
-        buckets = dict(self.buckets)
-        if tokens > 0:
-            number = bucket_of(now)
-            buckets[number] = buckets.get(number, NO_WEIGHT).plus(Weight(tokens=tokens, requests=0, images=0))
-        for number in sorted(buckets, reverse=True) if tokens < 0 else ():
-            found = buckets[number]
-            given = min(found.tokens, -tokens)
-            buckets[number] = replace(found, tokens=found.tokens - given)
-            tokens += given
-        return replace(self, buckets=buckets)
+    def correct_tokens(self, drift: Mapping[int, int]) -> Calendar:
+        """With the tokens that starts really took; by bucket, negative where the estimate was too high."""
+        corrected = {
+            number: replace(found, tokens=max(found.tokens + drift[number], 0))
+            for number, found in self.buckets.items()
+            if number in drift
+        }
+        return replace(self, buckets={**self.buckets, **corrected})
 
     def refund(self, release: str, slot_at: datetime, weight: Weight, *, now: datetime) -> Calendar:
         """Give back the slot of a release that did not start. A second refund of the same release changes nothing."""

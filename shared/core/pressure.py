@@ -50,11 +50,13 @@ SICK_JUDGED_OVER = (timedelta(seconds=4), SICK_JUDGED)
 SICK_SHARE = 0.20
 LEAST_SICK = 3
 SICK_EVERY = timedelta(seconds=2.5)
-SICK_CUT, SICK_GROWS, SICK_GROWS_NEAR, SICK_FLOOR = 0.35, 2.2, 1.1, 0.02
+SICK_CUT, SICK_GROWS, SICK_GROWS_NEAR, SICK_FLOOR = 0.35, 2.2, 1.25, 0.02
 STILL_SICK_SHARE = 0.10
 """More than this among the starts since the last cut, and the rate does not grow."""
 SURVIVED = timedelta(seconds=2.5)
 """A 503 comes within two seconds, and its report within another."""
+FAILED_LATELY = timedelta(seconds=20)
+"""Near a rate that failed so lately it grows by SICK_GROWS_NEAR only."""
 UNCAPPED_AT = 2.0
 """Of the rate before: until then what has piled up does not start at once."""
 
@@ -252,10 +254,12 @@ def _overload(pressure: Pressure, seen: Seen, calendar: Calendar, now: datetime)
 
 
 def _well_again(pressure: Pressure, now: datetime) -> Pressure:
-    """A step up; past the rate that failed last with a smaller one."""
+    """A step up; a smaller one past a rate that failed lately."""
     assert pressure.sick_rate is not None, "only a cap grows"
     grown = pressure.sick_rate * SICK_GROWS
-    if pressure.sick_rate < pressure.sick_high <= grown:
+    assert pressure.sick_cut_at is not None, "a cap has been cut"
+    failed_lately = now - pressure.sick_cut_at < FAILED_LATELY
+    if failed_lately and pressure.sick_rate < pressure.sick_high <= grown:
         grown = pressure.sick_rate * SICK_GROWS_NEAR
     if grown >= UNCAPPED_AT * pressure.well_rate:
         return replace(pressure, sick_rate=None, sick_at=None, sick_cut_at=None, well_rate=0.0, sick_high=0.0)

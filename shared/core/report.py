@@ -14,6 +14,8 @@ from typing import Any
 
 REMEMBERED = timedelta(seconds=30)
 """Longer than any rule looks back, with what a report may be late."""
+DRIFT_BUCKETS = 4 * 121
+"""Half-seconds for which drift is remembered: a window, and a long call before its answer."""
 
 
 class Sign(StrEnum):
@@ -49,18 +51,6 @@ class Named:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Input tokens of all answers of this process so far."""
-
-    estimated: int = 0
-    actual: int = 0
-
-    @property
-    def drift(self) -> int:
-        return self.actual - self.estimated
-
-
 Seconds = Mapping[int, int]
 """A count by second since the epoch."""
 
@@ -73,7 +63,8 @@ class Seen:
     closing: Closing | None = None
     named: Mapping[str, Named] = field(default_factory=dict)
     """By dimension."""
-    tokens: Tokens = Tokens()
+    drift: Mapping[int, int] = field(default_factory=dict)
+    """Input tokens that answers took more (or less) of than estimated, by the half-second of their slots."""
 
     def with_sign(self, sign: Sign, started_at: datetime, now: datetime) -> Seen:
         oldest = int((now - REMEMBERED).timestamp())
@@ -81,6 +72,11 @@ class Seen:
         second = int(started_at.timestamp())
         counts.setdefault(sign, {})[second] = counts.get(sign, {}).get(second, 0) + 1
         return replace(self, counts=counts)
+
+    def with_drift(self, bucket: int, tokens: int) -> Seen:
+        """`bucket` as calendars number them; what no window holds any more is forgotten."""
+        kept = {each: found for each, found in self.drift.items() if each > bucket - DRIFT_BUCKETS}
+        return replace(self, drift={**kept, bucket: kept.get(bucket, 0) + tokens})
 
     def with_closing(self, closing: Closing, now: datetime) -> Seen:
         """The one that lasts longer stays."""
@@ -92,7 +88,7 @@ class Seen:
             "counts": {sign.value: {str(s): n for s, n in seconds.items()} for sign, seconds in self.counts.items()},
             "closing": {"until": self.closing.until, "why": self.closing.why} if self.closing else None,
             "named": {dimension: {"value": each.value, "at": each.at} for dimension, each in self.named.items()},
-            "tokens": [self.tokens.estimated, self.tokens.actual],
+            "drift": {str(bucket): tokens for bucket, tokens in self.drift.items()},
         }
 
     @classmethod
@@ -106,7 +102,7 @@ class Seen:
             },
             closing=Closing(closing["until"], closing["why"]) if closing else None,
             named={dimension: Named(each["value"], each["at"]) for dimension, each in data["named"].items()},
-            tokens=Tokens(*data["tokens"]),
+            drift={int(bucket): tokens for bucket, tokens in data["drift"].items()},
         )
 
 
@@ -114,11 +110,11 @@ NOTHING_SEEN = Seen()
 
 
 def summed(reports: Iterable[Seen]) -> Seen:
-    """What all processes saw of one model: counts and tokens added, the longest closing, the newest names."""
+    """What all processes saw of one model: counts and drift added, the longest closing, the newest names."""
     counts: dict[Sign, dict[int, int]] = {}
     closing: Closing | None = None
     named: dict[str, Named] = {}
-    estimated = actual = 0
+    drift: dict[int, int] = {}
     for report in reports:
         for sign, seconds in report.counts.items():
             total = counts.setdefault(sign, {})
@@ -129,8 +125,9 @@ def summed(reports: Iterable[Seen]) -> Seen:
         for dimension, each in report.named.items():
             if dimension not in named or each.at > named[dimension].at:
                 named[dimension] = each
-        estimated, actual = estimated + report.tokens.estimated, actual + report.tokens.actual
-    return Seen(counts, closing, named, Tokens(estimated, actual))
+        for bucket, tokens in report.drift.items():
+            drift[bucket] = drift.get(bucket, 0) + tokens
+    return Seen(counts, closing, named, drift)
 
 
 def counted(seen: Seen, sign: Sign, since: datetime, until: datetime) -> int:

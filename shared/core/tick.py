@@ -66,8 +66,8 @@ class Sight:
     """Releases and attempts in flight, by model."""
     in_air: int = 0
     """Releases that nobody has taken up."""
-    drift: Mapping[str, int] = field(default_factory=dict)
-    """Input tokens that estimates were wrong by since the last tick, by model."""
+    drift: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    """Input tokens reported since the last tick to be more than estimated, by model and half-second of the start."""
     lost: Sequence[LostSlot] = ()
 
 
@@ -95,7 +95,7 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
     for model in models:
         seen = sight.reports.get(model, NOTHING_SEEN)
         standing, held = _learn(before[model], model, seen, sight)
-        standings[model] = _felt(standing, limits(held), seen, sight.drift.get(model, 0), now)
+        standings[model] = _felt(standing, limits(held), seen, sight.drift.get(model, {}), now)
         usable[model] = standings[model].pressure.limits(limits(held))
         numbers[model] = {dimension: limit.value for dimension, limit in held.items()}
     fleet = memory.fleet.after(in_air=sight.in_air, late=_late(sight, memory.fleet), capacity=sight.capacity, now=now)
@@ -163,11 +163,11 @@ def _learn(standing: Standing, model: str, seen: Seen, sight: Sight) -> tuple[St
     return standing, in_force(configured, live, learned)
 
 
-def _felt(standing: Standing, known: Limits, seen: Seen, drift: int, now: datetime) -> Standing:
+def _felt(standing: Standing, known: Limits, seen: Seen, drift: Mapping[int, int], now: datetime) -> Standing:
     """After what the workers reported: closings, tokens, pressure."""
     calendar = standing.calendar
     if drift:
-        calendar = calendar.correct_tokens(drift, now)
+        calendar = calendar.correct_tokens(drift)
     if seen.closing is not None and seen.closing.until > now:
         calendar = calendar.close(seen.closing.until, seen.closing.why)
     felt = feel(standing.pressure, seen, calendar, known, now)

@@ -7,9 +7,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.core import signals
+from shared.core.calendar import bucket_of
 from shared.core.documents import Increment
 from shared.core.failure import Failure, FailureKind
-from shared.core.report import NOTHING_SEEN, Named, Seen, Sign, Tokens
+from shared.core.report import NOTHING_SEEN, Named, Seen, Sign
 from shared.core.testimony import closing, named_limit, sign
 from shared.flows.server_time import ServerTime
 from shared.ports import Ports
@@ -28,7 +29,8 @@ class Evidence:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self._seen: dict[str, Seen] = {}
-        self._drift_written: dict[str, int] = {}
+        self._drift: dict[str, int] = {}
+        """Not reported yet, by model."""
         self._written_at = float("-inf")
         self._unwritten = False
         self._writing = asyncio.Lock()
@@ -59,12 +61,11 @@ class Evidence:
         self._seen[model] = self._of(model).with_sign(sort, slot_at, time.now())
         await self._report(time)
 
-    async def answered(self, model: str, estimated_tokens: int, actual_tokens: int, time: ServerTime) -> None:
-        """Note what an answer's input really was; reported when it adds up."""
-        seen = self._of(model)
-        tokens = Tokens(seen.tokens.estimated + estimated_tokens, seen.tokens.actual + actual_tokens)
-        self._seen[model] = replace(seen, tokens=tokens)
-        if abs(tokens.drift - self._drift_written.get(model, 0)) >= DRIFT_WORTH_A_WRITE:
+    async def answered(self, model: str, slot_at: datetime, drift: int, time: ServerTime) -> None:
+        """Note how many more input tokens an answer took than estimated; reported when it adds up."""
+        self._seen[model] = self._of(model).with_drift(bucket_of(slot_at), drift)
+        self._drift[model] = self._drift.get(model, 0) + drift
+        if abs(self._drift[model]) >= DRIFT_WORTH_A_WRITE:
             await self._report(time)
 
     def _of(self, model: str) -> Seen:
@@ -81,7 +82,7 @@ class Evidence:
             self._unwritten = False
             self._written_at = self._ports.clock.monotonic()
             now = time.now()
-            self._drift_written = {model: seen.tokens.drift for model, seen in self._seen.items()}
+            self._drift = {}
             models = {model: seen.to_json() for model, seen in self._seen.items()}
             also = {"updated_at": now, "models": models, "expire_at": now + KEEP_FOR}
             await self._ports.store.commit(Increment(f"evidence/{self._ports.boot}", {"reports": 1}, also=also))

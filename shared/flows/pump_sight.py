@@ -31,8 +31,8 @@ class PumpSight:
     """Models of which the last look found releases that came late: they stand in their queues again."""
     _reports: dict[str, dict[str, Seen]] = field(default_factory=dict)
     """By worker process and model."""
-    _drift: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Input tokens by process and model that calendars have been corrected by."""
+    _drift: dict[tuple[str, str], Mapping[int, int]] = field(default_factory=dict)
+    """What calendars have been corrected by, by process and model."""
     _late_known: dict[str, int] = field(default_factory=dict)
     _looked: bool = False
     _counted: dict[str, int] = field(default_factory=dict)
@@ -72,15 +72,17 @@ class PumpSight:
         for model in models:
             self._granted[model] = self._granted.get(model, 0) + 1
 
-    def drift(self) -> dict[str, int]:
-        """Input tokens by model that estimates were wrong by since this was last asked."""
-        found: dict[str, int] = {}
+    def drift(self) -> dict[str, dict[int, int]]:
+        """Input tokens by model and half-second that were reported to be more since this was last asked."""
+        found: dict[str, dict[int, int]] = {}
         for boot, models in self._reports.items():
             for model, seen in models.items():
-                more = seen.tokens.drift - self._drift.get((boot, model), 0)
-                self._drift[boot, model] = seen.tokens.drift
-                if more:
-                    found[model] = found.get(model, 0) + more
+                known = self._drift.get((boot, model), {})
+                self._drift[boot, model] = seen.drift
+                for bucket, tokens in seen.drift.items():
+                    if tokens != known.get(bucket, 0):
+                        by_bucket = found.setdefault(model, {})
+                        by_bucket[bucket] = by_bucket.get(bucket, 0) + tokens - known.get(bucket, 0)
         return found
 
     async def _read_reports(self, now: datetime) -> None:

@@ -98,7 +98,8 @@ async def _note(evidence: Evidence, model: str, answer: Answer, request: Documen
         case Failure():
             await evidence.failed(model, answer, request.data["slot_at"], time)
         case Made(usage=Usage() as usage):
-            await evidence.answered(model, request.data["input_tokens"], usage.text_in + usage.image_in, time)
+            drift = usage.text_in + usage.image_in - request.data["input_tokens"]
+            await evidence.answered(model, request.data["slot_at"], drift, time)
         case Made():
             pass
 

@@ -416,13 +416,12 @@ def test_an_endless_queue_gets_98_percent_of_the_limit(rpm: int) -> None:
 # -- tokens -----------------------------------------------------------------------------------------------------------
 
 
-def test_tokens_that_were_estimated_too_low_count_from_now_on() -> None:
+def test_tokens_that_were_estimated_too_low_count_as_long_as_their_start() -> None:
     limits = Limits(tpm=100)
     calendar = granted(Calendar(), limits, Weight(tokens=40)).calendar
-    later = NOW + timedelta(seconds=30)
-    calendar = calendar.correct_tokens(60, later)
+    calendar = calendar.correct_tokens({bucket_of(NOW): 60})
     assert refused(calendar, limits, Weight(tokens=1), at=NOW + timedelta(seconds=50)) == Full("minute", None)
-    freed = later + WINDOW_BUCKETS * BUCKET
+    freed = NOW + WINDOW_BUCKETS * BUCKET
     assert granted(calendar, limits, Weight(tokens=100), at=freed).slot_at == freed
 
 
@@ -430,16 +429,18 @@ def test_tokens_that_were_estimated_too_high_are_free_at_once() -> None:
     limits = Limits(tpm=100)
     calendar = granted(Calendar(), limits, Weight(tokens=100)).calendar
     assert refused(calendar, limits, Weight(tokens=1)) == Full("minute", None)
-    assert granted(calendar.correct_tokens(-30, NOW), limits, Weight(tokens=30)).slot_at == NOW
-    assert refused(calendar.correct_tokens(-30, NOW), limits, Weight(tokens=31)) == Full("minute", None)
+    corrected = calendar.correct_tokens({bucket_of(NOW): -30})
+    assert granted(corrected, limits, Weight(tokens=30)).slot_at == NOW
+    assert refused(corrected, limits, Weight(tokens=31)) == Full("minute", None)
 
 
-@given(st.lists(st.integers(1, 100), min_size=1, max_size=10), st.integers(-2_000, 2_000))
-def test_a_correction_changes_the_windows_tokens_by_itself_and_nothing_else(taken: list[int], drift: int) -> None:
-    calendar, now = Calendar(), NOW
-    for tokens in taken:
+@given(st.lists(st.tuples(st.integers(1, 100), st.integers(-200, 200)), min_size=1, max_size=10))
+def test_a_corrected_start_counts_what_it_really_took_and_nothing_else_changes(taken: list[tuple[int, int]]) -> None:
+    calendar, now, drift = Calendar(), NOW, {}
+    for tokens, more in taken:
         calendar = granted(calendar, Limits(tpm=10_000), Weight(tokens=tokens), at=now).calendar
+        drift[bucket_of(now)] = more
         now += timedelta(seconds=1)
-    corrected = calendar.correct_tokens(drift, now)
-    assert corrected.used(now) == Weight(len(taken), len(taken), max(sum(taken) + drift, 0))
+    corrected = calendar.correct_tokens({**drift, bucket_of(NOW) - 1_000: 5})
+    assert corrected.used(now) == Weight(len(taken), len(taken), sum(max(each + more, 0) for each, more in taken))
     assert corrected.days == calendar.days

@@ -305,8 +305,9 @@ def test_tokens_that_answers_took_more_of_are_booked_and_hold_the_next_ones() ->
     queue = [replace(each, planned=replace(each.planned, input_tokens=100)) for each in candidates(20)]
     limits = Limits(tpm=1_000)
     memory = tick(Memory(), a_sight(queue[:5], limits)).memory
-    more = tick(memory, a_sight(queue[5:], limits, now=NOW + SECOND, drift={PRO: 300}))
-    less = tick(memory, a_sight(queue[5:], limits, now=NOW + SECOND, drift={PRO: -300}))
+    (bucket,) = memory.standings[PRO].calendar.buckets
+    more = tick(memory, a_sight(queue[5:], limits, now=NOW + SECOND, drift={PRO: {bucket: 300}}))
+    less = tick(memory, a_sight(queue[5:], limits, now=NOW + SECOND, drift={PRO: {bucket: -300}}))
     assert (len(more.grants), len(less.grants)) == (2, 8)
 
 
