@@ -19,8 +19,11 @@ CAP_DOUBLES_EVERY = timedelta(seconds=5)
 FIRST_PACE = 8
 """Starts in half a second before anything is known: what one process on a busy machine can begin in time."""
 LEAST_PACE = 4
-PACE_GROWS = 0.25
-"""A second, while it is used and nothing starts late."""
+PACE_GROWS, PACE_GROWS_NEAR = 0.25, 0.02
+"""A second, while it is used and nothing starts late; and near a pace at which starts were late."""
+PACE_CUT, PACE_NEAR, PACE_USED = 0.7, 0.75, 0.8
+LATE_SHARE = 0.05
+"""Of the starts of the last seconds: fewer late ones are chance."""
 LATE_JUDGED_EVERY = timedelta(seconds=2)
 LEAST_IN_AIR = 20
 """Releases that nobody has taken up yet: push delivery starts in single digits and doubles."""
@@ -40,6 +43,19 @@ class Late:
     deliveries: int = 0
     """They arrived too late."""
 
+    @property
+    def count(self) -> int:
+        return self.starts + self.deliveries
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """Slots granted for the last seconds."""
+
+    starts: int = 0
+    busiest: int = 0
+    """In one half-second of one model."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
@@ -48,7 +64,8 @@ class Fleet:
     pace: float = FIRST_PACE
     """Starts that half a second may hold."""
     cut_at: datetime | None = None
-    """When the pace was last halved."""
+    """When the pace was cut last, and from what."""
+    failed_pace: float | None = None
     in_air: int = 0
     """Releases that should be on their way, after the last tick."""
     most_in_air: float = LEAST_IN_AIR
@@ -60,22 +77,29 @@ class Fleet:
     def lead(self) -> timedelta:
         return timedelta(seconds=self.lead_seconds)
 
-    def after(self, *, in_air: int, late: Late, capacity: int, now: datetime) -> Fleet:
+    def after(self, *, in_air: int, late: Late, recent: Recent, capacity: int, now: datetime) -> Fleet:
         """With what became of earlier releases: `in_air` are not taken up, `late` ones did not become a call."""
         claimed = max(self.in_air - in_air, 0)
         most = max(LEAST_IN_AIR, 2 * claimed * (1 + self.lead_seconds), 0.9 * self.most_in_air)
         seen = replace(self, in_air=in_air, most_in_air=most, seen_at=now)
-        if late.starts or late.deliveries:
+        if late.count > LATE_SHARE * max(recent.starts, late.count):
             if self.cut_at is not None and now - self.cut_at < LATE_JUDGED_EVERY:
                 return seen
             lead = self.lead_seconds * (LEAD_GROWS if late.deliveries else 1.0)
             lead = min(lead, LONGEST_LEAD.total_seconds())
-            return replace(seen, pace=max(LEAST_PACE, self.pace / 2), lead_seconds=lead, cut_at=now)
+            pace = max(LEAST_PACE, self.pace * PACE_CUT)
+            return replace(seen, pace=pace, failed_pace=self.pace, lead_seconds=lead, cut_at=now)
         seconds = 0.0 if self.seen_at is None else min((now - self.seen_at).total_seconds(), 2.0)
-        grown = self.pace * (1 + PACE_GROWS) ** seconds if claimed else self.pace
-        pace = min(grown, max(FIRST_PACE, capacity / 5))
         lead = max(self.lead_seconds * LEAD_SHRINKS**seconds, LEAD.total_seconds())
-        return replace(seen, pace=pace, lead_seconds=lead)
+        return replace(seen, pace=self._grown(recent, seconds, capacity), lead_seconds=lead)
+
+    def _grown(self, recent: Recent, seconds: float, capacity: int) -> float:
+        """Only where the pace is used: one that nothing has tried says nothing."""
+        if recent.busiest < PACE_USED * self.pace:
+            return self.pace
+        near = self.failed_pace is not None and self.pace >= PACE_NEAR * self.failed_pace
+        growth = PACE_GROWS_NEAR if near else PACE_GROWS
+        return min(self.pace * float((1 + growth) ** seconds), max(FIRST_PACE, capacity / 5))
 
     def released(self, count: int) -> Fleet:
         return replace(self, in_air=self.in_air + count)

@@ -21,7 +21,8 @@ from shared.core.outcome import SUCCEEDED, of_failure
 from shared.core.price import Cost
 from shared.core.retry import Again, End, Tally, after_failure
 
-LEDGER_SHARDS = 8
+LEDGER_SHARDS = 64
+"""One document takes about one write a second: enough for 2,000 renders a minute of one tenant."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from shared.core import fairness
 from shared.core.admission import Admission, Candidate, Grant, Shared, admit
-from shared.core.calendar import Full, Weight, is_untimed
-from shared.core.fleet import Fleet, Late, concurrency_cap
+from shared.core.calendar import Full, Weight, bucket_of, is_untimed
+from shared.core.fleet import Fleet, Late, Recent, concurrency_cap
 from shared.core.in_force import InForce, Learned, in_force, limits
 from shared.core.live_quota import LiveLimits
 from shared.core.pressure import feel
@@ -98,7 +98,13 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
         standings[model] = _felt(standing, limits(held), seen, sight.drift.get(model, {}), now)
         usable[model] = standings[model].pressure.limits(limits(held))
         numbers[model] = {dimension: limit.value for dimension, limit in held.items()}
-    fleet = memory.fleet.after(in_air=sight.in_air, late=_late(sight, memory.fleet), capacity=sight.capacity, now=now)
+    fleet = memory.fleet.after(
+        in_air=sight.in_air,
+        late=_late(sight, memory.fleet),
+        recent=_recent(standings.values(), now),
+        capacity=sight.capacity,
+        now=now,
+    )
     admission = admit(
         _in_fair_order(sight.candidates),
         standings,
@@ -186,6 +192,17 @@ def _late(sight: Sight, fleet: Fleet) -> Late:
         starts=sum(counted(seen, Sign.LATE, since, until) for seen in reports),
         deliveries=sum(counted(seen, Sign.DELIVERED_LATE, since, until) for seen in reports),
     )
+
+
+def _recent(standings: Iterable[Standing], now: datetime) -> Recent:
+    since = bucket_of(now - LATE_LOOKED_BACK)
+    counts = [
+        weight.requests
+        for standing in standings
+        for number, weight in standing.calendar.buckets.items()
+        if number >= since
+    ]
+    return Recent(sum(counts), max(counts, default=0))
 
 
 def _in_fair_order(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -20,6 +20,7 @@ from shared.core.fleet import (
     LONGEST_LEAD,
     Fleet,
     Late,
+    Recent,
     concurrency_cap,
     most_running,
 )
@@ -30,10 +31,13 @@ SECOND = timedelta(seconds=1)
 
 
 def after_ticks(fleet: Fleet, count: int, *, late: Late = Late(), released: int = 20, capacity: int = 1_000) -> Fleet:  # noqa: B008
+    """Each tick uses the pace to the full, where it releases anything."""
     """So many ticks of a second, each release of the one before taken up."""
     start = NOW if fleet.seen_at is None else fleet.seen_at
     for number in range(1, count + 1):
-        fleet = fleet.after(in_air=0, late=late, capacity=capacity, now=start + number * SECOND).released(released)
+        recent = Recent(starts=100, busiest=int(fleet.pace) if released else 0)
+        now = start + number * SECOND
+        fleet = fleet.after(in_air=0, late=late, recent=recent, capacity=capacity, now=now).released(released)
     return fleet
 
 
@@ -48,7 +52,9 @@ def test_four_fifths_of_the_fleet_may_be_in_flight() -> None:
 
 def test_no_more_is_in_the_air_than_about_twice_what_the_last_tick_saw_taken_up() -> None:
     assert Fleet().room(0, 10_000) == LEAST_IN_AIR
-    taken_up = Fleet(in_air=300, most_in_air=300).after(in_air=100, late=Late(), capacity=10_000, now=NOW)
+    taken_up = Fleet(in_air=300, most_in_air=300).after(
+        in_air=100, late=Late(), recent=Recent(), capacity=10_000, now=NOW
+    )
     assert 400 <= taken_up.most_in_air <= 500
     assert taken_up.room(running=0, capacity=10_000) == int(taken_up.most_in_air) - 100
 
@@ -56,7 +62,7 @@ def test_no_more_is_in_the_air_than_about_twice_what_the_last_tick_saw_taken_up(
 def test_where_nobody_takes_releases_up_fewer_and_fewer_go_out_but_never_none() -> None:
     fleet = Fleet(in_air=400, most_in_air=400)
     for number in range(60):
-        fleet = fleet.after(in_air=400, late=Late(), capacity=10_000, now=NOW + number * SECOND)
+        fleet = fleet.after(in_air=400, late=Late(), recent=Recent(), capacity=10_000, now=NOW + number * SECOND)
     assert fleet.most_in_air == LEAST_IN_AIR
     assert fleet.room(0, 10_000) == 0
 
@@ -70,19 +76,29 @@ def test_the_pace_grows_while_it_is_used_and_nothing_is_late() -> None:
     assert after_ticks(Fleet(), 20, released=0).pace == FIRST_PACE
 
 
-def test_late_starts_halve_the_pace_at_most_once_in_two_seconds_and_leave_four() -> None:
+def test_late_starts_cut_the_pace_at_most_once_in_two_seconds_and_leave_four() -> None:
     fast = Fleet(pace=100.0, seen_at=NOW)
     once = after_ticks(fast, 1, late=Late(starts=7))
-    assert once.pace == 50.0
-    assert after_ticks(once, 1, late=Late(starts=7)).pace == 50.0
-    assert after_ticks(once, 2, late=Late(starts=7)).pace == 25.0
+    assert once.pace == 70.0
+    assert after_ticks(once, 1, late=Late(starts=7)).pace == 70.0
+    assert after_ticks(once, 2, late=Late(starts=7)).pace == pytest.approx(49.0)
     assert after_ticks(once, 60, late=Late(starts=7)).pace == LEAST_PACE
+
+
+def test_a_late_start_in_a_hundred_is_chance() -> None:
+    assert after_ticks(Fleet(), 20, late=Late(starts=1)).pace > 4 * FIRST_PACE
+
+
+def test_near_a_pace_at_which_starts_were_late_it_grows_slowly() -> None:
+    cut = after_ticks(Fleet(pace=100.0, seen_at=NOW), 1, late=Late(starts=7))
+    assert after_ticks(cut, 3).pace > 75
+    assert after_ticks(cut, 5).pace < 97
 
 
 def test_late_deliveries_double_the_lead_up_to_six_seconds_and_it_comes_back() -> None:
     assert after_ticks(Fleet(), 1, late=Late(starts=7)).lead == LEAD
-    assert after_ticks(Fleet(), 1, late=Late(deliveries=1)).lead == LEAD * 2
-    slow = after_ticks(Fleet(), 60, late=Late(deliveries=1))
+    assert after_ticks(Fleet(), 1, late=Late(deliveries=7)).lead == LEAD * 2
+    slow = after_ticks(Fleet(), 60, late=Late(deliveries=7))
     assert slow.lead == LONGEST_LEAD
     assert after_ticks(slow, 300).lead == LEAD
 
@@ -94,7 +110,9 @@ def test_whatever_is_seen_and_however_time_jumps_every_figure_stays_in_its_bound
     fleet, now = Fleet(), NOW
     for in_air, starts, deliveries, seconds in steps:
         now += timedelta(seconds=seconds)
-        fleet = fleet.after(in_air=in_air, late=Late(starts, deliveries), capacity=400, now=now).released(5)
+        fleet = fleet.after(
+            in_air=in_air, late=Late(starts, deliveries), recent=Recent(), capacity=400, now=now
+        ).released(5)
         assert LEAST_PACE <= fleet.pace <= 80
         assert LEAD <= fleet.lead <= LONGEST_LEAD
         assert fleet.most_in_air >= LEAST_IN_AIR

@@ -1,0 +1,119 @@
+"""Several workers on the emulators against a provider that enforces its limit: goodput, rejections, waits, kills.
+
+Every figure comes from the simulator's record of calls, from the status documents or from counters in the workers; none
+is estimated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+from rich.console import Console
+
+from scripts.bench import measures, report, rig, usual_client
+from scripts.bench.live_scenes import QUICK, SCENES, Played, Scale
+from scripts.bench.measures import Seen
+from scripts.bench.report import Beside
+from scripts.bench.stage import MODEL, Setting, stage
+
+TAKES_LONG = ("kill",)
+"""An attempt whose worker was killed is given up after its lease of 45 s."""
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--scene", action="append", choices=list(SCENES), help="this one only; may be repeated")
+    options.add_argument("--home", choices=["emulators", "embedded"], default="emulators")
+    options.add_argument("--workers", type=int, help="processes; 3 on the emulators, 1 embedded")
+    options.add_argument("--pumps", type=int, default=1, help="workers that get kicks; one in production")
+    options.add_argument("--rpm", type=int, default=500, help="the limit that the simulator enforces")
+    options.add_argument("--latency", default="uniform:1,3", help="the simulated model's, in seconds")
+    options.add_argument("--quick", action="store_true", help="under a minute, without the kill: it runs, no more")
+    options.add_argument("--json", metavar="FILE")
+    asked = options.parse_args()
+    if asked.home == "embedded" and (asked.workers or 1) != 1:
+        options.error("--workers: the embedded home is one process")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped on the way out
+    with _hosts(asked.home) as hosts:
+        setting = Setting(
+            kind=asked.home,
+            workers=asked.workers or (1 if asked.home == "embedded" else 2 if asked.quick else 3),
+            pumps=asked.pumps,
+            rpm=120 if asked.quick else asked.rpm,
+            latency="fixed:0.5" if asked.quick else asked.latency,
+            hosts=hosts,
+            say=_Progress().say,
+        )
+        scenes = asked.scene or [scene for scene in SCENES if not (asked.quick and scene in TAKES_LONG)]
+        played, beside = asyncio.run(_play(setting, scenes, QUICK if asked.quick else Scale()))
+    report.print_tables(setting, played, beside)
+    rig.write_json(asked.json, report.to_json(setting, played, beside))
+    return 0 if all(measure.met for scene in played.values() for measure in scene.measures) else 1
+
+
+@contextlib.contextmanager
+def _hosts(kind: rig.HomeKind) -> Any:
+    """Both emulators for the whole run; each scene has a project of its own on them."""
+    if kind == "embedded":
+        yield {}
+        return
+    from scripts.local.emulators import firestore_emulator, pubsub_emulator
+
+    with firestore_emulator() as firestore, pubsub_emulator() as pubsub:
+        yield {"FIRESTORE_EMULATOR_HOST": firestore, "PUBSUB_EMULATOR_HOST": pubsub}
+
+
+async def _play(setting: Setting, scenes: list[str], scale: Scale) -> tuple[Mapping[str, Played], Beside | None]:
+    played: dict[str, Played] = {}
+    for scene in scenes:
+        setting.say(f"{scene}: setting the stage")
+        async with stage(setting, scene) as where:
+            played[scene] = await SCENES[scene](where, scale)
+    beside = await _beside(setting, scale) if "saturated" in scenes and scale.judged else None
+    return played, beside
+
+
+async def _beside(setting: Setting, scale: Scale) -> Beside:
+    """The saturated scene once more, as the usual client plays it: alone on the machine, on a simulator of its own."""
+    setting.say("saturated: the same with google-genai and full jitter")
+    lasts = scale.settle + scale.saturated
+    with (
+        rig.simulator(latency=setting.latency, limits=setting.limits) as provider,
+        ProcessPoolExecutor(1, get_context("spawn")) as pool,
+    ):
+        story = asyncio.get_running_loop().run_in_executor(
+            pool, usual_client.full_jitter, provider.url, MODEL, round(1.5 * setting.rpm), setting.rpm, lasts
+        )
+        _, given_up = await story
+        calls = [Seen.of(call) for call in rig.calls(provider.url)]
+    began = min(call.at for call in calls)
+    until = began + lasts
+    calls = [call for call in calls if call.at < until]
+    return Beside(
+        goodput=100 * measures.window_use(calls, setting.rpm, began + scale.settle, until),
+        rejected_per_1000=measures.rejected_per_1000(calls),
+        given_up=given_up,
+    )
+
+
+class _Progress:
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._console = Console(stderr=True, highlight=False)
+
+    def say(self, what: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        self._console.print(f"{minutes:3d}:{seconds:02d}  {what}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
