@@ -59,6 +59,8 @@ class Shared:
     """How many may begin in half a second: more would begin late."""
     lead: timedelta = LEAD
     """From the decision to the earliest slot."""
+    horizon: timedelta = HORIZON
+    """How far ahead slots are given beyond that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,9 @@ class _Queues:
         turns, calendar = self.standing.turns, self.standing.calendar
         limits = self._limits(priority)
         earliest = self.now + max(self.shared.lead, lead_time(candidate.head.late_count))
-        horizon = earliest + (INTERACTIVE_HORIZON if priority == "interactive" or self._is_owed(priority) else HORIZON)
+        horizon = earliest + self.shared.horizon
+        if priority == "interactive" or self._is_owed(priority):
+            horizon += INTERACTIVE_HORIZON - HORIZON
         for pace, _ in self._paces(priority, candidate.weight):
             ready = begin_of(bucket_of(datetime.fromtimestamp(turns.next_at.get(pace, 0.0), UTC)))
             if ready > horizon:

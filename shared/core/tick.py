@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from shared.core import fairness
-from shared.core.admission import Admission, Candidate, Grant, Shared, admit
+from shared.core.admission import HORIZON, Admission, Candidate, Grant, Shared, admit
 from shared.core.calendar import Full, Weight, bucket_of, is_untimed
 from shared.core.fleet import Fleet, Late, Recent, concurrency_cap
 from shared.core.in_force import InForce, Learned, in_force, limits
@@ -19,6 +19,8 @@ from shared.core.report import NOTHING_SEEN, Seen, Sign, counted
 from shared.core.spend import Spend, spend_limit
 from shared.core.standing import Standing
 
+TICK = timedelta(seconds=1)
+LONGEST_HORIZON = timedelta(seconds=4)
 LATE_LOOKED_BACK = timedelta(seconds=5)
 LEARNED_FOR = timedelta(days=1)
 _ANY_MOMENT = datetime.min.replace(tzinfo=UTC)
@@ -69,6 +71,8 @@ class Sight:
     drift: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     """Input tokens reported since the last tick to be more than estimated, by model and half-second of the start."""
     lost: Sequence[LostSlot] = ()
+    since_last: timedelta = TICK
+    """From the last tick to this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
             room=fleet.room(sum(sight.running.values()), sight.capacity),
             pace=int(fleet.pace),
             lead=fleet.lead,
+            horizon=_horizon(sight.since_last),
         ),
         now,
     )
@@ -230,6 +235,11 @@ def _missed(sight: Sight, admission: Admission) -> tuple[tuple[Candidate, Full],
 def _opens_at(full: Full) -> datetime:
     """For sure not before; a minute that is full may have room any moment."""
     return full.until if full.until is not None and full.reason in ("closed", "day") else _ANY_MOMENT
+
+
+def _horizon(since_last: timedelta) -> timedelta:
+    """Far enough for the next tick to come as late as this one."""
+    return min(HORIZON + max(since_last - TICK, timedelta(0)), LONGEST_HORIZON)
 
 
 def _room(standing: Standing, known: Limits, sight: Sight, model: str) -> int:

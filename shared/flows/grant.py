@@ -45,6 +45,7 @@ class Granting:
         self._held_back: Mapping[str, Full] = {}
         """By model, as of the last tick."""
         self._swept_at = documents.time.now() - timedelta(days=1)
+        self._ticked_at = ports.clock.monotonic()
         self.crowded = False
         """The last tick left requests waiting for attempts in flight to end."""
 
@@ -105,8 +106,13 @@ class Granting:
                 in_air=sight.in_air,
                 drift=sight.drift(),
                 lost=self._lost,
+                since_last=self._since_last(),
             ),
         )
+
+    def _since_last(self) -> timedelta:
+        before, self._ticked_at = self._ticked_at, self._ports.clock.monotonic()
+        return timedelta(seconds=min(self._ticked_at - before, 60.0))
 
     async def _plan(self, heads: Sequence[Head]) -> list[Candidate]:
         """The route of every head, planned anew; one that no route can take any more ends with the reason."""

@@ -100,7 +100,7 @@ def test_late_deliveries_double_the_lead_up_to_six_seconds_and_it_comes_back() -
     assert after_ticks(Fleet(), 1, late=Late(deliveries=7)).lead == LEAD * 2
     slow = after_ticks(Fleet(), 60, late=Late(deliveries=7))
     assert slow.lead == LONGEST_LEAD
-    assert after_ticks(slow, 300).lead == LEAD
+    assert after_ticks(slow, 600).lead == LEAD
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3), st.integers(0, 3), st.floats(-3, 20)), max_size=40))
