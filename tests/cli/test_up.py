@@ -66,7 +66,9 @@ def test_a_killed_home_recovers_its_attempts(home: Path) -> None:
 
 
 def test_waiting_can_be_broken_off(home: Path) -> None:
-    code = "from scripts.cli.main import main; main()"
+    # A parent that ignores SIGINT hands that down: the test is to hold under such a one too.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from scripts.cli.main import main; main()"
     with subprocess.Popen(
         [sys.executable, "-c", code, "submit", "a red cube", "--id", "left", "--wait"],
         cwd=ROOT, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
