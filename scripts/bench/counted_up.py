@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,13 @@ _WRITING: list[asyncio.Task[None]] = []
 
 
 async def _write(counters: Counters, path: Path) -> None:
+    bench = os.getppid()
     with contextlib.suppress(asyncio.CancelledError):
         while True:
             await asyncio.sleep(WRITE_EVERY)
             _replace(path, counters)
+            if os.getppid() != bench:  # killed: nobody else would stop us
+                os.kill(os.getpid(), signal.SIGTERM)
     _replace(path, counters)
 
 

@@ -42,7 +42,6 @@ def main() -> int:
     asked = options.parse_args()
     if asked.home == "embedded" and (asked.workers or 1) != 1:
         options.error("--workers: the embedded home is one process")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped on the way out
     with _hosts(asked.home) as hosts:
         setting = Setting(
             kind=asked.home,
@@ -54,7 +53,10 @@ def main() -> int:
             say=_Progress().say,
         )
         scenes = asked.scene or [scene for scene in SCENES if not (asked.quick and scene in TAKES_LONG)]
-        played, beside = asyncio.run(_play(setting, scenes, QUICK if asked.quick else Scale()))
+        try:
+            played, beside = asyncio.run(_play(setting, scenes, QUICK if asked.quick else Scale()))
+        except asyncio.CancelledError:
+            return 128 + signal.SIGTERM
     report.print_tables(setting, played, beside)
     rig.write_json(asked.json, report.to_json(setting, played, beside))
     return 0 if all(measure.met for scene in played.values() for measure in scene.measures) else 1
@@ -74,12 +76,24 @@ def _hosts(kind: rig.HomeKind) -> Any:
 
 async def _play(setting: Setting, scenes: list[str], scale: Scale) -> tuple[Mapping[str, Played], Beside | None]:
     played: dict[str, Played] = {}
+    _stop_what_was_started_at_sigterm()
     for scene in scenes:
         setting.say(f"{scene}: setting the stage")
         async with stage(setting, scene) as where:
             played[scene] = await SCENES[scene](where, scale)
     beside = await _beside(setting, scale) if "saturated" in scenes and scale.judged else None
     return played, beside
+
+
+def _stop_what_was_started_at_sigterm() -> None:
+    playing = asyncio.current_task()
+    assert playing is not None
+
+    def stop() -> None:
+        if not playing.cancelling():  # a second signal must not cut the stopping short
+            playing.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
 
 
 async def _beside(setting: Setting, scale: Scale) -> Beside:
