@@ -9,6 +9,7 @@ be missing until their ack deadline: so a pull that outlasts its caller's patien
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -66,7 +67,10 @@ class PubsubTopics:
         self._publisher: PublisherAsyncClient | None = None
         self._subscriber: SubscriberAsyncClient | None = None
         self._outboxes: dict[str, _Outbox] = {}
-        self._pulls: dict[tuple[str, int], deque[asyncio.Task[list[Delivery]]]] = {}
+        self._pulls: dict[str, deque[asyncio.Task[list[Delivery]]]] = {}
+        """Under way for whoever pulls next, by subscription, whatever limit it began with."""
+        self._surplus: dict[str, list[Delivery]] = {}
+        """What such a pull brought beyond the limit of the caller that took it over."""
         self._closed = False
 
     async def ensure(self, subscriptions: Sequence[Subscription]) -> None:
@@ -85,8 +89,10 @@ class PubsubTopics:
     async def pull(self, subscription: str, limit: int, wait: timedelta) -> list[Delivery]:
         loop = asyncio.get_running_loop()
         until = loop.time() + wait.total_seconds()
-        waiting = self._pulls.setdefault((subscription, limit), deque())
+        waiting = self._pulls.setdefault(subscription, deque())
         while True:
+            if held := self._surplus.pop(subscription, []):
+                return self._up_to(limit, subscription, held)
             pull = waiting.popleft() if waiting else asyncio.create_task(self._pull(subscription, limit))
             try:
                 await asyncio.wait({pull}, timeout=max(0.0, until - loop.time()))
@@ -98,8 +104,13 @@ class PubsubTopics:
                 return []
             deliveries = pull.result()
             if deliveries or loop.time() >= until:
-                return deliveries
+                return self._up_to(limit, subscription, deliveries)
             await asyncio.sleep(EMPTY_PAUSE_SECONDS)
+
+    def _up_to(self, limit: int, subscription: str, deliveries: list[Delivery]) -> list[Delivery]:
+        if deliveries[limit:]:
+            self._surplus[subscription] = [*deliveries[limit:], *self._surplus.get(subscription, [])]
+        return deliveries[:limit]
 
     async def acknowledge(self, subscription: str, handles: Sequence[str]) -> None:
         async def acknowledge(some: list[str]) -> None:
@@ -123,9 +134,12 @@ class PubsubTopics:
         """What was pulled for nobody is given back."""
         if self._closed:
             return
-        for (subscription, _), pulls in self._pulls.items():
+        for subscription, pulls in self._pulls.items():
             for pull in pulls:
                 await self._give_back(subscription, pull)
+        for subscription, held in self._surplus.items():
+            with contextlib.suppress(TopicsUnavailable):  # the ack deadline gives them back
+                await self.reject(subscription, [delivery.handle for delivery in held])
         for outbox in self._outboxes.values():
             await outbox.empty()
         self._closed = True

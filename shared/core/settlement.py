@@ -224,8 +224,6 @@ def _after(
     """The request's own changes after the failure of its current attempt."""
     if failure.kind is FailureKind.QUOTA_DAY:  # its hint is not to be trusted: one real body said 856 ms
         failure = replace(failure, retry_after=next_pacific_midnight(now) - now)
-    if failure.kind is FailureKind.LATE:
-        return record.not_started(request, "its call could not leave in time", now), "queued"
     counts = {
         "failure_count": request["failure_count"] + int(failure.rule.next is Next.AGAIN),
         "ambiguous_count": request["ambiguous_count"] + int(failure.rule.ambiguous),

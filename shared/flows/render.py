@@ -51,7 +51,8 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
 async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: ServerTime) -> Effect:
     """What became of the request."""
     asked = record.request_of(request.data)
-    arrived_late = time.now() > request.data["slot_until"]
+    late = Sign.DELIVERED_LATE if time.now() > request.data["slot_at"] - CLAIM_AHEAD else Sign.LATE
+    """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is too slow."""
     await ports.lanes[request.data["route"]["lane"]].prepare()
     try:
         references = await _fetch(ports, asked)
@@ -60,19 +61,14 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
         return "final"
     await time.wait_until(request.data["slot_at"] - CLAIM_AHEAD)
     if time.now() > request.data["slot_until"]:
-        await _give_back(ports, request, time)
-        sort = Sign.DELIVERED_LATE if arrived_late else Sign.LATE
-        await evidence.late(request.data["route"]["model"], sort, request.data["slot_at"], time)
-        return "queued"
+        return await _give_back(ports, evidence, late, request, time)
     claimed = await _claim(ports, request, time)
     if claimed is None:
         return "settled before"  # cancelled, expired, or claimed by another delivery of this release
     request, attempt = claimed
     await time.wait_until(request.data["slot_at"])
     if time.now() > request.data["slot_until"]:
-        await _give_back(ports, request, time, unopened=attempt)
-        await evidence.late(request.data["route"]["model"], Sign.LATE, request.data["slot_at"], time)
-        return "queued"
+        return await _give_back(ports, evidence, late, request, time, unopened=attempt)
     hold = _Hold(ports, request)
     async with hold:
         began = ports.clock.monotonic()
@@ -83,6 +79,8 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
         latency_ms = round((ports.clock.monotonic() - began) * 1000)
         ending: settlement.Ending
         match answer:
+            case Failure(kind=FailureKind.LATE):
+                return await _give_back(ports, evidence, late, hold.request, time, unopened=attempt)
             case Made():
                 ending = await store_image(ports, request, attempt.data["number"], answer)
             case Failure():
@@ -134,8 +132,13 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
             return held, Document(path, opened, committed.versions[1], committed.at)
 
 
-async def _give_back(ports: Ports, request: Document, time: ServerTime, unopened: Document | None = None) -> None:
-    """Too late for the slot: back to the front of the queue, unpaid, the slot kept for the pump to give back."""
+async def _give_back(
+    ports: Ports, evidence: Evidence, late: Sign, request: Document, time: ServerTime, unopened: Document | None = None
+) -> Effect:
+    """Too late for the slot: back to the front of the queue, unpaid, the slot kept for the pump to give back.
+
+    No call left, so the attempt that was put on record for it was none.
+    """
     changes = record.not_started(request.data, "its slot had passed", time.now())
     if unopened is None:
         committed = await ports.store.commit(Update(request.path, changes, request.version))
@@ -148,6 +151,8 @@ async def _give_back(ports: Ports, request: Document, time: ServerTime, unopened
             committed = await ports.store.commit(Update(request.path, changes, getattr(found, "version", "")), undo)
     if isinstance(committed, Committed):
         ports.signals.emit(signals.REQUEUED, request_id=request.id, reason=changes["reason"])
+    await evidence.late(request.data["route"]["model"], late, request.data["slot_at"], time)
+    return "queued"
 
 
 async def _end_unbegun(ports: Ports, request: Document, failure: Failure, time: ServerTime) -> None:

@@ -428,3 +428,23 @@ class TestPubsub:
         (delivery,) = await topics.pull(INTAKE.name, 10, timedelta(seconds=10))
         assert delivery.number == 1
         await topics.close()
+
+    async def test_a_pull_that_outlasts_its_caller_serves_one_with_another_limit(
+        self, project: str, pubsub_host: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from shared.adapters.pubsub_topics import PubsubTopics
+
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub_host)
+        topics = PubsubTopics(project)
+        await topics.ensure([INTAKE])
+        assert await topics.pull(INTAKE.name, 10, timedelta(seconds=0.1)) == []
+
+        for data in (b"a", b"b", b"c"):
+            await topics.publish(RENDER_REQUESTS, data)
+        await asyncio.sleep(0.5)
+
+        found = [
+            each.data for _ in range(3) for each in await topics.pull(INTAKE.name, 1, timedelta(seconds=10))
+        ]
+        assert sorted(found) == [b"a", b"b", b"c"]
+        await topics.close()

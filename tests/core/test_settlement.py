@@ -272,16 +272,6 @@ def test_what_was_spent_is_held_against_the_cost_cap() -> None:
         assert world.settle(no_image).effect == effect
 
 
-def test_a_call_that_could_not_leave_in_its_slot_goes_back_to_the_front_unpaid_with_its_slot_to_give_back() -> None:
-    world = books()
-    slot_at, release = world.request.data["slot_at"], world.request.data["release"]
-    assert world.settle(a_failure(FailureKind.LATE)).effect == "queued"
-    request = world.request.data
-    assert (request["status"], request["wake_at"], request["late_count"]) == ("queued", None, 1)
-    assert (request["unused_slot"]["slot_at"], request["unused_slot"]["release"]) == (slot_at, release)
-    assert (request["cost_micros"], request["cost_unknown_attempts"], request["failure_count"]) == (0, 0, 0)
-
-
 def test_five_crashes_are_the_end() -> None:
     world = books(max_cost_usd="5")
     effects = [world.settle(CRASH).effect]
