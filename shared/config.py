@@ -66,6 +66,8 @@ class Settings:
     """None = the catalogue of the bundle."""
     quota: Quota
     live_quota: LiveQuotaOff | LiveQuotaOn
+    flag_provider: str | None
+    """`module:attribute` of an OpenFeature provider, whose flags are read beside our own."""
     capacity: int
     api_key: str | None
     base_url: str | None
@@ -101,6 +103,7 @@ class Settings:
             catalogue=_catalogue(given.get("RENDERLANE_CATALOGUE"), here),
             quota=_quota(given.get("RENDERLANE_QUOTA", "")),
             live_quota=_live_quota(given, store, project),
+            flag_provider=_provider(given.get("RENDERLANE_FLAG_PROVIDER")),
             capacity=_whole("RENDERLANE_CAPACITY", given.get("RENDERLANE_CAPACITY", "200")),
             api_key=given.get("GEMINI_API_KEY") or given.get("GOOGLE_API_KEY"),
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
@@ -201,6 +204,12 @@ def _is_server(text: str) -> bool:
     """Plain HTTP without credentials: a stand-in on this machine or beside it."""
     found = re.fullmatch(r"http://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})/?", text)
     return found is not None and 1 <= int(found[1]) <= 65_535
+
+
+def _provider(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", text):
+        raise _wrong("RENDERLANE_FLAG_PROVIDER", text, "module:attribute of an OpenFeature provider")
+    return text
 
 
 def _whole(name: str, text: str) -> int:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from shared.core.answer import Answer, Order, Picture, Reference
+from shared.core.board import Board
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Absent, Committed, Conflict, Document, Query, Write
 from shared.core.live_quota import LiveLimits, UsageByModel
@@ -179,6 +180,14 @@ class LiveQuotaSource(Protocol):
         ...
 
 
+class FlagSource(Protocol):
+    """Flags that somebody else keeps."""
+
+    def beside(self, own: Board, now: datetime) -> Board:
+        """Our own flags with theirs beside them. Never raises: a source that is away adds what it said last."""
+        ...
+
+
 class Clock(Protocol):
     def now(self) -> datetime: ...
 
@@ -206,6 +215,7 @@ class Ports:
     lanes: Mapping[str, Lane]
     """By lane name; a lane that is not here is not available."""
     live_quota: LiveQuotaSource
+    flag_source: FlagSource
     signals: Signals
     clock: Clock
     chance: Callable[[], float]

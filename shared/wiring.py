@@ -16,6 +16,7 @@ from typing import Protocol, TextIO, TypeVar
 from shared.adapters.gemini_lane import GeminiLane, key_kind
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
+from shared.adapters.no_flag_source import NoFlagSource
 from shared.adapters.no_live_quota import NoLiveQuota
 from shared.adapters.references import AllowedReferences
 from shared.adapters.system_clock import SystemClock
@@ -39,7 +40,7 @@ from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
 from shared.flows.pump import Pump
 from shared.flows.pump_view import PumpView
-from shared.ports import Clock, LiveQuotaSource, Ports, Store, Subscriptions, Topics
+from shared.ports import Clock, FlagSource, LiveQuotaSource, Ports, Store, Subscriptions, Topics
 
 T = TypeVar("T")
 
@@ -101,6 +102,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         references=_set_by("RENDERLANE_REFERENCES", lambda: AllowedReferences(settings.references, images)),
         lanes={"standard": gemini, "priority": gemini, "flex": gemini},
         live_quota=live_quota(settings, models, clock),
+        flag_source=flag_source(settings),
         signals=JsonSignals(events, clock, settings.project),
         clock=clock,
         chance=chance.random,
@@ -146,6 +148,16 @@ def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuota
             from shared.adapters import cloud_quotas
 
             return cloud_quotas.CloudQuotas(settings.project, server, models.ids_by_name, clock, reads)
+
+
+def flag_source(settings: Settings) -> FlagSource:
+    """Raises InvalidSetting for a provider that cannot be made."""
+    named = settings.flag_provider
+    if named is None:
+        return NoFlagSource()
+    from shared.adapters.openfeature_flags import OpenFeatureFlags
+
+    return _set_by("RENDERLANE_FLAG_PROVIDER", lambda: OpenFeatureFlags.of(named))
 
 
 def store(settings: Settings, clock: Clock) -> Store:

@@ -12,11 +12,12 @@ from typing import Any
 from shared.core import ladder, record, settlement
 from shared.core.admission import Candidate
 from shared.core.answer import Usage
+from shared.core.ask import Ask
 from shared.core.catalogue import Catalogue
 from shared.core.catalogue_reader import read_catalogue
 from shared.core.documents import Document
 from shared.core.failure import Failure, FailureKind
-from shared.core.ladder import Ask, Planned
+from shared.core.ladder import Planned
 from shared.core.record import Head, UnusedSlot
 from shared.core.request import LANES, RenderRequest
 from shared.core.settlement import Delivered
@@ -41,7 +42,7 @@ def a_catalogue() -> Catalogue:
 
 
 def a_planned(request: RenderRequest | None = None, lanes: Collection[str] = LANES) -> Planned:
-    planned = ladder.plan(Ask.of(request or a_request()), a_catalogue(), lanes)
+    planned = ladder.first_plan(Ask.of(request or a_request()), a_catalogue(), lanes)
     assert isinstance(planned, Planned), planned
     return planned
 
@@ -84,7 +85,7 @@ def a_head(
 def a_candidate(request_id: str = "spring-hero-001", **head: Any) -> Candidate:
     """A head with its planned route; the keywords are those of `a_head`."""
     found = a_head(request_id, **head)
-    planned = ladder.plan(found.ask, a_catalogue(), LANES)
+    planned = ladder.first_plan(found.ask, a_catalogue(), LANES)
     assert isinstance(planned, Planned), planned
     return Candidate(found, planned)
 

@@ -23,5 +23,6 @@ QUERIES: dict[str, Query] = {
     "newest": queries.newest(None, 10),
     "newest in status": queries.newest("failed", 10),
     "evidence_since": queries.evidence_since(NOW),
+    "flag_history": queries.flag_history(10),
     **{f"outlived {each}": queries.outlived(each, NOW, 10) for each in queries.EXPIRING},
 }

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from shared.adapters.no_flag_source import NoFlagSource
 from shared.core import record
 from shared.core.catalogue import Catalogue
 from shared.core.catalogue_reader import read_catalogue
@@ -81,6 +82,7 @@ class World:
             references=self.references,
             lanes={"standard": lane, "priority": lane, "flex": lane},
             live_quota=self.live_quota,
+            flag_source=NoFlagSource(),
             signals=self.signals,
             clock=self.clock,
             chance=self._chance.random,

@@ -11,8 +11,9 @@ from rich.text import Text
 
 from scripts.cli.messages import Line
 from scripts.cli.show import dollars
+from shared.core.ask import Ask
 from shared.core.catalogue import Catalogue
-from shared.core.ladder import Ask, Planned, Unroutable, plan
+from shared.core.ladder import Planned, Unroutable, first_plan
 from shared.core.request import LANES, Cancel, InvalidRequest, RenderRequest
 
 ASSUMED_LANES = tuple(lane for lane in LANES if lane != "batch")
@@ -38,7 +39,7 @@ def table(lines: Sequence[Line], catalogue: Catalogue, *, cut: str = "") -> Rend
                 rows.add_row(name, "a repetition", dollars(0))
             case RenderRequest() as request:
                 seen.add(request.request_id)
-                match plan(Ask.of(request), catalogue, ASSUMED_LANES):
+                match first_plan(Ask.of(request), catalogue, ASSUMED_LANES):
                     case Planned(route=route, estimate_micros=micros):
                         total += micros
                         rows.add_row(name, str(route), dollars(micros))

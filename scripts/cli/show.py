@@ -17,7 +17,7 @@ from scripts.cli import held
 from scripts.cli.found import Found, Rejected
 from scripts.cli.narrow import Cell, Column, Narrowing
 from shared.core.documents import Fields
-from shared.core.ladder import Route
+from shared.core.route import Route
 
 WIDTH_WITHOUT_TERMINAL = 160
 LONGEST_TABLE = 100

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 from scripts.planner.load import Wanted
 from shared.core import price
 from shared.core.catalogue import Catalogue
-from shared.core.ladder import Route
 from shared.core.request import SIZES
+from shared.core.route import Route
 
 Name: TypeAlias = Literal["as asked", "one size lower", "flex lane", "batch lane"]
 BATCH_TARGET_HOURS, BATCH_EXPIRY_HOURS = 24, 48

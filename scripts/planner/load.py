@@ -11,9 +11,11 @@ from scripts.cli.estimate import ASSUMED_LANES
 from scripts.cli.messages import Line, complaints
 from scripts.planner.wrong import InvalidLoad
 from scripts.rehearsal.request import Priority
+from shared.core.ask import Ask
 from shared.core.catalogue import Catalogue
-from shared.core.ladder import Ask, Planned, Route, Unroutable, plan
+from shared.core.ladder import Planned, Unroutable, first_plan
 from shared.core.request import Cancel, InvalidRequest, RenderRequest
+from shared.core.route import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def of_lines(lines: Sequence[Line], file: str, catalogue: Catalogue, start: date
                 continue
             case RenderRequest() as request:
                 seen.add(request.request_id)
-                planned = plan(Ask.of(request), catalogue, ASSUMED_LANES)
+                planned = first_plan(Ask.of(request), catalogue, ASSUMED_LANES)
                 if isinstance(planned, Unroutable):
                     rejected.append(f"{file}:{line.number}: {planned.problem}")
                 else:

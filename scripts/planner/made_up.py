@@ -12,8 +12,9 @@ from scripts.cli.estimate import ASSUMED_LANES
 from scripts.planner.load import Load, Wanted, priority
 from scripts.planner.wrong import InvalidLoad, wrong
 from scripts.rehearsal.request import Priority
+from shared.core.ask import Ask
 from shared.core.catalogue import Catalogue
-from shared.core.ladder import Ask, Planned, Unroutable, plan
+from shared.core.ladder import Planned, Unroutable, first_plan
 from shared.core.request import PRIORITIES, PURPOSES, SIZES
 
 MINUTE = 60.0
@@ -124,7 +125,7 @@ def load(
 
 def _planned(what: Kind, catalogue: Catalogue, tokens: int) -> tuple[Ask, Planned]:
     ask = Ask(what.purpose, what.model, what.image_size, None, what.lane, tokens, 0, False, None)
-    found = plan(ask, catalogue, ASSUMED_LANES)
+    found = first_plan(ask, catalogue, ASSUMED_LANES)
     if isinstance(found, Unroutable):
         raise InvalidLoad(f"--of: {found.problem}")
     return ask, found

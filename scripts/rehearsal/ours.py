@@ -14,14 +14,16 @@ from scripts.rehearsal.request import Arrival, Request
 from scripts.rehearsal.world import World
 from shared.core import fairness, testimony
 from shared.core.admission import INTERACTIVE_HORIZON, Candidate, Grant
+from shared.core.ask import Ask
 from shared.core.calendar import WINDOW_BUCKETS, begin_of
 from shared.core.failure import Failure, FailureKind
-from shared.core.ladder import Ask, Planned, Route
+from shared.core.ladder import Planned
 from shared.core.live_quota import LiveLimits
 from shared.core.quota import Quota
 from shared.core.record import Head, UnusedSlot
 from shared.core.report import NOTHING_SEEN, Named, Seen, Sign, summed
 from shared.core.retry import Again, Tally, after_failure
+from shared.core.route import Route
 from shared.core.standing import Standing
 from shared.core.tick import Memory, Sight, Ticked, tick
 

@@ -28,6 +28,7 @@ class FailureKind(StrEnum):
     NO_IMAGE = "no_image"
     INVALID_REQUEST = "invalid_request"
     MODEL_GONE = "model_gone"
+    LANE_UNSUPPORTED = "lane_unsupported"
     MALFORMED_ANSWER = "malformed_answer"
     REFERENCE = "reference"
     IMAGE_STORE = "image_store"
@@ -42,6 +43,8 @@ class Next(StrEnum):
     """Another attempt, bounded in count, time and money."""
     WAIT = "wait"
     """Another attempt when the quota allows; not counted against the bound."""
+    ELSEWHERE = "elsewhere"
+    """The next route of the ladder at once; the end where there is none."""
     END = "end"
     """No attempt would go better: end with advice."""
 
@@ -66,16 +69,16 @@ class Rule:
 
 RULES: dict[FailureKind, Rule] = {
     FailureKind.CREDENTIAL: Rule(
-        Next.END,
+        Next.WAIT,
         Charge.NOTHING,
         False,
-        "The key was rejected (standard keys are refused). Set GEMINI_API_KEY to an auth key, submit under a new id.",
+        "The key was rejected (standard keys are refused). Set GEMINI_API_KEY to an auth key; it is tried by itself.",
     ),
     FailureKind.PERMISSION: Rule(
-        Next.END,
+        Next.WAIT,
         Charge.NOTHING,
         False,
-        "The project may not make this call. Check billing, API restrictions and file access of the key's project.",
+        "The project may not make this call. Check billing, API restrictions and policy of the key's project.",
     ),
     FailureKind.QUOTA_MINUTE: Rule(
         Next.WAIT, Charge.UNKNOWN, False, "The model's per-minute quota is used up; it starts again by itself."
@@ -126,7 +129,10 @@ RULES: dict[FailureKind, Rule] = {
         Next.END, Charge.NOTHING, False, "The provider did not accept the request. Correct the field it names."
     ),
     FailureKind.MODEL_GONE: Rule(
-        Next.END, Charge.NOTHING, False, "The model is gone. Correct its status and successor in the catalogue."
+        Next.ELSEWHERE, Charge.NOTHING, False, "The model is gone. Correct its status and successor in the catalogue."
+    ),
+    FailureKind.LANE_UNSUPPORTED: Rule(
+        Next.ELSEWHERE, Charge.NOTHING, False, "The model does not take this lane. Remove the lane in the catalogue."
     ),
     FailureKind.MALFORMED_ANSWER: Rule(
         Next.AGAIN,

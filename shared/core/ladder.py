@@ -1,72 +1,36 @@
-"""From a request to the route its next attempt takes, each deviation with its reason."""
+"""From a request to its routes, best first, each kept or struck out with its reason; the first one kept is taken. Pure.
+
+What strikes a route for good (a capability, the floor, the cap, a consent) is looked at first, then what closes it for
+now (an open breaker, a model that is gone), then what flags would rather have, then a quota that opens only after the
+deadline, and last what this request has met on it before. The last three leave at least one route, or have no effect.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from shared.core import price
-from shared.core.catalogue import Catalogue, Model, UnknownModel
+from shared.core import flag, price
+from shared.core.ask import Ask
+from shared.core.asked import what_is_asked
+from shared.core.catalogue import Catalogue, Model
+from shared.core.flag import Subject
 from shared.core.money import usd
-from shared.core.request import SIZES, Floor, RenderRequest
+from shared.core.request import SIZES, Floor
+from shared.core.route import Route
+from shared.core.rung import Rung, bent, met, struck, too_late, unless_all
 from shared.core.shape import Problem, shown
+from shared.core.terms import FRESH, Course, Terms
 
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Lane + model + image size."""
-
-    lane: str
-    model: str
-    image_size: str
-
-    def __str__(self) -> str:
-        return f"{self.lane} {self.model} {self.image_size}"
-
-    def to_json(self) -> dict[str, Any]:
-        return {"lane": self.lane, "model": self.model, "image_size": self.image_size}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Route:
-        return cls(data["lane"], data["model"], data["image_size"])
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What the planner needs of a request: everything but its prompt and references themselves."""
-
-    purpose: str
-    model: str | None
-    image_size: str
-    aspect_ratio: str | None
-    lane: str
-    prompt_tokens: int
-    """Estimated, on the safe side."""
-    references: int
-    grounding: bool
-    max_cost_micros: int | None
-
-    @classmethod
-    def of(cls, request: RenderRequest) -> Ask:
-        return cls(
-            purpose=request.purpose,
-            model=request.model,
-            image_size=request.image_size,
-            aspect_ratio=request.aspect_ratio,
-            lane=request.lane,
-            prompt_tokens=price.prompt_tokens(request.prompt),
-            references=len(request.references),
-            grounding=request.grounding,
-            max_cost_micros=request.max_cost_micros,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Ask:
-        return cls(**{name: data[name] for name in cls.__slots__})
+LANES_AFTER: Mapping[str, tuple[str, ...]] = {
+    "standard": ("flex", "batch", "gateway"),
+    "priority": ("standard", "flex", "batch", "gateway"),
+    "flex": ("standard", "batch", "gateway"),
+    "batch": ("flex", "standard", "gateway"),
+}
+"""What may be taken instead of the lane that was asked for. Flex and Batch may become Standard, which is dearer: they
+are shed or unsupported at times, and a request must not die of a discount. The cap holds all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,100 +44,174 @@ class Planned:
     """The id of what was asked for, by name or by purpose."""
     input_tokens: int
     """What it takes of a per-minute token limit, estimated: prompt and references."""
+    flags: tuple[str, ...] = ()
+    """The flags without which it would be another route."""
+    next: Rung | None = None
+    """The route to take when this one fails."""
+    least_estimate_micros: int = 0
+    """Of all routes that are left."""
+    saved_micros: int = 0
+    """Less than the estimate of what was asked for; negative where it is dearer."""
+    probe: str | None = None
+    """The circuit whose breaker this attempt probes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unroutable:
-    """No route can do what was asked."""
+    """No route can do what was asked, now or later."""
 
     problem: Problem
 
 
-Plan: TypeAlias = Planned | Unroutable
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Every route that could do it is closed for now."""
+
+    reason: str
+    paused: bool
+    """By a flag `pause`; else by breakers and the like."""
 
 
-def plan(ask: Ask, catalogue: Catalogue, lanes: Collection[str]) -> Plan:
-    """The route of the next attempt. `lanes` are those that are built and configured here."""
-    if ask.lane not in lanes:
-        return Unroutable(
-            Problem(
-                "lane", shown(ask.lane), ", ".join(sorted(lanes)), "Lane unavailable: leave it out or name another."
-            )
-        )
-    if ask.model is None:
-        return _by_purpose(ask, catalogue)
-    try:
-        named = catalogue.find(ask.model)
-    except UnknownModel:
-        remedy = "Use one of them, or leave the model out and name a purpose."
-        return Unroutable(Problem("model", shown(ask.model), ", ".join(catalogue.names), remedy))
-    live = catalogue.live(ask.model)
-    problem = _cannot(ask, live)
-    if problem is not None:
-        return Unroutable(problem)
-    reasons = []
-    if live.id != named.id:
-        reasons.append(f"model {named.id} is retired: its successor {live.id}")
-    elif live.status == "deprecated":
-        reasons.append(f"model {live.id} is deprecated: plan its migration")
-    return _planned(ask, named.id, live, reasons)
+Plan: TypeAlias = Planned | Unroutable | Waits
 
 
-def _by_purpose(ask: Ask, catalogue: Catalogue) -> Plan:
-    """The purpose's model, else the next better one that can do the job: the cheapest that fits."""
-    named = catalogue.find(catalogue.purposes[ask.purpose])
-    first = catalogue.live(named.id)
-    retired = [] if first is named else [f"model {named.id} is retired: its successor {first.id}"]
-    upwards = catalogue.ladder[: catalogue.ladder.index(first.id) + 1][::-1]
-    problems: list[Problem] = []
-    for model_id in upwards:
-        model = catalogue.models[model_id]
-        problem = _cannot(ask, model)
-        if problem is not None and problem.field == "lane":
-            return Unroutable(problem)  # a better model in that lane may cost more than this one without it
-        if problem is None:
-            reasons = [f"{first.id} cannot do it ({problems[0].field}): {model.id}"] if problems else []
-            return _planned(ask, named.id, model, [*retired, *reasons])
-        problems.append(problem)
-    return Unroutable(max(problems, key=lambda problem: len(problem.allowed)))
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """All routes of a request, best first."""
+
+    rungs: tuple[Rung, ...]
+    asked_model: str
+    notes: tuple[str, ...]
+    """What was changed before any choice: a retired model, a size that is not made."""
+    without_effect: tuple[str, ...] = ()
+    """Flags that concern the request and leave it as it is, with the reason."""
+    paused: str | None = None
+
+    @property
+    def kept(self) -> list[Rung]:
+        return [rung for rung in self.rungs if rung.struck is None]
 
 
-def _cannot(ask: Ask, model: Model) -> Problem | None:
-    """Why this model cannot do what is asked, or None."""
-    if ask.lane not in model.lanes:
-        lanes = ", ".join(lane for lane in model.lanes if lane != "batch")
-        return Problem("lane", shown(ask.lane), f"{lanes} (for {model.id})", "Leave lane out, or name another model.")
-    if model.size_for(ask.image_size) is None:
-        sizes = ", ".join(model.sizes)
-        return Problem(
-            "image_size", shown(ask.image_size), f"{sizes} (for {model.id})", "Ask for less, or another model."
-        )
-    if ask.aspect_ratio is not None and ask.aspect_ratio not in model.aspect_ratios:
-        ratios = ", ".join(model.aspect_ratios)
-        return Problem("aspect_ratio", shown(ask.aspect_ratio), f"{ratios} (for {model.id})", "Use one of them.")
-    if ask.references > model.max_references:
-        allowed = f"at most {model.max_references} (for {model.id})"
-        return Problem("references", f"{ask.references} images", allowed, "Leave some out, or name another model.")
-    return None
+def plan(ask: Ask, terms: Terms, course: Course = FRESH) -> Plan:
+    """The route of the next attempt."""
+    found = ladder(ask, terms, course)
+    if isinstance(found, Unroutable):
+        return found
+    if found.paused is not None:
+        return Waits(found.paused, paused=True)
+    kept = found.kept
+    if not kept:
+        if any(rung.for_now for rung in found.rungs):
+            return Waits("; ".join(_unique(rung.struck for rung in found.rungs if rung.for_now)), paused=False)
+        return Unroutable(_problem(ask, found, terms.catalogue, course))
+    best = kept[0]
+    passed = found.rungs[: found.rungs.index(best)]
+    return Planned(
+        route=best.route,
+        reasons=(*found.notes, *_reasons(best.route, passed)),
+        estimate_micros=best.estimate_micros,
+        asked_model=found.asked_model,
+        input_tokens=best.input_tokens,
+        flags=tuple(_unique(rung.flag_id for rung in passed)),
+        next=next((rung for rung in kept[1:] if rung.route.circuit != best.route.circuit), None),
+        least_estimate_micros=min(rung.estimate_micros for rung in kept),
+        saved_micros=found.rungs[0].estimate_micros - best.estimate_micros,
+    )
 
 
-def _planned(ask: Ask, asked_model: str, model: Model, reasons: list[str]) -> Plan:
-    size = model.size_for(ask.image_size)
-    assert size is not None, "_cannot() has refused it"
+def first_plan(ask: Ask, catalogue: Catalogue, lanes: Collection[str]) -> Planned | Unroutable:
+    """The route as far as the request and the catalogue decide it: without flags, breakers or quota."""
+    found = plan(ask, Terms(catalogue, lanes))
+    assert not isinstance(found, Waits), "nothing is closed for now"
+    return found
+
+
+def ladder(ask: Ask, terms: Terms, course: Course = FRESH) -> Ladder | Unroutable:
+    """Every route with its reason, or why there is none at all."""
+    if ask.lane not in terms.lanes:
+        allowed = ", ".join(sorted(terms.lanes))
+        remedy = "Lane unavailable: leave it out or name another."
+        return Unroutable(Problem("lane", shown(ask.lane), allowed, remedy))
+    found = what_is_asked(ask, terms.catalogue)
+    if isinstance(found, Problem):
+        return Unroutable(found)
+    first, notes = found.model, list(found.notes)
+    size = first.size_for(ask.image_size)
+    assert size is not None, "what_is_asked() has refused it"
     if size != ask.image_size:
-        reasons.append(f"size {ask.image_size} is not made by {model.id}: one size up, {size}")
-    cost = price.estimate(model, ask.lane, size, ask.prompt_tokens, ask.references, grounding=ask.grounding)
-    if ask.max_cost_micros is not None and cost > ask.max_cost_micros:
-        return Unroutable(
-            Problem(
-                "max_cost_usd",
-                f'"{usd(ask.max_cost_micros)}"',
-                f"at least {usd(cost)} for {ask.lane} {model.id} {size}",
-                "Raise the cap, or ask for a smaller size or a cheaper model.",
-            )
-        )
+        notes.append(f"size {ask.image_size} is not made by {first.id}: one size up, {size}")
+    asked = Route(ask.lane, first.id, size)
+    rungs = [
+        _priced(ask, terms.catalogue, Route(lane, model.id, each))
+        for lane in (ask.lane, *LANES_AFTER[ask.lane])
+        for model in _models(first, terms.catalogue)
+        for each in reversed(model.sizes[: model.sizes.index(_most(model, size)) + 1])
+    ]
+    rungs = [struck(rung, asked, ask, terms, course) for rung in rungs]
+    subject = Subject(course.request_id, course.tenant, ask.purpose, first.id, ask.lane)
+    rungs, idle, paused = bent(rungs, flag.concerning(terms.flags, subject), terms.catalogue)
+    rungs = unless_all(rungs, lambda route: too_late(route, terms, course))
+    rungs = unless_all(rungs, lambda route: met(route, course))
+    return Ladder(tuple(rungs), found.named, tuple(notes), tuple(idle), paused)
+
+
+def _models(first: Model, catalogue: Catalogue) -> list[Model]:
+    """The model itself, its live successor where it is on its way out, and the cheaper ones below."""
+    start = first.id
+    models = [first]
+    if start not in catalogue.ladder and first.successor is not None:
+        start = catalogue.live(first.successor).id
+        models.append(catalogue.models[start])
+    if start in catalogue.ladder:
+        models += [catalogue.models[each] for each in catalogue.ladder[catalogue.ladder.index(start) + 1 :]]
+    return models
+
+
+def _most(model: Model, size: str) -> str:
+    """The model's largest size that is not above `size`; its smallest where all are."""
+    fitting = [each for each in model.sizes if SIZES.index(each) <= SIZES.index(size)]
+    return fitting[-1] if fitting else model.sizes[0]
+
+
+def _priced(ask: Ask, catalogue: Catalogue, route: Route) -> Rung:
+    model = catalogue.models[route.model]
     tokens = ask.prompt_tokens + ask.references * model.reference_tokens
-    return Planned(Route(ask.lane, model.id, size), tuple(reasons), cost, asked_model, tokens)
+    if route.lane == "gateway" or route.lane not in model.lanes:
+        return Rung(route, 0, tokens)
+    cost = price.estimate(
+        model, route.lane, route.image_size, ask.prompt_tokens, ask.references, grounding=ask.grounding
+    )
+    return Rung(route, cost, tokens)
+
+
+def _reasons(taken: Route, passed: Sequence[Rung]) -> list[str]:
+    """What was changed, and why: once for each thing that stood against the better routes."""
+    if not passed:
+        return []
+    asked = passed[0].route
+    changes = ", ".join(
+        f"{name} {getattr(asked, name)} -> {getattr(taken, name)}" for name in taken.changes_from(asked)
+    )
+    return [f"{changes}: {' and '.join(_unique(rung.struck for rung in passed))}"]
+
+
+def _unique(texts: Any) -> list[Any]:
+    return list(dict.fromkeys(each for each in texts if each is not None))
+
+
+def _problem(ask: Ask, found: Ladder, catalogue: Catalogue, course: Course) -> Problem:
+    """Why even what was asked for cannot be had."""
+    first = found.rungs[0]
+    if ask.max_cost_micros is not None and (first.struck or "").startswith("over the cap"):
+        allowed = f"at least {usd(course.spent_micros + first.estimate_micros)} for {first.route}"
+        return Problem(
+            "max_cost_usd",
+            f'"{usd(ask.max_cost_micros)}"',
+            allowed,
+            "Raise the cap, or ask for a smaller size or a cheaper model.",
+        )
+    lanes = ", ".join(sorted({rung.route.lane for rung in found.kept})) or "none"
+    return Problem("lane", shown(ask.lane), lanes, f"{first.struck}. Correct it and submit under a new id.")
 
 
 def below_floor(route: Route, floor: Floor, catalogue: Catalogue) -> Problem | None:

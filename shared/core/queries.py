@@ -7,7 +7,7 @@ from datetime import datetime
 from shared.core.documents import Query, Range
 from shared.core.record import HEAD_FIELDS, attempts
 
-EXPIRING = ("requests", "rejected", "cancels", "evidence")
+EXPIRING = ("requests", "rejected", "cancels", "evidence", "flag_history")
 """Collections whose documents have an `expire_at`."""
 
 INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -24,6 +24,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("-created_at",)),
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
+    ("flag_history", ("-at",)),
     *((collection, ("expire_at",)) for collection in EXPIRING),
 )
 """Collection and fields, equalities first, then the ordered field; a leading `-` means descending."""
@@ -165,6 +166,11 @@ def newest(status: str | None, limit: int) -> Query:
 
 def attempts_of(request_id: str) -> Query:
     return Query(attempts(request_id), order_by=("number",), limit=500)
+
+
+def flag_history(limit: int) -> Query:
+    """What was done to flags, newest first."""
+    return Query("flag_history", order_by=("-at",), limit=limit)
 
 
 def outlived(collection: str, now: datetime, limit: int) -> Query:

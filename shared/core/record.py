@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.core.ask import Ask
 from shared.core.documents import Fields
-from shared.core.ladder import Ask, Planned, Route
+from shared.core.ladder import Planned
 from shared.core.outcome import Outcome
 from shared.core.request import RenderRequest
+from shared.core.route import Route
+from shared.core.terms import FRESH, Course
 
 LEASE = timedelta(seconds=45)
 RENEW_EVERY = timedelta(seconds=15)
@@ -28,12 +31,13 @@ COUNTS = {
     "crash_count": 0,
     "late_count": 0,
     "wait_count": 0,
+    "denied_count": 0,
 }
 """failure_count and the three after it are of this round; attempt numbers go on through rounds."""
 
 HEAD_FIELDS = (
     "ask", "model", "priority", "tenant", "fair_tag", "deadline", "round", "release", "unused_slot", "late_count",
-    "wake_at",
+    "wake_at", "cost_micros", "unknown_estimate_micros", "avoided",
 )  # fmt: skip
 
 
@@ -56,6 +60,7 @@ class Head:
     late_count: int
     sleeps: bool
     """It has a `wake_at`, and is no part of its queue until that is taken away."""
+    course: Course = FRESH
 
     @classmethod
     def of(cls, request_id: str, version: str, data: Fields) -> Head:
@@ -74,6 +79,7 @@ class Head:
             unused_slot=UnusedSlot.from_json(unused) if unused else None,
             late_count=data["late_count"],
             sleeps=data["wake_at"] is not None,
+            course=course_of(request_id, data),
         )
 
 
@@ -92,6 +98,17 @@ class UnusedSlot:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> UnusedSlot:
         return cls(data["model"], data["slot_at"], data["release"], data["tokens"])
+
+
+def course_of(request_id: str, data: Fields) -> Course:
+    """What the request has been through."""
+    return Course(
+        request_id=request_id,
+        tenant=data["tenant"],
+        deadline=data["deadline"],
+        spent_micros=data["cost_micros"] + data["unknown_estimate_micros"],
+        avoided=data["avoided"],
+    )
 
 
 def path(request_id: str) -> str:
@@ -123,6 +140,7 @@ def new_document(
     trace_id: str,
     traceparent: str,
     now: datetime,
+    above: str | None = None,
 ) -> dict[str, Any]:
     """A request as intake writes it: queued, unpaid. Every field that a query names is present from the start."""
     return {
@@ -130,7 +148,7 @@ def new_document(
         "reason": "new",
         "request": request.to_json(),
         "content_hash": request.content_hash,
-        "ask": Ask.of(request).to_json(),
+        "ask": Ask.of(request, above).to_json(),
         "tenant": request.tenant,
         "group": request.group,
         "model": planned.route.model,
@@ -151,6 +169,13 @@ def new_document(
         "route_reasons": list(planned.reasons),
         "estimate_micros": planned.estimate_micros,
         "input_tokens": planned.input_tokens,
+        "flags": [],
+        "next_route": None,
+        "least_estimate_micros": planned.least_estimate_micros,
+        "last_route": None,
+        "avoided": {},
+        "sick_on": {},
+        "probe": None,
         **COUNTS,
         "cost_micros": 0,
         "cost_basis": None,
@@ -187,6 +212,10 @@ def released(head: Head, planned: Planned, slot_at: datetime, slot_until: dateti
         "route_reasons": list(planned.reasons),
         "estimate_micros": planned.estimate_micros,
         "input_tokens": planned.input_tokens,
+        "flags": list(planned.flags),
+        "next_route": planned.next.route.to_json() if planned.next else None,
+        "least_estimate_micros": planned.least_estimate_micros,
+        "probe": planned.probe,
         "updated_at": now,
     }
 

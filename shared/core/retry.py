@@ -7,10 +7,15 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from shared.core.failure import Failure, FailureKind, Next
+from shared.core.health import LACKS, SICK
 from shared.core.outcome import EXPIRED, Outcome, final_status, of_failure
 
 MAX_FAILURES = 5
 """Counted failures (those of kind AGAIN) in one round before the request ends."""
+MAX_SICK_ON_ONE_ROUTE = 2
+"""One retry on the same path, then the next route."""
+MAX_DENIED = 3
+"""Answers that the project may not make this very call: by then it is the request, not the project."""
 MAX_AMBIGUOUS_REPEATS = 2
 """Repeats of attempts that may have been billed, where no cost cap decides."""
 MAX_NO_IMAGE = 2
@@ -35,6 +40,11 @@ class Tally:
     next_estimate_micros: int
     max_cost_micros: int | None
     deadline: datetime | None
+    denied: int = 0
+    elsewhere: bool = False
+    """This route is done with, for this request."""
+    fallback: bool = False
+    """The ladder has another route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +65,16 @@ Decision: TypeAlias = Again | End
 
 
 def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: float) -> Decision:
-    """`jitter` in [0, 1). Never earlier than the server's hint; never past the deadline or the cost cap."""
+    """`jitter` in [0, 1). Never earlier on one route than its server hints; never past the deadline or the cost cap."""
     ending = End(final_status(failure.kind), of_failure(failure))
+    next_route = tally.fallback and tally.elsewhere
     match failure.rule.next:
         case Next.END:
             return ending
+        case Next.ELSEWHERE:
+            if not next_route:
+                return ending
+            ceiling = timedelta(0)
         case Next.AGAIN:
             if tally.failures >= MAX_FAILURES or tally.no_image >= MAX_NO_IMAGE:
                 return ending
@@ -67,13 +82,19 @@ def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: floa
                 return ending
             ceiling = min(MAX_BACKOFF, BASE_BACKOFF * 2**tally.failures)
         case Next.WAIT:
+            if tally.denied >= MAX_DENIED:
+                return ending
             ceiling = min(MAX_BACKOFF, QUOTA_BACKOFF * 2 ** min(max(tally.waits - 1, 0), 10))
     if tally.max_cost_micros is not None and tally.spent_micros + tally.next_estimate_micros > tally.max_cost_micros:
         return End(ending.status, Outcome("cost_cap", f"{ending.outcome.message} Another attempt could exceed the cap.",
                                           "Raise max_cost_usd under a new id."))  # fmt: skip
+    if next_route:
+        return Again(now + min(ceiling, BASE_BACKOFF) * jitter, f"next route after {failure.kind.value}")
     hint = failure.retry_after or timedelta(0)
     wake_at = now + hint + ceiling * jitter
     if tally.deadline is not None and wake_at >= tally.deadline:
+        if tally.fallback:  # the ladder knows a route that does not wait so long
+            return Again(now + BASE_BACKOFF * jitter, _reason(failure))
         return End("expired", Outcome(EXPIRED.code, f"{ending.outcome.message} {EXPIRED.message}", EXPIRED.advice))
     return Again(wake_at, _reason(failure))
 
@@ -90,3 +111,14 @@ def _reason(failure: Failure) -> str:
             return f"quota: {failure.kind.value}"
         case _:
             return f"again after {failure.kind.value}"
+
+
+def is_done_with(failure: Failure, sick_before: int, lane: str) -> bool:
+    """Whether the request should leave this route: a silent one at once (asking again costs as long again), one that
+    does not have the model or the lane, Flex that sheds, any other sick one after one retry.
+    """
+    if failure.kind in LACKS or (failure.kind is FailureKind.TIMEOUT and failure.http_status is None):
+        return True
+    if failure.kind is FailureKind.OVERLOAD and lane == "flex":
+        return True
+    return failure.kind in SICK and sick_before + 1 >= MAX_SICK_ON_ONE_ROUTE

@@ -16,10 +16,12 @@ from shared.core.calendar import next_pacific_midnight
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Document, Fields, Increment, Update, Write
 from shared.core.failure import Charge, Failure, FailureKind, Next
-from shared.core.ladder import Route
+from shared.core.health import SICK
+from shared.core.money import usd
 from shared.core.outcome import SUCCEEDED, of_failure
 from shared.core.price import Cost
-from shared.core.retry import Again, End, Tally, after_failure
+from shared.core.retry import Again, End, Tally, after_failure, is_done_with
+from shared.core.route import Route
 
 LEDGER_SHARDS = 64
 """One document takes about one write a second: enough for 2,000 renders a minute of one tenant."""
@@ -95,6 +97,11 @@ def open_attempt(data: Fields, number: int, *, holder: str, key_kind: str, owner
         "release": data["release"],
         "route": data["route"],
         "route_reasons": data["route_reasons"],
+        "changed": list(Route.from_json(data["route"]).changes_from(Route.from_json(data["last_route"])))
+        if data["last_route"]
+        else [],
+        "flags": data["flags"],
+        "probe": data["probe"],
         "estimate_micros": data["estimate_micros"],
         "holder": holder,
         "key_kind": key_kind,
@@ -142,7 +149,7 @@ def settle(
             changes = record.finished("succeeded", SUCCEEDED, now) | {
                 "image_uri": ending.image_uri,
                 "route": attempt.data["route"],
-                "receipt": receipt(request.data, attempt.data, ending),
+                "receipt": receipt(request.data, attempt.data, ending, cost.micros),
             }
             effect: Effect = "final"
         case Delivered():
@@ -180,7 +187,7 @@ def cost_of(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
             return price.NOTHING if ending.rule.charge is Charge.NOTHING else price.UNKNOWN
 
 
-def receipt(request: Fields, attempt: Fields, delivered: Delivered) -> dict[str, Any]:
+def receipt(request: Fields, attempt: Fields, delivered: Delivered, cost_micros: int) -> dict[str, Any]:
     """Requested beside delivered, and why they differ."""
     ask = request["ask"]
     route = Route.from_json(attempt["route"])
@@ -194,6 +201,11 @@ def receipt(request: Fields, attempt: Fields, delivered: Delivered) -> dict[str,
         reasons.append(f"model {route.model} was ordered; {delivered.model} served")
     if delivered.lane != route.lane:
         reasons.append(f"lane {route.lane} was ordered; {delivered.lane} served")
+    if cost_micros > attempt["estimate_micros"]:
+        reasons.append(
+            f"the bill of {usd(cost_micros)} is over the estimate of {usd(attempt['estimate_micros'])}: "
+            "more thinking, searches or image tokens than allowed for"
+        )
     return {
         "requested": {
             "model": request["asked_model"],
@@ -208,6 +220,7 @@ def receipt(request: Fields, attempt: Fields, delivered: Delivered) -> dict[str,
             "height": delivered.height,
         },
         "reasons": reasons,
+        "flags": attempt["flags"],
     }
 
 
@@ -225,12 +238,21 @@ def _after(
     if failure.kind is FailureKind.QUOTA_DAY:  # its hint is not to be trusted: one real body said 856 ms
         failure = replace(failure, retry_after=next_pacific_midnight(now) - now)
     counts = {
-        "failure_count": request["failure_count"] + int(failure.rule.next is Next.AGAIN),
+        "failure_count": request["failure_count"] + int(failure.rule.next is Next.AGAIN and not attempt["probe"]),
         "ambiguous_count": request["ambiguous_count"] + int(failure.rule.ambiguous),
         "no_image_count": request["no_image_count"]
         + int(failure.kind in (FailureKind.NO_IMAGE, FailureKind.MALFORMED_ANSWER)),
         "crash_count": request["crash_count"] + int(failure.kind is FailureKind.CRASHED),
         "wait_count": request["wait_count"] + int(failure.rule.next is Next.WAIT),
+        "denied_count": request["denied_count"] + int(failure.kind is FailureKind.PERMISSION),
+    }
+    route = Route.from_json(attempt["route"])
+    sick_before = request["sick_on"].get(route.circuit, 0)
+    elsewhere = is_done_with(failure, sick_before, route.lane)
+    met = {
+        "last_route": route.to_json(),
+        "sick_on": request["sick_on"] | ({route.circuit: sick_before + 1} if failure.kind in SICK else {}),
+        "avoided": request["avoided"] | ({route.circuit: failure.kind.value} if elsewhere else {}),
     }
     tally = Tally(
         failures=counts["failure_count"],
@@ -238,14 +260,17 @@ def _after(
         no_image=counts["no_image_count"],
         waits=counts["wait_count"],
         spent_micros=booked["cost_micros"] + booked["unknown_estimate_micros"],
-        next_estimate_micros=request["estimate_micros"],
+        next_estimate_micros=request["least_estimate_micros"],
         max_cost_micros=request["ask"]["max_cost_micros"],
         deadline=request["deadline"],
+        denied=counts["denied_count"],
+        elsewhere=elsewhere,
+        fallback=request["next_route"] is not None,
     )
     decision = after_failure(failure, tally, now=now, jitter=jitter)
     match decision:
         case Again():
-            return record.requeued(decision.reason, now, wake_at=decision.wake_at) | counts, "queued"
+            return record.requeued(decision.reason, now, wake_at=decision.wake_at) | counts | met, "queued"
         case End():
             return record.finished(decision.status, decision.outcome, now) | counts, "final"
 

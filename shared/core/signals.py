@@ -40,6 +40,13 @@ FINISHED = Signal("request_finished", "INFO", ("request_id", "status", "outcome"
 RECOVERED = Signal("attempt_recovered", "WARNING", ("request_id", "attempt", "effect"))
 LEAD_TAKEN = Signal("pump_lead_taken", "INFO", ("holder",))
 LEAD_LEFT = Signal("pump_lead_left", "INFO", ("holder", "why"))
+FLAG_CHANGED = Signal(
+    "flag_changed",
+    "WARNING",
+    ("flag", "action", "name", "scope", "actor", "reason", "expires_at", "shadow"),
+)
+BREAKER_PROBED = Signal("breaker_probed", "INFO", ("circuit", "request_id", "slot_at"))
+ROUTE_LACKING = Signal("route_lacking", "WARNING", ("what",))
 CALENDAR_CLOSED = Signal("calendar_closed", "WARNING", ("model", "until", "why"))
 LIMIT_LEARNED = Signal("limit_learned", "WARNING", ("model", "dimension", "value"))
 QUOTA_UNREADABLE = Signal("live_quota_unreadable", "WARNING", ("what", "code", "reason", "remedy"))
@@ -53,6 +60,7 @@ ALL = {
     signal.name: signal
     for signal in (
         ACCEPTED, REJECTED, REPEATED, CANCELLED, RELEASED, REQUEUED, ATTEMPT_ENDED, FINISHED, RECOVERED,
+        FLAG_CHANGED, BREAKER_PROBED, ROUTE_LACKING,
         LEAD_TAKEN, LEAD_LEFT, CALENDAR_CLOSED, QUOTA_UNREADABLE, QUOTA_READABLE, LIMIT_CHANGED, LIMIT_LEARNED,
         BAD_MESSAGE, WATCHED, ESCALATION,
     )

@@ -20,6 +20,8 @@ class Standing:
     pressure: Pressure = field(default_factory=Pressure)
     learned: Mapping[str, Learned] = field(default_factory=dict)
     """Limits that 429s named, by dimension."""
+    denied_until: datetime | None = None
+    """When it opened, or opens, after answers that a person has to mend: key, project, balance."""
 
     def forget(self, now: datetime) -> Standing:
         return replace(self, calendar=self.calendar.forget(now), turns=self.turns.forget(now))
@@ -29,6 +31,7 @@ class Standing:
             "turns": self.turns.to_json(),
             "pressure": self.pressure.to_json(),
             "learned": {dimension: each.to_json() for dimension, each in self.learned.items()},
+            "denied_until": self.denied_until,
         }
 
     @classmethod
@@ -38,6 +41,7 @@ class Standing:
             Turns.from_json(data["turns"]),
             Pressure.from_json(data["pressure"]),
             {dimension: Learned.from_json(each) for dimension, each in data["learned"].items()},
+            data["denied_until"],
         )
 
 

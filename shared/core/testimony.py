@@ -11,6 +11,9 @@ from shared.core.report import Closing, Sign
 LONGEST_MINUTE_CLOSING = timedelta(seconds=60)
 UNHINTED_CLOSING = timedelta(seconds=1)
 NO_BALANCE_CLOSING = timedelta(minutes=5)
+DENIED_CLOSING = timedelta(minutes=1)
+"""Nobody gains by asking faster: a key or a project is mended by a person."""
+DENIED = frozenset({FailureKind.CREDENTIAL.value, FailureKind.PERMISSION.value, FailureKind.BALANCE.value})
 
 
 def closing(failure: Failure, now: datetime) -> Closing | None:
@@ -23,6 +26,8 @@ def closing(failure: Failure, now: datetime) -> Closing | None:
             return Closing(now + pause, failure.kind.value)
         case FailureKind.BALANCE:
             return Closing(now + NO_BALANCE_CLOSING, failure.kind.value)
+        case FailureKind.CREDENTIAL | FailureKind.PERMISSION:
+            return Closing(now + DENIED_CLOSING, failure.kind.value)
         case _:
             return None
 

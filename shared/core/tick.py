@@ -18,11 +18,14 @@ from shared.core.quota import Limits, Quota
 from shared.core.report import NOTHING_SEEN, Seen, Sign, counted
 from shared.core.spend import Spend, spend_limit
 from shared.core.standing import Standing
+from shared.core.testimony import DENIED
 
 TICK = timedelta(seconds=1)
 LONGEST_HORIZON = timedelta(seconds=4)
 LATE_LOOKED_BACK = timedelta(seconds=5)
 LEARNED_FOR = timedelta(days=1)
+FIRST_ALONE = timedelta(seconds=6)
+"""After a denial one start asks whether somebody has mended it: so long its answer takes to be reported."""
 _ANY_MOMENT = datetime.min.replace(tzinfo=UTC)
 
 
@@ -179,12 +182,15 @@ def _felt(standing: Standing, known: Limits, seen: Seen, drift: Mapping[int, int
     calendar = standing.calendar
     if drift:
         calendar = calendar.correct_tokens(drift)
+    denied_until = standing.denied_until
     if seen.closing is not None and seen.closing.until > now:
         calendar = calendar.close(seen.closing.until, seen.closing.why)
+        if seen.closing.why in DENIED:
+            denied_until = seen.closing.until
     felt = feel(standing.pressure, seen, calendar, known, now)
     if felt.close_until is not None:
         calendar = calendar.close(felt.close_until, "rejected without a reason")
-    return replace(standing, calendar=calendar, pressure=felt.pressure)
+    return replace(standing, calendar=calendar, pressure=felt.pressure, denied_until=denied_until)
 
 
 def _late(sight: Sight, fleet: Fleet) -> Late:
@@ -249,4 +255,7 @@ def _room(standing: Standing, known: Limits, sight: Sight, model: str) -> int:
         (each for each in (pressure.first_used_at, pressure.rejected_at) if each is not None), default=sight.now
     )
     unknown_for = None if pressure.cap is not None else sight.now - since
+    denied = standing.denied_until
+    if denied is not None and sight.now < denied + FIRST_ALONE:
+        return max(0, 1 - standing.calendar.starts(denied, sight.now + FIRST_ALONE))
     return concurrency_cap(known, sight.capacity, unknown_for) - sight.running.get(model, 0)

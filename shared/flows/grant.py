@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.core import ladder, queries, record, signals
+from shared.core import queries, record, signals
 from shared.core.admission import Candidate
+from shared.core.board import FlagRefused
+from shared.core.breaker import judge
 from shared.core.calendar import Full
 from shared.core.documents import Committed, Document, Update
 from shared.core.fairness import queue_name
-from shared.core.ladder import Planned, Unroutable
+from shared.core.flag import BREAKER
+from shared.core.ladder import Planned
 from shared.core.outcome import EXPIRED, Outcome, cannot_begin_in_time
 from shared.core.record import Head
 from shared.core.request import PRIORITIES
+from shared.core.routing import Routing
 from shared.core.tick import LostSlot, Memory, Sight, Ticked, tick
+from shared.flows import flags
 from shared.flows.announce import announce
 from shared.flows.expire import expire_due_before, expire_overdue
 from shared.flows.head_pages import HeadPages
+from shared.flows.planning import Planner, Planning, outlook
 from shared.flows.pump_documents import PumpDocuments
 from shared.flows.pump_sight import PumpSight
 from shared.flows.release import release, take_back_unclaimed
@@ -40,12 +48,15 @@ class Granting:
         self._documents = documents
         self._pages = HeadPages(ports)
         self._sight = PumpSight(ports)
+        self._planner = Planner(ports)
         self._sleepers = Sleepers(ports, self._pages)
         self._lost: list[LostSlot] = []
         self._held_back: Mapping[str, Full] = {}
         """By model, as of the last tick."""
         self._swept_at = documents.time.now() - timedelta(days=1)
         self._ticked_at = ports.clock.monotonic()
+        self._stuck: frozenset[str] = frozenset()
+        """Models whose requests had no route left at the last tick, breakers and all."""
         self.crowded = False
         """The last tick left requests waiting for attempts in flight to end."""
 
@@ -64,19 +75,60 @@ class Granting:
         heads = await self._pages.read(documents.time.now())
         if self._pages.read_at is not None:
             documents.time.observe(self._pages.read_at)
-        candidates = await self._plan(heads)
-        ticked = await self._decide(candidates)
+        await self._look(heads)
+        routing = await self._judge()
+        planning = await self._plan(heads, routing)
+        ticked = await self._decide(planning.candidates)
         granted = [grant.candidate for grant in ticked.grants]
         self._pages.gone(each.head.request_id for each in granted)
         self._report_changes(documents.memory, ticked.memory)
-        held = self._held(ticked)
-        await documents.write(ticked.memory, held=held, waiting=self._pages.waiting)
+        held = self._held(ticked, planning)
+        await documents.write(ticked.memory, self._counted(routing, ticked), held=held, waiting=self._pages.waiting)
         self._sight.granted([each.model for each in granted])
         released = await asyncio.gather(*(release(self._ports, grant, documents.time) for grant in ticked.grants))
         self._lost = [lost for lost in released if lost is not None]
         await self._end_missed(ticked)
-        await self._rest(ticked, heads)
-        return await self._expects_work(ticked)
+        await self._rest(ticked, heads, planning)
+        return await self._expects_work(ticked, planning)
+
+    async def _look(self, heads: Sequence[Head]) -> None:
+        """At reports, flags, limits and what is in flight."""
+        documents, sight = self._documents, self._sight
+        known = {each.model for each in heads} | set(documents.memory.standings) | set(documents.memory.limits)
+        await sight.look(
+            sorted(known),
+            documents.time.now(),
+            crowded=self.crowded,
+            air=bool(heads) or documents.memory.fleet.in_air > 0,
+        )
+        for model in sight.late:
+            self._pages.kicked([queue_name(model, priority) for priority in PRIORITIES])
+
+    async def _judge(self) -> Routing:
+        """Trip and reset breakers, learn what providers lack, and plan under what is in force from here on."""
+        documents, sight, now = self._documents, self._sight, self._documents.time.now()
+        routing = documents.routing.learned(sight.health, now)
+        for name in routing.lacks.keys() - documents.routing.lacks.keys():
+            self._ports.signals.emit(signals.ROUTE_LACKING, what=routing.lacking[name])
+        judged = judge(
+            routing.circuits, sight.health, sight.board.in_force(now), sight.board.overruled, self._ports.catalogue, now
+        )
+        routing = replace(routing, circuits=judged.circuits)
+        for flag in judged.trips:
+            with contextlib.suppress(FlagRefused):
+                await flags.trip(self._ports.store, self._ports.signals, flag)
+        for flag in judged.resets:
+            with contextlib.suppress(FlagRefused):
+                await flags.reset(self._ports.store, self._ports.signals, flag.id, BREAKER, "its probes went well")
+        if judged.trips or judged.resets:
+            await sight.read_flags()
+        in_force = sight.board.in_force(now)
+        ids = tuple(sorted(f"{each.id}@{each.expires_at.isoformat()}" for each in in_force))
+        if ids != routing.in_force:  # whoever sleeps may have a route now
+            documents.memory = replace(documents.memory, epoch=documents.memory.epoch + 1)
+        opens = outlook(documents.memory.standings, sight.reports, self._held_back, now)
+        self._planner.under(in_force, opens, routing, now)
+        return routing.under(ids, tuple(sight.board.flags))
 
     async def _decide(self, candidates: Sequence[Candidate]) -> Ticked:
         documents, sight = self._documents, self._sight
@@ -84,14 +136,6 @@ class Granting:
             each.head.unused_slot.model for each in candidates if each.head.unused_slot is not None
         }
         known = models | set(documents.memory.standings) | set(documents.memory.limits)
-        await sight.look(
-            sorted(known),
-            documents.time.now(),
-            crowded=self.crowded,
-            air=bool(candidates) or documents.memory.fleet.in_air > 0,
-        )
-        for model in sight.late:
-            self._pages.kicked([queue_name(model, priority) for priority in PRIORITIES])
         await documents.read_standings(known | set(sight.reports))
         return tick(
             documents.memory,
@@ -114,24 +158,50 @@ class Granting:
         before, self._ticked_at = self._ticked_at, self._ports.clock.monotonic()
         return timedelta(seconds=min(self._ticked_at - before, 60.0))
 
-    async def _plan(self, heads: Sequence[Head]) -> list[Candidate]:
-        """The route of every head, planned anew; one that no route can take any more ends with the reason."""
-        candidates = []
+    async def _plan(self, heads: Sequence[Head], routing: Routing) -> Planning:
+        """The route of every head; one that no route can take any more ends with the reason."""
         now = self._documents.time.now()
-        for head in heads:
-            if head.deadline is not None and head.deadline <= now:
-                await self._end(head, "expired", EXPIRED)
-                continue
-            match ladder.plan(head.ask, self._ports.catalogue, tuple(self._ports.lanes)):
-                case Planned() as planned:
-                    candidates.append(Candidate(head, planned))
-                case Unroutable(problem):
-                    await self._end(head, "failed", Outcome("unroutable", str(problem), problem.remedy))
-        return candidates
+        overdue = [head for head in heads if head.deadline is not None and head.deadline <= now]
+        for head in overdue:
+            await self._end(head, "expired", EXPIRED)
+        planning = self._planner.plan_all(
+            [head for head in heads if head not in overdue], routing, self._sight.health, now
+        )
+        for head, unroutable in planning.unroutable:
+            problem = unroutable.problem
+            code = "cost_cap" if problem.field == "max_cost_usd" else "unroutable"
+            await self._end(head, "failed", Outcome(code, str(problem), problem.remedy))
+        self._escalate(planning)
+        return planning
 
-    def _held(self, ticked: Ticked) -> dict[str, Any]:
+    def _escalate(self, planning: Planning) -> None:
+        """Once, when the last route of a queue is closed by anything but on-call's own `pause`."""
+        stuck = {head.model: waits.reason for head, waits in planning.waiting if not waits.paused}
+        for model in stuck.keys() - self._stuck:
+            what = f"{model}: every route is out, requests wait: {stuck[model]}"
+            self._ports.signals.emit(signals.ESCALATION, what=what, request_id=None, runbook="no-route")
+        self._stuck = frozenset(stuck)
+
+    def _counted(self, routing: Routing, ticked: Ticked) -> Routing:
+        """With the starts, the probes and what flags changed among the grants."""
+        for grant in ticked.grants:
+            planned = grant.candidate.planned
+            if planned.probe is not None:
+                self._ports.signals.emit(
+                    signals.BREAKER_PROBED, circuit=planned.probe, request_id=grant.candidate.head.request_id,
+                    slot_at=grant.slot_at,
+                )  # fmt: skip
+            for flag_id, saved in self._planner.saved_by_shadows(grant.candidate):
+                routing = routing.shadowed(flag_id, saved)
+        return routing.granted(ticked.grants)
+
+    def _held(self, ticked: Ticked, planning: Planning) -> dict[str, Any]:
         """Why each model's queue waits, for whoever looks at it."""
-        return {
+        waiting = {
+            head.model: {"reason": "paused" if waits.paused else "no route", "until": None, "why": waits.reason}
+            for head, waits in planning.waiting
+        }
+        return waiting | {
             model: {
                 "reason": full.reason,
                 "until": full.until,
@@ -160,18 +230,21 @@ class Granting:
 
     async def _end_missed(self, ticked: Ticked) -> None:
         """Heads whose deadline cannot be kept any more: at once, with the reason, and those behind them."""
+        known = self._planner.terms.opens if self._planner.terms is not None else {}
         for candidate, full in ticked.missed:
-            await self._end(candidate.head, "expired", _too_late(candidate.model, full))
+            if candidate.model in known:  # else the next tick plans another route, where there is one
+                await self._end(candidate.head, "expired", _too_late(candidate.model, full))
         new = {model: full for model, full in ticked.held.items() if model not in self._held_back}
         await self._expire_behind(new, self._documents.time.now())
 
-    async def _rest(self, ticked: Ticked, heads: Sequence[Head]) -> None:
+    async def _rest(self, ticked: Ticked, heads: Sequence[Head], planning: Planning) -> None:
         """Sleepers in and out, after the slots are given."""
         now = self._documents.time.now()
         granted = {grant.candidate.head.request_id for grant in ticked.grants}
         woken = [head for head in heads if head.sleeps and head.request_id not in granted]
         await self._sleepers.settle(woken, now)
         await self._sleepers.put(ticked.held, ticked.memory.epoch, now)
+        await self._sleepers.put_aside(planning.waiting, ticked.memory.epoch, now)
         self._held_back = ticked.held
         self.crowded = ticked.crowded
 
@@ -190,7 +263,16 @@ class Granting:
         """End those behind the heads that are due before their model opens."""
         for model, full in held.items():
             if full.reason in ("closed", "day") and full.until is not None and full.until > now + WORTH_WAITING:
-                await expire_due_before(self._ports, model, full.until, _too_late(model, full), now)
+                stay = await expire_due_before(
+                    self._ports, model, full.until, _too_late(model, full), now, unless=self._has_another_route
+                )
+                self._pages.ahead(stay)
+
+    def _has_another_route(self, head: Head, model: str) -> bool:
+        if self._planner.terms is None or model not in self._planner.terms.opens:
+            return True  # the next tick knows
+        plan = self._planner.plan(head)
+        return isinstance(plan, Planned) and plan.route.model != model
 
     async def _end(self, head: Head, status: str, outcome: Outcome) -> None:
         changes = record.finished(status, outcome, self._documents.time.now())
@@ -201,13 +283,15 @@ class Granting:
             assert isinstance(request, Document)
             await announce(self._ports, request)
 
-    async def _expects_work(self, ticked: Ticked) -> bool:
-        """Something opens soon, is in the air, or a sleeper wakes before the next kick of the schedule."""
+    async def _expects_work(self, ticked: Ticked, planning: Planning) -> bool:
+        """Something opens soon, is in the air, is to be probed, or a sleeper wakes before the next scheduled kick."""
         now = self._documents.time.now()
         soon = now + WORTH_WAITING
         if any(_opens(full, soon) for full in ticked.held.values()) or ticked.grants or self._lost:
             return True
-        if self._sight.in_air or (self._pages.waiting and not ticked.held):
+        if self._sight.in_air or any(not waits.paused for _, waits in planning.waiting):
+            return True
+        if self._pages.waiting and not ticked.held and not planning.waiting:
             return True
         sleeping = await self._ports.store.query(queries.sleeping(now, 1))
         return bool(sleeping) and sleeping[0].data["wake_at"] < soon

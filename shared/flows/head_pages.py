@@ -39,6 +39,8 @@ class HeadPages:
         self._pages: dict[tuple[str, str], _Page] = {
             (model, priority): _Page() for model in ports.catalogue.models for priority in PRIORITIES
         }
+        self._ahead: dict[str, Head] = {}
+        """Found deep in a queue that is closed to them, with another route: they do not wait for their place in it."""
         self._woken_read_at = float("-inf")
         self.read_at: datetime | None = None
         """The store's time of the newest read."""
@@ -61,7 +63,12 @@ class HeadPages:
             self._pages[key] = _Page(_heads(found), len(found) >= PAGE, read_at)
             self._saw(found)
         self._saw(woken)
-        return [*(head for page in self._pages.values() for head in page.heads.values()), *_heads(woken).values()]
+        fronts = {each: head for page in self._pages.values() for each, head in page.heads.items()}
+        return list((self._ahead | fronts | _heads(woken)).values())
+
+    def ahead(self, heads: Iterable[Head]) -> None:
+        """Have these planned with the fronts from now on."""
+        self._ahead |= {head.request_id: head for head in heads}
 
     async def _read_woken(self, now: datetime) -> list[Document]:
         since = self._ports.clock.monotonic() - self._woken_read_at
@@ -73,6 +80,7 @@ class HeadPages:
     def gone(self, request_ids: Iterable[str]) -> None:
         """These stand in no queue any more, or are not what they were."""
         for request_id in request_ids:
+            self._ahead.pop(request_id, None)
             for page in self._pages.values():
                 page.heads.pop(request_id, None)
 
@@ -86,6 +94,11 @@ class HeadPages:
     def waiting(self) -> list[str]:
         """The queues in which something is known to wait."""
         return sorted(queue_name(*key) for key, page in self._pages.items() if page.heads or page.more)
+
+    def is_full_of(self, model: str, priority: str, count: int) -> bool:
+        """Whether so many are all that is left of a page behind which there is more."""
+        page = self._pages.get((model, priority))
+        return page is not None and page.more and len(page.heads) <= count
 
     def full(self, model: str) -> list[Head]:
         """The heads of one model's pages behind which there is more."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from shared.core import ladder, record, signals
+from shared.core.ask import Ask
 from shared.core.catalogue import UnknownModel
 from shared.core.documents import Absent, Conflict, Create, Document, Update
-from shared.core.ladder import Ask, Planned, Unroutable
+from shared.core.ladder import Planned, Unroutable
 from shared.core.messages import rejection_event
 from shared.core.outcome import CANCELLED, EXPIRED
 from shared.core.request import Cancel, InvalidRequest, RenderRequest, parse_message
@@ -45,7 +46,8 @@ async def _queue(
     ):  # looked at first: a repeated request is answered whatever the catalogue says now
         await _repeat(ports, kicks, request, existing)
         return
-    planned = check(ports, request)
+    above = await _failed_model(ports, request)
+    planned = check(ports, request, above)
     now = existing.read_at
     document = record.new_document(
         request,
@@ -55,6 +57,7 @@ async def _queue(
         trace_id=trace_id_of(traceparent),
         traceparent=traceparent,
         now=now,
+        above=above,
     )
     if request.deadline is not None and request.deadline <= now:
         document |= record.finished("expired", EXPIRED, now)
@@ -132,7 +135,21 @@ async def cancel(ports: Ports, request_id: str) -> None:
         return
 
 
-def check(ports: Ports, request: RenderRequest) -> Planned:
+async def _failed_model(ports: Ports, request: RenderRequest) -> str | None:
+    """The model of the image that this request is the dearer second try of: delivered, else planned so far.
+
+    None where the first one is not known (any more): messages may overtake each other.
+    """
+    if request.escalates is None:
+        return None
+    first = await ports.store.get(record.path(request.escalates))
+    if isinstance(first, Absent) or first.data["tenant"] != request.tenant:
+        return None
+    receipt = first.data["receipt"]
+    return str(receipt["delivered"]["model"] if receipt else first.data["route"]["model"])
+
+
+def check(ports: Ports, request: RenderRequest, above: str | None = None) -> Planned:
     """The rules that need the catalogue or the configuration. Raises InvalidRequest."""
     problems: list[Problem] = []
     if request.floor != "exact" and request.floor.model is not None:
@@ -147,7 +164,7 @@ def check(ports: Ports, request: RenderRequest) -> Planned:
         except ReferenceUnusable as error:
             allowed = "a place the worker may read (RENDERLANE_REFERENCES)"
             problems.append(Problem(f"references[{index}].uri", str(error), allowed, "Move it, or have it allowed."))
-    planned = ladder.plan(Ask.of(request), ports.catalogue, tuple(ports.lanes))
+    planned = ladder.first_plan(Ask.of(request, above), ports.catalogue, tuple(ports.lanes))
     match planned:
         case Unroutable(problem):
             raise InvalidRequest((*problems, problem), request.request_id)

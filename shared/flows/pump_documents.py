@@ -13,6 +13,7 @@ from typing import Any
 from shared.core import standing
 from shared.core.documents import Absent, Committed, Conflict, Create, Document, Fields, Update, Write
 from shared.core.fleet import Fleet
+from shared.core.routing import Routing
 from shared.core.spend import Spend
 from shared.core.standing import Standing
 from shared.core.tick import Memory
@@ -23,6 +24,9 @@ from shared.ports import Ports
 LEAD = timedelta(seconds=6)
 """Renewed with every write, and at least while RENEW_WITHIN is left; so long nobody grants when a pump dies."""
 RENEW_WITHIN = timedelta(seconds=3)
+
+
+LASTING = ("closed", "day", "zero", "paused", "no route")
 
 
 class LeadLost(Exception):
@@ -37,6 +41,7 @@ class PumpDocuments:
     time: ServerTime
     pump: Document | Absent
     memory: Memory
+    routing: Routing = field(default_factory=Routing)
     calendars: dict[str, Document | Absent] = field(default_factory=dict)
     """By model."""
 
@@ -48,8 +53,9 @@ class PumpDocuments:
             holder, until = pump.data["lead_holder"], pump.data["lead_until"]
             if holder not in (None, ports.boot) and until is not None and until > pump.read_at:
                 return None
-        documents = cls(ports, ServerTime(ports.clock, pump.read_at), pump, _memory(pump))
-        committed = await documents._commit(documents.memory, {}, held={}, waiting=[])
+        routing = Routing.from_json(pump.data["routing"]) if isinstance(pump, Document) else Routing()
+        documents = cls(ports, ServerTime(ports.clock, pump.read_at), pump, _memory(pump), routing)
+        committed = await documents._commit(documents.memory, routing, {}, held={}, waiting=[])
         return documents if isinstance(committed, Committed) else None
 
     async def leave(self) -> None:
@@ -71,7 +77,7 @@ class PumpDocuments:
         }
         self.memory = replace(self.memory, standings={**self.memory.standings, **read})
 
-    async def write(self, after: Memory, *, held: Mapping[str, Any], waiting: list[str]) -> None:
+    async def write(self, after: Memory, routing: Routing, *, held: Mapping[str, Any], waiting: list[str]) -> None:
         """What changed, all together, with the pump's own document. Raises LeadLost; nothing changed: no write."""
         now = self.time.now()
         before = self.memory.standings
@@ -80,12 +86,12 @@ class PumpDocuments:
             for model, found in after.standings.items()
             if found.to_json() != before.get(model, Standing()).forget(now).to_json()
         }
-        if changed or self._is_due(after, held, waiting):
-            committed = await self._commit(after, changed, held=held, waiting=waiting)
+        if changed or self._is_due(after, held, waiting) or _told(routing) != _told(self.routing):
+            committed = await self._commit(after, routing, changed, held=held, waiting=waiting)
             if isinstance(committed, Conflict):
                 raise LeadLost
             self.time.observe(committed.at)
-        self.memory = after
+        self.memory, self.routing = after, routing
 
     def _is_due(self, after: Memory, held: Mapping[str, Any], waiting: list[str]) -> bool:
         """Something to say, or a lead that ends soon. A full minute is no news, a used-up day is."""
@@ -96,7 +102,13 @@ class PumpDocuments:
         return bool(said["lead_until"] - self.time.now() < RENEW_WITHIN)
 
     async def _commit(
-        self, after: Memory, changed: Mapping[str, Standing], *, held: Mapping[str, Any], waiting: list[str]
+        self,
+        after: Memory,
+        routing: Routing,
+        changed: Mapping[str, Standing],
+        *,
+        held: Mapping[str, Any],
+        waiting: list[str],
     ) -> Committed | Conflict:
         pump = {
             "lead_holder": self.ports.boot,
@@ -108,6 +120,7 @@ class PumpDocuments:
             "fleet": after.fleet.to_json(),
             "epoch": after.epoch,
             "limits": {model: dict(numbers) for model, numbers in after.limits.items()},
+            "routing": routing.to_json(),
         }
         writes = [_write(PUMP, pump, self.pump)]
         for model, found in changed.items():
@@ -150,5 +163,11 @@ def _data(write: Write) -> Fields:
             raise AssertionError(f"the pump writes no {type(write).__name__}")
 
 
+def _told(routing: Routing) -> Any:
+    """What is worth a write of its own: starts are written with the calendars."""
+    probed = {name: (each.tripped_at, each.probed_at) for name, each in routing.circuits.items()}
+    return routing.in_force, routing.lacks, probed
+
+
 def _lasting(held: Mapping[str, Any]) -> dict[str, Any]:
-    return {model: why for model, why in held.items() if why["reason"] in ("closed", "day", "zero")}
+    return {model: why for model, why in held.items() if why["reason"] in LASTING}

@@ -9,13 +9,17 @@ from datetime import datetime, timedelta
 
 from shared.core import live_quota, queries
 from shared.core.documents import Document
+from shared.core.health import REMEMBERED, Health
+from shared.core.health import summed as summed_health
 from shared.core.live_quota import LiveLimits, LiveQuota
-from shared.core.report import REMEMBERED, Seen, Sign, summed
+from shared.core.report import Seen, Sign, summed
+from shared.flows.flags import Board, read_board
 from shared.ports import Ports
 
 COUNT_EVERY = 5.0
 """Seconds between two counts of what is in flight, unless that is what holds a queue."""
 LIVE_EVERY = 5.0
+FLAGS_EVERY = 0.9
 FIRST_LOOK = timedelta(days=1)
 """A day's closing may have been reported while nobody led."""
 
@@ -29,6 +33,10 @@ class PumpSight:
     in_air: int = 0
     late: frozenset[str] = frozenset()
     """Models of which the last look found releases that came late: they stand in their queues again."""
+    board: Board = field(default_factory=Board)
+    """The flags, as of at most FLAGS_EVERY ago."""
+    health: Mapping[str, Health] = field(default_factory=dict)
+    """What the fleet met, by circuit."""
     _reports: dict[str, dict[str, Seen]] = field(default_factory=dict)
     """By worker process and model."""
     _drift: dict[tuple[str, str], Mapping[int, int]] = field(default_factory=dict)
@@ -40,6 +48,7 @@ class PumpSight:
     """Since the last count."""
     _counted_at: float = float("-inf")
     _live_at: float = float("-inf")
+    _flags_at: float = float("-inf")
 
     async def look(self, models: Collection[str], now: datetime, *, crowded: bool, air: bool) -> None:
         """Read what is due: reports and, where some are out, releases at each tick, the rest less often."""
@@ -53,6 +62,9 @@ class PumpSight:
         if monotonic - self._live_at >= LIVE_EVERY:
             self._live_at = monotonic
             parts.append(self._read_live())
+        if monotonic - self._flags_at >= FLAGS_EVERY:
+            self._flags_at = monotonic
+            parts.append(self.read_flags())
         await asyncio.gather(*parts)
 
     @property
@@ -92,6 +104,11 @@ class PumpSight:
         self._reports = {
             each.id: {model: Seen.from_json(seen) for model, seen in each.data["models"].items()} for each in found
         }
+        by_circuit: dict[str, list[Health]] = {}
+        for each in found:
+            for circuit, seen in each.data["routes"].items():
+                by_circuit.setdefault(circuit, []).append(Health.from_json(seen))
+        self.health = {circuit: summed_health(each) for circuit, each in by_circuit.items()}
         if not self._looked:
             self.drift()  # what was reported to an earlier pump is done with
         self._looked = True
@@ -115,6 +132,9 @@ class PumpSight:
         self._counted = dict.fromkeys(models, 0)
         for (model, _), count in zip(asked, counts, strict=True):
             self._counted[model] += count
+
+    async def read_flags(self) -> None:
+        self.board = await read_board(self.ports)
 
     async def _read_live(self) -> None:
         found = await self.ports.store.get(live_quota.PATH)

@@ -7,14 +7,15 @@ import contextlib
 from datetime import timedelta
 
 from shared.core import record, settlement, signals
-from shared.core.answer import Answer, Made, Order, Reference, Usage
+from shared.core.answer import Answer, Made, Order, Reference
 from shared.core.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
 from shared.core.failure import Failure, FailureKind
-from shared.core.ladder import Route
+from shared.core.health import SICK
 from shared.core.messages import BadMessage, Release
 from shared.core.outcome import of_failure
 from shared.core.report import Sign
 from shared.core.request import RenderRequest
+from shared.core.route import Route
 from shared.core.settlement import Effect
 from shared.flows.announce import announce
 from shared.flows.evidence import Evidence
@@ -52,7 +53,7 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     """What became of the request."""
     asked = record.request_of(request.data)
     late = Sign.DELIVERED_LATE if time.now() > request.data["slot_at"] - CLAIM_AHEAD else Sign.LATE
-    """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is too slow."""
+    """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
     await ports.lanes[request.data["route"]["lane"]].prepare()
     try:
         references = await _fetch(ports, asked)
@@ -86,20 +87,25 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
             case Failure():
                 ending = answer
     settling = settle(ports, hold.request, attempt, ending, latency_ms)
-    effect, _ = await asyncio.gather(settling, _note(evidence, order.model, answer, request, time))
+    effect, _ = await asyncio.gather(settling, _note(evidence, answer, request, time))
     return effect
 
 
-async def _note(evidence: Evidence, model: str, answer: Answer, request: Document, time: ServerTime) -> None:
-    """What this answer says of the model's limits."""
-    match answer:
-        case Failure():
-            await evidence.failed(model, answer, request.data["slot_at"], time)
-        case Made(usage=Usage() as usage):
-            drift = usage.text_in + usage.image_in - request.data["input_tokens"]
-            await evidence.answered(model, request.data["slot_at"], drift, time)
-        case Made():
-            pass
+async def _note(evidence: Evidence, answer: Answer, request: Document, time: ServerTime) -> None:
+    """What this answer says of the model's limits and the route's health."""
+    route = Route.from_json(request.data["route"])
+    if isinstance(answer, Failure):
+        await evidence.failed(route, answer, request.data["slot_at"], time)
+    elif answer.usage is not None:
+        drift = answer.usage.text_in + answer.usage.image_in - request.data["input_tokens"]
+        await evidence.answered(route.model, request.data["slot_at"], drift, time)
+    if request.data["probe"] == route.circuit and _is_well(answer):
+        await evidence.probed(route, time)
+
+
+def _is_well(answer: Answer) -> bool:
+    """Whatever a healthy route may answer, a refusal among it."""
+    return isinstance(answer, Made) or answer.kind not in SICK
 
 
 async def _fetch(ports: Ports, asked: RenderRequest) -> tuple[Reference, ...]:

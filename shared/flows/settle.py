@@ -6,7 +6,7 @@ from shared.core import record, settlement, signals
 from shared.core.answer import Made
 from shared.core.documents import Committed, Document, Update
 from shared.core.failure import Failure, FailureKind
-from shared.core.ladder import Route
+from shared.core.route import Route
 from shared.core.settlement import Delivered, Effect, Ending
 from shared.flows.announce import announce
 from shared.ports import ImagesUnavailable, Ports

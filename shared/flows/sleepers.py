@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from shared.core import queries, record
 from shared.core.calendar import Full
 from shared.core.documents import Committed, Update
+from shared.core.ladder import Waits
 from shared.core.record import Head
 from shared.flows.head_pages import PAGE, HeadPages
 from shared.ports import Ports
@@ -40,6 +41,16 @@ class Sleepers:
             until = full.until or now + LONGEST_SLEEP
             changes = record.asleep(f"no open route: {full.reason}", until, epoch, now)
             await self._change(self._pages.full(model), changes)
+
+    async def put_aside(self, waiting: Sequence[tuple[Head, Waits]], epoch: int, now: datetime) -> None:
+        """Requests whose every route is closed stand aside where they fill a page and hide others behind it."""
+        by_queue: dict[tuple[str, str], list[tuple[Head, Waits]]] = {}
+        for head, waits in waiting:
+            by_queue.setdefault((head.model, head.priority), []).append((head, waits))
+        for (model, priority), found in by_queue.items():
+            if self._pages.is_full_of(model, priority, len(found)):
+                changes = record.asleep(f"no open route: {found[0][1].reason}", now + LONGEST_SLEEP, epoch, now)
+                await self._change([head for head, _ in found], changes)
 
     async def wake(self, epoch: int, now: datetime) -> None:
         """A page of those that fell asleep before the limits changed last."""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from shared.core import queries, signals
 from shared.core.documents import Delete, Document, Update
+from shared.flows import flags
 from shared.flows.announce import announce
 from shared.flows.expire import expire_overdue
 from shared.flows.kicks import Kicks
@@ -31,6 +32,7 @@ async def watch(ports: Ports, kicks: Kicks) -> None:
     for request in unannounced:
         await announce(ports, request)
     await read_live_quota(ports)
+    await flags.expire(ports, now)
     if await ports.store.count(queries.in_status("queued", 1)) or await ports.store.count(
         queries.in_status("released", 1)
     ):

@@ -443,8 +443,6 @@ class TestPubsub:
             await topics.publish(RENDER_REQUESTS, data)
         await asyncio.sleep(0.5)
 
-        found = [
-            each.data for _ in range(3) for each in await topics.pull(INTAKE.name, 1, timedelta(seconds=10))
-        ]
+        found = [each.data for _ in range(3) for each in await topics.pull(INTAKE.name, 1, timedelta(seconds=10))]
         assert sorted(found) == [b"a", b"b", b"c"]
         await topics.close()

@@ -26,8 +26,9 @@ def test_a_refusal_is_never_repeated() -> None:
 
 
 @pytest.mark.parametrize("kind", list(FailureKind))
-def test_only_quotas_and_calls_that_never_left_wait_without_a_bound(kind: FailureKind) -> None:
-    waits = kind.value.startswith("quota_") or kind in (FailureKind.BALANCE, FailureKind.LATE)
+def test_what_is_the_projects_affair_waits_and_does_not_cost_a_request_its_life(kind: FailureKind) -> None:
+    mended_by_a_person = (FailureKind.BALANCE, FailureKind.CREDENTIAL, FailureKind.PERMISSION)
+    waits = kind.value.startswith("quota_") or kind is FailureKind.LATE or kind in mended_by_a_person
     assert (RULES[kind].next is Next.WAIT) == waits
 
 

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core import price
-from shared.core.ladder import Ask, Planned, Route, Unroutable, below_floor, plan
-from shared.core.request import LANES, PURPOSES, SIZES, Floor
+from shared.core.ask import Ask
+from shared.core.ladder import Planned, Unroutable, below_floor, first_plan
+from shared.core.request import LANES, PRIORITIES, PURPOSES, SIZES, Floor
+from shared.core.route import Route
 from shared.core.shape import Problem
 from tests.builders import a_catalogue, a_planned, a_request
 
@@ -19,7 +21,7 @@ PRO, NB21, LITE = "gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-fl
 
 
 def refused(**asked: Any) -> Problem:
-    planned = plan(Ask.of(a_request(**asked)), a_catalogue(), BUILT)
+    planned = first_plan(Ask.of(a_request(**asked)), a_catalogue(), BUILT)
     assert isinstance(planned, Unroutable), planned
     return planned.problem
 
@@ -101,26 +103,31 @@ asks = st.builds(
     references=st.integers(0, 14),
     grounding=st.booleans(),
     max_cost_micros=st.none() | st.integers(1, 10**6),
+    priority=st.sampled_from(PRIORITIES),
+    exact=st.booleans(),
+    floor_size=st.none() | st.sampled_from(SIZES),
+    floor_model=st.none() | st.sampled_from(a_catalogue().names),
+    allow_gateway=st.booleans(),
+    allow_batch=st.booleans(),
+    above=st.none() | st.sampled_from(a_catalogue().ladder),
 )
 
 
 @given(asks, st.sets(st.sampled_from(LANES)))
 def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_remedy(ask: Ask, lanes: set[str]) -> None:
     assert Ask.from_json(ask.to_json()) == ask
-    match plan(ask, a_catalogue(), lanes):
+    match first_plan(ask, a_catalogue(), lanes):
         case Planned(route, _, estimate):
             model = a_catalogue().models[route.model]
             assert model.status != "retired"
-            assert route.lane == ask.lane
             assert route.lane in lanes
-            assert SIZES.index(route.image_size) >= SIZES.index(ask.image_size)
             assert route.image_size in model.lanes[route.lane].listed
             assert ask.aspect_ratio in (None, *model.aspect_ratios)
             assert ask.references <= model.max_references
             assert ask.max_cost_micros is None or estimate <= ask.max_cost_micros
             assert Route.from_json(route.to_json()) == route
             assert estimate == price.estimate(
-                model, ask.lane, route.image_size, ask.prompt_tokens, ask.references, grounding=ask.grounding
+                model, route.lane, route.image_size, ask.prompt_tokens, ask.references, grounding=ask.grounding
             )
         case Unroutable(problem):
             assert problem.field
@@ -141,7 +148,7 @@ def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_re
 def test_a_floor_above_what_was_asked_for_contradicts_it(
     asked: dict[str, Any], floor: Floor, field: str | None
 ) -> None:
-    planned = plan(Ask.of(a_request(**asked)), a_catalogue(), BUILT)
+    planned = first_plan(Ask.of(a_request(**asked)), a_catalogue(), BUILT)
     assert isinstance(planned, Planned)
     problem = below_floor(planned.route, floor, a_catalogue())
     assert (problem.field if problem else None) == field

@@ -154,7 +154,7 @@ def test_each_failure_of_the_current_attempt_ends_or_requeues_its_request(kind: 
     effect = world.settle(a_failure(kind, "said no", code="a_word", http_status=418, provider_request_id="id-1")).effect
     request, attempt = world.request.data, world.attempt().data
     rule = RULES[kind]
-    assert effect == ("final" if rule.next == "end" else "queued")
+    assert effect == ("final" if rule.next in ("end", "elsewhere") else "queued")
     if effect == "final":
         assert request["status"] == ("refused" if kind is FailureKind.REFUSED else "failed")
         assert request["outcome"] == {"code": kind.value, "message": "a_word: said no", "advice": rule.advice}
@@ -404,7 +404,7 @@ def test_a_catalogue_that_has_lost_the_model_since_keeps_nobody_from_settling() 
 
 def receipt_of(delivered: Delivered, **asked: Any) -> dict[str, Any]:
     request, attempt = an_attempt(a_request(**({"model": "nano-banana-2.1"} | asked)))
-    return receipt(request.data, attempt.data, delivered)
+    return receipt(request.data, attempt.data, delivered, 0)
 
 
 def test_a_receipt_without_a_difference_has_no_reasons() -> None:
@@ -417,6 +417,7 @@ def test_a_receipt_without_a_difference_has_no_reasons() -> None:
             "width": 1024,
             "height": 1024,
         },
+        "flags": [],
         "reasons": [],
     }
 
@@ -445,7 +446,7 @@ def test_a_receipt_names_the_model_that_was_asked_for_and_not_its_successor() ->
     assert receipt_of(a_delivered(), model="nano-banana-2")["requested"]["model"] == "gemini-3.1-flash-image"
     assert receipt_of(a_delivered(), model="nano-banana-pro")["requested"]["model"] == "gemini-3-pro-image"
     request, attempt = an_attempt(a_request(purpose="draft"))
-    found = receipt(request.data, attempt.data, a_delivered())
+    found = receipt(request.data, attempt.data, a_delivered(), 0)
     assert found["requested"]["model"] == "gemini-3.1-flash-lite-image"
 
 

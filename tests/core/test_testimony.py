@@ -44,12 +44,22 @@ def test_no_balance_closes_for_minutes_at_a_time() -> None:
     assert found.until == NOW + NO_BALANCE_CLOSING
 
 
+CLOSING = (FailureKind.CREDENTIAL, FailureKind.PERMISSION)
+
+
+@pytest.mark.parametrize("kind", CLOSING)
+def test_a_dead_key_or_a_project_without_leave_closes_the_model_for_a_minute(kind: FailureKind) -> None:
+    found = closing(a_failure(kind), NOW)
+    assert found is not None
+    assert found.until == NOW + timedelta(minutes=1)
+
+
 @pytest.mark.parametrize(
     "kind",
     [
         each
         for each in FailureKind
-        if each not in (FailureKind.QUOTA_DAY, FailureKind.QUOTA_MINUTE, FailureKind.BALANCE)
+        if each not in (*CLOSING, FailureKind.QUOTA_DAY, FailureKind.QUOTA_MINUTE, FailureKind.BALANCE)
     ],
 )
 def test_no_other_failure_closes_a_model_by_itself(kind: FailureKind) -> None:

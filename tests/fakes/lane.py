@@ -28,6 +28,8 @@ class ScriptedLane:
         self.latency = latency
         self.calls: list[Call] = []
         self.ended: list[Answer] = []
+        self.sick: Callable[[Order, datetime], FailureKind | None] = lambda _order, _now: None
+        """How a call that begins now ends, where the script has nothing for it: a time-out takes its whole time."""
         self._script: list[Answer | FailureKind | Callable[[Order], Answer]] = []
 
     def then(self, *answers: Answer | FailureKind | Callable[[Order], Answer]) -> None:
@@ -38,8 +40,9 @@ class ScriptedLane:
 
     async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
         self.calls.append(Call(order, self._clock.now()))
-        step = self._script.pop(0) if self._script else made
-        await self._clock.sleep(min(self.latency, timeout).total_seconds())
+        step = self._script.pop(0) if self._script else self.sick(order, self._clock.now()) or made
+        latency = timeout if step is FailureKind.TIMEOUT else min(self.latency, timeout)
+        await self._clock.sleep(latency.total_seconds())
         match step:
             case FailureKind():
                 answer: Answer = Failure(step, f"a scripted {step.value}")

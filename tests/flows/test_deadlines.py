@@ -33,7 +33,7 @@ async def test_a_deadline_before_the_day_begins_anew_expires_at_once_with_the_re
     await world.submit("first", model=PRO)
     await world.run_for(3 * SECOND)
     began = world.clock.now()
-    await world.submit("today", model=PRO, deadline=in_time(world, timedelta(hours=5)))
+    await world.submit("today", model=PRO, floor="exact", deadline=in_time(world, timedelta(hours=5)))
     await world.submit("tomorrow", model=PRO, deadline=in_time(world, timedelta(hours=20)))
     await world.run_for(5 * SECOND)
     said = outcome(world, "today")
@@ -52,19 +52,34 @@ async def test_a_429_that_ends_the_day_expires_those_whose_deadline_it_breaks() 
     world.lane.then(no_day_left)
     await world.submit("first", model=PRO)
     await world.run_for(4 * SECOND)
-    await world.submit("today", model=PRO, deadline=in_time(world, timedelta(hours=1)))
+    await world.submit("today", model=PRO, floor="exact", deadline=in_time(world, timedelta(hours=1)))
     await world.run_for(70 * SECOND)
     assert outcome(world, "today")["code"] == "expired"
     assert world.attempts("today") == []
+
+
+async def test_a_429_that_ends_the_day_sends_those_who_cannot_wait_to_the_next_model_of_their_floor() -> None:
+    world = World(f"{PRO}=rpm:60")
+    world.lane.then(no_day_left)
+    await world.submit("first", model=PRO)
+    await world.run_for(4 * SECOND)
+    await world.submit("today", model=PRO, deadline=in_time(world, timedelta(hours=1)))
+    await world.submit("whenever", model=PRO)
+    await world.run_for(70 * SECOND)
+    assert world.status("today")["receipt"]["delivered"]["model"] == "gemini-nano-banana-2.1"
+    assert "after the deadline" in world.status("today")["receipt"]["reasons"][0]
+    assert world.status("whenever")["status"] == "queued"
 
 
 async def test_deadlines_deep_in_a_long_queue_are_found_too() -> None:
     world = World(f"{PRO}=rpm:600,rpd:1")
     for number in range(130):
         await world.submit(f"r-{number:03d}", model=PRO)
-    await world.submit("deep", model=PRO, deadline=in_time(world, timedelta(hours=5)))
+    await world.submit("deep", model=PRO, floor="exact", deadline=in_time(world, timedelta(hours=5)))
+    await world.submit("flexible", model=PRO, deadline=in_time(world, timedelta(hours=5)))
     await world.run_for(70 * SECOND)
     assert outcome(world, "deep")["code"] == "expired"
+    assert world.status("flexible")["status"] == "succeeded"
     assert world.status("r-005")["status"] == "queued"
 
 

@@ -15,6 +15,7 @@ from shared.core.answer import Answer, Order, Usage
 from shared.core.calendar import Weight
 from shared.core.failure import Failure, FailureKind
 from shared.core.quota import Limits
+from shared.core.route import Route
 from shared.core.standing import Standing
 from shared.flows.live_quota import read_live_quota
 from shared.flows.server_time import ServerTime
@@ -126,9 +127,12 @@ async def test_no_balance_closes_and_is_escalated_once_for_each_closing() -> Non
     await world.run_for(4 * MINUTE)
     assert len(world.lane.calls) == 12
     assert len(world.signals.of(signals.ESCALATION)) == 1
+    await world.run_for(4 * MINUTE)
+    assert len(world.lane.calls) == 13, "one asks whether it is mended"
     await world.run_until_quiet(within=timedelta(minutes=15))
     assert done(world) == 12
-    assert len(world.signals.of(signals.ESCALATION)) == 2
+    assert len(world.lane.calls) == 12 + 14
+    assert len(world.signals.of(signals.ESCALATION)) == 3
 
 
 async def test_a_few_unexplained_429s_close_and_cap_nothing() -> None:
@@ -230,7 +234,7 @@ async def test_a_process_writes_what_it_saw_once_in_two_seconds_at_most(kind: Fa
 
 async def test_answers_that_say_nothing_of_limits_write_nothing() -> None:
     world = World(f"{PRO}=rpm:60")
-    world.lane.then(FailureKind.REFUSED, FailureKind.CONNECTION, FailureKind.SERVER_ERROR)
+    world.lane.then(FailureKind.REFUSED, FailureKind.INVALID_REQUEST, FailureKind.NO_IMAGE)
     await queued(world, 20, model=PRO)
     await world.run_until_quiet(within=5 * MINUTE)
     assert world.store.commits["evidence/boot-1"] == 0
@@ -242,7 +246,9 @@ async def test_many_failures_at_once_are_all_in_the_report_when_the_last_of_them
 
     async def story() -> None:
         failure = a_failure(FailureKind.OVERLOAD)
-        await asyncio.gather(*(world.evidence.failed(PRO, failure, world.clock.now(), time) for _ in range(50)))
+        await asyncio.gather(
+            *(world.evidence.failed(Route("standard", PRO, "1K"), failure, world.clock.now(), time) for _ in range(50))
+        )
 
     await world.clock.run(story())
     (report,) = world.store.all("evidence")

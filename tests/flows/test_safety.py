@@ -293,7 +293,7 @@ async def test_an_ambiguous_time_out_is_repeated_at_most_twice_without_a_cap() -
 async def test_with_a_cap_ambiguous_attempts_spend_the_cap_before_they_are_repeated() -> None:
     world = World()
     world.lane.then(*[FailureKind.TIMEOUT] * 9)
-    await world.submit("r-1", purpose="final", max_cost_usd="0.30")
+    await world.submit("r-1", purpose="final", max_cost_usd="0.30", floor="exact")
     await world.run_until_quiet()
     assert world.status()["status"] == "failed"
     assert world.status()["outcome"]["code"] == "cost_cap"

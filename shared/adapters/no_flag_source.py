@@ -1,0 +1,14 @@
+"""The FlagSource where no flag system of the team's own is configured."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shared.core.board import Board
+
+
+class NoFlagSource:
+    """See shared.ports.FlagSource."""
+
+    def beside(self, own: Board, now: datetime) -> Board:
+        return own

@@ -1,0 +1,123 @@
+"""Named switches that bend routing: what they are, whom they concern, and which routes they leave. Pure.
+
+A flag bends a request only as far as its floor, cap and consent allow: where nothing would be left, it has no effect
+and says so. `pause` alone is hard. A flag whose actor is the breaker also closes its route outright.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeAlias, get_args
+
+FlagName: TypeAlias = Literal["pause", "lower-resolution", "use-nano-banana-2", "use-flex", "use-batch", "use-gateway"]
+NAMES: tuple[FlagName, ...] = get_args(FlagName)
+LOWER_TO = ("2K", "1K")
+"""What `lower-resolution` can be set to."""
+LANE_OF: Mapping[str, str] = {"use-flex": "flex", "use-batch": "batch", "use-gateway": "gateway"}
+BREAKER = "breaker"
+"""The actor of flags that a breaker tripped."""
+DEFAULT_EXPIRY = timedelta(hours=2)
+LONGEST_EXPIRY = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whom a flag concerns; None = everybody."""
+
+    tenant: str | None = None
+    purpose: str | None = None
+    model: str | None = None
+    """The id of what was asked for, by name or by purpose."""
+    lane: str | None = None
+    """What was asked for."""
+    share: int = 100
+    """Per cent of the requests in scope, the same ones every time."""
+
+    def __str__(self) -> str:
+        named = [
+            f"{each.name}={getattr(self, each.name)}"
+            for each in fields(self)
+            if getattr(self, each.name) not in (None, 100)
+        ]
+        return " ".join(named) or "everybody"
+
+    def to_json(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One tripped flag."""
+
+    id: str
+    name: FlagName
+    actor: str
+    """Who tripped it: a person, `breaker`, or a flag system of the team's own."""
+    reason: str
+    tripped_at: datetime
+    expires_at: datetime
+    """It resets by itself then."""
+    to: str | None = None
+    """The most that `lower-resolution` leaves; None for every other flag."""
+    scope: Scope = field(default_factory=Scope)
+    shadow: bool = False
+    """Counts what it would change, and changes nothing."""
+    held_by: str | None = None
+    """Who of on-call extended a breaker's flag: it stays until it expires."""
+
+    @property
+    def circuit(self) -> str | None:
+        """The route that a breaker's flag closes."""
+        return f"{self.scope.lane}/{self.scope.model}" if self.actor == BREAKER else None
+
+    @property
+    def because(self) -> str:
+        """For receipts: which flag, by whom, why."""
+        return f"flag {self.name} by {self.actor}: {self.reason}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)} | {"scope": self.scope.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Flag:
+        return cls(**{**data, "scope": Scope(**data["scope"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a flag's scope is compared with."""
+
+    request_id: str
+    tenant: str
+    purpose: str
+    model: str
+    lane: str
+
+
+def concerning(flags: Iterable[Flag], subject: Subject) -> tuple[Flag, ...]:
+    """Those whose scope holds the request, in the order in which they bend: by name, then the oldest first."""
+    found = [flag for flag in flags if flag.actor != BREAKER and _is_in(flag.scope, subject, flag.name)]
+    return tuple(sorted(found, key=lambda flag: (NAMES.index(flag.name), flag.tripped_at, flag.id)))
+
+
+def in_force(flags: Iterable[Flag], now: datetime) -> tuple[Flag, ...]:
+    return tuple(flag for flag in flags if now < flag.expires_at)
+
+
+def _is_in(scope: Scope, subject: Subject, name: str) -> bool:
+    return (
+        scope.tenant in (None, subject.tenant)
+        and scope.purpose in (None, subject.purpose)
+        and scope.model in (None, subject.model)
+        and scope.lane in (None, subject.lane)
+        and (scope.share >= 100 or hundredth(subject.request_id, name) < scope.share)
+    )
+
+
+def hundredth(request_id: str, name: str) -> int:
+    """0 to 99, evenly spread and always the same: a wider share keeps those it held."""
+    digest = hashlib.sha256(f"{name}:{request_id}".encode()).digest()
+    return int.from_bytes(digest[:8]) % 100

@@ -1,0 +1,39 @@
+"""Where an attempt goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Lane + model + image size."""
+
+    lane: str
+    model: str
+    image_size: str
+
+    def __str__(self) -> str:
+        return f"{self.lane} {self.model} {self.image_size}"
+
+    @property
+    def circuit(self) -> str:
+        """What falls sick as one: a model in a lane, whatever the size."""
+        return circuit(self.lane, self.model)
+
+    def changes_from(self, other: Route) -> tuple[str, ...]:
+        """The names of what differs."""
+        return tuple(name for name in self.__slots__ if getattr(self, name) != getattr(other, name))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"lane": self.lane, "model": self.model, "image_size": self.image_size}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Route:
+        return cls(data["lane"], data["model"], data["image_size"])
+
+
+def circuit(lane: str, model: str) -> str:
+    return f"{lane}/{model}"

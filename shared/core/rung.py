@@ -1,0 +1,185 @@
+"""One route of a ladder, and what strikes it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.core.ask import Ask
+from shared.core.asked import incapable
+from shared.core.catalogue import Catalogue
+from shared.core.flag import BREAKER, LANE_OF, LOWER_TO, Flag
+from shared.core.money import usd
+from shared.core.request import SIZES
+from shared.core.route import Route, circuit
+from shared.core.terms import Course, Terms
+
+BATCH_TAKES = timedelta(hours=24)
+"""The provider's target for a batch."""
+PATIENT_LANES = ("flex", "batch")
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One route of the ladder."""
+
+    route: Route
+    estimate_micros: int
+    """One attempt, on the safe side."""
+    input_tokens: int
+    """What it takes of a per-minute token limit, estimated: prompt and references."""
+    struck: str | None = None
+    """Why it is not taken; None = kept."""
+    for_now: bool = False
+    """What strikes it may pass."""
+    flag_id: str | None = None
+    """The flag that struck it."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **self.route.to_json(),
+            "estimate_usd": usd(self.estimate_micros),
+            "kept": self.struck is None,
+            "reason": self.struck,
+            "flag": self.flag_id,
+        }
+
+
+def struck(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> Rung:
+    """With the first thing that speaks against the route, flags apart."""
+    for_good = _never(rung, asked, ask, terms, course)
+    if for_good is not None:
+        return replace(rung, struck=for_good)
+    reason, by = _not_now(rung.route, terms)
+    return replace(rung, struck=reason, for_now=reason is not None, flag_id=by)
+
+
+def _never(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> str | None:
+    route, catalogue = rung.route, terms.catalogue
+    model = catalogue.models[route.model]
+    if route.lane not in terms.lanes:
+        return f"lane unavailable: {route.lane} is not built or not configured here"
+    if route.lane not in model.lanes:
+        return f"{model.id} has no {route.lane} lane"
+    problem = incapable(ask, model)
+    if problem is not None:
+        return f"{model.id} cannot do it: {problem.field} {problem.found}, allowed: {problem.allowed}"
+    if ask.priority == "interactive" and route.lane in PATIENT_LANES:
+        return f"interactive requests never go to {route.lane}"
+    if route.lane == "batch" and not ask.allow_batch:
+        return "no consent: allow.batch"
+    if route.lane == "gateway" and not ask.allow_gateway:
+        return "data boundary, no consent: allow.gateway"
+    if route.lane == "batch" and _comes_before(course.deadline, terms.now, BATCH_TAKES):
+        return "a batch may take 24 hours, and the deadline comes before"
+    lower = _under_floor(route, asked, ask, catalogue)
+    if lower is not None:
+        return lower
+    if ask.max_cost_micros is not None and course.spent_micros + rung.estimate_micros > ask.max_cost_micros:
+        spent = f" after {usd(course.spent_micros)}" if course.spent_micros else ""
+        return f"over the cap of {usd(ask.max_cost_micros)}: {usd(rung.estimate_micros)}{spent}"
+    return None
+
+
+def _comes_before(deadline: datetime | None, now: datetime | None, time: timedelta) -> bool:
+    return deadline is not None and now is not None and deadline < now + time
+
+
+def _under_floor(route: Route, asked: Route, ask: Ask, catalogue: Catalogue) -> str | None:
+    """What is asked for is never under its floor."""
+    if ask.exact:
+        return None if route == asked else "the floor is exact"
+    least_size = _lower(SIZES, ask.floor_size or catalogue.default_floor_size, asked.image_size)
+    if SIZES.index(route.image_size) < SIZES.index(least_size):
+        return f"under the floor: {least_size}"
+    ranks = catalogue.ladder
+    if route.model == asked.model or route.model not in ranks:
+        return None
+    if ask.above in ranks and ranks.index(route.model) >= ranks.index(ask.above):
+        return f"{ask.above} failed the quality bar"
+    least = catalogue.live(ask.floor_model or _default_floor(ask, catalogue)).id
+    if least in ranks and ranks.index(route.model) > ranks.index(least):
+        return f"under the floor: {least}"
+    return None
+
+
+def _default_floor(ask: Ask, catalogue: Catalogue) -> str:
+    return catalogue.draft_floor_model if ask.purpose == "draft" else catalogue.default_floor_model
+
+
+def _lower(order: Sequence[str], one: str, other: str) -> str:
+    return min(one, other, key=order.index)
+
+
+def _not_now(route: Route, terms: Terms) -> tuple[str | None, str | None]:
+    """What closes a route for a while, and by which flag."""
+    for each in terms.flags:
+        if each.actor == BREAKER and each.circuit == route.circuit:
+            return f"breaker: {each.reason}", each.id
+    for key in (route.circuit, circuit("*", route.model)):
+        if key in terms.lacking:
+            return terms.lacking[key], None
+    return None, None
+
+
+def bent(rungs: list[Rung], flags: Sequence[Flag], catalogue: Catalogue) -> tuple[list[Rung], list[str], str | None]:
+    """What the flags leave; those that changed nothing, and why; and the one that pauses it all."""
+    idle: list[str] = []
+    for each in flags:
+        if each.name == "pause":
+            return rungs, idle, each.because
+        kept = [rung for rung in rungs if rung.struck is None]
+        wanted = _wanted(each, [rung.route for rung in kept], catalogue)
+        if all(wanted(rung.route) for rung in kept[:1]):
+            idle.append(f"{each.because}: nothing to change")
+        elif not any(wanted(rung.route) for rung in kept):
+            idle.append(f"{each.because}: no route within the request's floor, cap and consent")
+        else:
+            rungs = [
+                rung
+                if rung.struck is not None or wanted(rung.route)
+                else replace(rung, struck=each.because, flag_id=each.id)
+                for rung in rungs
+            ]
+    return rungs, idle, None
+
+
+def _wanted(each: Flag, kept: Sequence[Route], catalogue: Catalogue) -> Callable[[Route], bool]:
+    """Which routes the flag leaves. A size goes down as far as the floor lets it."""
+    if each.name == "lower-resolution":
+        least = min((SIZES.index(route.image_size) for route in kept), default=0)
+        most = max(SIZES.index(each.to or LOWER_TO[-1]), least)
+        return lambda route: SIZES.index(route.image_size) <= most
+    if each.name == "use-nano-banana-2":
+        ranks = catalogue.ladder
+        top = ranks.index(catalogue.live(catalogue.default_floor_model).id)
+        return lambda route: route.model not in ranks or ranks.index(route.model) >= top
+    return lambda route: route.lane == LANE_OF[each.name]
+
+
+def too_late(route: Route, terms: Terms, course: Course) -> str | None:
+    opens = terms.opens.get(route.model)
+    if opens is None or course.deadline is None or opens <= course.deadline or route.lane == "batch":
+        return None
+    at = opens.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f"quota: {route.model} opens at {at}, after the deadline"
+
+
+def met(route: Route, course: Course) -> str | None:
+    met = course.avoided.get(route.circuit)
+    return None if met is None else f"this request met {met} there"
+
+
+def unless_all(rungs: list[Rung], against: Callable[[Route], str | None]) -> list[Rung]:
+    """Strike what something speaks against, as long as another route is left."""
+    kept = [rung for rung in rungs if rung.struck is None]
+    if all(against(rung.route) for rung in kept):
+        return rungs
+    return [
+        replace(rung, struck=reason, for_now=True)
+        if rung.struck is None and (reason := against(rung.route)) is not None
+        else rung
+        for rung in rungs
+    ]

@@ -1,0 +1,50 @@
+"""What a route is chosen under: what holds for every request now, and what this one has been through."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from shared.core.catalogue import Catalogue
+from shared.core.flag import Flag
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for every request at one moment."""
+
+    catalogue: Catalogue
+    lanes: Collection[str]
+    """Built and configured here."""
+    flags: Sequence[Flag] = ()
+    """Those in force, breakers' included, shadows left out."""
+    opens: Mapping[str, datetime] = field(default_factory=dict)
+    """The quota outlook: until when a model starts nothing, by model id."""
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """What providers answered they do not have, by circuit, with the reason."""
+    now: datetime | None = None
+    """None where the clock has no say: at intake."""
+
+    def without(self, gone: Flag) -> Terms:
+        return replace(self, flags=tuple(each for each in self.flags if each.id != gone.id))
+
+    def with_flag(self, extra: Flag) -> Terms:
+        return replace(self, flags=(*self.flags, extra))
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a request has been through, as far as its next route depends on it."""
+
+    request_id: str = ""
+    tenant: str = "default"
+    deadline: datetime | None = None
+    spent_micros: int = 0
+    """Known cost of all attempts, plus the estimate for each whose cost is unknown."""
+    avoided: Mapping[str, str] = field(default_factory=dict)
+    """Circuits that failed it, with the failure."""
+
+
+FRESH = Course()
+"""Nothing has happened to it yet."""

@@ -1,0 +1,100 @@
+"""Tripping and resetting flags, each in one compare-and-set with its line of history, and reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Literal
+
+from shared.core import signals
+from shared.core.board import HISTORY, HISTORY_KEPT, PATH, Board
+from shared.core.documents import Committed, Create, Document, Update, Write
+from shared.core.flag import BREAKER, Flag
+from shared.ports import Ports, Signals, Store
+
+Action = Literal["trip", "reset", "extend", "expire"]
+
+__all__ = ["Board", "expire", "extend", "read_board", "reset", "trip"]
+
+
+async def read_board(ports: Ports) -> Board:
+    """Our own flags, and those of the team's flag system where one is configured."""
+    return ports.flag_source.beside(await read_own(ports.store), ports.clock.now())
+
+
+async def read_own(store: Store) -> Board:
+    found = await store.get(PATH)
+    return Board.from_json(found.data) if isinstance(found, Document) else Board()
+
+
+async def trip(store: Store, said: Signals, new: Flag) -> Flag:
+    """Raises FlagRefused."""
+    await _change(store, said, "trip", new.actor, new.reason, new.id, lambda board, _: board.tripped(new))
+    return new
+
+
+async def reset(store: Store, said: Signals, flag_id: str, actor: str, reason: str) -> None:
+    """Raises FlagRefused."""
+    await _change(store, said, "reset", actor, reason, flag_id, lambda board, now: board.reset(flag_id, actor, now))
+
+
+async def extend(store: Store, said: Signals, flag_id: str, until: datetime, actor: str, reason: str) -> None:
+    """Raises FlagRefused."""
+    await _change(
+        store, said, "extend", actor, reason, flag_id, lambda board, now: board.extended(flag_id, until, actor, now)
+    )
+
+
+async def expire(ports: Ports, now: datetime) -> int:
+    """Write those whose time is over into the history. They bend nothing any more since their own moment."""
+    board = await read_own(ports.store)
+    over = board.expired(now)
+
+    def without(flag_id: str) -> Callable[[Board, datetime], Board]:
+        return lambda board, now: board.reset(flag_id, BREAKER, now) if flag_id in board.flags else board
+
+    for each in over:
+        reason = "its time was over"
+        await _change(ports.store, ports.signals, "expire", each.actor, reason, each.id, without(each.id))
+    return len(over)
+
+
+async def _change(
+    store: Store,
+    said: Signals,
+    action: Action,
+    actor: str,
+    reason: str,
+    flag_id: str,
+    change: Callable[[Board, datetime], Board],
+) -> None:
+    while True:
+        found = await store.get(PATH)
+        now = found.read_at
+        before = Board.from_json(found.data) if isinstance(found, Document) else Board()
+        after = change(before, now)
+        if after == before:
+            return
+        data = after.to_json() | {"updated_at": now}
+        write: Write = Update(PATH, data, found.version) if isinstance(found, Document) else Create(PATH, data)
+        flag = after.flags.get(flag_id) or before.flags[flag_id]
+        line = Create(f"{HISTORY}/{now:%Y%m%dT%H%M%S%f}-{action}-{flag_id}", _line(action, flag, actor, reason, now))
+        if isinstance(await store.commit(write, line), Committed):
+            said.emit(
+                signals.FLAG_CHANGED, flag=flag_id, action=action, name=flag.name, scope=str(flag.scope), actor=actor,
+                reason=reason, expires_at=flag.expires_at, shadow=flag.shadow,
+            )  # fmt: skip
+            return
+
+
+def _line(action: Action, flag: Flag, actor: str, reason: str, now: datetime) -> dict[str, Any]:
+    return {
+        "at": now,
+        "action": action,
+        "flag_id": flag.id,
+        "name": flag.name,
+        "actor": actor,
+        "reason": reason,
+        "flag": flag.to_json(),
+        "expire_at": now + HISTORY_KEPT,
+    }

@@ -1,0 +1,132 @@
+"""The route of every head, planned under the flags and breakers of this moment: the whole backlog bends by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from shared.core import ladder
+from shared.core.admission import Candidate
+from shared.core.breaker import may_probe
+from shared.core.calendar import Full
+from shared.core.flag import BREAKER, Flag
+from shared.core.health import ALL_WELL, Health
+from shared.core.ladder import Plan, Planned, Unroutable, Waits
+from shared.core.record import Head
+from shared.core.report import Seen
+from shared.core.routing import Routing
+from shared.core.standing import Standing
+from shared.core.terms import Terms
+from shared.core.turns import RANK
+from shared.ports import Ports
+
+PLANS_KEPT = 5_000
+CLOCK_STEP = timedelta(minutes=1)
+"""A plan that looks at the clock (a batch before a deadline) is made anew so often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """What became of the heads of one tick."""
+
+    candidates: tuple[Candidate, ...]
+    waiting: tuple[tuple[Head, Waits], ...]
+    """Those whose every route is closed for now."""
+    unroutable: tuple[tuple[Head, Unroutable], ...]
+
+
+@dataclass(slots=True)
+class Planner:
+    """One per lead: it remembers plans as long as nothing they rest on changes."""
+
+    ports: Ports
+    terms: Terms | None = None
+    shadows: tuple[Flag, ...] = ()
+    _plans: dict[str, tuple[str, Plan]] = field(default_factory=dict)
+    """By request: the version that was planned, and its plan."""
+
+    def under(self, flags: Sequence[Flag], opens: Mapping[str, datetime], routing: Routing, now: datetime) -> None:
+        """Plan under these terms from now on."""
+        ports = self.ports
+        terms = Terms(
+            catalogue=ports.catalogue,
+            lanes=tuple(ports.lanes),
+            flags=tuple(each for each in flags if not each.shadow),
+            opens=opens,
+            lacking=routing.lacking,
+            now=now - timedelta(seconds=now.timestamp() % CLOCK_STEP.total_seconds()),
+        )
+        self.shadows = tuple(each for each in flags if each.shadow)
+        if terms != self.terms or len(self._plans) > PLANS_KEPT:
+            self.terms, self._plans = terms, {}
+
+    def plan(self, head: Head) -> Plan:
+        known = self._plans.get(head.request_id)
+        if known is not None and known[0] == head.version:
+            return known[1]
+        found = ladder.plan(head.ask, self._terms, head.course)
+        self._plans[head.request_id] = (head.version, found)
+        return found
+
+    def plan_all(
+        self, heads: Sequence[Head], routing: Routing, health: Mapping[str, Health], now: datetime
+    ) -> Planning:
+        """All of them, with a probe among them for each open breaker that is due for one."""
+        plans = {head.request_id: self.plan(head) for head in heads}
+        for flag in self._terms.flags:
+            if flag.actor == BREAKER and flag.circuit is not None:
+                known = routing.circuits.get(flag.circuit)
+                if known is None or may_probe(known, health.get(flag.circuit, ALL_WELL), now):
+                    plans |= self._probe(flag, heads)
+        candidates, waiting, unroutable = [], [], []
+        for head in heads:
+            match plans[head.request_id]:
+                case Planned() as planned:
+                    candidates.append(Candidate(head, planned))
+                case Waits() as waits:
+                    waiting.append((head, waits))
+                case Unroutable() as problem:
+                    unroutable.append((head, problem))
+        return Planning(tuple(candidates), tuple(waiting), tuple(unroutable))
+
+    def saved_by_shadows(self, candidate: Candidate) -> list[tuple[str, int]]:
+        """The flags in shadow that would have changed this route, and how much less it would have cost."""
+        found = []
+        for flag in self.shadows:
+            plan = ladder.plan(candidate.head.ask, self._terms.with_flag(flag), candidate.head.course)
+            if not isinstance(plan, Planned):
+                found.append((flag.id, 0))
+            elif plan.route != candidate.planned.route:
+                found.append((flag.id, candidate.planned.estimate_micros - plan.estimate_micros))
+        return found
+
+    def _probe(self, flag: Flag, heads: Sequence[Head]) -> dict[str, Plan]:
+        """One request that would take the closed route, of the lowest priority there is."""
+        terms = self._terms.without(flag)
+        for head in sorted(heads, key=lambda head: -RANK[head.priority]):
+            plan = ladder.plan(head.ask, terms, head.course)
+            if isinstance(plan, Planned) and plan.route.circuit == flag.circuit:
+                return {head.request_id: replace(plan, probe=flag.circuit)}
+        return {}
+
+    @property
+    def _terms(self) -> Terms:
+        assert self.terms is not None, "under() comes first"
+        return self.terms
+
+
+def outlook(
+    standings: Mapping[str, Standing], reports: Mapping[str, Seen], held: Mapping[str, Full], now: datetime
+) -> dict[str, datetime]:
+    """Until when models start nothing, as far as it is known: by what was reported, or a day that is used up."""
+    opens: dict[str, datetime] = {}
+    known = [
+        *((model, each.calendar.closed_until) for model, each in standings.items()),
+        *((model, each.closing.until) for model, each in reports.items() if each.closing is not None),
+        *((model, full.until) for model, full in held.items() if full.reason in ("closed", "day")),
+    ]
+    for model, until in known:
+        if until is not None and until > now:
+            opens[model] = max(until, opens.get(model, until))
+    return opens
