@@ -119,7 +119,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.CONNECTION_LOST: Rule(
         Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True,
-        advice="The connection broke after the call had left; it may be billed. Compare the bill, submit under a new id.",
+        advice="The connection broke after the call had left; it may be billed. Compare the bill, submit it anew.",
     ),
     FailureKind.REFUSED: Rule(
         Next.END, Charge.UNKNOWN, "request",
