@@ -235,7 +235,7 @@ def _ways(
 
 def _slowest(
     published: Mapping[str, float], documents: Sequence[Mapping[str, Any]], calls: Sequence[Seen]
-) -> list[Mapping[str, Any]]:
+) -> Sequence[Mapping[str, Any]]:
     """The five that waited longest, and where their time went, in seconds."""
     first = {call.request_id: call.at for call in reversed(calls)}
     begun = [each for each in documents if each["slot_at"] and each["id"] in first and each["id"] in published]
