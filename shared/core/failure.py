@@ -111,7 +111,10 @@ RULES: dict[FailureKind, Rule] = {
         "No answer in time; the image may have been billed. Compare the bill, then submit under a new id.",
     ),
     FailureKind.CONNECTION: Rule(
-        Next.AGAIN, Charge.NOTHING, False, "The provider could not be reached. Check GOOGLE_GEMINI_BASE_URL and DNS."
+        Next.AGAIN,
+        Charge.NOTHING,
+        False,
+        "The provider could not be reached. Check the base URL (GOOGLE_GEMINI_BASE_URL, or the gateway's) and DNS.",
     ),
     FailureKind.CONNECTION_LOST: Rule(
         Next.AGAIN,
