@@ -23,24 +23,24 @@ from shared.wiring import LANES_BUILT
 
 def table(known: Known) -> RenderableType:
     columns = (
-        Column("flag", least=14),
-        Column("does", least=10),
-        Column("for", least=8),
+        Column("flag", least=22),
+        Column("for", least=9),
         Column("by", least=5, leaves=2),
         Column("because", least=12),
         Column("since", right=True, leaves=1),
         Column("left", right=True),
         Column("so far", least=8),
     )
-    return Narrowing(columns, [_row(each, known) for each in known.board.in_force(known.now)])
+    return Narrowing(columns, [_row(each, known) for each in known.tripped])
 
 
 def _row(flag: Flag, known: Known) -> tuple[Cell, ...]:
     effect = known.routing.effects.get(flag.id, Effect())
-    does = does_what(flag)
+    by_itself = "" if flag.id.startswith(flag.name) else f" {flag.name}"
+    to = f" to {flag.to}" if flag.to else ""
+    shadow = " in shadow: counts only" if flag.shadow else ""
     return (
-        Text(flag.id, "bold"),
-        Text(f"{does} (shadow: counts only)", "dim") if flag.shadow else does,
+        Text(f"{flag.id}{by_itself}{to}{shadow}", "dim" if flag.shadow else "bold"),
         str(flag.scope),
         flag.actor,
         flag.reason,
@@ -74,7 +74,7 @@ def saved(micros: int) -> str:
 
 def lines(known: Known) -> Iterator[Text]:
     """Breakers that are open, circuits that on-call keeps closed, what providers lack, and flags kept elsewhere."""
-    for flag in known.board.in_force(known.now):
+    for flag in known.tripped:
         if flag.actor == BREAKER and flag.circuit is not None:
             yield Text(f"breaker open: {flag.circuit}: {_probes(flag, known)}", "yellow")
     for circuit, until in sorted(known.own.overruled.items()):
@@ -98,7 +98,7 @@ def _probes(flag: Flag, known: Known) -> str:
 
 def documents(known: Known) -> Iterator[dict[str, Any]]:
     """The same for a program: one object each, told apart by `kind`."""
-    for flag in known.board.in_force(known.now):
+    for flag in known.tripped:
         effect = known.routing.effects.get(flag.id, Effect())
         yield {
             "kind": "breaker" if flag.actor == BREAKER else "flag",
@@ -155,9 +155,9 @@ def preview(flag: Flag, found: Sequence[Foreseen]) -> Iterator[RenderableType]:
 
 def history(found: Sequence[Document]) -> RenderableType:
     columns = (
-        Column("at"),
+        Column("at", least=19),
         Column("what", least=6),
-        Column("flag", least=14),
+        Column("flag", least=22),
         Column("for", least=8, leaves=1),
         Column("by", least=7),
         Column("because", least=12),

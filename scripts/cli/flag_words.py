@@ -50,7 +50,7 @@ def actor(given: str | None) -> str:
 
 def reason(given: str | None) -> str:
     """Why: as given, else asked for on a terminal. Raises click.UsageError."""
-    if given is None and sys.stdin.isatty():
+    if given is None and at_terminal():
         given = click.prompt("Reason (it stands in every receipt)", err=True)
     found = " ".join((given or "").split())
     if not 1 <= len(found) <= REASON_LIMIT or not found.isprintable():
@@ -60,6 +60,10 @@ def reason(given: str | None) -> str:
             "It stands in every receipt that the flag bends."
         )
     return found
+
+
+def at_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def live_model(name: str | None, catalogue: Catalogue) -> str | None:

@@ -29,7 +29,14 @@ def _by_and_why(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group("flags", invoke_without_command=True)
+class InOrder(click.Group):
+    """Its commands in the order in which they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group("flags", cls=InOrder, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="As `flags list --json`.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
@@ -124,8 +131,9 @@ async def _list(*, as_json: bool) -> None:
         for each in flag_sheet.documents(seen):
             click.echo(to_json(each))
         return
-    tripped = seen.board.in_force(seen.now)
-    show.console().print(flag_sheet.table(seen) if tripped else "no flag is tripped", *flag_sheet.lines(seen), sep="\n")
+    show.console().print(
+        flag_sheet.table(seen) if seen.tripped else "no flag is tripped", *flag_sheet.lines(seen), sep="\n"
+    )
 
 
 async def _trip(
@@ -189,7 +197,8 @@ async def _reset(named: str, actor: str, reason: str) -> None:
     with _refusals():
         flag, seen = await flag_change.reset(settings, named, actor, reason)
     did = flag_sheet.so_far(seen.routing.effects.get(flag.id, Effect()))
-    click.echo(f"reset {flag.id} ({flag_sheet.does_what(flag)} for {flag.scope}); {did} by it")
+    changed = "it would have changed" if flag.shadow else "it changed"
+    click.echo(f"reset {flag.id} ({flag_sheet.does_what(flag)} for {flag.scope}); {changed} {did}")
     if flag.circuit is not None:
         click.echo(f"overruled: the breaker of {flag.circuit} does not trip before {moment(seen.now + OVERRULED)}")
 

@@ -13,6 +13,7 @@ from shared.core.board import Board
 from shared.core.calendar import Full
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Absent, Document
+from shared.core.flag import BREAKER, Flag
 from shared.core.routing import Routing
 from shared.core.standing import Standing
 from shared.core.terms import Terms
@@ -45,6 +46,12 @@ class Known:
             lacking=self.routing.lacking,
             now=self.now,
         )
+
+    @property
+    def tripped(self) -> list[Flag]:
+        """In force, shadows too: the oldest first, breakers' after all others."""
+        in_force = self.board.in_force(self.now)
+        return sorted(in_force, key=lambda flag: (flag.actor == BREAKER, flag.tripped_at, flag.id))
 
     @property
     def kept_elsewhere(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -54,14 +55,16 @@ def _table(found: Ladder, taken: Route | None) -> RenderableType:
         Column("verdict"),
         Column("why", least=20),
     )
-    rungs = enumerate(found.rungs, start=1)
-    return Narrowing(columns, [_row(number, rung, taken) for number, rung in rungs])
+    above = [None, *(rung.struck for rung in found.rungs)]
+    numbered = zip(itertools.count(1), found.rungs, above)
+    return Narrowing(columns, [_row(number, rung, taken, said) for number, rung, said in numbered])
 
 
-def _row(number: int, rung: Rung, taken: Route | None) -> tuple[Cell, ...]:
+def _row(number: int, rung: Rung, taken: Route | None, said: str | None) -> tuple[Cell, ...]:
+    """`said` is what strikes the rung above: the same is not said twice."""
     verdict = {"taken": "bold green", "kept": "green", "struck": "dim"}
     word = "taken" if rung.route == taken else "kept" if rung.struck is None else "struck"
-    why = rung.struck or ""
+    why = f"{rung.struck or ''}{f' ({rung.flag_id})' if rung.flag_id else ''}"
     return (
         str(number),
         rung.route.lane,
@@ -69,7 +72,7 @@ def _row(number: int, rung: Rung, taken: Route | None) -> tuple[Cell, ...]:
         rung.route.image_size,
         dollars(rung.estimate_micros) if rung.estimate_micros else "-",
         Text(word, verdict[word]),
-        f"{why} ({rung.flag_id})" if rung.flag_id else why,
+        "as above" if rung.struck is not None and rung.struck == said else why,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import timedelta
 
 from shared.core import ladder, record, signals
@@ -12,7 +13,7 @@ from shared.core.documents import Absent, Conflict, Create, Document, Update
 from shared.core.ladder import Planned, Unroutable
 from shared.core.messages import rejection_event
 from shared.core.outcome import CANCELLED, EXPIRED
-from shared.core.request import Cancel, InvalidRequest, RenderRequest, parse_message
+from shared.core.request import Cancel, Floor, InvalidRequest, RenderRequest, parse_message
 from shared.core.shape import Problem, shown
 from shared.core.topology import RENDER_RESULTS
 from shared.core.trace import trace_id_of, traceparent_of
@@ -165,6 +166,7 @@ def check(
         except UnknownModel:
             allowed = ", ".join(catalogue.names)
             problems.append(Problem("floor.model", shown(request.floor.model), allowed, "Use one of them."))
+            request = replace(request, floor=Floor())  # what else is wrong is told too
     for index, reference in enumerate(request.references):
         try:
             references.check(reference.uri)
