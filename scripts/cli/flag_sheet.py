@@ -43,7 +43,7 @@ def _row(flag: Flag, known: Known) -> tuple[Cell, ...]:
         Text(f"{flag.id}{by_itself}{to}{shadow}", "dim" if flag.shadow else "bold"),
         str(flag.scope),
         flag.actor,
-        flag.reason,
+        flag.reason.removeprefix(f"{flag.circuit}: "),
         age(flag.tripped_at, known.now),
         left(flag.expires_at - known.now),
         so_far(effect),

@@ -42,7 +42,7 @@ class InOrder(click.Group):
 def command(ctx: click.Context, as_json: bool) -> None:
     """Bend routing by flags: list, trip, reset, extend.
 
-    A tripped flag bends what waits and what comes, within two seconds and as far as floor, cap and consent of each
+    A tripped flag bends what waits and what comes, within three seconds and as far as floor, cap and consent of each
     request allow; what is in flight ends as it is. Every flag resets by itself. Alone, this is `flags list`.
     """
     if ctx.invoked_subcommand is None:
