@@ -137,6 +137,9 @@ def ladder(
     found = what_is_asked(ask, terms.catalogue)
     if isinstance(found, Problem):
         return Unroutable(found)
+    if ask.floor_model is not None and ask.floor_model not in terms.catalogue.names:
+        allowed = ", ".join(terms.catalogue.names)
+        return Unroutable(Problem("floor.model", shown(ask.floor_model), allowed, "Use one of them."))
     first, notes = found.model, list(found.notes)
     size = first.size_for(ask.image_size)
     assert size is not None, "what_is_asked() has refused it"
