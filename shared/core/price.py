@@ -84,6 +84,14 @@ def served_rates(catalogue: Catalogue, model: str, lane: str, asked_model: str) 
     return None
 
 
+def billed_model(catalogue: Catalogue, model: str, asked_model: str) -> str:
+    """The id under which an answer's model is billed: its own, or the ordered one's where nobody knows it."""
+    try:
+        return catalogue.find(model.removeprefix("models/")).id
+    except UnknownModel:
+        return asked_model
+
+
 def prompt_tokens(prompt: str) -> int:
     """Tokens of a prompt, on the safe side."""
     letters = sum(1 for character in prompt if character.isascii())

@@ -1,4 +1,4 @@
-"""The price tables to the cent, each contract in its own; what served is what is paid; and nothing is zero in silence."""
+"""The price tables to the cent, each contract in its own; what served is paid; nothing is zero in silence."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_providers_price_stands_in_a_table_of_its_own_and_is_no_rate_of_google
 
 @pytest.mark.parametrize(("asked", "served"), [(asked, each) for asked, served in MOVED.items() for each in served])
 def test_a_tier_that_was_moved_up_or_down_is_paid_at_the_tier_that_served(asked: str, served: str) -> None:
-    request, attempt = an_attempt(a_request(model=PRO, lane=asked))
+    _, attempt = an_attempt(a_request(model=PRO, lane=asked))
     assert attempt.data["route"]["lane"] == asked
     delivered = a_delivered(model=PRO, lane=served)
     rates = a_catalogue().models[PRO].lanes[served]
