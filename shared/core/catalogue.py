@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from shared.core.billing import NO_BILLING, Billing
 from shared.core.request import SIZES
 
 Status: TypeAlias = Literal["live", "deprecated", "retired"]
@@ -105,6 +106,8 @@ class Catalogue:
     default_floor_model: str
     draft_floor_model: str
     gateways: Mapping[str, Gateway]
+    billing: Billing = NO_BILLING
+    """How Google's bill names what is priced here."""
 
     def find(self, name: str) -> Model:
         """The model of that id or alias, whatever its status. Raises UnknownModel."""

@@ -1,7 +1,7 @@
 """The ledger: what one settlement adds to it, split so that a bill explains itself without reading a request.
 
-One document a day, tenant, model, lane, set of flags and shard, raised in the commit that closes the attempt: as exactly
-once as that. Amounts are flat whole numbers. At most SHARDS documents stand for one such combination and day.
+One document a day, tenant, model, lane, set of flags and shard, raised in the commit that closes the attempt: exactly
+once. Amounts are flat whole numbers. At most SHARDS documents stand for one such combination and day.
 """
 
 from __future__ import annotations

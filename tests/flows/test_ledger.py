@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from decimal import Decimal
 from random import Random
 from typing import Any
 
 import pytest
 
+from scripts.simulator.ask import SERVICE_TIERS
 from scripts.simulator.bill import Call
 from scripts.simulator.faults import Fault
+from scripts.simulator.models import Tier, load
 from shared.core.bill import Total, bills
 from shared.core.ledger import DIMENSIONS, PARTS, WHYS
+from shared.core.reconcile import read_export, reconcile
 from tests.fakes.simulated_lane import SimulatedLane
 from tests.world import World
 
@@ -51,7 +55,7 @@ UNTOLD = (
 """Charged, and nobody says so."""
 
 
-async def a_day(*faults: Fault, requests: int = 160) -> tuple[World, list[Call]]:
+async def a_day(*faults: Fault, requests: int = 120) -> tuple[World, list[Call]]:
     """A day from midnight to midnight less an hour for what is late."""
     world = World(quota="*=rpm:60")
     lane = SimulatedLane(world.clock)
@@ -139,3 +143,59 @@ async def test_deliveries_that_come_twice_book_nothing_twice(twice: bool) -> Non
     total: Total = bills(rows(world), "day").google.total
     assert (total["attempts"], total["images"]) == (5, 5)
     assert total.micros == sum(each.data["cost_micros"] for each in world.store.all("requests"))
+
+
+SERVED: dict[str, Tier] = {each: each for each in SERVICE_TIERS}
+SKUS = {
+    "gemini-3-pro-image": "Gemini 3 Pro Image",
+    "gemini-nano-banana-2.1": "Gemini Nano Banana 2.1",
+    "gemini-3.1-flash-lite-image": "Gemini 3.1 Flash Lite Image",
+    "gemini-2.5-flash-image": "Gemini 2.5 Flash Native Image Generation",
+}
+
+
+def an_export(calls: list[Call]) -> str:
+    """What Google's bill of these calls would be as a file: a line a call and SKU, by the simulator's own prices."""
+    models = load().by_id
+    lines = ["usage_start_time,service.description,sku.description,usage.amount,cost,currency"]
+    for call in calls:
+        if not call.charged or call.finished_at is None:
+            continue
+        model, usage = models[call.served_model], call.usage
+        rates = model.rates[SERVED[call.tier]]
+        lane = "" if call.tier == "standard" else f" {call.tier}"
+        name = SKUS[call.served_model] + lane
+        for sku, amount, nanos in (
+            (f"Generate content input token count {name}", usage.total_in, usage.total_in * rates.input),
+            (
+                f"Generate_content text output token count for {name}",
+                usage.text_out + usage.thoughts,
+                (usage.text_out + usage.thoughts) * rates.text,
+            ),
+            (
+                f"Generate_content image output token count for {name}",
+                usage.image_out,
+                usage.image_out * rates.image,
+            ),
+            (f"Search queries {name}", usage.searches, usage.searches * model.grounding_nanos_per_query),
+        ):
+            if amount:
+                dollars = f"{Decimal(nanos) / 10**9:f}"
+                lines.append(f"{call.finished_at:%Y-%m-%d %H:%M:%S} UTC,Gemini API,{sku},{amount},{dollars},USD")
+    return "\n".join(lines)
+
+
+async def test_a_bill_made_of_the_simulators_calls_agrees_with_the_ledger_by_day_and_sku() -> None:
+    world, calls = await a_day(*TOLD, requests=60)
+    found = reconcile(read_export(an_export(calls)), rows(world), world.catalogue.billing)
+    assert found.differences == ()
+    assert found.agreeing > 6
+    assert abs(found.billed_micros - found.booked_micros) <= len(calls)
+
+
+async def test_a_call_that_nobody_booked_is_found_in_the_bill() -> None:
+    world, calls = await a_day(requests=14)
+    image = next(each for each in calls if each.served_model == "gemini-3-pro-image" and each.size == "4K")
+    found = reconcile(read_export(an_export([*calls, image])), rows(world), world.catalogue.billing)
+    [difference] = found.differences
+    assert (difference.what, difference.micros) == ("gemini-3-pro-image standard image", 240_000)
