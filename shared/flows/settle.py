@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.core import record, settlement, signals
+from shared.core import ledger, record, settlement, signals
 from shared.core.answer import Made
 from shared.core.documents import Committed, Document, Update
 from shared.core.failure import Failure, FailureKind
@@ -50,7 +50,7 @@ async def settle(ports: Ports, request: Document, attempt: Document, ending: End
             now=now,
             latency_ms=latency_ms,
             jitter=ports.chance(),
-            shard=int(ports.chance() * settlement.LEDGER_SHARDS),
+            shard=int(ports.chance() * ledger.SHARDS),
         )
         if settled.effect == "settled before":
             return settled.effect
