@@ -173,7 +173,11 @@ def test_a_model_that_opens_after_the_deadline_is_passed_over(home: Path, file: 
     found = one(file, **FINAL_4K, deadline=soon)
     assert found["takes"] == route("standard", NB21, "4K")
     assert why(found, route("standard", PRO, "4K")) == f"quota: {PRO} opens at 2096-11-23T08:00:00Z, after the deadline"
-    assert one(file, **FINAL_4K)["takes"] == route("standard", PRO, "4K"), "without a deadline it can wait"
+    assert found["opens_at"] is None
+    patient = one(file, **FINAL_4K)
+    assert patient["takes"] == route("standard", PRO, "4K"), "without a deadline it can wait"
+    assert patient["opens_at"] == "2096-11-23T08:00:00Z"
+    assert f"not before 2096-11-23 08:00:00 UTC: {PRO} is closed" in renderlane("explain", str(file)).stdout
 
 
 def test_a_pause_says_that_it_waits_and_for_whom(home: Path, file: Path) -> None:
