@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.core.ask import Ask
+from shared.core.budget import Reservation
 from shared.core.documents import Fields
 from shared.core.ladder import Planned
 from shared.core.outcome import Outcome
@@ -176,6 +177,7 @@ def new_document(
         "avoided": {},
         "sick_on": {},
         "probe": None,
+        "budget": None,
         **COUNTS,
         "cost_micros": 0,
         "cost_basis": None,
@@ -196,7 +198,14 @@ def new_document(
     }
 
 
-def released(head: Head, planned: Planned, slot_at: datetime, slot_until: datetime, now: datetime) -> dict[str, Any]:
+def released(
+    head: Head,
+    planned: Planned,
+    slot_at: datetime,
+    slot_until: datetime,
+    now: datetime,
+    reservation: Reservation | None = None,
+) -> dict[str, Any]:
     """What the pump changes when it grants a slot."""
     return {
         "status": "released",
@@ -216,6 +225,7 @@ def released(head: Head, planned: Planned, slot_at: datetime, slot_until: dateti
         "next_route": planned.next.route.to_json() if planned.next else None,
         "least_estimate_micros": planned.least_estimate_micros,
         "probe": planned.probe,
+        "budget": reservation.to_json() if reservation is not None else None,
         "updated_at": now,
     }
 
@@ -231,12 +241,15 @@ def requeued(reason: str, now: datetime, *, wake_at: datetime | None = None) -> 
         "unused_slot": None,
         "lease_holder": None,
         "lease_until": None,
+        "budget": None,
         "updated_at": now,
     }
 
 
-def asleep(reason: str, wake_at: datetime, epoch: int, now: datetime) -> dict[str, Any]:
-    """Out of its queue while no route is open to it; a new epoch of the limits wakes it before its time."""
+def asleep(reason: str, wake_at: datetime, epoch: int | None, now: datetime) -> dict[str, Any]:
+    """Out of its queue while no route is open to it; a new epoch of the limits wakes it before its time, where it
+    names one.
+    """
     return {"reason": reason, "wake_at": wake_at, "asleep_epoch": epoch, "updated_at": now}
 
 
@@ -262,6 +275,7 @@ def finished(status: str, outcome: Outcome, now: datetime) -> dict[str, Any]:
         "wake_at": None,
         "lease_holder": None,
         "lease_until": None,
+        "budget": None,
         "updated_at": now,
         "finished_at": now,
         "expire_at": now + KEEP_FOR,

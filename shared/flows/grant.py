@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.core import queries, record, signals
-from shared.core.admission import Candidate
+from shared.core.admission import Candidate, Grant
 from shared.core.board import FlagRefused
 from shared.core.breaker import judge
 from shared.core.calendar import Full
@@ -25,6 +25,7 @@ from shared.core.routing import Routing
 from shared.core.tick import LostSlot, Memory, Sight, Ticked, tick
 from shared.flows import flags
 from shared.flows.announce import announce
+from shared.flows.budgets import Budgets
 from shared.flows.expire import expire_due_before, expire_overdue
 from shared.flows.head_pages import HeadPages
 from shared.flows.planning import Planner, Planning, outlook
@@ -50,6 +51,7 @@ class Granting:
         self._sight = PumpSight(ports)
         self._planner = Planner(ports)
         self._sleepers = Sleepers(ports, self._pages)
+        self._budgets = Budgets(ports, documents, self._planner, self._sleepers)
         self._lost: list[LostSlot] = []
         self._held_back: Mapping[str, Full] = {}
         """By model, as of the last tick."""
@@ -75,21 +77,37 @@ class Granting:
         heads = await self._pages.read(documents.time.now())
         if self._pages.read_at is not None:
             documents.time.observe(self._pages.read_at)
-        await self._look(heads)
+        await asyncio.gather(self._look(heads), self._budgets.look(heads, documents.time.now()))
         routing = await self._judge()
         planning = await self._plan(heads, routing)
-        ticked = await self._decide(planning.candidates)
+        judged = await self._budgets.judge(planning.candidates, documents.time.now())
+        for head, outcome in judged.refused:
+            await self._end(head, "failed", outcome)
+        ticked = await self._decide(judged.candidates)
         granted = [grant.candidate for grant in ticked.grants]
         self._pages.gone(each.head.request_id for each in granted)
         self._report_changes(documents.memory, ticked.memory)
         held = self._held(ticked, planning)
-        await documents.write(ticked.memory, self._counted(routing, ticked), held=held, waiting=self._pages.waiting)
+        accounts = self._budgets.reserve(ticked.grants)
+        counted = self._counted(routing, ticked)
+        await documents.write(ticked.memory, counted, held=held, waiting=self._pages.waiting, accounts=accounts)
         self._sight.granted([each.model for each in granted])
-        released = await asyncio.gather(*(release(self._ports, grant, documents.time) for grant in ticked.grants))
-        self._lost = [lost for lost in released if lost is not None]
+        await self._release(ticked.grants)
         await self._end_missed(ticked)
         await self._rest(ticked, heads, planning)
         return await self._expects_work(ticked, planning)
+
+    async def _release(self, grants: Sequence[Grant]) -> None:
+        """Hand the slots out; what could not be handed out is kept for the next tick to give back."""
+        reserved = [self._budgets.reservation(grant) for grant in grants]
+        released = await asyncio.gather(
+            *(
+                release(self._ports, grant, self._documents.time, held)
+                for grant, held in zip(grants, reserved, strict=True)
+            )
+        )
+        self._budgets.give_back([grant for grant, lost in zip(grants, released, strict=True) if lost is not None])
+        self._lost = [lost for lost in released if lost is not None]
 
     async def _look(self, heads: Sequence[Head]) -> None:
         """At reports, flags, limits and what is in flight."""
@@ -150,6 +168,7 @@ class Granting:
                 in_air=sight.in_air,
                 drift=sight.drift(),
                 lost=self._lost,
+                purses=self._budgets.purses,
                 since_last=self._since_last(),
             ),
         )

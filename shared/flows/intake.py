@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.core import ladder, record, signals
+from shared.core import budget, ladder, record, signals
 from shared.core.ask import Ask
 from shared.core.catalogue import Catalogue, UnknownModel
 from shared.core.documents import Absent, Conflict, Create, Document, Update
@@ -127,7 +127,8 @@ async def cancel(ports: Ports, request_id: str) -> None:
         changes = {"cancel_requested_at": now, "updated_at": now}
         if not begun:
             changes |= record.finished("cancelled", CANCELLED, now)
-        committed = await ports.store.commit(Update(request.path, changes, request.version))
+        given_back = () if begun else budget.given_back(request.id, request.data)
+        committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
         if isinstance(committed, Conflict):
             continue
         effect = "noted: the attempt ends as it ends" if begun else "ended unpaid"
