@@ -35,7 +35,7 @@ def test_what_is_left_is_the_limit_less_what_is_spent_and_held() -> None:
 @pytest.mark.parametrize(
     ("name", "now", "period", "days", "ends"),
     [
-        ("day", datetime(2026, 11, 22, 23, 59, 59, tzinfo=UTC), "2026-11-22", (22, 22), datetime(2026, 11, 23, tzinfo=UTC)),
+        ("day", datetime(2026, 11, 22, 23, tzinfo=UTC), "2026-11-22", (22, 22), datetime(2026, 11, 23, tzinfo=UTC)),
         ("month", datetime(2026, 11, 22, tzinfo=UTC), "2026-11", (1, 30), datetime(2026, 12, 1, tzinfo=UTC)),
         ("month", datetime(2028, 2, 29, tzinfo=UTC), "2028-02", (1, 29), datetime(2028, 3, 1, tzinfo=UTC)),
         (
@@ -46,7 +46,7 @@ def test_what_is_left_is_the_limit_less_what_is_spent_and_held() -> None:
             datetime(2026, 11, 23, tzinfo=UTC),
         ),
     ],
-)  # fmt: skip
+)
 def test_a_period_is_a_day_or_month_of_utc(
     name: budget.PeriodName, now: datetime, period: str, days: tuple[int, int], ends: datetime
 ) -> None:
