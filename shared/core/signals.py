@@ -45,6 +45,12 @@ FLAG_CHANGED = Signal(
     "WARNING",
     ("flag", "action", "name", "scope", "actor", "reason", "expires_at", "shadow"),
 )
+BATCH_CLOSED = Signal("batch_closed", "INFO", ("batch", "model", "image_size", "requests"))
+BATCH_SUBMITTED = Signal("batch_submitted", "INFO", ("batch", "name", "found_again"))
+BATCH_DELAYED = Signal("batch_delayed", "WARNING", ("batch", "step", "kind", "reason", "until"))
+BATCH_ENDED = Signal(
+    "batch_ended", "INFO", ("batch", "name", "state", "requests", "images", "extra_answers", "unknown_keys")
+)
 BREAKER_PROBED = Signal("breaker_probed", "INFO", ("circuit", "request_id", "slot_at"))
 ROUTE_LACKING = Signal("route_lacking", "WARNING", ("what",))
 CALENDAR_CLOSED = Signal("calendar_closed", "WARNING", ("model", "until", "why"))
@@ -60,7 +66,7 @@ ALL = {
     signal.name: signal
     for signal in (
         ACCEPTED, REJECTED, REPEATED, CANCELLED, RELEASED, REQUEUED, ATTEMPT_ENDED, FINISHED, RECOVERED,
-        FLAG_CHANGED, BREAKER_PROBED, ROUTE_LACKING,
+        FLAG_CHANGED, BREAKER_PROBED, ROUTE_LACKING, BATCH_CLOSED, BATCH_SUBMITTED, BATCH_DELAYED, BATCH_ENDED,
         LEAD_TAKEN, LEAD_LEFT, CALENDAR_CLOSED, QUOTA_UNREADABLE, QUOTA_READABLE, LIMIT_CHANGED, LIMIT_LEARNED,
         BAD_MESSAGE, WATCHED, ESCALATION,
     )
