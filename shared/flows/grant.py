@@ -13,7 +13,7 @@ from shared.core import queries, record, signals
 from shared.core.admission import Candidate
 from shared.core.board import FlagRefused
 from shared.core.breaker import judge
-from shared.core.calendar import Full
+from shared.core.calendar import Full, Weight
 from shared.core.documents import Committed, Document, Update
 from shared.core.fairness import queue_name
 from shared.core.flag import BREAKER
@@ -25,6 +25,7 @@ from shared.core.routing import Routing
 from shared.core.tick import LostSlot, Memory, Sight, Ticked, tick
 from shared.flows import flags
 from shared.flows.announce import announce
+from shared.flows.batch_collect import Collecting
 from shared.flows.expire import expire_due_before, expire_overdue
 from shared.flows.head_pages import HeadPages
 from shared.flows.planning import Planner, Planning, outlook
@@ -50,6 +51,7 @@ class Granting:
         self._sight = PumpSight(ports)
         self._planner = Planner(ports)
         self._sleepers = Sleepers(ports, self._pages)
+        self._collecting = Collecting(ports)
         self._lost: list[LostSlot] = []
         self._held_back: Mapping[str, Full] = {}
         """By model, as of the last tick."""
@@ -78,6 +80,8 @@ class Granting:
         await self._look(heads)
         routing = await self._judge()
         planning = await self._plan(heads, routing)
+        planning, batched = await self._put_aside(planning)
+        routing = self._bent(routing.batched([each.planned for each in batched]), batched)
         ticked = await self._decide(planning.candidates)
         granted = [grant.candidate for grant in ticked.grants]
         self._pages.gone(each.head.request_id for each in granted)
@@ -89,7 +93,7 @@ class Granting:
         self._lost = [lost for lost in released if lost is not None]
         await self._end_missed(ticked)
         await self._rest(ticked, heads, planning)
-        return await self._expects_work(ticked, planning)
+        return bool(batched) or await self._expects_work(ticked, planning)
 
     async def _look(self, heads: Sequence[Head]) -> None:
         """At reports, flags, limits and what is in flight."""
@@ -129,6 +133,21 @@ class Granting:
         opens = outlook(documents.memory.standings, sight.reports, self._held_back, now)
         self._planner.under(in_force, opens, routing, now)
         return routing.under(ids, tuple(sight.board.flags))
+
+    async def _put_aside(self, planning: Planning) -> tuple[Planning, list[Candidate]]:
+        """What goes by batch takes no slot: it leaves its queue now. A slot that it had not used is given back."""
+        leaving = [each for each in planning.candidates if each.planned.route.lane == "batch"]
+        if not leaving:
+            return planning, []
+        staying = tuple(each for each in planning.candidates if each.planned.route.lane != "batch")
+        batched = await self._collecting.put(leaving, self._documents.time.now())
+        self._pages.gone(each.head.request_id for each in leaving)
+        self._lost += [
+            LostSlot(f"{each.head.request_id}:{slot.release}", slot.model, slot.slot_at, Weight(tokens=slot.tokens))
+            for each in batched
+            if (slot := each.head.unused_slot) is not None
+        ]
+        return replace(planning, candidates=staying), batched
 
     async def _decide(self, candidates: Sequence[Candidate]) -> Ticked:
         documents, sight = self._documents, self._sight
@@ -191,9 +210,15 @@ class Granting:
                     signals.BREAKER_PROBED, circuit=planned.probe, request_id=grant.candidate.head.request_id,
                     slot_at=grant.slot_at,
                 )  # fmt: skip
-            for flag_id, saved in self._planner.saved_by_shadows(grant.candidate):
-                routing = routing.shadowed(flag_id, saved)
+        routing = self._bent(routing, [grant.candidate for grant in ticked.grants])
         return routing.granted(ticked.grants)
+
+    def _bent(self, routing: Routing, candidates: Sequence[Candidate]) -> Routing:
+        """With what the flags in shadow would have changed among these."""
+        for candidate in candidates:
+            for flag_id, saved in self._planner.saved_by_shadows(candidate):
+                routing = routing.shadowed(flag_id, saved)
+        return routing
 
     def _held(self, ticked: Ticked, planning: Planning) -> dict[str, Any]:
         """Why each model's queue waits, for whoever looks at it."""
@@ -272,7 +297,7 @@ class Granting:
         if self._planner.terms is None or model not in self._planner.terms.opens:
             return True  # the next tick knows
         plan = self._planner.plan(head)
-        return isinstance(plan, Planned) and plan.route.model != model
+        return isinstance(plan, Planned) and (plan.route.model != model or plan.route.lane == "batch")
 
     async def _end(self, head: Head, status: str, outcome: Outcome) -> None:
         changes = record.finished(status, outcome, self._documents.time.now())

@@ -119,7 +119,7 @@ async def cancel(ports: Ports, request_id: str) -> None:
             if request.data["announce"] == "pending":
                 await announce(ports, request)
             return
-        begun = request.data["status"] in ("rendering", "batched")
+        begun = record.has_begun(request.data)
         if begun and request.data["cancel_requested_at"] is not None:
             return
         changes = {"cancel_requested_at": now, "updated_at": now}
@@ -164,7 +164,7 @@ def check(ports: Ports, request: RenderRequest, above: str | None = None) -> Pla
         except ReferenceUnusable as error:
             allowed = "a place the worker may read (RENDERLANE_REFERENCES)"
             problems.append(Problem(f"references[{index}].uri", str(error), allowed, "Move it, or have it allowed."))
-    planned = ladder.first_plan(Ask.of(request, above), ports.catalogue, tuple(ports.lanes))
+    planned = ladder.first_plan(Ask.of(request, above), ports.catalogue, ports.open_lanes)
     match planned:
         case Unroutable(problem):
             raise InvalidRequest((*problems, problem), request.request_id)
