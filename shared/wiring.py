@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Protocol, TextIO, TypeVar
 
+from shared.adapters.batch_lane import GeminiBatches
 from shared.adapters.gemini_lane import GeminiLane, key_kind
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
@@ -65,6 +66,7 @@ class Worker:
         """Let go of connections, the lanes' first."""
         for lane in {id(lane): lane for lane in self.ports.lanes.values()}.values():
             await lane.close()
+        await self.ports.batches.close()
         await self.ports.topics.close()
         await self.ports.store.close()
 
@@ -101,6 +103,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         images=images,
         references=_set_by("RENDERLANE_REFERENCES", lambda: AllowedReferences(settings.references, images)),
         lanes={"standard": gemini, "priority": gemini, "flex": gemini},
+        batches=GeminiBatches(api_key, settings.base_url),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings),
         signals=JsonSignals(events, clock, settings.project),

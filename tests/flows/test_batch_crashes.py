@@ -10,7 +10,7 @@ from shared.core.answer import Order, Usage
 from shared.core.batch import Result
 from shared.core.failure import Failure, FailureKind
 from tests.fakes.batches import made_in_batch
-from tests.flows.test_batches import PRO_IN_BATCH, batch_of, checked
+from tests.flows.test_batches import batch_of, checked
 from tests.flows.test_safety import Guard
 from tests.world import Killed, World
 
