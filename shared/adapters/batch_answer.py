@@ -102,7 +102,7 @@ def write_line(key: str, order: Order) -> bytes:
 
 def read_line(line: bytes | bytearray, model: str, prompts: Mapping[str, str], api_key: str, now: datetime) -> Result:
     """What one line says. One that cannot be read is a failure under the empty key: whose it is nobody knows."""
-    found = gemini_errors.decoded(bytearray(line), _Line)
+    found = gemini_errors.decoded(line, _Line)
     if found is None:
         return Result("", Failure(FailureKind.MALFORMED_ANSWER, f"{len(line)} bytes that are no line of a batch"))
     answer = _answer(found, model, now)
@@ -113,7 +113,7 @@ def read_line(line: bytes | bytearray, model: str, prompts: Mapping[str, str], a
 
 def _answer(line: _Line, model: str, now: datetime) -> Answer:
     problem = gemini_errors.read_inner_problem(line.error)
-    if problem is not None and bytes(line.error) != b"null":
+    if problem is not None and not _is_null(line.error):
         return gemini_errors.judge(problem, 200, {}, now)
     found = gemini_errors.decoded(line.response, _Response)
     if found is None:
@@ -134,7 +134,7 @@ def _last_image(found: _Response) -> bytes | None:
     for candidate in found.candidates or ():
         content = gemini_errors.decoded(candidate.content, _Content)
         for part in reversed(content.parts or () if content is not None else ()):
-            if part.thought or bytes(part.inlineData[:4]) == b"null":
+            if part.thought or _is_null(part.inlineData):
                 continue
             blob = gemini_errors.decoded(part.inlineData, _Blob)
             return blob.data if blob is not None else b""
@@ -157,7 +157,7 @@ def _without_image(found: _Response, data: bytes | None, now: datetime) -> Failu
 
 
 def _usage(found: _Response) -> Usage | None:
-    if bytes(found.usageMetadata) == b"null":
+    if _is_null(found.usageMetadata):
         return None
     said = gemini_errors.decoded(found.usageMetadata, _Usage)
     if said is None:
@@ -186,6 +186,10 @@ def _sums(listed: list[_Tokens] | None) -> tuple[int, int]:
     each_of = listed or []
     image = sum(each.tokenCount for each in each_of if each.modality.lower() == "image")
     return image, sum(each.tokenCount for each in each_of)
+
+
+def _is_null(raw: Raw) -> bool:
+    return bytes(memoryview(raw)[:4]) == b"null"
 
 
 def _clean(failure: Failure, prompt: str, api_key: str) -> Failure:

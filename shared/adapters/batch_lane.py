@@ -142,7 +142,7 @@ class GeminiBatches:
                 if response.status_code != 200:
                     raise ResultsUnavailable(self._failure(response, await response.aread()))
                 rest = bytearray()
-                async for piece in response.aiter_bytes(CHUNK):
+                async for piece in response.aiter_bytes():
                     searched = len(rest)
                     rest += piece
                     while (end := rest.find(b"\n", searched)) >= 0:
