@@ -144,7 +144,7 @@ def collecting(limit: int) -> Query:
         equal=(("status", "batched"), ("batch", None)),
         order_by=("batched_at",),
         limit=limit,
-        fields=("status", "batch", "batched_at", "route", "ask"),
+        fields=("status", "tenant", "batch", "batched_at", "route", "ask"),
     )
 
 

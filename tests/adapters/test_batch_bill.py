@@ -82,7 +82,7 @@ async def shop(house: House) -> AsyncIterator[Shop]:
     store = MemoryStore(house.clock)
     lane = GeminiBatches("AQ.test", house.server.url, now=house.clock.now)
     world.ports = replace(world.ports, store=store, clock=house.clock, batches=lane)
-    world.kicks._ports = world.kicks._view._ports = world.tags._ports = world.ports  # type: ignore[attr-defined]
+    world.kicks._ports = world.kicks._view._ports = world.tags._ports = world.ports
     yield Shop(world, world.ports, store, house)
     await lane.close()
 

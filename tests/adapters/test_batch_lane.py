@@ -236,7 +236,7 @@ async def test_every_other_step_fails_as_a_value_too(house: House, lane: GeminiB
     progress = await ended(house, lane, "a")
     assert progress.results is not None
     for api in ("file_upload", "batch_look", "batch_list", "file_download"):
-        house.script(Fault(kind="reset", api=api))  # type: ignore[arg-type]
+        house.script(Fault(kind="reset", api=api))
         match api:
             case "file_upload":
                 answer = await lane.upload("x", orders("a"))
