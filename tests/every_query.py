@@ -25,6 +25,9 @@ QUERIES: dict[str, Query] = {
     "newest": queries.newest(None, 10),
     "newest in status": queries.newest("failed", 10),
     "evidence_since": queries.evidence_since(NOW),
+    "ledger": queries.ledger("2026-11-01", "2026-11-22", 10, ("2026-11-02", "x")),
+    "ledger_of": queries.ledger_of("web", "2026-11-01", "2026-11-22", 10, ("2026-11-02", "x")),
+    "waiting_for": queries.waiting_for("web", "the tenant's budget is used up", 10),
     "flag_history": queries.flag_history(10),
     **{f"outlived {each}": queries.outlived(each, NOW, 10) for each in queries.EXPIRING},
 }

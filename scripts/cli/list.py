@@ -74,6 +74,7 @@ async def _list(status: str | None, tenant: str | None, lane: str | None, limit:
 
     from scripts.cli import held, show
     from scripts.cli.found import Found, to_json, with_attempts
+    from shared import wiring
 
     settings = place.read_settings()
     async with place.reading(settings) as store:
@@ -84,7 +85,7 @@ async def _list(status: str | None, tenant: str | None, lane: str | None, limit:
                 click.echo(to_json(each.document()))
             return
         found = [Found(document.id, document.data) for document in documents]
-        why = await held.read(store, found)
+        why = await held.read(store, found, wiring.catalogue(settings))
     if not found:
         click.echo("no such requests", err=True)
         return

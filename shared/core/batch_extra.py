@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.core import settlement
+from shared.core.budget import Reservation
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Create, Document, Update, Write
 from shared.core.settlement import Ending
@@ -31,7 +32,10 @@ def book_extra(
     keeps status and image.
     """
     extra = f"{attempt.path}-{line}"
-    opened = replace(attempt, path=extra, data={**attempt.data, **_UNSETTLED, "image_uri": None})
+    held = Reservation.of(attempt.data)  # returned with the attempt's own end; the period stays
+    nothing_held = replace(held, micros=0).to_json() if held is not None else None
+    blank = {**attempt.data, **_UNSETTLED, "image_uri": None, "budget": nothing_held}
+    opened = replace(attempt, path=extra, data=blank)
     as_ended = replace(request, data={**request.data, "status": "succeeded"})
     settled = settlement.settle(
         as_ended, opened, ending, catalogue, now=now, latency_ms=0, jitter=0.0, shard=shard

@@ -8,7 +8,7 @@ deadline, and last what this request has met on it before. The last three leave 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from shared.core import flag, price
@@ -94,7 +94,7 @@ class Ladder:
 
 def plan(ask: Ask, terms: Terms, course: Course = FRESH) -> Plan:
     """The route of the next attempt."""
-    found = ladder(ask, terms, course)
+    found = ladder(ask, terms, course, among=terms.lanes)
     if isinstance(found, Unroutable):
         return found
     if found.paused is not None:
@@ -104,7 +104,26 @@ def plan(ask: Ask, terms: Terms, course: Course = FRESH) -> Plan:
         if any(rung.for_now for rung in found.rungs):
             return Waits("; ".join(_unique(rung.struck for rung in found.rungs if rung.for_now)), paused=False)
         return Unroutable(_problem(ask, found, terms.catalogue, course))
-    best = kept[0]
+    return _planned(found, kept[0])
+
+
+def stepped_down(ask: Ask, terms: Terms, course: Course, within_micros: int, because: str) -> Planned | None:
+    """The cheapest route that is left, where its estimate is at most `within_micros`: the best of those that cost the
+    same. `because` stands in the receipt.
+    """
+    found = ladder(ask, terms, course)
+    if isinstance(found, Unroutable) or found.paused is not None or not found.kept:
+        return None
+    cheapest = min(found.kept, key=lambda rung: rung.estimate_micros)
+    if cheapest.estimate_micros > within_micros:
+        return None
+    dearer = [replace(rung, struck=rung.struck or because) for rung in found.rungs]
+    planned = _planned(replace(found, rungs=tuple(dearer)), dearer[found.rungs.index(cheapest)])
+    return replace(planned, next=None, least_estimate_micros=cheapest.estimate_micros)
+
+
+def _planned(found: Ladder, best: Rung) -> Planned:
+    kept = found.kept
     passed = found.rungs[: found.rungs.index(best)]
     return Planned(
         route=best.route,
@@ -113,8 +132,8 @@ def plan(ask: Ask, terms: Terms, course: Course = FRESH) -> Plan:
         asked_model=found.asked_model,
         input_tokens=best.input_tokens,
         flags=tuple(_unique(rung.flag_id for rung in passed)),
-        next=next((rung for rung in kept[1:] if rung.route.circuit != best.route.circuit), None),
-        least_estimate_micros=min(rung.estimate_micros for rung in kept),
+        next=next((rung for rung in kept if rung.route.circuit != best.route.circuit), None),
+        least_estimate_micros=min((rung.estimate_micros for rung in kept), default=best.estimate_micros),
         saved_micros=found.rungs[0].estimate_micros - best.estimate_micros,
     )
 
@@ -126,8 +145,10 @@ def first_plan(ask: Ask, catalogue: Catalogue, lanes: Collection[str]) -> Planne
     return found
 
 
-def ladder(ask: Ask, terms: Terms, course: Course = FRESH) -> Ladder | Unroutable:
-    """Every route with its reason, or why there is none at all."""
+def ladder(
+    ask: Ask, terms: Terms, course: Course = FRESH, *, among: Collection[str] | None = None
+) -> Ladder | Unroutable:
+    """Every route with its reason, or why there is none at all. `among` these lanes only; None: all there could be."""
     if ask.lane not in terms.lanes:
         allowed = ", ".join(sorted(terms.lanes))
         remedy = "Lane unavailable: leave it out or name another."
@@ -135,6 +156,9 @@ def ladder(ask: Ask, terms: Terms, course: Course = FRESH) -> Ladder | Unroutabl
     found = what_is_asked(ask, terms.catalogue)
     if isinstance(found, Problem):
         return Unroutable(found)
+    if ask.floor_model is not None and ask.floor_model not in terms.catalogue.names:
+        allowed = ", ".join(terms.catalogue.names)
+        return Unroutable(Problem("floor.model", shown(ask.floor_model), allowed, "Use one of them."))
     first, notes = found.model, list(found.notes)
     size = first.size_for(ask.image_size)
     assert size is not None, "what_is_asked() has refused it"
@@ -144,6 +168,7 @@ def ladder(ask: Ask, terms: Terms, course: Course = FRESH) -> Ladder | Unroutabl
     rungs = [
         _priced(ask, terms.catalogue, Route(lane, model.id, each))
         for lane in (ask.lane, *LANES_AFTER[ask.lane])
+        if among is None or lane in among
         for model in _models(first, terms.catalogue)
         for each in reversed(model.sizes[: model.sizes.index(_most(model, size)) + 1])
     ]

@@ -7,7 +7,9 @@ from datetime import datetime
 from shared.core.documents import Query, Range
 from shared.core.record import HEAD_FIELDS, attempts
 
-EXPIRING = ("requests", "rejected", "cancels", "evidence", "flag_history", "batches")
+EXPIRING = (
+    "requests", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
+)  # fmt: skip
 """Collections whose documents have an `expire_at`."""
 
 INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -27,6 +29,9 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("evidence", ("updated_at",)),
     ("flag_history", ("-at",)),
     ("batches", ("due_at",)),
+    ("ledger", ("day", "name")),
+    ("ledger", ("tenant", "day", "name")),
+    ("requests", ("status", "tenant", "reason", "fair_tag")),
     *((collection, ("expire_at",)) for collection in EXPIRING),
 )
 """Collection and fields, equalities first, then the ordered field; a leading `-` means descending."""
@@ -199,6 +204,37 @@ def outlived(collection: str, now: datetime, limit: int) -> Query:
         order_by=("expire_at",),
         limit=limit,
         fields=("expire_at",),
+    )
+
+
+def ledger(since: str, until: str, limit: int, after: tuple[str, str] | None = None) -> Query:
+    """Rows of the ledger from day to day, both included; `after` = day and name of the last one seen."""
+    bounds = (Range("day", ">=", since), Range("day", "<=", until))
+    return Query("ledger", bounds=bounds, order_by=("day", "name"), limit=limit, after=after or ())
+
+
+def ledger_of(tenant: str, since: str, until: str, limit: int, after: tuple[str, str] | None = None) -> Query:
+    """One tenant's rows of the ledger from day to day, both included."""
+    bounds = (Range("day", ">=", since), Range("day", "<=", until))
+    return Query(
+        "ledger",
+        equal=(("tenant", tenant),),
+        bounds=bounds,
+        order_by=("day", "name"),
+        limit=limit,
+        after=after or (),
+        fields=("day", "name", "cost_micros"),
+    )
+
+
+def waiting_for(tenant: str, reason: str, limit: int) -> Query:
+    """One tenant's queued requests that wait for that reason, in their order."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"), ("tenant", tenant), ("reason", reason)),
+        order_by=("fair_tag",),
+        limit=limit,
+        fields=(*HEAD_FIELDS, "least_estimate_micros"),
     )
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.core.ask import Ask
+from shared.core.budget import Reservation
 from shared.core.documents import Fields
 from shared.core.ladder import Planned
 from shared.core.outcome import Outcome
@@ -178,6 +179,7 @@ def new_document(
         "avoided": {},
         "sick_on": {},
         "probe": None,
+        "budget": None,
         **COUNTS,
         "cost_micros": 0,
         "cost_basis": None,
@@ -198,7 +200,14 @@ def new_document(
     }
 
 
-def released(head: Head, planned: Planned, slot_at: datetime, slot_until: datetime, now: datetime) -> dict[str, Any]:
+def released(
+    head: Head,
+    planned: Planned,
+    slot_at: datetime,
+    slot_until: datetime,
+    now: datetime,
+    reservation: Reservation | None = None,
+) -> dict[str, Any]:
     """What the pump changes when it grants a slot."""
     return {
         "status": "released",
@@ -206,12 +215,12 @@ def released(head: Head, planned: Planned, slot_at: datetime, slot_until: dateti
         "release": head.release + 1,
         "slot_at": slot_at,
         "slot_until": slot_until,
-        **_taken(planned),
+        **_taken(planned, reservation),
         "updated_at": now,
     }
 
 
-def batched(planned: Planned, now: datetime) -> dict[str, Any]:
+def batched(planned: Planned, now: datetime, reservation: Reservation | None = None) -> dict[str, Any]:
     """What the pump changes when the route goes by batch: no slot, and no place in its queue any more."""
     return {
         "status": "batched",
@@ -220,7 +229,7 @@ def batched(planned: Planned, now: datetime) -> dict[str, Any]:
         "slot_until": None,
         "batch": None,
         "batched_at": now,
-        **_taken(planned),
+        **_taken(planned, reservation),
         "updated_at": now,
     }
 
@@ -230,7 +239,7 @@ def in_batch(batch_id: str, number: int, now: datetime) -> dict[str, Any]:
     return {"reason": f"in batch {batch_id}", "batch": batch_id, "attempt_count": number, "updated_at": now}
 
 
-def _taken(planned: Planned) -> dict[str, Any]:
+def _taken(planned: Planned, reservation: Reservation | None) -> dict[str, Any]:
     """The route as it is planned, for the attempt to come."""
     return {
         "unused_slot": None,
@@ -245,6 +254,7 @@ def _taken(planned: Planned) -> dict[str, Any]:
         "next_route": planned.next.route.to_json() if planned.next else None,
         "least_estimate_micros": planned.least_estimate_micros,
         "probe": planned.probe,
+        "budget": reservation.to_json() if reservation is not None else None,
     }
 
 
@@ -261,12 +271,15 @@ def requeued(reason: str, now: datetime, *, wake_at: datetime | None = None) -> 
         "lease_until": None,
         "batch": None,
         "batched_at": None,
+        "budget": None,
         "updated_at": now,
     }
 
 
-def asleep(reason: str, wake_at: datetime, epoch: int, now: datetime) -> dict[str, Any]:
-    """Out of its queue while no route is open to it; a new epoch of the limits wakes it before its time."""
+def asleep(reason: str, wake_at: datetime, epoch: int | None, now: datetime) -> dict[str, Any]:
+    """Out of its queue while no route is open to it; a new epoch of the limits wakes it before its time, where it
+    names one.
+    """
     return {"reason": reason, "wake_at": wake_at, "asleep_epoch": epoch, "updated_at": now}
 
 
@@ -297,6 +310,7 @@ def finished(status: str, outcome: Outcome, now: datetime) -> dict[str, Any]:
         "wake_at": None,
         "lease_holder": None,
         "lease_until": None,
+        "budget": None,
         "updated_at": now,
         "finished_at": now,
         "expire_at": now + KEEP_FOR,

@@ -53,6 +53,10 @@ BATCH_ENDED = Signal(
 )
 BREAKER_PROBED = Signal("breaker_probed", "INFO", ("circuit", "request_id", "slot_at"))
 ROUTE_LACKING = Signal("route_lacking", "WARNING", ("what",))
+COST_OVER_ESTIMATE = Signal(
+    "cost_over_estimate", "WARNING", ("request_id", "attempt", "route", "cost_micros", "estimate_micros")
+)
+BUDGET_USED_UP = Signal("budget_used_up", "WARNING", ("tenant", "period", "limit_micros", "spent_micros", "over"))
 CALENDAR_CLOSED = Signal("calendar_closed", "WARNING", ("model", "until", "why"))
 LIMIT_LEARNED = Signal("limit_learned", "WARNING", ("model", "dimension", "value"))
 QUOTA_UNREADABLE = Signal("live_quota_unreadable", "WARNING", ("what", "code", "reason", "remedy"))
@@ -62,12 +66,4 @@ BAD_MESSAGE = Signal("bad_message", "ERROR", ("function", "message_id", "reason"
 WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced", "forgotten"))
 ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"))
 
-ALL = {
-    signal.name: signal
-    for signal in (
-        ACCEPTED, REJECTED, REPEATED, CANCELLED, RELEASED, REQUEUED, ATTEMPT_ENDED, FINISHED, RECOVERED,
-        FLAG_CHANGED, BREAKER_PROBED, ROUTE_LACKING, BATCH_CLOSED, BATCH_SUBMITTED, BATCH_DELAYED, BATCH_ENDED,
-        LEAD_TAKEN, LEAD_LEFT, CALENDAR_CLOSED, QUOTA_UNREADABLE, QUOTA_READABLE, LIMIT_CHANGED, LIMIT_LEARNED,
-        BAD_MESSAGE, WATCHED, ESCALATION,
-    )
-}  # fmt: skip
+ALL = {each.name: each for each in tuple(globals().values()) if isinstance(each, Signal)}

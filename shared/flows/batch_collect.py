@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from shared.core import batch, queries, record, settlement, signals
 from shared.core.admission import Candidate
 from shared.core.batch import Item, Waiting
+from shared.core.budget import Reservation
 from shared.core.documents import Committed, Create, Document, Update, Write
 from shared.core.route import Route
 from shared.ports import Ports
@@ -28,12 +29,17 @@ class Collecting:
         self._put: Counter[tuple[str, str]] = Counter()
         """Since the last closing, by model and size."""
 
-    async def put(self, candidates: Sequence[Candidate], now: datetime) -> list[Candidate]:
+    async def put(
+        self,
+        candidates: Sequence[Candidate],
+        now: datetime,
+        reservation: Callable[[Candidate], Reservation | None] = lambda _: None,
+    ) -> list[Candidate]:
         """Move heads that go by batch out of their queues, each by itself. Those that were not changed meanwhile."""
-        updates = [
-            Update(record.path(each.head.request_id), record.batched(each.planned, now), each.head.version)
-            for each in candidates
-        ]
+        updates = []
+        for each in candidates:
+            changes = record.batched(each.planned, now, reservation(each))
+            updates.append(Update(record.path(each.head.request_id), changes, each.head.version))
         committed = await asyncio.gather(*(self._ports.store.commit(update) for update in updates))
         put = [each for each, done in zip(candidates, committed, strict=True) if isinstance(done, Committed)]
         self._put.update((each.model, each.planned.route.image_size) for each in put)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shared.core import batch, record, settlement, signals
+from shared.core import batch, ledger, record, signals
 from shared.core.answer import Answer, Made
 from shared.core.batch import Item, Progress
 from shared.core.batch_extra import book_extra
@@ -137,7 +137,7 @@ async def _book(ports: Ports, entry: _Entry, ending: Ending, line: int, time: Se
         request, attempt, booked = found
         if isinstance(booked, Document) or not isinstance(request, Document) or not isinstance(attempt, Document):
             return
-        shard = int(ports.chance() * settlement.LEDGER_SHARDS)
+        shard = int(ports.chance() * ledger.SHARDS)
         writes = book_extra(request, attempt, ending, line, ports.catalogue, now=time.now(), shard=shard)
         assert any(isinstance(each, Create) for each in writes)
         if isinstance(await ports.store.commit(*writes), Committed):

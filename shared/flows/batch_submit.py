@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-from shared.core import batch, record, settlement, signals
+from shared.core import batch, budget, record, settlement, signals
 from shared.core.answer import Order, Reference
 from shared.core.batch import Item
 from shared.core.batch_times import FOUND_WITHIN, HOLD, LEAVE_WITHIN, may_create_again
@@ -149,7 +149,9 @@ class _Orders:
         now = self._time.now()
         changes = record.finished("expired", EXPIRED, now) | {"attempt_count": attempt.data["number"] - 1}
         committed = await self._ports.store.commit(
-            Update(request.path, changes, request.version), Delete(attempt.path, attempt.version)
+            Update(request.path, changes, request.version),
+            Delete(attempt.path, attempt.version),
+            *budget.given_back(request.id, request.data),
         )
         if isinstance(committed, Committed):
             await announce(self._ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))

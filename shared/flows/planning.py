@@ -69,6 +69,10 @@ class Planner:
         self._plans[head.request_id] = (head.version, found)
         return found
 
+    def step_down(self, head: Head, within_micros: int, because: str) -> Planned | None:
+        """The cheapest route, where so much money is enough for it."""
+        return ladder.stepped_down(head.ask, self._terms, head.course, within_micros, because)
+
     def plan_all(
         self, heads: Sequence[Head], routing: Routing, health: Mapping[str, Health], now: datetime
     ) -> Planning:
