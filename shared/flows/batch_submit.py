@@ -88,7 +88,7 @@ async def _refused(ports: Ports, held: Document, failure: Failure, step: str, ti
         await _delay(ports, held, failure, step, batch.not_created(held.data, time.now()))
         return
     failure = batch.of_all(failure)
-    if failure.kind in LACKS:  # the pump learns of it, and plans no batch of this model for a day
+    if step == "create" and failure.kind in LACKS:  # the pump learns of it, and plans no batch of this model for a day
         route = Route("batch", held.data["model"], held.data["image_size"])
         reporter = Evidence(replace(ports, boot=f"batch-{held.id}"))
         await reporter.failed(route, failure, time.now(), time)
