@@ -49,7 +49,7 @@ async def _queue(
         await _repeat(ports, kicks, request, existing)
         return
     above = await failed_model(ports.store, request)
-    planned = check(request, ports.catalogue, ports.references, tuple(ports.lanes), above)
+    planned = check(request, ports.catalogue, ports.references, ports.open_lanes, above)
     now = existing.read_at
     document = record.new_document(
         request,
@@ -121,7 +121,7 @@ async def cancel(ports: Ports, request_id: str) -> None:
             if request.data["announce"] == "pending":
                 await announce(ports, request)
             return
-        begun = request.data["status"] in ("rendering", "batched")
+        begun = record.has_begun(request.data)
         if begun and request.data["cancel_requested_at"] is not None:
             return
         changes = {"cancel_requested_at": now, "updated_at": now}
