@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Protocol, TextIO, TypeVar
 
+from shared.adapters.batch_lane import GeminiBatches
 from shared.adapters.gemini_lane import GeminiLane, key_kind
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
@@ -44,8 +45,10 @@ from shared.ports import Clock, FlagSource, LiveQuotaSource, Ports, References, 
 
 T = TypeVar("T")
 
-LANES_BUILT = ("standard", "priority", "flex")
-"""What `build` gives a lane to; any other is not available here."""
+TIERS = ("standard", "priority", "flex")
+"""Google's service tiers: one call, one answer."""
+LANES_BUILT = (*TIERS, "batch")
+"""Any other lane is not available here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Worker:
         """Let go of connections, the lanes' first."""
         for lane in {id(lane): lane for lane in self.ports.lanes.values()}.values():
             await lane.close()
+        await self.ports.batches.close()
         await self.ports.topics.close()
         await self.ports.store.close()
 
@@ -103,7 +107,8 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         topics=messaging or topics(settings, clock),
         images=images,
         references=references(settings, images),
-        lanes=dict.fromkeys(LANES_BUILT, gemini),
+        lanes=dict.fromkeys(TIERS, gemini),
+        batches=GeminiBatches(api_key, settings.base_url),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models),
         signals=JsonSignals(events, clock, settings.project),

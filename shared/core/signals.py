@@ -45,6 +45,12 @@ FLAG_CHANGED = Signal(
     "WARNING",
     ("flag", "action", "name", "scope", "actor", "reason", "expires_at", "shadow"),
 )
+BATCH_CLOSED = Signal("batch_closed", "INFO", ("batch", "model", "image_size", "requests"))
+BATCH_SUBMITTED = Signal("batch_submitted", "INFO", ("batch", "name", "found_again"))
+BATCH_DELAYED = Signal("batch_delayed", "WARNING", ("batch", "step", "kind", "reason", "until"))
+BATCH_ENDED = Signal(
+    "batch_ended", "INFO", ("batch", "name", "state", "requests", "images", "extra_answers", "unknown_keys")
+)
 BREAKER_PROBED = Signal("breaker_probed", "INFO", ("circuit", "request_id", "slot_at"))
 ROUTE_LACKING = Signal("route_lacking", "WARNING", ("what",))
 COST_OVER_ESTIMATE = Signal(

@@ -121,7 +121,7 @@ async def cancel(ports: Ports, request_id: str) -> None:
             if request.data["announce"] == "pending":
                 await announce(ports, request)
             return
-        begun = request.data["status"] in ("rendering", "batched")
+        begun = record.has_begun(request.data)
         if begun and request.data["cancel_requested_at"] is not None:
             return
         changes = {"cancel_requested_at": now, "updated_at": now}
