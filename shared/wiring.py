@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Protocol, TextIO, TypeVar
 
+from shared.adapters.batch_lane import GeminiBatches
 from shared.adapters.gemini_lane import GeminiLane, key_kind
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
@@ -40,9 +41,14 @@ from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
 from shared.flows.pump import Pump
 from shared.flows.pump_view import PumpView
-from shared.ports import Clock, FlagSource, LiveQuotaSource, Ports, Store, Subscriptions, Topics
+from shared.ports import Clock, FlagSource, LiveQuotaSource, Ports, References, Store, Subscriptions, Topics
 
 T = TypeVar("T")
+
+TIERS = ("standard", "priority", "flex")
+"""Google's service tiers: one call, one answer."""
+LANES_BUILT = (*TIERS, "batch")
+"""Any other lane is not available here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class Worker:
         """Let go of connections, the lanes' first."""
         for lane in {id(lane): lane for lane in self.ports.lanes.values()}.values():
             await lane.close()
+        await self.ports.batches.close()
         await self.ports.topics.close()
         await self.ports.store.close()
 
@@ -99,10 +106,11 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         store=store(settings, clock),
         topics=messaging or topics(settings, clock),
         images=images,
-        references=_set_by("RENDERLANE_REFERENCES", lambda: AllowedReferences(settings.references, images)),
-        lanes={"standard": gemini, "priority": gemini, "flex": gemini},
+        references=references(settings, images),
+        lanes=dict.fromkeys(TIERS, gemini),
+        batches=GeminiBatches(api_key, settings.base_url),
         live_quota=live_quota(settings, models, clock),
-        flag_source=flag_source(settings),
+        flag_source=flag_source(settings, models),
         signals=JsonSignals(events, clock, settings.project),
         clock=clock,
         chance=chance.random,
@@ -114,6 +122,12 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         project=settings.project,
         key_kind=key_kind(settings.api_key) if settings.api_key else "none",
     )
+
+
+def references(settings: Settings, images: ObjectImages | None = None) -> References:
+    """Raises InvalidSetting. Without `images` they are opened as `settings` say."""
+    images = images or _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
+    return _set_by("RENDERLANE_REFERENCES", lambda: AllowedReferences(settings.references, images))
 
 
 def _set_by(variable: str, make: Callable[[], T]) -> T:
@@ -150,14 +164,15 @@ def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuota
             return cloud_quotas.CloudQuotas(settings.project, server, models.ids_by_name, clock, reads)
 
 
-def flag_source(settings: Settings) -> FlagSource:
+def flag_source(settings: Settings, models: Catalogue) -> FlagSource:
     """Raises InvalidSetting for a provider that cannot be made."""
     named = settings.flag_provider
     if named is None:
         return NoFlagSource()
     from shared.adapters.openfeature_flags import OpenFeatureFlags
 
-    return _set_by("RENDERLANE_FLAG_PROVIDER", lambda: OpenFeatureFlags.of(named))
+    live_ids = {name: models.live(name).id for name in models.names}
+    return _set_by("RENDERLANE_FLAG_PROVIDER", lambda: OpenFeatureFlags.of(named, live_ids))
 
 
 def store(settings: Settings, clock: Clock) -> Store:

@@ -17,6 +17,8 @@ QUERIES: dict[str, Query] = {
     "unclaimed": queries.unclaimed(NOW, 10),
     "lapsed": queries.lapsed(NOW, 10),
     "rendering": queries.rendering(10),
+    "collecting": queries.collecting(10),
+    "due_batches": queries.due_batches(NOW, 10),
     "unannounced": queries.unannounced(NOW, 10),
     "in_status": queries.in_status("queued", 10),
     "in_flight": queries.in_flight("gemini-3-pro-image", "released", 10),

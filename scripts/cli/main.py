@@ -9,7 +9,21 @@ from typing import Any
 
 import click
 
-VERBS = ("up", "submit", "status", "list", "cancel", "quota", "plan", "cost", "budget", "tenant", "simulator")
+VERBS = (
+    "up",
+    "submit",
+    "status",
+    "list",
+    "explain",
+    "cancel",
+    "flags",
+    "quota",
+    "cost",
+    "budget",
+    "plan",
+    "tenant",
+    "simulator",
+)
 """Each is a module of this package with a `command`."""
 
 

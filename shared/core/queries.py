@@ -7,7 +7,9 @@ from datetime import datetime
 from shared.core.documents import Query, Range
 from shared.core.record import HEAD_FIELDS, attempts
 
-EXPIRING = ("requests", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards")
+EXPIRING = (
+    "requests", "rejected", "cancels", "evidence", "flag_history", "batches", "budgets", "budget_shards",
+)  # fmt: skip
 """Collections whose documents have an `expire_at`."""
 
 INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -20,6 +22,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "slot_at")),
     ("requests", ("status", "lease_until")),
     ("requests", ("status", "model")),
+    ("requests", ("status", "batch", "batched_at")),
     ("requests", ("announce", "updated_at")),
     ("requests", ("-created_at",)),
     ("requests", ("status", "-created_at")),
@@ -28,6 +31,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ledger", ("day", "name")),
     ("ledger", ("tenant", "day", "name")),
     ("requests", ("status", "tenant", "reason", "fair_tag")),
+    ("batches", ("due_at",)),
     *((collection, ("expire_at",)) for collection in EXPIRING),
 )
 """Collection and fields, equalities first, then the ordered field; a leading `-` means descending."""
@@ -136,6 +140,22 @@ def lapsed(now: datetime, limit: int) -> Query:
 def rendering(limit: int) -> Query:
     """Every attempt in flight, oldest lease first."""
     return Query("requests", equal=(("status", "rendering"),), order_by=("lease_until",), limit=limit)
+
+
+def collecting(limit: int) -> Query:
+    """Requests that wait for their batch to be closed, longest waiting first."""
+    return Query(
+        "requests",
+        equal=(("status", "batched"), ("batch", None)),
+        order_by=("batched_at",),
+        limit=limit,
+        fields=("status", "tenant", "batch", "batched_at", "route", "ask"),
+    )
+
+
+def due_batches(until: datetime, limit: int) -> Query:
+    """Batches that somebody should look at by `until`: closed ones have no `due_at`."""
+    return Query("batches", bounds=(Range("due_at", "<=", until),), order_by=("due_at",), limit=limit)
 
 
 def unannounced(updated_before: datetime, limit: int) -> Query:

@@ -165,6 +165,8 @@ def new_document(
         "unused_slot": None,
         "lease_holder": None,
         "lease_until": None,
+        "batch": None,
+        "batched_at": None,
         "asked_model": planned.asked_model,
         "route": planned.route.to_json(),
         "route_reasons": list(planned.reasons),
@@ -213,6 +215,33 @@ def released(
         "release": head.release + 1,
         "slot_at": slot_at,
         "slot_until": slot_until,
+        **_taken(planned, reservation),
+        "updated_at": now,
+    }
+
+
+def batched(planned: Planned, now: datetime, reservation: Reservation | None = None) -> dict[str, Any]:
+    """What the pump changes when the route goes by batch: no slot, and no place in its queue any more."""
+    return {
+        "status": "batched",
+        "reason": "collected for a batch",
+        "slot_at": None,
+        "slot_until": None,
+        "batch": None,
+        "batched_at": now,
+        **_taken(planned, reservation),
+        "updated_at": now,
+    }
+
+
+def in_batch(batch_id: str, number: int, now: datetime) -> dict[str, Any]:
+    """Its batch is closed, with attempt `number`: it cannot be cancelled any more."""
+    return {"reason": f"in batch {batch_id}", "batch": batch_id, "attempt_count": number, "updated_at": now}
+
+
+def _taken(planned: Planned, reservation: Reservation | None) -> dict[str, Any]:
+    """The route as it is planned, for the attempt to come."""
+    return {
         "unused_slot": None,
         "wake_at": None,
         "asleep_epoch": None,
@@ -226,7 +255,6 @@ def released(
         "least_estimate_micros": planned.least_estimate_micros,
         "probe": planned.probe,
         "budget": reservation.to_json() if reservation is not None else None,
-        "updated_at": now,
     }
 
 
@@ -242,6 +270,8 @@ def requeued(reason: str, now: datetime, *, wake_at: datetime | None = None) -> 
         "lease_holder": None,
         "lease_until": None,
         "budget": None,
+        "batch": None,
+        "batched_at": None,
         "updated_at": now,
     }
 
@@ -256,6 +286,11 @@ def asleep(reason: str, wake_at: datetime, epoch: int | None, now: datetime) -> 
 def awake(now: datetime) -> dict[str, Any]:
     """Back in its place in the queue."""
     return {"wake_at": None, "asleep_epoch": None, "updated_at": now}
+
+
+def has_begun(data: Fields) -> bool:
+    """Whether an attempt may be on its way: cancellation and deadline come too late for it."""
+    return data["status"] == "rendering" or (data["status"] == "batched" and data["batch"] is not None)
 
 
 def not_started(data: Fields, reason: str, now: datetime) -> dict[str, Any]:

@@ -143,7 +143,8 @@ def settle(
         return Settlement((), "settled before")
     cost = cost_of(ending, attempt.data, catalogue)
     booked = _booked(request.data, attempt.data, ending, cost, was_given_up=was_given_up)
-    current = request.data["status"] == "rendering" and request.data["attempt_count"] == attempt.data["number"]
+    is_open = request.data["status"] in ("rendering", "batched")
+    current = is_open and request.data["attempt_count"] == attempt.data["number"]
     match ending:
         case Delivered() if request.data["status"] not in record.FINAL:
             code = "succeeded"

@@ -13,7 +13,7 @@ from shared.core import queries, record, signals
 from shared.core.admission import Candidate, Grant
 from shared.core.board import FlagRefused
 from shared.core.breaker import judge
-from shared.core.calendar import Full
+from shared.core.calendar import Full, Weight
 from shared.core.documents import Committed, Document, Update
 from shared.core.fairness import queue_name
 from shared.core.flag import BREAKER
@@ -25,6 +25,7 @@ from shared.core.routing import Routing
 from shared.core.tick import LostSlot, Memory, Sight, Ticked, tick
 from shared.flows import flags
 from shared.flows.announce import announce
+from shared.flows.batch_collect import Collecting
 from shared.flows.budgets import Budgets
 from shared.flows.expire import expire_due_before, expire_overdue
 from shared.flows.head_pages import HeadPages
@@ -52,6 +53,7 @@ class Granting:
         self._planner = Planner(ports)
         self._sleepers = Sleepers(ports, self._pages)
         self._budgets = Budgets(ports, documents, self._planner, self._sleepers)
+        self._collecting = Collecting(ports)
         self._lost: list[LostSlot] = []
         self._held_back: Mapping[str, Full] = {}
         """By model, as of the last tick."""
@@ -83,7 +85,9 @@ class Granting:
         judged = await self._budgets.judge(planning.candidates, documents.time.now())
         for head, outcome in judged.refused:
             await self._end(head, "failed", outcome)
-        ticked = await self._decide(judged.candidates)
+        leaving = self._budgets.afford([each for each in judged.candidates if _goes_by_batch(each)])
+        routing = self._bent(routing.batched([each.planned for each in leaving]), leaving)
+        ticked = await self._decide([each for each in judged.candidates if not _goes_by_batch(each)])
         granted = [grant.candidate for grant in ticked.grants]
         self._pages.gone(each.head.request_id for each in granted)
         self._report_changes(documents.memory, ticked.memory)
@@ -93,20 +97,23 @@ class Granting:
         await documents.write(ticked.memory, counted, held=held, waiting=self._pages.waiting, accounts=accounts)
         self._sight.granted([each.model for each in granted])
         await self._release(ticked.grants)
+        await self._put_aside(leaving)
         await self._end_missed(ticked)
         await self._rest(ticked, heads, planning)
-        return await self._expects_work(ticked, planning)
+        return bool(leaving) or await self._expects_work(ticked, planning)
 
     async def _release(self, grants: Sequence[Grant]) -> None:
         """Hand the slots out; what could not be handed out is kept for the next tick to give back."""
-        reserved = [self._budgets.reservation(grant) for grant in grants]
+        reserved = [self._budgets.reservation(grant.candidate) for grant in grants]
         released = await asyncio.gather(
             *(
                 release(self._ports, grant, self._documents.time, held)
                 for grant, held in zip(grants, reserved, strict=True)
             )
         )
-        self._budgets.give_back([grant for grant, lost in zip(grants, released, strict=True) if lost is not None])
+        self._budgets.give_back(
+            [grant.candidate for grant, lost in zip(grants, released, strict=True) if lost is not None]
+        )
         self._lost = [lost for lost in released if lost is not None]
 
     async def _look(self, heads: Sequence[Head]) -> None:
@@ -147,6 +154,20 @@ class Granting:
         opens = outlook(documents.memory.standings, sight.reports, self._held_back, now)
         self._planner.under(in_force, opens, routing, now)
         return routing.under(ids, tuple(sight.board.flags))
+
+    async def _put_aside(self, leaving: Sequence[Candidate]) -> None:
+        """What goes by batch takes no slot: it leaves its queue now. A slot that it had not used is given back."""
+        if not leaving:
+            return
+        reserved = {each.head.request_id: self._budgets.reservation(each) for each in leaving}
+        batched = await self._collecting.put(leaving, reserved, self._documents.time.now())
+        self._pages.gone(each.head.request_id for each in leaving)
+        self._budgets.give_back([each for each in leaving if each not in batched])
+        self._lost += [
+            LostSlot(f"{each.head.request_id}:{slot.release}", slot.model, slot.slot_at, Weight(tokens=slot.tokens))
+            for each in batched
+            if (slot := each.head.unused_slot) is not None
+        ]
 
     async def _decide(self, candidates: Sequence[Candidate]) -> Ticked:
         documents, sight = self._documents, self._sight
@@ -210,9 +231,15 @@ class Granting:
                     signals.BREAKER_PROBED, circuit=planned.probe, request_id=grant.candidate.head.request_id,
                     slot_at=grant.slot_at,
                 )  # fmt: skip
-            for flag_id, saved in self._planner.saved_by_shadows(grant.candidate):
-                routing = routing.shadowed(flag_id, saved)
+        routing = self._bent(routing, [grant.candidate for grant in ticked.grants])
         return routing.granted(ticked.grants)
+
+    def _bent(self, routing: Routing, candidates: Sequence[Candidate]) -> Routing:
+        """With what the flags in shadow would have changed among these."""
+        for candidate in candidates:
+            for flag_id, saved in self._planner.saved_by_shadows(candidate):
+                routing = routing.shadowed(flag_id, saved)
+        return routing
 
     def _held(self, ticked: Ticked, planning: Planning) -> dict[str, Any]:
         """Why each model's queue waits, for whoever looks at it."""
@@ -291,7 +318,7 @@ class Granting:
         if self._planner.terms is None or model not in self._planner.terms.opens:
             return True  # the next tick knows
         plan = self._planner.plan(head)
-        return isinstance(plan, Planned) and plan.route.model != model
+        return isinstance(plan, Planned) and (plan.route.model != model or plan.route.lane == "batch")
 
     async def _end(self, head: Head, status: str, outcome: Outcome) -> None:
         changes = record.finished(status, outcome, self._documents.time.now())
@@ -314,6 +341,10 @@ class Granting:
             return True
         sleeping = await self._ports.store.query(queries.sleeping(now, 1))
         return bool(sleeping) and sleeping[0].data["wake_at"] < soon
+
+
+def _goes_by_batch(candidate: Candidate) -> bool:
+    return candidate.planned.route.lane == "batch"
 
 
 def _opens(full: Full, soon: datetime) -> bool:

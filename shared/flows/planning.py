@@ -51,7 +51,7 @@ class Planner:
         ports = self.ports
         terms = Terms(
             catalogue=ports.catalogue,
-            lanes=tuple(ports.lanes),
+            lanes=ports.open_lanes,
             flags=tuple(each for each in flags if not each.shadow),
             opens=opens,
             lacking=routing.lacking,

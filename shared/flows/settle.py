@@ -112,6 +112,17 @@ async def _report(
         provider_request_id=ending.provider_request_id,
         trace_id=request.data["trace_id"],
     )
+    closed = settled.writes[1]
+    assert isinstance(closed, Update)
+    if closed.changes["cost_micros"] > attempt.data["estimate_micros"]:
+        ports.signals.emit(
+            signals.COST_OVER_ESTIMATE,
+            request_id=request.id,
+            attempt=attempt.data["number"],
+            route=str(Route.from_json(attempt.data["route"])),
+            cost_micros=closed.changes["cost_micros"],
+            estimate_micros=attempt.data["estimate_micros"],
+        )
     if settled.effect == "final":
         ports.signals.emit(
             signals.FINISHED,
