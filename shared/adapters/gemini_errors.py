@@ -192,7 +192,7 @@ def _problem(error: _Error) -> Problem:
     word = error.code if isinstance(error.code, str) and number is None else None
     if number is not None and 0 < number < len(RPC_CODES):
         word, number = RPC_CODES[number], None
-    words: Sequence[str | None] = (word, error.status, error.type, *(each.reason for each in details))
+    words: Sequence[str | None] = (word, error.status, error.type, *(each.reason for each in details), _led_by(error))
     return Problem(
         tuple(_word(each) for each in words if each),
         error.message or "",
@@ -200,6 +200,12 @@ def _problem(error: _Error) -> Problem:
         tuple(gemini_quota.violations(raw for each in details for raw in each.violations)),
         tuple(each.retryDelay for each in details if each.retryDelay),
     )
+
+
+def _led_by(error: _Error) -> str | None:
+    """The code of a refusal that leads the message, as a step's error has it beside a bare number."""
+    word = _word((error.message or "")[:64].partition(":")[0])
+    return word if word in REFUSALS or word in NO_IMAGE else None
 
 
 def _number(code: Any) -> int | None:
