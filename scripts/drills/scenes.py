@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from scripts.drills import holds
 from scripts.drills.scene import Scene
@@ -13,6 +14,9 @@ from scripts.simulator.faults import Fault
 HINT = 6.0
 """Seconds that a 429 asks for."""
 RATE = 2.0
+LEFT = 6.0
+"""Seconds in which the whole fleet leaves a route that says it is closed: a report at most every 2 s, a tick a second,
+and slots that lie ahead."""
 STEADY = Traffic(RATE, 10.0)
 WHOLE = (holds.everybody_has_an_image(), holds.one_image_each(), holds.booked_as_charged(),
          holds.no_downgrade_unexplained())  # fmt: skip
@@ -51,6 +55,8 @@ def _hinted(name: str, about: str, fault: Fault) -> Scene:
                  limits=f"{PRIMARY}=rpm:300")  # fmt: skip
 
 
+CALM = "calm"
+"""The scene without a failure: what the others' times are compared with."""
 ALL: tuple[Scene, ...] = (
     _hinted("hint-header", "429 with Retry-After", _HEADER),
     _hinted("hint-body", "429 with RetryInfo in its details", _RETRY_INFO),
@@ -108,12 +114,13 @@ ALL: tuple[Scene, ...] = (
         afterwards=(holds.back_on_the_primary(),),
         recovery=40.0,
     ),
+    Scene(CALM, "nothing fails", STEADY, (*WHOLE, holds.nothing_wasted(), holds.failing_calls_at_most(0))),
     Scene(
         "refusal",
         "every third prompt refused, in four forms",
         replace(STEADY, mix=_MARKED),
-        (holds.every_status("succeeded", "refused"), holds.only_refusals_are_refused(), holds.refused_are_asked_once(),
-         holds.some_status("refused", 4), holds.one_image_each(), holds.no_breaker()),
+        (holds.ends_only_as("succeeded", "refused"), holds.only_refusals_are_refused(), holds.refused_are_asked_once(),
+         holds.some_end_as("refused", 4), holds.one_image_each(), holds.no_breaker()),
         _REFUSAL_FORMS,
         mends=False,
         calm_first=0.0,
@@ -137,11 +144,12 @@ ALL: tuple[Scene, ...] = (
     ),
     Scene(
         "credential",
-        "the key is rejected for 6 s",
+        "the key is rejected for 30 s",
         STEADY,
-        (holds.every_status("succeeded", "queued"), holds.one_image_each(), holds.booked_as_charged(),
-         holds.nothing_wasted(), holds.failing_calls_at_most(8), holds.escalated("credential")),
+        (holds.ends_only_as("succeeded", "queued"), holds.one_image_each(), holds.booked_as_charged(),
+         holds.nothing_wasted(), holds.the_route_is_left_within(LEFT), holds.escalated("credential")),
         (Fault(kind="credential"),),
+        lasts=30.0,
         patience=6.0,
         afterwards=(*WHOLE, holds.back_to_images()),
         recovery=90.0,
@@ -150,7 +158,7 @@ ALL: tuple[Scene, ...] = (
         "gone",
         "404: the model is gone",
         STEADY,
-        (*WHOLE, holds.nothing_wasted(), holds.failing_calls_at_most(8), holds.warned_of_a_lack()),
+        (*WHOLE, holds.nothing_wasted(), holds.the_route_is_left_within(LEFT), holds.warned_of_a_lack()),
         (Fault(kind="gone", model=PRIMARY),),
         mends=False,
     ),
@@ -158,8 +166,8 @@ ALL: tuple[Scene, ...] = (
         "day",
         "the day's quota is gone (and a hint of 0.9 s)",
         replace(STEADY, mix=DUE),
-        (holds.every_status("succeeded", "queued"), holds.due_ones_have_images(), holds.some_status("queued"),
-         holds.one_image_each(), holds.nothing_wasted(), holds.booked_as_charged(), holds.failing_calls_at_most(8),
+        (holds.ends_only_as("succeeded", "queued"), holds.due_ones_have_images(), holds.some_end_as("queued"),
+         holds.one_image_each(), holds.nothing_wasted(), holds.booked_as_charged(), holds.the_route_is_left_within(LEFT),
          holds.no_downgrade_unexplained()),
         (Fault(kind="quota", model=PRIMARY, variant="day_short_delay"),),
         mends=False,
@@ -176,7 +184,7 @@ ALL: tuple[Scene, ...] = (
         "deadline",
         "a queue that the deadline overtakes",
         Traffic(0, 0, ({"model": PRIMARY, DUE_IN: 8.0, "floor": "exact"},), at_once=30),
-        (holds.every_status("succeeded", "expired"), holds.some_status("succeeded"), holds.some_status("expired"),
+        (holds.ends_only_as("succeeded", "expired"), holds.some_end_as("succeeded"), holds.some_end_as("expired"),
          holds.nobody_begins_after_the_deadline(), holds.one_image_each(), holds.nothing_wasted(),
          holds.booked_as_charged()),
         limits=f"{PRIMARY}=concurrency:2",
@@ -184,6 +192,9 @@ ALL: tuple[Scene, ...] = (
     ),
 )  # fmt: skip
 
+QUICK = ("hint-words", "silent", "reset", "outage", CALM, "refusal", "malformed", "credential", "gone", "day", "twice",
+         "deadline")  # fmt: skip
+"""One of each kind."""
 BY_NAME: Mapping[str, Scene] = {scene.name: scene for scene in ALL}
 
 
@@ -196,8 +207,20 @@ def scenes(names: tuple[str, ...], *, quick: bool) -> list[Scene]:
 def _shorter(scene: Scene) -> Scene:
     match scene.name:
         case "outage":
-            return replace(scene, traffic=replace(scene.traffic, seconds=24.0), lasts=20.0)
+            return replace(scene, traffic=replace(scene.traffic, seconds=24.0), lasts=20.0, recovery=0.0)
         case "flapping":
-            return replace(scene, traffic=replace(scene.traffic, seconds=26.0), lasts=24.0, every=4.0)
+            return replace(scene, traffic=replace(scene.traffic, seconds=20.0), lasts=18.0, every=3.0)
+        case "deadline":
+            return replace(scene, traffic=replace(scene.traffic, mix=_due_in(scene, 4.0)))
         case _:
-            return scene
+            shorter = replace(scene.traffic, seconds=6.0)
+            return replace(
+                scene,
+                traffic=shorter,
+                lasts=min(scene.lasts, 4.0) if scene.name != "credential" else scene.lasts,
+                recovery=0.0,
+            )
+
+
+def _due_in(scene: Scene, seconds: float) -> tuple[Mapping[str, Any], ...]:
+    return tuple({**fields, DUE_IN: seconds} for fields in scene.traffic.mix)

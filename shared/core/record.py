@@ -197,13 +197,13 @@ def new_document(
 
 
 def released(head: Head, planned: Planned, slot_at: datetime, slot_until: datetime, now: datetime) -> dict[str, Any]:
-    """What the pump changes when it grants a slot."""
+    """What the pump changes when it grants a slot. No slot is good beyond its request's deadline."""
     return {
         "status": "released",
         "reason": None,
         "release": head.release + 1,
         "slot_at": slot_at,
-        "slot_until": slot_until,
+        "slot_until": slot_until if head.deadline is None else min(slot_until, head.deadline),
         "unused_slot": None,
         "wake_at": None,
         "asleep_epoch": None,
