@@ -19,10 +19,11 @@ from scripts.local.home import Home, Simulated, running
 from scripts.simulator.bill import Call
 from scripts.simulator.simulation import Simulation
 from shared import wiring
+from shared.adapters.system_clock import SystemClock
 from shared.config import Settings
 from shared.core import queries
 from shared.core.documents import Document
-from shared.core.flag import Flag
+from shared.core.flag import Flag, FlagName
 from shared.core.topology import SUBSCRIPTIONS
 from shared.flows import flags
 from shared.flows.intake import take_in
@@ -34,7 +35,7 @@ EFFECT_WITHIN = 3.0
 AT_ONCE = 20
 LIMITS = f"{PRO}=rpm:600;{NB21}=rpm:600"
 """Ten starts a second: it moves, and the machine keeps up."""
-NAME = "use-nano-banana-2"
+NAME: FlagName = "use-nano-banana-2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,9 @@ async def play(scale: Scale, say: Callable[[str], None]) -> FlagFigures:
 
 async def _queue(settings: Settings, scene: Scene, say: Callable[[str], None]) -> None:
     """Take all of them in before anybody renders, by intake's own flow."""
-    worker = Worker.of(wiring.build(settings, io.StringIO()))
-    await worker.ports.topics.ensure(SUBSCRIPTIONS)
+    messaging = wiring.topics(settings, SystemClock())
+    await messaging.ensure(SUBSCRIPTIONS)
+    worker = Worker.of(wiring.build(settings, io.StringIO(), messaging))
     room = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int) -> None:
@@ -204,7 +206,7 @@ def _is_right(request: Document, call: Call | None) -> bool:
         return False
     bent = receipt["delivered"]["model"] != PRO
     told = any(f"flag {NAME} by bench" in reason for reason in receipt["reasons"])
-    return bool(receipt["flags"]) == bent == told and request.data["cost_micros"] == call.cost_micros
+    return bool(receipt["flags"]) == bent == told and bool(request.data["cost_micros"] == call.cost_micros)
 
 
 def _change(calls: Sequence[Call], old: str, new: str, at: datetime, until: datetime | None) -> Change:

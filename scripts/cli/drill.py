@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -48,12 +47,12 @@ def _play(name: str, seconds: float | None, *, as_json: bool) -> tuple[Played, l
     from scripts.cli import drill_sheet
     from scripts.drills import ours
     from scripts.drills.rehearsals import scene_of
-    from scripts.drills.story import Line, Story
+    from scripts.drills.story import Story
 
     scene = scene_of(name, seconds)
-    began = datetime.now(UTC)
 
     def tell(line: Line) -> None:
+        began = story.lines[0].at
         click.secho(drill_sheet.line(line, began), fg=drill_sheet.COLOURS.get(line.who), err=as_json)
 
     story = Story(tell)

@@ -1,4 +1,4 @@
-"""What must hold in a scene: each makes a check of what was played, which gives None or says what is wrong."""
+"""What must hold in a scene, each a promise with the check that it is kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ON_ITS_WAY = timedelta(seconds=1)
 
 
 def everybody_has_an_image() -> Hold:
-    return ends_only_as("succeeded")
+    return Hold("everybody has an image", ends_only_as("succeeded").check)
 
 
 def ends_only_as(*allowed: str) -> Hold:
@@ -27,7 +27,7 @@ def ends_only_as(*allowed: str) -> Hold:
         other = {status: count for status, count in played.statuses().items() if status not in allowed}
         return f"of {len(played.requests)} requests {_counts(other)}, allowed: {', '.join(allowed)}" if other else None
 
-    return check
+    return Hold(f"every request is {' or '.join(allowed)}", check)
 
 
 def some_end_as(status: str, least: int = 1) -> Hold:
@@ -37,7 +37,7 @@ def some_end_as(status: str, least: int = 1) -> Hold:
         found = played.statuses()[status]
         return None if found >= least else f"{found} requests {status}, at least {least} should be"
 
-    return check
+    return Hold(f"at least {least} are {status}", check)
 
 
 def one_image_each() -> Hold:
@@ -48,7 +48,7 @@ def one_image_each() -> Hold:
         twice = [marker for marker, count in paid.items() if count > 1]
         return f"paid twice: {_names(twice)}" if twice else None
 
-    return check
+    return Hold("no image is paid for twice", check)
 
 
 def booked_as_charged() -> Hold:
@@ -62,14 +62,14 @@ def booked_as_charged() -> Hold:
         ]
         return f"booked otherwise than charged: {_names(wrong)}" if wrong else None
 
-    return check
+    return Hold("each image costs what the provider charged", check)
 
 
 def nothing_wasted() -> Hold:
     def check(played: Played) -> str | None:
         return f"{played.wasted_micros} micros paid for nothing" if played.wasted_micros else None
 
-    return check
+    return Hold("nothing is paid for without an image", check)
 
 
 def failing_calls_at_most(most: int) -> Hold:
@@ -79,7 +79,7 @@ def failing_calls_at_most(most: int) -> Hold:
         found = sum(call.outcome != "image" for call in played.primary())
         return None if found <= most else f"{found} primary calls met the failure, at most {most} may"
 
-    return check
+    return Hold(f"at most {most} primary calls meet the failure", check)
 
 
 def the_route_is_left_within(seconds: float) -> Hold:
@@ -92,7 +92,7 @@ def the_route_is_left_within(seconds: float) -> Hold:
         took = (met[-1].received_at - (met[0].finished_at or met[0].received_at)).total_seconds()
         return None if took <= seconds else f"asked for {took:.1f} s after the first answer, allowed {seconds:g} s"
 
-    return check
+    return Hold(f"the route is left within {seconds:g} s", check)
 
 
 def the_failure_is_met(least: int = 1) -> Hold:
@@ -102,7 +102,7 @@ def the_failure_is_met(least: int = 1) -> Hold:
         found = sum(call.outcome != "image" for call in played.calls)
         return None if found >= least else f"{found} calls met the failure, at least {least} should"
 
-    return check
+    return Hold(f"the failure is met by {least} calls at least", check)
 
 
 def each_asks_at_most(times: int, kind: str) -> Hold:
@@ -113,7 +113,7 @@ def each_asks_at_most(times: int, kind: str) -> Hold:
         often = [marker for marker, count in met.items() if count > times]
         return f"asked more than {times} times into {kind}: {_names(often)}" if often else None
 
-    return check
+    return Hold(f"no request meets {kind} more than {times} times", check)
 
 
 def nobody_before_the_hint(seconds: float) -> Hold:
@@ -129,7 +129,7 @@ def nobody_before_the_hint(seconds: float) -> Hold:
                     early.append(f"{each.request_id} after {waited:.1f} s")
         return f"asked before the hint of {seconds:g} s: {_names(early)}" if early else None
 
-    return check
+    return Hold(f"nobody asks again before the hint of {seconds:g} s", check)
 
 
 def four_primary_calls_a_minute() -> Hold:
@@ -145,7 +145,7 @@ def four_primary_calls_a_minute() -> Hold:
         most = 4 if seconds >= 60 else int(seconds // 15) + 1
         return None if worst <= most else f"{worst} primary calls in {seconds:.0f} s of the outage, at most {most} may"
 
-    return check
+    return Hold("at most four primary calls a minute in the outage", check)
 
 
 def breaker_trips_at_most(most: int) -> Hold:
@@ -153,11 +153,11 @@ def breaker_trips_at_most(most: int) -> Hold:
         trips = len(played.breaker("trip"))
         return None if trips <= most else f"the breaker tripped {trips} times, at most {most} may"
 
-    return check
+    return Hold(f"the breaker trips at most {most} times", check)
 
 
 def no_breaker() -> Hold:
-    return breaker_trips_at_most(0)
+    return Hold("no breaker trips", breaker_trips_at_most(0).check)
 
 
 def back_on_the_primary() -> Hold:
@@ -168,14 +168,14 @@ def back_on_the_primary() -> Hold:
             return "the breaker has not reset"
         return None if played.back_after() is not None else "the primary made no image after the failure"
 
-    return check
+    return Hold("the breaker resets by itself, and the primary model is back", check)
 
 
 def back_to_images() -> Hold:
     def check(played: Played) -> str | None:
         return None if played.back_after() is not None else "the primary made no image after the failure"
 
-    return check
+    return Hold("the primary model is back", check)
 
 
 def refused_are_asked_once() -> Hold:
@@ -189,7 +189,7 @@ def refused_are_asked_once() -> Hold:
         ]
         return f"refused and asked again: {_names(often)}" if often else None
 
-    return check
+    return Hold("what is refused is asked once", check)
 
 
 def only_refusals_are_refused(mark: str = "[refuse]") -> Hold:
@@ -197,7 +197,7 @@ def only_refusals_are_refused(mark: str = "[refuse]") -> Hold:
         wrong = [each.request_id for each in played.requests if (each.status == "refused") != _is_marked(each, mark)]
         return f"neither refused nor not as the provider did: {_names(wrong)}" if wrong else None
 
-    return check
+    return Hold("exactly what the provider refuses is refused", check)
 
 
 def due_ones_have_images() -> Hold:
@@ -207,7 +207,7 @@ def due_ones_have_images() -> Hold:
         late = [each.request_id for each in played.requests if "deadline" in each.fields and each.status != "succeeded"]
         return f"with a deadline and without an image: {_names(late)}" if late else None
 
-    return check
+    return Hold("each request with a deadline has an image", check)
 
 
 def nobody_begins_after_the_deadline() -> Hold:
@@ -222,7 +222,7 @@ def nobody_begins_after_the_deadline() -> Hold:
                 begun.append(each.request_id)
         return f"asked though too late: {_names(begun)}" if begun else None
 
-    return check
+    return Hold("nothing begins after its deadline, and what expires is not asked", check)
 
 
 def escalated(runbook: str, most: int = 3) -> Hold:
@@ -232,7 +232,7 @@ def escalated(runbook: str, most: int = 3) -> Hold:
         found = len(played.said("escalation", runbook=runbook))
         return None if 1 <= found <= most else f"{found} escalations `{runbook}`, 1 to {most} should be"
 
-    return check
+    return Hold(f"somebody is told (runbook {runbook}), at most {most} times", check)
 
 
 def warned_of_a_lack() -> Hold:
@@ -240,7 +240,7 @@ def warned_of_a_lack() -> Hold:
         found = len(played.said("route_lacking"))
         return None if found == 1 else f"{found} warnings `route_lacking`, one should be"
 
-    return check
+    return Hold("one warning names the model that is gone", check)
 
 
 def no_downgrade_unexplained() -> Hold:
@@ -254,7 +254,7 @@ def no_downgrade_unexplained() -> Hold:
         ]
         return f"another model and no reason: {_names(silent)}" if silent else None
 
-    return check
+    return Hold("each downgrade is explained in its receipt", check)
 
 
 def _within_a_minute(calls: list[datetime], first: datetime) -> int:

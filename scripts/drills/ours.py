@@ -80,6 +80,7 @@ async def _play(scene: Scene, home: Home, simulation: Simulation, tape: Tape, ma
     store = home.worker.ports.store
     await _warm_up(home)
     began_at = now()
+    mark(f"traffic begins: {scene.traffic.count} requests in {scene.traffic.seconds:.0f} s")
     failing = asyncio.create_task(break_it(scene, simulation, mark))
     sent = await _send(scene, home)
     mark(f"the last of {len(sent)} requests is sent")

@@ -136,7 +136,7 @@ class Played:
         return None
 
     def problems(self) -> list[str]:
-        return [problem for hold in self.scene.holds if (problem := hold(self)) is not None]
+        return [problem for hold in self.scene.holds if (problem := hold.check(self)) is not None]
 
 
 def _was_used(call: Call) -> bool:

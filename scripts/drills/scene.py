@@ -14,8 +14,14 @@ from scripts.simulator.faults import Fault
 if TYPE_CHECKING:
     from scripts.drills.played import Played
 
-Hold = Callable[["Played"], str | None]
-"""None where it holds, else why not."""
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Something that must be true of what was played."""
+
+    promise: str
+    check: Callable[[Played], str | None]
+    """None where it is kept, else what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)

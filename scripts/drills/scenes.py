@@ -52,7 +52,7 @@ DUE = ({"model": PRIMARY}, {"model": PRIMARY, DUE_IN: 60.0})
 def _hinted(name: str, about: str, fault: Fault) -> Scene:
     hint = (holds.nobody_before_the_hint(HINT), holds.the_failure_is_met(), holds.no_breaker())
     return Scene(name, about, STEADY, (*WHOLE, holds.nothing_wasted(), *hint), (fault,), lasts=HINT,
-                 limits=f"{PRIMARY}=rpm:300")  # fmt: skip
+                 limits=f"{PRIMARY}=rpm:300", patience=90.0)  # fmt: skip
 
 
 CALM = "calm"
@@ -167,8 +167,8 @@ ALL: tuple[Scene, ...] = (
         "the day's quota is gone (and a hint of 0.9 s)",
         replace(STEADY, mix=DUE),
         (holds.ends_only_as("succeeded", "queued"), holds.due_ones_have_images(), holds.some_end_as("queued"),
-         holds.one_image_each(), holds.nothing_wasted(), holds.booked_as_charged(), holds.the_route_is_left_within(LEFT),
-         holds.no_downgrade_unexplained()),
+         holds.one_image_each(), holds.nothing_wasted(), holds.booked_as_charged(),
+         holds.the_route_is_left_within(LEFT), holds.no_downgrade_unexplained()),
         (Fault(kind="quota", model=PRIMARY, variant="day_short_delay"),),
         mends=False,
         patience=12.0,

@@ -21,7 +21,7 @@ class Line:
 
 
 class Story:
-    """Hears events and marks as they come, and tells lines."""
+    """Hears events and marks as they come, and tells lines, from the first mark on."""
 
     def __init__(self, tell: Callable[[Line], None]) -> None:
         self._tell = tell
@@ -41,6 +41,8 @@ class Story:
         self._line(Line(datetime.now(UTC), "drill", what))
 
     def heard(self, event: Mapping[str, Any]) -> None:
+        if not self._told:
+            return  # what went before the first mark is no part of the story
         at = datetime.fromisoformat(event["time"])
         if self._since is not None and (at - self._since).total_seconds() > GROUPED_FOR:
             self.flush()
@@ -58,13 +60,19 @@ class Story:
         """Tell the answers that are not told yet."""
         if self._since is None:
             return
-        answers = "; ".join(
-            f"{count} {outcome} on {route}" for (route, outcome), count in sorted(self._answers.items())
-        )
+        outcomes = sorted({outcome for _, outcome in self._answers})
+        answers = "; ".join(f"{outcome}: {self._routes(outcome)}" for outcome in outcomes)
         requeued = f" ({self._requeued} back to the queue)" if self._requeued else ""
         at = self._since
         self._answers, self._requeued, self._since = Counter(), 0, None
         self._line(Line(at, "worker", answers + requeued))
+
+    def _routes(self, outcome: str) -> str:
+        return ", ".join(
+            f"{count} {route.removeprefix('standard ')}"
+            for (route, each), count in sorted(self._answers.items())
+            if each == outcome
+        )
 
     def _line(self, line: Line) -> None:
         self._told.append(line)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.drills.played import Played
-from scripts.drills.scene import Hold
 from scripts.drills.story import Line
 
 
@@ -20,12 +19,7 @@ class Held:
 
 
 def held(played: Played) -> list[Held]:
-    return [Held(_promise(hold), hold(played)) for hold in played.scene.holds]
-
-
-def _promise(hold: Hold) -> str:
-    """A check's own name, in words."""
-    return hold.__qualname__.partition(".")[0].replace("_", " ")
+    return [Held(hold.promise, hold.check(played)) for hold in played.scene.holds]
 
 
 def figures(played: Played) -> dict[str, Any]:
