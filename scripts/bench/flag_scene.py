@@ -33,8 +33,8 @@ from shared.wiring import Worker
 EFFECT_WITHIN = 3.0
 """Seconds from the trip or the reset to the last call of the route before."""
 AT_ONCE = 20
-LIMITS = f"{PRO}=rpm:600;{NB21}=rpm:600"
-"""Ten starts a second: it moves, and the machine keeps up."""
+LIMITS = f"{PRO}=rpm:300;{NB21}=rpm:300"
+"""Five starts a second: it moves, and a busy machine keeps up."""
 NAME: FlagName = "use-nano-banana-2"
 
 
@@ -45,7 +45,7 @@ class Scale:
     """Seconds before the trip, between trip and reset, and after the reset."""
 
 
-FULL = Scale(10_000, 15.0)
+FULL = Scale(10_000, 20.0)
 QUICK = Scale(600, 5.0)
 
 

@@ -51,8 +51,8 @@ DUE = ({"model": PRIMARY}, {"model": PRIMARY, DUE_IN: 60.0})
 
 def _hinted(name: str, about: str, fault: Fault) -> Scene:
     hint = (holds.nobody_before_the_hint(HINT), holds.the_failure_is_met(), holds.no_breaker())
-    return Scene(name, about, STEADY, (*WHOLE, holds.nothing_wasted(), *hint), (fault,), lasts=HINT,
-                 limits=f"{PRIMARY}=rpm:300", patience=90.0)  # fmt: skip
+    promises = (*WHOLE, holds.nothing_wasted(), *hint)
+    return Scene(name, about, Traffic(1.0, 14.0), promises, (fault,), lasts=HINT, patience=90.0)
 
 
 CALM = "calm"
@@ -150,9 +150,8 @@ ALL: tuple[Scene, ...] = (
          holds.nothing_wasted(), holds.the_route_is_left_within(LEFT), holds.escalated("credential")),
         (Fault(kind="credential"),),
         lasts=30.0,
-        patience=6.0,
+        patience=120.0,
         afterwards=(*WHOLE, holds.back_to_images()),
-        recovery=90.0,
     ),
     Scene(
         "gone",
@@ -212,12 +211,14 @@ def _shorter(scene: Scene) -> Scene:
             return replace(scene, traffic=replace(scene.traffic, seconds=20.0), lasts=18.0, every=3.0)
         case "deadline":
             return replace(scene, traffic=replace(scene.traffic, mix=_due_in(scene, 4.0)))
+        case "credential":
+            return replace(scene, traffic=replace(scene.traffic, seconds=6.0), patience=6.0)
         case _:
             shorter = replace(scene.traffic, seconds=6.0)
             return replace(
                 scene,
                 traffic=shorter,
-                lasts=min(scene.lasts, 4.0) if scene.name != "credential" else scene.lasts,
+                lasts=min(scene.lasts, 4.0),
                 recovery=0.0,
             )
 

@@ -35,6 +35,7 @@ _OTHER_THING = re.compile(
     r"\b(file|cached ?content|interaction|previous_interaction_id|environment|operation)s?\b", re.I
 )
 _MODEL = re.compile(r"\bmodels?\b", re.I)
+_LEADING_CODE = re.compile(r"([a-z_]{4,40}|[A-Z_]{4,40}): ")
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.I | re.S)
 
 
@@ -192,7 +193,7 @@ def _problem(error: _Error) -> Problem:
     word = error.code if isinstance(error.code, str) and number is None else None
     if number is not None and 0 < number < len(RPC_CODES):
         word, number = RPC_CODES[number], None
-    words: Sequence[str | None] = (word, error.status, error.type, *(each.reason for each in details), _led_by(error))
+    words: Sequence[str | None] = (_led_by(error), word, error.status, error.type, *(each.reason for each in details))
     return Problem(
         tuple(_word(each) for each in words if each),
         error.message or "",
@@ -204,7 +205,8 @@ def _problem(error: _Error) -> Problem:
 
 def _led_by(error: _Error) -> str | None:
     """The code of a refusal that leads the message, as a step's error has it beside a bare number."""
-    word = _word((error.message or "")[:64].partition(":")[0])
+    found = _LEADING_CODE.match(error.message or "")
+    word = _word(found[1]) if found else ""
     return word if word in REFUSALS or word in NO_IMAGE else None
 
 
