@@ -12,7 +12,7 @@ from scripts.bench.flag_scene import EFFECT_WITHIN, Change, FlagFigures
 from scripts.drills.played import Played
 from scripts.drills.scenes import BY_NAME, CALM
 
-COLUMNS = ("images", "primary calls", "wasted $", "added s")
+COLUMNS = ("images", "primary calls (failed)", "wasted $", "added s")
 WIDTH = 150
 
 
@@ -34,7 +34,8 @@ def print_scenes(worker: Mapping[str, Played], script: Mapping[str, Played]) -> 
         for problem in worker[name].problems():
             console.print(f"{name}: {problem}", markup=False)
     console.print(
-        "images: requests that got one, of all; primary calls: to the model that fails, while it fails;\n"
+        "images: requests that got one, of all; primary calls: to the model that fails, while it fails, and those "
+        "without an image;\n"
         "wasted: charged without an image delivered for it; added: mean time to an image, above the calm scene"
     )
 
@@ -49,7 +50,7 @@ def _cells(played: Played, calm: Played) -> list[str]:
     images = f"{len(played.delivered)}/{len(played.requests)}" + (f" +{waiting} wait" if waiting else "")
     return [
         images,
-        f"{len(played.failing())}",
+        f"{len(played.failing())} ({len(played.failed())})",
         f"{played.wasted_micros / 1e6:.4f}" if played.wasted_micros else "0",
         "-" if added is None else f"{added:+.1f}",
     ]
@@ -115,6 +116,7 @@ def _figures(played: Played, calm: Played) -> dict[str, Any]:
         "images_paid": played.paid_images,
         "calls": len(played.calls),
         "primary_calls_in_the_failure": len(played.failing()),
+        "primary_calls_that_failed": len(played.failed()),
         "wasted_micros": played.wasted_micros,
         "mean_seconds": _rounded(played.mean_seconds()),
         "worst_seconds": _rounded(played.worst_seconds()),

@@ -25,10 +25,10 @@ NAMES = ("outage", "quota", "slow", "refusal", "credential", "gone")
 @click.option("--json", "as_json", is_flag=True, help="One object; the timeline goes to standard error meanwhile.")
 @click.pass_context
 def command(ctx: click.Context, name: str, seconds: float | None, as_json: bool) -> None:
-    """Rehearse a failure: what each part of the worker does, and what it costs.
+    """Rehearse a failure: its timeline, its cost.
 
-    On a throw-away home and a simulator of its own: your home, key and quota are not touched, nothing is charged. Exit
-    code 1 when something that must hold did not.
+    Traffic as several teams would send it meets the failure on a throw-away home and a simulator of its own: your home,
+    key and quota are not touched, nothing is charged. Exit code 1 when something that must hold did not.
     """
     from scripts.drills import verdict
 

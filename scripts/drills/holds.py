@@ -41,7 +41,7 @@ def some_end_as(status: str, least: int = 1) -> Hold:
 
 
 def one_image_each() -> Hold:
-    """Nothing is bought twice, and nothing is handed over twice."""
+    """Nothing is bought twice."""
 
     def check(played: Played) -> str | None:
         paid = Counter(call.marker for call in played.calls if call.charged and call.outcome == "image")

@@ -89,7 +89,7 @@ async def _play(scene: Scene, home: Home, simulation: Simulation, tape: Tape, ma
     failed_at = await failing
     return Played(
         scene=scene,
-        requests=tuple(_ended(request, at, documents.get(name), tape) for name, (request, at) in sent.items()),
+        requests=tuple(_ended(request, at, documents.get(name)) for name, (request, at) in sent.items()),
         calls=tuple(call for call in simulation.ledger.since(0) if call.marker != WARM_UP),
         began_at=began_at,
         failed_at=failed_at,
@@ -153,18 +153,11 @@ async def _await_ends(store: Store, names: Sequence[str], patience: float) -> di
     return found
 
 
-def _ended(request: dict[str, Any], sent_at: datetime, document: Document | None, tape: Tape) -> Ended:
+def _ended(request: dict[str, Any], sent_at: datetime, document: Document | None) -> Ended:
     if document is None:
         return Ended(request["request_id"], sent_at, "lost", None, request)
     data = document.data
     receipt = data["receipt"] or {}
-    images = sum(
-        event["message"] == "attempt_ended"
-        and event["request_id"] == document.id
-        and event["outcome"] == "succeeded"
-        and event["effect"] in ("final", "booked")
-        for event in tape.events
-    )
     return Ended(
         request_id=document.id,
         sent_at=sent_at,
@@ -174,7 +167,6 @@ def _ended(request: dict[str, Any], sent_at: datetime, document: Document | None
         model=receipt["delivered"]["model"] if receipt else None,
         reasons=tuple(receipt["reasons"]) if receipt else (),
         cost_micros=data["cost_micros"],
-        images=images,
     )
 
 

@@ -112,4 +112,4 @@ async def _ended(request: dict[str, Any], sent_at: datetime, calls: list[asyncio
             status = "failed"
     status = "succeeded" if came else status
     ended_at = min(came, default=None)
-    return Ended(request["request_id"], sent_at, status, ended_at, request, images=len(came))
+    return Ended(request["request_id"], sent_at, status, ended_at, request)

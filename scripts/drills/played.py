@@ -35,8 +35,6 @@ class Ended:
     """Of its receipt."""
     cost_micros: int = 0
     """As the worker booked it."""
-    images: int = 0
-    """How often an image was handed over."""
 
     @property
     def seconds(self) -> float | None:
@@ -65,10 +63,6 @@ class Played:
     def delivered(self) -> list[Ended]:
         return [each for each in self.requests if each.status == "succeeded"]
 
-    @property
-    def images(self) -> int:
-        return sum(each.images for each in self.requests)
-
     def statuses(self) -> Counter[str]:
         return Counter(each.status for each in self.requests)
 
@@ -85,6 +79,10 @@ class Played:
     def failing(self) -> list[Call]:
         """Primary calls that met the failure: what arrived while it lasted."""
         return self.primary(self.failed_at, self.mended_at)
+
+    def failed(self) -> list[Call]:
+        """Those of them that brought no image."""
+        return [call for call in self.failing() if not _was_used(call)]
 
     def of(self, request_id: str) -> list[Call]:
         return [call for call in self.calls if call.marker == request_id]

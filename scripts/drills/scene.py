@@ -69,14 +69,10 @@ class Scene:
             for fault in self.faults
         )
 
-    def calm(self) -> Scene:
-        """The same traffic where nothing fails."""
-        return replace(self, name=f"{self.name}-calm", faults=(), holds=(), afterwards=(), recovery=0.0, twice=False)
-
     def to_the_end(self) -> Scene:
         """With all of its recovery, under traffic."""
         lasting = replace(self.traffic, seconds=self.traffic.seconds + self.recovery)
-        return replace(self, traffic=lasting, holds=(*self.holds, *self.afterwards), recovery=self.recovery)
+        return replace(self, traffic=lasting, holds=(*self.holds, *self.afterwards))
 
 
 def _between(fault: Fault, after: float, until: float) -> Fault:

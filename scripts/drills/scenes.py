@@ -97,7 +97,7 @@ ALL: tuple[Scene, ...] = (
         "overload, 6 s on and 6 s off",
         Traffic(RATE, 50.0),
         (*WHOLE, holds.nothing_wasted(), holds.each_asks_at_most(2, "service_unavailable"),
-         holds.breaker_trips_at_most(2), holds.failing_calls_at_most(26)),
+         holds.breaker_trips_at_most(2), holds.failing_calls_at_most(60)),
         (_OVERLOAD,),
         lasts=48.0,
         every=6.0,

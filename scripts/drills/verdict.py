@@ -27,7 +27,6 @@ def figures(played: Played) -> dict[str, Any]:
     statuses = played.statuses()
     tripped = played.tripped_at()
     resets = played.breaker("reset")
-    failing = played.failing()
     return {
         "requests": len(played.requests),
         "images": len(played.delivered),
@@ -35,8 +34,8 @@ def figures(played: Played) -> dict[str, Any]:
         "waiting": statuses["queued"],
         "failed": statuses["failed"] + statuses["expired"] + statuses["lost"],
         "images_by_model": dict(Counter(str(each.model) for each in played.delivered)),
-        "primary_calls_in_the_failure": len(failing),
-        "primary_calls_that_failed": sum(call.outcome != "image" or call.client_disconnected for call in failing),
+        "primary_calls_in_the_failure": len(played.failing()),
+        "primary_calls_that_failed": len(played.failed()),
         "charged_micros": sum(call.cost_micros for call in played.calls),
         "wasted_micros": played.wasted_micros,
         "breaker_tripped_after_seconds": _seconds(played, tripped),
