@@ -33,8 +33,8 @@ from shared.wiring import Worker
 EFFECT_WITHIN = 3.0
 """Seconds from the trip or the reset to the last call of the route before."""
 AT_ONCE = 20
-LIMITS = f"{PRO}=rpm:300;{NB21}=rpm:300"
-"""Five starts a second: it moves, and a busy machine keeps up."""
+LIMITS = f"{PRO}=rpm:240;{NB21}=rpm:240"
+"""Four starts a second: it moves, and a busy machine keeps up."""
 NAME: FlagName = "use-nano-banana-2"
 
 
