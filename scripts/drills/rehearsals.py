@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from scripts.drills import holds
 from scripts.drills.scene import Scene
 from scripts.drills.scenes import BY_NAME
 from scripts.drills.traffic import DUE_IN, LIVELY, Traffic
@@ -55,6 +56,7 @@ def scene_of(name: str, seconds: float | None = None, *, recovered: bool = True)
         lasts=lasts,
         calm_first=CALM_FIRST,
         recovery=recovery,
+        afterwards=base.afterwards or (holds.back_on_the_primary(),),
         faults=tuple(msgspec.structs.replace(fault, nth=()) if name != "refusal" else fault for fault in base.faults),
     )
     return scene.to_the_end() if recovery else scene
