@@ -28,6 +28,7 @@ PROVIDER = {
     }
 }
 PROJECT_NUMBER = "123456789012"
+NAMES = ("name", "account_id", "secret_id", "repository_id", "service")
 _EMPTY_OF = {"string": "", "number": 0, "bool": False}
 
 
@@ -142,7 +143,7 @@ def _set(found: Values) -> Values:
 def _stand_in(name: str, attribute: Json, resource: str, top: Values) -> object:
     if not isinstance(attribute["type"], str):
         return {} if attribute["type"][0] == "map" else []
-    named = top.get("name") or top.get("account_id") or top.get("secret_id") or top.get("service") or "one"
+    named = next((top[each] for each in NAMES if top.get(each)), "one")
     email = f"{named}@{top['project']}.iam.gserviceaccount.com"
     known = {
         "project": top["project"],
