@@ -183,8 +183,11 @@ class LiveQuotaSource(Protocol):
 class FlagSource(Protocol):
     """Flags that somebody else keeps."""
 
-    def beside(self, own: Board, now: datetime) -> Board:
-        """Our own flags with theirs beside them. Never raises: a source that is away adds what it said last."""
+    async def beside(self, own: Board, now: datetime) -> Board:
+        """Our own flags with theirs beside them, soon.
+
+        Never raises: a source that is away adds what it said last.
+        """
         ...
 
 

@@ -40,9 +40,12 @@ from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
 from shared.flows.pump import Pump
 from shared.flows.pump_view import PumpView
-from shared.ports import Clock, FlagSource, LiveQuotaSource, Ports, Store, Subscriptions, Topics
+from shared.ports import Clock, FlagSource, LiveQuotaSource, Ports, References, Store, Subscriptions, Topics
 
 T = TypeVar("T")
+
+LANES_BUILT = ("standard", "priority", "flex")
+"""What `build` gives a lane to; any other is not available here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +102,10 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         store=store(settings, clock),
         topics=messaging or topics(settings, clock),
         images=images,
-        references=_set_by("RENDERLANE_REFERENCES", lambda: AllowedReferences(settings.references, images)),
-        lanes={"standard": gemini, "priority": gemini, "flex": gemini},
+        references=references(settings, images),
+        lanes=dict.fromkeys(LANES_BUILT, gemini),
         live_quota=live_quota(settings, models, clock),
-        flag_source=flag_source(settings),
+        flag_source=flag_source(settings, models),
         signals=JsonSignals(events, clock, settings.project),
         clock=clock,
         chance=chance.random,
@@ -114,6 +117,12 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         project=settings.project,
         key_kind=key_kind(settings.api_key) if settings.api_key else "none",
     )
+
+
+def references(settings: Settings, images: ObjectImages | None = None) -> References:
+    """Raises InvalidSetting. Without `images` they are opened as `settings` say."""
+    images = images or _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
+    return _set_by("RENDERLANE_REFERENCES", lambda: AllowedReferences(settings.references, images))
 
 
 def _set_by(variable: str, make: Callable[[], T]) -> T:
@@ -150,14 +159,15 @@ def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuota
             return cloud_quotas.CloudQuotas(settings.project, server, models.ids_by_name, clock, reads)
 
 
-def flag_source(settings: Settings) -> FlagSource:
+def flag_source(settings: Settings, models: Catalogue) -> FlagSource:
     """Raises InvalidSetting for a provider that cannot be made."""
     named = settings.flag_provider
     if named is None:
         return NoFlagSource()
     from shared.adapters.openfeature_flags import OpenFeatureFlags
 
-    return _set_by("RENDERLANE_FLAG_PROVIDER", lambda: OpenFeatureFlags.of(named))
+    live_ids = {name: models.live(name).id for name in models.names}
+    return _set_by("RENDERLANE_FLAG_PROVIDER", lambda: OpenFeatureFlags.of(named, live_ids))
 
 
 def store(settings: Settings, clock: Clock) -> Store:

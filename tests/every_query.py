@@ -23,6 +23,7 @@ QUERIES: dict[str, Query] = {
     "newest": queries.newest(None, 10),
     "newest in status": queries.newest("failed", 10),
     "evidence_since": queries.evidence_since(NOW),
+    "ledger": queries.ledger("2026-11-01", "2026-11-22", 10, ("2026-11-02", "x")),
     "flag_history": queries.flag_history(10),
     **{f"outlived {each}": queries.outlived(each, NOW, 10) for each in queries.EXPIRING},
 }

@@ -156,7 +156,7 @@ async def interactive(stage: Stage, scale: Scale) -> Played:
         Measure("bulk queued at the end", left, "requests"),
         *_of_every_scene(calls),
     ]
-    return _played(stage, found, calls, began, time.time(), busy)
+    return _played(stage, found, calls, began, time.time(), busy, {"slowest": _slowest(ours, documents, calls)})
 
 
 async def kill(stage: Stage, scale: Scale) -> Played:
@@ -231,6 +231,27 @@ def _ways(
     to_call = [first[each["id"]] - each["slot_at"].timestamp() for each in begun]
     ways = {"until it is queued": to_queue, "from there to its slot": to_slot, "from its slot to its call": to_call}
     return [Measure(f"... {way}, p50", measures.percentile(took, 0.5), "s") for way, took in ways.items()]
+
+
+def _slowest(
+    published: Mapping[str, float], documents: Sequence[Mapping[str, Any]], calls: Sequence[Seen]
+) -> Sequence[Mapping[str, Any]]:
+    """The five that waited longest, and where their time went, in seconds."""
+    first = {call.request_id: call.at for call in reversed(calls)}
+    begun = [each for each in documents if each["slot_at"] and each["id"] in first and each["id"] in published]
+    waits = [
+        {
+            "request_id": each["id"],
+            "waited": round(first[each["id"]] - published[each["id"]], 2),
+            "until_queued": round(each["created_at"].timestamp() - published[each["id"]], 2),
+            "from_its_last_slot_to_its_first_call": round(first[each["id"]] - each["slot_at"].timestamp(), 2),
+            "releases": each["release"],
+            "late": each["late_count"],
+            "attempts": each["attempt_count"],
+        }
+        for each in begun
+    ]
+    return sorted(waits, key=lambda each: -each["waited"])[:5]
 
 
 def _mean_latency(documents: Sequence[Mapping[str, Any]]) -> float:

@@ -26,8 +26,8 @@ MODEL = "gemini-nano-banana-2.1"
 LOOK_EVERY = 1.0
 """Seconds between two looks at the simulator's calls."""
 PULLS_OUTLIVE = 6.0
-"""Seconds for which the Pub/Sub emulator answers the pulls of a process that is gone (it has 4 s of patience with an
-empty subscription): a message that it hands to one is lost until its ack deadline."""
+"""Seconds for which the Pub/Sub emulator answers the pulls of a process that is gone, at most: a message that it hands
+to one is lost until its ack deadline."""
 TELL_EVERY = 15.0
 """Seconds between two lines of progress."""
 

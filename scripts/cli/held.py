@@ -1,29 +1,43 @@
-"""Why queued requests wait, in the pump's words: it leaves word for each model whose queue it holds."""
+"""Why queued requests wait: by a flag `pause`, else in the pump's words for each model whose queue it holds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from scripts.cli.found import Found
+from shared.core import board, flag
+from shared.core.ask import Ask
+from shared.core.asked import what_is_asked
+from shared.core.board import Board
+from shared.core.catalogue import Catalogue
 from shared.core.documents import Document, Fields
+from shared.core.flag import Flag, Subject
+from shared.core.shape import Problem
 from shared.flows.pump_view import PUMP
 from shared.ports import Store
 
-Held = Mapping[str, Fields]
-"""By model id."""
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    by_model: Mapping[str, Fields] = field(default_factory=dict)
+    """What the pump says of each model's queue, by model id."""
+    pauses: tuple[Flag, ...] = ()
+    """A queue may hold requests that are paused and others that are not."""
+    catalogue: Catalogue | None = None
 
 
-async def read(store: Store, found: Iterable[Found]) -> Held:
-    """One look at the pump's document, and none where nothing waits for the pump. What is over is left out."""
+async def read(store: Store, found: Iterable[Found], catalogue: Catalogue) -> Held:
+    """One look at the pump and the flags, and none where nothing waits for the pump. What is over is left out."""
     if not any(waits(each) for each in found):
-        return {}
-    pump = await store.get(PUMP)
-    if not isinstance(pump, Document):
-        return {}
-    held: dict[str, Fields] = pump.data.get("held") or {}
-    return {model: why for model, why in held.items() if why["until"] is None or why["until"] > pump.read_at}
+        return Held()
+    pump, own = await store.get_all([PUMP, board.PATH])
+    said: dict[str, Fields] = pump.data.get("held") or {} if isinstance(pump, Document) else {}
+    held = {model: why for model, why in said.items() if why["until"] is None or why["until"] > pump.read_at}
+    flags = Board.from_json(own.data).in_force(own.read_at) if isinstance(own, Document) else ()
+    return Held(held, tuple(each for each in flags if each.name == "pause" and not each.shadow), catalogue)
 
 
 def waits(found: Found) -> bool:
@@ -32,7 +46,26 @@ def waits(found: Found) -> bool:
 
 
 def of(found: Found, held: Held) -> Fields | None:
-    return held.get(found.data["model"]) if waits(found) else None
+    """What keeps this request: a pause that concerns it, else what its model's queue waits for."""
+    if not waits(found):
+        return None
+    pause = _pause_of(found, held)
+    if pause is not None:
+        return {"reason": "paused", "until": pause.expires_at, "why": pause.because}
+    why = held.by_model.get(found.data["model"])
+    of_others = why is not None and why["reason"] == "paused" and why["why"] in {each.because for each in held.pauses}
+    return None if of_others else why
+
+
+def _pause_of(found: Found, held: Held) -> Flag | None:
+    if not held.pauses or held.catalogue is None:
+        return None
+    ask = Ask.from_json(found.data["ask"])
+    asked = what_is_asked(ask, held.catalogue)
+    if isinstance(asked, Problem):
+        return None
+    subject = Subject(found.request_id, found.data["tenant"], ask.purpose, asked.model.id, ask.lane)
+    return next(iter(flag.concerning(held.pauses, subject)), None)
 
 
 def in_document(found: Found, held: Held) -> dict[str, Any]:
@@ -59,14 +92,18 @@ def text(model: str, why: Fields) -> str:
             return "all attempts in flight are taken"
         case "spend":
             return "the spend window is full"
+        case "paused":
+            return f"paused{until} ({why['why']})"
+        case "no route":
+            return f"every route is out: {why['why']}"
         case other:
             return f"{other}{until}"
 
 
 def lines(found: Iterable[Found], held: Held) -> list[str]:
-    """For a list: one line a model."""
-    models = sorted({each.data["model"] for each in found if of(each, held) is not None})
-    told = [(model, text(model, held[model])) for model in models]
+    """For a list: one line for each thing that a model's requests wait for."""
+    kept = [(each.data["model"], of(each, held)) for each in found]
+    told = sorted({(model, text(model, why)) for model, why in kept if why is not None})
     return [f"waits: {words if words.startswith(model) else f'{model}: {words}'}" for model, words in told]
 
 

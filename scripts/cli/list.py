@@ -39,6 +39,7 @@ async def _list(status: str | None, tenant: str | None, limit: int, *, as_json: 
 
     from scripts.cli import held, show
     from scripts.cli.found import Found, to_json, with_attempts
+    from shared import wiring
 
     settings = place.read_settings()
     async with place.reading(settings) as store:
@@ -49,7 +50,7 @@ async def _list(status: str | None, tenant: str | None, limit: int, *, as_json: 
                 click.echo(to_json(each.document()))
             return
         found = [Found(document.id, document.data) for document in documents]
-        why = await held.read(store, found)
+        why = await held.read(store, found, wiring.catalogue(settings))
     if not found:
         click.echo("no such requests", err=True)
         return

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scripts.cli import place
+from scripts.cli import old_prices, place
 
 if TYPE_CHECKING:
     from scripts.planner.alternatives import Alternative
@@ -101,6 +101,7 @@ def command(
             raise wrong("--chart", chart, "a name that ends in .svg or .png")
         settings = place.read_settings()
         models = wiring.catalogue(settings)
+        old_prices.warn(models, datetime.now(UTC).date())
         start = datetime.now(UTC) if at is None else _moment(at)
         load = _load(Asked(file, backlog, arrivals, lasts, even, curve, mix, of, tokens), models, start, seed)
         asked = quota.given(limits, models)

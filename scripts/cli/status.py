@@ -27,15 +27,17 @@ async def _status(ids: tuple[str, ...], *, as_json: bool, with_prompt: bool) -> 
     """The exit code: 1 where an id is unknown."""
     from scripts.cli import held, show
     from scripts.cli.found import Found, find, rejections_of, to_json
+    from shared import wiring
 
     for request_id in ids:
         if named_id({"request_id": request_id}) is None:
             raise click.UsageError(f"{request_id!r} is no request id; allowed: 1 to 128 {ID_WORDS}")
     settings = place.read_settings()
+    catalogue = wiring.catalogue(settings)
     unknown = 0
     async with place.reading(settings) as store:
         found = await find(store, ids)
-        why = await held.read(store, [each for each in found if isinstance(each, Found)])
+        why = await held.read(store, [each for each in found if isinstance(each, Found)], catalogue)
         place.say_if_simulated(settings)
         console = show.console()
         for number, (request_id, each) in enumerate(zip(ids, found, strict=True)):

@@ -5,8 +5,9 @@ Forms and codes are those of the Gemini API's documentation and of answers seen 
 details), a gateway's (`type`), and bodies that are no JSON at all. All are read on every route.
 
 What is not documented is decided so: 409 (already_exists, aborted) is OVERLOAD, since a later call may go through;
-499 is CONNECTION_LOST, since we did not cancel; 3xx is CONNECTION, since no API of Google's redirects; 502 is
-SERVER_ERROR like other 5xx.
+499 is CONNECTION_LOST, since we did not cancel; 3xx is CONNECTION, since no API of Google's redirects, and so is a 404
+that names nothing an API could lack (a page, a path that is not served): the base URL is wrong; 502 is SERVER_ERROR
+like other 5xx. A 403 in the API's own words that speaks of a file or a URI means a reference, not the project.
 """
 
 from __future__ import annotations
@@ -35,6 +36,14 @@ _OTHER_THING = re.compile(
     r"\b(file|cached ?content|interaction|previous_interaction_id|environment|operation)s?\b", re.I
 )
 _MODEL = re.compile(r"\bmodels?\b", re.I)
+_FILE = re.compile(r"\b(files?|file_?(uri|data)|ur[il]s?|gs)\b", re.I)
+_TIER = re.compile(r"\b(service[ _-]?tiers?|flex|priority)\b", re.I)
+_NOT_HAD = re.compile(
+    r"(\bnot|n't)( yet| currently)? (support|available|allowed|enabled|offered)|\bunsupported|\bunavailable"
+    r"|\binvalid value|\bunknown (name|field|parameter)",
+    re.I,
+)
+_SENTENCE_END = re.compile(r"(?<=[.;!])\s+")
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.I | re.S)
 
 
@@ -72,6 +81,8 @@ class Problem:
     """An HTTP status inside the body."""
     violations: tuple[Violation, ...] = ()
     retry_delays: tuple[str, ...] = ()
+    in_form: bool = True
+    """It came as an error of an API; else as a page or as text of who knows whom."""
 
     @property
     def code(self) -> str:
@@ -80,7 +91,7 @@ class Problem:
 
 def read_failure(status: int, headers: Mapping[str, str], body: Body, now: datetime) -> Failure:
     """The failure of an HTTP answer that is an error. `headers` by lower-case name; `now` turns a date into a delay."""
-    return judge(read_problem(body) or Problem((), _plain_text(body)), status, headers, now)
+    return judge(read_problem(body) or Problem((), _plain_text(body), in_form=False), status, headers, now)
 
 
 def read_problem(body: Body) -> Problem | None:
@@ -106,9 +117,12 @@ def judge(
 ) -> Failure:
     """Name the failure; `unnamed` where neither the HTTP status (200) nor the body says which error it is."""
     kind, violation = _kind(problem, status, unnamed)
+    message = problem.message or f"HTTP {status} without a readable reason"
+    if kind is FailureKind.CONNECTION and status == 404:
+        message = f"HTTP 404 that names no model: is the base URL that of the API? It said: {message}"
     return Failure(
         kind,
-        problem.message or f"HTTP {status} without a readable reason",
+        message,
         code=problem.code,
         http_status=status,
         retry_after=gemini_quota.retry_after(headers, problem.retry_delays, problem.message, now),
@@ -139,6 +153,8 @@ def _kind(problem: Problem, status: int, unnamed: FailureKind) -> tuple[FailureK
         return gemini_quota.kind(problem.codes, problem.message, problem.violations)
     if said == 400 and _NO_BILLING.search(problem.message):
         return FailureKind.BALANCE, None
+    if said in (400, 422) and _lacks_tier(problem.message):
+        return FailureKind.LANE_UNSUPPORTED, None
     return _kind_of_status(said, problem, unnamed), None
 
 
@@ -157,7 +173,8 @@ def _kind_of_status(status: int, problem: Problem, unnamed: FailureKind) -> Fail
         case 402:
             return FailureKind.BALANCE
         case 403:
-            return FailureKind.PERMISSION
+            of_file = problem.in_form and _FILE.search(problem.message)
+            return FailureKind.REFERENCE if of_file else FailureKind.PERMISSION
         case 404:
             return _missing(problem)
         case 408 | 504:
@@ -177,13 +194,24 @@ def _kind_of_status(status: int, problem: Problem, unnamed: FailureKind) -> Fail
 
 
 def _missing(problem: Problem) -> FailureKind:
-    """A 404 is the model's, unless it speaks of something else."""
+    """A 404 is the model's where it says so, or where the API says `not_found` of nothing in particular: the model is
+    all that we name. Else something was reached that does not know our path."""
+    if not problem.in_form:
+        return FailureKind.CONNECTION
     if "model_not_found" in problem.codes:
         return FailureKind.MODEL_GONE
     if _OTHER_NAME.search(problem.message):
         return FailureKind.INVALID_REQUEST
-    only_another = _OTHER_THING.search(problem.message) and not _MODEL.search(problem.message)
-    return FailureKind.INVALID_REQUEST if only_another else FailureKind.MODEL_GONE
+    if _MODEL.search(problem.message):
+        return FailureKind.MODEL_GONE
+    if _OTHER_THING.search(problem.message):
+        return FailureKind.INVALID_REQUEST
+    return FailureKind.MODEL_GONE if "not_found" in problem.codes else FailureKind.CONNECTION
+
+
+def _lacks_tier(message: str) -> bool:
+    """One sentence says of a service tier that the model does not have it."""
+    return any(_TIER.search(each) and _NOT_HAD.search(each) for each in _SENTENCE_END.split(message))
 
 
 def _problem(error: _Error) -> Problem:

@@ -10,5 +10,5 @@ from shared.core.board import Board
 class NoFlagSource:
     """See shared.ports.FlagSource."""
 
-    def beside(self, own: Board, now: datetime) -> Board:
+    async def beside(self, own: Board, now: datetime) -> Board:
         return own

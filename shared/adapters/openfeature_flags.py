@@ -7,87 +7,157 @@ trip` takes them. The flags are tripped and reset over there; here they show up 
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import re
+import threading
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from openfeature import api
 from openfeature.client import OpenFeatureClient
+from openfeature.event import EventDetails, ProviderEvent
 from openfeature.provider import AbstractProvider
 
 from shared.core.board import Board
-from shared.core.flag import LOWER_TO, NAMES, Flag, FlagName, Scope
+from shared.core.flag import BREAKER, LOWER_TO, NAMES, Flag, FlagName, Scope
+from shared.core.request import LANES, PURPOSES
 
 DOMAIN = "renderlane"
+READY_WITHIN = 2.0
+"""Seconds that a start waits for the provider; one that takes longer, or fails, is read as soon as it is there."""
+PATIENCE = 0.5
+"""Seconds that a reading may hold up the pump; a later answer holds from the next reading on."""
 ASKED_FOR = timedelta(hours=2)
-"""An expiry is shown, and moves on as long as the provider says on."""
-TEXTS = ("tenant", "purpose", "model", "lane")
+"""An expiry is shown, and moves on as long as the provider says on: in steps, since a flag that changes is news."""
+STEP = timedelta(minutes=30)
+ALLOWED: Mapping[str, tuple[str, ...]] = {"purpose": PURPOSES, "lane": LANES}
+SCOPE = tuple(each.name for each in fields(Scope))
+KNOWN = {*SCOPE, "to", "reason", "shadow"}
+
+Said = Mapping[FlagName, Any]
+"""What the provider answered, by flag; one that it could not be asked for is left out."""
 
 
 class OpenFeatureFlags:
     """See shared.ports.FlagSource. A flag that cannot be read, or is not well formed, keeps what it said last."""
 
-    def __init__(self, client: OpenFeatureClient, name: str) -> None:
+    def __init__(self, client: OpenFeatureClient, name: str, live_ids: Mapping[str, str]) -> None:
+        """`live_ids` has the id of the live model for every id and alias of the catalogue."""
         self._client = client
-        self._name = name
+        self._name = f"{name} provider" if name == BREAKER else name
+        self._live_ids = live_ids
         self._last: dict[str, Flag] = {}
+        self._reading: asyncio.Future[Said] | None = None
 
     @classmethod
-    def of(cls, named: str) -> OpenFeatureFlags:
+    def of(cls, named: str, live_ids: Mapping[str, str]) -> OpenFeatureFlags:
         """`module:attribute` is a provider, or makes one when called. Raises ValueError."""
         module, _, attribute = named.partition(":")
         try:
             found = getattr(importlib.import_module(module), attribute)
             provider = found if isinstance(found, AbstractProvider) else found()
         except Exception as error:
-            raise ValueError(f"{named} cannot be made ({type(error).__name__}: {error})") from error
+            raise ValueError(
+                f"{named} cannot be made ({type(error).__name__}: {error}); allowed: module:attribute of an "
+                "OpenFeature provider, or of what makes one when it is called"
+            ) from error
         if not isinstance(provider, AbstractProvider):
-            raise ValueError(f"{named} is no OpenFeature provider")
-        api.set_provider(provider, DOMAIN)
-        return cls(api.get_client(DOMAIN), provider.get_metadata().name)
+            raise ValueError(
+                f"found {named}, which is no OpenFeature provider; allowed: an instance, a class or a maker of one"
+            )
+        return cls(_connected(provider), provider.get_metadata().name, live_ids)
 
-    def beside(self, own: Board, now: datetime) -> Board:
-        for name in NAMES:
-            self._read(name, now)
-        theirs = {flag.id: replace(flag, expires_at=now + ASKED_FOR) for flag in self._last.values()}
+    async def beside(self, own: Board, now: datetime) -> Board:
+        reading = self._reading = self._reading or asyncio.ensure_future(asyncio.to_thread(self._ask))
+        done, _ = await asyncio.wait({reading}, timeout=PATIENCE)
+        if done:
+            self._reading = None
+            for name, said in reading.result().items():
+                self._take(name, said, now)
+        expires_at = _next_step(now) + ASKED_FOR
+        theirs = {flag.id: replace(flag, expires_at=expires_at) for flag in self._last.values()}
         return replace(own, flags={**own.flags, **theirs})
 
-    def _read(self, name: FlagName, now: datetime) -> None:
-        details = self._client.get_object_details(f"renderlane-{name}", {})
-        if details.error_code is not None and details.error_code.value != "FLAG_NOT_FOUND":
-            return
-        said = details.value
+    def _ask(self) -> Said:
+        """In a thread of its own: a provider may ask a server each time."""
+        said: dict[FlagName, Any] = {}
+        for name in NAMES:
+            try:
+                details = self._client.get_object_details(f"renderlane-{name}", {})
+            except Exception:  # noqa: BLE001  hooks and providers raise what they like; they are read again
+                continue
+            if details.error_code is None or details.error_code.value == "FLAG_NOT_FOUND":
+                said[name] = details.value
+        return said
+
+    def _take(self, name: FlagName, said: Any, now: datetime) -> None:
         if not isinstance(said, Mapping):
             return
-        flag = self._flag(name, said, now) if said else None
-        if flag is not None:
-            before = self._last.get(name)
-            self._last[name] = replace(flag, tripped_at=before.tripped_at) if before is not None else flag
-        elif not said:
+        if not said:
             self._last.pop(name, None)
+            return
+        flag = self._flag(name, said, now)
+        if flag is not None:
+            before = self._last.get(name, flag)
+            self._last[name] = replace(flag, tripped_at=before.tripped_at)
 
     def _flag(self, name: FlagName, said: Mapping[str, Any], now: datetime) -> Flag | None:
-        """None where it is not well formed."""
-        texts = {each: said.get(each) for each in TEXTS}
-        share, to = said.get("share", 100), said.get("to")
+        """None where it is not well formed: half a scope would bend whom nobody meant."""
+        scope = self._scope(said)
+        to, reason, shadow = said.get("to"), said.get("reason", f"on at {self._name}"), said.get("shadow", False)
         well_formed = (
-            all(each is None or isinstance(each, str) for each in texts.values())
-            and isinstance(share, int)
-            and 0 <= share <= 100
+            set(said) <= KNOWN
             and (to in LOWER_TO if name == "lower-resolution" else to is None)
+            and isinstance(reason, str)
+            and isinstance(shadow, bool)
         )
-        if not well_formed:
+        if scope is None or not well_formed:
             return None
         return Flag(
-            id=f"{name}@{self._name}",
+            id=f"{name}@{re.sub(r'[^A-Za-z0-9.-]+', '-', self._name)}",
             name=name,
             actor=self._name,
-            reason=str(said.get("reason", f"on at {self._name}")),
+            reason=reason,
             tripped_at=now,
             expires_at=now + ASKED_FOR,
             to=to,
-            scope=Scope(**texts, share=share),
-            shadow=bool(said.get("shadow", False)),
+            scope=scope,
+            shadow=shadow,
         )
+
+    def _scope(self, said: Mapping[str, Any]) -> Scope | None:
+        named = {each: said[each] for each in SCOPE if said.get(each) is not None}
+        share = named.pop("share", 100)
+        if isinstance(share, bool) or not isinstance(share, int) or not 0 <= share <= 100:
+            return None
+        if not all(isinstance(value, str) and value in ALLOWED.get(each, (value,)) for each, value in named.items()):
+            return None
+        if "model" in named:
+            if named["model"] not in self._live_ids:
+                return None
+            named["model"] = self._live_ids[named["model"]]
+        return Scope(**named, share=share)
+
+
+def _connected(provider: AbstractProvider) -> OpenFeatureClient:
+    """A client of the provider, which has had READY_WITHIN to get ready."""
+    settled = threading.Event()
+
+    def heard(_: EventDetails) -> None:
+        settled.set()
+
+    api.set_provider(provider, DOMAIN)
+    client = api.get_client(DOMAIN)
+    for event in (ProviderEvent.PROVIDER_READY, ProviderEvent.PROVIDER_ERROR):
+        client.add_handler(event, heard)
+    settled.wait(READY_WITHIN)
+    for event in (ProviderEvent.PROVIDER_READY, ProviderEvent.PROVIDER_ERROR):
+        client.remove_handler(event, heard)
+    return client
+
+
+def _next_step(now: datetime) -> datetime:
+    return now + STEP - timedelta(seconds=now.timestamp() % STEP.total_seconds())

@@ -39,8 +39,9 @@ from shared.ports import Delivery, TopicsUnavailable
 T = TypeVar("T")
 
 CALL_TIMEOUT = timedelta(seconds=10)
-PULL_TIMEOUT = timedelta(seconds=90)
-"""Longer than the server's own patience with an empty subscription (the emulator's: 4 s)."""
+PULL_TIMEOUT = timedelta(seconds=5)
+"""The emulator holds an empty pull until a second before this, also for a process that is gone: a message that it hands
+to one is lost until its ack deadline, so it must not be long."""
 PATIENCE = timedelta(seconds=8)
 """How long a call is tried again while Pub/Sub cannot be reached."""
 EMPTY_PAUSE_SECONDS = 0.02

@@ -8,12 +8,16 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from shared.core.billing import NO_BILLING, Billing
 from shared.core.request import SIZES
 
 Status: TypeAlias = Literal["live", "deprecated", "retired"]
 
 STATUSES = ("live", "deprecated", "retired")
 """deprecated = still called, with a warning; retired = never called, its successor instead."""
+
+STALE_AFTER = timedelta(days=60)
+"""A price that was checked longer ago is shown with a warning: providers change theirs several times a year."""
 
 
 class UnknownModel(Exception):
@@ -81,6 +85,18 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
+class StalePrice:
+    """A price that nobody has looked at for too long."""
+
+    what: str
+    """`google gemini-3-pro-image batch`, `gateway laozhang`: a table of the catalogue."""
+    checked: date
+
+    def __str__(self) -> str:
+        return f"{self.what}: checked on {self.checked.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
     models: Mapping[str, Model]
     purposes: Mapping[str, str]
@@ -90,6 +106,8 @@ class Catalogue:
     default_floor_model: str
     draft_floor_model: str
     gateways: Mapping[str, Gateway]
+    billing: Billing = NO_BILLING
+    """How Google's bill names what is priced here."""
 
     def find(self, name: str) -> Model:
         """The model of that id or alias, whatever its status. Raises UnknownModel."""
@@ -121,3 +139,14 @@ class Catalogue:
     @property
     def oldest_price(self) -> date:
         return min(rates.checked for model in self.models.values() for rates in model.lanes.values())
+
+    def stale_prices(self, today: date) -> tuple[StalePrice, ...]:
+        """Those checked more than STALE_AFTER ago, oldest first; of retired models too: an answer may name one."""
+        found = [
+            StalePrice(f"google {model.id} {lane}", rates.checked)
+            for model in self.models.values()
+            for lane, rates in model.lanes.items()
+        ]
+        found += [StalePrice(f"gateway {name}", gateway.checked) for name, gateway in self.gateways.items()]
+        stale = [each for each in found if today - each.checked > STALE_AFTER]
+        return tuple(sorted(stale, key=lambda each: (each.checked, each.what)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from shared.core.billing import NO_BILLING, PARTS, Billing
 from shared.core.catalogue import STATUSES, Catalogue, Gateway, Model, Rates, Status
 from shared.core.money import MICROS_PER_USD, round_micros
 from shared.core.request import LANES, PURPOSES, SIZES
@@ -22,7 +23,7 @@ class _Reader(TomlFields):
     """Turns tables into values."""
 
     def catalogue(self, tables: Mapping[str, Any]) -> Catalogue:
-        self.only(tables, ("purposes", "ladder", "floor", "models", "google", "gateways"), ())
+        self.only(tables, ("purposes", "ladder", "floor", "models", "google", "gateways", "billing"), ())
         models_table = self.table(tables, "models", ())
         prices = self.table(tables, "google", ())
         for name in prices:
@@ -58,6 +59,7 @@ class _Reader(TomlFields):
             default_floor_model=self.one_of(floor, "model", ("floor",), sorted(known)),
             draft_floor_model=self.one_of(floor, "draft_model", ("floor",), sorted(known)),
             gateways=self.gateways(self.table(tables, "gateways", ()) if "gateways" in tables else {}, models),
+            billing=self.billing(self.table(tables, "billing", ()), models) if "billing" in tables else NO_BILLING,
         )
         for purpose, name in catalogue.purposes.items():
             if catalogue.live(name).id not in ladder:
@@ -136,6 +138,25 @@ class _Reader(TomlFields):
             per=self.typed(table, "per", at, str, "what one price is for, in quotes"),
             prices={name: round_micros(self.amount(prices, name, (*at, "prices")) * MICROS_PER_USD) for name in prices},
             source=self.typed(table, "source", at, str, "where the prices come from, in quotes"),
+            checked=self.day(table, "checked", at),
+        )
+
+    def billing(self, table: Mapping[str, Any], models: Mapping[str, Model]) -> Billing:
+        at = ("billing",)
+        self.only(table, ("services", "models", "lanes", "parts", "source", "checked", "note"), at)
+        allowed = {"models": tuple(models), "lanes": LANES, "parts": PARTS}
+        read = {
+            name: {
+                words.lower(): self.one_of(found, words, (*at, name), values)
+                for found in (self.table(table, name, at),)
+                for words in found
+            }
+            for name, values in allowed.items()
+        }
+        return Billing(
+            services=self.words(table, "services", at),
+            **read,
+            source=self.typed(table, "source", at, str, "where the names come from, in quotes"),
             checked=self.day(table, "checked", at),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from shared.core.answer import Usage
@@ -58,107 +58,111 @@ class Charge(StrEnum):
     """No statement: booked as unknown, never as zero, unless the answer carried usage."""
 
 
+Owner: TypeAlias = Literal["credential", "project", "quota", "capacity", "request", "catalogue", "worker"]
+"""Who mends it, most likely; the runbook says where to look first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     next: Next
     charge: Charge
-    ambiguous: bool
-    """Money may have been spent with no image to show for it: the estimate is held against the cost cap."""
+    owner: Owner
     advice: str
+    ambiguous: bool = False
+    """Money may have been spent with no image to show for it: the estimate is held against the cost cap."""
 
 
 RULES: dict[FailureKind, Rule] = {
     FailureKind.CREDENTIAL: Rule(
-        Next.WAIT,
-        Charge.NOTHING,
-        False,
-        "The key was rejected (standard keys are refused). Set GEMINI_API_KEY to an auth key; it is tried by itself.",
+        Next.WAIT, Charge.NOTHING, "credential",
+        advice="The key was rejected (standard keys are refused). Set GEMINI_API_KEY to an auth key; it tries again.",
     ),
     FailureKind.PERMISSION: Rule(
-        Next.WAIT,
-        Charge.NOTHING,
-        False,
-        "The project may not make this call. Check billing, API restrictions and policy of the key's project.",
+        Next.WAIT, Charge.NOTHING, "project",
+        advice="The project may not make this call. Check billing, API restrictions and policy of the key's project.",
     ),
     FailureKind.QUOTA_MINUTE: Rule(
-        Next.WAIT, Charge.UNKNOWN, False, "The model's per-minute quota is used up; it starts again by itself."
+        Next.WAIT, Charge.UNKNOWN, "quota",
+        advice="The model's per-minute quota is used up; it starts again by itself.",
     ),
     FailureKind.QUOTA_DAY: Rule(
-        Next.WAIT, Charge.UNKNOWN, False, "The model's daily quota is used up until midnight in Los Angeles."
+        Next.WAIT, Charge.UNKNOWN, "quota",
+        advice="The model's daily quota is used up until midnight in Los Angeles.",
     ),
     FailureKind.QUOTA_SPEND: Rule(
-        Next.WAIT, Charge.UNKNOWN, False, "The project's spend window is used up; it starts again by itself."
+        Next.WAIT, Charge.UNKNOWN, "quota",
+        advice="The project's spend window is used up; it starts again by itself.",
     ),
     FailureKind.QUOTA_UNKNOWN: Rule(
-        Next.WAIT, Charge.UNKNOWN, False, "The provider is out of capacity or quota and did not say which."
+        Next.WAIT, Charge.UNKNOWN, "quota",
+        advice="The provider is out of capacity or quota and did not say which.",
     ),
     FailureKind.BALANCE: Rule(
-        Next.WAIT,
-        Charge.NOTHING,
-        False,
-        "The account has no balance, no billing or a limit of 0. It is tried again by itself.",
+        Next.WAIT, Charge.NOTHING, "project",
+        advice="The account has no balance, no billing or a limit of 0. It is tried again by itself.",
     ),
     FailureKind.OVERLOAD: Rule(
-        Next.AGAIN, Charge.UNKNOWN, False, "The model is overloaded. Wait, then submit again under a new id."
+        Next.AGAIN, Charge.UNKNOWN, "capacity",
+        advice="The model is overloaded. Wait, then submit again under a new id.",
     ),
     FailureKind.SERVER_ERROR: Rule(
-        Next.AGAIN, Charge.NOTHING, False, "The provider failed. Wait, then submit again under a new id."
+        Next.AGAIN, Charge.NOTHING, "capacity",
+        advice="The provider failed. Wait, then submit again under a new id.",
     ),
     FailureKind.TIMEOUT: Rule(
-        Next.AGAIN,
-        Charge.UNKNOWN,
-        True,
-        "No answer in time; the image may have been billed. Compare the bill, then submit under a new id.",
+        Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True,
+        advice="No answer in time; the image may have been billed. Compare the bill, then submit under a new id.",
     ),
     FailureKind.CONNECTION: Rule(
-        Next.AGAIN, Charge.NOTHING, False, "The provider could not be reached. Check GOOGLE_GEMINI_BASE_URL and DNS."
+        Next.AGAIN, Charge.NOTHING, "capacity",
+        advice="The provider could not be reached. Check the base URL (GOOGLE_GEMINI_BASE_URL, or the gateway's) and DNS.",
     ),
     FailureKind.CONNECTION_LOST: Rule(
-        Next.AGAIN,
-        Charge.UNKNOWN,
-        True,
-        "The connection broke after the call had left; it may be billed. Compare the bill, then submit under a new id.",
+        Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True,
+        advice="The connection broke after the call had left; it may be billed. Compare the bill, submit it anew.",
     ),
     FailureKind.REFUSED: Rule(
-        Next.END, Charge.UNKNOWN, False, "The model refused for safety or policy. Change the prompt or the references."
+        Next.END, Charge.UNKNOWN, "request",
+        advice="The model refused for safety or policy. Change the prompt or the references.",
     ),
     FailureKind.NO_IMAGE: Rule(
-        Next.AGAIN, Charge.UNKNOWN, True, "The model answered without an image. Ask for a picture more plainly."
+        Next.AGAIN, Charge.UNKNOWN, "request", ambiguous=True,
+        advice="The model answered without an image. Ask for a picture more plainly.",
     ),
     FailureKind.INVALID_REQUEST: Rule(
-        Next.END, Charge.NOTHING, False, "The provider did not accept the request. Correct the field it names."
+        Next.END, Charge.NOTHING, "request",
+        advice="The provider did not accept the request. Correct the field it names.",
     ),
     FailureKind.MODEL_GONE: Rule(
-        Next.ELSEWHERE, Charge.NOTHING, False, "The model is gone. Correct its status and successor in the catalogue."
+        Next.ELSEWHERE, Charge.NOTHING, "catalogue",
+        advice="The model is gone. Correct its status and successor in the catalogue.",
     ),
     FailureKind.LANE_UNSUPPORTED: Rule(
-        Next.ELSEWHERE, Charge.NOTHING, False, "The model does not take this lane. Remove the lane in the catalogue."
+        Next.ELSEWHERE, Charge.NOTHING, "catalogue",
+        advice="The model does not take this lane. Remove the lane in the catalogue.",
     ),
     FailureKind.MALFORMED_ANSWER: Rule(
-        Next.AGAIN,
-        Charge.UNKNOWN,
-        True,
-        "The answer could not be read; it may have been billed. Check the API version and the base URL.",
+        Next.AGAIN, Charge.UNKNOWN, "request", ambiguous=True,
+        advice="The answer could not be read; it may have been billed. Check the API version and the base URL.",
     ),
     FailureKind.REFERENCE: Rule(
-        Next.END, Charge.NOTHING, False, "A reference image cannot be used. Check its place, type and access."
+        Next.END, Charge.NOTHING, "request",
+        advice="A reference image cannot be used. Check its place, type and access.",
     ),
     FailureKind.IMAGE_STORE: Rule(
-        Next.END,
-        Charge.UNKNOWN,
-        False,
-        "The image is paid for but could not be stored for a minute. Check the bucket, submit under a new id.",
+        Next.END, Charge.UNKNOWN, "worker",
+        advice="The image is paid for but could not be stored for a minute. Check the bucket, submit under a new id.",
     ),
     FailureKind.LATE: Rule(
-        Next.WAIT, Charge.NOTHING, False, "The call could not leave within its slot; it gets another by itself."
+        Next.WAIT, Charge.NOTHING, "worker",
+        advice="The call could not leave within its slot; it gets another by itself.",
     ),
     FailureKind.CRASHED: Rule(
-        Next.AGAIN,
-        Charge.UNKNOWN,
-        True,
-        "The worker died during the attempt; it may have been billed. Read its events, submit under a new id.",
+        Next.AGAIN, Charge.UNKNOWN, "worker", ambiguous=True,
+        advice="The worker died during the attempt; it may have been billed. Read its events, submit under a new id.",
     ),
-}
+}  # fmt: skip
+"""The failure table: RUNBOOK.md has a heading for each, with its first check."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class Ladder:
 
 def plan(ask: Ask, terms: Terms, course: Course = FRESH) -> Plan:
     """The route of the next attempt."""
-    found = ladder(ask, terms, course)
+    found = ladder(ask, terms, course, among=terms.lanes)
     if isinstance(found, Unroutable):
         return found
     if found.paused is not None:
@@ -126,8 +126,10 @@ def first_plan(ask: Ask, catalogue: Catalogue, lanes: Collection[str]) -> Planne
     return found
 
 
-def ladder(ask: Ask, terms: Terms, course: Course = FRESH) -> Ladder | Unroutable:
-    """Every route with its reason, or why there is none at all."""
+def ladder(
+    ask: Ask, terms: Terms, course: Course = FRESH, *, among: Collection[str] | None = None
+) -> Ladder | Unroutable:
+    """Every route with its reason, or why there is none at all. `among` these lanes only; None: all there could be."""
     if ask.lane not in terms.lanes:
         allowed = ", ".join(sorted(terms.lanes))
         remedy = "Lane unavailable: leave it out or name another."
@@ -135,6 +137,9 @@ def ladder(ask: Ask, terms: Terms, course: Course = FRESH) -> Ladder | Unroutabl
     found = what_is_asked(ask, terms.catalogue)
     if isinstance(found, Problem):
         return Unroutable(found)
+    if ask.floor_model is not None and ask.floor_model not in terms.catalogue.names:
+        allowed = ", ".join(terms.catalogue.names)
+        return Unroutable(Problem("floor.model", shown(ask.floor_model), allowed, "Use one of them."))
     first, notes = found.model, list(found.notes)
     size = first.size_for(ask.image_size)
     assert size is not None, "what_is_asked() has refused it"
@@ -144,6 +149,7 @@ def ladder(ask: Ask, terms: Terms, course: Course = FRESH) -> Ladder | Unroutabl
     rungs = [
         _priced(ask, terms.catalogue, Route(lane, model.id, each))
         for lane in (ask.lane, *LANES_AFTER[ask.lane])
+        if among is None or lane in among
         for model in _models(first, terms.catalogue)
         for each in reversed(model.sizes[: model.sizes.index(_most(model, size)) + 1])
     ]

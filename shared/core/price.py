@@ -52,15 +52,17 @@ def metered(usage: Usage, rates: Rates) -> Cost:
 def of_made(
     catalogue: Catalogue, usage: Usage | None, served_model: str, served_lane: str, asked_model: str, size: str
 ) -> Cost:
-    """The cost of a delivered image: metered by what served it, else the listed price of one image."""
+    """The cost of a delivered image: metered by what served it, else the listed price of one image and its searches."""
     rates = served_rates(catalogue, served_model, served_lane, asked_model)
     if rates is None:
         return UNKNOWN
     if usage is not None and usage.image_out:
         return metered(usage, rates)
-    if size in rates.listed:
-        return Cost(rates.listed[size], "listed", {"image": rates.listed[size]})
-    return UNKNOWN
+    if size not in rates.listed:
+        return UNKNOWN
+    searches = usage.grounding_searches * rates.grounding_search if usage is not None else 0
+    parts = {"image": rates.listed[size]} | ({"grounding": searches} if searches else {})
+    return Cost(sum(parts.values()), "listed", parts)
 
 
 def of_failed(catalogue: Catalogue, usage: Usage | None, model: str, lane: str, asked_model: str) -> Cost:
@@ -80,6 +82,14 @@ def served_rates(catalogue: Catalogue, model: str, lane: str, asked_model: str) 
         except UnknownModel:
             continue
     return None
+
+
+def billed_model(catalogue: Catalogue, model: str, asked_model: str) -> str:
+    """The id under which an answer's model is billed: its own, or the ordered one's where nobody knows it."""
+    try:
+        return catalogue.find(model.removeprefix("models/")).id
+    except UnknownModel:
+        return asked_model
 
 
 def prompt_tokens(prompt: str) -> int:

@@ -25,6 +25,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
     ("flag_history", ("-at",)),
+    ("ledger", ("day", "name")),
     *((collection, ("expire_at",)) for collection in EXPIRING),
 )
 """Collection and fields, equalities first, then the ordered field; a leading `-` means descending."""
@@ -182,6 +183,12 @@ def outlived(collection: str, now: datetime, limit: int) -> Query:
         limit=limit,
         fields=("expire_at",),
     )
+
+
+def ledger(since: str, until: str, limit: int, after: tuple[str, str] | None = None) -> Query:
+    """Rows of the ledger from day to day, both included; `after` = day and name of the last one seen."""
+    bounds = (Range("day", ">=", since), Range("day", "<=", until))
+    return Query("ledger", bounds=bounds, order_by=("day", "name"), limit=limit, after=after or ())
 
 
 def evidence_since(moment: datetime) -> Query:

@@ -10,21 +10,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from shared.core import price, record
+from shared.core import ledger, mismatch, price, record, savings
 from shared.core.answer import Made, Usage
+from shared.core.ask import Ask
 from shared.core.calendar import next_pacific_midnight
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Document, Fields, Increment, Update, Write
 from shared.core.failure import Charge, Failure, FailureKind, Next
 from shared.core.health import SICK
+from shared.core.mismatch import Mismatch
+from shared.core.mismatch import size_of_pixels as size_of_pixels
 from shared.core.money import usd
 from shared.core.outcome import SUCCEEDED, of_failure
 from shared.core.price import Cost
 from shared.core.retry import Again, End, Tally, after_failure, is_done_with
 from shared.core.route import Route
-
-LEDGER_SHARDS = 64
-"""One document takes about one write a second: enough for 2,000 renders a minute of one tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def settle(
             changes = record.finished("succeeded", SUCCEEDED, now) | {
                 "image_uri": ending.image_uri,
                 "route": attempt.data["route"],
-                "receipt": receipt(request.data, attempt.data, ending, cost.micros),
+                "receipt": receipt(request.data, attempt.data, ending, cost, catalogue),
             }
             effect: Effect = "final"
         case Delivered():
@@ -162,7 +162,7 @@ def settle(
     writes = (
         Update(request.path, changes | booked, request.version),
         Update(attempt.path, _closed(ending, code, cost, now, latency_ms), attempt.version),
-        _ledger(request.data, cost, now, shard, made=isinstance(ending, Delivered), was_given_up=was_given_up),
+        _ledger(request.data, attempt.data, ending, code, cost, catalogue, now, shard, was_given_up=was_given_up),
     )
     return Settlement(writes, effect)
 
@@ -187,23 +187,28 @@ def cost_of(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
             return price.NOTHING if ending.rule.charge is Charge.NOTHING else price.UNKNOWN
 
 
-def receipt(request: Fields, attempt: Fields, delivered: Delivered, cost_micros: int) -> dict[str, Any]:
-    """Requested beside delivered, and why they differ."""
+def mismatches(ask: Fields, route: Route, delivered: Delivered, catalogue: Catalogue) -> tuple[Mismatch, ...]:
+    """What came otherwise than this attempt ordered it."""
+    return mismatch.mismatches(
+        route,
+        ask["aspect_ratio"],
+        width=delivered.width,
+        height=delivered.height,
+        usage=delivered.usage,
+        model=delivered.model,
+        lane=delivered.lane,
+        catalogue=catalogue,
+    )
+
+
+def receipt(request: Fields, attempt: Fields, delivered: Delivered, cost: Cost, catalogue: Catalogue) -> dict[str, Any]:
+    """Requested beside delivered, what it cost, and why they differ; `mismatches` names what nobody had ordered."""
     ask = request["ask"]
-    route = Route.from_json(attempt["route"])
-    size = size_of_pixels(delivered.width, delivered.height)
-    reasons = list(attempt["route_reasons"])
-    if size != route.image_size:
+    found = mismatches(ask, Route.from_json(attempt["route"]), delivered, catalogue)
+    reasons = [*attempt["route_reasons"], *(each.reason for each in found)]
+    if cost.micros > attempt["estimate_micros"]:
         reasons.append(
-            f"size {route.image_size} was ordered; {delivered.width}x{delivered.height} came, which is {size}"
-        )
-    if delivered.model.removeprefix("models/") != route.model:
-        reasons.append(f"model {route.model} was ordered; {delivered.model} served")
-    if delivered.lane != route.lane:
-        reasons.append(f"lane {route.lane} was ordered; {delivered.lane} served")
-    if cost_micros > attempt["estimate_micros"]:
-        reasons.append(
-            f"the bill of {usd(cost_micros)} is over the estimate of {usd(attempt['estimate_micros'])}: "
+            f"the bill of {usd(cost.micros)} is over the estimate of {usd(attempt['estimate_micros'])}: "
             "more thinking, searches or image tokens than allowed for"
         )
     return {
@@ -214,21 +219,19 @@ def receipt(request: Fields, attempt: Fields, delivered: Delivered, cost_micros:
         },
         "delivered": {
             "model": delivered.model.removeprefix("models/"),
-            "image_size": size,
+            "image_size": size_of_pixels(delivered.width, delivered.height),
             "lane": delivered.lane,
             "width": delivered.width,
             "height": delivered.height,
+            "image_tokens": delivered.usage.image_out if delivered.usage is not None else None,
         },
+        "mismatches": [each.what for each in found],
+        "cost_micros": cost.micros,
+        "cost_basis": cost.basis,
+        "estimate_micros": attempt["estimate_micros"],
         "reasons": reasons,
         "flags": attempt["flags"],
     }
-
-
-def size_of_pixels(width: int, height: int) -> str:
-    """The size whose area is nearest: 1K is about 1024 x 1024 in any ratio."""
-    areas = {"512": 512**2, "1K": 1024**2, "2K": 2048**2, "4K": 4096**2}
-    area = max(width * height, 1)
-    return min(areas, key=lambda size: max(areas[size] / area, area / areas[size]))
 
 
 def _after(
@@ -330,16 +333,54 @@ def _usage(usage: Usage | None) -> dict[str, int] | None:
     return None if usage is None else {name: getattr(usage, name) for name in Usage.__slots__}
 
 
-def _ledger(request: Fields, cost: Cost, now: datetime, shard: int, *, made: bool, was_given_up: bool) -> Increment:
-    """The spend counter of a tenant and day, in shards: one document takes about one write a second."""
-    day = now.date().isoformat()
-    return Increment(
-        f"ledger/{day}_{request['tenant']}_{shard % LEDGER_SHARDS}",
-        {
-            "attempts": int(not was_given_up),
-            "images": int(made),
-            "cost_micros": cost.micros,
-            "unknown_attempts": int(cost.basis == "unknown") - int(was_given_up),
-        },
-        also={"day": day, "tenant": request["tenant"]},
+def _ledger(
+    request: Fields,
+    attempt: Fields,
+    ending: Ending,
+    code: str,
+    cost: Cost,
+    catalogue: Catalogue,
+    now: datetime,
+    shard: int,
+    *,
+    was_given_up: bool,
+) -> Increment:
+    """What this attempt adds to the ledger."""
+    route = Route.from_json(attempt["route"])
+    made = isinstance(ending, Delivered)
+    usage = ending.usage
+    mismatched = isinstance(ending, Delivered) and bool(mismatches(request["ask"], route, ending, catalogue))
+    succeeded = code == "succeeded" and cost.basis != "unknown"
+    booking = ledger.Booking(
+        cost=cost,
+        why=_why(ending, code, attempt["number"]),
+        number=attempt["number"],
+        estimate_micros=attempt["estimate_micros"],
+        made=made,
+        ambiguous=isinstance(ending, Failure) and ending.rule.ambiguous,
+        was_given_up=was_given_up,
+        searches=usage.grounding_searches if usage is not None and cost.micros else 0,
+        mismatched=mismatched,
+        saved=savings.saved(Ask.from_json(request["ask"]), route, usage, cost.micros, catalogue) if succeeded else {},
     )
+    cell = ledger.Cell(
+        day=now.date().isoformat(),
+        tenant=request["tenant"],
+        model=price.billed_model(catalogue, ending.model, route.model),
+        lane=route.lane if route.lane == ledger.GATEWAY else ending.lane or route.lane,
+        flags=tuple(attempt["flags"]),
+    )
+    return cell.increment(booking.amounts(), shard)
+
+
+def _why(ending: Ending, code: str, number: int) -> ledger.Why:
+    """What the attempt's money went for."""
+    if code == "duplicate":
+        return "duplicate"
+    match ending:
+        case Failure(kind=FailureKind.REFUSED):
+            return "refused"
+        case Failure(kind=FailureKind.NO_IMAGE | FailureKind.MALFORMED_ANSWER | FailureKind.IMAGE_STORE):
+            return "no_image"
+        case _:
+            return ledger.plain(number)

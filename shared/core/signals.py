@@ -47,6 +47,9 @@ FLAG_CHANGED = Signal(
 )
 BREAKER_PROBED = Signal("breaker_probed", "INFO", ("circuit", "request_id", "slot_at"))
 ROUTE_LACKING = Signal("route_lacking", "WARNING", ("what",))
+COST_OVER_ESTIMATE = Signal(
+    "cost_over_estimate", "WARNING", ("request_id", "attempt", "route", "cost_micros", "estimate_micros")
+)
 CALENDAR_CLOSED = Signal("calendar_closed", "WARNING", ("model", "until", "why"))
 LIMIT_LEARNED = Signal("limit_learned", "WARNING", ("model", "dimension", "value"))
 QUOTA_UNREADABLE = Signal("live_quota_unreadable", "WARNING", ("what", "code", "reason", "remedy"))
@@ -60,7 +63,7 @@ ALL = {
     signal.name: signal
     for signal in (
         ACCEPTED, REJECTED, REPEATED, CANCELLED, RELEASED, REQUEUED, ATTEMPT_ENDED, FINISHED, RECOVERED,
-        FLAG_CHANGED, BREAKER_PROBED, ROUTE_LACKING,
+        FLAG_CHANGED, BREAKER_PROBED, COST_OVER_ESTIMATE, ROUTE_LACKING,
         LEAD_TAKEN, LEAD_LEFT, CALENDAR_CLOSED, QUOTA_UNREADABLE, QUOTA_READABLE, LIMIT_CHANGED, LIMIT_LEARNED,
         BAD_MESSAGE, WATCHED, ESCALATION,
     )

@@ -19,7 +19,7 @@ __all__ = ["Board", "expire", "extend", "read_board", "reset", "trip"]
 
 async def read_board(ports: Ports) -> Board:
     """Our own flags, and those of the team's flag system where one is configured."""
-    return ports.flag_source.beside(await read_own(ports.store), ports.clock.now())
+    return await ports.flag_source.beside(await read_own(ports.store), ports.clock.now())
 
 
 async def read_own(store: Store) -> Board:

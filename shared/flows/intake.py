@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import timedelta
 
 from shared.core import ladder, record, signals
 from shared.core.ask import Ask
-from shared.core.catalogue import UnknownModel
+from shared.core.catalogue import Catalogue, UnknownModel
 from shared.core.documents import Absent, Conflict, Create, Document, Update
 from shared.core.ladder import Planned, Unroutable
 from shared.core.messages import rejection_event
 from shared.core.outcome import CANCELLED, EXPIRED
-from shared.core.request import Cancel, InvalidRequest, RenderRequest, parse_message
+from shared.core.request import Cancel, Floor, InvalidRequest, RenderRequest, parse_message
 from shared.core.shape import Problem, shown
 from shared.core.topology import RENDER_RESULTS
 from shared.core.trace import trace_id_of, traceparent_of
@@ -19,7 +21,7 @@ from shared.flows.announce import announce
 from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
-from shared.ports import Ports, ReferenceUnusable
+from shared.ports import Ports, References, ReferenceUnusable, Store
 
 REJECTED_EXCERPT_BYTES = 4096
 
@@ -46,8 +48,8 @@ async def _queue(
     ):  # looked at first: a repeated request is answered whatever the catalogue says now
         await _repeat(ports, kicks, request, existing)
         return
-    above = await _failed_model(ports, request)
-    planned = check(ports, request, above)
+    above = await failed_model(ports.store, request)
+    planned = check(request, ports.catalogue, ports.references, tuple(ports.lanes), above)
     now = existing.read_at
     document = record.new_document(
         request,
@@ -135,43 +137,50 @@ async def cancel(ports: Ports, request_id: str) -> None:
         return
 
 
-async def _failed_model(ports: Ports, request: RenderRequest) -> str | None:
+async def failed_model(store: Store, request: RenderRequest) -> str | None:
     """The model of the image that this request is the dearer second try of: delivered, else planned so far.
 
     None where the first one is not known (any more): messages may overtake each other.
     """
     if request.escalates is None:
         return None
-    first = await ports.store.get(record.path(request.escalates))
+    first = await store.get(record.path(request.escalates))
     if isinstance(first, Absent) or first.data["tenant"] != request.tenant:
         return None
     receipt = first.data["receipt"]
     return str(receipt["delivered"]["model"] if receipt else first.data["route"]["model"])
 
 
-def check(ports: Ports, request: RenderRequest, above: str | None = None) -> Planned:
+def check(
+    request: RenderRequest,
+    catalogue: Catalogue,
+    references: References,
+    lanes: Collection[str],
+    above: str | None = None,
+) -> Planned:
     """The rules that need the catalogue or the configuration. Raises InvalidRequest."""
     problems: list[Problem] = []
     if request.floor != "exact" and request.floor.model is not None:
         try:
-            ports.catalogue.find(request.floor.model)
+            catalogue.find(request.floor.model)
         except UnknownModel:
-            allowed = ", ".join(ports.catalogue.names)
+            allowed = ", ".join(catalogue.names)
             problems.append(Problem("floor.model", shown(request.floor.model), allowed, "Use one of them."))
+            request = replace(request, floor=Floor())  # what else is wrong is told too
     for index, reference in enumerate(request.references):
         try:
-            ports.references.check(reference.uri)
+            references.check(reference.uri)
         except ReferenceUnusable as error:
             allowed = "a place the worker may read (RENDERLANE_REFERENCES)"
             problems.append(Problem(f"references[{index}].uri", str(error), allowed, "Move it, or have it allowed."))
-    planned = ladder.first_plan(Ask.of(request, above), ports.catalogue, tuple(ports.lanes))
+    planned = ladder.first_plan(Ask.of(request, above), catalogue, lanes)
     match planned:
         case Unroutable(problem):
             raise InvalidRequest((*problems, problem), request.request_id)
         case Planned():
             contradiction = None
             if request.floor != "exact" and not problems:
-                contradiction = ladder.below_floor(planned.route, request.floor, ports.catalogue)
+                contradiction = ladder.below_floor(planned.route, request.floor, catalogue)
             if contradiction is not None:
                 problems.append(contradiction)
             if problems:

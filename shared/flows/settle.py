@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.core import record, settlement, signals
+from shared.core import ledger, record, settlement, signals
 from shared.core.answer import Made
 from shared.core.documents import Committed, Document, Update
 from shared.core.failure import Failure, FailureKind
@@ -50,7 +50,7 @@ async def settle(ports: Ports, request: Document, attempt: Document, ending: End
             now=now,
             latency_ms=latency_ms,
             jitter=ports.chance(),
-            shard=int(ports.chance() * settlement.LEDGER_SHARDS),
+            shard=int(ports.chance() * ledger.SHARDS),
         )
         if settled.effect == "settled before":
             return settled.effect
@@ -112,6 +112,17 @@ async def _report(
         provider_request_id=ending.provider_request_id,
         trace_id=request.data["trace_id"],
     )
+    closed = settled.writes[1]
+    assert isinstance(closed, Update)
+    if closed.changes["cost_micros"] > attempt.data["estimate_micros"]:
+        ports.signals.emit(
+            signals.COST_OVER_ESTIMATE,
+            request_id=request.id,
+            attempt=attempt.data["number"],
+            route=str(Route.from_json(attempt.data["route"])),
+            cost_micros=closed.changes["cost_micros"],
+            estimate_micros=attempt.data["estimate_micros"],
+        )
     if settled.effect == "final":
         ports.signals.emit(
             signals.FINISHED,

@@ -11,6 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.simulator.ask import Headline
+from scripts.simulator.faults import Fault
+from scripts.simulator.problems import ErrorForm
+from scripts.simulator.scripted import gate_problem
 from shared.adapters.gemini_errors import read_failure
 from shared.core.failure import RULES, FailureKind, Next
 
@@ -82,6 +86,7 @@ CAPTURED = exhausted(
 )
 HELP = {"@type": RPC + "Help", "links": [{"description": "limits", "url": "https://ai.google.dev/gemini-api/docs"}]}
 BAD_KEY = {"@type": RPC + "ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"}
+PRO = "gemini-3-pro-image"
 HTML = b"<html><head><title>Error</title><style>p{}</style></head><body><p>That's an error.</p></body></html>"
 K = FailureKind
 
@@ -112,7 +117,39 @@ ERRORS = [
     Row("404 a file", 404, rpc(404, "NOT_FOUND", "File files/abc123 does not exist for this model."), K.INVALID_REQUEST,
         "not_found"),
     Row("404 a cached content", 404, words("not_found", "Cached content not found."), K.INVALID_REQUEST, "not_found"),
-    Row("404 html", 404, HTML, K.MODEL_GONE),
+    Row("404 rpc without a word", 404, rpc(404, "NOT_FOUND", "Requested entity was not found."), K.MODEL_GONE,
+        "not_found"),
+    Row("404 html", 404, HTML, K.CONNECTION),
+    Row("404 without a body", 404, b"", K.CONNECTION),
+    Row("404 html that speaks of models", 404, b"<p>No such page. Our models are listed below.</p>", K.CONNECTION),
+    Row("404 of a web framework", 404, {"detail": "Not Found"}, K.CONNECTION),
+    Row("404 of a path", 404, {"error": {"type": "invalid_request_error", "message": "Invalid URL (POST /v1/x)"}},
+        K.CONNECTION, "invalid_request_error"),
+    Row("404 of a gateway's model", 404, {"error": {"type": "invalid_request_error", "message": "No such model: x"}},
+        K.MODEL_GONE, "invalid_request_error"),
+    Row("400 flex unsupported", 400, words("invalid_request", f"Service tier 'flex' is not supported for {PRO}."),
+        K.LANE_UNSUPPORTED, "invalid_request"),
+    Row("400 flex unsupported rpc", 400, rpc(400, "INVALID_ARGUMENT", f"Bad request. {PRO} doesn't support Flex."),
+        K.LANE_UNSUPPORTED, "invalid_argument"),
+    Row("400 priority unavailable", 400, words("failed_precondition", "Priority inference is not yet available here."),
+        K.LANE_UNSUPPORTED, "failed_precondition"),
+    Row("400 service_tier unknown", 400, words("parameter_unknown", "Unknown name \"service_tier\": no such field."),
+        K.LANE_UNSUPPORTED, "parameter_unknown"),
+    Row("400 of a size beside a tier", 400, words("invalid_request", "Size 512 is not supported. Tier: flex."),
+        K.INVALID_REQUEST, "invalid_request"),
+    Row("400 flexible words", 400, words("invalid_request", "A flexible ratio is not supported."), K.INVALID_REQUEST,
+        "invalid_request"),
+    Row("403 a file", 403, rpc(403, "PERMISSION_DENIED", "You do not have permission to access the File a1."),
+        K.REFERENCE, "permission_denied"),
+    Row("403 a uri", 403, words("permission_denied", "Cannot read the URI gs://b/a.png."), K.REFERENCE,
+        "permission_denied"),
+    Row("403 that visits a console", 403,
+        rpc(403, "PERMISSION_DENIED", "Gemini API is disabled. Enable it by visiting https://console.cloud.google.com"),
+        K.PERMISSION, "permission_denied"),
+    Row("403 html of a firewall", 403, b"<p>The requested URL was rejected.</p>", K.PERMISSION),
+    Row("403 image_safety rpc", 403,
+        rpc(403, "PERMISSION_DENIED", "The file was blocked.", {"@type": RPC + "ErrorInfo", "reason": "IMAGE_SAFETY"}),
+        K.REFUSED, "permission_denied"),
     Row("408", 408, b"", K.TIMEOUT),
     Row("409 already_exists", 409, words("already_exists"), K.OVERLOAD, "already_exists"),
     Row("409 aborted", 409, words("aborted"), K.OVERLOAD, "aborted"),
@@ -223,6 +260,22 @@ def test_a_refusal_is_never_tried_again() -> None:
 
 def test_a_page_of_html_is_told_by_its_text() -> None:
     assert read_failure(502, {}, HTML, NOW).message == "Error That's an error."
+
+
+def test_a_404_that_names_no_model_tells_to_look_at_the_base_url() -> None:
+    failure = read_failure(404, {}, HTML, NOW)
+    assert "is the base URL that of the API?" in failure.message
+    assert "Error That's an error." in failure.message
+    assert "base URL" in failure.rule.advice
+
+
+@pytest.mark.parametrize("form", ["detailed", "coded", "rpc"])
+def test_the_simulators_tier_that_is_not_had_is_the_lanes_failure(form: ErrorForm) -> None:
+    headline = Headline(model=PRO, prompt="x", size="1K", ratio="", tier="flex", references=0, marker="")
+    problem = gate_problem(Fault(kind="tier_unsupported"), headline)
+    body = problem.rpc_body() if form == "rpc" else problem.coded_body(detailed=form == "detailed")
+    failure = read_failure(problem.http_status, {}, json.dumps(body).encode(), NOW)
+    assert (failure.kind, failure.rule.next) == (FailureKind.LANE_UNSUPPORTED, Next.ELSEWHERE)
 
 
 def test_an_error_without_words_says_so() -> None:

@@ -291,3 +291,10 @@ def test_no_flag_breaker_or_bad_luck_breaks_floor_cap_consent_or_capability(
         assert SIZES.index(found.route.image_size) >= SIZES.index(ask.floor_size)
     assert (found.route == calm.route) or found.reasons
     assert found.route.circuit not in {flag.circuit for flag in tripped if flag.actor == BREAKER}
+
+
+def test_a_floor_that_the_catalogue_no_longer_has_ends_the_request_and_not_the_pump() -> None:
+    found = plan(replace(Ask.of(a_request()), floor_model="gone-since"), terms())
+    assert isinstance(found, Unroutable)
+    assert found.problem.field == "floor.model"
+    assert NB21 in found.problem.allowed

@@ -14,6 +14,7 @@ from shared.core.retry import (
     BASE_BACKOFF,
     MAX_AMBIGUOUS_REPEATS,
     MAX_BACKOFF,
+    MAX_DENIED,
     MAX_FAILURES,
     MAX_NO_IMAGE,
     QUOTA_BACKOFF,
@@ -22,6 +23,7 @@ from shared.core.retry import (
     End,
     Tally,
     after_failure,
+    is_done_with,
 )
 from tests.builders import NOW, a_failure
 
@@ -171,3 +173,70 @@ def test_never_before_the_hint_never_past_the_deadline_never_over_the_cap(
             assert status in ("failed", "refused", "expired")
             assert outcome.code
             assert outcome.advice
+
+
+# -- the next route ---------------------------------------------------------------------------------------------------
+
+ELSEWHERE = [kind for kind in FailureKind if RULES[kind].next is Next.ELSEWHERE]
+HINT = timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_what_the_provider_does_not_have_goes_to_the_next_route_at_once_or_ends(kind: FailureKind) -> None:
+    assert decided(kind, a_tally(elsewhere=True, fallback=True)) == Again(NOW, f"next route after {kind.value}")
+    assert isinstance(decided(kind, a_tally(elsewhere=True)), End)
+
+
+@given(st.floats(0, ALMOST_ONE))
+def test_the_next_route_does_not_wait_for_the_hint_of_the_one_that_failed(jitter: float) -> None:
+    decision = decided(FailureKind.OVERLOAD, a_tally(elsewhere=True, fallback=True), jitter, HINT)
+    assert isinstance(decision, Again)
+    assert NOW <= decision.wake_at <= NOW + BASE_BACKOFF
+    same = decided(FailureKind.OVERLOAD, a_tally(elsewhere=True), jitter, HINT)
+    assert isinstance(same, Again)
+    assert same.wake_at >= NOW + HINT
+
+
+def test_the_next_route_keeps_every_bound_of_count_and_money() -> None:
+    next_route = a_tally(elsewhere=True, fallback=True)
+    assert isinstance(decided(FailureKind.OVERLOAD, replace(next_route, failures=MAX_FAILURES)), End)
+    capped = replace(next_route, spent_micros=60_000, max_cost_micros=100_000)
+    assert isinstance(decided(FailureKind.TIMEOUT, capped), End)
+    assert isinstance(decided(FailureKind.TIMEOUT, replace(capped, next_estimate_micros=40_000)), Again)
+
+
+def test_a_quota_that_opens_after_the_deadline_goes_back_for_another_route_where_there_is_one() -> None:
+    late = a_tally(deadline=NOW + timedelta(seconds=10))
+    assert isinstance(decided(FailureKind.QUOTA_MINUTE, late, hint=HINT), End)
+    back = decided(FailureKind.QUOTA_MINUTE, replace(late, fallback=True), hint=HINT)
+    assert isinstance(back, Again)
+    assert back.wake_at <= NOW + BASE_BACKOFF
+
+
+def test_a_request_that_is_denied_again_and_again_ends() -> None:
+    assert isinstance(decided(FailureKind.PERMISSION, a_tally(denied=MAX_DENIED - 1)), Again)
+    assert isinstance(decided(FailureKind.PERMISSION, a_tally(denied=MAX_DENIED)), End)
+
+
+@pytest.mark.parametrize(
+    ("kind", "http_status", "sick_before", "lane", "done"),
+    [
+        (FailureKind.TIMEOUT, None, 0, "standard", True),
+        (FailureKind.TIMEOUT, 504, 0, "standard", False),
+        (FailureKind.TIMEOUT, 504, 1, "standard", True),
+        (FailureKind.OVERLOAD, 503, 0, "standard", False),
+        (FailureKind.OVERLOAD, 503, 1, "standard", True),
+        (FailureKind.OVERLOAD, 503, 0, "flex", True),
+        (FailureKind.CONNECTION, None, 0, "standard", False),
+        (FailureKind.CONNECTION_LOST, None, 1, "standard", True),
+        (FailureKind.MODEL_GONE, 404, 0, "standard", True),
+        (FailureKind.LANE_UNSUPPORTED, 400, 0, "flex", True),
+        (FailureKind.QUOTA_MINUTE, 429, 9, "standard", False),
+        (FailureKind.REFUSED, 400, 9, "standard", False),
+        (FailureKind.NO_IMAGE, 200, 9, "standard", False),
+    ],
+)
+def test_one_bounded_retry_on_the_same_path_and_a_silent_route_at_once(
+    kind: FailureKind, http_status: int | None, sick_before: int, lane: str, *, done: bool
+) -> None:
+    assert is_done_with(a_failure(kind, http_status=http_status), sick_before, lane) == done

@@ -15,9 +15,10 @@ from shared.core.answer import Made, Picture, Usage
 from shared.core.calendar import next_pacific_midnight
 from shared.core.documents import Document, Increment, Update
 from shared.core.failure import RULES, Failure, FailureKind
+from shared.core.ledger import SHARDS
+from shared.core.price import Cost
 from shared.core.retry import MAX_FAILURES, QUOTA_BACKOFF
 from shared.core.settlement import (
-    LEDGER_SHARDS,
     Delivered,
     Ending,
     Settlement,
@@ -80,9 +81,9 @@ class Books:
                     assert not unknown, f"{path} has no field {unknown}"
                     self.change(self.documents[path], **changes)
                 case Increment(path, amounts, also):
-                    row = self.ledger.setdefault(path, dict.fromkeys(amounts, 0) | dict(also))
+                    row = self.ledger.setdefault(path, dict(also))
                     for name, amount in amounts.items():
-                        row[name] += amount
+                        row[name] = row.get(name, 0) + amount
                 case _:
                     raise AssertionError(write)
         return settled
@@ -98,7 +99,7 @@ class Books:
         return number
 
     def sum(self, name: str) -> int:
-        return sum(int(row[name]) for row in self.ledger.values())
+        return sum(int(row.get(name, 0)) for row in self.ledger.values())
 
 
 def books(**request: Any) -> Books:
@@ -133,18 +134,28 @@ def test_a_success_is_one_final_status_one_image_one_cost_and_one_announcement()
     assert attempt["usage"]["image_out"] == 1120
 
 
-def test_the_ledger_of_tenant_and_day_is_raised_by_the_same_cost() -> None:
+def test_the_ledger_of_the_day_is_raised_by_the_same_cost_and_says_what_for() -> None:
     world = books(tenant="web")
-    world.settle(a_delivered(), shard=LEDGER_SHARDS + 3)
-    assert world.ledger == {
-        "ledger/2026-11-22_web_3": {
-            "attempts": 1,
-            "images": 1,
-            "cost_micros": IMAGE_COST,
-            "unknown_attempts": 0,
-            "day": "2026-11-22",
-            "tenant": "web",
-        }
+    world.settle(a_delivered(), shard=SHARDS + 3)
+    [(path, row)] = world.ledger.items()
+    assert path.startswith("ledger/2026-11-22_web_")
+    assert path.endswith("_3")
+    assert row == {
+        "attempts": 1,
+        "attempts_first": 1,
+        "images": 1,
+        "cost_micros": IMAGE_COST,
+        "micros_first": IMAGE_COST,
+        "micros_input": 33,
+        "micros_thinking": 1_575,
+        "micros_image": 33_600,
+        "unknown_attempts": 0,
+        "name": path.removeprefix("ledger/"),
+        "day": "2026-11-22",
+        "tenant": "web",
+        "model": "gemini-nano-banana-2.1",
+        "lane": "standard",
+        "flag": "",
     }
 
 
@@ -402,9 +413,12 @@ def test_a_catalogue_that_has_lost_the_model_since_keeps_nobody_from_settling() 
 # -- the receipt ------------------------------------------------------------------------------------------------------
 
 
+FREE = Cost(0, "metered", {})
+
+
 def receipt_of(delivered: Delivered, **asked: Any) -> dict[str, Any]:
     request, attempt = an_attempt(a_request(**({"model": "nano-banana-2.1"} | asked)))
-    return receipt(request.data, attempt.data, delivered, 0)
+    return receipt(request.data, attempt.data, delivered, FREE, a_catalogue())
 
 
 def test_a_receipt_without_a_difference_has_no_reasons() -> None:
@@ -416,7 +430,12 @@ def test_a_receipt_without_a_difference_has_no_reasons() -> None:
             "lane": "standard",
             "width": 1024,
             "height": 1024,
+            "image_tokens": 1120,
         },
+        "mismatches": [],
+        "cost_micros": 0,
+        "cost_basis": "metered",
+        "estimate_micros": 41_111,
         "flags": [],
         "reasons": [],
     }
@@ -439,14 +458,17 @@ def test_a_receipt_without_a_difference_has_no_reasons() -> None:
 def test_a_receipt_names_each_difference_between_asked_ordered_and_delivered(
     delivered: dict[str, Any], asked: dict[str, Any], reason: str
 ) -> None:
-    assert receipt_of(a_delivered(**delivered), **asked)["reasons"] == [reason]
+    found = receipt_of(a_delivered(**delivered), **asked)
+    assert found["reasons"][0] == reason
+    ordered_otherwise = "was ordered" in reason
+    assert bool(found["mismatches"]) == ordered_otherwise
 
 
 def test_a_receipt_names_the_model_that_was_asked_for_and_not_its_successor() -> None:
     assert receipt_of(a_delivered(), model="nano-banana-2")["requested"]["model"] == "gemini-3.1-flash-image"
     assert receipt_of(a_delivered(), model="nano-banana-pro")["requested"]["model"] == "gemini-3-pro-image"
     request, attempt = an_attempt(a_request(purpose="draft"))
-    found = receipt(request.data, attempt.data, a_delivered(), 0)
+    found = receipt(request.data, attempt.data, a_delivered(), FREE, a_catalogue())
     assert found["requested"]["model"] == "gemini-3.1-flash-lite-image"
 
 

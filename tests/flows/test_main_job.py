@@ -177,6 +177,16 @@ async def test_a_limit_that_a_429_names_is_kept_from_then_on() -> None:
     assert max(sum(1 for at in starts if first <= at < first + timedelta(seconds=60)) for first in starts) <= 10
 
 
+async def test_a_floor_that_names_no_model_is_rejected_with_whatever_else_is_wrong() -> None:
+    world = World()
+    await world.submit("wrong", floor={"model": "dall-e"}, lane="batch")
+    await world.submit("right")
+    await world.run_until_quiet()
+    (rejected,) = world.store.all("rejected")
+    assert [each["field"] for each in rejected.data["problems"]] == ["floor.model", "lane"]
+    assert world.crashes == []
+
+
 async def test_why_a_closed_model_waits_stands_in_the_pumps_document() -> None:
     world = World()
     world.lane.then(FailureKind.QUOTA_DAY)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from shared.core import signals
+from shared.core.answer import Usage
 from shared.core.documents import Update
 from shared.core.failure import FailureKind
 from shared.core.messages import Release
@@ -464,6 +467,19 @@ async def test_a_size_that_comes_smaller_than_ordered_is_named_in_the_receipt() 
     receipt = world.status()["receipt"]
     assert receipt["delivered"]["image_size"] == "1K"
     assert any("4K was ordered" in reason for reason in receipt["reasons"])
+
+
+async def test_a_bill_over_the_estimate_is_told_and_stands_in_the_receipt() -> None:
+    world = World()
+    dear = Usage(text_in=10, image_out=1120, thought=50_000)
+    world.lane.then(lambda order: replace(made(order), usage=dear), made)
+    await world.submit("dear")
+    await world.submit("usual")
+    await world.run_until_quiet()
+    (told,) = world.signals.of(signals.COST_OVER_ESTIMATE)
+    assert told["request_id"] in ("dear", "usual")
+    (reason,) = [each for each in world.status(str(told["request_id"]))["receipt"]["reasons"] if "bill" in each]
+    assert "is over the estimate of" in reason
 
 
 async def test_a_call_too_late_for_its_slot_is_not_made_and_its_slot_is_given_back() -> None:

@@ -1,0 +1,128 @@
+"""Tripping, extending and resetting a flag from the command line: the change with its actor, and a kick."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TextIO
+
+import click
+
+from scripts.cli import flag_words, known, place
+from scripts.cli.flag_preview import Foreseen, foresee, waiting
+from shared import wiring
+from shared.adapters.json_signals import JsonSignals
+from shared.adapters.system_clock import SystemClock
+from shared.config import Settings
+from shared.core.board import Board
+from shared.core.flag import Flag, FlagName, Scope
+from shared.core.messages import Kick
+from shared.core.topology import PUMP_KICKS
+from shared.flows import flags
+from shared.ports import Signals, TopicsUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A flag as it was asked for."""
+
+    name: FlagName
+    to: str | None
+    scope: Scope
+    lasts: timedelta
+    actor: str
+    reason: str
+    shadow: bool
+
+    def flag(self, board: Board, now: datetime) -> Flag:
+        flag_id = next(each for each in _ids(self.name) if each not in board.flags)
+        return Flag(
+            flag_id, self.name, self.actor, self.reason, now, now + self.lasts, self.to, self.scope, self.shadow
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A flag that may be tripped, and what it would meet."""
+
+    flag: Flag
+    foreseen: list[Foreseen]
+    alike: list[Flag]
+    """Tripped already by the same name."""
+
+
+async def look(settings: Settings, wish: Wish) -> Looked:
+    """What the flag would do; nothing is changed."""
+    catalogue = wiring.catalogue(settings)
+    async with place.reading(settings) as store:
+        seen = await known.read(store, settings, catalogue)
+        queues = await waiting(store, catalogue, wish.scope.tenant)
+    flag = wish.flag(seen.own, seen.now)
+    terms = seen.terms(catalogue)
+    alike = [each for each in seen.board.in_force(seen.now) if each.name == wish.name]
+    return Looked(flag, [foresee(each, flag, terms) for each in queues], alike)
+
+
+async def trip(settings: Settings, flag: Flag) -> None:
+    """Raises FlagRefused."""
+    async with place.reading(settings) as store:
+        with _signals(settings) as said:
+            await flags.trip(store, said, flag)
+    await _kick(settings)
+
+
+async def reset(settings: Settings, named: str, actor: str, reason: str) -> tuple[Flag, known.Known]:
+    """The flag that was reset, and what was known before. Raises FlagRefused."""
+    catalogue = wiring.catalogue(settings)
+    async with place.reading(settings) as store:
+        seen = await known.read(store, settings, catalogue)
+        flag = flag_words.meant(named, seen.own, seen.board, seen.now)
+        with _signals(settings) as said:
+            await flags.reset(store, said, flag.id, actor, reason)
+    await _kick(settings)
+    return flag, seen
+
+
+async def extend(settings: Settings, named: str, lasts: timedelta, actor: str, reason: str) -> tuple[Flag, datetime]:
+    """The flag as it was, and until when it is tripped now. Raises FlagRefused."""
+    catalogue = wiring.catalogue(settings)
+    async with place.reading(settings) as store:
+        seen = await known.read(store, settings, catalogue)
+        flag = flag_words.meant(named, seen.own, seen.board, seen.now)
+        until = seen.now + lasts
+        with _signals(settings) as said:
+            await flags.extend(store, said, flag.id, until, actor, reason)
+    await _kick(settings)
+    return flag, until
+
+
+async def _kick(settings: Settings) -> None:
+    """A pump that leads looks at flags by itself; one that went home is woken."""
+    try:
+        async with place.publishing(settings) as topics:
+            await topics.publish(PUMP_KICKS, Kick().to_bytes())
+    except TopicsUnavailable as error:
+        told = (
+            f"note: the flag is changed, but the pump could not be woken ({error}); the schedule does within a minute"
+        )
+        click.echo(told, err=True)
+
+
+@contextlib.contextmanager
+def _signals(settings: Settings) -> Iterator[Signals]:
+    """Events of a one-machine home stand in its file; elsewhere the history in the store says it."""
+    with _events(settings) as events:
+        yield JsonSignals(events, SystemClock(), settings.project)
+
+
+def _events(settings: Settings) -> TextIO:
+    return place.events(settings) if settings.one_machine else open(os.devnull, "w", encoding="utf-8")
+
+
+def _ids(name: str) -> Iterator[str]:
+    while True:
+        yield f"{name}-{secrets.token_hex(2)}"

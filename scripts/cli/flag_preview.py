@@ -1,0 +1,109 @@
+"""What a flag would do to what waits: how much is in its queues, and how the next heads of each would change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from shared.core import flag, ladder, queries
+from shared.core.asked import what_is_asked
+from shared.core.catalogue import Catalogue
+from shared.core.fairness import queue_name
+from shared.core.flag import Flag, Subject
+from shared.core.ladder import Planned, Waits
+from shared.core.money import usd
+from shared.core.record import Head
+from shared.core.request import PRIORITIES
+from shared.core.shape import Problem
+from shared.core.terms import Terms
+from shared.ports import Store
+
+LOOKED_AT = 100
+"""Heads of each queue: the ones that are next."""
+MOST_COUNTED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One model and priority, as far as the flag may concern it."""
+
+    model: str
+    priority: str
+    waiting: int
+    """In the queue; of one tenant, where the flag names one."""
+    heads: Sequence[Head]
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """Of one queue."""
+
+    queue: Queue
+    in_scope: int = 0
+    """Of the heads that were looked at."""
+    changes: Mapping[str, int] = field(default_factory=dict)
+    """Heads by how they change, in words."""
+    saved_micros: int = 0
+    """Of the estimates; negative where it is dearer."""
+
+    @property
+    def changed(self) -> int:
+        return sum(self.changes.values())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "queue": queue_name(self.queue.model, self.queue.priority),
+            "waiting": self.queue.waiting,
+            "looked_at": len(self.queue.heads),
+            "in_scope": self.in_scope,
+            "changed": self.changed,
+            "changes": dict(self.changes),
+            "saved_usd": usd(self.saved_micros),
+        }
+
+
+async def waiting(store: Store, catalogue: Catalogue, tenant: str | None) -> list[Queue]:
+    """Every queue in which something waits."""
+    names = [(model, priority) for model in catalogue.models for priority in PRIORITIES]
+    found = await asyncio.gather(*(_queue(store, model, priority, tenant) for model, priority in names))
+    return [each for each in found if each.waiting]
+
+
+async def _queue(store: Store, model: str, priority: str, tenant: str | None) -> Queue:
+    heads = queries.heads(model, priority, LOOKED_AT)
+    if tenant is None:
+        count = await store.count(replace(heads, limit=MOST_COUNTED, fields=("status",)))
+    else:
+        count = await store.count(queries.waiting_of(tenant, model, priority))
+    documents = await store.query(heads) if count else []
+    return Queue(model, priority, count, [Head.of(each.id, each.version, each.data) for each in documents])
+
+
+def foresee(queue: Queue, new: Flag, terms: Terms) -> Foreseen:
+    """How the heads would change, were `new` in force beside what is; one in shadow is taken as if it were."""
+    with_it = terms.with_flag(replace(new, shadow=False))
+    changes: Counter[str] = Counter()
+    saved = 0
+    heads = [head for head in queue.heads if _is_in_scope(head, new, terms.catalogue)]
+    for head in heads:
+        before = ladder.plan(head.ask, terms, head.course)
+        match ladder.plan(head.ask, with_it, head.course):
+            case Waits(paused=True) if not (isinstance(before, Waits) and before.paused):
+                changes["waits, paused"] += 1
+            case Planned() as after if isinstance(before, Planned) and after.route != before.route:
+                changes[f"{before.route} -> {after.route}"] += 1
+                saved += before.estimate_micros - after.estimate_micros
+            case _:
+                pass
+    return Foreseen(queue, len(heads), changes, saved)
+
+
+def _is_in_scope(head: Head, new: Flag, catalogue: Catalogue) -> bool:
+    asked = what_is_asked(head.ask, catalogue)
+    if isinstance(asked, Problem):
+        return False
+    subject = Subject(head.request_id, head.tenant, head.ask.purpose, asked.model.id, head.ask.lane)
+    return bool(flag.concerning([new], subject))

@@ -1,0 +1,174 @@
+"""How flags are shown: what is tripped and what it did, what a new one would change, and the history."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from scripts.cli.flag_preview import Foreseen
+from scripts.cli.known import Known
+from scripts.cli.narrow import Cell, Column, Narrowing
+from scripts.cli.show import age, dollars, moment
+from shared.core.documents import Document
+from shared.core.flag import BREAKER, LANE_OF, Flag, Scope
+from shared.core.money import usd
+from shared.core.routing import Effect
+from shared.wiring import LANES_BUILT
+
+
+def table(known: Known) -> RenderableType:
+    columns = (
+        Column("flag", least=22),
+        Column("for", least=9),
+        Column("by", least=5, leaves=2),
+        Column("because", least=12),
+        Column("since", right=True, leaves=1),
+        Column("left", right=True),
+        Column("so far", least=8),
+    )
+    return Narrowing(columns, [_row(each, known) for each in known.tripped])
+
+
+def _row(flag: Flag, known: Known) -> tuple[Cell, ...]:
+    effect = known.routing.effects.get(flag.id, Effect())
+    by_itself = "" if flag.id.startswith(flag.name) else f" {flag.name}"
+    to = f" to {flag.to}" if flag.to else ""
+    shadow = " in shadow: counts only" if flag.shadow else ""
+    return (
+        Text(f"{flag.id}{by_itself}{to}{shadow}", "dim" if flag.shadow else "bold"),
+        str(flag.scope),
+        flag.actor,
+        flag.reason.removeprefix(f"{flag.circuit}: "),
+        age(flag.tripped_at, known.now),
+        left(flag.expires_at - known.now),
+        so_far(effect),
+    )
+
+
+def does_what(flag: Flag) -> str:
+    return f"{flag.name} to {flag.to}" if flag.to else flag.name
+
+
+def left(time: timedelta) -> str:
+    total = max(0, int(time.total_seconds()))
+    if total < 600:
+        return f"{total // 60} min {total % 60} s" if total >= 60 else f"{total} s"
+    return f"{total // 60} min" if total < 7_200 else f"{total // 3_600} h {total % 3_600 // 60} min"
+
+
+def so_far(effect: Effect) -> str:
+    """What it changed, or in shadow would have."""
+    if not effect.requests:
+        return "nothing"
+    return f"{effect.requests:,} request{'' if effect.requests == 1 else 's'}, {saved(effect.saved_micros)}"
+
+
+def saved(micros: int) -> str:
+    return f"{dollars(-micros)} more" if micros < 0 else f"{dollars(micros)} less"
+
+
+def lines(known: Known) -> Iterator[Text]:
+    """Breakers that are open, circuits that on-call keeps closed, what providers lack, and flags kept elsewhere."""
+    for flag in known.tripped:
+        if flag.actor == BREAKER and flag.circuit is not None:
+            yield Text(f"breaker open: {flag.circuit}: {_probes(flag, known)}", "yellow")
+    for circuit, until in sorted(known.own.overruled.items()):
+        if until > known.now:
+            yield Text(f"overruled: the breaker of {circuit} does not trip before {moment(until)}")
+    for words in known.routing.lacking.values():
+        yield Text(f"lacking: {words}", "yellow")
+    for flag_id in known.kept_elsewhere:
+        yield Text(f"the pump also goes by {flag_id}; with RENDERLANE_FLAG_PROVIDER set it is shown here too")
+
+
+def _probes(flag: Flag, known: Known) -> str:
+    if flag.held_by is not None:
+        return f"held by {flag.held_by} until {moment(flag.expires_at)}"
+    circuit = known.routing.circuits.get(flag.circuit or "")
+    if circuit is None or circuit.probed_at is None:
+        return "not probed yet"
+    again = f", tripped {circuit.trips} times in a row" if circuit.trips > 1 else ""
+    return f"last probe {age(circuit.probed_at, known.now)} ago, closes after {circuit.well_probes} good ones{again}"
+
+
+def documents(known: Known) -> Iterator[dict[str, Any]]:
+    """The same for a program: one object each, told apart by `kind`."""
+    for flag in known.tripped:
+        effect = known.routing.effects.get(flag.id, Effect())
+        yield {
+            "kind": "breaker" if flag.actor == BREAKER else "flag",
+            **flag.to_json(),
+            "circuit": flag.circuit,
+            "left_seconds": int((flag.expires_at - known.now).total_seconds()),
+            "changed_requests": effect.requests,
+            "saved_usd": usd(effect.saved_micros),
+        }
+    for circuit, until in sorted(known.own.overruled.items()):
+        if until > known.now:
+            yield {"kind": "overruled", "circuit": circuit, "until": until}
+    for circuit, lack in known.routing.lacks.items():
+        yield {"kind": "lacking", "circuit": circuit, "failure": lack.kind, "at": lack.at}
+    for flag_id in known.kept_elsewhere:
+        yield {"kind": "elsewhere", "id": flag_id}
+
+
+def preview(flag: Flag, found: Sequence[Foreseen]) -> Iterator[RenderableType]:
+    """What it meets: the queues, and how the next heads would change."""
+    lane = LANE_OF.get(flag.name)
+    if lane is not None and lane not in LANES_BUILT:
+        yield Text(f"it changes nothing: the lane {lane} is not built or not configured here", "yellow")
+    if not found:
+        yield Text("nothing waits: it bends what comes from now on")
+        return
+    columns = (
+        Column("queue", least=12),
+        Column("waiting", right=True),
+        Column("looked at", right=True, leaves=1),
+        Column("in scope", right=True),
+        Column("change", right=True),
+    )
+    rows = [
+        (
+            f"{each.queue.model}/{each.queue.priority}",
+            f"{each.queue.waiting:,}",
+            *(f"{count:,}" for count in (len(each.queue.heads), each.in_scope, each.changed)),
+        )
+        for each in found
+    ]
+    yield Narrowing(columns, rows)
+    heads, changed = sum(len(each.queue.heads) for each in found), sum(each.changed for each in found)
+    micros = sum(each.saved_micros for each in found)
+    yield Text(
+        f"of the next {heads:,} heads, {changed:,} change" + (f" (estimates: {saved(micros)})" if micros else "")
+    )
+    totals: Counter[str] = Counter()
+    for each in found:
+        totals.update(each.changes)
+    for words, count in totals.most_common():
+        yield Text(f"  {count:>6,}  {words}")
+
+
+def history(found: Sequence[Document]) -> RenderableType:
+    columns = (
+        Column("at", least=19),
+        Column("what", least=6),
+        Column("flag", least=22),
+        Column("for", least=8, leaves=1),
+        Column("by", least=7),
+        Column("because", least=12),
+    )
+    return Narrowing(columns, [_happened(each) for each in found])
+
+
+def _happened(each: Document) -> tuple[Cell, ...]:
+    data = each.data
+    flag = data["flag"]
+    at: datetime = data["at"]
+    does = f" to {flag['to']}" if flag["to"] else ""
+    what = data["action"] + (" (shadow)" if flag["shadow"] else "")
+    return moment(at), what, data["flag_id"] + does, str(Scope(**flag["scope"])), data["actor"], data["reason"]

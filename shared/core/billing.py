@@ -1,0 +1,52 @@
+"""What Google's bill calls things: SKU descriptions into our model, lane and part. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal, TypeAlias
+
+Part: TypeAlias = Literal["input", "text", "image", "grounding"]
+"""Thinking is billed as text."""
+PARTS: tuple[Part, ...] = ("input", "text", "image", "grounding")
+
+
+@dataclass(frozen=True, slots=True)
+class Sku:
+    """One line of a price list, in our words."""
+
+    model: str
+    lane: str
+    part: str
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.lane} {self.part}"
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """How descriptions are read: the first words found in one decide."""
+
+    services: tuple[str, ...] = ()
+    """Whose lines are ours, by `service.description`."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """Words to model id; the longest words are looked for first."""
+    lanes: Mapping[str, str] = field(default_factory=dict)
+    """Words to lane; none of them = standard."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Words to part, in this order: one SKU is called "output token count ... short input text"."""
+    source: str = ""
+    checked: date = date.min
+
+    def sku(self, description: str) -> Sku | None:
+        """None where the description names no model or part that is known."""
+        text = " ".join(description.lower().replace("_", " ").split())
+        model = next((self.models[each] for each in sorted(self.models, key=len, reverse=True) if each in text), None)
+        part = next((self.parts[each] for each in self.parts if each in text), None)
+        lane = next((self.lanes[each] for each in self.lanes if each in text.split()), "standard")
+        return None if model is None or part is None else Sku(model, lane, part)
+
+
+NO_BILLING = Billing()
+"""A catalogue that knows no SKU: every line of a bill is an unknown one."""

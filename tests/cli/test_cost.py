@@ -1,0 +1,82 @@
+"""`renderlane cost` on a home that has rendered."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import renderlane
+
+
+@pytest.fixture
+def spent(in_running_home: Path) -> dict[str, Any]:
+    """Two tenants' images, and the ledger as one object."""
+    for tenant, purpose in (("web", "final"), ("web", "draft"), ("shop", "final")):
+        request_id = f"{tenant}-{purpose}"
+        renderlane("submit", "a red cube", "--id", request_id, "--purpose", purpose, "--tenant", tenant, "--wait")
+    found: dict[str, Any] = json.loads(renderlane("cost", "--by", "tenant", "--json").stdout)
+    return found
+
+
+def test_the_bill_by_tenant_adds_up_to_the_requests_own_costs(spent: dict[str, Any]) -> None:
+    told = [json.loads(line) for line in renderlane("list", "--json").stdout.splitlines()]
+    by_tenant = {group["tenant"]: group["cost_micros"] for group in spent["google"]["groups"]}
+    assert by_tenant == {
+        tenant: sum(each["cost_micros"] for each in told if each["tenant"] == tenant) for tenant in ("web", "shop")
+    }
+    assert spent["google"]["total"]["attempts"] == 3
+    assert spent["gateways"] == {"total": spent["gateways"]["total"], "groups": []}
+
+
+def test_the_explanation_says_what_for_and_what_was_charged(spent: dict[str, Any]) -> None:
+    said = renderlane("cost", "--explain").stdout
+    for words in ("paid for", "first attempts", "charged for", "thinking", "images", "in all"):
+        assert words in said
+
+
+def test_the_csv_holds_every_amount_of_every_line(spent: dict[str, Any], tmp_path: Path) -> None:
+    renderlane("cost", "--by", "model", "--csv", str(tmp_path / "cost.csv"))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "cost.csv").read_text("utf-8"))))
+    assert {row["contract"] for row in rows} == {"google"}
+    assert sum(int(row["cost_micros"]) for row in rows) == spent["google"]["total"]["cost_micros"]
+
+
+@pytest.mark.parametrize("ending", ["svg", "png"])
+def test_the_chart_is_drawn(spent: dict[str, Any], tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"cost.{ending}"
+    assert renderlane("cost", "--by", "day", "--chart", str(path)).exit_code == 0
+    assert path.read_bytes()[:5] in (b"<?xml", b"\x89PNG\r")
+
+
+def test_a_bill_that_differs_from_the_ledger_ends_with_one(spent: dict[str, Any], tmp_path: Path) -> None:
+    day = spent["until"]
+    path = tmp_path / "export.csv"
+    header = "usage_start_time,service.description,sku.description,cost,currency\n"
+    sku = "Generate_content image output token count for Gemini 3 Pro Image"
+    path.write_text(f"{header}{day} 09:00:00 UTC,Gemini API,{sku},100,USD\n", "utf-8")
+    found = renderlane("cost", "--reconcile", str(path), "--json")
+    assert found.exit_code == 1
+    first = json.loads(found.stdout)["differences"][0]
+    assert (first["what"], first["billed_micros"]) == ("gemini-3-pro-image standard image", 100_000_000)
+    assert "differ" in renderlane("cost", "--reconcile", str(path)).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--chart", "cost.pdf"), "a name that ends in .svg or .png"),
+        (("--since", "2026-12-01", "--until", "2026-11-01"), "which is after --until"),
+        (("--reconcile", "/nowhere.csv"), "cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_read(
+    in_running_home: Path, words: tuple[str, ...], said: str
+) -> None:
+    found = renderlane("cost", *words)
+    assert found.exit_code == 2
+    assert said in found.stderr

@@ -1,0 +1,201 @@
+"""A day of mixed traffic on the simulator: the ledger is its bill, to the micro-dollar, however each call ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import pytest
+
+from scripts.simulator.ask import SERVICE_TIERS
+from scripts.simulator.bill import Call
+from scripts.simulator.faults import Fault
+from scripts.simulator.models import Tier, load
+from shared.core.bill import Total, bills
+from shared.core.ledger import DIMENSIONS, PARTS, WHYS
+from shared.core.reconcile import read_export, reconcile
+from tests.fakes.simulated_lane import SimulatedLane
+from tests.world import World
+
+KINDS: tuple[dict[str, Any], ...] = (
+    {"purpose": "final", "image_size": "4K"},
+    {"purpose": "final", "image_size": "2K", "aspect_ratio": "16:9", "grounding": True, "tenant": "web"},
+    {"image_size": "2K", "tenant": "web"},
+    {"image_size": "4K", "lane": "priority"},
+    {"purpose": "draft", "priority": "bulk", "tenant": "batchers"},
+    {"model": "nano-banana-pro", "lane": "flex", "priority": "bulk", "tenant": "batchers"},
+    {"model": "nano-banana", "grounding": True},
+)
+TOLD = (
+    Fault(kind="refusal", chance=0.06),
+    Fault(kind="refusal", chance=0.03, usage=False, form="http_400"),
+    Fault(kind="no_image", chance=0.05, form="text_only"),
+    Fault(kind="no_image", chance=0.03, form="incomplete"),
+    Fault(kind="requires_continuation", chance=0.02),
+    Fault(kind="corrupt_image", chance=0.04),
+    Fault(kind="wrong_size", chance=0.06),
+    Fault(kind="served_by", served_by="gemini-nano-banana-2.1", model="gemini-3-pro-image", chance=0.1),
+    Fault(kind="tier_downgraded", tier="priority", chance=0.3),
+    Fault(kind="tier_downgraded", tier="flex", chance=0.2),
+    Fault(kind="overload", chance=0.02),
+    Fault(kind="internal", chance=0.02),
+    Fault(kind="quota", chance=0.01, seconds=5.0),
+)
+"""Every way to end after which the provider either charges nothing or says what it counted."""
+UNTOLD = (
+    Fault(kind="hang", chance=0.03, charged=True),
+    Fault(kind="reset", chance=0.04, charged=True),
+    Fault(kind="cut", chance=0.03),
+    Fault(kind="malformed", chance=0.03),
+    Fault(kind="other_shape", chance=0.03),
+)
+"""Charged, and nobody says so."""
+
+
+async def a_day(*faults: Fault, requests: int = 120) -> tuple[World, list[Call]]:
+    """A day from midnight to midnight less an hour for what is late."""
+    world = World(quota="*=rpm:60")
+    lane = SimulatedLane(world.clock)
+    world.lane = lane  # type: ignore[assignment]
+    world.boot()
+    lane.script(*faults)
+    chance = Random(7)
+    for number in range(requests):
+        await world.submit(f"r-{number}", **KINDS[number % len(KINDS)])
+        if chance.random() < 0.3:
+            await world.run_for(timedelta(minutes=chance.uniform(0.5, 25)))
+    await world.run_until_quiet()
+    return world, lane.simulation.ledger.since()
+
+
+def rows(world: World) -> list[Any]:
+    return [each.data for each in world.store.all("ledger")]
+
+
+def billed(calls: list[Call], by: str) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for call in calls:
+        found[{"model": call.served_model, "lane": call.tier}[by]] += call.cost_micros
+    return {name: micros for name, micros in found.items() if micros}
+
+
+def booked(world: World, by: str) -> dict[str, int]:
+    groups = bills(rows(world), by).google.groups
+    return {name: total.micros for name, total in groups.items() if total.micros}
+
+
+async def test_a_day_whose_every_charge_is_told_is_booked_exactly_in_all_by_model_and_by_tier() -> None:
+    world, calls = await a_day(*TOLD)
+    assert {each.outcome for each in calls} >= {"image", "wrong_size", "served_by", "tier_downgraded", "no_image"}
+    assert world.crashes == []
+    total = bills(rows(world), "day").google.total
+    assert total.micros == sum(each.cost_micros for each in calls) > 5_000_000
+    assert total["attempts"] == len(calls)
+    assert total["searches"] == sum(each.usage.searches for each in calls if each.charged)
+    assert booked(world, "model") == billed(calls, "model")
+    assert booked(world, "lane") == billed(calls, "lane")
+    assert total["mismatches"] > 0
+    assert total["micros_refused"] > 0
+    assert total["micros_no_image"] > 0
+    assert total["micros_retry"] > 0
+
+
+async def test_what_was_charged_and_not_told_lies_within_the_range_of_the_attempts_of_unknown_cost() -> None:
+    world, calls = await a_day(*TOLD, *UNTOLD)
+    untold = [each for each in calls if each.charged and each.outcome in {fault.kind for fault in UNTOLD}]
+    assert len({each.outcome for each in untold}) == len(UNTOLD)
+    total = bills(rows(world), "day").google.total
+    bill = sum(each.cost_micros for each in calls)
+    assert total.micros == bill - sum(each.cost_micros for each in untold)
+    assert total["unknown_attempts"] >= len(untold)
+    assert total.micros < bill <= total.micros + total["unknown_held_micros"]
+    assert total["unknown_held_micros"] <= total["unknown_most_micros"]
+
+
+async def test_every_split_of_the_bill_adds_up_to_it() -> None:
+    world, _ = await a_day(*TOLD, *UNTOLD, requests=60)
+    for by in DIMENSIONS:
+        found = bills(rows(world), by).google
+        assert sum(each.micros for each in found.groups.values()) == found.total.micros
+        for each in (found.total, *found.groups.values()):
+            assert sum(each.by_why.values()) == each.micros
+            assert sum(each[f"micros_{part}"] for part in PARTS) == each.micros
+            assert sum(each[f"attempts_{why}"] for why in WHYS) == each["attempts"]
+
+
+async def test_a_ledger_has_one_row_a_combination_and_shard_and_no_more() -> None:
+    world, calls = await a_day(requests=70)
+    combinations = {(row["day"], row["tenant"], row["model"], row["lane"], row["flag"]) for row in rows(world)}
+    assert len(rows(world)) <= min(64 * len(combinations), len(calls))
+    assert {row["name"] for row in rows(world)} == {each.id for each in world.store.all("ledger")}
+
+
+@pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
+async def test_deliveries_that_come_twice_book_nothing_twice(twice: bool) -> None:
+    world = World()
+    world.deliver_twice = twice
+    for number in range(5):
+        await world.submit(f"r-{number}", purpose="final")
+    await world.run_until_quiet()
+    total: Total = bills(rows(world), "day").google.total
+    assert (total["attempts"], total["images"]) == (5, 5)
+    assert total.micros == sum(each.data["cost_micros"] for each in world.store.all("requests"))
+
+
+SERVED: dict[str, Tier] = {each: each for each in SERVICE_TIERS}
+SKUS = {
+    "gemini-3-pro-image": "Gemini 3 Pro Image",
+    "gemini-nano-banana-2.1": "Gemini Nano Banana 2.1",
+    "gemini-3.1-flash-lite-image": "Gemini 3.1 Flash Lite Image",
+    "gemini-2.5-flash-image": "Gemini 2.5 Flash Native Image Generation",
+}
+
+
+def an_export(calls: list[Call]) -> str:
+    """What Google's bill of these calls would be as a file: a line a call and SKU, by the simulator's own prices."""
+    models = load().by_id
+    lines = ["usage_start_time,service.description,sku.description,usage.amount,cost,currency"]
+    for call in calls:
+        if not call.charged or call.finished_at is None:
+            continue
+        model, usage = models[call.served_model], call.usage
+        rates = model.rates[SERVED[call.tier]]
+        lane = "" if call.tier == "standard" else f" {call.tier}"
+        name = SKUS[call.served_model] + lane
+        for sku, amount, nanos in (
+            (f"Generate content input token count {name}", usage.total_in, usage.total_in * rates.input),
+            (
+                f"Generate_content text output token count for {name}",
+                usage.text_out + usage.thoughts,
+                (usage.text_out + usage.thoughts) * rates.text,
+            ),
+            (
+                f"Generate_content image output token count for {name}",
+                usage.image_out,
+                usage.image_out * rates.image,
+            ),
+            (f"Search queries {name}", usage.searches, usage.searches * model.grounding_nanos_per_query),
+        ):
+            if amount:
+                dollars = f"{Decimal(nanos) / 10**9:f}"
+                lines.append(f"{call.finished_at:%Y-%m-%d %H:%M:%S} UTC,Gemini API,{sku},{amount},{dollars},USD")
+    return "\n".join(lines)
+
+
+async def test_a_bill_made_of_the_simulators_calls_agrees_with_the_ledger_by_day_and_sku() -> None:
+    world, calls = await a_day(*TOLD, requests=60)
+    found = reconcile(read_export(an_export(calls)), rows(world), world.catalogue.billing)
+    assert found.differences == ()
+    assert found.agreeing > 6
+    assert abs(found.billed_micros - found.booked_micros) <= len(calls)
+
+
+async def test_a_call_that_nobody_booked_is_found_in_the_bill() -> None:
+    world, calls = await a_day(requests=14)
+    image = next(each for each in calls if each.served_model == "gemini-3-pro-image" and each.size == "4K")
+    found = reconcile(read_export(an_export([*calls, image])), rows(world), world.catalogue.billing)
+    [difference] = found.differences
+    assert (difference.what, difference.micros) == ("gemini-3-pro-image standard image", 240_000)
