@@ -97,8 +97,10 @@ resource "google_cloudfunctions2_function" "function" {
     }
   }
 
+  # Topics with their schemas first: a function must not publish a field that no revision knows.
   depends_on = [
     google_project_service.api,
+    google_pubsub_topic.topic,
     google_secret_manager_secret_iam_member.reader,
     google_storage_bucket_iam_member.build,
     google_artifact_registry_repository_iam_member.build,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from shared.adapters.store_rules import HIDDEN_FIELD
-from shared.core import queries
+from shared.core import ledger, queries
 from shared.core.documents import Create, Increment, Query, Update, Write
 from shared.core.failure import FailureKind
 from shared.core.flag import Flag
@@ -80,6 +80,7 @@ def written_fields() -> dict[str, set[str]]:
     world.guard = lambda port, name: watched.of(port) if name == "store" else port
     world.boot()
     asyncio.run(world.run(_rehearse(world)))
+    watched.fields["ledger"] |= {*ledger.COUNTS, *ledger.MONEY}  # written where they are not zero
     return {name: fields | {HIDDEN_FIELD} for name, fields in watched.fields.items()}
 
 

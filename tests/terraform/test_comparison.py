@@ -145,6 +145,11 @@ def test_no_alert_waits_for_an_escalation_that_never_comes(plan: Planned) -> Non
     assert waits == _escalated()
 
 
+def test_every_alert_has_its_heading_in_the_runbook(plan: Planned) -> None:
+    headings = re.findall(r"^### (.+)$", Path("RUNBOOK.md").read_text("utf-8"), re.MULTILINE)
+    assert _alerted(plan) <= set(headings)
+
+
 def test_every_alert_tells_where_to_read_on(plan: Planned) -> None:
     for values in _alerts(plan).values():
         heading = values["user_labels"]["runbook"]
