@@ -16,6 +16,7 @@ from typing import Protocol, TextIO, TypeVar
 from shared.adapters.gemini_lane import GeminiLane, key_kind
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
+from shared.adapters.keyless_lane import KeylessLane
 from shared.adapters.no_flag_source import NoFlagSource
 from shared.adapters.no_live_quota import NoLiveQuota
 from shared.adapters.references import AllowedReferences
@@ -40,7 +41,7 @@ from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
 from shared.flows.pump import Pump
 from shared.flows.pump_view import PumpView
-from shared.ports import Clock, FlagSource, LiveQuotaSource, Ports, References, Store, Subscriptions, Topics
+from shared.ports import Clock, FlagSource, Lane, LiveQuotaSource, Ports, References, Store, Subscriptions, Topics
 
 T = TypeVar("T")
 
@@ -75,13 +76,7 @@ class Worker:
 @cache
 def worker() -> Worker:
     """This process's worker, from its environment. Raises InvalidSetting or BrokenCatalogue."""
-    settings = Settings.read(os.environ, Path.cwd())
-    if settings.api_key is None and settings.base_url is None:
-        raise InvalidSetting(
-            "GEMINI_API_KEY: found nothing; allowed: an auth key of Google AI Studio. "
-            "Without one, `renderlane up` runs on the built-in simulator."
-        )
-    return Worker.of(build(settings, sys.stderr))
+    return Worker.of(build(Settings.read(os.environ, Path.cwd()), sys.stderr))
 
 
 class Messaging(Topics, Subscriptions, Protocol):
@@ -93,9 +88,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
     clock = SystemClock()
     chance = random.Random()
     images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
-    # Behind a base URL of its own (the simulator, a stand-in) any word will do as a key.
-    api_key = settings.api_key or "no-key"
-    gemini = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: GeminiLane(api_key, settings.base_url))
+    gemini = gemini_lane(settings)
     models = catalogue(settings)
     configured = quota(settings, models)
     return Ports(
@@ -117,6 +110,15 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         project=settings.project,
         key_kind=key_kind(settings.api_key) if settings.api_key else "none",
     )
+
+
+def gemini_lane(settings: Settings) -> Lane:
+    """Raises InvalidSetting for a key or an address that could never work."""
+    if settings.api_key is None and settings.base_url is None:
+        return KeylessLane()
+    # Behind a base URL of its own (the simulator, a stand-in) any word will do as a key.
+    api_key = settings.api_key or "no-key"
+    return _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: GeminiLane(api_key, settings.base_url))
 
 
 def references(settings: Settings, images: ObjectImages | None = None) -> References:
