@@ -13,7 +13,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Protocol, TextIO, TypeVar
 
-from shared.adapters.gemini_lane import GeminiLane, key_kind
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
 from shared.adapters.keyless_lane import KeylessLane
@@ -108,7 +107,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         capacity=settings.capacity,
         boot=uuid.uuid4().hex,
         project=settings.project,
-        key_kind=key_kind(settings.api_key) if settings.api_key else "none",
+        key_kind=key_kind(settings),
     )
 
 
@@ -116,9 +115,20 @@ def gemini_lane(settings: Settings) -> Lane:
     """Raises InvalidSetting for a key or an address that could never work."""
     if settings.api_key is None and settings.base_url is None:
         return KeylessLane()
+    from shared.adapters.gemini_lane import GeminiLane
+
     # Behind a base URL of its own (the simulator, a stand-in) any word will do as a key.
     api_key = settings.api_key or "no-key"
     return _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: GeminiLane(api_key, settings.base_url))
+
+
+def key_kind(settings: Settings) -> str:
+    """What sort of key it is, for the record of each attempt; `none` without one."""
+    if settings.api_key is None:
+        return "none"
+    from shared.adapters import gemini_lane
+
+    return gemini_lane.key_kind(settings.api_key)
 
 
 def references(settings: Settings, images: ObjectImages | None = None) -> References:

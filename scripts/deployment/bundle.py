@@ -21,11 +21,22 @@ ROOT = Path(__file__).parents[2]
 RUNTIME = (3, 11)
 """The Python of the functions (`runtime` in terraform/functions.tf): byte code of another is of no use to it."""
 BEGINNING = (1980, 1, 1, 0, 0, 0)
-MAIN = '''"""The functions, where the platform looks for them."""
+MAIN = '''"""The functions, where the platform looks for them.
 
+What every one of them needs is imported at once, with the garbage collector at rest: imports leave nothing behind.
+"""
+
+import gc
+
+gc.disable()
+
+import shared.adapters.firestore_store
+import shared.adapters.pubsub_topics
 from functions.main import {names}
 
 __all__ = [{quoted}]
+gc.freeze()
+gc.enable()
 '''
 
 
