@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -230,3 +230,5 @@ class Ports:
     """Names this process; never used again by another."""
     project: str
     key_kind: str
+    gateways: Mapping[str, str] = field(default_factory=dict)
+    """By model id, the name of the gateway that serves it: those of the catalogue that have a key here."""

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from scripts.simulator.models import ImageModel, Rates, Tier
 from scripts.simulator.tokens import NOTHING, Usage
 
-Api = Literal["interactions", "generate_content"]
+Api = Literal["interactions", "generate_content", "chat", "images"]
+"""The last two are a gateway's."""
 
 
 def cost_micros(model: ImageModel, tier: Tier, usage: Usage) -> int:
