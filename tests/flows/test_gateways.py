@@ -214,7 +214,7 @@ async def test_a_gateway_without_balance_closes_nothing_of_googles() -> None:
     assert calendars[PRO] is None
     told = [each["what"] for each in world.signals.of(signals.ESCALATION)]
     assert told
-    assert all(each.startswith(f"gateway:{PRO}: no balance") for each in told)
+    assert all(str(each).startswith(f"gateway:{PRO}: no balance") for each in told)
     world.provider.sick = lambda _order, _now: None
     await world.run_until_quiet()
     assert world.status("paid-elsewhere")["status"] == "succeeded"
