@@ -30,7 +30,7 @@ def _as_json(verb: F) -> F:
 @_as_json
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> None:
-    """Show provider gateways and what their proof lacks, or prove one.
+    """Show gateways and what their proof lacks, or prove one.
 
     A gateway gets no request until its proof is complete: five items that you record, and a small logged test.
     """

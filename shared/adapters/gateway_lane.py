@@ -16,9 +16,6 @@ from shared.core.failure import Failure, FailureKind
 from shared.core.route import GATEWAY
 from shared.ports import Lane
 
-NATIVE_VERSION = "v1beta"
-"""The version of generateContent that gateways serve."""
-
 
 class GatewayLane:
     """The Lane port on all gateways in use. Their keys and clients are their own; nothing of Google's goes there.
@@ -51,6 +48,6 @@ def lane_of(provider: Gateway, api_key: str) -> Lane:
     """The lane of one gateway in the form that it speaks. Raises ValueError for a key that could never work."""
     match provider.form:
         case "native":
-            return GenerateContentLane(api_key, provider.base_url, api_version=NATIVE_VERSION, bearer=True)
+            return GenerateContentLane(api_key, provider.base_url, bearer=True)
         case "chat" | "images":
             return OpenAiLane(api_key, provider.base_url, provider.form)

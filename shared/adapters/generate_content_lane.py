@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from google import genai
 
 
+API_VERSION = "v1beta"
+"""Where generateContent is documented with imageConfig and service tiers, and what gateways serve; interactions are v1."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Sdk:
     """google.genai, once it is imported."""
@@ -51,7 +55,7 @@ class GenerateContentLane:
         api_key: str,
         base_url: str | None = None,
         *,
-        api_version: str | None = None,
+        api_version: str = API_VERSION,
         bearer: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:

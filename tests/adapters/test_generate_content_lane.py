@@ -229,7 +229,7 @@ async def test_what_is_sent_is_the_documented_request(odd: Scripted) -> None:
     order = an_order(lane="priority", references=[Reference("image/png", b"abc")])
     await odd.answer(Reply(an_answer(inline(a_png()))), order)
     (post,) = odd.gemini.posts
-    assert post.path.endswith("/models/gemini-3-pro-image:generateContent")
+    assert post.path == "/v1beta/models/gemini-3-pro-image:generateContent"
     assert post.headers["x-goog-api-key"] == KEY
     assert post.body["generationConfig"] == {
         "responseModalities": ["TEXT", "IMAGE"], "imageConfig": {"aspectRatio": "16:9", "imageSize": "2K"}
