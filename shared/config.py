@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from shared.core.quota import InvalidQuota, Quota
+
+GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
+"""Before a gateway's name in capitals, with `_` for `-`."""
 
 
 class InvalidSetting(Exception):
@@ -71,6 +74,8 @@ class Settings:
     capacity: int
     api_key: str | None
     base_url: str | None
+    gateway_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By what stands behind RENDERLANE_GATEWAY_KEY_ in lower case, `-` as `_`."""
 
     @property
     def one_machine(self) -> bool:
@@ -107,6 +112,11 @@ class Settings:
             capacity=_whole("RENDERLANE_CAPACITY", given.get("RENDERLANE_CAPACITY", "200")),
             api_key=given.get("GEMINI_API_KEY") or given.get("GOOGLE_API_KEY"),
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
+            gateway_keys={
+                name.removeprefix(GATEWAY_KEY).lower(): key
+                for name, key in given.items()
+                if name.startswith(GATEWAY_KEY)
+            },
         )
 
 

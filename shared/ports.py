@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -278,6 +278,8 @@ class Ports:
     """Names this process; never used again by another."""
     project: str
     key_kind: str
+    gateways: Mapping[str, str] = field(default_factory=dict)
+    """By model id, the name of the gateway that serves it: those of the catalogue that have a key here."""
 
     @property
     def open_lanes(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Protocol, TextIO, TypeVar
@@ -22,6 +22,7 @@ from shared.adapters.no_live_quota import NoLiveQuota
 from shared.adapters.references import AllowedReferences
 from shared.adapters.system_clock import SystemClock
 from shared.config import (
+    GATEWAY_KEY,
     FirestoreStore,
     InvalidSetting,
     LiveQuotaOff,
@@ -31,8 +32,9 @@ from shared.config import (
     Settings,
     SqliteStore,
 )
-from shared.core.catalogue import Catalogue
+from shared.core.catalogue import Api, Catalogue
 from shared.core.catalogue_reader import read_catalogue
+from shared.core.gateway import serving, with_limits
 from shared.core.queries import INDEXES
 from shared.core.quota import Quota
 from shared.core.toml_fields import BrokenCatalogue
@@ -92,15 +94,17 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
     clock = SystemClock()
     chance = random.Random()
     images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
-    gemini = gemini_lane(settings)
     models = catalogue(settings)
-    configured = quota(settings, models)
+    google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
+    gateways = serving(models, gateway_keys(settings, models))
+    others = {"gateway": gateway_lane(settings, models)} if gateways else {}
+    configured = with_limits(quota(settings, models), models, gateways)
     return Ports(
         store=store(settings, clock),
         topics=messaging or topics(settings, clock),
         images=images,
         references=references(settings, images),
-        lanes=dict.fromkeys(LANES_AT_ONCE, gemini),
+        lanes={**dict.fromkeys(LANES_AT_ONCE, google), **others},
         batches=GeminiBatches(settings.api_key or NO_KEY, settings.base_url),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models),
@@ -114,17 +118,24 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         boot=uuid.uuid4().hex,
         project=settings.project,
         key_kind=key_kind(settings),
+        gateways=gateways,
     )
 
 
-def gemini_lane(settings: Settings) -> Lane:
-    """Raises InvalidSetting for a key or an address that could never work."""
+def google_lane(settings: Settings, models: Catalogue) -> Lane:
+    """Google's, in the forms that the catalogue names. Raises ValueError for a key or address that cannot work."""
     if settings.api_key is None and settings.base_url is None:
         return KeylessLane()
+    from shared.adapters.by_api_lane import ByApiLane
     from shared.adapters.gemini_lane import GeminiLane
+    from shared.adapters.generate_content_lane import GenerateContentLane
 
     api_key = settings.api_key or NO_KEY
-    return _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: GeminiLane(api_key, settings.base_url))
+    lanes: dict[Api, Lane] = {
+        "interactions": GeminiLane(api_key, settings.base_url),
+        "generate_content": GenerateContentLane(api_key, settings.base_url),
+    }
+    return ByApiLane(models, lanes)
 
 
 def key_kind(settings: Settings) -> str:
@@ -140,6 +151,40 @@ def references(settings: Settings, images: ObjectImages | None = None) -> Refere
     """Raises InvalidSetting. Without `images` they are opened as `settings` say."""
     images = images or _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
     return _set_by("RENDERLANE_REFERENCES", lambda: AllowedReferences(settings.references, images))
+
+
+def gateway_keys(settings: Settings, models: Catalogue) -> dict[str, str]:
+    """By the gateway's name. Raises InvalidSetting for a key of one that the catalogue does not have."""
+    names = {name.lower().replace("-", "_"): name for name in models.gateways}
+    for each in settings.gateway_keys:
+        if each not in names:
+            allowed = ", ".join(names[known] for known in sorted(names)) or "none"
+            raise InvalidSetting(
+                f"{GATEWAY_KEY}{each.upper()}: found a gateway that the catalogue does not have; allowed: {allowed}"
+            )
+    return {names[each]: key for each, key in settings.gateway_keys.items()}
+
+
+def gateway_lane(settings: Settings, models: Catalogue) -> Lane:
+    """All gateways that have a key. Raises InvalidSetting."""
+    from shared.adapters.gateway_lane import GatewayLane, lane_of
+
+    lanes: dict[str, Lane] = {}
+    for name, key in gateway_keys(settings, models).items():
+        provider = models.gateways[name]
+        variable = f"{GATEWAY_KEY}{name.upper().replace('-', '_')}"
+        lanes[name] = _set_by(variable, partial(lane_of, provider, key))
+    return GatewayLane(models.gateways, serving(models, lanes), lanes)
+
+
+def one_gateway_lane(models: Catalogue, name: str, key: str) -> Lane:
+    """One gateway by itself, whatever else has a key: for its logged test. Raises InvalidSetting."""
+    from shared.adapters.gateway_lane import GatewayLane, lane_of
+
+    provider = models.gateways[name]
+    variable = f"{GATEWAY_KEY}{name.upper().replace('-', '_')}"
+    lane = _set_by(variable, partial(lane_of, provider, key))
+    return GatewayLane(models.gateways, dict.fromkeys(provider.prices, name), {name: lane})
 
 
 def _set_by(variable: str, make: Callable[[], T]) -> T:

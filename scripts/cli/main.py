@@ -23,6 +23,7 @@ VERBS = (
     "plan",
     "tenant",
     "drill",
+    "gateway",
     "simulator",
 )
 """Each is a module of this package with a `command`."""

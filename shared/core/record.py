@@ -89,6 +89,7 @@ class UnusedSlot:
     """A slot that was granted and not used; the pump gives it back to its calendar."""
 
     model: str
+    """The pool whose slot it is."""
     slot_at: datetime
     release: int
     tokens: int
@@ -245,7 +246,7 @@ def _taken(planned: Planned, reservation: Reservation | None) -> dict[str, Any]:
         "unused_slot": None,
         "wake_at": None,
         "asleep_epoch": None,
-        "model": planned.route.model,
+        "model": planned.route.pool,
         "route": planned.route.to_json(),
         "route_reasons": list(planned.reasons),
         "estimate_micros": planned.estimate_micros,
@@ -295,8 +296,13 @@ def has_begun(data: Fields) -> bool:
 
 def not_started(data: Fields, reason: str, now: datetime) -> dict[str, Any]:
     """Back to the front: its slot passed unused, and is kept here for the pump to give back."""
-    unused = UnusedSlot(Route.from_json(data["route"]).model, data["slot_at"], data["release"], data["input_tokens"])
-    return requeued(reason, now) | {"unused_slot": unused.to_json(), "late_count": data["late_count"] + 1}
+    route = Route.from_json(data["route"])
+    unused = UnusedSlot(route.pool, data["slot_at"], data["release"], data["input_tokens"])
+    return requeued(reason, now) | {
+        "model": route.model,
+        "unused_slot": unused.to_json(),
+        "late_count": data["late_count"] + 1,
+    }
 
 
 def finished(status: str, outcome: Outcome, now: datetime) -> dict[str, Any]:

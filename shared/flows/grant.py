@@ -148,10 +148,10 @@ class Granting:
             await sight.read_flags()
         in_force = sight.board.in_force(now)
         ids = tuple(sorted(f"{each.id}@{each.expires_at.isoformat()}" for each in in_force))
-        if ids != routing.in_force:  # whoever sleeps may have a route now
+        if ids != routing.in_force or sight.gateways_changed:  # whoever sleeps may have a route now
             documents.memory = replace(documents.memory, epoch=documents.memory.epoch + 1)
         opens = outlook(documents.memory.standings, sight.reports, self._held_back, now)
-        self._planner.under(in_force, opens, routing, now)
+        self._planner.under(in_force, opens, routing, now, sight.gateways_off)
         return routing.under(ids, tuple(sight.board.flags))
 
     async def _put_aside(self, leaving: Sequence[Candidate]) -> None:
@@ -315,7 +315,7 @@ class Granting:
         if self._planner.terms is None or model not in self._planner.terms.opens:
             return True  # the next tick knows
         plan = self._planner.plan(head)
-        return isinstance(plan, Planned) and (plan.route.model != model or plan.route.lane == "batch")
+        return isinstance(plan, Planned) and (plan.route.pool != model or plan.route.lane == "batch")
 
     async def _end(self, head: Head, status: str, outcome: Outcome) -> None:
         changes = record.finished(status, outcome, self._documents.time.now())

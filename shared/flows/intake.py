@@ -54,7 +54,7 @@ async def _queue(
     document = record.new_document(
         request,
         planned,
-        fair_tag=await tags.next(request.tenant, planned.route.model, request.priority),
+        fair_tag=await tags.next(request.tenant, planned.route.pool, request.priority),
         message_id=message.id,
         trace_id=trace_id_of(traceparent),
         traceparent=traceparent,

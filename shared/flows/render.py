@@ -6,16 +6,17 @@ import asyncio
 import contextlib
 from datetime import timedelta
 
-from shared.core import budget, record, settlement, signals
+from shared.core import budget, gateway, record, settlement, signals
 from shared.core.answer import Answer, Made, Order, Reference
 from shared.core.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
 from shared.core.failure import Failure, FailureKind
+from shared.core.gateway import CONTRACT
 from shared.core.health import SICK
 from shared.core.messages import BadMessage, Release
 from shared.core.outcome import of_failure
 from shared.core.report import Sign
 from shared.core.request import RenderRequest
-from shared.core.route import Route
+from shared.core.route import GATEWAY, Route
 from shared.core.settlement import Effect
 from shared.flows.announce import announce
 from shared.flows.evidence import Evidence
@@ -74,7 +75,7 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     async with hold:
         began = ports.clock.monotonic()
         order = _order(asked, Route.from_json(request.data["route"]), references, ports)
-        timeout = ports.catalogue.models[order.model].timeout
+        timeout = _timeout(ports, order)
         leave_within = request.data["slot_until"] - THE_WAY - time.now()
         answer = await ports.lanes[order.lane].generate(order, timeout, leave_within)
         latency_ms = round((ports.clock.monotonic() - began) * 1000)
@@ -98,7 +99,7 @@ async def _note(evidence: Evidence, answer: Answer, request: Document, time: Ser
         await evidence.failed(route, answer, request.data["slot_at"], time)
     elif answer.usage is not None:
         drift = answer.usage.text_in + answer.usage.image_in - request.data["input_tokens"]
-        await evidence.answered(route.model, request.data["slot_at"], drift, time)
+        await evidence.answered(route.pool, request.data["slot_at"], drift, time)
     if request.data["probe"] == route.circuit and _is_well(answer):
         await evidence.probed(route, time)
 
@@ -119,7 +120,7 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
     now = time.now()
     number = request.data["attempt_count"] + 1
     opened = settlement.open_attempt(
-        request.data, number, holder=ports.boot, key_kind=ports.key_kind, owner=ports.project, now=now
+        request.data, number, holder=ports.boot, now=now, **_whose(ports, Route.from_json(request.data["route"]))
     )
     changes = {
         "status": "rendering",
@@ -136,6 +137,21 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
         case Committed():
             held = Document(request.path, {**request.data, **changes}, committed.versions[0], committed.at)
             return held, Document(path, opened, committed.versions[1], committed.at)
+
+
+def _whose(ports: Ports, route: Route) -> dict[str, str]:
+    """Which contract the attempt is under, who operates it, and what kind of key it takes."""
+    name = ports.gateways.get(route.model)
+    if route.lane != GATEWAY or name is None:
+        return {"contract": "google", "owner": ports.project, "key_kind": ports.key_kind}
+    return {"contract": f"{CONTRACT}{name}", "owner": ports.catalogue.gateways[name].owner, "key_kind": "gateway"}
+
+
+def _timeout(ports: Ports, order: Order) -> timedelta:
+    name = ports.gateways.get(order.model)
+    if order.lane != GATEWAY or name is None:
+        return ports.catalogue.models[order.model].timeout
+    return gateway.timeout(ports.catalogue.gateways[name], order.image_size)
 
 
 async def _give_back(
@@ -159,7 +175,7 @@ async def _give_back(
             committed = await ports.store.commit(again, undo, *given_back)
     if isinstance(committed, Committed):
         ports.signals.emit(signals.REQUEUED, request_id=request.id, reason=changes["reason"])
-    await evidence.late(request.data["route"]["model"], late, request.data["slot_at"], time)
+    await evidence.late(Route.from_json(request.data["route"]).pool, late, request.data["slot_at"], time)
     return "queued"
 
 
