@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -80,7 +81,18 @@ def read(headers: Mapping[str, str], body: bytes) -> Message:
         raise NotAPush("message.data is not base64") from error
     attributes = {str(key): str(value) for key, value in (message.get("attributes") or {}).items()}
     message_id = str(message.get("messageId") or message.get("message_id") or "")
-    return Message(_document_id(message_id, data), data, attributes, _short(str(payload.get("subscription", ""))))
+    subscription = _short(str(payload.get("subscription", "")))
+    published_at = _moment(message.get("publishTime") or message.get("publish_time"))
+    return Message(_document_id(message_id, data), data, attributes, subscription, published_at)
+
+
+def _moment(text: object) -> datetime | None:
+    """RFC 3339; what cannot be read is not known."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _is_envelope(payload: object) -> bool:

@@ -14,6 +14,7 @@ from shared.core.documents import Absent, Committed, Conflict, Document, Query, 
 from shared.core.live_quota import LiveLimits, UsageByModel
 from shared.core.quota import Quota
 from shared.core.signals import Signal
+from shared.core.spans import Span
 from shared.core.topology import Subscription
 
 
@@ -201,6 +202,18 @@ class Clock(Protocol):
 class Signals(Protocol):
     def emit(self, signal: Signal, **fields: object) -> None:
         """Report an event with exactly the fields it declares. Raises ValueError for others."""
+        ...
+
+    def span(self, span: Span) -> None:
+        """Report a stage that is over, with exactly the fields it declares. Raises ValueError for others."""
+        ...
+
+    async def flush(self) -> None:
+        """Send what waits to be sent, for a few seconds at most. Never raises: nothing hangs on telemetry."""
+        ...
+
+    async def close(self) -> None:
+        """Flush, and let go."""
         ...
 
 

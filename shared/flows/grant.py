@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.core import queries, record, signals
+from shared.core import queries, record, signals, spans
 from shared.core.admission import Candidate
 from shared.core.board import FlagRefused
 from shared.core.breaker import judge
@@ -23,14 +23,15 @@ from shared.core.record import Head
 from shared.core.request import PRIORITIES
 from shared.core.routing import Routing
 from shared.core.tick import LostSlot, Memory, Sight, Ticked, tick
-from shared.flows import flags
-from shared.flows.announce import announce
+from shared.core.trace import Place
+from shared.flows import flags, traced
+from shared.flows.announce import ended
 from shared.flows.expire import expire_due_before, expire_overdue
 from shared.flows.head_pages import HeadPages
 from shared.flows.planning import Planner, Planning, outlook
 from shared.flows.pump_documents import PumpDocuments
 from shared.flows.pump_sight import PumpSight
-from shared.flows.release import release, take_back_unclaimed
+from shared.flows.release import Turn, release, take_back_unclaimed
 from shared.flows.sleepers import Sleepers
 from shared.ports import Ports
 
@@ -70,6 +71,7 @@ class Granting:
         nothing. Raises LeadLost.
         """
         documents = self._documents
+        began_at = documents.time.now()
         await self._sweep()
         await self._sleepers.wake(documents.memory.epoch, documents.time.now())
         heads = await self._pages.read(documents.time.now())
@@ -85,11 +87,24 @@ class Granting:
         held = self._held(ticked, planning)
         await documents.write(ticked.memory, self._counted(routing, ticked), held=held, waiting=self._pages.waiting)
         self._sight.granted([each.model for each in granted])
-        released = await asyncio.gather(*(release(self._ports, grant, documents.time) for grant in ticked.grants))
-        self._lost = [lost for lost in released if lost is not None]
+        await self._release(ticked, began_at, len(heads))
         await self._end_missed(ticked)
         await self._rest(ticked, heads, planning)
         return await self._expects_work(ticked, planning)
+
+    async def _release(self, ticked: Ticked, began_at: datetime, heads: int) -> None:
+        """Hand out what was granted. A tick that grants is a trace of its own."""
+        ports, time = self._ports, self._documents.time
+        if not ticked.grants:
+            self._lost = []
+            return
+        turn = Turn(Place.fresh(ports.fresh(48)), began_at, time)
+        released = await asyncio.gather(*(release(ports, grant, turn) for grant in ticked.grants))
+        self._lost = [lost for lost in released if lost is not None]
+        traced.write(
+            ports, spans.TICK, turn.place, None, began_at, time.now(), heads=heads, grants=len(ticked.grants),
+            holder=ports.boot,
+        )  # fmt: skip
 
     async def _look(self, heads: Sequence[Head]) -> None:
         """At reports, flags, limits and what is in flight."""
@@ -281,7 +296,7 @@ class Granting:
         if isinstance(committed, Committed):
             request = await self._ports.store.get(record.path(head.request_id))
             assert isinstance(request, Document)
-            await announce(self._ports, request)
+            await ended(self._ports, request, was="queued")
 
     async def _expects_work(self, ticked: Ticked, planning: Planning) -> bool:
         """Something opens soon, is in the air, is to be probed, or a sleeper wakes before the next scheduled kick."""

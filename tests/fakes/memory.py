@@ -27,7 +27,9 @@ from shared.core.documents import (
     Value,
     Write,
 )
+from shared.core import spans
 from shared.core.signals import Signal
+from shared.core.spans import Span, Stage
 from shared.core.topology import DEAD_LETTER_SOURCE, RENDER_DEAD_LETTERS, SUBSCRIPTIONS, Subscription
 from shared.ports import Clock, Delivery, ReferenceUnusable, StoredImage
 
@@ -303,13 +305,27 @@ class MemoryReferences:
 class RecordedSignals:
     def __init__(self) -> None:
         self.emitted: list[tuple[Signal, dict[str, object]]] = []
+        self.spans: list[Span] = []
 
     def emit(self, signal: Signal, **fields: object) -> None:
         assert set(fields) == set(signal.fields), (signal.name, set(fields) ^ set(signal.fields))
         self.emitted.append((signal, fields))
 
+    def span(self, span: Span) -> None:
+        spans.check(span)
+        self.spans.append(span)
+
+    async def flush(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
     def of(self, signal: Signal) -> list[dict[str, object]]:
         return [fields for each, fields in self.emitted if each is signal]
+
+    def stages(self, stage: Stage) -> list[Span]:
+        return [span for span in self.spans if span.stage is stage]
 
 
 PATIENCE = timedelta(seconds=10)
