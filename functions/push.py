@@ -41,16 +41,17 @@ async def answer(request: Request, function: str, flow: Callable[[Worker, Messag
     except NotAPush as error:
         return JSONResponse({"error": str(error)}, status_code=400)
     try:
-        return await guarded(flow(worker, message))
+        return await guarded(worker, flow(worker, message))
     except BadMessage as error:  # nobody can do anything with it, however often it comes
         worker.ports.signals.emit(signals.BAD_MESSAGE, function=function, message_id=message.id, reason=str(error))
         return Response(status_code=ACKNOWLEDGED)
 
 
-async def guarded(flow: Awaitable[None]) -> Response:
+async def guarded(worker: Worker, flow: Awaitable[None]) -> Response:
     """The answer to a flow's end. What it raises beyond RETRY_LATER answers 500 and is delivered again, too."""
     try:
-        await flow
+        async with worker.flights:
+            await flow
     except RETRY_LATER as error:
         return JSONResponse({"error": str(error)}, status_code=DELIVER_AGAIN)
     return Response(status_code=ACKNOWLEDGED)

@@ -16,6 +16,7 @@ from shared.core.quota import Quota
 from shared.core.signals import Signal
 from shared.core.spans import Span
 from shared.core.topology import Subscription
+from shared.core.trace import Place
 
 
 class StoreUnavailable(Exception):
@@ -202,6 +203,10 @@ class Clock(Protocol):
 class Signals(Protocol):
     def emit(self, signal: Signal, **fields: object) -> None:
         """Report an event with exactly the fields it declares. Raises ValueError for others."""
+        ...
+
+    def samples(self, trace_id: str, caller: Place | None) -> bool:
+        """Whether a trace that begins here is kept; `caller` is the place it goes on from, where there is one."""
         ...
 
     def span(self, span: Span) -> None:

@@ -20,6 +20,7 @@ from shared.adapters.no_flag_source import NoFlagSource
 from shared.adapters.no_live_quota import NoLiveQuota
 from shared.adapters.references import AllowedReferences
 from shared.adapters.system_clock import SystemClock
+from shared.adapters.telemetry import SpanExport, Telemetry
 from shared.config import (
     FirestoreStore,
     InvalidSetting,
@@ -40,9 +41,26 @@ from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
 from shared.flows.pump import Pump
 from shared.flows.pump_view import PumpView
-from shared.ports import Clock, FlagSource, LiveQuotaSource, Ports, Store, Subscriptions, Topics
+from shared.ports import Clock, FlagSource, LiveQuotaSource, Ports, Signals, Store, Subscriptions, Topics
 
 T = TypeVar("T")
+
+
+class Flights:
+    """The deliveries that this process is at work on. Telemetry leaves when the last one ends, before its answer: an
+    instance has no processor time after that."""
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+        self._count = 0
+
+    async def __aenter__(self) -> None:
+        self._count += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self._count -= 1
+        if self._count == 0:
+            await self._signals.flush()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +68,7 @@ class Worker:
     """The ports, and what the flows of one process remember between messages."""
 
     ports: Ports
+    flights: Flights
     kicks: Kicks
     tags: FairTags
     evidence: Evidence
@@ -59,7 +78,7 @@ class Worker:
     def of(cls, ports: Ports) -> Worker:
         view = PumpView(ports)
         kicks = Kicks(ports, view)
-        return cls(ports, kicks, FairTags(ports, view), Evidence(ports), Pump(ports, kicks))
+        return cls(ports, Flights(ports.signals), kicks, FairTags(ports, view), Evidence(ports), Pump(ports, kicks))
 
     async def close(self) -> None:
         """Let go of connections, the lanes' first."""
@@ -67,6 +86,7 @@ class Worker:
             await lane.close()
         await self.ports.topics.close()
         await self.ports.store.close()
+        await self.ports.signals.close()
 
 
 @cache
@@ -85,9 +105,9 @@ class Messaging(Topics, Subscriptions, Protocol):
     """Both ports in one object: a publish wakes a puller of the same process at once."""
 
 
-def build(settings: Settings, events: TextIO, messaging: Messaging | None = None) -> Ports:
-    """Adapters for these settings; `events` takes the signals as JSON lines."""
-    clock = SystemClock()
+def build(settings: Settings, events: TextIO, messaging: Messaging | None = None, traces: Path | None = None) -> Ports:
+    """Adapters for these settings; `events` takes the events as JSON lines, `traces` the spans."""
+    clock, boot = SystemClock(), uuid.uuid4().hex
     chance = random.Random()
     images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
     # Behind a base URL of its own (the simulator, a stand-in) any word will do as a key.
@@ -103,14 +123,14 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         lanes={"standard": gemini, "priority": gemini, "flex": gemini},
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings),
-        signals=JsonSignals(events, clock, settings.project),
+        signals=telemetry(settings, JsonSignals(events, clock, settings.project), boot, traces),
         clock=clock,
         chance=chance.random,
         fresh=lambda digits: f"{chance.getrandbits(4 * digits):0{digits}x}",
         catalogue=models,
         quota=configured,
         capacity=settings.capacity,
-        boot=uuid.uuid4().hex,
+        boot=boot,
         project=settings.project,
         key_kind=key_kind(settings.api_key) if settings.api_key else "none",
     )
@@ -148,6 +168,25 @@ def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuota
             from shared.adapters import cloud_quotas
 
             return cloud_quotas.CloudQuotas(settings.project, server, models.ids_by_name, clock, reads)
+
+
+def telemetry(settings: Settings, events: JsonSignals, boot: str, traces: Path | None) -> Telemetry:
+    """Nothing of OpenTelemetry is imported unless something is to be sent, or a sampler is named."""
+    resource = {"service.name": "renderlane", "service.instance.id": boot, "gcp.project_id": settings.project}
+    exports: list[SpanExport] = []
+    if traces is not None:
+        from shared.adapters.span_file import SpanFile
+
+        exports.append(SpanFile(traces, resource))
+    if "traces" in settings.exports:
+        from shared.adapters.otlp_spans import OtlpSpans
+
+        exports.append(OtlpSpans(resource))
+    if settings.sampler is None or not exports:
+        return Telemetry(events, exports)
+    from shared.adapters.otlp_spans import NamedSampler
+
+    return Telemetry(events, exports, NamedSampler())
 
 
 def flag_source(settings: Settings) -> FlagSource:

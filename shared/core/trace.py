@@ -18,13 +18,13 @@ class Place:
     """32 hexadecimal digits."""
     span_id: str
     """16 hexadecimal digits."""
-    flagged: bool = True
-    """Whether the caller marked the trace as recorded; only a sampler that looks at parents asks for it."""
+    sampled: bool = True
+    """Whether the trace is kept: the caller's word on the caller's place, ours on our own."""
 
     @classmethod
-    def fresh(cls, digits: str) -> Place:
+    def fresh(cls, digits: str, *, sampled: bool = True) -> Place:
         """A trace of its own; `digits` are 48 hexadecimal digits of chance."""
-        return cls(digits[:32], digits[32:48])
+        return cls(digits[:32], digits[32:48], sampled)
 
     @classmethod
     def parse(cls, text: str) -> Place | None:
@@ -34,11 +34,11 @@ class Place:
 
     @property
     def traceparent(self) -> str:
-        return f"00-{self.trace_id}-{self.span_id}-{int(self.flagged):02x}"
+        return f"00-{self.trace_id}-{self.span_id}-{int(self.sampled):02x}"
 
     def beside(self, span_id: str) -> Place:
         """Another span of the same trace."""
-        return Place(self.trace_id, span_id, self.flagged)
+        return Place(self.trace_id, span_id, self.sampled)
 
     def named(self, what: str) -> Place:
         """A span of the same trace that any process finds again by its name."""

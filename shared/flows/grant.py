@@ -23,7 +23,6 @@ from shared.core.record import Head
 from shared.core.request import PRIORITIES
 from shared.core.routing import Routing
 from shared.core.tick import LostSlot, Memory, Sight, Ticked, tick
-from shared.core.trace import Place
 from shared.flows import flags, traced
 from shared.flows.announce import ended
 from shared.flows.expire import expire_due_before, expire_overdue
@@ -98,7 +97,7 @@ class Granting:
         if not ticked.grants:
             self._lost = []
             return
-        turn = Turn(Place.fresh(ports.fresh(48)), began_at, time)
+        turn = Turn(traced.begun(ports), began_at, time)
         released = await asyncio.gather(*(release(ports, grant, turn) for grant in ticked.grants))
         self._lost = [lost for lost in released if lost is not None]
         traced.write(

@@ -53,7 +53,7 @@ class _Visit:
     @classmethod
     def of(cls, ports: Ports, message: Message) -> _Visit:
         caller = caller_of(message.attributes)
-        place = Place.fresh(ports.fresh(48)) if caller is None else traced.below(ports, caller)
+        place = traced.begun(ports) if caller is None else traced.going_on(ports, caller)
         return cls(message, caller, place, ports.clock.now())
 
 

@@ -81,7 +81,12 @@ async def settle(ports: Ports, request: Document, attempt: Document, ending: End
 
 
 def _trace(
-    ports: Ports, request: Document, attempt: Document, settled: settlement.Settlement, began_at: datetime, now: datetime
+    ports: Ports,
+    request: Document,
+    attempt: Document,
+    settled: settlement.Settlement,
+    began_at: datetime,
+    now: datetime,
 ) -> None:
     """The attempt, and the settling of it. One that was given up as crashed has its span: what came of it is linked."""
     data, root = attempt.data, traced.root_of(request.data)

@@ -26,6 +26,17 @@ def release_of(root: Place, number: int) -> Place:
     return root.named(f"release {number}")
 
 
+def begun(ports: Ports) -> Place:
+    """The root of a new trace."""
+    digits = ports.fresh(48)
+    return Place.fresh(digits, sampled=ports.signals.samples(digits[:32], None))
+
+
+def going_on(ports: Ports, caller: Place) -> Place:
+    """A new span in the caller's trace. Whether it is kept is ours to say, whatever the caller's flag."""
+    return Place(caller.trace_id, ports.fresh(16), ports.signals.samples(caller.trace_id, caller))
+
+
 def below(ports: Ports, parent: Place) -> Place:
     """A new span of the same trace."""
     return parent.beside(ports.fresh(16))

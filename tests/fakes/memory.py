@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.adapters.sqlite_store import DOCUMENT_LIMIT_BYTES
 from shared.adapters.store_rules import check_query, check_writes
+from shared.core import spans
 from shared.core.answer import Picture, Reference
 from shared.core.documents import (
     Absent,
@@ -27,10 +28,10 @@ from shared.core.documents import (
     Value,
     Write,
 )
-from shared.core import spans
 from shared.core.signals import Signal
 from shared.core.spans import Span, Stage
 from shared.core.topology import DEAD_LETTER_SOURCE, RENDER_DEAD_LETTERS, SUBSCRIPTIONS, Subscription
+from shared.core.trace import Place
 from shared.ports import Clock, Delivery, ReferenceUnusable, StoredImage
 
 
@@ -310,6 +311,9 @@ class RecordedSignals:
     def emit(self, signal: Signal, **fields: object) -> None:
         assert set(fields) == set(signal.fields), (signal.name, set(fields) ^ set(signal.fields))
         self.emitted.append((signal, fields))
+
+    def samples(self, _trace_id: str, _caller: Place | None) -> bool:
+        return True
 
     def span(self, span: Span) -> None:
         spans.check(span)
