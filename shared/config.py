@@ -80,6 +80,11 @@ class Settings:
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
 
     @property
+    def traces(self) -> Path:
+        """The file of the one-machine home's spans."""
+        return self.home / "traces.jsonl"
+
+    @property
     def one_machine(self) -> bool:
         """Both store and topics are in the SQLite file."""
         return isinstance(self.store, SqliteStore) and isinstance(self.topics, LocalTopics)

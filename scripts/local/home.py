@@ -35,8 +35,6 @@ from shared.flows.live_quota import read_live_quota
 from shared.flows.watch import break_leases
 from shared.wiring import Messaging, Worker
 
-TRACES = "traces.jsonl"
-"""In the home's folder."""
 WATCH_EVERY = timedelta(seconds=15)
 FINISH_WITHIN = timedelta(seconds=60)
 """For attempts in flight when the home is asked to stop; what is left then is found again at the next start."""
@@ -89,7 +87,7 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
                 simulator_url = await stack.enter_async_context(_simulator(simulated))
                 settings = _on_simulator(settings, simulator_url, simulated)
             messaging = wiring.topics(settings, SystemClock())
-            worker = Worker.of(wiring.build(settings, events, messaging, settings.home / TRACES))
+            worker = Worker.of(wiring.build(settings, events, messaging, settings.traces))
             stack.push_async_callback(worker.close)
             await messaging.ensure(SUBSCRIPTIONS)  # before the first kick: a fresh home has no topics yet
             await read_live_quota(worker.ports, every=timedelta(0))  # before the first grant, and of this provider
