@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-VERBS = ("up", "submit", "status", "list", "cancel", "trace", "quota", "plan", "tenant", "simulator")
+VERBS = ("up", "submit", "status", "list", "cancel", "trace", "packet", "quota", "plan", "tenant", "simulator")
 """Each is a module of this package with a `command`."""
 
 

@@ -42,7 +42,7 @@ class _Waterfall:
         grid.add_column(no_wrap=True, width=width)
         grid.add_column(no_wrap=True, justify="right")
         grid.add_column(no_wrap=True, justify="right")
-        grid.add_column(overflow="fold", style="dim")
+        grid.add_column(no_wrap=True, overflow="ellipsis", style="dim")
         for branch in self._branches:
             span = branch.span
             took = f"{duration(span.duration)} …" if span.open else duration(span.duration)

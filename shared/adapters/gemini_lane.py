@@ -162,7 +162,7 @@ class GeminiLane:
     async def _exchange(self, sdk: _Sdk, order: Order, timeout: timedelta) -> Answer:
         once = {"automatic_continuation": False, "timeout": timeout.total_seconds()}
         create = sdk.client.aio.interactions.with_streaming_response.create
-        async with create(request=sdk.request(body=_body(order)), **once) as response:
+        async with create(request=sdk.request(body=body_of(order)), **once) as response:
             headers, status = response.headers, response.status_code
             if status != 200:
                 return _odd(status, headers)
@@ -220,7 +220,7 @@ def _reachable(base_url: str) -> bool:
         return False
 
 
-def _body(order: Order) -> dict[str, Any]:
+def body_of(order: Order) -> dict[str, Any]:
     """The body of the POST."""
     content: list[dict[str, str]] = [{"type": "text", "text": order.prompt}]
     content += [

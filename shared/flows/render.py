@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from shared.core import record, settlement, signals, spans
 from shared.core.answer import Answer, Made, Order, Reference
+from shared.core.catalogue import Catalogue
 from shared.core.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
 from shared.core.failure import Failure, FailureKind
 from shared.core.health import SICK
@@ -75,7 +76,7 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     hold = _Hold(ports, request)
     async with hold:
         began, began_at = ports.clock.monotonic(), time.now()
-        order = _order(asked, Route.from_json(request.data["route"]), references, ports)
+        order = order_of(asked, Route.from_json(request.data["route"]), references, ports.catalogue)
         timeout = ports.catalogue.models[order.model].timeout
         leave_within = request.data["slot_until"] - THE_WAY - time.now()
         answer = await ports.lanes[order.lane].generate(order, timeout, leave_within)
@@ -209,8 +210,9 @@ async def _end_unbegun(ports: Ports, request: Document, failure: Failure, time: 
         await ended(ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
 
 
-def _order(asked: RenderRequest, route: Route, references: tuple[Reference, ...], ports: Ports) -> Order:
-    model = ports.catalogue.models[route.model]
+def order_of(asked: RenderRequest, route: Route, references: tuple[Reference, ...], catalogue: Catalogue) -> Order:
+    """What the lane is asked."""
+    model = catalogue.models[route.model]
     return Order(
         request_id=asked.request_id,
         model=route.model,
