@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
-VERBS = ("up", "submit", "status", "list", "cancel", "trace", "packet", "quota", "plan", "tenant", "simulator")
+VERBS = (
+    "up", "submit", "status", "list", "cancel", "trace", "packet", "quota", "plan", "tenant", "doctor", "simulator",
+)  # fmt: skip
 """Each is a module of this package with a `command`."""
 
 
