@@ -151,11 +151,13 @@ def _data(facts: Facts) -> list[Finding]:
 
 def _fallback(facts: Facts) -> list[Finding]:
     catalogue = facts.catalogue
-    stuck = [purpose for purpose in catalogue.purposes if not _steps_down(catalogue, purpose)]
+    stuck = [each for each in ("default", "final") if not _steps_down(catalogue, each)]
     steps = (
         fails("fallback", "steps-down", f"no cheaper size, model or lane for: {', '.join(stuck)}", "Widen [ladder].")
         if stuck
-        else passes("fallback", "steps-down", f"{len(catalogue.ladder)} models on the ladder; each purpose has a step")
+        else passes(
+            "fallback", "steps-down", f"{len(catalogue.ladder)} models on the ladder; what is no draft has a step"
+        )
     )
     names = ", ".join(catalogue.gateways)
     off = f"off unless proved: {names}" if names else "no gateway is configured"

@@ -154,6 +154,15 @@ async def test_prices_that_nobody_checked_for_sixty_days_fail(tmp_path: Path) ->
     assert one(replace(fresh, now=fresh.now + timedelta(days=61)), "catalogue-age").verdict == "fail"
 
 
+async def test_a_default_that_has_nothing_below_it_fails(tmp_path: Path) -> None:
+    facts = await at_home(tmp_path)
+    assert one(facts, "steps-down").verdict == "pass"
+    lite = facts.catalogue.ladder[-1]
+    alone = replace(facts.catalogue, ladder=(lite,), purposes=dict.fromkeys(facts.catalogue.purposes, lite))
+    assert one(replace(facts, catalogue=alone), "steps-down").verdict == "fail"
+    assert one(replace(facts, catalogue=alone), "pro-is-no-default").verdict == "fail"
+
+
 async def test_unknown_costs_fail_and_known_ones_pass(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
     ended = a_record() | {"attempt_count": 1, "finished_at": NOW, "status": "succeeded"}
