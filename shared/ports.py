@@ -12,6 +12,7 @@ from shared.core.board import Board
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Absent, Committed, Conflict, Document, Query, Write
 from shared.core.live_quota import LiveLimits, UsageByModel
+from shared.core.metrics import Measure
 from shared.core.quota import Quota
 from shared.core.signals import Signal
 from shared.core.spans import Span
@@ -211,6 +212,15 @@ class Signals(Protocol):
 
     def span(self, span: Span) -> None:
         """Report a stage that is over, with exactly the fields it declares. Raises ValueError for others."""
+        ...
+
+    @property
+    def measures(self) -> bool:
+        """Whether anybody is told what is observed."""
+        ...
+
+    def observe(self, measures: Sequence[Measure]) -> None:
+        """Report all that stands at this moment; what was observed before and is not here is over."""
         ...
 
     async def flush(self) -> None:

@@ -20,7 +20,7 @@ from shared.adapters.no_flag_source import NoFlagSource
 from shared.adapters.no_live_quota import NoLiveQuota
 from shared.adapters.references import AllowedReferences
 from shared.adapters.system_clock import SystemClock
-from shared.adapters.telemetry import SpanExport, Telemetry
+from shared.adapters.telemetry import MetricExport, Sampler, SpanExport, Telemetry
 from shared.config import (
     FirestoreStore,
     InvalidSetting,
@@ -182,11 +182,17 @@ def telemetry(settings: Settings, events: JsonSignals, boot: str, traces: Path |
         from shared.adapters.otlp_spans import OtlpSpans
 
         exports.append(OtlpSpans(resource))
-    if settings.sampler is None or not exports:
-        return Telemetry(events, exports)
-    from shared.adapters.otlp_spans import NamedSampler
+    sampler: Sampler | None = None
+    if settings.sampler is not None and exports:
+        from shared.adapters.otlp_spans import NamedSampler
 
-    return Telemetry(events, exports, NamedSampler())
+        sampler = NamedSampler()
+    meter: MetricExport | None = None
+    if "metrics" in settings.exports:
+        from shared.adapters.otlp_metrics import OtlpMetrics
+
+        meter = OtlpMetrics(resource)
+    return Telemetry(events, exports, sampler, meter)
 
 
 def flag_source(settings: Settings) -> FlagSource:

@@ -1,13 +1,14 @@
-"""The Signals port: events as JSON lines, spans to every place that takes them. What is undeclared is refused."""
+"""The Signals port: events as JSON lines, spans and metrics wherever they are taken. The undeclared is refused."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from shared.adapters.json_signals import JsonSignals
-from shared.core import spans
+from shared.core import metrics, spans
+from shared.core.metrics import Measure
 from shared.core.signals import Signal
 from shared.core.spans import Span
 from shared.core.trace import Place
@@ -31,12 +32,31 @@ class SpanExport(Protocol):
     def close(self) -> None: ...
 
 
+class MetricExport(Protocol):
+    """Where metrics go. Never raises."""
+
+    def add(self, measures: Iterable[Measure]) -> None: ...
+
+    def observe(self, measures: Iterable[Measure]) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Telemetry:
     """`exports` are fed in the caller's thread and flushed in another."""
 
-    def __init__(self, events: JsonSignals, exports: Sequence[SpanExport] = (), sampler: Sampler | None = None) -> None:
+    def __init__(
+        self,
+        events: JsonSignals,
+        exports: Sequence[SpanExport] = (),
+        sampler: Sampler | None = None,
+        meter: MetricExport | None = None,
+    ) -> None:
         self._events = events
         self._exports = tuple(exports)
+        self._meter = meter
         self._sampler = sampler
         self._flushing: asyncio.Task[None] | None = None
 
@@ -48,13 +68,25 @@ class Telemetry:
 
     def span(self, span: Span) -> None:
         spans.check(span)
+        if self._meter is not None:
+            self._meter.add(metrics.of_span(span))
         if span.place.sampled:
             for export in self._exports:
                 export.write(span)
 
+    @property
+    def measures(self) -> bool:
+        return self._meter is not None
+
+    def observe(self, measures: Sequence[Measure]) -> None:
+        for each in measures:
+            metrics.check(each)
+        if self._meter is not None:
+            self._meter.observe(measures)
+
     async def flush(self) -> None:
         """One at a time: whoever comes while a collector keeps the last one waiting, waits for that one."""
-        if not self._exports:
+        if not self._exports and self._meter is None:
             return
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.create_task(asyncio.to_thread(self._flush))
@@ -68,7 +100,11 @@ class Telemetry:
     def _flush(self) -> None:
         for export in self._exports:
             export.flush()
+        if self._meter is not None:
+            self._meter.flush()
 
     def _close(self) -> None:
         for export in self._exports:
             export.close()
+        if self._meter is not None:
+            self._meter.close()
