@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
+
+import msgspec
 
 from shared.core.spans import Attribute, Span
 
@@ -23,17 +25,18 @@ class SpanFile:
 
     def __init__(self, path: Path, resource: Mapping[str, str]) -> None:
         self._path = path
-        self._resource = {"attributes": attributes(resource)}
-        self._file: TextIO | None = None
+        named = msgspec.json.encode({"attributes": attributes(resource)})
+        self._before = (
+            b'{"resourceSpans":[{"resource":' + named + b',"scopeSpans":[{"scope":{"name":"renderlane"},"spans":['
+        )
+        self._encode = msgspec.json.Encoder().encode
+        self._file: BinaryIO | None = None
         self._told = False
 
     def write(self, span: Span) -> None:
-        scope = {"scope": {"name": "renderlane"}, "spans": [to_otlp(span)]}
-        line = {"resourceSpans": [{"resource": self._resource, "scopeSpans": [scope]}]}
+        line = self._before + self._encode(to_otlp(span)) + b"]}]}]}\n"
         try:
-            file = self._open()
-            file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
-            file.flush()
+            self._open().write(line)
         except OSError as error:
             if not self._told:
                 self._told = True
@@ -47,13 +50,13 @@ class SpanFile:
             self._file.close()
             self._file = None
 
-    def _open(self) -> TextIO:
+    def _open(self) -> BinaryIO:
         if self._file is not None and self._file.tell() >= LARGEST_BYTES:
             self.close()
             self._path.replace(set_aside(self._path))
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a", encoding="utf-8")
+            self._file = self._path.open("ab", buffering=0)
         return self._file
 
 
