@@ -21,6 +21,7 @@ from shared.adapters.no_flag_source import NoFlagSource
 from shared.adapters.no_live_quota import NoLiveQuota
 from shared.adapters.references import AllowedReferences
 from shared.adapters.system_clock import SystemClock
+from shared.adapters.telemetry import MetricExport, Sampler, SpanExport, Telemetry
 from shared.config import (
     GATEWAY_KEY,
     FirestoreStore,
@@ -43,7 +44,18 @@ from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
 from shared.flows.pump import Pump
 from shared.flows.pump_view import PumpView
-from shared.ports import Clock, FlagSource, Lane, LiveQuotaSource, Ports, References, Store, Subscriptions, Topics
+from shared.ports import (
+    Clock,
+    FlagSource,
+    Lane,
+    LiveQuotaSource,
+    Ports,
+    References,
+    Signals,
+    Store,
+    Subscriptions,
+    Topics,
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -54,11 +66,29 @@ LANES_BUILT = (*LANES_AT_ONCE, "batch")
 """What `build` gives a lane to; any other is not available here."""
 
 
+class Flights:
+    """The deliveries that this process is at work on. Telemetry leaves when the last one ends, before its answer: an
+    instance has no processor time after that."""
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+        self._count = 0
+
+    async def __aenter__(self) -> None:
+        self._count += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self._count -= 1
+        if self._count == 0:
+            await self._signals.flush()
+
+
 @dataclass(frozen=True, slots=True)
 class Worker:
     """The ports, and what the flows of one process remember between messages."""
 
     ports: Ports
+    flights: Flights
     kicks: Kicks
     tags: FairTags
     evidence: Evidence
@@ -68,7 +98,7 @@ class Worker:
     def of(cls, ports: Ports) -> Worker:
         view = PumpView(ports)
         kicks = Kicks(ports, view)
-        return cls(ports, kicks, FairTags(ports, view), Evidence(ports), Pump(ports, kicks))
+        return cls(ports, Flights(ports.signals), kicks, FairTags(ports, view), Evidence(ports), Pump(ports, kicks))
 
     async def close(self) -> None:
         """Let go of connections, the lanes' first."""
@@ -77,6 +107,7 @@ class Worker:
         await self.ports.batches.close()
         await self.ports.topics.close()
         await self.ports.store.close()
+        await self.ports.signals.close()
 
 
 @cache
@@ -89,9 +120,9 @@ class Messaging(Topics, Subscriptions, Protocol):
     """Both ports in one object: a publish wakes a puller of the same process at once."""
 
 
-def build(settings: Settings, events: TextIO, messaging: Messaging | None = None) -> Ports:
-    """Adapters for these settings; `events` takes the signals as JSON lines."""
-    clock = SystemClock()
+def build(settings: Settings, events: TextIO, messaging: Messaging | None = None, traces: Path | None = None) -> Ports:
+    """Adapters for these settings; `events` takes the events as JSON lines, `traces` the spans."""
+    clock, boot = SystemClock(), uuid.uuid4().hex
     chance = random.Random()
     images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
     models = catalogue(settings)
@@ -108,14 +139,14 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         batches=GeminiBatches(settings.api_key or NO_KEY, settings.base_url),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models),
-        signals=JsonSignals(events, clock, settings.project),
+        signals=telemetry(settings, JsonSignals(events, clock, settings.project), boot, traces),
         clock=clock,
         chance=chance.random,
         fresh=lambda digits: f"{chance.getrandbits(4 * digits):0{digits}x}",
         catalogue=models,
         quota=configured,
         capacity=settings.capacity,
-        boot=uuid.uuid4().hex,
+        boot=boot,
         project=settings.project,
         key_kind=key_kind(settings),
         gateways=gateways,
@@ -219,6 +250,31 @@ def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuota
             from shared.adapters import cloud_quotas
 
             return cloud_quotas.CloudQuotas(settings.project, server, models.ids_by_name, clock, reads)
+
+
+def telemetry(settings: Settings, events: JsonSignals, boot: str, traces: Path | None) -> Telemetry:
+    """Nothing of OpenTelemetry is imported unless something is to be sent, or a sampler is named."""
+    resource = {"service.name": "renderlane", "service.instance.id": boot, "gcp.project_id": settings.project}
+    exports: list[SpanExport] = []
+    if traces is not None:
+        from shared.adapters.span_file import SpanFile
+
+        exports.append(SpanFile(traces, resource))
+    if "traces" in settings.exports:
+        from shared.adapters.otlp_spans import OtlpSpans
+
+        exports.append(OtlpSpans(resource))
+    sampler: Sampler | None = None
+    if settings.sampler is not None and exports:
+        from shared.adapters.otlp_spans import NamedSampler
+
+        sampler = NamedSampler()
+    meter: MetricExport | None = None
+    if "metrics" in settings.exports:
+        from shared.adapters.otlp_metrics import OtlpMetrics
+
+        meter = OtlpMetrics(resource)
+    return Telemetry(events, exports, sampler, meter)
 
 
 def flag_source(settings: Settings, models: Catalogue) -> FlagSource:

@@ -16,6 +16,8 @@ VERBS = (
     "list",
     "explain",
     "cancel",
+    "trace",
+    "packet",
     "flags",
     "quota",
     "cost",
@@ -24,6 +26,7 @@ VERBS = (
     "tenant",
     "drill",
     "gateway",
+    "doctor",
     "simulator",
 )
 """Each is a module of this package with a `command`."""

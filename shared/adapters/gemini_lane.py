@@ -127,7 +127,7 @@ class GeminiLane:
     async def _exchange(self, sdk: _Sdk, order: Order, timeout: timedelta) -> Answer:
         once = {"automatic_continuation": False, "timeout": timeout.total_seconds()}
         create = sdk.client.aio.interactions.with_streaming_response.create
-        async with create(request=sdk.request(body=_body(order)), **once) as response:
+        async with create(request=sdk.request(body=body_of(order)), **once) as response:
             headers, status = response.headers, response.status_code
             if status != 200:
                 return one_call.odd(status)
@@ -144,7 +144,7 @@ def key_kind(api_key: str) -> str:
     return "auth" if api_key.startswith("AQ.") else "standard" if api_key.startswith("AIza") else "unknown"
 
 
-def _body(order: Order) -> dict[str, Any]:
+def body_of(order: Order) -> dict[str, Any]:
     """The body of the POST."""
     content: list[dict[str, str]] = [{"type": "text", "text": order.prompt}]
     content += [

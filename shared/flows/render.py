@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from shared.core import budget, gateway, record, settlement, signals
+from shared.core import budget, gateway, record, settlement, signals, spans
 from shared.core.answer import Answer, Made, Order, Reference
+from shared.core.catalogue import Catalogue
 from shared.core.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
 from shared.core.failure import Failure, FailureKind
 from shared.core.gateway import CONTRACT
@@ -18,7 +19,8 @@ from shared.core.report import Sign
 from shared.core.request import RenderRequest
 from shared.core.route import GATEWAY, Route
 from shared.core.settlement import Effect
-from shared.flows.announce import announce
+from shared.flows import traced, waits
+from shared.flows.announce import announce, ended
 from shared.flows.evidence import Evidence
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
@@ -52,7 +54,7 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
 
 async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: ServerTime) -> Effect:
     """What became of the request."""
-    asked = record.request_of(request.data)
+    asked, released = record.request_of(request.data), request
     late = Sign.DELIVERED_LATE if time.now() > request.data["slot_at"] - CLAIM_AHEAD else Sign.LATE
     """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
     await ports.lanes[request.data["route"]["lane"]].prepare()
@@ -63,33 +65,61 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
         return "final"
     await time.wait_until(request.data["slot_at"] - CLAIM_AHEAD)
     if time.now() > request.data["slot_until"]:
-        return await _give_back(ports, evidence, late, request, time)
+        return await _give_back(ports, evidence, late, request, time, released)
     claimed = await _claim(ports, request, time)
     if claimed is None:
         return "settled before"  # cancelled, expired, or claimed by another delivery of this release
     request, attempt = claimed
     await time.wait_until(request.data["slot_at"])
     if time.now() > request.data["slot_until"]:
-        return await _give_back(ports, evidence, late, request, time, unopened=attempt)
+        return await _give_back(ports, evidence, late, request, time, released, unopened=attempt)
+    waits.slot_ended(ports, released, time.now())
     hold = _Hold(ports, request)
     async with hold:
-        began = ports.clock.monotonic()
-        order = _order(asked, Route.from_json(request.data["route"]), references, ports)
+        began, began_at = ports.clock.monotonic(), time.now()
+        order = order_of(asked, Route.from_json(request.data["route"]), references, ports.catalogue)
         timeout = _timeout(ports, order)
         leave_within = request.data["slot_until"] - THE_WAY - time.now()
         answer = await ports.lanes[order.lane].generate(order, timeout, leave_within)
         latency_ms = round((ports.clock.monotonic() - began) * 1000)
+        answered_at = time.now()
         ending: settlement.Ending
         match answer:
             case Failure(kind=FailureKind.LATE):
-                return await _give_back(ports, evidence, late, hold.request, time, unopened=attempt)
+                return await _give_back(ports, evidence, late, hold.request, time, None, unopened=attempt)
             case Made():
+                _trace_call(ports, request, attempt, order, answer, began_at, answered_at)
                 ending = await store_image(ports, request, attempt.data["number"], answer)
             case Failure():
+                _trace_call(ports, request, attempt, order, answer, began_at, answered_at)
                 ending = answer
     settling = settle(ports, hold.request, attempt, ending, latency_ms)
     effect, _ = await asyncio.gather(settling, _note(evidence, answer, request, time))
     return effect
+
+
+def _trace_call(
+    ports: Ports,
+    request: Document,
+    attempt: Document,
+    order: Order,
+    answer: Answer,
+    began_at: datetime,
+    ended_at: datetime,
+) -> None:
+    """By the semantic conventions for generative models."""
+    parent = traced.attempt_of(request.data, attempt.data["number"])
+    usage = answer.usage
+    traced.write(
+        ports, spans.MODEL_CALL, traced.below(ports, parent), parent, began_at, ended_at,
+        failed=answer.kind.value if isinstance(answer, Failure) else None,
+        operation=spans.MODEL_CALL.name, provider="gcp.gemini", request_model=order.model,
+        response_model=answer.model or None, response_id=answer.provider_request_id or None, output_type="image",
+        input_tokens=usage.text_in + usage.image_in if usage else None,
+        output_tokens=usage.text_out + usage.image_out + usage.thought if usage else None,
+        http_status=answer.http_status, request_id=request.id, attempt=attempt.data["number"], lane=order.lane,
+        image_size=order.image_size, references=len(order.references),
+    )  # fmt: skip
 
 
 async def _note(evidence: Evidence, answer: Answer, request: Document, time: ServerTime) -> None:
@@ -155,11 +185,18 @@ def _timeout(ports: Ports, order: Order) -> timedelta:
 
 
 async def _give_back(
-    ports: Ports, evidence: Evidence, late: Sign, request: Document, time: ServerTime, unopened: Document | None = None
+    ports: Ports,
+    evidence: Evidence,
+    late: Sign,
+    request: Document,
+    time: ServerTime,
+    released: Document | None,
+    unopened: Document | None = None,
 ) -> Effect:
     """Too late for the slot: back to the front of the queue, unpaid, the slot kept for the pump to give back.
 
-    No call left, so the attempt that was put on record for it was none.
+    No call left, so the attempt that was put on record for it was none. `released` where the wait for the slot is not
+    over yet.
     """
     changes = record.not_started(request.data, "its slot had passed", time.now())
     given_back = budget.given_back(request.id, request.data)
@@ -175,6 +212,8 @@ async def _give_back(
             committed = await ports.store.commit(again, undo, *given_back)
     if isinstance(committed, Committed):
         ports.signals.emit(signals.REQUEUED, request_id=request.id, reason=changes["reason"])
+        if released is not None:
+            waits.slot_ended(ports, released, time.now(), lost="slot_passed")
     await evidence.late(Route.from_json(request.data["route"]).pool, late, request.data["slot_at"], time)
     return "queued"
 
@@ -186,11 +225,13 @@ async def _end_unbegun(ports: Ports, request: Document, failure: Failure, time: 
     given_back = budget.given_back(request.id, request.data)
     committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
     if isinstance(committed, Committed):
-        await announce(ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
+        waits.slot_ended(ports, request, now, lost=failure.kind.value)
+        await ended(ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
 
 
-def _order(asked: RenderRequest, route: Route, references: tuple[Reference, ...], ports: Ports) -> Order:
-    model = ports.catalogue.models[route.model]
+def order_of(asked: RenderRequest, route: Route, references: tuple[Reference, ...], catalogue: Catalogue) -> Order:
+    """What the lane is asked."""
+    model = catalogue.models[route.model]
     return Order(
         request_id=asked.request_id,
         model=route.model,
