@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from shared.core.answer import Answer, Order, Picture, Reference
+from shared.core.batch import Progress, Result
 from shared.core.board import Board
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Absent, Committed, Conflict, Document, Query, Write
+from shared.core.failure import Failure
 from shared.core.live_quota import LiveLimits, UsageByModel
 from shared.core.quota import Quota
 from shared.core.signals import Signal
@@ -27,6 +29,14 @@ class TopicsUnavailable(Exception):
 
 class ImagesUnavailable(Exception):
     """The image store could not be read or written."""
+
+
+class ResultsUnavailable(Exception):
+    """The answers of a batch could not be read, or not to their end. `failure` says why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 class ReferenceUnusable(Exception):
@@ -163,6 +173,40 @@ class Lane(Protocol):
     async def close(self) -> None: ...
 
 
+class Batches(Protocol):
+    """The batch lane of one provider. What the provider does is a value; only reading answers may break off."""
+
+    async def upload(self, display_name: str, orders: AsyncIterable[tuple[str, Order]]) -> str | Failure:
+        """Keys and orders as one file; its name. They are taken one by one and not kept. None at all is no file, and a
+        failure.
+        """
+        ...
+
+    async def create(self, display_name: str, model: str, file: str, leave_within: timedelta) -> str | Failure:
+        """The provider's name of the new batch. NOT idempotent. One that could not leave in time is not made: LATE."""
+        ...
+
+    async def find(self, display_name: str, since: datetime) -> str | Failure | None:
+        """The name of the batch with that display name, created after `since`; None where there is none."""
+        ...
+
+    async def look(self, name: str) -> Progress | Failure:
+        """How far a batch has come."""
+        ...
+
+    async def results(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Result]:
+        """The answers in `file`, one at a time: keys may be missing, repeated or strange. `prompts` by key are taken
+        out of what the provider says. The iterator raises ResultsUnavailable.
+        """
+        ...
+
+    async def cancel(self, name: str) -> None:
+        """Ask the provider to stop; whether it does shows when it is looked at."""
+        ...
+
+    async def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class NotAsked:
     """By configuration nobody asks the provider for this."""
@@ -216,7 +260,8 @@ class Ports:
     images: Images
     references: References
     lanes: Mapping[str, Lane]
-    """By lane name; a lane that is not here is not available."""
+    """By lane name: those that answer at once."""
+    batches: Batches
     live_quota: LiveQuotaSource
     flag_source: FlagSource
     signals: Signals
@@ -233,3 +278,8 @@ class Ports:
     """Names this process; never used again by another."""
     project: str
     key_kind: str
+
+    @property
+    def open_lanes(self) -> tuple[str, ...]:
+        """The names of all lanes that a route may take."""
+        return (*self.lanes, "batch")

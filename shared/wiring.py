@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Protocol, TextIO, TypeVar
 
+from shared.adapters.batch_lane import GeminiBatches
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
 from shared.adapters.keyless_lane import KeylessLane
@@ -44,7 +45,10 @@ from shared.ports import Clock, FlagSource, Lane, LiveQuotaSource, Ports, Refere
 
 T = TypeVar("T")
 
-LANES_BUILT = ("standard", "priority", "flex")
+NO_KEY = "no-key"
+"""Behind a base URL of its own (the simulator, a stand-in) any word will do as a key."""
+LANES_AT_ONCE = ("standard", "priority", "flex")
+LANES_BUILT = (*LANES_AT_ONCE, "batch")
 """What `build` gives a lane to; any other is not available here."""
 
 
@@ -68,6 +72,7 @@ class Worker:
         """Let go of connections, the lanes' first."""
         for lane in {id(lane): lane for lane in self.ports.lanes.values()}.values():
             await lane.close()
+        await self.ports.batches.close()
         await self.ports.topics.close()
         await self.ports.store.close()
 
@@ -95,7 +100,8 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         topics=messaging or topics(settings, clock),
         images=images,
         references=references(settings, images),
-        lanes=dict.fromkeys(LANES_BUILT, gemini),
+        lanes=dict.fromkeys(LANES_AT_ONCE, gemini),
+        batches=GeminiBatches(settings.api_key or NO_KEY, settings.base_url),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models),
         signals=JsonSignals(events, clock, settings.project),
@@ -117,8 +123,7 @@ def gemini_lane(settings: Settings) -> Lane:
         return KeylessLane()
     from shared.adapters.gemini_lane import GeminiLane
 
-    # Behind a base URL of its own (the simulator, a stand-in) any word will do as a key.
-    api_key = settings.api_key or "no-key"
+    api_key = settings.api_key or NO_KEY
     return _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: GeminiLane(api_key, settings.base_url))
 
 

@@ -17,6 +17,8 @@ QUERIES: dict[str, Query] = {
     "unclaimed": queries.unclaimed(NOW, 10),
     "lapsed": queries.lapsed(NOW, 10),
     "rendering": queries.rendering(10),
+    "collecting": queries.collecting(10),
+    "due_batches": queries.due_batches(NOW, 10),
     "unannounced": queries.unannounced(NOW, 10),
     "in_status": queries.in_status("queued", 10),
     "in_flight": queries.in_flight("gemini-3-pro-image", "released", 10),
@@ -24,6 +26,8 @@ QUERIES: dict[str, Query] = {
     "newest in status": queries.newest("failed", 10),
     "evidence_since": queries.evidence_since(NOW),
     "ledger": queries.ledger("2026-11-01", "2026-11-22", 10, ("2026-11-02", "x")),
+    "ledger_of": queries.ledger_of("web", "2026-11-01", "2026-11-22", 10, ("2026-11-02", "x")),
+    "waiting_for": queries.waiting_for("web", "the tenant's budget is used up", 10),
     "flag_history": queries.flag_history(10),
     **{f"outlived {each}": queries.outlived(each, NOW, 10) for each in queries.EXPIRING},
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 from collections.abc import Awaitable, Callable
@@ -31,6 +30,7 @@ from shared.flows.pump_view import PumpView
 from shared.flows.render import render
 from shared.flows.watch import break_leases, watch
 from shared.ports import Delivery, Ports
+from tests.fakes.batches import ScriptedBatches
 from tests.fakes.lane import ScriptedLane
 from tests.fakes.live_quota import ScriptedLiveQuota
 from tests.fakes.memory import PATIENCE, MemoryImages, MemoryReferences, MemoryStore, MemoryTopics, RecordedSignals
@@ -57,6 +57,7 @@ class World:
         self.images = MemoryImages()
         self.references = MemoryReferences()
         self.lane = ScriptedLane(self.clock, latency)
+        self.batches = ScriptedBatches(self.clock)
         self.live_quota = ScriptedLiveQuota(self.clock)
         self.signals = RecordedSignals()
         self.quota = quota
@@ -64,8 +65,10 @@ class World:
         self.boots = 0
         self.crashes: list[Exception] = []
         """What the functions raised: each was a 500, and its message came again."""
+        self.watch_crashes: list[Exception] = []
         self._chance = random.Random(seed)
         self.deliver_twice = False
+        self.watch_every = WATCH_EVERY
         self.shuffled = False
         self.guard: Callable[[Any, str], Any] = lambda port, _name: port
         """Wraps each port: a test counts calls or kills the process with it."""
@@ -81,6 +84,7 @@ class World:
             images=self.guard(self.images, "images"),
             references=self.references,
             lanes={"standard": lane, "priority": lane, "flex": lane},
+            batches=self.guard(self.batches, "batches"),
             live_quota=self.live_quota,
             flag_source=NoFlagSource(),
             signals=self.signals,
@@ -143,7 +147,7 @@ class World:
         ends = self.clock.monotonic() + within.total_seconds()
         end = asyncio.ensure_future(self.clock.sleep(within.total_seconds()))
         flying: set[asyncio.Task[None]] = set()
-        schedule = asyncio.ensure_future(self.clock.sleep(WATCH_EVERY.total_seconds()))
+        schedule = asyncio.ensure_future(self.clock.sleep(self.watch_every.total_seconds()))
         try:
             while True:
                 self.topics.news.clear()
@@ -157,7 +161,7 @@ class World:
                 news.cancel()
                 if schedule in done:
                     flying.add(asyncio.ensure_future(self._watch()))
-                    schedule = asyncio.ensure_future(self.clock.sleep(WATCH_EVERY.total_seconds()))
+                    schedule = asyncio.ensure_future(self.clock.sleep(self.watch_every.total_seconds()))
                 for task in done & flying:
                     task.result()
                 flying -= done
@@ -207,8 +211,10 @@ class World:
             self.topics.again(subscription, delivery)
 
     async def _watch(self) -> None:
-        with contextlib.suppress(Exception):
+        try:
             await watch(self.ports, self.kicks)
+        except Exception as error:  # noqa: BLE001  what watch leaves undone is done a minute later
+            self.watch_crashes.append(error)
 
     async def restart(self, *, one_machine: bool = True) -> None:
         """A new process after a death; the one-machine home breaks the leases of the old one."""

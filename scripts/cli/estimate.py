@@ -16,7 +16,7 @@ from shared.core.catalogue import Catalogue
 from shared.core.ladder import Planned, Unroutable, first_plan
 from shared.core.request import LANES, Cancel, InvalidRequest, RenderRequest
 
-ASSUMED_LANES = tuple(lane for lane in LANES if lane != "batch")
+ASSUMED_LANES = LANES
 """A lane that is not configured after all rejects its request: the estimate errs on the safe side."""
 
 

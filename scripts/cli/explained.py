@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from scripts.cli.known import Known
 from scripts.cli.messages import Line
@@ -11,7 +12,7 @@ from shared.core import ladder, record
 from shared.core.ask import Ask
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Fields
-from shared.core.ladder import Ladder, Plan, Unroutable
+from shared.core.ladder import Ladder, Plan, Planned, Unroutable
 from shared.core.request import Cancel, InvalidRequest, RenderRequest
 from shared.core.shape import Problem
 from shared.core.terms import Course, Terms
@@ -35,6 +36,8 @@ class Explained:
     """None where it would be rejected before any plan."""
     problems: tuple[Problem, ...] = ()
     """Why intake would reject it, or why no route is left."""
+    opens_at: datetime | None = None
+    """Until when the model that is taken starts nothing."""
 
 
 def of_line(
@@ -82,7 +85,8 @@ def of_document(request_id: str, data: Fields, known: Known, catalogue: Catalogu
 def _planned(name: str, about: str, ask: Ask, terms: Terms, course: Course) -> Explained:
     found, plan = ladder.ladder(ask, terms, course), ladder.plan(ask, terms, course)
     problems = (plan.problem,) if isinstance(plan, Unroutable) else ()
-    return Explained(name, about, None if isinstance(found, Unroutable) else found, plan, problems)
+    opens_at = terms.opens.get(plan.route.model) if isinstance(plan, Planned) else None
+    return Explained(name, about, None if isinstance(found, Unroutable) else found, plan, problems, opens_at)
 
 
 async def failed_models(store: Store, lines: Sequence[Line]) -> dict[str, str | None]:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from scripts.cli.explained import Explained
 from scripts.cli.narrow import Cell, Column, Narrowing
-from scripts.cli.show import dollars
+from scripts.cli.show import dollars, moment
 from shared.core.ladder import Ladder, Planned, Waits
 from shared.core.money import usd
 from shared.core.route import Route
@@ -37,6 +37,8 @@ def _outcome(found: Explained) -> Iterator[Text]:
             yield Text(f"takes {planned.route}, estimate {dollars(planned.estimate_micros)}", "green")
             notes = found.ladder.notes if found.ladder else ()
             yield from (Text(f"because: {reason}") for reason in planned.reasons if reason not in notes)
+            if found.opens_at is not None:
+                yield Text(f"not before {moment(found.opens_at)}: {planned.route.model} is closed", "yellow")
         case Waits(reason, paused):
             yield Text(f"waits, {'paused' if paused else 'every route is out'}: {reason}", "yellow")
         case _:
@@ -91,6 +93,7 @@ def document(found: Explained) -> dict[str, Any]:
         "takes": planned.route.to_json() if planned else None,
         "estimate_usd": usd(planned.estimate_micros) if planned else None,
         "saved_usd": usd(planned.saved_micros) if planned else None,
+        "opens_at": found.opens_at,
         "reasons": list(planned.reasons) if planned else [],
         "flags": list(planned.flags) if planned else [],
         "waits": {"reason": waits.reason, "paused": waits.paused} if waits else None,

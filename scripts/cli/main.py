@@ -10,8 +10,21 @@ from typing import Any
 import click
 
 VERBS = (
-    "up", "submit", "status", "list", "explain", "cancel", "flags", "quota", "cost", "plan", "tenant", "simulator",
-)  # fmt: skip
+    "up",
+    "submit",
+    "status",
+    "list",
+    "explain",
+    "cancel",
+    "flags",
+    "quota",
+    "cost",
+    "budget",
+    "plan",
+    "tenant",
+    "drill",
+    "simulator",
+)
 """Each is a module of this package with a `command`."""
 
 

@@ -33,7 +33,7 @@ async def _tenant(name: str, weight: float | None, *, as_json: bool) -> None:
     from shared import wiring
     from shared.flows.operate import set_weight
 
-    _check(name)
+    check(name)
     settings = place.read_settings()
     async with place.reading(settings) as store:
         if weight is not None:
@@ -49,7 +49,7 @@ async def _tenant(name: str, weight: float | None, *, as_json: bool) -> None:
         click.echo("  nothing waits")
 
 
-def _check(name: str) -> None:
+def check(name: str) -> None:
     from shared.core.request import InvalidRequest, RenderRequest
 
     try:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from scripts.simulator import control, quota_api
+from scripts.simulator import batches, control, files, quota_api
 from scripts.simulator.page import Page
 from scripts.simulator.routes import CreateInteraction, GenerateContent, StoredInteraction
 from scripts.simulator.simulation import Simulation
@@ -23,6 +23,8 @@ def build(simulation: Simulation) -> Starlette:
             Route(f"/{version}/interactions/{{id}}", stored, methods=["GET", "DELETE"]),
             Route(f"/{version}/interactions/{{id}}/cancel", stored, methods=["POST"]),
         ]
+    routes += batches.routes(simulation)
+    routes += files.routes(simulation)
     routes += control.routes(simulation)
     routes += quota_api.routes(simulation)
     routes.append(Route("/", Page(simulation).__call__, methods=["GET"]))

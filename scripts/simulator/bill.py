@@ -10,7 +10,17 @@ from typing import Any, Literal
 from scripts.simulator.models import ImageModel, Rates, Tier
 from scripts.simulator.tokens import NOTHING, Usage
 
-Api = Literal["interactions", "generate_content"]
+Api = Literal[
+    "interactions",
+    "generate_content",
+    "batch",
+    "batch_create",
+    "batch_look",
+    "batch_list",
+    "file_upload",
+    "file_download",
+]
+"""`batch` is one line of a batch; those after it make no picture and are on no bill."""
 
 
 def cost_micros(model: ImageModel, tier: Tier, usage: Usage) -> int:

@@ -144,7 +144,7 @@ async def _work(simulation: Simulation, request: Request, call: Call, ask: Ask, 
         await simulation.sleep(seconds)
     if fault is not None and fault.kind in SICK_KINDS:
         return _sick(request, ask, fault)
-    made, outcome = await _make(simulation, call, ask, fault)
+    made, outcome = await make(simulation, call, ask, fault)
     if made.no_image is not None and made.no_image.form == "http_400":
         return _failed(request, Problem(made.no_image.code, made.no_image.message, status=400))
     answer = request.made_answer(made)
@@ -163,7 +163,7 @@ async def _work(simulation: Simulation, request: Request, call: Call, ask: Ask, 
     )
 
 
-async def _make(simulation: Simulation, call: Call, ask: Ask, fault: Fault | None) -> tuple[Made, str]:
+async def make(simulation: Simulation, call: Call, ask: Ask, fault: Fault | None) -> tuple[Made, str]:
     """What the model makes of the ask, and the name of how it ended."""
     kind = fault.kind if fault is not None else None
     model, tier, size = _served(simulation, ask, fault)

@@ -33,7 +33,11 @@ BentKind = Literal[
 """The model worked, for the usual time, and its answer is not what was asked for."""
 SlowKind = Literal["slow"]
 """Extra seconds, added to whatever else meets the call."""
-Kind = Literal[GateKind, SickKind, BentKind, SlowKind]
+BatchKind = Literal["stuck", "batch_failed", "batch_expired"]
+"""The end of a whole batch, decided when it is created: none at all, or without any answer."""
+LineKind = Literal["missing_key", "duplicate_key", "strange_key"]
+"""What comes back for one line of a batch: nothing, `copies` answers, or one under another key. All are charged."""
+Kind = Literal[GateKind, SickKind, BentKind, SlowKind, BatchKind, LineKind]
 
 NoImageForm = Literal[
     "http_400", "failed", "step_error", "text_only", "empty_steps", "incomplete", "prompt_blocked", "finish_reason"
@@ -44,6 +48,8 @@ each of the others has its nearest kin on the API that lacks it."""
 KINDS: tuple[str, ...] = get_args(Kind)
 GATE_KINDS: tuple[str, ...] = get_args(GateKind)
 SICK_KINDS: tuple[str, ...] = get_args(SickKind)
+BATCH_KINDS: tuple[str, ...] = get_args(BatchKind)
+LINE_KINDS: tuple[str, ...] = get_args(LineKind)
 
 REFUSE_MARK = "[refuse]"
 """A prompt with this in it is refused for safety, without any script."""
@@ -96,7 +102,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     usage: bool = True
     """Of `refusal` and `no_image`: the answer carries token usage, and so is charged."""
     charged: bool | None = None
-    """Of `hang`, `reset`: a picture was made and is charged (default no). Of the bent kinds: default yes."""
+    """Of `hang`, `reset`: a picture (a batch) was made and is charged (default no). Of the bent kinds: default yes."""
+    copies: Annotated[int, msgspec.Meta(ge=2)] = 2
+    """Of `duplicate_key`: the answers under one key."""
     served_by: str | None = None
     """Of `served_by`: the model that serves instead."""
 
@@ -165,9 +173,18 @@ class FaultBook:
         ]
 
 
+def _is_of(fault: Fault, api: Api) -> bool:
+    """Batches' own kinds meet nothing else; what makes no picture is met only by faults that name it."""
+    if fault.kind in BATCH_KINDS:
+        return api == "batch_create"
+    if fault.kind in LINE_KINDS:
+        return api == "batch"
+    return fault.api == api or (fault.api is None and api in ("interactions", "generate_content", "batch"))
+
+
 def _concerns(fault: Fault, api: Api, headline: Headline, age: float) -> bool:
     return (
-        (fault.api is None or fault.api == api)
+        _is_of(fault, api)
         and (fault.model is None or fault.model == headline.model)
         and (fault.size is None or fault.size == headline.size)
         and (fault.tier is None or fault.tier == headline.tier)

@@ -15,9 +15,14 @@ from typing import Literal
 from scripts.simulator import faults as fault_script
 from scripts.simulator import latency as latencies
 from scripts.simulator import models as model_list
-from scripts.simulator.bill import Ledger
+from scripts.simulator import scripted
+from scripts.simulator.answer import Answer, Cut, Hang, Reply, Reset, json_answer
+from scripts.simulator.ask import Headline
+from scripts.simulator.batch_job import Job
+from scripts.simulator.bill import Api, Ledger
 from scripts.simulator.drawing import Painter, PictureMode
-from scripts.simulator.faults import Fault, FaultBook
+from scripts.simulator.faults import GATE_KINDS, SICK_KINDS, Fault, FaultBook
+from scripts.simulator.files import Files
 from scripts.simulator.models import Models
 from scripts.simulator.problems import ErrorForm
 from scripts.simulator.quota import ModelQuota, Moment, WindowKind
@@ -54,6 +59,7 @@ class Simulation:
         *,
         limits: str = "",
         latency: str = "fixed:0",
+        batch_latency: str = "fixed:30",
         faults: Sequence[Fault] = (),
         seed: int = 0,
         window: WindowKind = "sliding",
@@ -78,6 +84,11 @@ class Simulation:
         self.painter = Painter(pictures)
         self.set_limits(limits)
         self.set_latency(latency)
+        self.batch_latency = latencies.parse(batch_latency)
+        """Seconds from a batch's creation to its end."""
+        self.files = Files()
+        self.jobs: dict[str, Job] = {}
+        """Batches by name."""
         self._restart()
         self.set_faults(faults)
 
@@ -103,6 +114,21 @@ class Simulation:
         """Back to the start: bill, quota used, faults and stored interactions are gone; limits and latency stay."""
         self.ledger.clear()
         self._restart()
+
+    def door(self, api: Api, *, model: str = "", whole: bytes = b"") -> Reply | None:
+        """What a scripted fault answers instead of an endpoint that makes no picture; None where it is sound."""
+        headline = Headline(model=model)
+        fault = self.faults.judge(api, headline, now=self.monotonic()).fault
+        return Cut(Answer(200, whole)) if fault is not None and fault.kind == "cut" else self.bent_by(fault, headline)
+
+    def bent_by(self, fault: Fault | None, headline: Headline) -> Reply | None:
+        """The reply of a fault that decides the whole call; None for any other."""
+        if fault is None or fault.kind not in (*GATE_KINDS, *SICK_KINDS):
+            return None
+        if fault.kind in ("hang", "reset"):
+            return Hang() if fault.kind == "hang" else Reset()
+        problem = scripted.gate_problem(fault, headline)
+        return json_answer(problem.http_status, problem.rpc_body(), problem.headers)
 
     def moment(self) -> Moment:
         return Moment(at=self.now(), seconds=self.monotonic())
@@ -133,14 +159,23 @@ class Simulation:
         return True
 
     def close(self) -> None:
-        """Ends the drawing threads."""
+        """Ends the drawing threads, and lets go of files."""
+        self._end_batches()
         self.painter.close()
+
+    def _end_batches(self) -> None:
+        for job in self.jobs.values():
+            if job.work is not None:
+                job.work.cancel()
+        self.jobs.clear()
+        self.files.clear()
 
     def _restart(self) -> None:
         self._era = getattr(self, "_era", 0) + 1
         self.chance = Random(self.seed)
         self.faults = FaultBook(self.chance)
         self.quota_api_fault: QuotaApiFault = "none"
+        self._end_batches()
         self._quotas: dict[str, ModelQuota] = {}
         self._stored: OrderedDict[str, Stored] = OrderedDict()
         self._stored_bytes = 0

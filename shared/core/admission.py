@@ -61,6 +61,8 @@ class Shared:
     """From the decision to the earliest slot."""
     horizon: timedelta = HORIZON
     """How far ahead slots are given beyond that."""
+    purses: Mapping[str, int] = field(default_factory=dict)
+    """What is left of the budgets of tenants that have one, in micro-dollars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +96,13 @@ def admit(
             queues[model] = _Queues(standings[model], limits[model], room[model], shared, now)
         queues[model].waiting.setdefault(candidate.head.priority, []).append(candidate)
     grants: list[Grant] = []
-    spend, left = shared.spend, shared.room
+    spend, left, purses = shared.spend, shared.room, dict(shared.purses)
     active = [each for each in queues.values() if each.has_next()]
     while active and left > 0:
         best = min(active, key=lambda each: (each.rank, each.count))
-        grant = best.grant(spend)
+        grant = best.grant(spend, purses)
         if grant is not None:
+            _pay(purses, grant.candidate)
             grants.append(grant)
             spend, left = best.spend, left - 1
         if not best.has_next():
@@ -109,6 +112,11 @@ def admit(
     after = dict(standings) | {model: each.standing for model, each in queues.items()}
     held = {model: each.held for model, each in queues.items() if each.held is not None}
     return Admission(tuple(grants), after, held, spend)
+
+
+def _pay(purses: dict[str, int], candidate: Candidate) -> None:
+    if candidate.head.tenant in purses:
+        purses[candidate.head.tenant] -= candidate.planned.estimate_micros
 
 
 @dataclass(slots=True)
@@ -122,7 +130,7 @@ class _Queues:
     now: datetime
     waiting: dict[str, list[Candidate]] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
-    """How many of each priority have their slot."""
+    """How many of each priority have their slot, or no money for one."""
     holds: dict[str, Full] = field(default_factory=dict)
     """Priorities that get no more slots this time, and why."""
     spend: Spend = NOTHING_SPENT
@@ -164,15 +172,19 @@ class _Queues:
             below = [each for each in self._left() if RANK[each] > RANK[priority] and not self._is_owed(each)]
             self.holds |= dict.fromkeys(below, full)
 
-    def grant(self, spend: Spend) -> Grant | None:
-        """The next slot, or None where the priority tried gets none this time."""
+    def grant(self, spend: Spend, purses: Mapping[str, int]) -> Grant | None:
+        """The next slot, or None where the priority tried gets none this time, or its first has no money left."""
         priority = self.next_priority()
         candidate = self.waiting[priority][self.taken.get(priority, 0)]
+        estimate = candidate.planned.estimate_micros
+        if purses.get(candidate.head.tenant, estimate) < estimate:
+            self.taken[priority] = self.taken.get(priority, 0) + 1  # whoever stands behind it may have some
+            return None
         slot = self._slot(candidate, priority)
         if isinstance(slot, Full):
             self.hold(priority, slot)
             return None
-        held = spend.hold(candidate.planned.estimate_micros, self.shared.most_spend, slot.slot_at)
+        held = spend.hold(estimate, self.shared.most_spend, slot.slot_at)
         if held is None:
             self.hold(priority, Full("spend", None))
             return None

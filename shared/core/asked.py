@@ -66,7 +66,7 @@ def _by_purpose(ask: Ask, catalogue: Catalogue) -> Asked | Problem:
 def _cannot(ask: Ask, model: Model) -> Problem | None:
     """Why this model cannot do what is asked in the lane that is asked, or None."""
     if ask.lane not in model.lanes:
-        lanes = ", ".join(lane for lane in model.lanes if lane != "batch")
+        lanes = ", ".join(model.lanes)
         return Problem("lane", shown(ask.lane), f"{lanes} (for {model.id})", "Leave lane out, or name another model.")
     if model.size_for(ask.image_size) is None:
         sizes = ", ".join(model.sizes)

@@ -8,7 +8,7 @@ deadline, and last what this request has met on it before. The last three leave 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from shared.core import flag, price
@@ -104,7 +104,26 @@ def plan(ask: Ask, terms: Terms, course: Course = FRESH) -> Plan:
         if any(rung.for_now for rung in found.rungs):
             return Waits("; ".join(_unique(rung.struck for rung in found.rungs if rung.for_now)), paused=False)
         return Unroutable(_problem(ask, found, terms.catalogue, course))
-    best = kept[0]
+    return _planned(found, kept[0])
+
+
+def stepped_down(ask: Ask, terms: Terms, course: Course, within_micros: int, because: str) -> Planned | None:
+    """The cheapest route that is left, where its estimate is at most `within_micros`: the best of those that cost the
+    same. `because` stands in the receipt.
+    """
+    found = ladder(ask, terms, course)
+    if isinstance(found, Unroutable) or found.paused is not None or not found.kept:
+        return None
+    cheapest = min(found.kept, key=lambda rung: rung.estimate_micros)
+    if cheapest.estimate_micros > within_micros:
+        return None
+    dearer = [replace(rung, struck=rung.struck or because) for rung in found.rungs]
+    planned = _planned(replace(found, rungs=tuple(dearer)), dearer[found.rungs.index(cheapest)])
+    return replace(planned, next=None, least_estimate_micros=cheapest.estimate_micros)
+
+
+def _planned(found: Ladder, best: Rung) -> Planned:
+    kept = found.kept
     passed = found.rungs[: found.rungs.index(best)]
     return Planned(
         route=best.route,
@@ -113,8 +132,8 @@ def plan(ask: Ask, terms: Terms, course: Course = FRESH) -> Plan:
         asked_model=found.asked_model,
         input_tokens=best.input_tokens,
         flags=tuple(_unique(rung.flag_id for rung in passed)),
-        next=next((rung for rung in kept[1:] if rung.route.circuit != best.route.circuit), None),
-        least_estimate_micros=min(rung.estimate_micros for rung in kept),
+        next=next((rung for rung in kept if rung.route.circuit != best.route.circuit), None),
+        least_estimate_micros=min((rung.estimate_micros for rung in kept), default=best.estimate_micros),
         saved_micros=found.rungs[0].estimate_micros - best.estimate_micros,
     )
 

@@ -7,7 +7,9 @@ from datetime import datetime
 from shared.core.documents import Query, Range
 from shared.core.record import HEAD_FIELDS, attempts
 
-EXPIRING = ("requests", "rejected", "cancels", "evidence", "flag_history")
+EXPIRING = (
+    "requests", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
+)  # fmt: skip
 """Collections whose documents have an `expire_at`."""
 
 INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -20,12 +22,16 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "slot_at")),
     ("requests", ("status", "lease_until")),
     ("requests", ("status", "model")),
+    ("requests", ("status", "batch", "batched_at")),
     ("requests", ("announce", "updated_at")),
     ("requests", ("-created_at",)),
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
     ("flag_history", ("-at",)),
+    ("batches", ("due_at",)),
     ("ledger", ("day", "name")),
+    ("ledger", ("tenant", "day", "name")),
+    ("requests", ("status", "tenant", "reason", "fair_tag")),
     *((collection, ("expire_at",)) for collection in EXPIRING),
 )
 """Collection and fields, equalities first, then the ordered field; a leading `-` means descending."""
@@ -136,6 +142,22 @@ def rendering(limit: int) -> Query:
     return Query("requests", equal=(("status", "rendering"),), order_by=("lease_until",), limit=limit)
 
 
+def collecting(limit: int) -> Query:
+    """Requests that wait for their batch to be closed, longest waiting first."""
+    return Query(
+        "requests",
+        equal=(("status", "batched"), ("batch", None)),
+        order_by=("batched_at",),
+        limit=limit,
+        fields=("status", "tenant", "batch", "batched_at", "route", "ask"),
+    )
+
+
+def due_batches(until: datetime, limit: int) -> Query:
+    """Batches that somebody should look at by `until`: closed ones have no `due_at`."""
+    return Query("batches", bounds=(Range("due_at", "<=", until),), order_by=("due_at",), limit=limit)
+
+
 def unannounced(updated_before: datetime, limit: int) -> Query:
     return Query(
         "requests",
@@ -189,6 +211,31 @@ def ledger(since: str, until: str, limit: int, after: tuple[str, str] | None = N
     """Rows of the ledger from day to day, both included; `after` = day and name of the last one seen."""
     bounds = (Range("day", ">=", since), Range("day", "<=", until))
     return Query("ledger", bounds=bounds, order_by=("day", "name"), limit=limit, after=after or ())
+
+
+def ledger_of(tenant: str, since: str, until: str, limit: int, after: tuple[str, str] | None = None) -> Query:
+    """One tenant's rows of the ledger from day to day, both included."""
+    bounds = (Range("day", ">=", since), Range("day", "<=", until))
+    return Query(
+        "ledger",
+        equal=(("tenant", tenant),),
+        bounds=bounds,
+        order_by=("day", "name"),
+        limit=limit,
+        after=after or (),
+        fields=("day", "name", "cost_micros"),
+    )
+
+
+def waiting_for(tenant: str, reason: str, limit: int) -> Query:
+    """One tenant's queued requests that wait for that reason, in their order."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"), ("tenant", tenant), ("reason", reason)),
+        order_by=("fair_tag",),
+        limit=limit,
+        fields=(*HEAD_FIELDS, "least_estimate_micros"),
+    )
 
 
 def evidence_since(moment: datetime) -> Query:

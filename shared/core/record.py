@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.core.ask import Ask
+from shared.core.budget import Reservation
 from shared.core.documents import Fields
 from shared.core.ladder import Planned
 from shared.core.outcome import Outcome
@@ -164,6 +165,8 @@ def new_document(
         "unused_slot": None,
         "lease_holder": None,
         "lease_until": None,
+        "batch": None,
+        "batched_at": None,
         "asked_model": planned.asked_model,
         "route": planned.route.to_json(),
         "route_reasons": list(planned.reasons),
@@ -176,6 +179,7 @@ def new_document(
         "avoided": {},
         "sick_on": {},
         "probe": None,
+        "budget": None,
         **COUNTS,
         "cost_micros": 0,
         "cost_basis": None,
@@ -196,14 +200,48 @@ def new_document(
     }
 
 
-def released(head: Head, planned: Planned, slot_at: datetime, slot_until: datetime, now: datetime) -> dict[str, Any]:
-    """What the pump changes when it grants a slot."""
+def released(
+    head: Head,
+    planned: Planned,
+    slot_at: datetime,
+    slot_until: datetime,
+    now: datetime,
+    reservation: Reservation | None = None,
+) -> dict[str, Any]:
+    """What the pump changes when it grants a slot. No slot is good beyond its request's deadline."""
     return {
         "status": "released",
         "reason": None,
         "release": head.release + 1,
         "slot_at": slot_at,
-        "slot_until": slot_until,
+        "slot_until": slot_until if head.deadline is None else min(slot_until, head.deadline),
+        **_taken(planned, reservation),
+        "updated_at": now,
+    }
+
+
+def batched(planned: Planned, now: datetime, reservation: Reservation | None = None) -> dict[str, Any]:
+    """What the pump changes when the route goes by batch: no slot, and no place in its queue any more."""
+    return {
+        "status": "batched",
+        "reason": "collected for a batch",
+        "slot_at": None,
+        "slot_until": None,
+        "batch": None,
+        "batched_at": now,
+        **_taken(planned, reservation),
+        "updated_at": now,
+    }
+
+
+def in_batch(batch_id: str, number: int, now: datetime) -> dict[str, Any]:
+    """Its batch is closed, with attempt `number`: it cannot be cancelled any more."""
+    return {"reason": f"in batch {batch_id}", "batch": batch_id, "attempt_count": number, "updated_at": now}
+
+
+def _taken(planned: Planned, reservation: Reservation | None) -> dict[str, Any]:
+    """The route as it is planned, for the attempt to come."""
+    return {
         "unused_slot": None,
         "wake_at": None,
         "asleep_epoch": None,
@@ -216,7 +254,7 @@ def released(head: Head, planned: Planned, slot_at: datetime, slot_until: dateti
         "next_route": planned.next.route.to_json() if planned.next else None,
         "least_estimate_micros": planned.least_estimate_micros,
         "probe": planned.probe,
-        "updated_at": now,
+        "budget": reservation.to_json() if reservation is not None else None,
     }
 
 
@@ -231,18 +269,28 @@ def requeued(reason: str, now: datetime, *, wake_at: datetime | None = None) -> 
         "unused_slot": None,
         "lease_holder": None,
         "lease_until": None,
+        "batch": None,
+        "batched_at": None,
+        "budget": None,
         "updated_at": now,
     }
 
 
-def asleep(reason: str, wake_at: datetime, epoch: int, now: datetime) -> dict[str, Any]:
-    """Out of its queue while no route is open to it; a new epoch of the limits wakes it before its time."""
+def asleep(reason: str, wake_at: datetime, epoch: int | None, now: datetime) -> dict[str, Any]:
+    """Out of its queue while no route is open to it; a new epoch of the limits wakes it before its time, where it
+    names one.
+    """
     return {"reason": reason, "wake_at": wake_at, "asleep_epoch": epoch, "updated_at": now}
 
 
 def awake(now: datetime) -> dict[str, Any]:
     """Back in its place in the queue."""
     return {"wake_at": None, "asleep_epoch": None, "updated_at": now}
+
+
+def has_begun(data: Fields) -> bool:
+    """Whether an attempt may be on its way: cancellation and deadline come too late for it."""
+    return data["status"] == "rendering" or (data["status"] == "batched" and data["batch"] is not None)
 
 
 def not_started(data: Fields, reason: str, now: datetime) -> dict[str, Any]:
@@ -262,6 +310,7 @@ def finished(status: str, outcome: Outcome, now: datetime) -> dict[str, Any]:
         "wake_at": None,
         "lease_holder": None,
         "lease_until": None,
+        "budget": None,
         "updated_at": now,
         "finished_at": now,
         "expire_at": now + KEEP_FOR,

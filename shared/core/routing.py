@@ -11,6 +11,7 @@ from shared.core.admission import Grant
 from shared.core.breaker import Circuit
 from shared.core.failure import FailureKind
 from shared.core.health import Health, Lack
+from shared.core.ladder import Planned
 from shared.core.route import circuit
 
 LACKING_FOR = timedelta(days=1)
@@ -71,6 +72,14 @@ class Routing:
             for flag_id in planned.flags:
                 effects[flag_id] = effects.get(flag_id, Effect()).plus(planned.saved_micros)
         return replace(self, circuits=circuits, effects=effects)
+
+    def batched(self, planned: Sequence[Planned]) -> Routing:
+        """After these were put aside for a batch: what the flags changed among them."""
+        effects = dict(self.effects)
+        for each in planned:
+            for flag_id in each.flags:
+                effects[flag_id] = effects.get(flag_id, Effect()).plus(each.saved_micros)
+        return replace(self, effects=effects)
 
     def shadowed(self, flag_id: str, saved_micros: int) -> Routing:
         effect = self.effects.get(flag_id, Effect()).plus(saved_micros)

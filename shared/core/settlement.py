@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from shared.core import ledger, mismatch, price, record, savings
+from shared.core import budget, ledger, mismatch, price, record, savings
 from shared.core.answer import Made, Usage
 from shared.core.ask import Ask
 from shared.core.calendar import next_pacific_midnight
@@ -103,6 +103,7 @@ def open_attempt(data: Fields, number: int, *, holder: str, key_kind: str, owner
         "flags": data["flags"],
         "probe": data["probe"],
         "estimate_micros": data["estimate_micros"],
+        "budget": data["budget"],
         "holder": holder,
         "key_kind": key_kind,
         "contract": "google",
@@ -142,7 +143,8 @@ def settle(
         return Settlement((), "settled before")
     cost = cost_of(ending, attempt.data, catalogue)
     booked = _booked(request.data, attempt.data, ending, cost, was_given_up=was_given_up)
-    current = request.data["status"] == "rendering" and request.data["attempt_count"] == attempt.data["number"]
+    is_open = request.data["status"] in ("rendering", "batched")
+    current = is_open and request.data["attempt_count"] == attempt.data["number"]
     match ending:
         case Delivered() if request.data["status"] not in record.FINAL:
             code = "succeeded"
@@ -159,10 +161,11 @@ def settle(
             changes, effect = _after(ending, request.data, attempt.data, booked, now=now, jitter=jitter)
         case Failure():
             code, changes, effect = ending.kind.value, {"updated_at": now}, "booked"
-    writes = (
+    writes: tuple[Write, ...] = (
         Update(request.path, changes | booked, request.version),
         Update(attempt.path, _closed(ending, code, cost, now, latency_ms), attempt.version),
         _ledger(request.data, attempt.data, ending, code, cost, catalogue, now, shard, was_given_up=was_given_up),
+        *_budget_writes(request, attempt.data, ending, cost, effect),
     )
     return Settlement(writes, effect)
 
@@ -371,6 +374,19 @@ def _ledger(
         flags=tuple(attempt["flags"]),
     )
     return cell.increment(booking.amounts(), shard)
+
+
+def _budget_writes(
+    request: Document, attempt: Fields, ending: Ending, cost: Cost, effect: Effect
+) -> tuple[Increment, ...]:
+    """What was reserved for the attempt comes back, and its cost is taken; what may have been billed stays held."""
+    held = cost.basis == "unknown" and (isinstance(ending, Delivered) or ending.rule.ambiguous)
+    tenant = request.data["tenant"]
+    moved = budget.ended(tenant, request.id, budget.Reservation.of(attempt), cost.micros, held=held)
+    if effect == "final" and not record.has_begun(request.data):  # the next attempt will not begin
+        unused = budget.Reservation.of(request.data)
+        moved = moved.plus(budget.ended(tenant, request.id, unused, 0, held=False))
+    return moved.writes()
 
 
 def _why(ending: Ending, code: str, number: int) -> ledger.Why:

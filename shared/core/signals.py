@@ -45,11 +45,18 @@ FLAG_CHANGED = Signal(
     "WARNING",
     ("flag", "action", "name", "scope", "actor", "reason", "expires_at", "shadow"),
 )
+BATCH_CLOSED = Signal("batch_closed", "INFO", ("batch", "model", "image_size", "requests"))
+BATCH_SUBMITTED = Signal("batch_submitted", "INFO", ("batch", "name", "found_again"))
+BATCH_DELAYED = Signal("batch_delayed", "WARNING", ("batch", "step", "kind", "reason", "until"))
+BATCH_ENDED = Signal(
+    "batch_ended", "INFO", ("batch", "name", "state", "requests", "images", "extra_answers", "unknown_keys")
+)
 BREAKER_PROBED = Signal("breaker_probed", "INFO", ("circuit", "request_id", "slot_at"))
 ROUTE_LACKING = Signal("route_lacking", "WARNING", ("what",))
 COST_OVER_ESTIMATE = Signal(
     "cost_over_estimate", "WARNING", ("request_id", "attempt", "route", "cost_micros", "estimate_micros")
 )
+BUDGET_USED_UP = Signal("budget_used_up", "WARNING", ("tenant", "period", "limit_micros", "spent_micros", "over"))
 CALENDAR_CLOSED = Signal("calendar_closed", "WARNING", ("model", "until", "why"))
 LIMIT_LEARNED = Signal("limit_learned", "WARNING", ("model", "dimension", "value"))
 QUOTA_UNREADABLE = Signal("live_quota_unreadable", "WARNING", ("what", "code", "reason", "remedy"))
@@ -59,12 +66,4 @@ BAD_MESSAGE = Signal("bad_message", "ERROR", ("function", "message_id", "reason"
 WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced", "forgotten"))
 ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"))
 
-ALL = {
-    signal.name: signal
-    for signal in (
-        ACCEPTED, REJECTED, REPEATED, CANCELLED, RELEASED, REQUEUED, ATTEMPT_ENDED, FINISHED, RECOVERED,
-        FLAG_CHANGED, BREAKER_PROBED, COST_OVER_ESTIMATE, ROUTE_LACKING,
-        LEAD_TAKEN, LEAD_LEFT, CALENDAR_CLOSED, QUOTA_UNREADABLE, QUOTA_READABLE, LIMIT_CHANGED, LIMIT_LEARNED,
-        BAD_MESSAGE, WATCHED, ESCALATION,
-    )
-}  # fmt: skip
+ALL = {each.name: each for each in tuple(globals().values()) if isinstance(each, Signal)}

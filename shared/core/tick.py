@@ -76,6 +76,8 @@ class Sight:
     lost: Sequence[LostSlot] = ()
     since_last: timedelta = TICK
     """From the last tick to this one."""
+    purses: Mapping[str, int] = field(default_factory=dict)
+    """Micro-dollars left to tenants that have a budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
             pace=int(fleet.pace),
             lead=fleet.lead,
             horizon=_horizon(sight.since_last),
+            purses=sight.purses,
         ),
         now,
     )

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.core import queries, record, signals
-from shared.core.admission import Candidate
+from shared.core.admission import Candidate, Grant
 from shared.core.board import FlagRefused
 from shared.core.breaker import judge
-from shared.core.calendar import Full
+from shared.core.calendar import Full, Weight
 from shared.core.documents import Committed, Document, Update
 from shared.core.fairness import queue_name
 from shared.core.flag import BREAKER
@@ -25,6 +25,8 @@ from shared.core.routing import Routing
 from shared.core.tick import LostSlot, Memory, Sight, Ticked, tick
 from shared.flows import flags
 from shared.flows.announce import announce
+from shared.flows.batch_collect import Collecting
+from shared.flows.budgets import Budgets
 from shared.flows.expire import expire_due_before, expire_overdue
 from shared.flows.head_pages import HeadPages
 from shared.flows.planning import Planner, Planning, outlook
@@ -50,6 +52,8 @@ class Granting:
         self._sight = PumpSight(ports)
         self._planner = Planner(ports)
         self._sleepers = Sleepers(ports, self._pages)
+        self._collecting = Collecting(ports)
+        self._budgets = Budgets(ports, documents, self._planner, self._sleepers)
         self._lost: list[LostSlot] = []
         self._held_back: Mapping[str, Full] = {}
         """By model, as of the last tick."""
@@ -75,21 +79,41 @@ class Granting:
         heads = await self._pages.read(documents.time.now())
         if self._pages.read_at is not None:
             documents.time.observe(self._pages.read_at)
-        await self._look(heads)
+        await asyncio.gather(self._look(heads), self._budgets.look(heads, documents.time.now()))
         routing = await self._judge()
         planning = await self._plan(heads, routing)
-        ticked = await self._decide(planning.candidates)
+        judged = await self._budgets.judge(planning.candidates, documents.time.now())
+        for head, outcome in judged.refused:
+            await self._end(head, "failed", outcome)
+        leaving = self._budgets.take([each for each in judged.candidates if _goes_by_batch(each)])
+        routing = self._bent(routing.batched([each.planned for each in leaving]), leaving)
+        ticked = await self._decide([each for each in judged.candidates if not _goes_by_batch(each)])
         granted = [grant.candidate for grant in ticked.grants]
         self._pages.gone(each.head.request_id for each in granted)
         self._report_changes(documents.memory, ticked.memory)
         held = self._held(ticked, planning)
-        await documents.write(ticked.memory, self._counted(routing, ticked), held=held, waiting=self._pages.waiting)
+        accounts = self._budgets.reserve(ticked.grants)
+        counted = self._counted(routing, ticked)
+        await documents.write(ticked.memory, counted, held=held, waiting=self._pages.waiting, accounts=accounts)
         self._sight.granted([each.model for each in granted])
-        released = await asyncio.gather(*(release(self._ports, grant, documents.time) for grant in ticked.grants))
-        self._lost = [lost for lost in released if lost is not None]
+        await self._release(ticked.grants)
+        await self._put_aside(leaving)
         await self._end_missed(ticked)
         await self._rest(ticked, heads, planning)
-        return await self._expects_work(ticked, planning)
+        return bool(leaving) or await self._expects_work(ticked, planning)
+
+    async def _release(self, grants: Sequence[Grant]) -> None:
+        """Hand the slots out; what could not be handed out is kept for the next tick to give back."""
+        reserved = [self._budgets.reservation(grant.candidate) for grant in grants]
+        released = await asyncio.gather(
+            *(
+                release(self._ports, grant, self._documents.time, held)
+                for grant, held in zip(grants, reserved, strict=True)
+            )
+        )
+        lost = [grant.candidate for grant, slot in zip(grants, released, strict=True) if slot is not None]
+        self._budgets.give_back(lost)
+        self._lost = [slot for slot in released if slot is not None]
 
     async def _look(self, heads: Sequence[Head]) -> None:
         """At reports, flags, limits and what is in flight."""
@@ -130,6 +154,18 @@ class Granting:
         self._planner.under(in_force, opens, routing, now)
         return routing.under(ids, tuple(sight.board.flags))
 
+    async def _put_aside(self, leaving: Sequence[Candidate]) -> None:
+        """What goes by batch takes no slot: it leaves its queue now. A slot that it had not used is given back."""
+        batched = await self._collecting.put(leaving, self._documents.time.now(), self._budgets.reservation)
+        self._pages.gone(each.head.request_id for each in leaving)
+        gone = {each.head.request_id for each in batched}
+        self._budgets.give_back([each for each in leaving if each.head.request_id not in gone])
+        self._lost += [
+            LostSlot(f"{each.head.request_id}:{slot.release}", slot.model, slot.slot_at, Weight(tokens=slot.tokens))
+            for each in batched
+            if (slot := each.head.unused_slot) is not None
+        ]
+
     async def _decide(self, candidates: Sequence[Candidate]) -> Ticked:
         documents, sight = self._documents, self._sight
         models = {each.model for each in candidates} | {
@@ -150,6 +186,7 @@ class Granting:
                 in_air=sight.in_air,
                 drift=sight.drift(),
                 lost=self._lost,
+                purses=self._budgets.purses,
                 since_last=self._since_last(),
             ),
         )
@@ -191,9 +228,15 @@ class Granting:
                     signals.BREAKER_PROBED, circuit=planned.probe, request_id=grant.candidate.head.request_id,
                     slot_at=grant.slot_at,
                 )  # fmt: skip
-            for flag_id, saved in self._planner.saved_by_shadows(grant.candidate):
-                routing = routing.shadowed(flag_id, saved)
+        routing = self._bent(routing, [grant.candidate for grant in ticked.grants])
         return routing.granted(ticked.grants)
+
+    def _bent(self, routing: Routing, candidates: Sequence[Candidate]) -> Routing:
+        """With what the flags in shadow would have changed among these."""
+        for candidate in candidates:
+            for flag_id, saved in self._planner.saved_by_shadows(candidate):
+                routing = routing.shadowed(flag_id, saved)
+        return routing
 
     def _held(self, ticked: Ticked, planning: Planning) -> dict[str, Any]:
         """Why each model's queue waits, for whoever looks at it."""
@@ -272,7 +315,7 @@ class Granting:
         if self._planner.terms is None or model not in self._planner.terms.opens:
             return True  # the next tick knows
         plan = self._planner.plan(head)
-        return isinstance(plan, Planned) and plan.route.model != model
+        return isinstance(plan, Planned) and (plan.route.model != model or plan.route.lane == "batch")
 
     async def _end(self, head: Head, status: str, outcome: Outcome) -> None:
         changes = record.finished(status, outcome, self._documents.time.now())
@@ -295,6 +338,10 @@ class Granting:
             return True
         sleeping = await self._ports.store.query(queries.sleeping(now, 1))
         return bool(sleeping) and sleeping[0].data["wake_at"] < soon
+
+
+def _goes_by_batch(candidate: Candidate) -> bool:
+    return candidate.planned.route.lane == "batch"
 
 
 def _opens(full: Full, soon: datetime) -> bool:

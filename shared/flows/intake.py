@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.core import ladder, record, signals
+from shared.core import budget, ladder, record, signals
 from shared.core.ask import Ask
 from shared.core.catalogue import Catalogue, UnknownModel
 from shared.core.documents import Absent, Conflict, Create, Document, Update
@@ -49,7 +49,7 @@ async def _queue(
         await _repeat(ports, kicks, request, existing)
         return
     above = await failed_model(ports.store, request)
-    planned = check(request, ports.catalogue, ports.references, tuple(ports.lanes), above)
+    planned = check(request, ports.catalogue, ports.references, ports.open_lanes, above)
     now = existing.read_at
     document = record.new_document(
         request,
@@ -121,13 +121,14 @@ async def cancel(ports: Ports, request_id: str) -> None:
             if request.data["announce"] == "pending":
                 await announce(ports, request)
             return
-        begun = request.data["status"] in ("rendering", "batched")
+        begun = record.has_begun(request.data)
         if begun and request.data["cancel_requested_at"] is not None:
             return
         changes = {"cancel_requested_at": now, "updated_at": now}
         if not begun:
             changes |= record.finished("cancelled", CANCELLED, now)
-        committed = await ports.store.commit(Update(request.path, changes, request.version))
+        given_back = () if begun else budget.given_back(request.id, request.data)
+        committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
         if isinstance(committed, Conflict):
             continue
         effect = "noted: the attempt ends as it ends" if begun else "ended unpaid"

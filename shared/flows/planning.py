@@ -51,7 +51,7 @@ class Planner:
         ports = self.ports
         terms = Terms(
             catalogue=ports.catalogue,
-            lanes=tuple(ports.lanes),
+            lanes=ports.open_lanes,
             flags=tuple(each for each in flags if not each.shadow),
             opens=opens,
             lacking=routing.lacking,
@@ -68,6 +68,10 @@ class Planner:
         found = ladder.plan(head.ask, self._terms, head.course)
         self._plans[head.request_id] = (head.version, found)
         return found
+
+    def step_down(self, head: Head, within_micros: int, because: str) -> Planned | None:
+        """The cheapest route, where so much money is enough for it."""
+        return ladder.stepped_down(head.ask, self._terms, head.course, within_micros, because)
 
     def plan_all(
         self, heads: Sequence[Head], routing: Routing, health: Mapping[str, Health], now: datetime

@@ -5,12 +5,13 @@ Correctness rests on their compare-and-sets, never on the lead: a second pump th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from shared.core import standing
+from shared.core.budget import Account
 from shared.core.documents import Absent, Committed, Conflict, Create, Document, Fields, Update, Write
 from shared.core.fleet import Fleet
 from shared.core.routing import Routing
@@ -44,6 +45,10 @@ class PumpDocuments:
     routing: Routing = field(default_factory=Routing)
     calendars: dict[str, Document | Absent] = field(default_factory=dict)
     """By model."""
+    accounts: dict[str, Document | Absent] = field(default_factory=dict)
+    """Of tenants' budgets, by path."""
+    over_budget: tuple[str, ...] = ()
+    """Tenants of whom requests wait for money."""
 
     @classmethod
     async def take_lead(cls, ports: Ports) -> PumpDocuments | None:
@@ -55,6 +60,7 @@ class PumpDocuments:
                 return None
         routing = Routing.from_json(pump.data["routing"]) if isinstance(pump, Document) else Routing()
         documents = cls(ports, ServerTime(ports.clock, pump.read_at), pump, _memory(pump), routing)
+        documents.over_budget = tuple(pump.data.get("over_budget", ())) if isinstance(pump, Document) else ()
         committed = await documents._commit(documents.memory, routing, {}, held={}, waiting=[])
         return documents if isinstance(committed, Committed) else None
 
@@ -77,7 +83,15 @@ class PumpDocuments:
         }
         self.memory = replace(self.memory, standings={**self.memory.standings, **read})
 
-    async def write(self, after: Memory, routing: Routing, *, held: Mapping[str, Any], waiting: list[str]) -> None:
+    async def write(
+        self,
+        after: Memory,
+        routing: Routing,
+        *,
+        held: Mapping[str, Any],
+        waiting: list[str],
+        accounts: Sequence[Account] = (),
+    ) -> None:
         """What changed, all together, with the pump's own document. Raises LeadLost; nothing changed: no write."""
         now = self.time.now()
         before = self.memory.standings
@@ -86,8 +100,8 @@ class PumpDocuments:
             for model, found in after.standings.items()
             if found.to_json() != before.get(model, Standing()).forget(now).to_json()
         }
-        if changed or self._is_due(after, held, waiting) or _told(routing) != _told(self.routing):
-            committed = await self._commit(after, routing, changed, held=held, waiting=waiting)
+        if changed or accounts or self._is_due(after, held, waiting) or _told(routing) != _told(self.routing):
+            committed = await self._commit(after, routing, changed, accounts, held=held, waiting=waiting)
             if isinstance(committed, Conflict):
                 raise LeadLost
             self.time.observe(committed.at)
@@ -97,6 +111,8 @@ class PumpDocuments:
         """Something to say, or a lead that ends soon. A full minute is no news, a used-up day is."""
         assert isinstance(self.pump, Document)
         said = self.pump.data
+        if list(self.over_budget) != list(said.get("over_budget", ())):
+            return True
         if after.epoch != self.memory.epoch or waiting != said["waiting"] or _lasting(held) != _lasting(said["held"]):
             return True
         return bool(said["lead_until"] - self.time.now() < RENEW_WITHIN)
@@ -106,6 +122,7 @@ class PumpDocuments:
         after: Memory,
         routing: Routing,
         changed: Mapping[str, Standing],
+        accounts: Sequence[Account] = (),
         *,
         held: Mapping[str, Any],
         waiting: list[str],
@@ -121,11 +138,13 @@ class PumpDocuments:
             "epoch": after.epoch,
             "limits": {model: dict(numbers) for model, numbers in after.limits.items()},
             "routing": routing.to_json(),
+            "over_budget": list(self.over_budget),
         }
         writes = [_write(PUMP, pump, self.pump)]
         for model, found in changed.items():
             before = self.calendars.get(model, Absent(standing.path(model), self.time.now()))
             writes.append(_write(standing.path(model), found.to_json(), before))
+        writes += [_write(each.path, each.to_json(), self.accounts[each.path]) for each in accounts]
         committed = await self.ports.store.commit(*writes)
         if isinstance(committed, Committed):
             written = [
@@ -133,7 +152,8 @@ class PumpDocuments:
                 for write, version in zip(writes, committed.versions, strict=True)
             ]
             self.pump = written[0]
-            self.calendars.update(zip(changed, written[1:], strict=True))
+            self.calendars.update(zip(changed, written[1:], strict=False))
+            self.accounts.update({each.path: each for each in written[1 + len(changed) :]})
         return committed
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shared.core import queries, record, signals
+from shared.core import budget, queries, record, signals
 from shared.core.admission import Grant
+from shared.core.budget import Reservation
 from shared.core.documents import Committed, Conflict, Update
 from shared.core.messages import Release
 from shared.core.record import Head
@@ -18,13 +19,15 @@ UNCLAIMED_AFTER = timedelta(seconds=10)
 PAGE = 100
 
 
-async def release(ports: Ports, grant: Grant, time: ServerTime) -> LostSlot | None:
+async def release(
+    ports: Ports, grant: Grant, time: ServerTime, reservation: Reservation | None = None
+) -> LostSlot | None:
     """Each by itself: one cancelled request must not waste a tick. Its slot, where the request was changed meanwhile.
 
     One that was committed and not published is taken back as unclaimed.
     """
     head, planned = grant.candidate.head, grant.candidate.planned
-    changes = record.released(head, planned, grant.slot_at, grant.slot_until, time.now())
+    changes = record.released(head, planned, grant.slot_at, grant.slot_until, time.now(), reservation)
     try:
         committed = await ports.store.commit(Update(record.path(head.request_id), changes, head.version))
         if isinstance(committed, Conflict):
@@ -53,7 +56,8 @@ async def take_back_unclaimed(ports: Ports, time: ServerTime) -> list[Head]:
     taken: list[Head] = []
     for request in await ports.store.query(queries.unclaimed(now - UNCLAIMED_AFTER, PAGE)):
         changes = record.not_started(request.data, "its release was not taken up", now)
-        committed = await ports.store.commit(Update(request.path, changes, request.version))
+        given_back = budget.given_back(request.id, request.data)
+        committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
         if isinstance(committed, Committed):
             ports.signals.emit(signals.REQUEUED, request_id=request.id, reason=changes["reason"])
             taken.append(Head.of(request.id, committed.versions[0], {**request.data, **changes}))

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from datetime import timedelta
 
-from shared.core import record, settlement, signals
+from shared.core import budget, record, settlement, signals
 from shared.core.answer import Answer, Made, Order, Reference
 from shared.core.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
 from shared.core.failure import Failure, FailureKind
@@ -146,15 +146,17 @@ async def _give_back(
     No call left, so the attempt that was put on record for it was none.
     """
     changes = record.not_started(request.data, "its slot had passed", time.now())
+    given_back = budget.given_back(request.id, request.data)
     if unopened is None:
-        committed = await ports.store.commit(Update(request.path, changes, request.version))
+        committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
     else:
         changes |= {"attempt_count": request.data["attempt_count"] - 1}
         undo = Delete(unopened.path, unopened.version)
-        committed = await ports.store.commit(Update(request.path, changes, request.version), undo)
+        committed = await ports.store.commit(Update(request.path, changes, request.version), undo, *given_back)
         if isinstance(committed, Conflict):  # a cancellation was noted on it meanwhile
             found = await ports.store.get(request.path)
-            committed = await ports.store.commit(Update(request.path, changes, getattr(found, "version", "")), undo)
+            again = Update(request.path, changes, getattr(found, "version", ""))
+            committed = await ports.store.commit(again, undo, *given_back)
     if isinstance(committed, Committed):
         ports.signals.emit(signals.REQUEUED, request_id=request.id, reason=changes["reason"])
     await evidence.late(request.data["route"]["model"], late, request.data["slot_at"], time)
@@ -165,7 +167,8 @@ async def _end_unbegun(ports: Ports, request: Document, failure: Failure, time: 
     """End a request before any attempt was opened."""
     now = time.now()
     changes = record.finished("failed", of_failure(failure), now)
-    committed = await ports.store.commit(Update(request.path, changes, request.version))
+    given_back = budget.given_back(request.id, request.data)
+    committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
     if isinstance(committed, Committed):
         await announce(ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
 

@@ -52,6 +52,14 @@ class Sleepers:
                 changes = record.asleep(f"no open route: {found[0][1].reason}", now + LONGEST_SLEEP, epoch, now)
                 await self._change([head for head, _ in found], changes)
 
+    async def lay(self, heads: Sequence[Head], reason: str, until: datetime, now: datetime) -> None:
+        """Out of their queues until then, or until somebody wakes these very ones."""
+        await self._change(list(heads), record.asleep(reason, until, None, now))
+
+    async def rouse(self, heads: Sequence[Head], now: datetime) -> None:
+        """Back into their queues, before their time."""
+        await self._change(list(heads), record.awake(now) | {"reason": "there is money again"})
+
     async def wake(self, epoch: int, now: datetime) -> None:
         """A page of those that fell asleep before the limits changed last."""
         if self._woken_epoch >= epoch:

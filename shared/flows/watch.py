@@ -1,4 +1,4 @@
-"""The once-a-minute look round: lapsed leases, passed deadlines, results nobody heard of, limits, an unpumped queue."""
+"""The once-a-minute look round: lapsed leases, passed deadlines, results nobody heard of, limits, batches, a queue."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from shared.core import queries, signals
 from shared.core.documents import Delete, Document, Update
 from shared.flows import flags
 from shared.flows.announce import announce
+from shared.flows.batch_tend import tend_batches
 from shared.flows.expire import expire_overdue
 from shared.flows.kicks import Kicks
 from shared.flows.live_quota import read_live_quota
@@ -33,6 +34,7 @@ async def watch(ports: Ports, kicks: Kicks) -> None:
         await announce(ports, request)
     await read_live_quota(ports)
     await flags.expire(ports, now)
+    await tend_batches(ports, now)
     if await ports.store.count(queries.in_status("queued", 1)) or await ports.store.count(
         queries.in_status("released", 1)
     ):

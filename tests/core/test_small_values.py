@@ -151,8 +151,8 @@ def read(event_data: bytes) -> dict[str, Any]:
 
 
 EVENT_FIELDS = (
-    "request_id tenant group status round image_uri requested delivered reasons cost_usd cost_basis attempt_count "
-    "outcome labels trace_id message_id finished_at"
+    "request_id tenant group status round image_uri requested delivered reasons mismatches cost_usd cost_basis "
+    "attempt_count outcome labels trace_id message_id finished_at"
 )
 
 

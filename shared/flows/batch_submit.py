@@ -1,0 +1,167 @@
+"""From a closed batch to one that the provider works on, submitted once: `create` is not idempotent.
+
+On record before the create leaves is that it may have left. A crash, or silence, in between is found by the display
+name, which is the batch's own; only what has surely not arrived is created again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.core import batch, budget, record, settlement, signals
+from shared.core.answer import Order, Reference
+from shared.core.batch import Item
+from shared.core.batch_times import FOUND_WITHIN, HOLD, LEAVE_WITHIN, may_create_again
+from shared.core.documents import Committed, Delete, Document, Fields, Update
+from shared.core.failure import Failure, FailureKind
+from shared.core.health import LACKS
+from shared.core.outcome import EXPIRED
+from shared.core.request import RenderRequest
+from shared.core.route import Route
+from shared.flows.announce import announce
+from shared.flows.batch_document import change, say_delayed
+from shared.flows.batch_settle import settle_all
+from shared.flows.evidence import Evidence
+from shared.flows.server_time import ServerTime
+from shared.flows.settle import settle
+from shared.ports import Ports, ReferenceUnusable
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""Between the store and the provider, at most."""
+ASK_AGAIN = timedelta(minutes=1)
+
+
+async def submit(ports: Ports, held: Document, time: ServerTime) -> None:
+    """Hand over a closed batch that is in our hand; where that is not known to have worked, it is due again."""
+    if held.data["creating_at"] is not None and not await _is_free_to_create(ports, held, time):
+        return
+    orders = _Orders(ports, held, time)
+    uploaded = await ports.batches.upload(held.data["display_name"], orders.each())
+    if orders.all_read and orders.count == 0:
+        await settle_all(ports, held, batch.gone(), time)  # all of them have ended before: closes the batch
+        return
+    if isinstance(uploaded, Failure):
+        await _refused(ports, held, uploaded, "upload", time)
+        return
+    began = await change(ports, held, batch.creating(time.now(), time.now() + HOLD))
+    if began is None:
+        return  # held for too long: another has it
+    created = await ports.batches.create(held.data["display_name"], held.data["model"], uploaded, LEAVE_WITHIN)
+    match created:
+        case Failure() if batch.is_surely_refused(created):
+            await _refused(ports, began, created, "create", time)
+        case Failure():
+            await _delay(ports, began, created, "create", {"due_at": time.now() + ASK_AGAIN})
+        case str():
+            await _record(ports, began, created, time, found_again=False)
+
+
+async def _is_free_to_create(ports: Ports, held: Document, time: ServerTime) -> bool:
+    """A create was begun: record the batch where the provider has it; else whether it may be made once more."""
+    found = await ports.batches.find(held.data["display_name"], held.data["created_at"] - CLOCKS_DIFFER)
+    match found:
+        case str():
+            await _record(ports, held, found, time, found_again=True)
+            return False
+        case Failure():
+            await _delay(ports, held, found, "find", {"due_at": time.now() + ASK_AGAIN})
+            return False
+        case None if may_create_again(held.data, time.now()):
+            return True
+        case None:
+            again_at = min(time.now() + ASK_AGAIN, held.data["creating_at"] + FOUND_WITHIN)
+            await change(ports, held, {"due_at": again_at})
+            return False
+
+
+async def _record(ports: Ports, held: Document, name: str, time: ServerTime, *, found_again: bool) -> None:
+    if await change(ports, held, batch.submitted(name, time.now())) is not None:
+        ports.signals.emit(signals.BATCH_SUBMITTED, batch=held.id, name=name, found_again=found_again)
+
+
+async def _refused(ports: Ports, held: Document, failure: Failure, step: str, time: ServerTime) -> None:
+    """The provider has no such batch: the same again later, or the next route for each of its requests."""
+    if batch.is_worth_another_try(failure):
+        await _delay(ports, held, failure, step, batch.not_created(held.data, time.now()))
+        return
+    failure = batch.of_all(failure)
+    if step == "create" and failure.kind in LACKS:  # the pump learns of it, and plans no batch of this model for a day
+        route = Route("batch", held.data["model"], held.data["image_size"])
+        reporter = Evidence(replace(ports, boot=f"batch-{held.id}"))
+        await reporter.failed(route, failure, time.now(), time)
+    await settle_all(ports, held, failure, time)
+
+
+async def _delay(ports: Ports, held: Document, failure: Failure, step: str, changes: Fields) -> None:
+    if await change(ports, held, changes) is not None:
+        say_delayed(ports, held, failure, step, changes["due_at"])
+
+
+class _Orders:
+    """The requests of a batch as they go into its file; those that cannot go any more end by themselves."""
+
+    def __init__(self, ports: Ports, held: Document, time: ServerTime) -> None:
+        self._ports = ports
+        self._held = held
+        self._time = time
+        self.count = 0
+        """How many have gone in."""
+        self.all_read = False
+
+    async def each(self) -> AsyncIterator[tuple[str, Order]]:
+        for item in batch.items_of(self._held.data):
+            order = await self._order(item)
+            if order is not None:
+                self.count += 1
+                yield item.key, order
+        self.all_read = True
+
+    async def _order(self, item: Item) -> Order | None:
+        ports = self._ports
+        request, attempt = await ports.store.get_all(
+            [record.path(item.request_id), record.attempt_path(item.request_id, item.attempt)]
+        )
+        if not isinstance(request, Document) or not isinstance(attempt, Document):
+            return None
+        if request.data["batch"] != self._held.id or attempt.data["outcome"] is not None:
+            return None
+        if request.data["deadline"] is not None and request.data["deadline"] <= self._time.now():
+            await self._expire(request, attempt)
+            return None
+        asked = record.request_of(request.data)
+        try:
+            fetched = [ports.references.fetch(each.uri, each.mime_type) for each in asked.references]
+            references = tuple(await asyncio.gather(*fetched))
+        except ReferenceUnusable as error:
+            unusable: settlement.Ending = Failure(FailureKind.REFERENCE, str(error))
+            await settle(ports, request, attempt, unusable, 0)
+            return None
+        return self._of(asked, Route.from_json(attempt.data["route"]), references)
+
+    def _of(self, asked: RenderRequest, route: Route, references: tuple[Reference, ...]) -> Order:
+        model = self._ports.catalogue.models[route.model]
+        return Order(
+            request_id=asked.request_id,
+            model=route.model,
+            lane=route.lane,
+            prompt=asked.prompt,
+            image_size=route.image_size if model.sends_image_size else None,
+            aspect_ratio=asked.aspect_ratio,
+            references=references,
+            grounding=asked.grounding,
+        )
+
+    async def _expire(self, request: Document, attempt: Document) -> None:
+        """Nothing was sent: its attempt was none."""
+        now = self._time.now()
+        changes = record.finished("expired", EXPIRED, now) | {"attempt_count": attempt.data["number"] - 1}
+        committed = await self._ports.store.commit(
+            Update(request.path, changes, request.version),
+            Delete(attempt.path, attempt.version),
+            *budget.given_back(request.id, request.data),
+        )
+        if isinstance(committed, Committed):
+            await announce(self._ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
