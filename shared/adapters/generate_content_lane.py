@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 API_VERSION = "v1beta"
-"""Where generateContent has imageConfig and service tiers, and what gateways serve; interactions are v1."""
+"""Where generateContent is documented with imageConfig and tiers, and what gateways serve; interactions are v1."""
 
 
 @dataclass(frozen=True, slots=True)
