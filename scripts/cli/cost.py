@@ -44,8 +44,13 @@ class Into:
 @click.command("cost")
 @click.option("--by", type=click.Choice(DIMENSIONS), default="model", show_default=True, help="What a line stands for.")
 @click.option("--explain", is_flag=True, help="Also what the money was for, what is unknown and what was saved.")
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC. Default: 29 days before the last.")
-@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day, UTC. Default: today.")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DAY",
+    help="First day, UTC. Default: 29 days before the last.",
+)
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="Last day, UTC. Default: today.")
 @click.option("--json", "as_json", is_flag=True, help="One object; money in micro-dollars.")
 @click.option("--csv", "into_csv", metavar="FILE", help="Also write every figure of every line.")
 @click.option("--chart", metavar="FILE", help="Also draw it: ends in .svg or .png.")

@@ -46,7 +46,7 @@ def _bars(axes: Axes, bill: Bill, *, newest: bool) -> None:
         bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
     turned = len(names) > 4 or any(len(name) > 14 for name in names)
     axes.set_xticks(range(len(names)), names, rotation=40 if turned else 0, ha="right" if turned else "center")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * max(bottom, default=0.0) or 1.0)
     axes.grid(axis="y", color=GRID)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

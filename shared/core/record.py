@@ -208,13 +208,13 @@ def released(
     now: datetime,
     reservation: Reservation | None = None,
 ) -> dict[str, Any]:
-    """What the pump changes when it grants a slot."""
+    """What the pump changes when it grants a slot. No slot is good beyond its request's deadline."""
     return {
         "status": "released",
         "reason": None,
         "release": head.release + 1,
         "slot_at": slot_at,
-        "slot_until": slot_until,
+        "slot_until": slot_until if head.deadline is None else min(slot_until, head.deadline),
         **_taken(planned, reservation),
         "updated_at": now,
     }
