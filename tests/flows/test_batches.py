@@ -120,9 +120,9 @@ async def test_a_slot_that_was_not_used_before_the_request_went_by_batch_is_give
     world = World("*=rpm:60")
     put = world.topics.put
 
-    def lost_releases(subscription: str, *rest: Any) -> None:
+    def lost_releases(subscription: str, message_id: str, data: bytes, attributes: dict[str, str], number: int) -> None:
         if subscription != "render-releases-render":
-            put(subscription, *rest)
+            put(subscription, message_id, data, attributes, number)
 
     world.topics.put = lost_releases  # type: ignore[method-assign]
     await world.submit("r-0", model="nano-banana-pro", allow={"batch": True})
