@@ -179,11 +179,13 @@ async def _simulator(simulated: Simulated) -> AsyncIterator[str]:
     from scripts.simulator.server import serve
     from scripts.simulator.simulation import Simulation
 
-    server = await serve(Simulation(limits=simulated.limits, latency=simulated.latency, seed=simulated.seed))
+    simulation = Simulation(limits=simulated.limits, latency=simulated.latency, seed=simulated.seed)
+    server = await serve(simulation)
     try:
         yield server.url
     finally:
         await server.stop()
+        simulation.close()
 
 
 @contextlib.asynccontextmanager
