@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Protocol, TextIO, TypeVar
 
 from shared.adapters.batch_lane import GeminiBatches
-from shared.adapters.gemini_lane import GeminiLane, key_kind
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
+from shared.adapters.keyless_lane import KeylessLane
 from shared.adapters.no_flag_source import NoFlagSource
 from shared.adapters.no_live_quota import NoLiveQuota
 from shared.adapters.references import AllowedReferences
@@ -41,14 +41,15 @@ from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
 from shared.flows.pump import Pump
 from shared.flows.pump_view import PumpView
-from shared.ports import Clock, FlagSource, LiveQuotaSource, Ports, References, Store, Subscriptions, Topics
+from shared.ports import Clock, FlagSource, Lane, LiveQuotaSource, Ports, References, Store, Subscriptions, Topics
 
 T = TypeVar("T")
 
-TIERS = ("standard", "priority", "flex")
-"""Google's service tiers: one call, one answer."""
-LANES_BUILT = (*TIERS, "batch")
-"""Any other lane is not available here."""
+NO_KEY = "no-key"
+"""Behind a base URL of its own (the simulator, a stand-in) any word will do as a key."""
+LANES_AT_ONCE = ("standard", "priority", "flex")
+LANES_BUILT = (*LANES_AT_ONCE, "batch")
+"""What `build` gives a lane to; any other is not available here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,7 @@ class Worker:
 @cache
 def worker() -> Worker:
     """This process's worker, from its environment. Raises InvalidSetting or BrokenCatalogue."""
-    settings = Settings.read(os.environ, Path.cwd())
-    if settings.api_key is None and settings.base_url is None:
-        raise InvalidSetting(
-            "GEMINI_API_KEY: found nothing; allowed: an auth key of Google AI Studio. "
-            "Without one, `renderlane up` runs on the built-in simulator."
-        )
-    return Worker.of(build(settings, sys.stderr))
+    return Worker.of(build(Settings.read(os.environ, Path.cwd()), sys.stderr))
 
 
 class Messaging(Topics, Subscriptions, Protocol):
@@ -97,9 +92,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
     clock = SystemClock()
     chance = random.Random()
     images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
-    # Behind a base URL of its own (the simulator, a stand-in) any word will do as a key.
-    api_key = settings.api_key or "no-key"
-    gemini = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: GeminiLane(api_key, settings.base_url))
+    gemini = gemini_lane(settings)
     models = catalogue(settings)
     configured = quota(settings, models)
     return Ports(
@@ -107,8 +100,8 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         topics=messaging or topics(settings, clock),
         images=images,
         references=references(settings, images),
-        lanes=dict.fromkeys(TIERS, gemini),
-        batches=GeminiBatches(api_key, settings.base_url),
+        lanes=dict.fromkeys(LANES_AT_ONCE, gemini),
+        batches=GeminiBatches(settings.api_key or NO_KEY, settings.base_url),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models),
         signals=JsonSignals(events, clock, settings.project),
@@ -120,8 +113,27 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         capacity=settings.capacity,
         boot=uuid.uuid4().hex,
         project=settings.project,
-        key_kind=key_kind(settings.api_key) if settings.api_key else "none",
+        key_kind=key_kind(settings),
     )
+
+
+def gemini_lane(settings: Settings) -> Lane:
+    """Raises InvalidSetting for a key or an address that could never work."""
+    if settings.api_key is None and settings.base_url is None:
+        return KeylessLane()
+    from shared.adapters.gemini_lane import GeminiLane
+
+    api_key = settings.api_key or NO_KEY
+    return _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: GeminiLane(api_key, settings.base_url))
+
+
+def key_kind(settings: Settings) -> str:
+    """What sort of key it is, for the record of each attempt; `none` without one."""
+    if settings.api_key is None:
+        return "none"
+    from shared.adapters import gemini_lane
+
+    return gemini_lane.key_kind(settings.api_key)
 
 
 def references(settings: Settings, images: ObjectImages | None = None) -> References:

@@ -22,6 +22,7 @@ VERBS = (
     "budget",
     "plan",
     "tenant",
+    "drill",
     "simulator",
 )
 """Each is a module of this package with a `command`."""

@@ -111,6 +111,8 @@ def _request(prompt: str, given: dict[str, Any]) -> bytes:
         "escalates", "group",
     )  # fmt: skip
     payload |= {name: given[name] for name in plain if given[name] is not None}
+    if given["lane"] == "batch":
+        payload["allow"] = {"batch": True}  # whoever asks for it by name consents to its wait
     if given["references"]:
         payload["references"] = [{"uri": _uri(each)} for each in given["references"]]
     if given["grounding"]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from scripts.cli.estimate import ASSUMED_LANES
 from scripts.cli.messages import Line, complaints
+from scripts.planner.words import PLANNED_LANES
 from scripts.planner.wrong import InvalidLoad
 from scripts.rehearsal.request import Priority
 from shared.core.ask import Ask
@@ -68,7 +68,7 @@ def of_lines(lines: Sequence[Line], file: str, catalogue: Catalogue, start: date
                 continue
             case RenderRequest() as request:
                 seen.add(request.request_id)
-                planned = first_plan(Ask.of(request), catalogue, ASSUMED_LANES)
+                planned = first_plan(Ask.of(request), catalogue, PLANNED_LANES)
                 if isinstance(planned, Unroutable):
                     rejected.append(f"{file}:{line.number}: {planned.problem}")
                 else:

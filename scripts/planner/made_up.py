@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from scripts.cli.estimate import ASSUMED_LANES
 from scripts.planner.load import Load, Wanted, priority
+from scripts.planner.words import PLANNED_LANES
 from scripts.planner.wrong import InvalidLoad, wrong
 from scripts.rehearsal.request import Priority
 from shared.core.ask import Ask
@@ -39,7 +39,7 @@ def kind(field: str, text: str, catalogue: Catalogue) -> Kind:
         name = _part(part.strip(), catalogue)
         if name is None:
             allowed = f"a purpose ({', '.join(PURPOSES)}), a model, a size ({', '.join(SIZES)}) or a lane"
-            raise wrong(field, part, f"{allowed} ({', '.join(ASSUMED_LANES)}), joined by colons")
+            raise wrong(field, part, f"{allowed} ({', '.join(PLANNED_LANES)}), joined by colons")
         if name in found or {name, *found} >= {"purpose", "model"}:
             raise wrong(field, text, "one purpose or model, one size, one lane")
         found[name] = part.strip()
@@ -51,7 +51,7 @@ def _part(word: str, catalogue: Catalogue) -> str | None:
         return "purpose"
     if word in SIZES:
         return "image_size"
-    if word in ASSUMED_LANES:
+    if word in PLANNED_LANES:
         return "lane"
     return "model" if word in catalogue.names else None
 
@@ -125,7 +125,7 @@ def load(
 
 def _planned(what: Kind, catalogue: Catalogue, tokens: int) -> tuple[Ask, Planned]:
     ask = Ask(what.purpose, what.model, what.image_size, None, what.lane, tokens, 0, False, None)
-    found = first_plan(ask, catalogue, ASSUMED_LANES)
+    found = first_plan(ask, catalogue, PLANNED_LANES)
     if isinstance(found, Unroutable):
         raise InvalidLoad(f"--of: {found.problem}")
     return ask, found

@@ -44,6 +44,7 @@ _NOT_HAD = re.compile(
     re.I,
 )
 _SENTENCE_END = re.compile(r"(?<=[.;!])\s+")
+_LEADING_CODE = re.compile(r"([a-z_]{4,40}|[A-Z_]{4,40}): ")
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.I | re.S)
 
 
@@ -220,7 +221,7 @@ def _problem(error: _Error) -> Problem:
     word = error.code if isinstance(error.code, str) and number is None else None
     if number is not None and 0 < number < len(RPC_CODES):
         word, number = RPC_CODES[number], None
-    words: Sequence[str | None] = (word, error.status, error.type, *(each.reason for each in details))
+    words: Sequence[str | None] = (_led_by(error), word, error.status, error.type, *(each.reason for each in details))
     return Problem(
         tuple(_word(each) for each in words if each),
         error.message or "",
@@ -228,6 +229,13 @@ def _problem(error: _Error) -> Problem:
         tuple(gemini_quota.violations(raw for each in details for raw in each.violations)),
         tuple(each.retryDelay for each in details if each.retryDelay),
     )
+
+
+def _led_by(error: _Error) -> str | None:
+    """The code of a refusal that leads the message, as a step's error has it beside a bare number."""
+    found = _LEADING_CODE.match(error.message or "")
+    word = _word(found[1]) if found else ""
+    return word if word in REFUSALS or word in NO_IMAGE else None
 
 
 def _number(code: Any) -> int | None:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx2
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import GCSStore
@@ -181,6 +180,8 @@ class AllowedReferences:
 
     async def _from_web(self, uri: str, place: Place, trial: int) -> bytes:
         """One GET to an address that was checked: the name is not looked up a second time."""
+        import httpx2  # only who fetches from the web pays for it
+
         addresses = await self._addresses(uri, place)
         self._tls = self._tls or httpx2.create_ssl_context()
         address = addresses[(trial - 1) % len(addresses)]

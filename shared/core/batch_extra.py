@@ -32,10 +32,10 @@ def book_extra(
     keeps status and image.
     """
     extra = f"{attempt.path}-{line}"
-    held = Reservation.of(attempt.data)  # the attempt's own end has returned it
-    nothing_held = None if held is None else replace(held, micros=0).to_json()
-    unsettled = {**attempt.data, **_UNSETTLED, "image_uri": None, "budget": nothing_held}
-    opened = replace(attempt, path=extra, data=unsettled)
+    held = Reservation.of(attempt.data)  # returned with the attempt's own end; the period stays
+    nothing_held = replace(held, micros=0).to_json() if held is not None else None
+    blank = {**attempt.data, **_UNSETTLED, "image_uri": None, "budget": nothing_held}
+    opened = replace(attempt, path=extra, data=blank)
     as_ended = replace(request, data={**request.data, "status": "succeeded"})
     settled = settlement.settle(
         as_ended, opened, ending, catalogue, now=now, latency_ms=0, jitter=0.0, shard=shard

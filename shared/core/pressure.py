@@ -188,7 +188,7 @@ def _cut(
     pressure: Pressure, seen: Seen, calendar: Calendar, share: float, now: datetime
 ) -> tuple[Pressure, datetime | None]:
     """To what was accepted, then less and less; above BACK_OFF_SHARE nothing starts for a while."""
-    accepted = _accepted(seen, calendar, now)
+    accepted = _accepted(pressure, seen, calendar, now)
     rate = accepted if pressure.rate is None else min(accepted, pressure.rate) * CUT
     good = min(accepted, pressure.rate) if pressure.rate is not None else accepted
     back_off, backs = None, 0
@@ -201,11 +201,18 @@ def _cut(
     return cut, back_off
 
 
-def _accepted(seen: Seen, calendar: Calendar, now: datetime) -> float:
-    """Starts a minute that were not rejected: over the last minute, and over the time judged; the smaller."""
-    in_a_minute = calendar.starts(now - MINUTE, now) - counted(seen, Sign.UNEXPLAINED, now - MINUTE, now)
-    recent = calendar.starts(now - JUDGED, now) - counted(seen, Sign.UNEXPLAINED, now - JUDGED, now)
-    return float(min(in_a_minute, recent * (MINUTE / JUDGED)))
+def _accepted(pressure: Pressure, seen: Seen, calendar: Calendar, now: datetime) -> float:
+    """Starts a minute that were not rejected: over the last minute, and over the time judged; the smaller.
+
+    Of a model that is in use for less than that, over the time of its use: or its first rejections would leave what it
+    had started in a few seconds for a minute's rate.
+    """
+    used_for = max(CALM, now - (pressure.first_used_at or now))
+    rates = []
+    for span in (min(MINUTE, used_for), min(JUDGED, used_for)):
+        accepted = calendar.starts(now - span, now) - counted(seen, Sign.UNEXPLAINED, now - span, now)
+        rates.append(accepted * (MINUTE / span))
+    return float(min(rates))
 
 
 def _grow(pressure: Pressure, calendar: Calendar, now: datetime) -> Pressure:

@@ -8,7 +8,7 @@ from shared.core.documents import Query, Range
 from shared.core.record import HEAD_FIELDS, attempts
 
 EXPIRING = (
-    "requests", "rejected", "cancels", "evidence", "flag_history", "batches", "budgets", "budget_shards",
+    "requests", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
 )  # fmt: skip
 """Collections whose documents have an `expire_at`."""
 
@@ -28,10 +28,10 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
     ("flag_history", ("-at",)),
+    ("batches", ("due_at",)),
     ("ledger", ("day", "name")),
     ("ledger", ("tenant", "day", "name")),
     ("requests", ("status", "tenant", "reason", "fair_tag")),
-    ("batches", ("due_at",)),
     *((collection, ("expire_at",)) for collection in EXPIRING),
 )
 """Collection and fields, equalities first, then the ordered field; a leading `-` means descending."""

@@ -208,13 +208,13 @@ def released(
     now: datetime,
     reservation: Reservation | None = None,
 ) -> dict[str, Any]:
-    """What the pump changes when it grants a slot."""
+    """What the pump changes when it grants a slot. No slot is good beyond its request's deadline."""
     return {
         "status": "released",
         "reason": None,
         "release": head.release + 1,
         "slot_at": slot_at,
-        "slot_until": slot_until,
+        "slot_until": slot_until if head.deadline is None else min(slot_until, head.deadline),
         **_taken(planned, reservation),
         "updated_at": now,
     }
@@ -269,9 +269,9 @@ def requeued(reason: str, now: datetime, *, wake_at: datetime | None = None) -> 
         "unused_slot": None,
         "lease_holder": None,
         "lease_until": None,
-        "budget": None,
         "batch": None,
         "batched_at": None,
+        "budget": None,
         "updated_at": now,
     }
 

@@ -383,7 +383,7 @@ def _budget_writes(
     held = cost.basis == "unknown" and (isinstance(ending, Delivered) or ending.rule.ambiguous)
     tenant = request.data["tenant"]
     moved = budget.ended(tenant, request.id, budget.Reservation.of(attempt), cost.micros, held=held)
-    if effect == "final" and request.data["status"] == "released":  # the next attempt will not begin
+    if effect == "final" and not record.has_begun(request.data):  # the next attempt will not begin
         unused = budget.Reservation.of(request.data)
         moved = moved.plus(budget.ended(tenant, request.id, unused, 0, held=False))
     return moved.writes()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from shared.core import batch, queries, record, settlement, signals
 from shared.core.admission import Candidate
 from shared.core.batch import Item, Waiting
 from shared.core.budget import Reservation
-from shared.core.documents import Committed, Create, Document, Update, Write
+from shared.core.documents import Committed, Create, Document, Fields, Update, Write
 from shared.core.route import Route
-from shared.ports import Ports
+from shared.ports import Ports, StoreUnavailable
 
 MOST_COLLECTED = 2_000
 """Read at once: more than the collections of all models and sizes hold before they are full."""
@@ -30,24 +30,34 @@ class Collecting:
         """Since the last closing, by model and size."""
 
     async def put(
-        self, candidates: Sequence[Candidate], reserved: Mapping[str, Reservation | None], now: datetime
+        self,
+        candidates: Sequence[Candidate],
+        now: datetime,
+        reservation: Callable[[Candidate], Reservation | None] = lambda _: None,
     ) -> list[Candidate]:
         """Move heads that go by batch out of their queues, each by itself. Those that were not changed meanwhile."""
-        updates = [
-            Update(
-                record.path(each.head.request_id),
-                record.batched(each.planned, now, reserved.get(each.head.request_id)),
-                each.head.version,
-            )
-            for each in candidates
-        ]
-        committed = await asyncio.gather(*(self._ports.store.commit(update) for update in updates))
-        put = [each for each, done in zip(candidates, committed, strict=True) if isinstance(done, Committed)]
+        moved = await asyncio.gather(
+            *(self._move(each, record.batched(each.planned, now, reservation(each))) for each in candidates)
+        )
+        put = [each for each, done in zip(candidates, moved, strict=True) if done]
         self._put.update((each.model, each.planned.route.image_size) for each in put)
         if any(count >= batch.MOST_ITEMS for count in self._put.values()):
             self._put.clear()
             await close_due(self._ports, now, full_only=True)
         return put
+
+    async def _move(self, candidate: Candidate, changes: Fields) -> bool:
+        """False where it was changed meanwhile. Where nobody knows, what is reserved for it must stay."""
+        head = candidate.head
+        try:
+            update = Update(record.path(head.request_id), changes, head.version)
+            return isinstance(await self._ports.store.commit(update), Committed)
+        except StoreUnavailable as error:
+            self._ports.signals.emit(
+                signals.ESCALATION, what=f"a request could not be moved to a batch: {error}",
+                request_id=head.request_id, runbook="release-not-handed-out",
+            )  # fmt: skip
+            return True
 
 
 async def close_due(ports: Ports, now: datetime, *, full_only: bool = False) -> int:

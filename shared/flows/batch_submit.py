@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
-from shared.core import batch, record, settlement, signals
+from shared.core import batch, budget, record, settlement, signals
 from shared.core.answer import Order, Reference
 from shared.core.batch import Item
 from shared.core.batch_times import FOUND_WITHIN, HOLD, LEAVE_WITHIN, may_create_again
 from shared.core.documents import Committed, Delete, Document, Fields, Update
 from shared.core.failure import Failure, FailureKind
+from shared.core.health import LACKS
 from shared.core.outcome import EXPIRED
 from shared.core.request import RenderRequest
 from shared.core.route import Route
 from shared.flows.announce import announce
 from shared.flows.batch_document import change, say_delayed
 from shared.flows.batch_settle import settle_all
+from shared.flows.evidence import Evidence
 from shared.flows.server_time import ServerTime
 from shared.flows.settle import settle
 from shared.ports import Ports, ReferenceUnusable
@@ -37,7 +40,7 @@ async def submit(ports: Ports, held: Document, time: ServerTime) -> None:
         return
     orders = _Orders(ports, held, time)
     uploaded = await ports.batches.upload(held.data["display_name"], orders.each())
-    if orders.count == 0:
+    if orders.all_read and orders.count == 0:
         await settle_all(ports, held, batch.gone(), time)  # all of them have ended before: closes the batch
         return
     if isinstance(uploaded, Failure):
@@ -83,8 +86,13 @@ async def _refused(ports: Ports, held: Document, failure: Failure, step: str, ti
     """The provider has no such batch: the same again later, or the next route for each of its requests."""
     if batch.is_worth_another_try(failure):
         await _delay(ports, held, failure, step, batch.not_created(held.data, time.now()))
-    else:
-        await settle_all(ports, held, batch.of_all(failure), time)
+        return
+    failure = batch.of_all(failure)
+    if step == "create" and failure.kind in LACKS:  # the pump learns of it, and plans no batch of this model for a day
+        route = Route("batch", held.data["model"], held.data["image_size"])
+        reporter = Evidence(replace(ports, boot=f"batch-{held.id}"))
+        await reporter.failed(route, failure, time.now(), time)
+    await settle_all(ports, held, failure, time)
 
 
 async def _delay(ports: Ports, held: Document, failure: Failure, step: str, changes: Fields) -> None:
@@ -101,6 +109,7 @@ class _Orders:
         self._time = time
         self.count = 0
         """How many have gone in."""
+        self.all_read = False
 
     async def each(self) -> AsyncIterator[tuple[str, Order]]:
         for item in batch.items_of(self._held.data):
@@ -108,6 +117,7 @@ class _Orders:
             if order is not None:
                 self.count += 1
                 yield item.key, order
+        self.all_read = True
 
     async def _order(self, item: Item) -> Order | None:
         ports = self._ports
@@ -149,7 +159,9 @@ class _Orders:
         now = self._time.now()
         changes = record.finished("expired", EXPIRED, now) | {"attempt_count": attempt.data["number"] - 1}
         committed = await self._ports.store.commit(
-            Update(request.path, changes, request.version), Delete(attempt.path, attempt.version)
+            Update(request.path, changes, request.version),
+            Delete(attempt.path, attempt.version),
+            *budget.given_back(request.id, request.data),
         )
         if isinstance(committed, Committed):
             await announce(self._ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))

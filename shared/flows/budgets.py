@@ -94,30 +94,32 @@ class Budgets:
             await self.sleepers.lay(heads, OVER_BUDGET, until, now)
         return Judged(tuple(kept), tuple(refused))
 
-    def afford(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Those that the money left is enough for, in their order, with it reserved."""
-        afforded: list[Candidate] = []
+    def take(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Those of these that the money left is enough for, one after the other; reserved with the next write."""
+        taken = []
         for each in candidates:
             purse = self._purses.get(each.head.tenant)
             if purse is None or each.planned.estimate_micros <= purse.available_micros:
                 self._reserve(each, each.planned.estimate_micros)
-                afforded.append(each)
-        return afforded
+                taken.append(each)
+        return taken
 
     def reserve(self, grants: Sequence[Grant]) -> list[Account]:
-        """The accounts to write before these, and what was afforded, are handed out."""
+        """The accounts to write before these are handed out."""
         for grant in grants:
             self._reserve(grant.candidate, grant.candidate.planned.estimate_micros)
         changed, self._changed = list(self._changed.values()), {}
         return changed
 
     def reservation(self, candidate: Candidate) -> Reservation | None:
-        """What a granted request carries."""
+        """What a request carries whose money is reserved."""
         purse = self._purses.get(candidate.head.tenant)
-        return None if purse is None else Reservation(purse.account.period, candidate.planned.estimate_micros)
+        if purse is None:
+            return None
+        return Reservation(purse.account.period, candidate.planned.estimate_micros)
 
     def give_back(self, candidates: Sequence[Candidate]) -> None:
-        """Of what could not be handed out; written with the next ones."""
+        """Of those that could not be handed out; written with the next ones."""
         for each in candidates:
             self._reserve(each, -each.planned.estimate_micros)
 

@@ -52,8 +52,8 @@ class Granting:
         self._sight = PumpSight(ports)
         self._planner = Planner(ports)
         self._sleepers = Sleepers(ports, self._pages)
-        self._budgets = Budgets(ports, documents, self._planner, self._sleepers)
         self._collecting = Collecting(ports)
+        self._budgets = Budgets(ports, documents, self._planner, self._sleepers)
         self._lost: list[LostSlot] = []
         self._held_back: Mapping[str, Full] = {}
         """By model, as of the last tick."""
@@ -85,7 +85,7 @@ class Granting:
         judged = await self._budgets.judge(planning.candidates, documents.time.now())
         for head, outcome in judged.refused:
             await self._end(head, "failed", outcome)
-        leaving = self._budgets.afford([each for each in judged.candidates if _goes_by_batch(each)])
+        leaving = self._budgets.take([each for each in judged.candidates if _goes_by_batch(each)])
         routing = self._bent(routing.batched([each.planned for each in leaving]), leaving)
         ticked = await self._decide([each for each in judged.candidates if not _goes_by_batch(each)])
         granted = [grant.candidate for grant in ticked.grants]
@@ -111,10 +111,9 @@ class Granting:
                 for grant, held in zip(grants, reserved, strict=True)
             )
         )
-        self._budgets.give_back(
-            [grant.candidate for grant, lost in zip(grants, released, strict=True) if lost is not None]
-        )
-        self._lost = [lost for lost in released if lost is not None]
+        lost = [grant.candidate for grant, slot in zip(grants, released, strict=True) if slot is not None]
+        self._budgets.give_back(lost)
+        self._lost = [slot for slot in released if slot is not None]
 
     async def _look(self, heads: Sequence[Head]) -> None:
         """At reports, flags, limits and what is in flight."""
@@ -157,12 +156,10 @@ class Granting:
 
     async def _put_aside(self, leaving: Sequence[Candidate]) -> None:
         """What goes by batch takes no slot: it leaves its queue now. A slot that it had not used is given back."""
-        if not leaving:
-            return
-        reserved = {each.head.request_id: self._budgets.reservation(each) for each in leaving}
-        batched = await self._collecting.put(leaving, reserved, self._documents.time.now())
+        batched = await self._collecting.put(leaving, self._documents.time.now(), self._budgets.reservation)
         self._pages.gone(each.head.request_id for each in leaving)
-        self._budgets.give_back([each for each in leaving if each not in batched])
+        gone = {each.head.request_id for each in batched}
+        self._budgets.give_back([each for each in leaving if each.head.request_id not in gone])
         self._lost += [
             LostSlot(f"{each.head.request_id}:{slot.release}", slot.model, slot.slot_at, Weight(tokens=slot.tokens))
             for each in batched

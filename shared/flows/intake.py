@@ -49,7 +49,7 @@ async def _queue(
         await _repeat(ports, kicks, request, existing)
         return
     above = await failed_model(ports.store, request)
-    planned = check(request, ports.catalogue, ports.references, tuple(ports.lanes), above)
+    planned = check(request, ports.catalogue, ports.references, ports.open_lanes, above)
     now = existing.read_at
     document = record.new_document(
         request,

@@ -58,9 +58,7 @@ class Shop:
         ]
         terms = Terms(self.ports.catalogue, ("batch",), now=now)
         plans = [(head, ladder.plan(head.ask, terms, head.course)) for head in heads]
-        await Collecting(self.ports).put(
-            [Candidate(h, plan) for h, plan in plans if isinstance(plan, Planned)], {}, now
-        )
+        await Collecting(self.ports).put([Candidate(h, plan) for h, plan in plans if isinstance(plan, Planned)], now)
         await tend_batches(self.ports, now)
         for job in list(self.house.simulation.jobs.values()):
             if job.work is not None:

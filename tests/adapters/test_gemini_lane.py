@@ -210,6 +210,10 @@ def broken_step(code: str | int) -> dict[str, Any]:
     return interaction({"type": "model_output", "error": {"code": code, "message": "x"}})
 
 
+def led_step(message: str) -> dict[str, Any]:
+    return interaction({"type": "model_output", "error": {"code": 3, "message": message}})
+
+
 @dataclass(frozen=True)
 class Without:
     name: str
@@ -221,6 +225,8 @@ class Without:
 WITHOUT_IMAGE = [
     Without("failed for safety", failed("image_safety"), K.REFUSED, "image_safety"),
     Without("failed, code as a URI", failed("https://ai.google.dev/errors/spii"), K.REFUSED, "spii"),
+    Without("a step's number, code in its words", led_step("IMAGE_SAFETY: no"), K.REFUSED, "image_safety"),
+    Without("a step's number, a word in its words", led_step("Language: no"), K.INVALID_REQUEST, "invalid_argument"),
     Without("failed, refusal second", failed("api_error", "safety"), K.REFUSED, "safety"),
     Without("failed for no image", failed("no_image"), K.NO_IMAGE, "no_image"),
     Without("failed by the server", failed("api_error"), K.SERVER_ERROR, "api_error"),

@@ -62,7 +62,7 @@ def test_a_request_that_was_never_sent_is_explained_without_any_store(home: Path
     result = renderlane("explain", str(file))
     assert result.exit_code == 0, result.output
     assert f"takes standard {PRO} 4K, estimate $0.2520" in result.stdout
-    assert "lane unavailable: batch is not built" in result.stdout
+    assert "lane unavailable: gateway is not built" in result.stdout
     assert "no flags are known" in result.stderr
     assert "keyboard" not in result.output
     assert not home.exists()
@@ -90,7 +90,7 @@ def test_the_table_fits_the_terminal(home: Path, file: Path, monkeypatch: pytest
 def test_the_same_reason_is_said_once_for_a_person(home: Path, file: Path) -> None:
     file.write_text(json.dumps(a_payload(**FINAL_4K)), "utf-8")
     said = renderlane("explain", str(file)).stdout
-    assert said.count("lane unavailable: batch") == 1
+    assert said.count("lane unavailable: gateway") == 1
     assert said.count("as above") > 5
 
 
@@ -111,7 +111,7 @@ def test_of_json_lines_each_is_explained_and_a_rejected_one_makes_the_exit_code_
     [
         ({"image_size": "8K"}, "image_size"),
         ({"model": "dall-e"}, "model"),
-        ({"lane": "batch"}, "lane"),
+        ({"model": "nano-banana-2-lite", "lane": "flex"}, "lane"),
         ({"model": "nano-banana-2-lite", "image_size": "4K"}, "image_size"),
         ({"image_size": "1K", "floor": {"image_size": "4K"}}, "floor.image_size"),
         ({"floor": {"model": "dall-e"}}, "floor.model"),

@@ -201,12 +201,18 @@ def test_a_preview_goes_by_what_is_tripped_already_and_says_so(home: Path) -> No
     assert "(tenant=web) is tripped already, by ann: quota is short" in said.stderr
 
 
-@pytest.mark.parametrize("name", ["use-batch", "use-gateway"])
-def test_a_lane_that_is_not_built_is_told_beforehand(home: Path, name: str) -> None:
+def test_a_lane_that_is_not_built_is_told_beforehand(home: Path) -> None:
     three_queues(home)
-    said = renderlane("flags", "trip", name, *WHY).stdout
+    said = renderlane("flags", "trip", "use-gateway", *WHY).stdout
     assert "it changes nothing: the lane" in said
     assert "of the next 20 heads, 0 change" in said
+
+
+def test_batches_without_consent_are_foreseen_to_change_nothing(home: Path) -> None:
+    three_queues(home)
+    said = renderlane("flags", "trip", "use-batch", *WHY).stdout
+    assert "of the next 20 heads, 0 change" in said
+    assert "it changes nothing: the lane" not in said
 
 
 def test_nothing_tripped_is_said_plainly(home: Path) -> None:

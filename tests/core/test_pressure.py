@@ -157,6 +157,15 @@ def test_the_first_cut_is_to_what_was_accepted() -> None:
     assert 0.93 * 480 <= (pressure.cap or 0) <= 480  # eight of ten a second, over a minute
 
 
+def test_rejections_in_a_models_first_seconds_leave_the_rate_of_those_seconds_not_a_few_starts_a_minute() -> None:
+    young = Pressure(first_used_at=NOW - 6 * SECOND)
+    calendar, seen = steady(2, seconds=6), saw(Sign.UNEXPLAINED, {1: 2, 2: 2})
+    cap = feel(young, seen, calendar, Limits(), NOW).pressure.cap or 0
+    assert 60 <= cap <= 80, "eight accepted in six seconds"
+    old = Pressure(first_used_at=NOW - MINUTE)
+    assert feel(old, seen, calendar, Limits(), NOW).pressure.cap == 8
+
+
 def test_further_cuts_come_every_five_seconds_at_most_and_grow_smaller_than_what_was_accepted() -> None:
     course = Course()
     course.run(60, 10, 0.2, Sign.UNEXPLAINED)

@@ -268,6 +268,10 @@ async def test_a_model_that_takes_no_batches_loses_its_requests_to_the_next_rout
     assert set(world.statuses().values()) == {"succeeded"}
     assert [each["outcome"]["code"] for each in world.attempts("r-0")] == ["lane_unsupported", "succeeded"]
     assert world.status("r-0")["receipt"]["delivered"]["lane"] == "flex"
+    await world.submit("later", **PRO_IN_BATCH)
+    await world.run_until_quiet(timedelta(minutes=4))
+    assert world.status("later")["attempt_count"] == 1, "it is learned: nobody is sent there again"
+    assert "does not take the lane batch" in world.status("later")["receipt"]["reasons"][0]
 
 
 @pytest.mark.parametrize("verb", ["upload", "create"])

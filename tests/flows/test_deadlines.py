@@ -115,3 +115,14 @@ async def test_a_nearer_deadline_goes_before_its_own_tenants_others_and_not_befo
     await world.submit("urgent", model=PRO, tenant="a", deadline=in_time(world, 90 * SECOND))
     await world.run_for(65 * SECOND)
     assert sorted(call.order.request_id for call in world.lane.calls[3:6]) == ["b-0", "c-0", "urgent"]
+
+
+async def test_a_slot_is_good_until_the_deadline_at_the_most() -> None:
+    world = World()
+    began = world.clock.now()
+    await world.submit("soon", model=PRO, deadline=in_time(world, 3 * SECOND))
+    await world.submit("later", model=PRO)
+    await world.run_for(2 * SECOND)
+    slots = {each: world.status(each)["slot_until"] for each in ("soon", "later")}
+    assert slots["soon"] == began + 3 * SECOND
+    assert slots["later"] > began + 5 * SECOND, "where no rate is known a slot is good for ten seconds"

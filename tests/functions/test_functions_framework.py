@@ -25,14 +25,22 @@ FUNCTIONS = ("intake", "pump", "render", "watch", "bury")
 
 @contextmanager
 def started(function: str, home: Path) -> Iterator[str]:
+    command = [str(Path(sys.executable).parent / "functions-framework"), "--source", "functions/main.py"]
+    environment = {**os.environ, "RENDERLANE_HOME": str(home), "GEMINI_API_KEY": "AQ.test"}
+    with started_with([*command, "--target", function], environment) as url:
+        yield url
+
+
+@contextmanager
+def started_with(command: list[str], environment: dict[str, str], folder: Path | None = None) -> Iterator[str]:
+    """The address of a server started by `command` in `folder`, on a port of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(Path(sys.executable).parent / "functions-framework"), "--source", "functions/main.py"]
-    environment = {**os.environ, "RENDERLANE_HOME": str(home), "GEMINI_API_KEY": "AQ.test"}
     process = subprocess.Popen(
-        [*command, "--target", function, "--port", str(port), "--host", "127.0.0.1"],
+        [*command, "--port", str(port), "--host", "127.0.0.1"],
         env=environment,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,

@@ -1,0 +1,118 @@
+"""Makes build/bundle.zip: what runs in the cloud and nothing else, compiled, the same bytes from the same source."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import py_compile
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from py_compile import PycInvalidationMode
+
+import click
+
+from scripts.deployment import contents
+
+ROOT = Path(__file__).parents[2]
+RUNTIME = (3, 11)
+"""The Python of the functions (`runtime` in terraform/functions.tf): byte code of another is of no use to it."""
+BEGINNING = (1980, 1, 1, 0, 0, 0)
+MAIN = '''"""The functions, where the platform looks for them.
+
+What every one of them needs is imported at once, with the garbage collector at rest: imports leave nothing behind.
+"""
+
+import gc
+
+gc.disable()
+
+import shared.adapters.firestore_store
+import shared.adapters.pubsub_topics
+from functions.main import {names}
+
+__all__ = [{quoted}]
+gc.freeze()
+gc.enable()
+'''
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    path: Path
+    digest: str
+    """SHA-256 of the zip file."""
+    files: int
+    bytes: int
+    unpacked_bytes: int
+    targets: tuple[str, ...]
+    compiled: bool
+
+
+def make(path: Path, root: Path = ROOT) -> Bundle:
+    """Raises OSError, and ValueError where lock and project do not agree."""
+    targets = contents.targets(root)
+    files = {str(file): (root / file).read_bytes() for file in contents.modules(root).values()}
+    files |= {name: (root / name).read_bytes() for name in contents.DATA}
+    names, quoted = ", ".join(sorted(targets)), ", ".join(f'"{name}"' for name in sorted(targets))
+    files["main.py"] = MAIN.format(names=names, quoted=quoted).encode()
+    files["requirements.txt"] = contents.requirements(root).encode()
+    compiled = sys.version_info[:2] == RUNTIME
+    if compiled:
+        files |= _compiled({name: data for name, data in files.items() if name.endswith(".py")})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _zip(path, files)
+    data = path.read_bytes()
+    unpacked = sum(map(len, files.values()))
+    return Bundle(
+        path, hashlib.sha256(data).hexdigest(), len(files), len(data), unpacked, tuple(sorted(targets)), compiled
+    )
+
+
+def _compiled(sources: dict[str, bytes]) -> dict[str, bytes]:
+    """Byte code that holds whatever the file times become: nobody changes a source in a running function."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "one.py", Path(folder) / "one.pyc"
+        for name, data in sources.items():
+            source.write_bytes(data)
+            py_compile.compile(
+                str(source), str(target), dfile=name, doraise=True, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
+            )
+            found[importlib.util.cache_from_source(name)] = target.read_bytes()
+    return found
+
+
+def _zip(path: Path, files: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, BEGINNING)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, files[name])
+
+
+@click.command(help="Make the bundle that the functions run from.")
+@click.option("--out", type=click.Path(path_type=Path), default=ROOT / "build/bundle.zip", help="The zip file.")
+@click.option("--json", "as_json", is_flag=True, help="One object instead of lines.")
+def main(out: Path, as_json: bool) -> None:
+    made = make(out)
+    if as_json:
+        shown = {"path": str(made.path), "sha256": made.digest, "files": made.files, "bytes": made.bytes,
+                 "unpacked_bytes": made.unpacked_bytes, "targets": made.targets, "compiled": made.compiled}  # fmt: skip
+        click.echo(json.dumps(shown))
+        return
+    click.echo(f"bundle   {made.path}: {made.bytes:,} bytes, {made.files} files of {made.unpacked_bytes:,} bytes")
+    click.echo(f"sha-256  {made.digest}")
+    click.echo(f"targets  {', '.join(made.targets)}")
+    if not made.compiled:
+        wanted = ".".join(map(str, RUNTIME))
+        click.echo(f"not byte-compiled: this is Python {sys.version.split()[0]}, the functions run {wanted}", err=True)
+    click.echo("cold start of each function: ./scripts/bench/coldstart")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""The scenes of `scripts/bench/conduct`: every way in which the provider fails, each with what must hold then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from scripts.drills import holds
+from scripts.drills.scene import Scene
+from scripts.drills.traffic import DUE_IN, PRIMARY, Traffic
+from scripts.simulator.faults import Fault
+
+HINT = 6.0
+"""Seconds that a 429 asks for."""
+RATE = 2.0
+LEFT = 6.0
+"""Seconds in which the whole fleet leaves a route that says it is closed: a report at most every 2 s, a tick a second,
+and slots that lie ahead."""
+STEADY = Traffic(RATE, 10.0)
+WHOLE = (holds.everybody_has_an_image(), holds.one_image_each(), holds.booked_as_charged(),
+         holds.no_downgrade_unexplained())  # fmt: skip
+"""What no failure that passes excuses."""
+
+_HEADER = Fault(kind="quota", model=PRIMARY, variant="bare", retry_after=f"{HINT:g}")
+_RETRY_INFO = Fault(kind="quota", model=PRIMARY, variant="valueless", seconds=HINT, retry_delay=f"{HINT:g}s",
+                    message="You exceeded your current quota.")  # fmt: skip
+_WORDS = Fault(kind="quota", model=PRIMARY, variant="bare", message=f"Resource exhausted. Please retry in {HINT:g}s.")
+_OVERLOAD = Fault(kind="overload", model=PRIMARY)
+_MARKED = ({"model": PRIMARY}, {"model": PRIMARY}, {"model": PRIMARY, "mark": " [refuse]"})
+_REFUSAL_FORMS = (
+    Fault(kind="refusal", prompt="[refuse]", form="http_400", nth=(1,)),
+    Fault(kind="refusal", prompt="[refuse]", form="step_error", nth=(1,)),
+    Fault(kind="refusal", prompt="[refuse]", form="failed", code="prohibited_content", nth=(1,)),
+    Fault(kind="refusal", prompt="[refuse]", form="failed"),
+)
+_EMPTY = (
+    Fault(kind="no_image", model=PRIMARY, form="text_only", nth=(2,)),
+    Fault(kind="no_image", model=PRIMARY, form="empty_steps", nth=(4,)),
+    Fault(kind="no_image", model=PRIMARY, form="failed", nth=(6,)),
+    Fault(kind="no_image", model=PRIMARY, form="step_error", nth=(8,)),
+)
+_MALFORMED = (
+    Fault(kind="malformed", model=PRIMARY, nth=(2,)),
+    Fault(kind="other_shape", model=PRIMARY, nth=(4,)),
+    Fault(kind="corrupt_image", model=PRIMARY, nth=(6,)),
+    Fault(kind="cut", model=PRIMARY, nth=(8,)),
+)
+DUE = ({"model": PRIMARY}, {"model": PRIMARY, DUE_IN: 60.0})
+
+
+def _hinted(name: str, about: str, fault: Fault) -> Scene:
+    hint = (holds.nobody_before_the_hint(HINT), holds.the_failure_is_met(), holds.no_breaker())
+    promises = (*WHOLE, holds.nothing_wasted(), *hint)
+    return Scene(name, about, Traffic(1.0, 14.0), promises, (fault,), lasts=HINT, patience=90.0)
+
+
+CALM = "calm"
+"""The scene without a failure: what the others' times are compared with."""
+ALL: tuple[Scene, ...] = (
+    _hinted("hint-header", "429 with Retry-After", _HEADER),
+    _hinted("hint-body", "429 with RetryInfo in its details", _RETRY_INFO),
+    _hinted("hint-words", "429 whose hint is in its words only", _WORDS),
+    Scene(
+        "silent",
+        "no answer; time-out after 3 s",
+        STEADY,
+        (*WHOLE, holds.each_asks_at_most(1, "hang"), holds.the_failure_is_met()),
+        (Fault(kind="hang", model=PRIMARY),),
+        timeout=3,
+    ),
+    Scene(
+        "slow",
+        "3 s slower, within the time-out",
+        STEADY,
+        (*WHOLE, holds.nothing_wasted(), holds.no_breaker(), holds.failing_calls_at_most(0)),
+        (Fault(kind="slow", model=PRIMARY, seconds=3.0),),
+        timeout=20,
+    ),
+    Scene(
+        "too-slow",
+        "slower than the time-out of 3 s; charged",
+        STEADY,
+        (holds.everybody_has_an_image(), holds.each_asks_at_most(1, "image"), holds.no_downgrade_unexplained()),
+        (Fault(kind="slow", model=PRIMARY, seconds=5.0),),
+        timeout=3,
+    ),
+    Scene(
+        "reset",
+        "the connection is reset",
+        STEADY,
+        (*WHOLE, holds.each_asks_at_most(2, "reset"), holds.the_failure_is_met()),
+        (Fault(kind="reset", model=PRIMARY),),
+    ),
+    Scene(
+        "flapping",
+        "overload, 6 s on and 6 s off",
+        Traffic(RATE, 50.0),
+        (*WHOLE, holds.nothing_wasted(), holds.each_asks_at_most(2, "service_unavailable"),
+         holds.breaker_trips_at_most(2), holds.failing_calls_at_most(60)),
+        (_OVERLOAD,),
+        lasts=48.0,
+        every=6.0,
+        patience=30.0,
+    ),
+    Scene(
+        "outage",
+        "overload of 60 s",
+        Traffic(RATE, 62.0),
+        (*WHOLE, holds.nothing_wasted(), holds.each_asks_at_most(2, "service_unavailable"),
+         holds.four_primary_calls_a_minute(), holds.breaker_trips_at_most(1)),
+        (_OVERLOAD,),
+        lasts=60.0,
+        afterwards=(holds.back_on_the_primary(),),
+        recovery=40.0,
+    ),
+    Scene(CALM, "nothing fails", STEADY, (*WHOLE, holds.nothing_wasted(), holds.failing_calls_at_most(0))),
+    Scene(
+        "refusal",
+        "every third prompt refused, in four forms",
+        replace(STEADY, mix=_MARKED),
+        (holds.ends_only_as("succeeded", "refused"), holds.only_refusals_are_refused(), holds.refused_are_asked_once(),
+         holds.some_end_as("refused", 4), holds.one_image_each(), holds.no_breaker()),
+        _REFUSAL_FORMS,
+        mends=False,
+        calm_first=0.0,
+    ),
+    Scene(
+        "empty",
+        "answers without an image, in four forms",
+        STEADY,
+        (*WHOLE, holds.the_failure_is_met(4), holds.failing_calls_at_most(4), holds.no_breaker()),
+        _EMPTY,
+        mends=False,
+    ),
+    Scene(
+        "malformed",
+        "broken JSON, another shape, no picture, cut",
+        STEADY,
+        (holds.everybody_has_an_image(), holds.one_image_each(), holds.the_failure_is_met(4),
+         holds.failing_calls_at_most(4), holds.no_breaker()),
+        _MALFORMED,
+        mends=False,
+    ),
+    Scene(
+        "credential",
+        "the key is rejected for 30 s",
+        STEADY,
+        (holds.ends_only_as("succeeded", "queued"), holds.one_image_each(), holds.booked_as_charged(),
+         holds.nothing_wasted(), holds.the_route_is_left_within(LEFT), holds.escalated("credential")),
+        (Fault(kind="credential"),),
+        lasts=30.0,
+        patience=120.0,
+        afterwards=(*WHOLE, holds.back_to_images()),
+    ),
+    Scene(
+        "gone",
+        "404: the model is gone",
+        STEADY,
+        (*WHOLE, holds.nothing_wasted(), holds.the_route_is_left_within(LEFT), holds.warned_of_a_lack()),
+        (Fault(kind="gone", model=PRIMARY),),
+        mends=False,
+    ),
+    Scene(
+        "day",
+        "the day's quota is gone (and a hint of 0.9 s)",
+        replace(STEADY, mix=DUE),
+        (holds.ends_only_as("succeeded", "queued"), holds.due_ones_have_images(), holds.some_end_as("queued"),
+         holds.one_image_each(), holds.nothing_wasted(), holds.booked_as_charged(),
+         holds.the_route_is_left_within(LEFT), holds.no_downgrade_unexplained()),
+        (Fault(kind="quota", model=PRIMARY, variant="day_short_delay"),),
+        mends=False,
+        patience=12.0,
+    ),
+    Scene(
+        "twice",
+        "every request is published twice",
+        STEADY,
+        (*WHOLE, holds.nothing_wasted(), holds.failing_calls_at_most(0)),
+        twice=True,
+    ),
+    Scene(
+        "deadline",
+        "a queue that the deadline overtakes",
+        Traffic(0, 0, ({"model": PRIMARY, DUE_IN: 8.0, "floor": "exact"},), at_once=30),
+        (holds.ends_only_as("succeeded", "expired"), holds.some_end_as("succeeded"), holds.some_end_as("expired"),
+         holds.nobody_begins_after_the_deadline(), holds.one_image_each(), holds.nothing_wasted(),
+         holds.booked_as_charged()),
+        limits=f"{PRIMARY}=concurrency:2",
+        latency="fixed:1",
+    ),
+)  # fmt: skip
+
+QUICK = ("hint-words", "silent", "reset", "outage", CALM, "refusal", "malformed", "credential", "gone", "day", "twice",
+         "deadline")  # fmt: skip
+"""One of each kind."""
+BY_NAME: Mapping[str, Scene] = {scene.name: scene for scene in ALL}
+
+
+def scenes(names: tuple[str, ...], *, quick: bool) -> list[Scene]:
+    """The named ones, or all; quick: shorter, and without waiting for every recovery."""
+    chosen = [BY_NAME[name] for name in names] if names else list(ALL)
+    return [_shorter(scene) if quick else scene.to_the_end() for scene in chosen]
+
+
+def _shorter(scene: Scene) -> Scene:
+    match scene.name:
+        case "outage":
+            return replace(scene, traffic=replace(scene.traffic, seconds=24.0), lasts=20.0, recovery=0.0)
+        case "flapping":
+            return replace(scene, traffic=replace(scene.traffic, seconds=20.0), lasts=18.0, every=3.0)
+        case "deadline":
+            return replace(scene, traffic=replace(scene.traffic, mix=_due_in(scene, 4.0)))
+        case "credential":
+            return replace(scene, traffic=replace(scene.traffic, seconds=6.0), patience=6.0)
+        case _:
+            shorter = replace(scene.traffic, seconds=6.0)
+            return replace(
+                scene,
+                traffic=shorter,
+                lasts=min(scene.lasts, 4.0),
+                recovery=0.0,
+            )
+
+
+def _due_in(scene: Scene, seconds: float) -> tuple[Mapping[str, Any], ...]:
+    return tuple({**fields, DUE_IN: seconds} for fields in scene.traffic.mix)

@@ -1,0 +1,72 @@
+"""The end of a drill: what had to hold and whether it did, and the figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scripts.drills.played import Played
+from scripts.drills.story import Line
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    promise: str
+    problem: str | None
+    """None: it held."""
+
+
+def held(played: Played) -> list[Held]:
+    return [Held(hold.promise, hold.check(played)) for hold in played.scene.holds]
+
+
+def figures(played: Played) -> dict[str, Any]:
+    """With their units in their names."""
+    statuses = played.statuses()
+    tripped = played.tripped_at()
+    resets = played.breaker("reset")
+    return {
+        "requests": len(played.requests),
+        "images": len(played.delivered),
+        "refused": statuses["refused"],
+        "waiting": statuses["queued"],
+        "failed": statuses["failed"] + statuses["expired"] + statuses["lost"],
+        "images_by_model": dict(Counter(str(each.model) for each in played.delivered)),
+        "primary_calls_in_the_failure": len(played.failing()),
+        "primary_calls_that_failed": len(played.failed()),
+        "charged_micros": sum(call.cost_micros for call in played.calls),
+        "wasted_micros": played.wasted_micros,
+        "breaker_tripped_after_seconds": _seconds(played, tripped),
+        "breaker_reset_after_mending_seconds": round((resets[-1] - played.mended_at).total_seconds(), 1)
+        if resets
+        else None,
+        "primary_back_after_mending_seconds": _rounded(played.back_after()) if played.scene.mends else None,
+        "mean_seconds_to_an_image": _rounded(played.mean_seconds()),
+        "worst_seconds_to_an_image": _rounded(played.worst_seconds()),
+    }
+
+
+def to_json(played: Played, lines: Sequence[Line]) -> dict[str, Any]:
+    found = held(played)
+    return {
+        "drill": played.scene.name,
+        "about": played.scene.about,
+        "failure_seconds": played.scene.lasts if played.scene.mends else None,
+        "held": all(each.problem is None for each in found),
+        "promises": [{"promise": each.promise, "held": each.problem is None, "why": each.problem} for each in found],
+        "figures": figures(played),
+        "timeline": [
+            {"second": round((line.at - played.began_at).total_seconds(), 1), "who": line.who, "what": line.what}
+            for line in lines
+        ],
+    }
+
+
+def _seconds(played: Played, at: Any) -> float | None:
+    return None if at is None else round((at - played.failed_at).total_seconds(), 1)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

@@ -1,0 +1,66 @@
+# Who acts: an account for each function, for those who call functions, and for the build. Nobody holds a key file.
+
+locals {
+  callers = {
+    push     = "Pub/Sub pushes as this account: it may call the functions that are fed by subscriptions."
+    schedule = "Cloud Scheduler calls watch as this account."
+  }
+  pushed_to = toset([for each in local.subscriptions : each.function])
+}
+
+resource "google_service_account" "function" {
+  for_each = local.functions
+
+  account_id   = "renderlane-${each.key}"
+  display_name = "Renderlane ${each.key}"
+  description  = "The function ${each.key} runs as this account."
+  depends_on   = [google_project_service.api]
+}
+
+resource "google_service_account" "caller" {
+  for_each = local.callers
+
+  account_id   = "renderlane-${each.key}"
+  display_name = "Renderlane ${each.key}"
+  description  = each.value
+  depends_on   = [google_project_service.api]
+}
+
+resource "google_service_account" "build" {
+  account_id   = "renderlane-build"
+  display_name = "Renderlane build"
+  description  = "Cloud Build makes the functions' images as this account."
+  depends_on   = [google_project_service.api]
+}
+
+resource "google_cloud_run_service_iam_member" "push" {
+  for_each = local.pushed_to
+
+  location = var.region
+  service  = google_cloudfunctions2_function.function[each.key].name
+  role     = "roles/run.invoker"
+  member   = google_service_account.caller["push"].member
+}
+
+resource "google_cloud_run_service_iam_member" "schedule" {
+  location = var.region
+  service  = google_cloudfunctions2_function.function["watch"].name
+  role     = "roles/run.invoker"
+  member   = google_service_account.caller["schedule"].member
+}
+
+resource "google_cloud_run_service_iam_member" "console" {
+  count = local.has_console ? 1 : 0
+
+  location = var.region
+  service  = google_cloudfunctions2_function.function["console"].name
+  role     = "roles/run.invoker"
+  member   = "group:${var.console_group}"
+}
+
+# Pub/Sub's agent signs the tokens that prove a push.
+resource "google_service_account_iam_member" "push_tokens" {
+  service_account_id = google_service_account.caller["push"].name
+  role               = "roles/iam.serviceAccountTokenCreator"
+  member             = local.pubsub_agent
+}

@@ -1,0 +1,14 @@
+# Where alerts go: an address each, and whatever channels the team already has.
+
+locals {
+  channels = concat([for each in google_monitoring_notification_channel.email : each.id], var.alert_channels)
+}
+
+resource "google_monitoring_notification_channel" "email" {
+  for_each = var.alert_emails
+
+  display_name = "Renderlane: ${each.key}"
+  type         = "email"
+  labels       = { email_address = each.key }
+  depends_on   = [google_project_service.api]
+}

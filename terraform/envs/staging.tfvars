@@ -1,0 +1,11 @@
+# A small fleet that sleeps when nothing comes.
+project_id   = "renderlane-staging"
+region       = "europe-west1"
+alert_emails = ["renderlane-staging@example.com"]
+publishers   = ["serviceAccount:web@renderlane-staging.iam.gserviceaccount.com"]
+render       = { concurrency = 20, max_instances = 2, memory_mib = 1024 }
+capacity     = 40
+quota        = "*=rpm:30,concurrency:20"
+labels       = { environment = "staging" }
+
+monthly_budget_usd = 100

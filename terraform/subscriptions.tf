@@ -1,0 +1,66 @@
+# The push subscriptions of shared/core/topology.py. The ack deadline is the push request's time limit too.
+
+locals {
+  subscriptions = {
+    render-requests-intake   = { topic = "render-requests", function = "intake", max_deliveries = 10, retention = "604800s" }
+    pump-kicks-pump          = { topic = "pump-kicks", function = "pump", max_deliveries = 0, retention = "600s" }
+    render-releases-render   = { topic = "render-releases", function = "render", max_deliveries = 5, retention = "86400s" }
+    render-dead-letters-bury = { topic = "render-dead-letters", function = "bury", max_deliveries = 0, retention = "604800s" }
+  }
+  giving_up = { for name, each in local.subscriptions : name => each if each.max_deliveries > 0 }
+}
+
+resource "google_pubsub_subscription" "push" {
+  for_each = local.subscriptions
+
+  name                       = each.key
+  topic                      = google_pubsub_topic.topic[each.value.topic].id
+  ack_deadline_seconds       = var.ack_deadline_seconds[each.key]
+  message_retention_duration = each.value.retention
+
+  push_config {
+    push_endpoint = google_cloudfunctions2_function.function[each.value.function].service_config[0].uri
+
+    oidc_token {
+      service_account_email = google_service_account.caller["push"].email
+      audience              = google_cloudfunctions2_function.function[each.value.function].service_config[0].uri
+    }
+  }
+
+  # A nack says only that a state could not be written; waiting is done in the store.
+  retry_policy {
+    minimum_backoff = "1s"
+    maximum_backoff = "60s"
+  }
+
+  # Never removed for want of traffic.
+  expiration_policy {
+    ttl = ""
+  }
+
+  dynamic "dead_letter_policy" {
+    for_each = each.value.max_deliveries > 0 ? [each.value.max_deliveries] : []
+
+    content {
+      dead_letter_topic     = google_pubsub_topic.topic["render-dead-letters"].id
+      max_delivery_attempts = dead_letter_policy.value
+    }
+  }
+
+  depends_on = [google_cloud_run_service_iam_member.push, google_service_account_iam_member.push_tokens]
+}
+
+# Without these two, Pub/Sub's agent cannot move a message to the dead letters, and it comes round for ever.
+resource "google_pubsub_topic_iam_member" "give_up" {
+  topic  = google_pubsub_topic.topic["render-dead-letters"].name
+  role   = "roles/pubsub.publisher"
+  member = local.pubsub_agent
+}
+
+resource "google_pubsub_subscription_iam_member" "give_up" {
+  for_each = local.giving_up
+
+  subscription = google_pubsub_subscription.push[each.key].name
+  role         = "roles/pubsub.subscriber"
+  member       = local.pubsub_agent
+}

@@ -1,0 +1,48 @@
+# Nothing is public, and the console is for a named group. No credentials are needed: the provider is mocked.
+
+mock_provider "google" {
+  override_during = plan
+}
+
+variables {
+  project_id   = "render-test"
+  alert_emails = ["oncall@example.com"]
+  bundle       = "bundle.zip"
+}
+
+run "nothing_is_public" {
+  command = plan
+
+  assert {
+    condition     = google_storage_bucket.images.public_access_prevention == "enforced" && google_storage_bucket.source.public_access_prevention == "enforced"
+    error_message = "A bucket could be made public."
+  }
+
+  assert {
+    condition     = google_storage_bucket.images.uniform_bucket_level_access && google_storage_bucket.source.uniform_bucket_level_access
+    error_message = "A bucket has access lists of single objects."
+  }
+
+  assert {
+    condition     = alltrue([for each in google_cloudfunctions2_function.function : each.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"])
+    error_message = "A function can be reached from outside."
+  }
+
+  assert {
+    condition     = length(google_cloud_run_service_iam_member.console) == 0
+    error_message = "Without a group there is no console."
+  }
+}
+
+run "the_console_is_for_a_named_group" {
+  command = plan
+
+  variables {
+    console_group = "renderlane-oncall@example.com"
+  }
+
+  assert {
+    condition     = google_cloud_run_service_iam_member.console[0].member == "group:renderlane-oncall@example.com"
+    error_message = "The console is open to somebody else."
+  }
+}

@@ -1,0 +1,49 @@
+# One pump, a fleet as large as it says, the key where it is used. No credentials are needed: the provider is mocked.
+
+mock_provider "google" {
+  override_during = plan
+}
+
+variables {
+  project_id   = "render-test"
+  alert_emails = ["oncall@example.com"]
+  bundle       = "bundle.zip"
+}
+
+run "functions" {
+  command = plan
+
+  assert {
+    condition     = google_cloudfunctions2_function.function["pump"].service_config[0].max_instance_count == 1
+    error_message = "There must be one pump."
+  }
+
+  assert {
+    condition     = alltrue([for each in google_cloudfunctions2_function.function : each.service_config[0].max_instance_request_concurrency > 1])
+    error_message = "A function takes one request at a time: the default, and too few."
+  }
+
+  assert {
+    condition = (
+      google_cloudfunctions2_function.function["render"].service_config[0].max_instance_count
+      * google_cloudfunctions2_function.function["render"].service_config[0].max_instance_request_concurrency
+      >= tonumber(google_cloudfunctions2_function.function["render"].service_config[0].environment_variables["RENDERLANE_CAPACITY"])
+    )
+    error_message = "The fleet carries less than RENDERLANE_CAPACITY."
+  }
+
+  assert {
+    condition     = alltrue([for each in google_cloudfunctions2_function.function : each.service_config[0].timeout_seconds <= 3600])
+    error_message = "A function's time-out is over 60 minutes."
+  }
+
+  assert {
+    condition     = [for name, each in google_cloudfunctions2_function.function : name if length(each.service_config[0].secret_environment_variables) > 0] == ["render"]
+    error_message = "Another function than render is given the Gemini key."
+  }
+
+  assert {
+    condition     = alltrue([for each in google_cloudfunctions2_function.function : !contains(keys(each.service_config[0].environment_variables), "GEMINI_API_KEY")])
+    error_message = "The Gemini key is a plain environment variable."
+  }
+}

@@ -1,0 +1,359 @@
+variable "project_id" {
+  description = "The Google Cloud project. It must be the one the Gemini key belongs to: its quota is read."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "project_id: allowed is a project id, 6-30 lower-case letters, digits and hyphens, not a name or number."
+  }
+}
+
+variable "region" {
+  description = "Where functions, source and images are, such as europe-west1."
+  type        = string
+  default     = "europe-west1"
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "region: allowed is a region such as europe-west1, without a zone."
+  }
+}
+
+variable "firestore_location" {
+  description = "Where the database is, such as eur3 or europe-west1. It can never be changed."
+  type        = string
+  default     = "eur3"
+
+  validation {
+    condition     = can(regex("^(eur3|nam5|nam7|[a-z]+-[a-z]+[0-9]+)$", var.firestore_location))
+    error_message = "firestore_location: allowed are eur3, nam5, nam7 or a region."
+  }
+}
+
+variable "database" {
+  description = "The Firestore database; a database of its own keeps its documents and grants apart."
+  type        = string
+  default     = "renderlane"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{2,61}[a-z0-9]$", var.database))
+    error_message = "database: allowed are 4-63 lower-case letters, digits and hyphens, beginning with a letter."
+  }
+}
+
+variable "images_location" {
+  description = "Where the image bucket is; empty = the region."
+  type        = string
+  default     = ""
+}
+
+variable "image_retention_days" {
+  description = "Days after which images are deleted. A repeated request is answered with its image for 30 days."
+  type        = number
+  default     = 90
+
+  validation {
+    condition     = var.image_retention_days >= 31 && floor(var.image_retention_days) == var.image_retention_days
+    error_message = "image_retention_days: allowed are whole numbers from 31: ids are remembered for 30 days after the end."
+  }
+}
+
+variable "bundle" {
+  description = "The path of the zip file that scripts/bundle made."
+  type        = string
+
+  validation {
+    condition     = endswith(var.bundle, ".zip")
+    error_message = "bundle: allowed is the path of a .zip file; ./scripts/bundle makes one."
+  }
+}
+
+variable "gemini_key_version" {
+  description = "The version of the secret renderlane-gemini-key that runs. Raised to rotate, lowered to go back."
+  type        = string
+  default     = "1"
+
+  validation {
+    condition     = can(regex("^[1-9][0-9]*$", var.gemini_key_version))
+    error_message = "gemini_key_version: allowed is a version number; `latest` changes under running functions and cannot be gone back from."
+  }
+}
+
+variable "key_rotation" {
+  description = "How often a new Gemini key is asked for, and when first."
+  type        = object({ days = number, first_at = string })
+  default     = { days = 90, first_at = "2027-03-01T09:00:00Z" }
+
+  validation {
+    condition     = var.key_rotation.days >= 1 && var.key_rotation.days <= 365
+    error_message = "key_rotation.days: allowed are 1 to 365."
+  }
+
+  validation {
+    condition     = can(formatdate("YYYY", var.key_rotation.first_at))
+    error_message = "key_rotation.first_at: allowed is a time such as 2027-03-01T09:00:00Z."
+  }
+}
+
+variable "render" {
+  description = "The fleet of render: deliveries an instance takes at once, instances, and memory for that many (README, Measured)."
+  type = object({
+    concurrency   = optional(number, 40)
+    max_instances = optional(number, 5)
+    memory_mib    = optional(number, 2048)
+  })
+  default = {}
+
+  validation {
+    condition     = var.render.concurrency >= 1 && var.render.concurrency <= 1000
+    error_message = "render.concurrency: allowed are 1 to 1000."
+  }
+
+  validation {
+    condition     = var.render.max_instances >= 1 && var.render.max_instances <= 1000
+    error_message = "render.max_instances: allowed are 1 to 1000."
+  }
+
+  validation {
+    condition     = var.render.memory_mib >= 120 + 25 * var.render.concurrency && var.render.memory_mib <= 4096
+    error_message = "render.memory_mib: an instance needs 120 MiB and 25 MiB for each delivery it takes at once; one CPU has at most 4096."
+  }
+}
+
+variable "capacity" {
+  description = "RENDERLANE_CAPACITY: attempts that the whole fleet carries at once; the pump uses 80 % of it."
+  type        = number
+  default     = 200
+
+  validation {
+    condition     = var.capacity >= 1 && var.capacity <= var.render.max_instances * var.render.concurrency
+    error_message = "capacity: the fleet carries render.max_instances x render.concurrency attempts; more would be granted slots that nobody takes up."
+  }
+}
+
+variable "min_instances" {
+  description = "Instances that are kept warm, by function. 0 costs nothing while nothing comes, and a cold start when something does."
+  type = object({
+    intake = optional(number, 0)
+    pump   = optional(number, 0)
+    render = optional(number, 0)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for each in values(var.min_instances) : each >= 0])
+    error_message = "min_instances: allowed are numbers from 0."
+  }
+
+  validation {
+    condition     = var.min_instances.pump <= 1 && var.min_instances.intake <= 20 && var.min_instances.render <= var.render.max_instances
+    error_message = "min_instances: not more than the most: pump 1, intake 20, render its max_instances."
+  }
+}
+
+variable "timeout_seconds" {
+  description = "How long a request to each function may last. Model time-outs stay under 540 s, and the pump's loop ends by then."
+  type = object({
+    intake  = optional(number, 60)
+    pump    = optional(number, 600)
+    render  = optional(number, 600)
+    watch   = optional(number, 120)
+    bury    = optional(number, 60)
+    console = optional(number, 60)
+  })
+  default = {}
+
+  validation {
+    condition     = var.timeout_seconds.render >= 560 && var.timeout_seconds.pump >= 560
+    error_message = "timeout_seconds: render and pump need at least 560 s: a model may take 540 s, and so long does the pump's loop run."
+  }
+
+  validation {
+    condition     = alltrue([for each in values(var.timeout_seconds) : each >= 10 && each <= 3600])
+    error_message = "timeout_seconds: allowed are 10 to 3600."
+  }
+}
+
+variable "ack_deadline_seconds" {
+  description = "How long Pub/Sub waits for each subscription's answer before it delivers again."
+  type        = map(number)
+  default = {
+    render-requests-intake   = 60
+    pump-kicks-pump          = 600
+    render-releases-render   = 600
+    render-dead-letters-bury = 60
+  }
+
+  validation {
+    condition     = length(setsubtract(keys(local.subscriptions), keys(var.ack_deadline_seconds))) == 0
+    error_message = "ack_deadline_seconds: every subscription needs one: ${join(", ", keys(local.subscriptions))}."
+  }
+
+  validation {
+    condition     = alltrue([for each in values(var.ack_deadline_seconds) : each >= 10 && each <= 600])
+    error_message = "ack_deadline_seconds: allowed are 10 to 600 (Pub/Sub's limits)."
+  }
+
+  validation {
+    condition = alltrue([
+      for name, each in local.subscriptions : var.ack_deadline_seconds[name] >= var.timeout_seconds[each.function]
+    ])
+    error_message = "ack_deadline_seconds: never under the function's timeout_seconds, or a message comes again while it is worked on."
+  }
+}
+
+variable "publishers" {
+  description = "Members that may publish render requests, such as serviceAccount:web@PROJECT.iam.gserviceaccount.com."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for each in var.publishers : can(regex("^(user|group|serviceAccount|principal|principalSet):", each))])
+    error_message = "publishers: allowed are user:, group:, serviceAccount:, principal: and principalSet:; nothing is public."
+  }
+}
+
+variable "result_subscribers" {
+  description = "Members that may attach subscriptions to the results."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for each in var.result_subscribers : can(regex("^(user|group|serviceAccount|principal|principalSet):", each))])
+    error_message = "result_subscribers: allowed are user:, group:, serviceAccount:, principal: and principalSet:; nothing is public."
+  }
+}
+
+variable "console_group" {
+  description = "The Google group that may open the console; empty = no console. The bundle must have the function."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.console_group == "" || can(regex("^[^@:\\s]+@[^@:\\s]+\\.[a-z]+$", var.console_group))
+    error_message = "console_group: allowed is the address of a Google group, without `group:`."
+  }
+}
+
+variable "reference_buckets" {
+  description = "Buckets whose objects requests may name as references, beside the image bucket."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for each in var.reference_buckets : can(regex("^[a-z0-9][a-z0-9._-]+[a-z0-9]$", each))])
+    error_message = "reference_buckets: allowed are names of buckets, without gs://."
+  }
+}
+
+variable "quota" {
+  description = "RENDERLANE_QUOTA: limits where none is read, such as *=rpm:100,concurrency:20."
+  type        = string
+  default     = ""
+}
+
+variable "live_quota" {
+  description = "RENDERLANE_LIVE_QUOTA: what watch asks the provider for."
+  type        = string
+  default     = "limits,usage"
+
+  validation {
+    condition     = contains(["off", "limits", "limits,usage"], var.live_quota)
+    error_message = "live_quota: allowed are off, limits and limits,usage."
+  }
+}
+
+variable "catalogue" {
+  description = "RENDERLANE_CATALOGUE: the path of another catalogue in the bundle; empty = the bundle's own."
+  type        = string
+  default     = ""
+}
+
+variable "flag_provider" {
+  description = "RENDERLANE_FLAG_PROVIDER: module:attribute of an OpenFeature provider; empty = none."
+  type        = string
+  default     = ""
+}
+
+variable "gemini_base_url" {
+  description = "GOOGLE_GEMINI_BASE_URL: another server that speaks the Gemini API; empty = Google's."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.gemini_base_url == "" || startswith(var.gemini_base_url, "https://")
+    error_message = "gemini_base_url: allowed is an https:// address: the key goes there."
+  }
+}
+
+variable "otlp_endpoint" {
+  description = "OTEL_EXPORTER_OTLP_ENDPOINT: where spans go; empty = nowhere."
+  type        = string
+  default     = "https://telemetry.googleapis.com"
+}
+
+variable "otel" {
+  description = "Further OTEL_ variables."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.otel) : startswith(name, "OTEL_")])
+    error_message = "otel: allowed are variables whose name begins with OTEL_."
+  }
+}
+
+variable "alert_emails" {
+  description = "Addresses that alerts go to."
+  type        = set(string)
+
+  validation {
+    condition     = alltrue([for each in var.alert_emails : can(regex("^[^@\\s]+@[^@\\s]+$", each))])
+    error_message = "alert_emails: allowed are addresses such as oncall@example.com."
+  }
+}
+
+variable "alert_channels" {
+  description = "Notification channels that exist already, as projects/PROJECT/notificationChannels/ID."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = length(var.alert_channels) + length(var.alert_emails) > 0
+    error_message = "alert_channels: name at least one of alert_emails or alert_channels, or nobody hears an alert."
+  }
+}
+
+variable "runbook_url" {
+  description = "Where the on-call engineer reads RUNBOOK.md."
+  type        = string
+  default     = "RUNBOOK.md"
+}
+
+variable "billing_account" {
+  description = "The billing account, for a budget with its alerts; empty = none is made."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.billing_account == "" || can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.billing_account))
+    error_message = "billing_account: allowed is an id such as 012345-6789AB-CDEF01."
+  }
+}
+
+variable "monthly_budget_usd" {
+  description = "Dollars a month at which the budget's alerts come."
+  type        = number
+  default     = 500
+
+  validation {
+    condition     = var.monthly_budget_usd >= 1 && floor(var.monthly_budget_usd) == var.monthly_budget_usd
+    error_message = "monthly_budget_usd: allowed are whole dollars from 1."
+  }
+}
+
+variable "labels" {
+  description = "Labels of every resource that takes them."
+  type        = map(string)
+  default     = {}
+}

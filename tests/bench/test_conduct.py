@@ -1,0 +1,102 @@
+"""Scenes played for real, by the worker and by a plain script; the flag over a backlog."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from scripts.bench import conduct_sheet, flag_scene
+from scripts.bench.flag_scene import FlagFigures, Scale, judge
+from scripts.drills import ours, plain
+from scripts.drills.scenes import BY_NAME, CALM
+from scripts.drills.traffic import NB21, PRO
+from shared.core.documents import Document
+from tests.builders import NOW
+from tests.drills.builders import IMAGE_COSTS, a_call, at
+
+BENT = ("model gemini-3-pro-image -> gemini-nano-banana-2.1: flag use-nano-banana-2 by bench: the quota is short",)
+
+
+def a_request(name: str, status: str = "queued", version: str = "1", **more: Any) -> Document:
+    return Document(f"requests/{name}", {"status": status, "release": 0, "cost_micros": 0} | more, version, NOW)
+
+
+def a_render(name: str, model: str, *, told: bool) -> Document:
+    receipt = {"delivered": {"model": model}, "reasons": list(BENT) if told else [], "flags": ["f"] if told else []}
+    return a_request(name, "succeeded", "2", release=1, cost_micros=IMAGE_COSTS, receipt=receipt)
+
+
+def figures(after: list[Document], calls: list[Any]) -> FlagFigures:
+    before = {each.id: a_request(each.id) for each in after}
+    return judge(before, {each.id: each for each in after}, calls, at(0), at(15))
+
+
+def by(model: str, name: str, seconds: float) -> Any:
+    return a_call(name, seconds, model=model, served_model=model)
+
+
+def test_a_flag_that_bends_in_time_and_rewrites_nothing_holds() -> None:
+    after = [a_render("a", PRO, told=False), a_render("b", NB21, told=True), a_render("c", PRO, told=False),
+             a_request("d")]  # fmt: skip
+    found = figures(after, [by(PRO, "a", 1.0), by(NB21, "b", 2.0), by(PRO, "c", 17.0)])
+    assert found.problems() == []
+    assert (found.trip.first_new, found.trip.last_old, found.reset.first_new) == (2.0, 1.0, 2.0)
+    assert found.to_json()["trip"] == {"first_new_seconds": 2.0, "last_old_seconds": 1.0}
+
+
+def test_a_late_effect_a_rewritten_backlog_and_a_wrong_receipt_are_told() -> None:
+    after = [a_render("a", PRO, told=True), a_render("b", NB21, told=True), a_request("d", version="2")]
+    found = figures(after, [by(PRO, "a", 4.0), by(NB21, "b", 2.0), by(PRO, "x", 17.0)])
+    told = "; ".join(found.problems())
+    assert "trip: the last call of the old route left 4.0 s later" in told
+    assert "1 queued documents were rewritten" in told
+    assert "1 receipts are wrong: a" in told
+
+
+def test_a_release_that_came_to_nothing_does_not_count_as_rewriting() -> None:
+    found = figures([a_request("d", version="2", release=1)], [])
+    assert (found.untouched, found.rewritten) == (0, 0)
+
+
+@pytest.mark.slow
+async def test_double_delivery_costs_the_worker_nothing_and_a_plain_script_everything_twice() -> None:
+    scene = BY_NAME["twice"]
+    scene = replace(scene, traffic=replace(scene.traffic, seconds=2.0), latency="fixed:0.1")
+    worker, script = await ours.play(scene), await plain.play(scene)
+    assert worker.problems() == []
+    assert len(worker.calls) == len(worker.requests) == worker.paid_images
+    assert script.paid_images == 2 * len(script.requests)
+    assert script.wasted_micros == sum(call.cost_micros for call in script.calls) // 2
+    figures = conduct_sheet.to_json({"twice": worker, CALM: worker}, {"twice": script, CALM: script})
+    assert figures["twice"]["held"] is True
+    assert figures["twice"]["google_genai"]["wasted_micros"] > 0
+
+
+@pytest.mark.slow
+async def test_refusals_empty_and_malformed_answers_end_as_they_must() -> None:
+    def shortly(name: str) -> Any:
+        scene = BY_NAME[name]
+        return replace(scene, traffic=replace(scene.traffic, seconds=6.0), calm_first=0.0, latency="fixed:0.1")
+
+    told: list[str] = []
+    chosen = [shortly(name) for name in ("refusal", "empty", "malformed")]
+    found = await ours.play_all(chosen, 3, lambda played: told.append(played.scene.name), longest=timedelta(minutes=2))
+    assert {name: played.problems() for name, played in found.items()} == {name: [] for name in found}
+    assert sorted(told) == ["empty", "malformed", "refusal"]
+
+
+@pytest.mark.slow
+def test_a_flag_over_a_backlog_is_seen_by_the_provider_and_rewrites_nothing() -> None:
+    said: list[str] = []
+    found = asyncio.run(flag_scene.play(Scale(150, 2.5), said.append))
+    assert found.queued == 150
+    assert found.bent > 0
+    assert found.untouched > 0
+    assert found.rewritten == 0
+    assert found.receipts_wrong == []
+    assert found.booked_micros == found.charged_micros
+    assert said

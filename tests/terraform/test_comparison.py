@@ -1,0 +1,283 @@
+"""Terraform and the code say the same: topology, indexes, environment, alerts, metrics, schemas."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.config import FirestoreStore, LiveQuotaOn, PubsubTopics, Settings
+from shared.core import queries, signals
+from shared.core.documents import Query
+from shared.core.topology import RENDER_DEAD_LETTERS, SUBSCRIPTIONS, TOPICS
+from shared.flows.evidence import ESCALATED
+from tests.terraform import firestore_layout, rules
+from tests.terraform.rehearsal import published_by
+from tests.terraform.terraform import Planned, Terraform
+
+ONE_MACHINE_ONLY = {"RENDERLANE_HOME", "PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST"}
+SECRET = {"GEMINI_API_KEY"}
+OF_OUR_OWN = {"renderlane-key-rotation"}
+"""Topics that no code of ours knows."""
+EVERYTHING_SET = {
+    "quota": "*=rpm:100",
+    "catalogue": "other.toml",
+    "flag_provider": "flags:provider",
+    "gemini_base_url": "https://gemini.example.com",
+    "reference_buckets": ["brand-assets"],
+    "console_group": "oncall@example.com",
+    "billing_account": "012345-6789AB-CDEF01",
+}
+
+
+@pytest.fixture(scope="module")
+def full(terraform: Terraform, plan: Planned) -> Planned:
+    """A plan with everything on."""
+    return terraform.planned(**EVERYTHING_SET)
+
+
+def test_the_topics_are_the_topologys(plan: Planned) -> None:
+    assert {values["name"] for values in plan.of("google_pubsub_topic").values()} - OF_OUR_OWN == set(TOPICS)
+
+
+def test_the_subscriptions_are_the_topologys(plan: Planned) -> None:
+    made = {values["name"]: values for values in plan.of("google_pubsub_subscription").values()}
+    assert set(made) == {each.name for each in SUBSCRIPTIONS}
+    for each in SUBSCRIPTIONS:
+        values = made[each.name]
+        assert values["topic"].endswith(f"/{each.topic}")
+        assert values["push_config"][0]["push_endpoint"] == plan.outputs["functions"][each.function]
+        assert timedelta(seconds=values["ack_deadline_seconds"]) == each.ack_deadline
+        given_up = [
+            (policy["max_delivery_attempts"], policy["dead_letter_topic"]) for policy in values["dead_letter_policy"]
+        ]
+        wanted = [(each.max_deliveries, f"google_pubsub_topic/{RENDER_DEAD_LETTERS}")] if each.max_deliveries else []
+        assert given_up == wanted
+        retry = values["retry_policy"][0]
+        assert retry["minimum_backoff"] == f"{each.minimum_backoff.total_seconds():.0f}s"
+        assert retry["maximum_backoff"] == f"{each.maximum_backoff.total_seconds():.0f}s"
+
+
+def test_every_function_of_the_bundle_is_deployed_and_no_other(plan: Planned) -> None:
+    tree = ast.parse(Path("functions/main.py").read_text("utf-8"))
+    targets = {each.name for each in tree.body if isinstance(each, ast.AsyncFunctionDef) and each.decorator_list}
+    assert set(plan.outputs["entry_points"]) == targets - {"console"}, "console is off until its group is named"
+
+
+def test_firestore_json_is_what_the_code_asks_for() -> None:
+    written = firestore_layout.FILE.read_text("utf-8")
+    assert written == firestore_layout.text(), "queries or fields have changed: run ./scripts/firestore-layout"
+
+
+@pytest.mark.parametrize("query", firestore_layout.every_query(), ids=lambda query: str(firestore_layout.needed(query)))
+def test_every_query_has_its_index(query: Query, plan: Planned) -> None:
+    assert firestore_layout.needed(query) in _indexes(plan)
+
+
+def test_every_query_of_the_code_is_among_the_compared() -> None:
+    written = {
+        name
+        for name, each in vars(queries).items()
+        if callable(each) and getattr(each, "__annotations__", {}).get("return") == "Query"
+    }
+    compared = Path("tests/every_query.py").read_text("utf-8") + Path("tests/terraform/firestore_layout.py").read_text(
+        "utf-8"
+    )
+    assert {name for name in written if f"queries.{name}(" not in compared} == set()
+
+
+def test_no_index_is_kept_that_no_query_needs(plan: Planned) -> None:
+    assert _indexes(plan) == {firestore_layout.needed(query) for query in firestore_layout.every_query()}
+
+
+def test_every_field_that_is_written_has_its_indexing_decided(plan: Planned) -> None:
+    decided = {(values["collection"], values["field"]) for values in plan.of("google_firestore_field").values()}
+    written = {(name, field) for name, fields in firestore_layout.written_fields().items() for field in fields}
+    assert written - decided == set()
+    assert len(decided) <= firestore_layout.MOST_FIELDS
+
+
+def test_every_expiring_collection_has_a_ttl_policy(plan: Planned) -> None:
+    fields = plan.of("google_firestore_field").values()
+    expiring = {values["collection"]: values["field"] for values in fields if values["ttl_config"]}
+    assert expiring == dict.fromkeys(queries.EXPIRING, "expire_at")
+
+
+def test_every_variable_has_its_place(full: Planned) -> None:
+    code = Path("shared/config.py").read_text("utf-8")
+    table = Path("README.md").read_text("utf-8").split("## Configuration")[1].split("##")[0]
+    read = set(re.findall(r'"((?:RENDERLANE|GEMINI|GOOGLE)_[A-Z_]+)"', code)) - {"GOOGLE_API_KEY"}
+    rows = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
+    named = read | set(re.findall(r"`([A-Z][A-Z_]+)`", rows))
+    placed = _environment(full, "render") | {each["key"]: "" for each in _secrets(full, "render")}
+    assert named - set(placed) == ONE_MACHINE_ONLY & named
+    assert {each["key"] for each in _secrets(full, "render")} == SECRET
+
+
+def test_the_worker_accepts_the_environment_it_is_given(full: Planned, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").touch()
+    settings = Settings.read(_environment(full, "render") | {"GEMINI_API_KEY": "AQ.test"}, tmp_path)
+    assert settings.store == FirestoreStore("render-test", "renderlane")
+    assert settings.topics == PubsubTopics("render-test")
+    assert settings.images == "gs://render-test-renderlane-images"
+    assert settings.references == ("gs://brand-assets/",)
+    assert settings.live_quota == LiveQuotaOn("limits and usage", None)
+    assert settings.capacity == 200
+
+
+@pytest.mark.parametrize("function", ["intake", "pump", "watch", "bury", "console"])
+def test_only_render_is_given_the_key(function: str, full: Planned) -> None:
+    assert _secrets(full, function) == []
+
+
+def test_every_escalation_has_its_alert(plan: Planned) -> None:
+    assert _escalated() <= _alerted(plan), "add an entry to local.escalations in terraform/alerts.tf"
+
+
+def test_no_alert_waits_for_an_escalation_that_never_comes(plan: Planned) -> None:
+    waits = {values["user_labels"]["runbook"] for key, values in _alerts(plan).items() if key.startswith("escalation[")}
+    assert waits == _escalated()
+
+
+def test_every_alert_has_its_heading_in_the_runbook(plan: Planned) -> None:
+    headings = re.findall(r"^### (.+)$", Path("RUNBOOK.md").read_text("utf-8"), re.MULTILINE)
+    assert _alerted(plan) <= set(headings)
+
+
+def test_every_alert_tells_where_to_read_on(plan: Planned) -> None:
+    for values in _alerts(plan).values():
+        heading = values["user_labels"]["runbook"]
+        assert f"RUNBOOK.md#{heading}" in values["documentation"][0]["content"]
+        assert values["notification_channels"]
+
+
+def test_events_that_are_counted_and_alerted_on_are_declared_with_their_fields(plan: Planned) -> None:
+    for values in plan.of("google_logging_metric").values():
+        signal = signals.ALL[re.findall(r'jsonPayload\.message="(\w+)"', values["filter"])[0]]
+        extracted = [*(values["label_extractors"] or {}).values(), values["value_extractor"] or ""]
+        assert set(re.findall(r"jsonPayload\.(\w+)", " ".join(extracted))) <= set(signal.fields)
+    for values in _alerts(plan).values():
+        for condition in values["conditions"]:
+            for matched in condition["condition_matched_log"]:
+                signal = signals.ALL[re.findall(r'jsonPayload\.message="(\w+)"', matched["filter"])[0]]
+                fields = set(re.findall(r"jsonPayload\.(\w+)", f"{matched['filter']} {matched['label_extractors']}"))
+                assert fields - {"message"} <= set(signal.fields)
+
+
+def test_every_function_may_publish_what_its_flow_is_seen_to_publish(plan: Planned) -> None:
+    granted = rules.grants(plan)
+    missing = {
+        (function, topic)
+        for function, topic in published_by()
+        if (f"renderlane-{function}", "roles/pubsub.publisher", topic) not in granted
+    }
+    assert missing == set()
+
+
+def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned) -> None:
+    publisher, database, traces = "roles/pubsub.publisher", "roles/datastore.user", "roles/telemetry.writer"
+    images, read, create = "render-test-renderlane-images", "roles/storage.objectViewer", "roles/storage.objectCreator"
+    functions = ("intake", "pump", "render", "watch", "bury")
+    everyone = {(f"renderlane-{each}", publisher, "pump-kicks") for each in functions}
+    everyone |= {(f"renderlane-{each}", publisher, "render-results") for each in functions}
+    everyone |= {(f"renderlane-{each}", role, "render-test") for each in functions for role in (database, traces)}
+    pubsub, secrets = (
+        f"service-123456789012@gcp-sa-{each}.iam.gserviceaccount.com" for each in ("pubsub", "secretmanager")
+    )
+    assert rules.grants(plan) == everyone | {
+        ("renderlane-pump", publisher, "render-releases"),
+        ("renderlane-render", read, images),
+        ("renderlane-render", create, images),
+        ("renderlane-render", "roles/secretmanager.secretAccessor", "renderlane-gemini-key"),
+        ("renderlane-watch", read, images),
+        ("renderlane-watch", "roles/cloudquotas.viewer", "render-test"),
+        ("renderlane-watch", "roles/monitoring.viewer", "render-test"),
+        ("renderlane-bury", read, images),
+        *(
+            ("renderlane-push", "roles/run.invoker", f"renderlane-{each}")
+            for each in ("intake", "pump", "render", "bury")
+        ),
+        ("renderlane-schedule", "roles/run.invoker", "renderlane-watch"),
+        ("renderlane-build", read, "render-test-renderlane-source"),
+        ("renderlane-build", "roles/artifactregistry.writer", "renderlane"),
+        ("renderlane-build", "roles/logging.logWriter", "render-test"),
+        (pubsub, "roles/iam.serviceAccountTokenCreator", "renderlane-push"),
+        (pubsub, publisher, RENDER_DEAD_LETTERS),
+        (pubsub, "roles/pubsub.subscriber", "render-requests-intake"),
+        (pubsub, "roles/pubsub.subscriber", "render-releases-render"),
+        (secrets, publisher, "renderlane-key-rotation"),
+    }
+
+
+def test_documents_of_other_databases_are_out_of_reach(plan: Planned) -> None:
+    conditions = [
+        values["condition"][0]["expression"]
+        for values in plan.of("google_project_iam_member").values()
+        if values["role"] == "roles/datastore.user"
+    ]
+    assert set(conditions) == {'resource.name == "projects/render-test/databases/renderlane"'}
+
+
+def _indexes(plan: Planned) -> set[firestore_layout.Index]:
+    composite = {
+        (values["collection"], tuple(_named(each["field_path"], each["order"]) for each in values["fields"]))
+        for values in plan.of("google_firestore_index").values()
+    }
+    return composite | {
+        (values["collection"], (_named(values["field"], each["order"]),))
+        for values in plan.of("google_firestore_field").values()
+        for each in values["index_config"][0]["indexes"]
+    }
+
+
+def _named(field: str, order: str) -> str:
+    return {"ASCENDING": "", "DESCENDING": "-"}[order] + field
+
+
+def _service(plan: Planned, function: str) -> dict[str, Any]:
+    config: dict[str, Any] = plan.of("google_cloudfunctions2_function")[f'function["{function}"]']["service_config"][0]
+    return config
+
+
+def _environment(plan: Planned, function: str) -> dict[str, str]:
+    return dict(_service(plan, function)["environment_variables"])
+
+
+def _secrets(plan: Planned, function: str) -> list[dict[str, Any]]:
+    return list(_service(plan, function)["secret_environment_variables"])
+
+
+def _alerts(plan: Planned) -> dict[str, dict[str, Any]]:
+    return plan.of("google_monitoring_alert_policy")
+
+
+def _alerted(plan: Planned) -> set[str]:
+    return {values["user_labels"]["runbook"] for values in _alerts(plan).values()}
+
+
+@cache
+def _escalated() -> set[str]:
+    """Every heading that the code names: `runbook="…"`, a constant of its module, or the table of failures."""
+    found = {heading for _, heading in ESCALATED.values()}
+    for path in Path("shared").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(call, ast.keyword) and call.arg == "runbook":
+                found |= _headings(call.value, path)
+    return found
+
+
+def _headings(value: ast.expr, path: Path) -> set[str]:
+    if isinstance(value, ast.Constant):
+        return {str(value.value)}
+    module = importlib.import_module(".".join(path.with_suffix("").parts))
+    known = getattr(module, value.id, None) if isinstance(value, ast.Name) else None
+    if isinstance(known, str):
+        return {known}
+    assert hasattr(module, "ESCALATED"), f"{path}: which headings can {ast.unparse(value)} be?"
+    return {heading for _, heading in module.ESCALATED.values()}

@@ -1,0 +1,44 @@
+"""Terraform's own checks, without a cloud: format, names, types, listed values, value ranges, security rules."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.terraform import rules
+from tests.terraform.terraform import Planned, Terraform
+
+ENVIRONMENTS = sorted(each.name for each in Path("terraform/envs").glob("*.tfvars"))
+
+
+def test_it_is_formatted(attachment: dict[str, str]) -> None:
+    subprocess.run(["terraform", "fmt", "-check", "-recursive", "terraform"], env=attachment, check=True)
+
+
+def test_every_name_type_and_listed_value_is_one_the_provider_knows(terraform: Terraform) -> None:
+    ended = terraform.run("validate")
+    assert ended.code == 0, ended.said
+
+
+@pytest.mark.slow
+def test_values_and_refusals_hold_in_terraforms_own_tests(terraform: Terraform) -> None:
+    ended = terraform.run("test")
+    assert ended.code == 0, ended.said
+    written = sum(each.read_text("utf-8").count("\nrun ") for each in Path("terraform/tests").glob("*.tftest.hcl"))
+    assert f"{written} passed, 0 failed" in ended.said
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_each_environment_has_a_plan(name: str, terraform: Terraform) -> None:
+    ended = terraform.plan(f"-var-file=envs/{name}")
+    assert ended.code == 0, ended.said
+
+
+def test_nothing_is_public_and_nobody_has_a_sweeping_role(plan: Planned) -> None:
+    assert rules.exposures(plan) == []
+
+
+def test_pubsubs_own_agent_may_give_messages_up(plan: Planned) -> None:
+    assert rules.givings_up(plan) == []
