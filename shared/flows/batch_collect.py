@@ -13,6 +13,7 @@ from shared.core.batch import Item, Waiting
 from shared.core.budget import Reservation
 from shared.core.documents import Committed, Create, Document, Fields, Update, Write
 from shared.core.route import Route
+from shared.flows import waits
 from shared.ports import Ports, StoreUnavailable
 
 MOST_COLLECTED = 2_000
@@ -40,6 +41,8 @@ class Collecting:
             *(self._move(each, record.batched(each.planned, now, reservation(each))) for each in candidates)
         )
         put = [each for each, done in zip(candidates, moved, strict=True) if done]
+        for each in put:
+            waits.queue_ended(self._ports, each.head, now, ended_by="batch")
         self._put.update((each.model, each.planned.route.image_size) for each in put)
         if any(count >= batch.MOST_ITEMS for count in self._put.values()):
             self._put.clear()

@@ -21,7 +21,7 @@ from shared.core.health import LACKS
 from shared.core.outcome import EXPIRED
 from shared.core.request import RenderRequest
 from shared.core.route import Route
-from shared.flows.announce import announce
+from shared.flows.announce import ended
 from shared.flows.batch_document import change, say_delayed
 from shared.flows.batch_settle import settle_all
 from shared.flows.evidence import Evidence
@@ -164,4 +164,4 @@ class _Orders:
             *budget.given_back(request.id, request.data),
         )
         if isinstance(committed, Committed):
-            await announce(self._ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
+            await ended(self._ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))

@@ -69,7 +69,7 @@ def _trace(ports: Ports, grant: Grant, turn: Turn, decided_at: datetime) -> None
     assert root is not None, "intake wrote it"
     assert head.queued_at is not None
     seen_at, now, pump = max(turn.began_at, head.queued_at), turn.time.now(), traced.below(ports, root)
-    waits.queue_ended(ports, head, root, turn.place, seen_at)
+    waits.queue_ended(ports, head, seen_at, turn.place)
     traced.write(
         ports, spans.PUMP, pump, root, seen_at, now, links=(turn.place,), request_id=head.request_id,
         route=str(planned.route), flags=tuple(planned.flags), reasons=tuple(planned.reasons), slot_at=slot_at,

@@ -96,12 +96,13 @@ def _trace(
     place = own.named("late") if given_up else own
     end, outcome = closed.changes, closed.changes["outcome"]["code"]
     failed = None if outcome == "succeeded" else outcome
+    recovered = data["route"]["lane"] != "batch" and data["holder"] != ports.boot
     traced.write(
         ports, spans.ATTEMPT, place, root, data["started_at"], now, links=(own,) if given_up else (), failed=failed,
         request_id=request.id, attempt=data["number"], route=str(Route.from_json(data["route"])),
         flags=tuple(data["flags"]), reasons=tuple(data["route_reasons"]), outcome=outcome, effect=settled.effect,
         http_status=end["http_status"], cost_micros=end["cost_micros"], cost_basis=end["cost_basis"],
-        latency_ms=end["latency_ms"], key_kind=data["key_kind"], recovered=data["holder"] != ports.boot,
+        latency_ms=end["latency_ms"], key_kind=data["key_kind"], recovered=recovered,
     )  # fmt: skip
     traced.write(
         ports, spans.SETTLE, traced.below(ports, place), place, began_at, ports.clock.now(), request_id=request.id,

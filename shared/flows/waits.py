@@ -21,12 +21,15 @@ def queue_left(ports: Ports, request_id: str, request: Fields, at: datetime, end
     )  # fmt: skip
 
 
-def queue_ended(ports: Ports, head: Head, root: Place, tick: Place, at: datetime) -> None:
-    """A wait that a slot of this tick ended."""
+def queue_ended(ports: Ports, head: Head, at: datetime, tick: Place | None = None, ended_by: str = "slot") -> None:
+    """A wait that the pump ended: by a slot of this tick, or by putting the request aside for a batch."""
+    root = Place.parse(head.traceparent)
+    assert root is not None, "intake wrote it"
     assert head.queued_at is not None
     traced.write(
-        ports, spans.QUEUE_WAIT, traced.below(ports, root), root, head.queued_at, at, links=(tick,),
-        request_id=head.request_id, priority=head.priority, model=head.model, round=head.round, ended_by="slot",
+        ports, spans.QUEUE_WAIT, traced.below(ports, root), root, head.queued_at, at,
+        links=() if tick is None else (tick,), request_id=head.request_id, priority=head.priority, model=head.model,
+        round=head.round, ended_by=ended_by,
     )  # fmt: skip
 
 

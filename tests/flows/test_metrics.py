@@ -76,6 +76,7 @@ async def test_renders_cost_waits_and_tokens_are_those_of_the_store() -> None:
 
 async def test_watch_observes_how_deep_and_how_old_each_queue_is_and_what_is_left_of_a_limit() -> None:
     world = World(quota="gemini-3-pro-image=rpm:2")
+    world.signals.measures = True
     for number in range(10):
         await world.submit(f"r-{number}", purpose="final", priority="bulk")
     await world.run_for(timedelta(seconds=62))
@@ -92,6 +93,7 @@ async def test_watch_observes_how_deep_and_how_old_each_queue_is_and_what_is_lef
 
 async def test_a_flag_is_observed_while_it_is_in_force_and_no_longer() -> None:
     world = World()
+    world.signals.measures = True
     now = world.clock.now()
     pause = Flag("pause-1", "pause", "ada", "a fire", now, now + timedelta(minutes=3))
     await flags.trip(world.store, world.signals, pause)

@@ -15,6 +15,7 @@ from shared.core.failure import Failure, FailureKind
 from shared.core.spans import Span
 from shared.flows.intake import cancel
 from tests.fakes.lane import made
+from tests.flows.test_batches import batch_of
 from tests.world import Killed, World
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
@@ -185,6 +186,18 @@ async def test_a_slot_that_passed_is_a_failed_wait_and_the_tree_stays_whole() ->
     found = tree(world)
     assert stages(found)["slot wait"] == 2
     assert stages(found)["attempt"] == 1
+
+
+async def test_a_request_that_went_by_batch_is_one_tree_too() -> None:
+    world = World()
+    await batch_of(world, 1)
+    await world.run_until_quiet()
+    (request_id,) = world.statuses()
+    found = tree(world, request_id)
+    assert only(found, spans.QUEUE_WAIT).attributes["renderlane.ended_by"] == "batch"
+    attempt = only(found, spans.ATTEMPT)
+    assert attempt.attributes["renderlane.recovered"] is False
+    assert only(found, spans.REQUEST).ended_at >= attempt.ended_at > attempt.started_at
 
 
 async def test_a_repeated_request_is_a_visit_in_its_callers_trace_linked_to_the_first() -> None:
