@@ -8,6 +8,7 @@ from scripts.doctor import quota
 from scripts.doctor.facts import Facts
 from scripts.doctor.finding import Finding, fails, passes, unknown
 from scripts.doctor.quota import START, Load, closed
+from shared.core import gateway
 from shared.core.board import MOST_FLAGS
 from shared.core.catalogue import Catalogue
 from shared.core.flag import BREAKER
@@ -115,7 +116,7 @@ def _cost(facts: Facts) -> list[Finding]:
     if not seen:
         budgets = unknown("cost", "budgets", "no tenant is known yet", "Let one draft go through.")
     elif without:
-        remedy = "Set one for each tenant, and a budget alert on the billing account."
+        remedy = "Set one for each tenant: renderlane budget TENANT --limit USD --period day."
         budgets = unknown("cost", "budgets", f"no budget: {', '.join(without[:5])}", remedy)
     else:
         budgets = passes("cost", "budgets", f"{len(seen)} tenants, each with a budget")
@@ -159,9 +160,25 @@ def _fallback(facts: Facts) -> list[Finding]:
             "fallback", "steps-down", f"{len(catalogue.ladder)} models on the ladder; what is no draft has a step"
         )
     )
-    names = ", ".join(catalogue.gateways)
-    off = f"off unless proved: {names}" if names else "no gateway is configured"
-    return [steps, passes("fallback", "gateway-proof", off)]
+    return [steps, _gateway_proof(facts)]
+
+
+def _gateway_proof(facts: Facts) -> Finding:
+    """A gateway of which nothing is recorded is off, and nobody counts on it."""
+    known = facts.catalogue.gateways
+    if isinstance(facts.held, str) and known:
+        return unknown("fallback", "gateway-proof", facts.held, START)
+    proofs = {} if isinstance(facts.held, str) else facts.held.proofs
+    lacking = [
+        off
+        for name, found in proofs.items()
+        if (off := found.off(name, gateway.fingerprint(known[name]), facts.now, known[name].fresh_for)) is not None
+    ]
+    if lacking:
+        remedy = "Complete it: `renderlane gateway record NAME ITEM`, `renderlane gateway prove NAME`."
+        return fails("fallback", "gateway-proof", "; ".join(lacking), remedy)
+    told = [f"{name}: {'proved' if name in proofs else 'off, nothing is recorded'}" for name in known]
+    return passes("fallback", "gateway-proof", "; ".join(told) or "no gateway is configured")
 
 
 def _steps_down(catalogue: Catalogue, purpose: str) -> bool:

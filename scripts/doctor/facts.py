@@ -12,13 +12,14 @@ from shared import wiring
 from shared.adapters.gemini_lane import key_kind
 from shared.adapters.system_clock import SystemClock
 from shared.config import PubsubTopics, Settings, SqliteStore
-from shared.core import queries
+from shared.core import proof, queries
 from shared.core.board import PATH as BOARD
 from shared.core.board import Board
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Document, Fields, Query
 from shared.core.live_quota import LiveQuota
 from shared.core.messages import Kick
+from shared.core.proof import Proof
 from shared.core.topology import PUMP_KICKS
 from shared.ports import ImagesUnavailable, Store, StoreUnavailable, TopicsUnavailable
 
@@ -41,6 +42,8 @@ class Held:
     tenants: Mapping[str, Fields]
     recent: Sequence[Fields]
     """The newest requests."""
+    proofs: Mapping[str, Proof]
+    """Of the catalogue's gateways, those for which anything was recorded."""
     slow: Sequence[str]
     """Queries that the store refused, with why."""
     outlived: Collection[str]
@@ -104,9 +107,15 @@ async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Held:
         board=Board.from_json(found.data) if isinstance(found, Document) else Board(),
         tenants={each.id: each.data for each in await store.query(Query("tenants", limit=1_000))},
         recent=[each.data for each in await store.query(queries.newest(None, RECENT))],
+        proofs=await _proofs(store, catalogue),
         slow=[problem for problem in [await _refused(store, *index) for index in queries.INDEXES] if problem],
         outlived=[each for each in queries.EXPIRING if await _has_outlived(store, each, found.read_at)],
     )
+
+
+async def _proofs(store: Store, catalogue: Catalogue) -> dict[str, Proof]:
+    found = await store.get_all([proof.path(name) for name in catalogue.gateways])
+    return {each.id: Proof.from_json(each.data) for each in found if isinstance(each, Document)}
 
 
 async def _refused(store: Store, collection: str, fields: tuple[str, ...]) -> str | None:

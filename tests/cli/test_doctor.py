@@ -21,8 +21,10 @@ from shared.adapters.system_clock import SystemClock
 from shared.config import Settings
 from shared.core.board import Board
 from shared.core.flag import Flag
+from shared.core.gateway import fingerprint
 from shared.core.in_force import InForce
 from shared.core.live_quota import LiveQuota
+from shared.core.proof import ITEMS, Evidence, Proof
 from shared.core.toml_fields import BrokenCatalogue
 from shared.flows import flags
 from tests.builders import NOW, a_record
@@ -161,6 +163,19 @@ async def test_a_default_that_has_nothing_below_it_fails(tmp_path: Path) -> None
     alone = replace(facts.catalogue, ladder=(lite,), purposes=dict.fromkeys(facts.catalogue.purposes, lite))
     assert one(replace(facts, catalogue=alone), "steps-down").verdict == "fail"
     assert one(replace(facts, catalogue=alone), "pro-is-no-default").verdict == "fail"
+
+
+async def test_a_gateway_whose_proof_was_begun_and_is_not_complete_fails(tmp_path: Path) -> None:
+    facts = await at_home(tmp_path)
+    name, row = next(iter(facts.catalogue.gateways.items()))
+    assert one(facts, "gateway-proof").verdict == "pass"
+    about = fingerprint(row)
+    items = {item: Evidence("seen in the console", "ada", facts.now, about, {"passed": True}) for item in ITEMS}
+    assert one(held(facts, proofs={name: Proof(items)}), "gateway-proof").verdict == "pass"
+    begun = {item: items[item] for item in list(items)[:3]}
+    assert one(held(facts, proofs={name: Proof(begun)}), "gateway-proof").verdict == "fail"
+    old = replace(facts, now=facts.now + timedelta(days=400))
+    assert one(held(old, proofs={name: Proof(items)}), "gateway-proof").verdict == "fail"
 
 
 async def test_unknown_costs_fail_and_known_ones_pass(tmp_path: Path) -> None:
