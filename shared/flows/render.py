@@ -110,10 +110,12 @@ def _trace_call(
     """By the semantic conventions for generative models."""
     parent = traced.attempt_of(request.data, attempt.data["number"])
     usage = answer.usage
+    contract = attempt.data["contract"]
+    provider = "gcp.gemini" if contract == "google" else contract.removeprefix(CONTRACT)
     traced.write(
         ports, spans.MODEL_CALL, traced.below(ports, parent), parent, began_at, ended_at,
         failed=answer.kind.value if isinstance(answer, Failure) else None,
-        operation=spans.MODEL_CALL.name, provider="gcp.gemini", request_model=order.model,
+        operation=spans.MODEL_CALL.name, provider=provider, request_model=order.model,
         response_model=answer.model or None, response_id=answer.provider_request_id or None, output_type="image",
         input_tokens=usage.text_in + usage.image_in if usage else None,
         output_tokens=usage.text_out + usage.image_out + usage.thought if usage else None,

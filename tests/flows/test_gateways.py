@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from shared.core import signals
+from shared.core import signals, spans
 from shared.core.answer import Order
 from shared.core.failure import Failure, FailureKind
 from shared.core.flag import Flag
@@ -81,6 +81,8 @@ async def test_a_proven_gateway_renders_at_its_own_price_under_its_own_contract(
     assert attempt["cost_parts"] == {"call": 90_000}
     assert world.lane.calls == []
     assert world.ledger_micros() == 90_000
+    (call,) = world.signals.stages(spans.MODEL_CALL)
+    assert call.attributes["gen_ai.provider.name"] == NAME
 
 
 async def test_a_providers_price_is_never_a_saving_on_googles() -> None:
