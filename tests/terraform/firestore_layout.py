@@ -96,6 +96,7 @@ async def _rehearse(world: World) -> None:
     await world.publish(b'{"request_id": "wrong"}')
     await world.publish({"cancel": "never-came"})
     await world.submit("overdue", deadline=(now + timedelta(seconds=1)).isoformat(), priority="bulk")
+    await world.submit("by-batch", lane="batch", allow={"batch": True}, tenant="other")
     world.lane.then(*ENDINGS)
     for number in range(len(ENDINGS)):
         await world.submit(f"r-{number}", tenant="web")
