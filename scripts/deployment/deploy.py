@@ -1,0 +1,216 @@
+"""The way there and back: checks, plan, apply, smoke; and the bundle before. Without --yes it says what it would do.
+
+Everything that changes something is a command of terraform or gcloud that is printed before it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import click
+
+from scripts.deployment import bundle, contents
+
+ROOT = Path(__file__).parents[2]
+BUNDLE = Path("build/bundle.zip")
+BACK = Path("build/bundle-before.zip")
+AGENTS = ("pubsub.googleapis.com", "secretmanager.googleapis.com")
+"""Google's own services that act in the project: they must exist before anything is granted to them."""
+FIRST_APIS = ("cloudresourcemanager.googleapis.com", "serviceusage.googleapis.com", "storage.googleapis.com", *AGENTS)
+
+
+class Stopped(click.ClickException):
+    """A check or a step did not go well; says what to do."""
+
+    exit_code = 1
+
+
+class Shell(Protocol):
+    def look(self, *words: str) -> str | None:
+        """The output of a command that changes nothing; None where it fails."""
+        ...
+
+    def do(self, *words: str) -> bool:
+        """Run a command that changes something, its output shown. Whether it went well."""
+        ...
+
+
+class RealShell:
+    def look(self, *words: str) -> str | None:
+        ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+        return ended.stdout.strip() if ended.returncode == 0 else None
+
+    def do(self, *words: str) -> bool:
+        return subprocess.run(words, cwd=ROOT).returncode == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an environment is, as its tfvars file says."""
+
+    environment: str
+    project: str
+    database: str
+    key_version: str
+
+    @classmethod
+    def read(cls, environment: str, root: Path = ROOT) -> Place:
+        """Raises Stopped for an environment that has no file, or a file without a project."""
+        folder = root / "terraform/envs"
+        known = sorted(path.stem for path in folder.glob("*.tfvars"))
+        if environment not in known:
+            raise Stopped(f"found {environment!r}; allowed: {', '.join(known)}: the files in terraform/envs")
+        text = (folder / f"{environment}.tfvars").read_text("utf-8")
+        given = dict(re.findall(r'^(\w+)\s*=\s*"([^"]*)"', text, re.MULTILINE))
+        if "project_id" not in given:
+            raise Stopped(f"terraform/envs/{environment}.tfvars: project_id is missing")
+        return cls(
+            environment, given["project_id"], given.get("database", "renderlane"), given.get("gemini_key_version", "1")
+        )
+
+    @property
+    def state(self) -> str:
+        return f"{self.project}-renderlane-terraform"
+
+    @property
+    def source(self) -> str:
+        return f"{self.project}-renderlane-source"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    place: Place
+    shell: Shell
+    say: Callable[[str], None]
+    apply: bool
+    """False: say what would be done, and only look."""
+
+    def forward(self) -> None:
+        """Raises Stopped where a step fails, with the way back."""
+        made = bundle.make(ROOT / BUNDLE)
+        self.say(f"bundle {made.digest[:12]}: {made.bytes:,} bytes; functions {', '.join(made.targets)}")
+        self._check(made)
+        self._prepare()
+        self._key()
+        self._roll_out(BUNDLE)
+
+    def back(self) -> None:
+        """The newest bundle in the bucket that is not the one that runs. Raises Stopped where there is none."""
+        self._init()
+        running = self.shell.look("terraform", "-chdir=terraform", "output", "-raw", "bundle")
+        listed = self.shell.look("gcloud", "storage", "ls", "--json", f"gs://{self.place.source}/bundles/*.zip")
+        before = earlier(listed or "[]", running or "")
+        if before is None:
+            raise Stopped(
+                f"gs://{self.place.source}/bundles holds no bundle but the one that runs: nothing to go back to"
+            )
+        self.say(f"back from {(running or 'nothing known')[:12]} to {Path(before).stem[:12]}")
+        self._do("gcloud", "storage", "cp", before, str(BACK))
+        self._roll_out(BACK)
+
+    def _check(self, made: bundle.Bundle) -> None:
+        """What can be known beforehand."""
+        missing = [program for program in ("terraform", "gcloud") if shutil.which(program) is None]
+        if missing:
+            raise Stopped(f"{' and '.join(missing)} not found; install {' and '.join(missing)} first")
+        if not made.compiled:
+            wanted = ".".join(map(str, bundle.RUNTIME))
+            raise Stopped(f"the bundle is not byte-compiled: run with Python {wanted}, the functions' own")
+        if made.targets != tuple(sorted(contents.targets(ROOT))):
+            raise Stopped("the bundle does not have every function of functions/main.py")
+        if self.apply and self.shell.look("gcloud", "auth", "print-access-token") is None:
+            raise Stopped(
+                "gcloud is not signed in; run `gcloud auth login` and `gcloud auth application-default login`"
+            )
+
+    def _prepare(self) -> None:
+        """What Terraform itself needs, and the agents that it grants to."""
+        project = f"--project={self.place.project}"
+        self._do("gcloud", "services", "enable", *FIRST_APIS, project)
+        for agent in AGENTS:
+            self._do("gcloud", "beta", "services", "identity", "create", f"--service={agent}", project)
+        bucket = f"gs://{self.place.state}"
+        if not self.apply or self.shell.look("gcloud", "storage", "buckets", "describe", bucket) is None:
+            self._do(
+                "gcloud", "storage", "buckets", "create", bucket, project, "--uniform-bucket-level-access",
+                "--public-access-prevention",
+            )  # fmt: skip
+            self._do("gcloud", "storage", "buckets", "update", bucket, "--versioning")
+        self._init()
+
+    def _init(self) -> None:
+        bucket = f"-backend-config=bucket={self.place.state}"
+        self._do("terraform", "-chdir=terraform", "init", "-input=false", "-reconfigure", bucket)
+
+    def _key(self) -> None:
+        """The secret comes before the functions, its value from whoever has it. Terraform never sees it."""
+        version, secret = self.place.key_version, "renderlane-gemini-key"
+        look = (
+            "gcloud",
+            "secrets",
+            "versions",
+            "describe",
+            version,
+            f"--secret={secret}",
+            f"--project={self.place.project}",
+        )
+        if self.apply and self.shell.look(*look) is not None:
+            return
+        target = "-target=google_secret_manager_secret.gemini_key"
+        self._do(
+            "terraform", "-chdir=terraform", "apply", "-input=false", "-auto-approve", target, *self._variables(BUNDLE)
+        )
+        if self.apply and self.shell.look(*look) is None:
+            raise Stopped(
+                f"the secret {secret} has no version {version}: put the key there, then deploy again:\n"
+                f"  gcloud secrets versions add {secret} --data-file=- --project={self.place.project}"
+            )
+
+    def _roll_out(self, path: Path) -> None:
+        kept = f"../build/{self.place.environment}.tfplan"
+        self._do("terraform", "-chdir=terraform", "plan", "-input=false", f"-out={kept}", *self._variables(path))
+        self._do("terraform", "-chdir=terraform", "apply", "-input=false", kept)
+        self._do("./scripts/smoke", f"--project={self.place.project}", f"--database={self.place.database}")
+
+    def _variables(self, path: Path) -> tuple[str, str]:
+        return f"-var-file=envs/{self.place.environment}.tfvars", f"-var=bundle=../{path}"
+
+    def _do(self, *words: str) -> None:
+        self.say(f"{'runs ' if self.apply else 'would run'} {shlex.join(words)}")
+        if self.apply and not self.shell.do(*words):
+            raise Stopped(f"{shlex.join(words[:3])} failed.\n{self.way_back()}")
+
+    def way_back(self) -> str:
+        return (
+            f"The bundle before: ./scripts/deploy {self.place.environment} --back --yes\n"
+            "Until then: `renderlane flags --help` lists the flags; a tripped one bends the whole backlog in seconds."
+        )
+
+
+def earlier(listed: str, running: str) -> str | None:
+    """The newest bundle of a listing (`gcloud storage ls --json`) beside the one of that digest."""
+    found = [(each["metadata"]["timeCreated"], each["url"].partition("#")[0]) for each in json.loads(listed)]
+    others = sorted((at, url) for at, url in found if Path(url).stem != running)
+    return others[-1][1] if others else None
+
+
+@click.command(help="Deploy one environment of terraform/envs, or say what that would do.")
+@click.argument("environment")
+@click.option("--yes", is_flag=True, help="Do it. Without this nothing is changed.")
+@click.option("--back", is_flag=True, help="Go back to the bundle before.")
+def main(environment: str, yes: bool, back: bool) -> None:
+    deployment = Deployment(Place.read(environment), RealShell(), click.echo, apply=yes)
+    deployment.back() if back else deployment.forward()
+    click.echo("done" if yes else f"nothing was changed; --yes does it. {deployment.way_back()}")
+
+
+if __name__ == "__main__":
+    main(prog_name="./scripts/deploy")
