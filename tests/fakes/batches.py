@@ -13,6 +13,9 @@ from shared.core.failure import Failure, FailureKind
 from shared.ports import Clock, ResultsUnavailable
 from tests.fakes.lane import made
 
+A_LINE = 0.01
+"""Seconds for one line, up or down."""
+
 
 def made_in_batch(order: Order) -> Made:
     return replace(made(order), lane="batch")
@@ -56,7 +59,10 @@ class ScriptedBatches:
         """The next download breaks off after so many lines."""
 
     async def upload(self, display_name: str, orders: AsyncIterable[tuple[str, Order]]) -> str | Failure:
-        taken = [each async for each in orders]
+        taken = []
+        async for each in orders:
+            taken.append(each)
+            await self._clock.sleep(A_LINE)
         if not taken:
             return Failure(FailureKind.INVALID_REQUEST, "a file without requests is not sent")
         if failure := self._refusal("upload"):
@@ -106,7 +112,7 @@ class ScriptedBatches:
             if number == breaks_after:
                 raise ResultsUnavailable(Failure(FailureKind.CONNECTION_LOST, "a scripted break"))
             yield line
-            await asyncio.sleep(0)
+            await self._clock.sleep(A_LINE)
 
     async def cancel(self, name: str) -> None:
         await asyncio.sleep(0)
