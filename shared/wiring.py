@@ -13,9 +13,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Protocol, TextIO, TypeVar
 
-from shared.adapters.batch_lane import GeminiBatches
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
+from shared.adapters.keyless_batches import KeylessBatches
 from shared.adapters.keyless_lane import KeylessLane
 from shared.adapters.no_flag_source import NoFlagSource
 from shared.adapters.no_live_quota import NoLiveQuota
@@ -41,7 +41,18 @@ from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
 from shared.flows.pump import Pump
 from shared.flows.pump_view import PumpView
-from shared.ports import Clock, FlagSource, Lane, LiveQuotaSource, Ports, References, Store, Subscriptions, Topics
+from shared.ports import (
+    Batches,
+    Clock,
+    FlagSource,
+    Lane,
+    LiveQuotaSource,
+    Ports,
+    References,
+    Store,
+    Subscriptions,
+    Topics,
+)
 
 T = TypeVar("T")
 
@@ -101,7 +112,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         images=images,
         references=references(settings, images),
         lanes=dict.fromkeys(LANES_AT_ONCE, gemini),
-        batches=GeminiBatches(settings.api_key or NO_KEY, settings.base_url),
+        batches=gemini_batches(settings),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models),
         signals=JsonSignals(events, clock, settings.project),
@@ -125,6 +136,14 @@ def gemini_lane(settings: Settings) -> Lane:
 
     api_key = settings.api_key or NO_KEY
     return _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: GeminiLane(api_key, settings.base_url))
+
+
+def gemini_batches(settings: Settings) -> Batches:
+    if settings.api_key is None and settings.base_url is None:
+        return KeylessBatches()
+    from shared.adapters.batch_lane import GeminiBatches
+
+    return GeminiBatches(settings.api_key or NO_KEY, settings.base_url)
 
 
 def key_kind(settings: Settings) -> str:

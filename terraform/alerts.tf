@@ -3,6 +3,8 @@
 locals {
   # What an event `escalation` may name as its runbook.
   escalations = {
+    batch-stuck            = "A batch has been with the provider for longer than it promises."
+    batch-strange-answers  = "A batch came back with answers that are nobody's, or twice."
     credential             = "The Gemini API rejects the key: nothing renders until it is replaced."
     dead-letter            = "A delivery kept crashing and was given up; the message has been looked at once more."
     no-balance             = "No balance, no billing or a limit of 0: the model is closed five minutes at a time."

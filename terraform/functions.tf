@@ -19,9 +19,10 @@ locals {
       min_instances = var.min_instances.render, memory_mib = var.render.memory_mib
       publishes     = ["pump-kicks", "render-results"], images = "writer", key = true, roles = []
     }
+    # It tends batches too: reads references, hands them over with the key, stores what comes back.
     watch = {
-      concurrency = 2, max_instances = 1, min_instances = 0, memory_mib = 512
-      publishes   = ["pump-kicks", "render-results"], images = "reader", key = false
+      concurrency = 10, max_instances = 1, min_instances = 0, memory_mib = 1024
+      publishes   = ["pump-kicks", "render-results"], images = "writer", key = true
       roles       = ["roles/cloudquotas.viewer", "roles/monitoring.viewer"]
     }
     bury = {

@@ -157,7 +157,7 @@ variable "timeout_seconds" {
     intake  = optional(number, 60)
     pump    = optional(number, 600)
     render  = optional(number, 600)
-    watch   = optional(number, 120)
+    watch   = optional(number, 540)
     bury    = optional(number, 60)
     console = optional(number, 60)
   })

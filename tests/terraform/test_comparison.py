@@ -131,8 +131,8 @@ def test_the_worker_accepts_the_environment_it_is_given(full: Planned, tmp_path:
     assert settings.capacity == 200
 
 
-@pytest.mark.parametrize("function", ["intake", "pump", "watch", "bury", "console"])
-def test_only_render_is_given_the_key(function: str, full: Planned) -> None:
+@pytest.mark.parametrize("function", ["intake", "pump", "bury", "console"])
+def test_only_who_calls_the_provider_is_given_the_key(function: str, full: Planned) -> None:
     assert _secrets(full, function) == []
 
 
@@ -196,6 +196,8 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         ("renderlane-render", create, images),
         ("renderlane-render", "roles/secretmanager.secretAccessor", "renderlane-gemini-key"),
         ("renderlane-watch", read, images),
+        ("renderlane-watch", create, images),
+        ("renderlane-watch", "roles/secretmanager.secretAccessor", "renderlane-gemini-key"),
         ("renderlane-watch", "roles/cloudquotas.viewer", "render-test"),
         ("renderlane-watch", "roles/monitoring.viewer", "render-test"),
         ("renderlane-bury", read, images),
