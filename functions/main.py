@@ -50,7 +50,7 @@ async def render(request: Request) -> Response:
 async def watch(request: Request) -> Response:
     """Called once a minute by Cloud Scheduler, with any body."""
     worker = push.worker_of(request)
-    return await push.guarded(watch_flow(worker.ports, worker.kicks))
+    return await push.guarded(worker, watch_flow(worker.ports, worker.kicks))
 
 
 @functions_framework.aio.http

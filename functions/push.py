@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -40,16 +41,17 @@ async def answer(request: Request, function: str, flow: Callable[[Worker, Messag
     except NotAPush as error:
         return JSONResponse({"error": str(error)}, status_code=400)
     try:
-        return await guarded(flow(worker, message))
+        return await guarded(worker, flow(worker, message))
     except BadMessage as error:  # nobody can do anything with it, however often it comes
         worker.ports.signals.emit(signals.BAD_MESSAGE, function=function, message_id=message.id, reason=str(error))
         return Response(status_code=ACKNOWLEDGED)
 
 
-async def guarded(flow: Awaitable[None]) -> Response:
+async def guarded(worker: Worker, flow: Awaitable[None]) -> Response:
     """The answer to a flow's end. What it raises beyond RETRY_LATER answers 500 and is delivered again, too."""
     try:
-        await flow
+        async with worker.flights:
+            await flow
     except RETRY_LATER as error:
         return JSONResponse({"error": str(error)}, status_code=DELIVER_AGAIN)
     return Response(status_code=ACKNOWLEDGED)
@@ -80,7 +82,18 @@ def read(headers: Mapping[str, str], body: bytes) -> Message:
         raise NotAPush("message.data is not base64") from error
     attributes = {str(key): str(value) for key, value in (message.get("attributes") or {}).items()}
     message_id = str(message.get("messageId") or message.get("message_id") or "")
-    return Message(_document_id(message_id, data), data, attributes, _short(str(payload.get("subscription", ""))))
+    subscription = _short(str(payload.get("subscription", "")))
+    published_at = _moment(message.get("publishTime") or message.get("publish_time"))
+    return Message(_document_id(message_id, data), data, attributes, subscription, published_at)
+
+
+def _moment(text: object) -> datetime | None:
+    """RFC 3339; what cannot be read is not known."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _is_envelope(payload: object) -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from shared.core.quota import InvalidQuota, Quota
+
+GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
+"""Before a gateway's name in capitals, with `_` for `-`."""
 
 
 class InvalidSetting(Exception):
@@ -51,6 +54,9 @@ class LiveQuotaOn:
     """`http://HOST:PORT` of another server that speaks Cloud Quotas and Monitoring; None = Google's."""
 
 
+Exported: TypeAlias = Literal["traces", "metrics"]
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     home: Path
@@ -71,6 +77,17 @@ class Settings:
     capacity: int
     api_key: str | None
     base_url: str | None
+    gateway_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By what stands behind RENDERLANE_GATEWAY_KEY_ in lower case, `-` as `_`."""
+    exports: frozenset[Exported] = frozenset()
+    """What goes out by OTLP."""
+    sampler: str | None = None
+    """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
+
+    @property
+    def traces(self) -> Path:
+        """The file of the one-machine home's spans."""
+        return self.home / "traces.jsonl"
 
     @property
     def one_machine(self) -> bool:
@@ -107,6 +124,13 @@ class Settings:
             capacity=_whole("RENDERLANE_CAPACITY", given.get("RENDERLANE_CAPACITY", "200")),
             api_key=given.get("GEMINI_API_KEY") or given.get("GOOGLE_API_KEY"),
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
+            gateway_keys={
+                name.removeprefix(GATEWAY_KEY).lower(): key
+                for name, key in given.items()
+                if name.startswith(GATEWAY_KEY)
+            },
+            exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
+            sampler=given.get("OTEL_TRACES_SAMPLER"),
         )
 
 
@@ -222,6 +246,25 @@ def _base_url(text: str | None) -> str | None:
     if text is not None and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).netloc):
         raise _wrong("GOOGLE_GEMINI_BASE_URL", text, "an http:// or https:// address")
     return text
+
+
+def _is_exported(what: str, given: Mapping[str, str]) -> bool:
+    """As OpenTelemetry reads its variables, but nothing is sent where no endpoint is named."""
+    if given.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    word = what.upper()
+    exporter = given.get(f"OTEL_{word}_EXPORTER", "otlp")
+    if exporter not in ("otlp", "none"):
+        raise _wrong(f"OTEL_{word}_EXPORTER", exporter, "otlp or none")
+    endpoint = given.get(f"OTEL_EXPORTER_OTLP_{word}_ENDPOINT") or given.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if endpoint is None or exporter == "none":
+        return False
+    if urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).netloc:
+        raise _wrong("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, "an http:// or https:// address")
+    protocol = given.get(f"OTEL_EXPORTER_OTLP_{word}_PROTOCOL") or given.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    if protocol not in (None, "http/protobuf"):
+        raise _wrong("OTEL_EXPORTER_OTLP_PROTOCOL", protocol or "", "http/protobuf, to the collector's port 4318")
+    return True
 
 
 def _wrong(name: str, found: str, allowed: str) -> InvalidSetting:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -14,9 +14,12 @@ from shared.core.catalogue import Catalogue
 from shared.core.documents import Absent, Committed, Conflict, Document, Query, Write
 from shared.core.failure import Failure
 from shared.core.live_quota import LiveLimits, UsageByModel
+from shared.core.metrics import Measure
 from shared.core.quota import Quota
 from shared.core.signals import Signal
+from shared.core.spans import Span
 from shared.core.topology import Subscription
+from shared.core.trace import Place
 
 
 class StoreUnavailable(Exception):
@@ -245,9 +248,38 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
 
-class Signals(Protocol):
+class Events(Protocol):
     def emit(self, signal: Signal, **fields: object) -> None:
         """Report an event with exactly the fields it declares. Raises ValueError for others."""
+        ...
+
+
+class Signals(Events, Protocol):
+    """Events, spans and metrics."""
+
+    def samples(self, trace_id: str, caller: Place | None) -> bool:
+        """Whether a trace that begins here is kept; `caller` is the place it goes on from, where there is one."""
+        ...
+
+    def span(self, span: Span) -> None:
+        """Report a stage that is over, with exactly the fields it declares. Raises ValueError for others."""
+        ...
+
+    @property
+    def measures(self) -> bool:
+        """Whether anybody is told what is observed."""
+        ...
+
+    def observe(self, measures: Sequence[Measure]) -> None:
+        """Report all that stands at this moment; what was observed before and is not here is over."""
+        ...
+
+    async def flush(self) -> None:
+        """Send what waits to be sent, for a few seconds at most. Never raises: nothing hangs on telemetry."""
+        ...
+
+    async def close(self) -> None:
+        """Flush, and let go."""
         ...
 
 
@@ -278,6 +310,8 @@ class Ports:
     """Names this process; never used again by another."""
     project: str
     key_kind: str
+    gateways: Mapping[str, str] = field(default_factory=dict)
+    """By model id, the name of the gateway that serves it: those of the catalogue that have a key here."""
 
     @property
     def open_lanes(self) -> tuple[str, ...]:

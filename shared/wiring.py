@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Protocol, TextIO, TypeVar
@@ -21,7 +21,9 @@ from shared.adapters.no_flag_source import NoFlagSource
 from shared.adapters.no_live_quota import NoLiveQuota
 from shared.adapters.references import AllowedReferences
 from shared.adapters.system_clock import SystemClock
+from shared.adapters.telemetry import MetricExport, Sampler, SpanExport, Telemetry
 from shared.config import (
+    GATEWAY_KEY,
     FirestoreStore,
     InvalidSetting,
     LiveQuotaOff,
@@ -31,8 +33,9 @@ from shared.config import (
     Settings,
     SqliteStore,
 )
-from shared.core.catalogue import Catalogue
+from shared.core.catalogue import Api, Catalogue
 from shared.core.catalogue_reader import read_catalogue
+from shared.core.gateway import serving, with_limits
 from shared.core.queries import INDEXES
 from shared.core.quota import Quota
 from shared.core.toml_fields import BrokenCatalogue
@@ -49,10 +52,11 @@ from shared.ports import (
     LiveQuotaSource,
     Ports,
     References,
+    Signals,
     Store,
     Subscriptions,
     Topics,
-)
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -63,11 +67,29 @@ LANES_BUILT = (*LANES_AT_ONCE, "batch")
 """What `build` gives a lane to; any other is not available here."""
 
 
+class Flights:
+    """The deliveries that this process is at work on. Telemetry leaves when the last one ends, before its answer: an
+    instance has no processor time after that."""
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+        self._count = 0
+
+    async def __aenter__(self) -> None:
+        self._count += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self._count -= 1
+        if self._count == 0:
+            await self._signals.flush()
+
+
 @dataclass(frozen=True, slots=True)
 class Worker:
     """The ports, and what the flows of one process remember between messages."""
 
     ports: Ports
+    flights: Flights
     kicks: Kicks
     tags: FairTags
     evidence: Evidence
@@ -77,7 +99,7 @@ class Worker:
     def of(cls, ports: Ports) -> Worker:
         view = PumpView(ports)
         kicks = Kicks(ports, view)
-        return cls(ports, kicks, FairTags(ports, view), Evidence(ports), Pump(ports, kicks))
+        return cls(ports, Flights(ports.signals), kicks, FairTags(ports, view), Evidence(ports), Pump(ports, kicks))
 
     async def close(self) -> None:
         """Let go of connections, the lanes' first."""
@@ -86,6 +108,7 @@ class Worker:
         await self.ports.batches.close()
         await self.ports.topics.close()
         await self.ports.store.close()
+        await self.ports.signals.close()
 
 
 @cache
@@ -98,44 +121,53 @@ class Messaging(Topics, Subscriptions, Protocol):
     """Both ports in one object: a publish wakes a puller of the same process at once."""
 
 
-def build(settings: Settings, events: TextIO, messaging: Messaging | None = None) -> Ports:
-    """Adapters for these settings; `events` takes the signals as JSON lines."""
-    clock = SystemClock()
+def build(settings: Settings, events: TextIO, messaging: Messaging | None = None, traces: Path | None = None) -> Ports:
+    """Adapters for these settings; `events` takes the events as JSON lines, `traces` the spans."""
+    clock, boot = SystemClock(), uuid.uuid4().hex
     chance = random.Random()
     images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
-    gemini = gemini_lane(settings)
     models = catalogue(settings)
-    configured = quota(settings, models)
+    google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
+    gateways = serving(models, gateway_keys(settings, models))
+    others = {"gateway": gateway_lane(settings, models)} if gateways else {}
+    configured = with_limits(quota(settings, models), models, gateways)
     return Ports(
         store=store(settings, clock),
         topics=messaging or topics(settings, clock),
         images=images,
         references=references(settings, images),
-        lanes=dict.fromkeys(LANES_AT_ONCE, gemini),
+        lanes={**dict.fromkeys(LANES_AT_ONCE, google), **others},
         batches=gemini_batches(settings),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models),
-        signals=JsonSignals(events, clock, settings.project),
+        signals=telemetry(settings, JsonSignals(events, clock, settings.project), boot, traces),
         clock=clock,
         chance=chance.random,
         fresh=lambda digits: f"{chance.getrandbits(4 * digits):0{digits}x}",
         catalogue=models,
         quota=configured,
         capacity=settings.capacity,
-        boot=uuid.uuid4().hex,
+        boot=boot,
         project=settings.project,
         key_kind=key_kind(settings),
+        gateways=gateways,
     )
 
 
-def gemini_lane(settings: Settings) -> Lane:
-    """Raises InvalidSetting for a key or an address that could never work."""
+def google_lane(settings: Settings, models: Catalogue) -> Lane:
+    """Google's, in the forms that the catalogue names. Raises ValueError for a key or address that cannot work."""
     if settings.api_key is None and settings.base_url is None:
         return KeylessLane()
+    from shared.adapters.by_api_lane import ByApiLane
     from shared.adapters.gemini_lane import GeminiLane
+    from shared.adapters.generate_content_lane import GenerateContentLane
 
     api_key = settings.api_key or NO_KEY
-    return _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: GeminiLane(api_key, settings.base_url))
+    lanes: dict[Api, Lane] = {
+        "interactions": GeminiLane(api_key, settings.base_url),
+        "generate_content": GenerateContentLane(api_key, settings.base_url),
+    }
+    return ByApiLane(models, lanes)
 
 
 def gemini_batches(settings: Settings) -> Batches:
@@ -159,6 +191,40 @@ def references(settings: Settings, images: ObjectImages | None = None) -> Refere
     """Raises InvalidSetting. Without `images` they are opened as `settings` say."""
     images = images or _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
     return _set_by("RENDERLANE_REFERENCES", lambda: AllowedReferences(settings.references, images))
+
+
+def gateway_keys(settings: Settings, models: Catalogue) -> dict[str, str]:
+    """By the gateway's name. Raises InvalidSetting for a key of one that the catalogue does not have."""
+    names = {name.lower().replace("-", "_"): name for name in models.gateways}
+    for each in settings.gateway_keys:
+        if each not in names:
+            allowed = ", ".join(names[known] for known in sorted(names)) or "none"
+            raise InvalidSetting(
+                f"{GATEWAY_KEY}{each.upper()}: found a gateway that the catalogue does not have; allowed: {allowed}"
+            )
+    return {names[each]: key for each, key in settings.gateway_keys.items()}
+
+
+def gateway_lane(settings: Settings, models: Catalogue) -> Lane:
+    """All gateways that have a key. Raises InvalidSetting."""
+    from shared.adapters.gateway_lane import GatewayLane, lane_of
+
+    lanes: dict[str, Lane] = {}
+    for name, key in gateway_keys(settings, models).items():
+        provider = models.gateways[name]
+        variable = f"{GATEWAY_KEY}{name.upper().replace('-', '_')}"
+        lanes[name] = _set_by(variable, partial(lane_of, provider, key))
+    return GatewayLane(models.gateways, serving(models, lanes), lanes)
+
+
+def one_gateway_lane(models: Catalogue, name: str, key: str) -> Lane:
+    """One gateway by itself, whatever else has a key: for its logged test. Raises InvalidSetting."""
+    from shared.adapters.gateway_lane import GatewayLane, lane_of
+
+    provider = models.gateways[name]
+    variable = f"{GATEWAY_KEY}{name.upper().replace('-', '_')}"
+    lane = _set_by(variable, partial(lane_of, provider, key))
+    return GatewayLane(models.gateways, dict.fromkeys(provider.prices, name), {name: lane})
 
 
 def _set_by(variable: str, make: Callable[[], T]) -> T:
@@ -193,6 +259,31 @@ def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuota
             from shared.adapters import cloud_quotas
 
             return cloud_quotas.CloudQuotas(settings.project, server, models.ids_by_name, clock, reads)
+
+
+def telemetry(settings: Settings, events: JsonSignals, boot: str, traces: Path | None) -> Telemetry:
+    """Nothing of OpenTelemetry is imported unless something is to be sent, or a sampler is named."""
+    resource = {"service.name": "renderlane", "service.instance.id": boot, "gcp.project_id": settings.project}
+    exports: list[SpanExport] = []
+    if traces is not None:
+        from shared.adapters.span_file import SpanFile
+
+        exports.append(SpanFile(traces, resource))
+    if "traces" in settings.exports:
+        from shared.adapters.otlp_spans import OtlpSpans
+
+        exports.append(OtlpSpans(resource))
+    sampler: Sampler | None = None
+    if settings.sampler is not None and exports:
+        from shared.adapters.otlp_spans import NamedSampler
+
+        sampler = NamedSampler()
+    meter: MetricExport | None = None
+    if "metrics" in settings.exports:
+        from shared.adapters.otlp_metrics import OtlpMetrics
+
+        meter = OtlpMetrics(resource)
+    return Telemetry(events, exports, sampler, meter)
 
 
 def flag_source(settings: Settings, models: Catalogue) -> FlagSource:

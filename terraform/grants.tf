@@ -83,3 +83,12 @@ resource "google_secret_manager_secret_iam_member" "reader" {
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.function[each.key].member
 }
+
+# Keys of gateways: secrets that exist already.
+resource "google_secret_manager_secret_iam_member" "gateway" {
+  for_each = var.gateway_keys
+
+  secret_id = each.value.secret
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.function["render"].member
+}

@@ -357,3 +357,14 @@ variable "labels" {
   type        = map(string)
   default     = {}
 }
+
+variable "gateway_keys" {
+  description = "RENDERLANE_GATEWAY_KEY_NAME by NAME: the secret that holds the key, and its version."
+  type        = map(object({ secret = string, version = string }))
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.gateway_keys) : can(regex("^[A-Z0-9_]+$", name))])
+    error_message = "gateway_keys: allowed are names in capitals, digits and underscores."
+  }
+}

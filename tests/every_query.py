@@ -11,6 +11,7 @@ QUERIES: dict[str, Query] = {
     "woken": queries.woken(NOW, 10),
     "asleep_before": queries.asleep_before(3, 10),
     "waiting_of": queries.waiting_of("web", "gemini-3-pro-image", "bulk"),
+    "longest_queued": queries.longest_queued("bulk", 10),
     "due_before": queries.due_before("gemini-3-pro-image", NOW, 10),
     "sleeping": queries.sleeping(NOW, 10),
     "overdue": queries.overdue(NOW, 10),

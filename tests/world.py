@@ -188,7 +188,9 @@ class World:
 
     async def _deliver(self, subscription: Subscription, delivery: Delivery) -> None:
         """One push: an exception is a 500, and the message comes again."""
-        message = Message(delivery.message_id, delivery.data, delivery.attributes, subscription.name)
+        message = Message(
+            delivery.message_id, delivery.data, delivery.attributes, subscription.name, delivery.published_at
+        )
         try:
             match subscription.function:
                 case "intake":

@@ -23,7 +23,7 @@ from shared.core.flag import Flag, FlagName, Scope
 from shared.core.messages import Kick
 from shared.core.topology import PUMP_KICKS
 from shared.flows import flags
-from shared.ports import Signals, TopicsUnavailable
+from shared.ports import Events, TopicsUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ async def _kick(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _signals(settings: Settings) -> Iterator[Signals]:
+def _signals(settings: Settings) -> Iterator[Events]:
     """Events of a one-machine home stand in its file; elsewhere the history in the store says it."""
     with _events(settings) as events:
         yield JsonSignals(events, SystemClock(), settings.project)

@@ -16,6 +16,8 @@ VERBS = (
     "list",
     "explain",
     "cancel",
+    "trace",
+    "packet",
     "flags",
     "quota",
     "cost",
@@ -23,6 +25,8 @@ VERBS = (
     "plan",
     "tenant",
     "drill",
+    "gateway",
+    "doctor",
     "simulator",
 )
 """Each is a module of this package with a `command`."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from shared.core.request import Cancel, InvalidRequest, Message, RenderRequest, parse_message
 from shared.core.topology import RENDER_REQUESTS
-from shared.core.trace import traceparent_of
 from shared.ports import Topics, TopicsUnavailable
 
 AT_ONCE = 100
@@ -82,7 +80,7 @@ def complaints(lines: Iterable[Line], file: str | None = None) -> list[str]:
 
 
 async def send(topics: Topics, lines: Sequence[Line]) -> list[Sent]:
-    """Publish in order, each with a trace context of its own. Raises TopicsUnavailable with how many had left."""
+    """Publish in order. Raises TopicsUnavailable with how many had left."""
     sent: list[Sent] = []
     for start in range(0, len(lines), AT_ONCE):
         page = lines[start : start + AT_ONCE]
@@ -97,7 +95,6 @@ async def send(topics: Topics, lines: Sequence[Line]) -> list[Sent]:
 
 
 async def _send(topics: Topics, line: Line) -> Sent:
-    traceparent = traceparent_of({}, secrets.token_hex(24))
-    message_id = await topics.publish(RENDER_REQUESTS, line.data, {"traceparent": traceparent})
+    message_id = await topics.publish(RENDER_REQUESTS, line.data)
     content_hash = line.meaning.content_hash if isinstance(line.meaning, RenderRequest) else None
     return Sent(message_id, line.request_id, content_hash, isinstance(line.meaning, Cancel))

@@ -15,6 +15,7 @@ import click
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--window", type=click.Choice(("sliding", "fixed", "bucket")), default="sliding", show_default=True)
 @click.option("--pictures", type=click.Choice(("drawn", "cached")), default="drawn", show_default=True)
+@click.option("--gateway", "as_gateway", is_flag=True, help="A provider gateway instead: all three forms, by the call.")
 def command(
     host: str,
     port: int,
@@ -23,11 +24,14 @@ def command(
     seed: int,
     window: Literal["sliding", "fixed", "bucket"],
     pictures: Literal["drawn", "cached"],
+    *,
+    as_gateway: bool,
 ) -> None:
     """Run the Gemini stand-in alone, until SIGINT or SIGTERM. Nothing is charged."""
     from scripts.cli.main import Misconfigured
     from scripts.simulator.latency import InvalidLatency
     from scripts.simulator.server import run
+    from scripts.simulator.tariff import Tariff
     from shared.core.quota import InvalidQuota
 
     try:
@@ -38,8 +42,9 @@ def command(
             latency,
             seed,
             window,
-            _ready,
+            _gateway_ready if as_gateway else _ready,
             pictures=pictures,
+            tariff=Tariff() if as_gateway else None,
         )
     except InvalidQuota as error:
         raise Misconfigured(f"--limits: {error}") from error
@@ -51,3 +56,9 @@ def command(
 
 def _ready(url: str) -> None:
     click.echo(f"SIMULATOR ready at {url} - to use it: GOOGLE_GEMINI_BASE_URL={url} GEMINI_API_KEY=simulated")
+
+
+def _gateway_ready(url: str) -> None:
+    click.echo(
+        f"GATEWAY SIMULATOR ready at {url} - name it as base_url of a [gateways.NAME] in a catalogue of your own"
+    )

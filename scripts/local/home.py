@@ -87,7 +87,7 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
                 simulator_url = await stack.enter_async_context(_simulator(simulated))
                 settings = _on_simulator(settings, simulator_url, simulated)
             messaging = wiring.topics(settings, SystemClock())
-            worker = Worker.of(wiring.build(settings, events, messaging))
+            worker = Worker.of(wiring.build(settings, events, messaging, settings.traces))
             stack.push_async_callback(worker.close)
             await messaging.ensure(SUBSCRIPTIONS)  # before the first kick: a fresh home has no topics yet
             await read_live_quota(worker.ports, every=timedelta(0))  # before the first grant, and of this provider
@@ -179,11 +179,13 @@ async def _simulator(simulated: Simulated) -> AsyncIterator[str]:
     from scripts.simulator.server import serve
     from scripts.simulator.simulation import Simulation
 
-    server = await serve(Simulation(limits=simulated.limits, latency=simulated.latency, seed=simulated.seed))
+    simulation = Simulation(limits=simulated.limits, latency=simulated.latency, seed=simulated.seed)
+    server = await serve(simulation)
     try:
         yield server.url
     finally:
         await server.stop()
+        simulation.close()
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from scripts.simulator import batches, control, files, quota_api
+from scripts.simulator import batches, control, files, gateway, quota_api
 from scripts.simulator.page import Page
 from scripts.simulator.routes import CreateInteraction, GenerateContent, StoredInteraction
 from scripts.simulator.simulation import Simulation
@@ -25,6 +25,8 @@ def build(simulation: Simulation) -> Starlette:
         ]
     routes += batches.routes(simulation)
     routes += files.routes(simulation)
+    if simulation.tariff is not None:
+        routes = gateway.routes(simulation, simulation.tariff)
     routes += control.routes(simulation)
     routes += quota_api.routes(simulation)
     routes.append(Route("/", Page(simulation).__call__, methods=["GET"]))

@@ -19,8 +19,10 @@ Api = Literal[
     "batch_list",
     "file_upload",
     "file_download",
+    "chat",
+    "images",
 ]
-"""`batch` is one line of a batch; those after it make no picture and are on no bill."""
+"""`batch` is one line of a batch; those after it make no picture and are on no bill; the last two are a gateway's."""
 
 
 def cost_micros(model: ImageModel, tier: Tier, usage: Usage) -> int:

@@ -103,6 +103,9 @@ def _enter(
     if fault is not None and fault.kind in GATE_KINDS:
         raise Refused(scripted.gate_problem(fault, headline))
     request.check_body()
+    tariff = simulation.tariff
+    if tariff is not None and not tariff.can_pay(headline.model):
+        raise Refused(Problem("insufficient_user_quota", "The balance of this account is used up. Please recharge."))
     model = simulation.models.served(headline.model)
     if model is None:
         raise Refused(model_not_found(headline.model))
@@ -143,14 +146,15 @@ async def _work(simulation: Simulation, request: Request, call: Call, ask: Ask, 
     if seconds > 0:
         await simulation.sleep(seconds)
     if fault is not None and fault.kind in SICK_KINDS:
-        return _sick(request, ask, fault)
+        return _sick(simulation, request, ask, fault)
     made, outcome = await make(simulation, call, ask, fault)
     if made.no_image is not None and made.no_image.form == "http_400":
         return _failed(request, Problem(made.no_image.code, made.no_image.message, status=400))
     answer = request.made_answer(made)
     if ask.store and request.api == "interactions":
         simulation.store(made.id, Stored(ask.prompt, answer.body))
-    charged = made.usage is not None and (fault is None or fault.charged is not False)
+    answered = made.usage is not None or simulation.tariff is not None  # a gateway charges each answer
+    charged = answered and (fault is None or fault.charged is not False)
     usage = made.usage if made.usage is not None else NOTHING
     return Settled(
         reply=scripted.bend(answer, fault),
@@ -159,8 +163,17 @@ async def _work(simulation: Simulation, request: Request, call: Call, ask: Ask, 
         charged=charged,
         served_model=made.model.id,
         tier=made.tier,
-        cost_micros=cost_micros(made.model, made.tier, usage) if charged else 0,
+        cost_micros=_price(simulation, made.model, made.tier, usage) if charged else 0,
     )
+
+
+def _price(simulation: Simulation, model: ImageModel, tier: Tier, usage: Usage) -> int:
+    """Google's by the token, a gateway's by the call."""
+    if simulation.tariff is None:
+        return cost_micros(model, tier, usage)
+    price = simulation.tariff.price(model.id)
+    simulation.tariff.pay(price)
+    return price
 
 
 async def make(simulation: Simulation, call: Call, ask: Ask, fault: Fault | None) -> tuple[Made, str]:
@@ -232,7 +245,7 @@ def _scene(simulation: Simulation, ask: Ask, model: ImageModel, size: str) -> Sc
     return Scene(ask.prompt, caption, width, height, seed=ask.seed or simulation.seed, reference=reference)
 
 
-def _sick(request: Request, ask: Ask, fault: Fault) -> Settled:
+def _sick(simulation: Simulation, request: Request, ask: Ask, fault: Fault) -> Settled:
     if fault.kind not in ("hang", "reset"):
         return _failed(request, scripted.problem(fault))
     reply: Reply = Hang() if fault.kind == "hang" else Reset()
@@ -246,7 +259,7 @@ def _sick(request: Request, ask: Ask, fault: Fault) -> Settled:
         charged=True,
         served_model=ask.model.id,
         tier=ask.tier,
-        cost_micros=cost_micros(ask.model, ask.tier, usage),
+        cost_micros=_price(simulation, ask.model, ask.tier, usage),
     )
 
 

@@ -35,10 +35,10 @@ class InteractionRequest:
         return interactions.headline(self.body or {})
 
     def check_body(self) -> None:
-        need(_present(self.body), "model", str)
+        need(present(self.body), "model", str)
 
     def order(self) -> Order:
-        body = _present(self.body)
+        body = present(self.body)
         previous = body.get("previous_interaction_id")
         if previous is not None and self.resumed is None:
             raise Refused(Problem("not_found", f"Interaction '{previous}' is not found."))
@@ -62,10 +62,10 @@ class GenerateContentRequest:
         return generate_content.headline(self.body or {}, self.model)
 
     def check_body(self) -> None:
-        _present(self.body)
+        present(self.body)
 
     def order(self) -> Order:
-        return generate_content.order(_present(self.body))
+        return generate_content.order(present(self.body))
 
     def problem_answer(self, problem: Problem) -> Answer:
         return generate_content.problem_answer(problem)
@@ -80,7 +80,7 @@ class CreateInteraction:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         http = HttpRequest(scope, receive)
-        body = _object(await http.body())
+        body = json_object(await http.body())
         previous = (body or {}).get("previous_interaction_id")
         request = InteractionRequest(
             key=key_of(http),
@@ -98,7 +98,7 @@ class GenerateContent:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         http = HttpRequest(scope, receive)
         request = GenerateContentRequest(
-            key=key_of(http), body=_object(await http.body()), model=http.path_params["model"]
+            key=key_of(http), body=json_object(await http.body()), model=http.path_params["model"]
         )
         await deliver(await call.take(self._simulation, request, connection_of(scope).left), scope, receive, send)
 
@@ -130,13 +130,13 @@ class StoredInteraction:
         return Answer(200, stored.body)
 
 
-def _present(body: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def present(body: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if body is None:
         raise invalid("Request body is not a JSON object.")
     return body
 
 
-def _object(body: bytes) -> Mapping[str, Any] | None:
+def json_object(body: bytes) -> Mapping[str, Any] | None:
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -15,6 +15,7 @@ from scripts.simulator.app import build
 from scripts.simulator.drawing import PictureMode
 from scripts.simulator.quota import WindowKind
 from scripts.simulator.simulation import Simulation
+from scripts.simulator.tariff import Tariff
 
 _BACKLOG = 4096
 _GRACE_SECONDS = 1
@@ -75,9 +76,10 @@ def run(
     on_ready: Callable[[str], None] = lambda url: None,
     *,
     pictures: PictureMode = "drawn",
+    tariff: Tariff | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM. `on_ready` is called with the address once it listens."""
-    simulation = Simulation(limits=limits, latency=latency, seed=seed, window=window, pictures=pictures)
+    simulation = Simulation(limits=limits, latency=latency, seed=seed, window=window, pictures=pictures, tariff=tariff)
     try:
         asyncio.run(_run_until_signal(simulation, host, port, on_ready))
     finally:

@@ -26,6 +26,7 @@ from scripts.simulator.files import Files
 from scripts.simulator.models import Models
 from scripts.simulator.problems import ErrorForm
 from scripts.simulator.quota import ModelQuota, Moment, WindowKind
+from scripts.simulator.tariff import Tariff
 from shared.core.quota import InvalidQuota, Quota
 
 QuotaApiFault = Literal["none", "denied", "disabled", "down", "missing_dimensions", "unlimited"]
@@ -50,8 +51,8 @@ class Simulation:
     """One provider with one project.
 
     `limits` and `latency` are read by `limits.parse` and `latency.parse`. `rejected_counts`: a call that quota rejected
-    uses up a request all the same. Time comes from `now` (aware wall time), `monotonic` and `sleep` (seconds); chance
-    from `seed`, which also decides what is drawn.
+    uses up a request all the same. `tariff`: it is a provider gateway, which charges by the call. Time comes from `now`
+    (aware wall time), `monotonic` and `sleep` (seconds); chance from `seed`, which also decides what is drawn.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class Simulation:
         rejected_counts: bool = False,
         error_form: ErrorForm = "detailed",
         models: Models | None = None,
+        tariff: Tariff | None = None,
         now: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.models = models if models is not None else model_list.load()
+        self.tariff = tariff
         self.seed = seed
         self.window: WindowKind = window
         self.rejected_counts = rejected_counts

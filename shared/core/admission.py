@@ -11,6 +11,7 @@ from shared.core.fleet import LEAD, LONGEST_LEAD
 from shared.core.ladder import Planned
 from shared.core.quota import Limits
 from shared.core.record import Head
+from shared.core.route import GATEWAY
 from shared.core.spend import NOTHING_SPENT, Spend
 from shared.core.standing import Standing
 from shared.core.turns import RANK, Pace, interval, less
@@ -31,7 +32,8 @@ class Candidate:
 
     @property
     def model(self) -> str:
-        return self.planned.route.model
+        """What its quota is counted under: the route's pool."""
+        return self.planned.route.pool
 
     @property
     def weight(self) -> Weight:
@@ -184,7 +186,9 @@ class _Queues:
         if isinstance(slot, Full):
             self.hold(priority, slot)
             return None
-        held = spend.hold(estimate, self.shared.most_spend, slot.slot_at)
+        at_google = candidate.planned.route.lane != GATEWAY  # the spend window is the project's
+        most_spend = self.shared.most_spend if at_google else None
+        held = spend.hold(estimate, most_spend, slot.slot_at)
         if held is None:
             self.hold(priority, Full("spend", None))
             return None

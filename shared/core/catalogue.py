@@ -13,6 +13,15 @@ from shared.core.request import SIZES
 
 Status: TypeAlias = Literal["live", "deprecated", "retired"]
 
+Api: TypeAlias = Literal["interactions", "generate_content"]
+APIS: tuple[Api, ...] = ("interactions", "generate_content")
+Form: TypeAlias = Literal["native", "chat", "images"]
+FORMS: tuple[Form, ...] = ("native", "chat", "images")
+"""What a gateway speaks: generateContent, or one of the two OpenAI-compatible forms, which make 1K alone."""
+Billed: TypeAlias = Literal["charged", "free", "unknown"]
+FAILED_CALLS = ("without_image", "rejected", "turned_away", "failed", "broken_off")
+"""A 200 without an image; 4xx; 429 and 503; other 5xx; a call that left and was not answered."""
+
 STATUSES = ("live", "deprecated", "retired")
 """deprecated = still called, with a warning; retired = never called, its successor instead."""
 
@@ -40,6 +49,8 @@ class Rates:
     """Micro-dollars a search, beyond the free ones."""
     source: str
     checked: date
+    api: Api = "interactions"
+    """How this lane of this model is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +84,30 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What a provider says it charges: another contract, never Google's price."""
+    """A provider's endpoint and what it says it charges: another contract, never Google's price."""
 
     owner: str
+    base_url: str
+    form: Form
+    aliases: Mapping[str, str]
+    """The provider's names by model id, where they differ."""
+    sizes: tuple[str, ...]
+    """Those it can make, of those the model has."""
+    timeout: timedelta
+    timeout_4k: timedelta
+    rpm: int | None
+    """Calls a minute of one model; None = nobody says."""
+    concurrency: int | None
+    fresh_for: timedelta
+    """How long evidence of its proof counts."""
+    bills: Mapping[str, Billed]
+    """What a failed call costs, by FAILED_CALLS."""
+    edit_prices: Mapping[str, int]
+    """Micro-dollars by model id with a reference image, where it is another price."""
     per: str
     """What one price is for."""
     prices: Mapping[str, int]
-    """Micro-dollars by model id."""
+    """Micro-dollars by model id: the models it serves."""
     source: str
     checked: date
 

@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from shared.core.billing import NO_BILLING, PARTS, Billing
-from shared.core.catalogue import STATUSES, Catalogue, Gateway, Model, Rates, Status
+from shared.core.catalogue import APIS, STATUSES, Catalogue, Model, Rates, Status
+from shared.core.gateway_reader import GatewayFields
 from shared.core.money import MICROS_PER_USD, round_micros
 from shared.core.request import LANES, PURPOSES, SIZES
-from shared.core.toml_fields import TomlFields, found_text
+from shared.core.toml_fields import found_text
 
 
 def read_catalogue(text: str) -> Catalogue:
@@ -19,7 +20,7 @@ def read_catalogue(text: str) -> Catalogue:
     return reader.catalogue(reader.tables())
 
 
-class _Reader(TomlFields):
+class _Reader(GatewayFields):
     """Turns tables into values."""
 
     def catalogue(self, tables: Mapping[str, Any]) -> Catalogue:
@@ -109,7 +110,9 @@ class _Reader(TomlFields):
     def rates(self, table: object, at: tuple[str, ...], sizes: Mapping[str, Any]) -> Rates:
         if not isinstance(table, dict):
             self.refuse(at, f"{found_text(table)}; allowed: a table of prices")
-        allowed = ("input", "text_output", "image_output", "listed", "grounding_search", "source", "checked", "note")
+        allowed = (
+            "input", "text_output", "image_output", "listed", "grounding_search", "api", "source", "checked", "note"
+        )  # fmt: skip
         self.only(table, allowed, at)
         listed = self.table(table, "listed", at)
         if set(listed) != set(sizes):
@@ -122,23 +125,7 @@ class _Reader(TomlFields):
             grounding_search=round_micros(self.amount(table, "grounding_search", at) * MICROS_PER_USD),
             source=self.typed(table, "source", at, str, "where the price comes from, in quotes"),
             checked=self.day(table, "checked", at),
-        )
-
-    def gateways(self, tables: Mapping[str, Any], models: Mapping[str, Model]) -> dict[str, Gateway]:
-        return {
-            name: self.gateway(self.table(tables, name, ("gateways",)), ("gateways", name), models) for name in tables
-        }
-
-    def gateway(self, table: Mapping[str, Any], at: tuple[str, ...], models: Mapping[str, Model]) -> Gateway:
-        self.only(table, ("owner", "per", "prices", "source", "checked", "note"), at)
-        prices = self.table(table, "prices", at)
-        self.only(prices, tuple(models), (*at, "prices"))
-        return Gateway(
-            owner=self.typed(table, "owner", at, str, "who owns the contract, in quotes"),
-            per=self.typed(table, "per", at, str, "what one price is for, in quotes"),
-            prices={name: round_micros(self.amount(prices, name, (*at, "prices")) * MICROS_PER_USD) for name in prices},
-            source=self.typed(table, "source", at, str, "where the prices come from, in quotes"),
-            checked=self.day(table, "checked", at),
+            api=self.one_of(table, "api", at, APIS) if "api" in table else "interactions",  # type: ignore[arg-type]
         )
 
     def billing(self, table: Mapping[str, Any], models: Mapping[str, Model]) -> Billing:

@@ -27,6 +27,9 @@ class InForce:
     """When it was read or learned; None for a configured one."""
 
 
+InForceByDimension: TypeAlias = Mapping[str, InForce]
+
+
 @dataclass(frozen=True, slots=True)
 class Learned:
     """A limit that the body of a 429 named."""

@@ -11,14 +11,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from shared.core import flag, price
+from shared.core import flag, gateway, price
 from shared.core.ask import Ask
 from shared.core.asked import what_is_asked
 from shared.core.catalogue import Catalogue, Model
 from shared.core.flag import Subject
 from shared.core.money import usd
 from shared.core.request import SIZES, Floor
-from shared.core.route import Route
+from shared.core.route import GATEWAY, Route
 from shared.core.rung import Rung, bent, met, struck, too_late, unless_all
 from shared.core.shape import Problem, shown
 from shared.core.terms import FRESH, Course, Terms
@@ -51,7 +51,7 @@ class Planned:
     least_estimate_micros: int = 0
     """Of all routes that are left."""
     saved_micros: int = 0
-    """Less than the estimate of what was asked for; negative where it is dearer."""
+    """Less than the estimate of what was asked for; negative where it is dearer, 0 for a gateway's."""
     probe: str | None = None
     """The circuit whose breaker this attempt probes."""
 
@@ -134,8 +134,13 @@ def _planned(found: Ladder, best: Rung) -> Planned:
         flags=tuple(_unique(rung.flag_id for rung in passed)),
         next=next((rung for rung in kept if rung.route.circuit != best.route.circuit), None),
         least_estimate_micros=min((rung.estimate_micros for rung in kept), default=best.estimate_micros),
-        saved_micros=found.rungs[0].estimate_micros - best.estimate_micros,
+        saved_micros=saved(found.rungs[0].route, found.rungs[0].estimate_micros, best.route, best.estimate_micros),
     )
+
+
+def saved(asked: Route, asked_micros: int, taken: Route, taken_micros: int) -> int:
+    """What the one costs less than the other. A provider's price is another contract: never a saving on Google's."""
+    return asked_micros - taken_micros if (asked.lane == GATEWAY) == (taken.lane == GATEWAY) else 0
 
 
 def first_plan(ask: Ask, catalogue: Catalogue, lanes: Collection[str]) -> Planned | Unroutable:
@@ -166,7 +171,7 @@ def ladder(
         notes.append(f"size {ask.image_size} is not made by {first.id}: one size up, {size}")
     asked = Route(ask.lane, first.id, size)
     rungs = [
-        _priced(ask, terms.catalogue, Route(lane, model.id, each))
+        _priced(ask, terms, Route(lane, model.id, each))
         for lane in (ask.lane, *LANES_AFTER[ask.lane])
         if among is None or lane in among
         for model in _models(first, terms.catalogue)
@@ -198,10 +203,13 @@ def _most(model: Model, size: str) -> str:
     return fitting[-1] if fitting else model.sizes[0]
 
 
-def _priced(ask: Ask, catalogue: Catalogue, route: Route) -> Rung:
-    model = catalogue.models[route.model]
+def _priced(ask: Ask, terms: Terms, route: Route) -> Rung:
+    model = terms.catalogue.models[route.model]
     tokens = ask.prompt_tokens + ask.references * model.reference_tokens
-    if route.lane == "gateway" or route.lane not in model.lanes:
+    if route.lane == GATEWAY:
+        offer = terms.offers.get(route.model)
+        return Rung(route, gateway.price(offer.gateway, route.model, ask.references) if offer else 0, tokens)
+    if route.lane not in model.lanes:
         return Rung(route, 0, tokens)
     cost = price.estimate(
         model, route.lane, route.image_size, ask.prompt_tokens, ask.references, grounding=ask.grounding

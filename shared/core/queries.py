@@ -18,6 +18,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "asleep_epoch")),
     ("requests", ("status", "tenant", "model", "priority")),
     ("requests", ("status", "deadline")),
+    ("requests", ("status", "priority", "queued_at")),
     ("requests", ("status", "model", "deadline")),
     ("requests", ("status", "slot_at")),
     ("requests", ("status", "lease_until")),
@@ -79,6 +80,17 @@ def waiting_of(tenant: str, model: str, priority: str) -> Query:
         equal=(("status", "queued"), ("tenant", tenant), ("model", model), ("priority", priority)),
         limit=100_000,
         fields=("status",),
+    )
+
+
+def longest_queued(priority: str, limit: int) -> Query:
+    """All that wait with this priority, sleepers too, the longest waiting first."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"), ("priority", priority)),
+        order_by=("queued_at",),
+        limit=limit,
+        fields=("queued_at",),
     )
 
 

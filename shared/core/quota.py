@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from shared.core.money import micros_from_usd
+from shared.core.route import is_gateways
 
 
 class InvalidQuota(ValueError):
@@ -41,8 +42,8 @@ class Quota:
     by_model: Mapping[str, Limits]
 
     def limits(self, model: str) -> Limits:
-        """The model's own limits, completed dimension by dimension from `*`."""
-        general = self.by_model.get("*", Limits())
+        """The model's own limits, completed dimension by dimension from `*`, which says nothing of a gateway."""
+        general = Limits() if is_gateways(model) else self.by_model.get("*", Limits())
         own = self.by_model.get(model, Limits())
         known = {each.name: value for each in fields(own) if (value := getattr(own, each.name)) is not None}
         return replace(general, **known)

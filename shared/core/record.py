@@ -38,7 +38,7 @@ COUNTS = {
 
 HEAD_FIELDS = (
     "ask", "model", "priority", "tenant", "fair_tag", "deadline", "round", "release", "unused_slot", "late_count",
-    "wake_at", "cost_micros", "unknown_estimate_micros", "avoided",
+    "wake_at", "cost_micros", "unknown_estimate_micros", "avoided", "traceparent", "queued_at",
 )  # fmt: skip
 
 
@@ -62,6 +62,9 @@ class Head:
     sleeps: bool
     """It has a `wake_at`, and is no part of its queue until that is taken away."""
     course: Course = FRESH
+    traceparent: str = ""
+    queued_at: datetime | None = None
+    """When its present wait began."""
 
     @classmethod
     def of(cls, request_id: str, version: str, data: Fields) -> Head:
@@ -81,6 +84,8 @@ class Head:
             late_count=data["late_count"],
             sleeps=data["wake_at"] is not None,
             course=course_of(request_id, data),
+            traceparent=data["traceparent"],
+            queued_at=data["queued_at"],
         )
 
 
@@ -89,6 +94,7 @@ class UnusedSlot:
     """A slot that was granted and not used; the pump gives it back to its calendar."""
 
     model: str
+    """The pool whose slot it is."""
     slot_at: datetime
     release: int
     tokens: int
@@ -142,8 +148,13 @@ def new_document(
     traceparent: str,
     now: datetime,
     above: str | None = None,
+    caller_span_id: str | None = None,
+    published_at: datetime | None = None,
 ) -> dict[str, Any]:
-    """A request as intake writes it: queued, unpaid. Every field that a query names is present from the start."""
+    """A request as intake writes it: queued, unpaid. Every field that a query names is present from the start.
+
+    `traceparent` is the place of its root span, `caller_span_id` the caller's span that the root is a part of.
+    """
     return {
         "status": "queued",
         "reason": "new",
@@ -193,6 +204,9 @@ def new_document(
         "message_id": message_id,
         "trace_id": trace_id,
         "traceparent": traceparent,
+        "caller_span_id": caller_span_id,
+        "published_at": min(published_at or now, now),
+        "queued_at": now,
         "created_at": now,
         "updated_at": now,
         "finished_at": None,
@@ -245,7 +259,7 @@ def _taken(planned: Planned, reservation: Reservation | None) -> dict[str, Any]:
         "unused_slot": None,
         "wake_at": None,
         "asleep_epoch": None,
-        "model": planned.route.model,
+        "model": planned.route.pool,
         "route": planned.route.to_json(),
         "route_reasons": list(planned.reasons),
         "estimate_micros": planned.estimate_micros,
@@ -264,6 +278,7 @@ def requeued(reason: str, now: datetime, *, wake_at: datetime | None = None) -> 
         "status": "queued",
         "reason": reason,
         "wake_at": wake_at,
+        "queued_at": now,
         "slot_at": None,
         "slot_until": None,
         "unused_slot": None,
@@ -295,8 +310,13 @@ def has_begun(data: Fields) -> bool:
 
 def not_started(data: Fields, reason: str, now: datetime) -> dict[str, Any]:
     """Back to the front: its slot passed unused, and is kept here for the pump to give back."""
-    unused = UnusedSlot(Route.from_json(data["route"]).model, data["slot_at"], data["release"], data["input_tokens"])
-    return requeued(reason, now) | {"unused_slot": unused.to_json(), "late_count": data["late_count"] + 1}
+    route = Route.from_json(data["route"])
+    unused = UnusedSlot(route.pool, data["slot_at"], data["release"], data["input_tokens"])
+    return requeued(reason, now) | {
+        "model": route.model,
+        "unused_slot": unused.to_json(),
+        "late_count": data["late_count"] + 1,
+    }
 
 
 def finished(status: str, outcome: Outcome, now: datetime) -> dict[str, Any]:

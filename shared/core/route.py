@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+GATEWAY = "gateway"
+"""The lane that is no lane of Google's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -23,6 +26,11 @@ class Route:
         """What falls sick as one: a model in a lane, whatever the size."""
         return circuit(self.lane, self.model)
 
+    @property
+    def pool(self) -> str:
+        """What its quota is counted under: the model's at Google, or the provider's own."""
+        return pool(self.lane, self.model)
+
     def changes_from(self, other: Route) -> tuple[str, ...]:
         """The names of what differs."""
         return tuple(name for name in self.__slots__ if getattr(self, name) != getattr(other, name))
@@ -37,3 +45,12 @@ class Route:
 
 def circuit(lane: str, model: str) -> str:
     return f"{lane}/{model}"
+
+
+def pool(lane: str, model: str) -> str:
+    """A name for documents and queries: no slash."""
+    return f"{GATEWAY}:{model}" if lane == GATEWAY else model
+
+
+def is_gateways(pool_name: str) -> bool:
+    return pool_name.startswith(f"{GATEWAY}:")

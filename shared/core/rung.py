@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.core import gateway
 from shared.core.ask import Ask
 from shared.core.asked import incapable
 from shared.core.catalogue import Catalogue
 from shared.core.flag import BREAKER, LANE_OF, LOWER_TO, Flag
 from shared.core.money import usd
 from shared.core.request import SIZES
-from shared.core.route import Route, circuit
-from shared.core.terms import Course, Terms
+from shared.core.route import GATEWAY, Route, circuit
+from shared.core.terms import Course, Offer, Terms
 
 BATCH_TAKES = timedelta(hours=24)
 """The provider's target for a batch."""
@@ -61,7 +62,9 @@ def _never(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> 
     model = catalogue.models[route.model]
     if route.lane not in terms.lanes:
         return f"lane unavailable: {route.lane} is not built or not configured here"
-    if route.lane not in model.lanes:
+    if route.lane == GATEWAY and route.model not in terms.offers:
+        return f"no gateway that has a key offers {model.id}"
+    if route.lane not in (*model.lanes, GATEWAY):
         return f"{model.id} has no {route.lane} lane"
     problem = incapable(ask, model)
     if problem is not None:
@@ -70,8 +73,10 @@ def _never(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> 
         return f"interactive requests never go to {route.lane}"
     if route.lane == "batch" and not ask.allow_batch:
         return "no consent: allow.batch"
-    if route.lane == "gateway" and not ask.allow_gateway:
+    if route.lane == GATEWAY and not ask.allow_gateway:
         return "data boundary, no consent: allow.gateway"
+    if route.lane == GATEWAY and (reason := _not_offered(route, ask, terms.offers[route.model])) is not None:
+        return reason
     if route.lane == "batch" and _comes_before(course.deadline, terms.now, BATCH_TAKES):
         return "a batch may take 24 hours, and the deadline comes before"
     lower = _under_floor(route, asked, ask, catalogue)
@@ -81,6 +86,10 @@ def _never(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> 
         spent = f" after {usd(course.spent_micros)}" if course.spent_micros else ""
         return f"over the cap of {usd(ask.max_cost_micros)}: {usd(rung.estimate_micros)}{spent}"
     return None
+
+
+def _not_offered(route: Route, ask: Ask, offer: Offer) -> str | None:
+    return gateway.incapable(offer.name, offer.gateway, route, ask) or offer.off
 
 
 def _comes_before(deadline: datetime | None, now: datetime | None, time: timedelta) -> bool:
@@ -160,7 +169,7 @@ def _wanted(each: Flag, kept: Sequence[Route], catalogue: Catalogue) -> Callable
 
 
 def too_late(route: Route, terms: Terms, course: Course) -> str | None:
-    opens = terms.opens.get(route.model)
+    opens = terms.opens.get(route.pool)
     if opens is None or course.deadline is None or opens <= course.deadline or route.lane == "batch":
         return None
     at = opens.isoformat(timespec="seconds").replace("+00:00", "Z")

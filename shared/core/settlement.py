@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from shared.core import budget, ledger, mismatch, price, record, savings
+from shared.core import budget, gateway, ledger, mismatch, price, record, savings
 from shared.core.answer import Made, Usage
 from shared.core.ask import Ask
 from shared.core.calendar import next_pacific_midnight
@@ -89,7 +89,9 @@ class Settlement:
     effect: Effect
 
 
-def open_attempt(data: Fields, number: int, *, holder: str, key_kind: str, owner: str, now: datetime) -> dict[str, Any]:
+def open_attempt(
+    data: Fields, number: int, *, holder: str, key_kind: str, owner: str, now: datetime, contract: str = "google"
+) -> dict[str, Any]:
     """The attempt document before the call leaves."""
     return {
         "number": number,
@@ -106,7 +108,7 @@ def open_attempt(data: Fields, number: int, *, holder: str, key_kind: str, owner
         "budget": data["budget"],
         "holder": holder,
         "key_kind": key_kind,
-        "contract": "google",
+        "contract": contract,
         "operating_owner": owner,
         "model": None,
         "started_at": now,
@@ -173,6 +175,8 @@ def settle(
 def cost_of(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
     """What the attempt is known to owe."""
     route = Route.from_json(attempt["route"])
+    if route.lane == gateway.GATEWAY:
+        return _of_gateway(ending, attempt, catalogue)
     match ending:
         case Delivered():
             size = size_of_pixels(ending.width, ending.height)
@@ -188,6 +192,14 @@ def cost_of(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
             )
         case Failure():
             return price.NOTHING if ending.rule.charge is Charge.NOTHING else price.UNKNOWN
+
+
+def _of_gateway(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
+    """By the provider's price and rules: none of Google's rates concerns it."""
+    if isinstance(ending, Delivered):
+        return gateway.of_made(attempt["estimate_micros"])
+    provider = catalogue.gateways.get(attempt["contract"].removeprefix(gateway.CONTRACT))
+    return gateway.of_failed(provider, ending, attempt["estimate_micros"])
 
 
 def mismatches(ask: Fields, route: Route, delivered: Delivered, catalogue: Catalogue) -> tuple[Mismatch, ...]:
@@ -256,6 +268,7 @@ def _after(
     sick_before = request["sick_on"].get(route.circuit, 0)
     elsewhere = is_done_with(failure, sick_before, route.lane)
     met = {
+        "model": route.model,
         "last_route": route.to_json(),
         "sick_on": request["sick_on"] | ({route.circuit: sick_before + 1} if failure.kind in SICK else {}),
         "avoided": request["avoided"] | ({route.circuit: failure.kind.value} if elsewhere else {}),

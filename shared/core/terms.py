@@ -6,8 +6,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shared.core.catalogue import Catalogue
+from shared.core.catalogue import Catalogue, Gateway
 from shared.core.flag import Flag
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Whose gateway serves a model here."""
+
+    name: str
+    gateway: Gateway
+    off: str | None
+    """Why nothing goes there: its proof is incomplete or stale; None = it is proven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +33,8 @@ class Terms:
     """The quota outlook: until when a model starts nothing, by model id."""
     lacking: Mapping[str, str] = field(default_factory=dict)
     """What providers answered they do not have, by circuit, with the reason."""
+    offers: Mapping[str, Offer] = field(default_factory=dict)
+    """Of gateways, by model id; none where nobody has looked: at intake."""
     now: datetime | None = None
     """None where the clock has no say: at intake."""
 

@@ -1,23 +1,55 @@
-"""W3C trace context, as far as a message carries it."""
+"""Where a span stands: W3C trace context, as far as messages and documents carry it."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
+TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
 
-def traceparent_of(attributes: Mapping[str, str], fresh: str) -> str:
-    """The caller's context from `traceparent` or `googclient_traceparent`, else a new one.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One span of one trace."""
 
-    `fresh` is 48 hexadecimal digits of chance. A malformed context is no context (W3C Trace Context, 3.2).
-    """
+    trace_id: str
+    """32 hexadecimal digits."""
+    span_id: str
+    """16 hexadecimal digits."""
+    sampled: bool = True
+    """Whether the trace is kept: the caller's word on the caller's place, ours on our own."""
+
+    @classmethod
+    def fresh(cls, digits: str, *, sampled: bool = True) -> Place:
+        """A trace of its own; `digits` are 48 hexadecimal digits of chance."""
+        return cls(digits[:32], digits[32:48], sampled)
+
+    @classmethod
+    def parse(cls, text: str) -> Place | None:
+        """A malformed context is no context (W3C Trace Context, 3.2)."""
+        found = TRACEPARENT.fullmatch(text)
+        return None if found is None else cls(found[1], found[2], bool(int(found[3], 16) & 1))
+
+    @property
+    def traceparent(self) -> str:
+        return f"00-{self.trace_id}-{self.span_id}-{int(self.sampled):02x}"
+
+    def beside(self, span_id: str) -> Place:
+        """Another span of the same trace."""
+        return Place(self.trace_id, span_id, self.sampled)
+
+    def named(self, what: str) -> Place:
+        """A span of the same trace that any process finds again by its name."""
+        digest = hashlib.sha256(f"{self.trace_id} {self.span_id} {what}".encode()).hexdigest()
+        return self.beside(digest[:16])
+
+
+def caller_of(attributes: Mapping[str, str]) -> Place | None:
+    """The caller's context from `traceparent` or `googclient_traceparent`."""
     for name in ("traceparent", "googclient_traceparent"):
-        if TRACEPARENT.fullmatch(attributes.get(name, "")):
-            return attributes[name]
-    return f"00-{fresh[:32]}-{fresh[32:48]}-01"
-
-
-def trace_id_of(traceparent: str) -> str:
-    return traceparent.split("-")[1]
+        found = Place.parse(attributes.get(name, ""))
+        if found is not None:
+            return found
+    return None

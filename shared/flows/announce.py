@@ -2,16 +2,56 @@
 
 from __future__ import annotations
 
+from shared.core import signals, spans
 from shared.core.documents import Document, Update
 from shared.core.messages import result_event
+from shared.core.route import Route
 from shared.core.topology import RENDER_RESULTS
+from shared.flows import traced, waits
 from shared.ports import Ports
+
+
+async def ended(ports: Ports, request: Document, was: str = "") -> None:
+    """Called once, by whoever won the final commit: close the trace, then announce. `was` is the status before."""
+    data = request.data
+    if was == "queued":
+        waits.queue_left(ports, request.id, data, data["finished_at"], data["status"])
+    root, succeeded = traced.root_of(data), data["status"] == "succeeded"
+    again = data["round"] > 1  # the first round's end is written: a later one is a part of it
+    place = root.named(f"round {data['round']}") if again else root
+    caller = root.beside(data["caller_span_id"]) if data["caller_span_id"] else None
+    traced.write(
+        ports, spans.REQUEST, place, root if again else caller,
+        data["created_at"] if again else data["published_at"], data["finished_at"],
+        failed=None if succeeded else data["outcome"]["code"], request_id=request.id, tenant=data["tenant"],
+        priority=data["priority"], status=data["status"], outcome=data["outcome"]["code"],
+        route=str(Route.from_json(data["route"])), flags=tuple(data["flags"]), reasons=tuple(data["route_reasons"]),
+        attempt_count=data["attempt_count"], round=data["round"], cost_micros=data["cost_micros"],
+        cost_basis=data["cost_basis"],
+    )  # fmt: skip
+    ports.signals.emit(
+        signals.FINISHED,
+        request_id=request.id,
+        status=data["status"],
+        outcome=data["outcome"]["code"],
+        cost_micros=data["cost_micros"],
+        trace_id=data["trace_id"],
+    )
+    await announce(ports, request)
 
 
 async def announce(ports: Ports, request: Document) -> None:
     """Publish the result of a finished request, then clear its mark; a mark left standing is seen to by watch."""
     event = result_event(request.id, request.data)
-    await ports.topics.publish(RENDER_RESULTS, event.data, event.attributes)
+    root, began_at = traced.root_of(request.data), ports.clock.now()
+    place = traced.below(ports, root)
+    message_id = await ports.topics.publish(
+        RENDER_RESULTS, event.data, {**event.attributes, "traceparent": place.traceparent}
+    )
+    traced.write(
+        ports, spans.RESULT, place, root, began_at, ports.clock.now(), topic=RENDER_RESULTS, message_id=message_id,
+        request_id=request.id, status=request.data["status"],
+    )  # fmt: skip
     if request.data["announce"] == "pending":
         # A conflict means that somebody else changed it meanwhile: the mark stays, and one more announcement follows.
         await ports.store.commit(Update(request.path, {"announce": None}, request.version))

@@ -52,7 +52,7 @@ class Evidence:
         A limit's sign counts at the slot of its start, where the calendar counts the start itself.
         """
         now = time.now()
-        model, before = route.model, self._health.get(route.circuit, ALL_WELL)
+        model, before = route.pool, self._health.get(route.circuit, ALL_WELL)
         health = before.with_failure(failure, now)
         seen, sort, closes, named = self._of(model), sign(failure), closing(failure, now), named_limit(failure)
         if sort is None and closes is None and health is before:

@@ -9,7 +9,7 @@ from shared.core import queries, record
 from shared.core.documents import Committed, Document, Update
 from shared.core.outcome import EXPIRED, Outcome
 from shared.core.record import Head
-from shared.flows.announce import announce
+from shared.flows.announce import ended
 from shared.ports import Ports
 
 PAGE = 100
@@ -46,5 +46,6 @@ async def _expire(ports: Ports, requests: Sequence[Document], outcome: Outcome, 
         committed = await ports.store.commit(Update(request.path, changes, request.version))
         if isinstance(committed, Committed):
             count += 1
-            await announce(ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
+            after = Document(request.path, {**request.data, **changes}, committed.versions[0], now)
+            await ended(ports, after, was="queued")
     return count

@@ -10,7 +10,7 @@ from shared.core import signals
 from shared.core.board import HISTORY, HISTORY_KEPT, PATH, Board
 from shared.core.documents import Committed, Create, Document, Update, Write
 from shared.core.flag import BREAKER, Flag
-from shared.ports import Ports, Signals, Store
+from shared.ports import Events, Ports, Store
 
 Action = Literal["trip", "reset", "extend", "expire"]
 
@@ -27,18 +27,18 @@ async def read_own(store: Store) -> Board:
     return Board.from_json(found.data) if isinstance(found, Document) else Board()
 
 
-async def trip(store: Store, said: Signals, new: Flag) -> Flag:
+async def trip(store: Store, said: Events, new: Flag) -> Flag:
     """Raises FlagRefused."""
     await _change(store, said, "trip", new.actor, new.reason, new.id, lambda board, _: board.tripped(new))
     return new
 
 
-async def reset(store: Store, said: Signals, flag_id: str, actor: str, reason: str) -> None:
+async def reset(store: Store, said: Events, flag_id: str, actor: str, reason: str) -> None:
     """Raises FlagRefused."""
     await _change(store, said, "reset", actor, reason, flag_id, lambda board, now: board.reset(flag_id, actor, now))
 
 
-async def extend(store: Store, said: Signals, flag_id: str, until: datetime, actor: str, reason: str) -> None:
+async def extend(store: Store, said: Events, flag_id: str, until: datetime, actor: str, reason: str) -> None:
     """Raises FlagRefused."""
     await _change(
         store, said, "extend", actor, reason, flag_id, lambda board, now: board.extended(flag_id, until, actor, now)
@@ -61,7 +61,7 @@ async def expire(ports: Ports, now: datetime) -> int:
 
 async def _change(
     store: Store,
-    said: Signals,
+    said: Events,
     action: Action,
     actor: str,
     reason: str,

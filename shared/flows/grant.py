@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.core import queries, record, signals
-from shared.core.admission import Candidate, Grant
+from shared.core import queries, record, signals, spans
+from shared.core.admission import Candidate
 from shared.core.board import FlagRefused
 from shared.core.breaker import judge
 from shared.core.calendar import Full, Weight
@@ -23,8 +23,8 @@ from shared.core.record import Head
 from shared.core.request import PRIORITIES
 from shared.core.routing import Routing
 from shared.core.tick import LostSlot, Memory, Sight, Ticked, tick
-from shared.flows import flags
-from shared.flows.announce import announce
+from shared.flows import flags, traced
+from shared.flows.announce import ended
 from shared.flows.batch_collect import Collecting
 from shared.flows.budgets import Budgets
 from shared.flows.expire import expire_due_before, expire_overdue
@@ -32,7 +32,7 @@ from shared.flows.head_pages import HeadPages
 from shared.flows.planning import Planner, Planning, outlook
 from shared.flows.pump_documents import PumpDocuments
 from shared.flows.pump_sight import PumpSight
-from shared.flows.release import release, take_back_unclaimed
+from shared.flows.release import Turn, release, take_back_unclaimed
 from shared.flows.sleepers import Sleepers
 from shared.ports import Ports
 
@@ -74,6 +74,7 @@ class Granting:
         nothing. Raises LeadLost.
         """
         documents = self._documents
+        began_at = documents.time.now()
         await self._sweep()
         await self._sleepers.wake(documents.memory.epoch, documents.time.now())
         heads = await self._pages.read(documents.time.now())
@@ -96,24 +97,30 @@ class Granting:
         counted = self._counted(routing, ticked)
         await documents.write(ticked.memory, counted, held=held, waiting=self._pages.waiting, accounts=accounts)
         self._sight.granted([each.model for each in granted])
-        await self._release(ticked.grants)
+        await self._release(ticked, began_at, len(heads))
         await self._put_aside(leaving)
         await self._end_missed(ticked)
         await self._rest(ticked, heads, planning)
         return bool(leaving) or await self._expects_work(ticked, planning)
 
-    async def _release(self, grants: Sequence[Grant]) -> None:
-        """Hand the slots out; what could not be handed out is kept for the next tick to give back."""
+    async def _release(self, ticked: Ticked, began_at: datetime, heads: int) -> None:
+        """Hand the slots out; what nobody took is kept for the next tick to give back. A tick that grants is traced."""
+        ports, time, grants = self._ports, self._documents.time, ticked.grants
+        if not grants:
+            self._lost = []
+            return
+        turn = Turn(traced.begun(ports), began_at, time)
         reserved = [self._budgets.reservation(grant.candidate) for grant in grants]
         released = await asyncio.gather(
-            *(
-                release(self._ports, grant, self._documents.time, held)
-                for grant, held in zip(grants, reserved, strict=True)
-            )
+            *(release(ports, grant, turn, held) for grant, held in zip(grants, reserved, strict=True))
         )
         lost = [grant.candidate for grant, slot in zip(grants, released, strict=True) if slot is not None]
         self._budgets.give_back(lost)
         self._lost = [slot for slot in released if slot is not None]
+        traced.write(
+            ports, spans.TICK, turn.place, None, began_at, time.now(), heads=heads, grants=len(grants),
+            holder=ports.boot,
+        )  # fmt: skip
 
     async def _look(self, heads: Sequence[Head]) -> None:
         """At reports, flags, limits and what is in flight."""
@@ -148,10 +155,10 @@ class Granting:
             await sight.read_flags()
         in_force = sight.board.in_force(now)
         ids = tuple(sorted(f"{each.id}@{each.expires_at.isoformat()}" for each in in_force))
-        if ids != routing.in_force:  # whoever sleeps may have a route now
+        if ids != routing.in_force or sight.gateways_changed:  # whoever sleeps may have a route now
             documents.memory = replace(documents.memory, epoch=documents.memory.epoch + 1)
         opens = outlook(documents.memory.standings, sight.reports, self._held_back, now)
-        self._planner.under(in_force, opens, routing, now)
+        self._planner.under(in_force, opens, routing, now, sight.gateways_off)
         return routing.under(ids, tuple(sight.board.flags))
 
     async def _put_aside(self, leaving: Sequence[Candidate]) -> None:
@@ -315,7 +322,7 @@ class Granting:
         if self._planner.terms is None or model not in self._planner.terms.opens:
             return True  # the next tick knows
         plan = self._planner.plan(head)
-        return isinstance(plan, Planned) and (plan.route.model != model or plan.route.lane == "batch")
+        return isinstance(plan, Planned) and (plan.route.pool != model or plan.route.lane == "batch")
 
     async def _end(self, head: Head, status: str, outcome: Outcome) -> None:
         changes = record.finished(status, outcome, self._documents.time.now())
@@ -324,7 +331,7 @@ class Granting:
         if isinstance(committed, Committed):
             request = await self._ports.store.get(record.path(head.request_id))
             assert isinstance(request, Document)
-            await announce(self._ports, request)
+            await ended(self._ports, request, was="queued")
 
     async def _expects_work(self, ticked: Ticked, planning: Planning) -> bool:
         """Something opens soon, is in the air, is to be probed, or a sleeper wakes before the next scheduled kick."""

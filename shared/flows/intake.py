@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from shared.core import budget, ladder, record, signals
+from shared.core import budget, ladder, record, signals, spans
 from shared.core.ask import Ask
 from shared.core.catalogue import Catalogue, UnknownModel
 from shared.core.documents import Absent, Conflict, Create, Document, Update
@@ -15,9 +15,10 @@ from shared.core.messages import rejection_event
 from shared.core.outcome import CANCELLED, EXPIRED
 from shared.core.request import Cancel, Floor, InvalidRequest, RenderRequest, parse_message
 from shared.core.shape import Problem, shown
-from shared.core.topology import RENDER_RESULTS
-from shared.core.trace import trace_id_of, traceparent_of
-from shared.flows.announce import announce
+from shared.core.topology import RENDER_REQUESTS, RENDER_RESULTS
+from shared.core.trace import Place, caller_of
+from shared.flows import traced, waits
+from shared.flows.announce import announce, ended
 from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
@@ -28,25 +29,41 @@ REJECTED_EXCERPT_BYTES = 4096
 
 async def take_in(ports: Ports, kicks: Kicks, tags: FairTags, message: Message) -> None:
     """Raises StoreUnavailable or TopicsUnavailable when the next step is not on record."""
-    traceparent = traceparent_of(message.attributes, ports.fresh(48))
+    visit = _Visit.of(ports, message)
     try:
         match parse_message(message.data):
             case Cancel(request_id):
                 await cancel(ports, request_id)
+                _trace(ports, visit, visit.place, visit.caller, request_id, effect="cancel")
             case RenderRequest() as request:
-                await _queue(ports, kicks, tags, request, message, traceparent)
+                await _queue(ports, kicks, tags, request, visit)
     except InvalidRequest as reason:
-        await _reject(ports, reason, message, traceparent)
+        await _reject(ports, reason, visit)
 
 
-async def _queue(
-    ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequest, message: Message, traceparent: str
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """One delivery, as its trace sees it."""
+
+    message: Message
+    caller: Place | None
+    place: Place
+    """A span in the caller's trace, or the root of a new one."""
+    began_at: datetime
+
+    @classmethod
+    def of(cls, ports: Ports, message: Message) -> _Visit:
+        caller = caller_of(message.attributes)
+        place = traced.begun(ports) if caller is None else traced.going_on(ports, caller)
+        return cls(message, caller, place, ports.clock.now())
+
+
+async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequest, visit: _Visit) -> None:
     existing = await ports.store.get(record.path(request.request_id))
     if isinstance(
         existing, Document
     ):  # looked at first: a repeated request is answered whatever the catalogue says now
-        await _repeat(ports, kicks, request, existing)
+        await _repeat(ports, kicks, request, existing, visit)
         return
     above = await failed_model(ports.store, request)
     planned = check(request, ports.catalogue, ports.references, ports.open_lanes, above)
@@ -54,33 +71,75 @@ async def _queue(
     document = record.new_document(
         request,
         planned,
-        fair_tag=await tags.next(request.tenant, planned.route.model, request.priority),
-        message_id=message.id,
-        trace_id=trace_id_of(traceparent),
-        traceparent=traceparent,
+        fair_tag=await tags.next(request.tenant, planned.route.pool, request.priority),
+        message_id=visit.message.id,
+        trace_id=visit.place.trace_id,
+        traceparent=visit.place.traceparent,
         now=now,
         above=above,
+        caller_span_id=visit.caller.span_id if visit.caller else None,
+        published_at=visit.message.published_at,
     )
-    if request.deadline is not None and request.deadline <= now:
+    overdue = request.deadline is not None and request.deadline <= now
+    if overdue:
         document |= record.finished("expired", EXPIRED, now)
     path = record.path(request.request_id)
     created = await ports.store.commit(Create(path, document))
     if isinstance(created, Conflict):
         current = await ports.store.get(path)
         assert isinstance(current, Document), "requests are never deleted within their time"
-        await _repeat(ports, kicks, request, current)
+        await _repeat(ports, kicks, request, current, visit)
         return
+    _trace_accepted(ports, visit, request, planned)
     ports.signals.emit(
         signals.ACCEPTED,
         request_id=request.request_id,
         tenant=request.tenant,
         route=str(planned.route),
-        trace_id=trace_id_of(traceparent),
+        trace_id=visit.place.trace_id,
     )
-    await _see_to_it(ports, kicks, Document(path, document, created.versions[0], created.at))
+    taken = Document(path, document, created.versions[0], created.at)
+    if overdue:
+        await ended(ports, taken)
+        return
+    await _see_to_it(ports, kicks, taken)
 
 
-async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: Document) -> None:
+def _trace_accepted(ports: Ports, visit: _Visit, request: RenderRequest, planned: Planned) -> None:
+    """The publisher's stage, where the push says when it was, and intake's own."""
+    message, root = visit.message, visit.place
+    if message.published_at is not None:
+        traced.write(
+            ports, spans.PUBLISH, traced.below(ports, root), root, message.published_at, visit.began_at,
+            topic=RENDER_REQUESTS, message_id=message.id, request_id=request.request_id,
+        )  # fmt: skip
+    _trace(
+        ports, visit, traced.below(ports, root), root, request.request_id, effect="accepted",
+        route=str(planned.route), reasons=planned.reasons,
+    )  # fmt: skip
+
+
+def _trace(
+    ports: Ports,
+    visit: _Visit,
+    place: Place,
+    parent: Place | None,
+    request_id: str | None,
+    *,
+    effect: str,
+    route: str | None = None,
+    reasons: tuple[str, ...] = (),
+    problems: tuple[str, ...] = (),
+    links: tuple[Place, ...] = (),
+) -> None:
+    traced.write(
+        ports, spans.INTAKE, place, parent, visit.began_at, ports.clock.now(), links=links,
+        failed="rejected" if problems else None, topic=RENDER_REQUESTS, message_id=visit.message.id,
+        request_id=request_id, effect=effect, route=route, reasons=reasons, problems=problems,
+    )  # fmt: skip
+
+
+async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: Document, visit: _Visit) -> None:
     """The same id again: the same content is the same request; other content is refused and the first one kept."""
     if existing.data["content_hash"] != request.content_hash:
         problem = Problem(
@@ -91,6 +150,11 @@ async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: 
         )
         raise InvalidRequest((problem,), request.request_id)
     ports.signals.emit(signals.REPEATED, request_id=request.request_id, status=existing.data["status"])
+    root = traced.root_of(existing.data)
+    if visit.caller is None:  # a redelivery, as far as anybody knows
+        _trace(ports, visit, traced.below(ports, root), root, request.request_id, effect="repeated")
+    else:
+        _trace(ports, visit, visit.place, visit.caller, request.request_id, effect="repeated", links=(root,))
     await _see_to_it(ports, kicks, existing)
 
 
@@ -134,7 +198,10 @@ async def cancel(ports: Ports, request_id: str) -> None:
         effect = "noted: the attempt ends as it ends" if begun else "ended unpaid"
         ports.signals.emit(signals.CANCELLED, request_id=request_id, effect=effect)
         if not begun:
-            await announce(ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
+            if request.data["status"] == "released":
+                waits.slot_ended(ports, request, now, lost="cancelled")
+            after = Document(request.path, {**request.data, **changes}, committed.versions[0], now)
+            await ended(ports, after, was=request.data["status"])
         return
 
 
@@ -189,9 +256,9 @@ def check(
             return planned
 
 
-async def _reject(ports: Ports, reason: InvalidRequest, message: Message, traceparent: str) -> None:
+async def _reject(ports: Ports, reason: InvalidRequest, visit: _Visit) -> None:
     """Record it, answer it, and let the message go."""
-    now = ports.clock.now()
+    now, message, trace_id = ports.clock.now(), visit.message, visit.place.trace_id
     excerpt = message.data[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="replace")
     document = {
         "reason": str(reason),
@@ -202,7 +269,7 @@ async def _reject(ports: Ports, reason: InvalidRequest, message: Message, tracep
         "request_id": reason.request_id,
         "message_id": message.id,
         "excerpt": excerpt.encode("utf-8")[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="ignore"),
-        "trace_id": trace_id_of(traceparent),
+        "trace_id": trace_id,
         "created_at": now,
         "expire_at": now + record.KEEP_FOR,
     }
@@ -213,8 +280,10 @@ async def _reject(ports: Ports, reason: InvalidRequest, message: Message, tracep
         message_id=message.id,
         fields=[problem.field for problem in reason.problems],
     )
+    fields = tuple(problem.field for problem in reason.problems)
+    _trace(ports, visit, visit.place, visit.caller, reason.request_id, effect="rejected", problems=fields)
     if reason.request_id is not None:
-        event = rejection_event(reason.request_id, reason, message.id, trace_id_of(traceparent), now)
+        event = rejection_event(reason.request_id, reason, message.id, trace_id, now)
         await ports.topics.publish(RENDER_RESULTS, event.data, event.attributes)
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from shared.core import ladder
 from shared.core.admission import Candidate
 from shared.core.breaker import may_probe
 from shared.core.calendar import Full
+from shared.core.catalogue import Catalogue
 from shared.core.flag import BREAKER, Flag
 from shared.core.health import ALL_WELL, Health
-from shared.core.ladder import Plan, Planned, Unroutable, Waits
+from shared.core.ladder import Plan, Planned, Unroutable, Waits, saved
 from shared.core.record import Head
 from shared.core.report import Seen
 from shared.core.routing import Routing
 from shared.core.standing import Standing
-from shared.core.terms import Terms
+from shared.core.terms import Offer, Terms
 from shared.core.turns import RANK
 from shared.ports import Ports
 
@@ -46,8 +48,15 @@ class Planner:
     _plans: dict[str, tuple[str, Plan]] = field(default_factory=dict)
     """By request: the version that was planned, and its plan."""
 
-    def under(self, flags: Sequence[Flag], opens: Mapping[str, datetime], routing: Routing, now: datetime) -> None:
-        """Plan under these terms from now on."""
+    def under(
+        self,
+        flags: Sequence[Flag],
+        opens: Mapping[str, datetime],
+        routing: Routing,
+        now: datetime,
+        gateways_off: Mapping[str, str | None] = MappingProxyType({}),
+    ) -> None:
+        """Plan under these terms from now on. `gateways_off` by name: why nothing goes there."""
         ports = self.ports
         terms = Terms(
             catalogue=ports.catalogue,
@@ -55,6 +64,7 @@ class Planner:
             flags=tuple(each for each in flags if not each.shadow),
             opens=opens,
             lacking=routing.lacking,
+            offers=offers(ports.catalogue, ports.gateways, gateways_off),
             now=now - timedelta(seconds=now.timestamp() % CLOCK_STEP.total_seconds()),
         )
         self.shadows = tuple(each for each in flags if each.shadow)
@@ -102,7 +112,9 @@ class Planner:
             if not isinstance(plan, Planned):
                 found.append((flag.id, 0))
             elif plan.route != candidate.planned.route:
-                found.append((flag.id, candidate.planned.estimate_micros - plan.estimate_micros))
+                planned = candidate.planned
+                less = saved(planned.route, planned.estimate_micros, plan.route, plan.estimate_micros)
+                found.append((flag.id, less))
         return found
 
     def _probe(self, flag: Flag, heads: Sequence[Head]) -> dict[str, Plan]:
@@ -118,6 +130,14 @@ class Planner:
     def _terms(self) -> Terms:
         assert self.terms is not None, "under() comes first"
         return self.terms
+
+
+def offers(catalogue: Catalogue, gateways: Mapping[str, str], off: Mapping[str, str | None]) -> dict[str, Offer]:
+    """What gateways offer here, by model. One that nobody has looked at is off."""
+    return {
+        model: Offer(name, catalogue.gateways[name], off.get(name, f"gateway {name}: its proof is not read yet"))
+        for model, name in gateways.items()
+    }
 
 
 def outlook(

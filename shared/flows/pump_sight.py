@@ -14,12 +14,14 @@ from shared.core.health import summed as summed_health
 from shared.core.live_quota import LiveLimits, LiveQuota
 from shared.core.report import Seen, Sign, summed
 from shared.flows.flags import Board, read_board
+from shared.flows.gateways import read_off
 from shared.ports import Ports
 
 COUNT_EVERY = 5.0
 """Seconds between two counts of what is in flight, unless that is what holds a queue."""
 LIVE_EVERY = 5.0
 FLAGS_EVERY = 0.9
+GATEWAYS_EVERY = 3.0
 FIRST_LOOK = timedelta(days=1)
 """A day's closing may have been reported while nobody led."""
 
@@ -35,6 +37,10 @@ class PumpSight:
     """Models of which the last look found releases that came late: they stand in their queues again."""
     board: Board = field(default_factory=Board)
     """The flags, as of at most FLAGS_EVERY ago."""
+    gateways_off: Mapping[str, str | None] = field(default_factory=dict)
+    """By name, why nothing goes to a gateway, as of at most GATEWAYS_EVERY ago; None = it is proven."""
+    gateways_changed: bool = False
+    """By the last look."""
     health: Mapping[str, Health] = field(default_factory=dict)
     """What the fleet met, by circuit."""
     _reports: dict[str, dict[str, Seen]] = field(default_factory=dict)
@@ -49,6 +55,7 @@ class PumpSight:
     _counted_at: float = float("-inf")
     _live_at: float = float("-inf")
     _flags_at: float = float("-inf")
+    _gateways_at: float = float("-inf")
 
     async def look(self, models: Collection[str], now: datetime, *, crowded: bool, air: bool) -> None:
         """Read what is due: reports and, where some are out, releases at each tick, the rest less often."""
@@ -62,6 +69,10 @@ class PumpSight:
         if monotonic - self._live_at >= LIVE_EVERY:
             self._live_at = monotonic
             parts.append(self._read_live())
+        self.gateways_changed = False
+        if self.ports.gateways and monotonic - self._gateways_at >= GATEWAYS_EVERY:
+            self._gateways_at = monotonic
+            parts.append(self._read_gateways(now))
         if monotonic - self._flags_at >= FLAGS_EVERY:
             self._flags_at = monotonic
             parts.append(self.read_flags())
@@ -135,6 +146,11 @@ class PumpSight:
 
     async def read_flags(self) -> None:
         self.board = await read_board(self.ports)
+
+    async def _read_gateways(self, now: datetime) -> None:
+        found = await read_off(self.ports, now)
+        self.gateways_changed = found != self.gateways_off
+        self.gateways_off = found
 
     async def _read_live(self) -> None:
         found = await self.ports.store.get(live_quota.PATH)

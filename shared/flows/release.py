@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from shared.core import budget, queries, record, signals
+from shared.core import budget, queries, record, signals, spans
 from shared.core.admission import Grant
 from shared.core.budget import Reservation
 from shared.core.documents import Committed, Conflict, Update
@@ -12,6 +13,8 @@ from shared.core.messages import Release
 from shared.core.record import Head
 from shared.core.tick import LostSlot
 from shared.core.topology import RENDER_RELEASES
+from shared.core.trace import Place
+from shared.flows import traced, waits
 from shared.flows.server_time import ServerTime
 from shared.ports import Ports, StoreUnavailable, TopicsUnavailable
 
@@ -19,15 +22,23 @@ UNCLAIMED_AFTER = timedelta(seconds=10)
 PAGE = 100
 
 
-async def release(
-    ports: Ports, grant: Grant, time: ServerTime, reservation: Reservation | None = None
-) -> LostSlot | None:
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The tick that grants, as its requests' traces see it."""
+
+    place: Place
+    began_at: datetime
+    time: ServerTime
+
+
+async def release(ports: Ports, grant: Grant, turn: Turn, reservation: Reservation | None = None) -> LostSlot | None:
     """Each by itself: one cancelled request must not waste a tick. Its slot, where the request was changed meanwhile.
 
     One that was committed and not published is taken back as unclaimed.
     """
     head, planned = grant.candidate.head, grant.candidate.planned
-    changes = record.released(head, planned, grant.slot_at, grant.slot_until, time.now(), reservation)
+    decided_at = turn.time.now()
+    changes = record.released(head, planned, grant.slot_at, grant.slot_until, decided_at, reservation)
     try:
         committed = await ports.store.commit(Update(record.path(head.request_id), changes, head.version))
         if isinstance(committed, Conflict):
@@ -47,7 +58,27 @@ async def release(
         route=str(planned.route),
         slot_at=grant.slot_at,
     )
+    _trace(ports, grant, turn, decided_at)
     return None
+
+
+def _trace(ports: Ports, grant: Grant, turn: Turn, decided_at: datetime) -> None:
+    """The wait that this ended, the tick's share in the request, and the handing out."""
+    head, planned, slot_at = grant.candidate.head, grant.candidate.planned, grant.slot_at.isoformat()
+    root = Place.parse(head.traceparent)
+    assert root is not None, "intake wrote it"
+    assert head.queued_at is not None
+    seen_at, now, pump = max(turn.began_at, head.queued_at), turn.time.now(), traced.below(ports, root)
+    waits.queue_ended(ports, head, root, turn.place, seen_at)
+    traced.write(
+        ports, spans.PUMP, pump, root, seen_at, now, links=(turn.place,), request_id=head.request_id,
+        route=str(planned.route), flags=tuple(planned.flags), reasons=tuple(planned.reasons), slot_at=slot_at,
+        estimate_micros=planned.estimate_micros, probe=planned.probe,
+    )  # fmt: skip
+    traced.write(
+        ports, spans.RELEASE, traced.release_of(root, head.release + 1), pump, decided_at, now, topic=RENDER_RELEASES,
+        request_id=head.request_id, release=head.release + 1, slot_at=slot_at,
+    )  # fmt: skip
 
 
 async def take_back_unclaimed(ports: Ports, time: ServerTime) -> list[Head]:
@@ -60,5 +91,6 @@ async def take_back_unclaimed(ports: Ports, time: ServerTime) -> list[Head]:
         committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
         if isinstance(committed, Committed):
             ports.signals.emit(signals.REQUEUED, request_id=request.id, reason=changes["reason"])
+            waits.slot_ended(ports, request, now, lost="not_taken_up")
             taken.append(Head.of(request.id, committed.versions[0], {**request.data, **changes}))
     return taken

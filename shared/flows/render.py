@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from shared.core import budget, record, settlement, signals
+from shared.core import budget, gateway, record, settlement, signals, spans
 from shared.core.answer import Answer, Made, Order, Reference
+from shared.core.catalogue import Catalogue
 from shared.core.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
 from shared.core.failure import Failure, FailureKind
+from shared.core.gateway import CONTRACT
 from shared.core.health import SICK
 from shared.core.messages import BadMessage, Release
 from shared.core.outcome import of_failure
 from shared.core.report import Sign
 from shared.core.request import RenderRequest
-from shared.core.route import Route
+from shared.core.route import GATEWAY, Route
 from shared.core.settlement import Effect
-from shared.flows.announce import announce
+from shared.flows import traced, waits
+from shared.flows.announce import announce, ended
 from shared.flows.evidence import Evidence
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
@@ -51,7 +54,7 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
 
 async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: ServerTime) -> Effect:
     """What became of the request."""
-    asked = record.request_of(request.data)
+    asked, released = record.request_of(request.data), request
     late = Sign.DELIVERED_LATE if time.now() > request.data["slot_at"] - CLAIM_AHEAD else Sign.LATE
     """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
     await ports.lanes[request.data["route"]["lane"]].prepare()
@@ -62,33 +65,61 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
         return "final"
     await time.wait_until(request.data["slot_at"] - CLAIM_AHEAD)
     if time.now() > request.data["slot_until"]:
-        return await _give_back(ports, evidence, late, request, time)
+        return await _give_back(ports, evidence, late, request, time, released)
     claimed = await _claim(ports, request, time)
     if claimed is None:
         return "settled before"  # cancelled, expired, or claimed by another delivery of this release
     request, attempt = claimed
     await time.wait_until(request.data["slot_at"])
     if time.now() > request.data["slot_until"]:
-        return await _give_back(ports, evidence, late, request, time, unopened=attempt)
+        return await _give_back(ports, evidence, late, request, time, released, unopened=attempt)
+    waits.slot_ended(ports, released, time.now())
     hold = _Hold(ports, request)
     async with hold:
-        began = ports.clock.monotonic()
-        order = _order(asked, Route.from_json(request.data["route"]), references, ports)
-        timeout = ports.catalogue.models[order.model].timeout
+        began, began_at = ports.clock.monotonic(), time.now()
+        order = order_of(asked, Route.from_json(request.data["route"]), references, ports.catalogue)
+        timeout = _timeout(ports, order)
         leave_within = request.data["slot_until"] - THE_WAY - time.now()
         answer = await ports.lanes[order.lane].generate(order, timeout, leave_within)
         latency_ms = round((ports.clock.monotonic() - began) * 1000)
+        answered_at = time.now()
         ending: settlement.Ending
         match answer:
             case Failure(kind=FailureKind.LATE):
-                return await _give_back(ports, evidence, late, hold.request, time, unopened=attempt)
+                return await _give_back(ports, evidence, late, hold.request, time, None, unopened=attempt)
             case Made():
+                _trace_call(ports, request, attempt, order, answer, began_at, answered_at)
                 ending = await store_image(ports, request, attempt.data["number"], answer)
             case Failure():
+                _trace_call(ports, request, attempt, order, answer, began_at, answered_at)
                 ending = answer
     settling = settle(ports, hold.request, attempt, ending, latency_ms)
     effect, _ = await asyncio.gather(settling, _note(evidence, answer, request, time))
     return effect
+
+
+def _trace_call(
+    ports: Ports,
+    request: Document,
+    attempt: Document,
+    order: Order,
+    answer: Answer,
+    began_at: datetime,
+    ended_at: datetime,
+) -> None:
+    """By the semantic conventions for generative models."""
+    parent = traced.attempt_of(request.data, attempt.data["number"])
+    usage = answer.usage
+    traced.write(
+        ports, spans.MODEL_CALL, traced.below(ports, parent), parent, began_at, ended_at,
+        failed=answer.kind.value if isinstance(answer, Failure) else None,
+        operation=spans.MODEL_CALL.name, provider="gcp.gemini", request_model=order.model,
+        response_model=answer.model or None, response_id=answer.provider_request_id or None, output_type="image",
+        input_tokens=usage.text_in + usage.image_in if usage else None,
+        output_tokens=usage.text_out + usage.image_out + usage.thought if usage else None,
+        http_status=answer.http_status, request_id=request.id, attempt=attempt.data["number"], lane=order.lane,
+        image_size=order.image_size, references=len(order.references),
+    )  # fmt: skip
 
 
 async def _note(evidence: Evidence, answer: Answer, request: Document, time: ServerTime) -> None:
@@ -98,7 +129,7 @@ async def _note(evidence: Evidence, answer: Answer, request: Document, time: Ser
         await evidence.failed(route, answer, request.data["slot_at"], time)
     elif answer.usage is not None:
         drift = answer.usage.text_in + answer.usage.image_in - request.data["input_tokens"]
-        await evidence.answered(route.model, request.data["slot_at"], drift, time)
+        await evidence.answered(route.pool, request.data["slot_at"], drift, time)
     if request.data["probe"] == route.circuit and _is_well(answer):
         await evidence.probed(route, time)
 
@@ -119,7 +150,7 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
     now = time.now()
     number = request.data["attempt_count"] + 1
     opened = settlement.open_attempt(
-        request.data, number, holder=ports.boot, key_kind=ports.key_kind, owner=ports.project, now=now
+        request.data, number, holder=ports.boot, now=now, **_whose(ports, Route.from_json(request.data["route"]))
     )
     changes = {
         "status": "rendering",
@@ -138,12 +169,34 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
             return held, Document(path, opened, committed.versions[1], committed.at)
 
 
+def _whose(ports: Ports, route: Route) -> dict[str, str]:
+    """Which contract the attempt is under, who operates it, and what kind of key it takes."""
+    name = ports.gateways.get(route.model)
+    if route.lane != GATEWAY or name is None:
+        return {"contract": "google", "owner": ports.project, "key_kind": ports.key_kind}
+    return {"contract": f"{CONTRACT}{name}", "owner": ports.catalogue.gateways[name].owner, "key_kind": "gateway"}
+
+
+def _timeout(ports: Ports, order: Order) -> timedelta:
+    name = ports.gateways.get(order.model)
+    if order.lane != GATEWAY or name is None:
+        return ports.catalogue.models[order.model].timeout
+    return gateway.timeout(ports.catalogue.gateways[name], order.image_size)
+
+
 async def _give_back(
-    ports: Ports, evidence: Evidence, late: Sign, request: Document, time: ServerTime, unopened: Document | None = None
+    ports: Ports,
+    evidence: Evidence,
+    late: Sign,
+    request: Document,
+    time: ServerTime,
+    released: Document | None,
+    unopened: Document | None = None,
 ) -> Effect:
     """Too late for the slot: back to the front of the queue, unpaid, the slot kept for the pump to give back.
 
-    No call left, so the attempt that was put on record for it was none.
+    No call left, so the attempt that was put on record for it was none. `released` where the wait for the slot is not
+    over yet.
     """
     changes = record.not_started(request.data, "its slot had passed", time.now())
     given_back = budget.given_back(request.id, request.data)
@@ -159,7 +212,9 @@ async def _give_back(
             committed = await ports.store.commit(again, undo, *given_back)
     if isinstance(committed, Committed):
         ports.signals.emit(signals.REQUEUED, request_id=request.id, reason=changes["reason"])
-    await evidence.late(request.data["route"]["model"], late, request.data["slot_at"], time)
+        if released is not None:
+            waits.slot_ended(ports, released, time.now(), lost="slot_passed")
+    await evidence.late(Route.from_json(request.data["route"]).pool, late, request.data["slot_at"], time)
     return "queued"
 
 
@@ -170,11 +225,13 @@ async def _end_unbegun(ports: Ports, request: Document, failure: Failure, time: 
     given_back = budget.given_back(request.id, request.data)
     committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
     if isinstance(committed, Committed):
-        await announce(ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
+        waits.slot_ended(ports, request, now, lost=failure.kind.value)
+        await ended(ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
 
 
-def _order(asked: RenderRequest, route: Route, references: tuple[Reference, ...], ports: Ports) -> Order:
-    model = ports.catalogue.models[route.model]
+def order_of(asked: RenderRequest, route: Route, references: tuple[Reference, ...], catalogue: Catalogue) -> Order:
+    """What the lane is asked."""
+    model = catalogue.models[route.model]
     return Order(
         request_id=asked.request_id,
         model=route.model,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from shared.core import ledger, record, settlement, signals
+from datetime import datetime
+
+from shared.core import ledger, record, settlement, signals, spans
 from shared.core.answer import Made
 from shared.core.documents import Committed, Document, Update
 from shared.core.failure import Failure, FailureKind
 from shared.core.route import Route
 from shared.core.settlement import Delivered, Effect, Ending
-from shared.flows.announce import announce
+from shared.flows import traced
+from shared.flows.announce import ended
 from shared.ports import ImagesUnavailable, Ports
 
 STORE_IMAGE_ATTEMPTS = 6
@@ -18,6 +21,7 @@ STORE_IMAGE_ATTEMPTS = 6
 async def store_image(ports: Ports, request: Document, number: int, made: Made) -> Delivered | Failure:
     """Put a paid image away with all that settling it needs. It exists from here on, whatever happens to us."""
     key = record.image_key(request.id, request.data["tenant"], request.data["created_at"], number)
+    began_at = ports.clock.now()
     for attempt in range(STORE_IMAGE_ATTEMPTS):
         delivered = Delivered.of(made, "")
         try:
@@ -34,12 +38,25 @@ async def store_image(ports: Ports, request: Document, number: int, made: Made) 
             )
             await ports.clock.sleep(2.0**attempt * (0.5 + 0.5 * ports.chance()))
             continue
+        _trace_storing(ports, request, number, made, began_at, attempt + 1)
         return Delivered.of(made, stored.uri)
+    _trace_storing(ports, request, number, made, began_at, STORE_IMAGE_ATTEMPTS, failure.kind.value)
     return failure
+
+
+def _trace_storing(
+    ports: Ports, request: Document, number: int, made: Made, began_at: datetime, tries: int, failed: str | None = None
+) -> None:
+    parent = traced.attempt_of(request.data, number)
+    traced.write(
+        ports, spans.STORE_IMAGE, traced.below(ports, parent), parent, began_at, ports.clock.now(), failed=failed,
+        request_id=request.id, attempt=number, image_bytes=len(made.picture.data), tries=tries,
+    )  # fmt: skip
 
 
 async def settle(ports: Ports, request: Document, attempt: Document, ending: Ending, latency_ms: int) -> Effect:
     """Commit the end of `attempt`; on a lost race read again and book what is owed, whatever the status is by then."""
+    began_at = ports.clock.now()
     while True:
         now = max(ports.clock.now(), request.read_at)
         settled = settlement.settle(
@@ -56,10 +73,40 @@ async def settle(ports: Ports, request: Document, attempt: Document, ending: End
             return settled.effect
         committed = await ports.store.commit(*settled.writes)
         if isinstance(committed, Committed):
+            _trace(ports, request, attempt, settled, began_at, now)
             await _report(ports, request, attempt, ending, settled, committed, latency_ms)
             return settled.effect
         await ports.clock.sleep(0.02 * ports.chance())
         request, attempt = await _read_again(ports, request, attempt)
+
+
+def _trace(
+    ports: Ports,
+    request: Document,
+    attempt: Document,
+    settled: settlement.Settlement,
+    began_at: datetime,
+    now: datetime,
+) -> None:
+    """The attempt, and the settling of it. One that was given up as crashed has its span: what came of it is linked."""
+    data, root = attempt.data, traced.root_of(request.data)
+    closed = settled.writes[1]
+    assert isinstance(closed, Update)
+    given_up, own = data["outcome"] is not None, traced.attempt_of(request.data, data["number"])
+    place = own.named("late") if given_up else own
+    end, outcome = closed.changes, closed.changes["outcome"]["code"]
+    failed = None if outcome == "succeeded" else outcome
+    traced.write(
+        ports, spans.ATTEMPT, place, root, data["started_at"], now, links=(own,) if given_up else (), failed=failed,
+        request_id=request.id, attempt=data["number"], route=str(Route.from_json(data["route"])),
+        flags=tuple(data["flags"]), reasons=tuple(data["route_reasons"]), outcome=outcome, effect=settled.effect,
+        http_status=end["http_status"], cost_micros=end["cost_micros"], cost_basis=end["cost_basis"],
+        latency_ms=end["latency_ms"], key_kind=data["key_kind"], recovered=data["holder"] != ports.boot,
+    )  # fmt: skip
+    traced.write(
+        ports, spans.SETTLE, traced.below(ports, place), place, began_at, ports.clock.now(), request_id=request.id,
+        attempt=data["number"], effect=settled.effect, cost_micros=end["cost_micros"],
+    )  # fmt: skip
 
 
 async def recover(ports: Ports, request: Document) -> Effect:
@@ -124,12 +171,4 @@ async def _report(
             estimate_micros=attempt.data["estimate_micros"],
         )
     if settled.effect == "final":
-        ports.signals.emit(
-            signals.FINISHED,
-            request_id=request.id,
-            status=after.data["status"],
-            outcome=after.data["outcome"]["code"],
-            cost_micros=after.data["cost_micros"],
-            trace_id=request.data["trace_id"],
-        )
-        await announce(ports, after)
+        await ended(ports, after)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from shared.core import queries, signals
 from shared.core.documents import Delete, Document, Update
-from shared.flows import flags
+from shared.flows import flags, gauges
 from shared.flows.announce import announce
 from shared.flows.batch_tend import tend_batches
 from shared.flows.expire import expire_overdue
@@ -39,6 +39,7 @@ async def watch(ports: Ports, kicks: Kicks) -> None:
         queries.in_status("released", 1)
     ):
         await kicks.kick()
+    await gauges.observe(ports, now)
     forgotten = await _forget(ports, now)
     ports.signals.emit(
         signals.WATCHED, lapsed=len(lapsed), overdue=overdue, announced=len(unannounced), forgotten=forgotten

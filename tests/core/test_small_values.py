@@ -17,7 +17,7 @@ from shared.core.outcome import SUCCEEDED
 from shared.core.record import finished
 from shared.core.request import InvalidRequest, RenderRequest
 from shared.core.shape import FOUND_LIMIT, Problem, ShapeError, Text, kind, shown
-from shared.core.trace import trace_id_of, traceparent_of
+from shared.core.trace import Place, caller_of
 from tests.builders import NOW, a_payload, a_record, a_request
 
 # -- money ------------------------------------------------------------------------------------------------------------
@@ -49,14 +49,22 @@ def test_half_a_micro_dollar_is_rounded_up(amount: str, micros: int) -> None:
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OTHER = "00-11111111111111111111111111111111-2222222222222222-00"
-FRESH = "a" * 32 + "b" * 16
 
 
 def test_the_callers_trace_goes_on() -> None:
     for name in ("traceparent", "googclient_traceparent"):
-        assert traceparent_of({name: PARENT}, FRESH) == PARENT
-    assert traceparent_of({"googclient_traceparent": OTHER, "traceparent": PARENT}, FRESH) == PARENT
-    assert trace_id_of(PARENT) == "0af7651916cd43dd8448eb211c80319c"
+        found = caller_of({name: PARENT})
+        assert found == Place("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", True)
+        assert found.traceparent == PARENT
+    assert caller_of({"googclient_traceparent": OTHER, "traceparent": PARENT}) == Place.parse(PARENT)
+    assert Place.parse(OTHER) == Place("1" * 32, "2" * 16, False)
+
+
+def test_a_span_that_several_processes_write_about_has_a_place_that_each_finds_by_its_name() -> None:
+    root = Place.fresh("a" * 32 + "b" * 16)
+    assert root.named("attempt 1") == Place.fresh("a" * 32 + "b" * 16).named("attempt 1")
+    assert Place.parse(root.named("attempt 1").traceparent) == root.named("attempt 1")
+    assert len({root.named("attempt 1"), root.named("attempt 2"), root.named("release 1"), root}) == 4
 
 
 @pytest.mark.parametrize(
@@ -73,9 +81,9 @@ def test_the_callers_trace_goes_on() -> None:
     ],
 )
 def test_a_malformed_context_is_no_context(malformed: str) -> None:
-    assert traceparent_of({"traceparent": malformed}, FRESH) == f"00-{'a' * 32}-{'b' * 16}-01"
-    assert traceparent_of({"traceparent": malformed, "googclient_traceparent": OTHER}, FRESH) == OTHER
-    assert traceparent_of({}, FRESH) == traceparent_of({"traceparent": malformed}, FRESH)
+    assert caller_of({"traceparent": malformed}) is None
+    assert caller_of({"traceparent": malformed, "googclient_traceparent": OTHER}) == Place.parse(OTHER)
+    assert caller_of({}) is None
 
 
 # -- shapes -----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.core import metrics, spans
 from shared.core.request import Cancel, RenderRequest, parse_message
 
 README = Path("README.md").read_text("utf-8")
@@ -53,3 +54,12 @@ def test_the_shape_it_points_to_is_json_schema() -> None:
 
 def test_no_place_is_left_to_fill_in() -> None:
     assert not re.search(r"\b(TODO|FIXME|FIGURES|TBD)\b", README)
+
+
+def test_every_metric_and_every_stage_of_a_trace_is_named() -> None:
+    seeing = README.split("## Seeing")[1].split("\n## ")[0]
+    assert [name for name in metrics.ALL if f"`{name}`" not in seeing] == []
+    own = [
+        name for name in spans.ALL if name not in ("generate_content", "store image", "settle", "pump tick", "release")
+    ]
+    assert [name for name in own if not re.search(rf"^ +{name}\b", seeing, re.MULTILINE)] == []

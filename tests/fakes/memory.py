@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.adapters.sqlite_store import DOCUMENT_LIMIT_BYTES
 from shared.adapters.store_rules import check_query, check_writes
+from shared.core import metrics, spans
 from shared.core.answer import Picture, Reference
 from shared.core.documents import (
     Absent,
@@ -27,8 +28,11 @@ from shared.core.documents import (
     Value,
     Write,
 )
+from shared.core.metrics import Measure
 from shared.core.signals import Signal
+from shared.core.spans import Span, Stage
 from shared.core.topology import DEAD_LETTER_SOURCE, RENDER_DEAD_LETTERS, SUBSCRIPTIONS, Subscription
+from shared.core.trace import Place
 from shared.ports import Clock, Delivery, ReferenceUnusable, StoredImage
 
 
@@ -303,13 +307,42 @@ class MemoryReferences:
 class RecordedSignals:
     def __init__(self) -> None:
         self.emitted: list[tuple[Signal, dict[str, object]]] = []
+        self.spans: list[Span] = []
+        self.observed: list[Measure] = []
 
     def emit(self, signal: Signal, **fields: object) -> None:
         assert set(fields) == set(signal.fields), (signal.name, set(fields) ^ set(signal.fields))
         self.emitted.append((signal, fields))
 
+    def samples(self, _trace_id: str, _caller: Place | None) -> bool:
+        return True
+
+    def span(self, span: Span) -> None:
+        spans.check(span)
+        for each in metrics.of_span(span):
+            metrics.check(each)
+        self.spans.append(span)
+
+    @property
+    def measures(self) -> bool:
+        return True
+
+    def observe(self, measures: Sequence[Measure]) -> None:
+        for each in measures:
+            metrics.check(each)
+        self.observed = list(measures)
+
+    async def flush(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
     def of(self, signal: Signal) -> list[dict[str, object]]:
         return [fields for each, fields in self.emitted if each is signal]
+
+    def stages(self, stage: Stage) -> list[Span]:
+        return [span for span in self.spans if span.stage is stage]
 
 
 PATIENCE = timedelta(seconds=10)

@@ -14,7 +14,7 @@ from scripts.simulator.routes import InteractionRequest
 from scripts.simulator.simulation import Simulation
 from shared.adapters import gemini_errors
 from shared.adapters.gemini_answer import read_answer
-from shared.adapters.gemini_lane import _body
+from shared.adapters.gemini_lane import body_of
 from shared.core.answer import Answer, Order
 from shared.core.failure import Failure, FailureKind
 from shared.ports import Clock
@@ -57,7 +57,7 @@ class SimulatedLane:
         pass
 
     async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
-        request = InteractionRequest(key="AQ.test", body=_body(order), resumed=None, form=self.simulation.error_form)
+        request = InteractionRequest(key="AQ.test", body=body_of(order), resumed=None, form=self.simulation.error_form)
         answering = asyncio.ensure_future(call.take(self.simulation, request, lambda: False))
         alarm = asyncio.ensure_future(self._clock.sleep(timeout.total_seconds()))
         await asyncio.wait({answering, alarm}, return_when=asyncio.FIRST_COMPLETED)

@@ -116,6 +116,30 @@ async def test_use_batch_moves_only_requests_that_consent_and_whose_deadline_all
     assert pump["routing"]["effects"][receipt["flags"][0]]["requests"] == 1
 
 
+async def test_a_slot_that_was_not_used_before_the_request_went_by_batch_is_given_back() -> None:
+    world = World("*=rpm:60")
+    put = world.topics.put
+
+    def lost_releases(subscription: str, message_id: str, data: bytes, attributes: dict[str, str], number: int) -> None:
+        if subscription != "render-releases-render":
+            put(subscription, message_id, data, attributes, number)
+
+    world.topics.put = lost_releases  # type: ignore[method-assign]
+    await world.submit("r-0", model="nano-banana-pro", allow={"batch": True})
+    await world.run_for(timedelta(seconds=5))
+    assert world.status("r-0")["status"] == "released"
+    starts = [each.data["buckets"] for each in world.store.all("calendars") if each.id == "gemini-3-pro-image"]
+    assert starts != [{}]
+    now = world.clock.now()
+    flag = Flag("f-1", "use-batch", "ann", "the quota is short", now, now + timedelta(hours=2))
+    await world.run(trip(world.store, world.signals, flag))
+    await world.run_for(timedelta(seconds=25))
+    assert world.status("r-0")["status"] == "batched"
+    assert world.status("r-0")["unused_slot"] is None
+    calendar = next(each.data for each in world.store.all("calendars") if each.id == "gemini-3-pro-image")
+    assert sum(weight[0] for weight in calendar["buckets"].values()) == 0
+
+
 async def test_a_request_can_be_cancelled_until_its_batch_document_exists() -> None:
     world = World()
     await batch_of(world, 2)

@@ -179,7 +179,7 @@ async def test_a_limit_that_a_429_names_is_kept_from_then_on() -> None:
 
 async def test_a_floor_that_names_no_model_is_rejected_with_whatever_else_is_wrong() -> None:
     world = World()
-    await world.submit("wrong", floor={"model": "dall-e"}, lane="batch")
+    await world.submit("wrong", floor={"model": "dall-e"}, lane="flex")
     await world.submit("right")
     await world.run_until_quiet()
     (rejected,) = world.store.all("rejected")

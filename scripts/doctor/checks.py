@@ -1,0 +1,192 @@
+"""The checks that a program can make, each under its owner. Pure: facts in, findings out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from scripts.doctor import quota
+from scripts.doctor.facts import Facts
+from scripts.doctor.finding import Finding, fails, passes, unknown
+from scripts.doctor.quota import START, Load, closed
+from shared.core.board import MOST_FLAGS
+from shared.core.catalogue import Catalogue
+from shared.core.flag import BREAKER
+
+PRICES_KEEP = timedelta(days=60)
+
+
+def examine(facts: Facts, load: Load) -> list[Finding]:
+    return [
+        *_model(facts), *_price(facts), *_credential(facts), *quota.examine(facts, load), *_cost(facts), *_data(facts),
+        *_fallback(facts), *_rollback(facts),
+    ]  # fmt: skip
+
+
+def _model(facts: Facts) -> list[Finding]:
+    catalogue = facts.catalogue
+    old = {purpose: name for purpose, name in catalogue.purposes.items() if catalogue.find(name).status != "live"}
+    falling = [name for name in catalogue.ladder if catalogue.models[name].status == "deprecated"]
+    served = ", ".join(f"{purpose} = {catalogue.live(name).id}" for purpose, name in catalogue.purposes.items())
+    default, best = catalogue.live(catalogue.purposes["default"]).id, catalogue.ladder[0]
+    found = [
+        fails("model", "models", f"deprecated: {', '.join(falling)}", "Move to the successor: shared/catalogue.toml.")
+        if falling
+        else passes("model", "models", served + (f" (retired: {', '.join(old.values())})" if old else ""))
+    ]
+    if default == best:
+        remedy = "Let [purposes] default name a cheaper model, and `final` the dearest."
+        return [*found, fails("model", "pro-is-no-default", f"{default} is the default, and the dearest model", remedy)]
+    return [*found, passes("model", "pro-is-no-default", f"the default is {default}")]
+
+
+def _price(facts: Facts) -> list[Finding]:
+    catalogue, today = facts.catalogue, facts.now.date()
+    old = sorted(
+        f"{name} {lane} ({rates.checked})"
+        for name, model in catalogue.models.items()
+        for lane, rates in model.lanes.items()
+        if name in catalogue.ladder and today - rates.checked > PRICES_KEEP
+    )
+    old += [f"{name} ({row.checked})" for name, row in catalogue.gateways.items() if today - row.checked > PRICES_KEEP]
+    if old:
+        remedy = "Compare them with the provider's price page, and set `checked` in shared/catalogue.toml."
+        return [fails("price", "catalogue-age", f"not checked for {PRICES_KEEP.days} days: {'; '.join(old)}", remedy)]
+    return [passes("price", "catalogue-age", f"the oldest price was checked on {catalogue.oldest_price}")]
+
+
+def _credential(facts: Facts) -> list[Finding]:
+    match facts.key:
+        case "auth":
+            kind = passes("credential", "key-kind", "an auth key")
+        case "standard":
+            remedy = "Create an auth key in AI Studio and set GEMINI_API_KEY."
+            kind = fails("credential", "key-kind", "a standard key, rejected by Google since September 2026", remedy)
+        case "none":
+            kind = unknown(
+                "credential", "key-kind", "no GEMINI_API_KEY is set here", "Run doctor where the key is set."
+            )
+        case _:
+            kind = unknown("credential", "key-kind", "a key of a form nobody knows", "See to it in AI Studio.")
+    return [kind, _key_works(facts), _permissions(facts)]
+
+
+def _key_works(facts: Facts) -> Finding:
+    call = "Let one draft go through: renderlane submit 'a red cube' --purpose draft --wait"
+    if isinstance(facts.held, str):
+        return unknown("credential", "key-works", facts.held, START)
+    models = closed(facts.held, "credential")
+    if models:
+        return fails("credential", "key-works", f"rejected for {models}", "Create or migrate the key in AI Studio.")
+    ended = [each["finished_at"] for each in facts.held.recent if each["status"] == "succeeded"]
+    if not ended:
+        return unknown("credential", "key-works", "no request has succeeded yet", call)
+    if facts.simulated:
+        return unknown("credential", "key-works", "the images come from the simulator", "Set GEMINI_API_KEY.")
+    return passes("credential", "key-works", f"a request succeeded at {max(ended):%Y-%m-%d %H:%M} UTC")
+
+
+def _permissions(facts: Facts) -> Finding:
+    if facts.topics is not None:
+        remedy = "Give the account roles/pubsub.publisher on the topics, and make them (terraform)."
+        return fails("credential", "permissions", f"nothing can be published: {facts.topics}", remedy)
+    if isinstance(facts.held, str):
+        return unknown("credential", "permissions", facts.held, START)
+    models = closed(facts.held, "permission")
+    if models:
+        remedy = "Give the project and the key the right to call this model."
+        return fails("credential", "permissions", f"refused for {models}", remedy)
+    return passes("credential", "permissions", "the store answers, the topics take messages, no model is refused")
+
+
+def _cost(facts: Facts) -> list[Finding]:
+    if isinstance(facts.held, str):
+        return [unknown("cost", each, facts.held, START) for each in ("costs-known", "budgets")]
+    ended = [each for each in facts.held.recent if each["attempt_count"] and each["finished_at"]]
+    open_bills = [each for each in ended if each["cost_unknown_attempts"]]
+    if not ended:
+        known = unknown("cost", "costs-known", "no request has ended yet", "Let one draft go through.")
+    elif len(open_bills) * 20 > len(ended):
+        what = f"{len(open_bills)} of the last {len(ended)} requests have attempts of unknown cost"
+        known = fails("cost", "costs-known", what, "Look at them with `renderlane packet`, and at the provider's bill.")
+    else:
+        known = passes("cost", "costs-known", f"{len(ended) - len(open_bills)} of the last {len(ended)} requests")
+    seen = sorted({str(each["tenant"]) for each in facts.held.recent} | set(facts.held.tenants))
+    without = [tenant for tenant in seen if not facts.held.tenants.get(tenant, {}).get("budget")]
+    if not seen:
+        budgets = unknown("cost", "budgets", "no tenant is known yet", "Let one draft go through.")
+    elif without:
+        remedy = "Set one for each tenant, and a budget alert on the billing account."
+        budgets = unknown("cost", "budgets", f"no budget: {', '.join(without[:5])}", remedy)
+    else:
+        budgets = passes("cost", "budgets", f"{len(seen)} tenants, each with a budget")
+    return [known, budgets]
+
+
+def _data(facts: Facts) -> list[Finding]:
+    where = facts.settings.images
+    bucket = (
+        passes("data", "bucket", f"{where} can be read")
+        if facts.images is None
+        else unknown("data", "bucket", f"{where} is made at the first start", START)
+        if isinstance(facts.held, str) and facts.settings.one_machine
+        else fails("data", "bucket", facts.images, "Make it, and give the account roles/storage.objectUser on it.")
+    )
+    places = ", ".join(facts.settings.references) or "none but the image store"
+    references = passes("data", "references", f"reference images come from: {places}")
+    if isinstance(facts.held, str):
+        return [bucket, references, *(unknown("data", each, facts.held, START) for each in ("indexes", "retention"))]
+    slow, late = facts.held.slow, facts.held.outlived
+    indexes = (
+        fails("data", "indexes", "; ".join(slow), "Make the indexes (terraform), and wait until they are built.")
+        if slow
+        else passes("data", "indexes", "every query is answered")
+    )
+    retention = (
+        fails("data", "retention", f"kept beyond their time: {', '.join(late)}", "Let `watch` run; set the TTL policy.")
+        if late
+        else passes("data", "retention", "nothing is kept beyond its time")
+    )
+    return [bucket, references, indexes, retention]
+
+
+def _fallback(facts: Facts) -> list[Finding]:
+    catalogue = facts.catalogue
+    stuck = [each for each in ("default", "final") if not _steps_down(catalogue, each)]
+    steps = (
+        fails("fallback", "steps-down", f"no cheaper size, model or lane for: {', '.join(stuck)}", "Widen [ladder].")
+        if stuck
+        else passes(
+            "fallback", "steps-down", f"{len(catalogue.ladder)} models on the ladder; what is no draft has a step"
+        )
+    )
+    names = ", ".join(catalogue.gateways)
+    off = f"off unless proved: {names}" if names else "no gateway is configured"
+    return [steps, passes("fallback", "gateway-proof", off)]
+
+
+def _steps_down(catalogue: Catalogue, purpose: str) -> bool:
+    model = catalogue.live(catalogue.purposes[purpose])
+    below = catalogue.ladder.index(model.id) + 1 < len(catalogue.ladder)
+    return below or len(model.sizes) > 1 or "flex" in model.lanes
+
+
+def _rollback(facts: Facts) -> list[Finding]:
+    if isinstance(facts.held, str):
+        return [unknown("rollback", each, facts.held, START) for each in ("flags-left-tripped", "flag-ready")]
+    in_force = facts.held.board.in_force(facts.held.read_at)
+    left = [each for each in in_force if not each.shadow and each.actor != BREAKER]
+    broken = [each for each in in_force if each.actor == BREAKER]
+    told = [f"{each.id} by {each.actor}: {each.reason}" for each in left]
+    told += [f"{each.circuit} is out by its breaker" for each in broken]
+    flags = (
+        fails("rollback", "flags-left-tripped", "; ".join(told), "Reset what is no longer needed: `renderlane flags`.")
+        if told
+        else passes("rollback", "flags-left-tripped", "none")
+    )
+    room, ladder = MOST_FLAGS - len(facts.held.board.flags), facts.catalogue.ladder
+    ready = (
+        passes("rollback", "flag-ready", f"`pause`, or `use-nano-banana-2`; the cheapest model is {ladder[-1]}")
+        if room > 0 and len(ladder) > 1
+        else fails("rollback", "flag-ready", "no room for a flag, or no cheaper model", "Reset flags; widen [ladder].")
+    )
+    return [flags, ready]

@@ -1,0 +1,146 @@
+"""What the checks look at, gathered once: settings, catalogue, store, images, topics. Nothing is called that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from scripts.cli import place, quota_held
+from scripts.cli.quota_held import ModelQuota
+from shared import wiring
+from shared.adapters.gemini_lane import key_kind
+from shared.adapters.system_clock import SystemClock
+from shared.config import PubsubTopics, Settings, SqliteStore
+from shared.core import queries
+from shared.core.board import PATH as BOARD
+from shared.core.board import Board
+from shared.core.catalogue import Catalogue
+from shared.core.documents import Document, Fields, Query
+from shared.core.live_quota import LiveQuota
+from shared.core.messages import Kick
+from shared.core.topology import PUMP_KICKS
+from shared.ports import ImagesUnavailable, Store, StoreUnavailable, TopicsUnavailable
+
+RECENT = 100
+OUTLIVED_BY = timedelta(days=2)
+"""A clean-up may be a day late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the store says."""
+
+    read_at: datetime
+    """The store's own time."""
+    asked_at: datetime
+    """This machine's, when it asked."""
+    live: LiveQuota | None
+    models: Sequence[ModelQuota]
+    board: Board
+    tenants: Mapping[str, Fields]
+    recent: Sequence[Fields]
+    """The newest requests."""
+    slow: Sequence[str]
+    """Queries that the store refused, with why."""
+    outlived: Collection[str]
+    """Collections with documents whose time is long over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    now: datetime
+    project: str
+    key: str
+    """The kind of the key, or `none`."""
+    simulated: bool
+    settings: Settings
+    catalogue: Catalogue
+    held: Held | str
+    """The text says why the store could not be read."""
+    images: str | None
+    """Why the image store cannot be used."""
+    topics: str | None
+    """Why nothing can be published."""
+
+
+async def gather(settings: Settings) -> Facts:
+    """Raises InvalidSetting and BrokenCatalogue: without them nothing can be said."""
+    catalogue = wiring.catalogue(settings)
+    return Facts(
+        now=datetime.now(UTC),
+        project=settings.project,
+        key=key_kind(settings.api_key) if settings.api_key else "none",
+        simulated=place.is_simulated(settings),
+        settings=settings,
+        catalogue=catalogue,
+        held=await _held(settings, catalogue),
+        images=await _images(settings),
+        topics=await _topics(settings),
+    )
+
+
+async def _held(settings: Settings, catalogue: Catalogue) -> Held | str:
+    if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
+        return f"{settings.store.path} does not exist: this home was never started"
+    store = wiring.store(settings, SystemClock())
+    try:
+        return await _read(store, settings, catalogue)
+    except StoreUnavailable as error:
+        return f"the store did not answer: {error}"
+    finally:
+        await store.close()
+
+
+async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Held:
+    asked_at = datetime.now(UTC)
+    found = await store.get(BOARD)
+    seen = await quota_held.read(store, wiring.quota(settings, catalogue), catalogue.ladder)
+    return Held(
+        read_at=found.read_at,
+        asked_at=asked_at,
+        live=seen.live,
+        models=seen.models,
+        board=Board.from_json(found.data) if isinstance(found, Document) else Board(),
+        tenants={each.id: each.data for each in await store.query(Query("tenants", limit=1_000))},
+        recent=[each.data for each in await store.query(queries.newest(None, RECENT))],
+        slow=[problem for problem in [await _refused(store, *index) for index in queries.INDEXES] if problem],
+        outlived=[each for each in queries.EXPIRING if await _has_outlived(store, each, found.read_at)],
+    )
+
+
+async def _refused(store: Store, collection: str, fields: tuple[str, ...]) -> str | None:
+    """Every index is asked for once: Firestore refuses a query whose index is missing."""
+    try:
+        await store.query(Query(collection, order_by=fields, limit=1))
+    except StoreUnavailable as error:
+        return f"{collection} by {', '.join(fields)}: {error}"
+    return None
+
+
+async def _has_outlived(store: Store, collection: str, now: datetime) -> bool:
+    return bool(await store.query(queries.outlived(collection, now - OUTLIVED_BY, 1)))
+
+
+async def _images(settings: Settings) -> str | None:
+    from shared.adapters.image_store import ObjectImages
+
+    try:
+        await ObjectImages(settings.images).find("doctor/0.")
+    except (ImagesUnavailable, ValueError) as error:
+        return str(error)
+    return None
+
+
+async def _topics(settings: Settings) -> str | None:
+    """A kick harms nobody; on one machine the topics lie in the store's file."""
+    if not isinstance(settings.topics, PubsubTopics):
+        return None
+    topics = wiring.topics(settings, SystemClock())
+    try:
+        await topics.publish(PUMP_KICKS, Kick().to_bytes())
+    except TopicsUnavailable as error:
+        return str(error)
+    finally:
+        await topics.close()
+    return None

@@ -1,0 +1,78 @@
+"""The file of owners: who answers for what, and on which day they last saw to what no program can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from scripts.doctor.finding import Finding, passes, unknown
+from shared.core.toml_fields import TomlFields
+
+BY_HAND: Mapping[str, tuple[str, ...]] = {
+    "model": ("quality-bar",),
+    "price": ("billing-page",),
+    "credential": ("restrictions", "rotation"),
+    "quota": ("tier",),
+    "cost": ("billing-alert",),
+    "data": ("terms",),
+    "fallback": ("drill",),
+    "rollback": ("drill",),
+}
+"""By owner, what a person has to see to."""
+COUNTS_FOR = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    duty: str
+    name: str
+    """Empty = nobody is named."""
+    checked: Mapping[str, date]
+    """When each item by hand was last seen to."""
+
+
+Owners = Mapping[str, Owner]
+
+
+def read_owners(text: str) -> Owners:
+    """All eight. Raises BrokenCatalogue with the line."""
+    reader = TomlFields(text)
+    tables = reader.tables()
+    reader.only(tables, tuple(BY_HAND), ())
+    return {name: _owner(reader, name, reader.table(tables, name, ())) for name in BY_HAND}
+
+
+def _owner(reader: TomlFields, name: str, table: Mapping[str, object]) -> Owner:
+    reader.only(table, ("duty", "name", "checked"), (name,))
+    at = (name, "checked")
+    checked = reader.table(table, "checked", (name,)) if "checked" in table else {}
+    reader.only(checked, BY_HAND[name], at)
+    return Owner(
+        duty=reader.typed(table, "duty", (name,), str, "a sentence in quotes"),
+        name=reader.typed(table, "name", (name,), str, "a person or a team in quotes, or nothing in quotes").strip(),
+        checked={item: reader.day(checked, item, at) for item in checked},
+    )
+
+
+def examine(owners: Owners, today: date, file: str) -> list[Finding]:
+    """Who is named, and what was seen to by hand, for each owner."""
+    found = []
+    for owner, said in owners.items():
+        if said.name:
+            found.append(passes(owner, "owner", f"{said.name}: {said.duty}"))
+        else:
+            found.append(unknown(owner, "owner", f"nobody is named: {said.duty}", f"Name them in {file}: [{owner}]."))
+        found += [_by_hand(owner, item, said.checked.get(item), today, file) for item in BY_HAND[owner]]
+    return found
+
+
+def _by_hand(owner: str, item: str, day: date | None, today: date, file: str) -> Finding:
+    write = f"See to it, and write {item} = {today.isoformat()} under [{owner}.checked] in {file}."
+    if day is None:
+        return unknown(owner, item, "nobody has written down that they saw to it", write)
+    if day > today:
+        return unknown(owner, item, f"written down for {day}, which is to come", write)
+    if today - day > COUNTS_FOR:
+        return unknown(owner, item, f"last seen to on {day}, over {COUNTS_FOR.days} days ago", write)
+    return passes(owner, item, f"seen to on {day}")

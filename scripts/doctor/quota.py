@@ -1,0 +1,99 @@
+"""The quota owner's checks: billing, live limits against the planned load, the clock. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from scripts.doctor.facts import Facts, Held
+from scripts.doctor.finding import Finding, fails, passes, unknown
+from shared.config import LiveQuotaOn
+
+READING_KEEPS = timedelta(minutes=10)
+CLOCK_MAY_BE_OFF = timedelta(seconds=2)
+START = "Start it once: `renderlane up`, or the functions."
+
+Load = Mapping[str, int]
+"""Requests a minute that are planned, by model id."""
+
+
+def examine(facts: Facts, load: Load) -> list[Finding]:
+    return [_billing_project(facts), _live_limits(facts), *_planned_load(facts, load), _clock(facts)]
+
+
+def _billing_project(facts: Facts) -> Finding:
+    remedy = "Link billing to the project, or top the account up."
+    if not isinstance(facts.held, str):
+        broke = closed(facts.held, "balance")
+        zero = [each.model for each in facts.held.models if any(limit.value == 0 for limit in each.limits.values())]
+        if broke or zero:
+            what = f"no balance for {broke}" if broke else f"a limit of 0 for {', '.join(zero)}"
+            return fails("quota", "billing-project", what, remedy)
+    if facts.project == "local":
+        return unknown(
+            "quota", "billing-project", "GOOGLE_CLOUD_PROJECT is not set", "Set it to the project that the key is of."
+        )
+    return passes("quota", "billing-project", f"{facts.project}; nothing was refused for want of a balance")
+
+
+def _live_limits(facts: Facts) -> Finding:
+    if isinstance(facts.held, str):
+        return unknown("quota", "live-limits", facts.held, START)
+    live = facts.held.live
+    if not isinstance(facts.settings.live_quota, LiveQuotaOn) and live is None:
+        remedy = "Set RENDERLANE_LIVE_QUOTA=limits, or limits,usage."
+        return unknown("quota", "live-limits", "nobody asks the provider for its limits", remedy)
+    if live is None or live.read_at is None:
+        problem = live.problem if live else None
+        remedy = problem.remedy if problem else "Let `watch` run: once a minute."
+        return fails("quota", "live-limits", problem.message if problem else "they were never read", remedy)
+    age = facts.held.read_at - live.read_at
+    if age > READING_KEEPS:
+        remedy = live.problem.remedy if live.problem else "Let `watch` run: once a minute."
+        return fails("quota", "live-limits", f"last read {age.total_seconds() / 60:.0f} minutes ago", remedy)
+    return passes("quota", "live-limits", f"{len(live.by_model)} models, read {age.total_seconds():.0f} s ago")
+
+
+def _planned_load(facts: Facts, load: Load) -> list[Finding]:
+    if not load:
+        remedy = "Name it: --load 450, or --load MODEL=450. `renderlane plan` says more."
+        return [unknown("quota", "planned-load", "no planned load is named", remedy)]
+    if isinstance(facts.held, str):
+        return [unknown("quota", "planned-load", facts.held, START)]
+    by_model = {each.model: each.limits for each in facts.held.models}
+    found = []
+    for model, wanted in load.items():
+        limit = by_model.get(model, {}).get("rpm")
+        day = by_model.get(model, {}).get("rpd")
+        if limit is None:
+            remedy = "Read the limits (RENDERLANE_LIVE_QUOTA), or name them (RENDERLANE_QUOTA)."
+            found.append(unknown("quota", "planned-load", f"{model}: no limit a minute is known", remedy))
+        elif limit.value is not None and limit.value < wanted:
+            remedy = "Request quota, lower the load, or let the rest wait: `renderlane plan` shows for how long."
+            what = f"{model}: {wanted} a minute planned, {limit.value} allowed ({limit.source})"
+            found.append(fails("quota", "planned-load", what, remedy))
+        else:
+            allowed = "no limit" if limit.value is None else str(limit.value)
+            lasts = f"; a day's {day.value} last {day.value / wanted:.0f} minutes" if day and day.value else ""
+            found.append(
+                passes("quota", "planned-load", f"{model}: {wanted} a minute of {allowed} ({limit.source}){lasts}")
+            )
+    return found
+
+
+def _clock(facts: Facts) -> Finding:
+    if isinstance(facts.held, str):
+        return unknown("quota", "clock", facts.held, START)
+    off = abs(facts.held.read_at - facts.held.asked_at)
+    if off > CLOCK_MAY_BE_OFF:
+        return fails("quota", "clock", f"{off.total_seconds():.1f} s off the store's", "Synchronise it (NTP).")
+    return passes("quota", "clock", f"within {off.total_seconds():.1f} s of the store's")
+
+
+def closed(held: Held, why: str) -> str:
+    """Models that start nothing for this reason now."""
+    return ", ".join(
+        each.model
+        for each in held.models
+        if each.closed_why == why and each.closed_until is not None and each.closed_until > held.read_at
+    )

@@ -1,0 +1,53 @@
+"""The lane `gateway`: each model goes to the provider that serves it, under that provider's name for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.adapters.generate_content_lane import GenerateContentLane
+from shared.adapters.openai_lane import OpenAiLane
+from shared.core import gateway
+from shared.core.answer import Answer, Order
+from shared.core.catalogue import Gateway
+from shared.core.failure import Failure, FailureKind
+from shared.core.route import GATEWAY
+from shared.ports import Lane
+
+
+class GatewayLane:
+    """The Lane port on all gateways in use. Their keys and clients are their own; nothing of Google's goes there.
+
+    `models` by model id, the name of its gateway; `lanes` by that name.
+    """
+
+    def __init__(self, gateways: Mapping[str, Gateway], models: Mapping[str, str], lanes: Mapping[str, Lane]) -> None:
+        self._gateways = gateways
+        self._models = models
+        self._lanes = lanes
+
+    async def prepare(self) -> None:
+        await asyncio.gather(*(lane.prepare() for lane in self._lanes.values()))
+
+    async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
+        """The answer names the model by the catalogue's id where the provider named it by its own alias."""
+        name = self._models.get(order.model)
+        if name is None:
+            return Failure(FailureKind.LANE_UNSUPPORTED, f"no gateway that has a key offers {order.model}")
+        called = gateway.alias(self._gateways[name], order.model)
+        answer = await self._lanes[name].generate(replace(order, model=called, lane=GATEWAY), timeout, leave_within)
+        return replace(answer, model=order.model if answer.model == called else answer.model, lane=GATEWAY)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
+
+
+def lane_of(provider: Gateway, api_key: str) -> Lane:
+    """The lane of one gateway in the form that it speaks. Raises ValueError for a key that could never work."""
+    match provider.form:
+        case "native":
+            return GenerateContentLane(api_key, provider.base_url, bearer=True)
+        case "chat" | "images":
+            return OpenAiLane(api_key, provider.base_url, provider.form)

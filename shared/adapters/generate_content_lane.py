@@ -1,0 +1,173 @@
+"""generateContent as a lane, through google-genai: for integrations that have not moved to interactions, and for
+provider gateways that speak this form.
+
+What google-genai 3.4 would do by itself and must not: call functions and continue (and bill) an answer that stops
+early, wait for ever, queue beyond 100 connections, build models of a 20 MB answer. Each is switched off below; the body
+is read as it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from shared.adapters import one_call
+from shared.adapters.gemini_lane import labels
+from shared.adapters.generate_content_answer import read_answer
+from shared.adapters.one_call import CALL, LONGEST_CALL, MAX_ANSWER_BYTES, OTHER_ERRORS
+from shared.core.answer import Answer, Made, Order
+from shared.core.failure import Failure, FailureKind
+
+if TYPE_CHECKING:
+    from google import genai
+
+
+API_VERSION = "v1beta"
+"""Where generateContent is documented with imageConfig and tiers, and what gateways serve; interactions are v1."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sdk:
+    """google.genai, once it is imported."""
+
+    loop: asyncio.AbstractEventLoop
+    client: genai.Client
+    types: Any
+    error: type[Exception]
+    """google.genai.errors.APIError, the root of what generateContent raises beside raw httpx2 errors."""
+
+
+class GenerateContentLane:
+    """The Lane port on `models/{model}:generateContent`.
+
+    `base_url` None: GOOGLE_GEMINI_BASE_URL or Google's own. `bearer`: the key goes as `Authorization: Bearer`, as
+    gateways want it, and in no other header. Raises ValueError for a key or a base URL that could never work.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        base_url: str | None = None,
+        *,
+        api_version: str = API_VERSION,
+        bearer: bool = False,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        one_call.check_key(api_key, "the key as the provider gave it")
+        if base_url is not None:
+            one_call.check_base_url(base_url)
+        self._api_key = api_key
+        self._base_url = base_url
+        self._api_version = api_version
+        self._bearer = bearer
+        self._now = now
+        self._sdk: _Sdk | None = None
+
+    async def prepare(self) -> None:
+        await self._ready()
+
+    async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
+        """One POST. `timeout` bounds the whole call, from the connection to the last byte of the answer."""
+        call = one_call.leaving_within(leave_within)
+        sdk = await self._ready()
+        token = CALL.set(call)
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                await sdk.client.aio.models.generate_content(
+                    model=order.model, contents=_contents(sdk.types, order), config=_config(sdk.types, order, timeout)
+                )
+            answer = self._read(order, call)
+        except TimeoutError:
+            answer = one_call.broken(call, httpx2.TimeoutException("no answer in time"), self._now(), self._whom)
+        except (sdk.error, *OTHER_ERRORS) as error:
+            answer = one_call.broken(call, error, self._now(), self._whom)
+        finally:
+            CALL.reset(token)
+        return answer if isinstance(answer, Made) else one_call.cleaned(answer, order, self._api_key, call)
+
+    async def close(self) -> None:
+        sdk, self._sdk = self._sdk, None
+        if sdk is not None:
+            await sdk.client.aio.aclose()
+            sdk.client.close()
+
+    @property
+    def _whom(self) -> str:
+        return "the gateway" if self._bearer else "the Gemini API"
+
+    def _read(self, order: Order, call: one_call.Call) -> Answer:
+        """What the SDK was answered, from the response itself."""
+        response = call.response
+        assert response is not None, "the SDK returned, so there was an answer"
+        if response.status_code != 200:
+            return one_call.odd(response.status_code)
+        body = one_call.arrived(response)
+        if len(body) > MAX_ANSWER_BYTES:
+            return Failure(FailureKind.MALFORMED_ANSWER, "an answer without end", http_status=200)
+        return read_answer(body, order, response.headers, self._now())
+
+    async def _ready(self) -> _Sdk:
+        """The client of this event loop. The import runs in a thread: it would stop the loop for a second."""
+        loop = asyncio.get_running_loop()
+        if self._sdk is None or self._sdk.loop is not loop:
+            library, errors = [
+                await asyncio.to_thread(importlib.import_module, f"google.genai{name}") for name in ("", ".errors")
+            ]
+            if self._sdk is None or self._sdk.loop is not loop:  # or two first calls would make two clients
+                self._sdk = _Sdk(loop, self._build(library), library.types, errors.APIError)
+        return self._sdk
+
+    def _build(self, library: Any) -> genai.Client:
+        types, hooks = library.types, one_call.hooks()
+        if self._bearer:
+            hooks["request"].append(_without_google_key)
+        client: genai.Client = library.Client(
+            api_key=self._api_key,
+            vertexai=False,
+            http_options=types.HttpOptions(
+                base_url=self._base_url,
+                api_version=self._api_version,
+                headers={"authorization": f"Bearer {self._api_key}"} if self._bearer else None,
+                timeout=int(LONGEST_CALL.total_seconds() * 1000),
+                retry_options=types.HttpRetryOptions(attempts=1),
+                async_client_args={
+                    "limits": one_call.limits(),
+                    "follow_redirects": False,
+                    "event_hooks": hooks,
+                },
+            ),
+        )
+        return client
+
+
+async def _without_google_key(request: httpx2.Request) -> None:
+    request.headers.pop("x-goog-api-key", None)
+
+
+def _contents(types: Any, order: Order) -> Any:
+    images = [types.Part.from_bytes(data=each.data, mime_type=each.mime_type) for each in order.references]
+    return [types.Content(role="user", parts=[types.Part(text=order.prompt), *images])]
+
+
+def _config(types: Any, order: Order, timeout: timedelta) -> Any:
+    """What is asked for beside the contents. A gateway gets neither a tier nor labels: it may not know them."""
+    at_google = order.lane != "gateway"
+    picture = {"aspect_ratio": order.aspect_ratio, "image_size": order.image_size}
+    asked = {name: value for name, value in picture.items() if value is not None}
+    return types.GenerateContentConfig(
+        response_modalities=["TEXT", "IMAGE"],
+        image_config=types.ImageConfig(**asked) if asked else None,
+        service_tier=order.lane if at_google and order.lane != "standard" else None,
+        labels=labels(order) if at_google else None,
+        tools=[types.Tool(google_search=types.GoogleSearch())] if order.grounding else None,
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+        automatic_continuation=False,
+        should_return_http_response=True,
+        http_options=types.HttpOptions(timeout=int(timeout.total_seconds() * 1000)),
+    )

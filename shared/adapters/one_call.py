@@ -1,0 +1,151 @@
+"""One HTTP call of a lane: when it may leave, how far it came, and which failure its breaking is.
+
+A lane puts a `Call` into CALL, hands `hooks()` to its client, and asks `broken` what an exception means: whichever SDK
+is in between, the status that had arrived says more than its exception does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from shared.adapters import gemini_errors
+from shared.adapters.gemini_answer import header_id
+from shared.adapters.redaction import redacted
+from shared.core.answer import Order
+from shared.core.failure import Failure, FailureKind
+
+CONNECT_TIMEOUT = timedelta(seconds=10)
+LONGEST_CALL = timedelta(seconds=540)
+"""What a call may take where its own time-out were lost."""
+MAX_CONNECTIONS = 1_000
+"""httpx2's default of 100 would let further calls wait inside the client, after their slot; the pump bounds calls."""
+KEPT_ALIVE = 40
+"""Idle connections; the pool looks at each of them at every request."""
+MAX_ANSWER_BYTES = 96 * 1024 * 1024
+"""Four times the largest known answer (a 4K PNG in base64)."""
+OTHER_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError, ValueError)
+"""What gets past an SDK's own errors: the body is read below them."""
+
+
+@dataclass(slots=True)
+class Call:
+    """How far one call has come."""
+
+    leave_by: float
+    """The event loop's time after which the call may not leave any more."""
+    sent: bool = False
+    """The first byte of the request may have left."""
+    late: bool = False
+    response: httpx2.Response | None = None
+
+
+CALL: ContextVar[Call] = ContextVar("one_call")
+
+
+def leaving_within(time: timedelta) -> Call:
+    return Call(asyncio.get_running_loop().time() + time.total_seconds())
+
+
+def hooks() -> dict[str, list[Any]]:
+    """For the client's `event_hooks`."""
+    return {"request": [_watch], "response": [_note]}
+
+
+def limits(max_connections: int = MAX_CONNECTIONS) -> httpx2.Limits:
+    return httpx2.Limits(max_connections=max_connections, max_keepalive_connections=KEPT_ALIVE)
+
+
+def broken(call: Call, error: BaseException, now: datetime, whom: str = "the Gemini API") -> Failure:
+    """The failure of a call that ended in an exception."""
+    if call.late:
+        return Failure(FailureKind.LATE, "the call could not leave within its slot")
+    response = call.response
+    if response is not None and response.status_code >= 400:
+        return gemini_errors.read_failure(response.status_code, response.headers, arrived(response), now)
+    if response is not None and response.status_code >= 300:
+        return odd(response.status_code)
+    cause = error if isinstance(error, OTHER_ERRORS) else error.__cause__ or error
+    name = type(cause).__name__
+    if not call.sent:
+        return Failure(FailureKind.CONNECTION, f"no connection to {whom} ({name}: {cause})")
+    status = response.status_code if response is not None else None
+    if isinstance(cause, httpx2.TimeoutException):
+        return Failure(FailureKind.TIMEOUT, "no answer in time", http_status=status)
+    if isinstance(cause, (httpx2.DecodingError, ValueError)):
+        return Failure(FailureKind.MALFORMED_ANSWER, f"an answer that cannot be decoded ({name})", http_status=status)
+    return Failure(FailureKind.CONNECTION_LOST, f"the connection broke ({name}: {cause})", http_status=status)
+
+
+def cleaned(failure: Failure, order: Order, api_key: str, call: Call) -> Failure:
+    """Prompt, key and data taken out of everything the provider chose the words of."""
+    headers = call.response.headers if call.response is not None else {}
+    request_id = failure.provider_request_id or header_id(headers)
+    return replace(
+        failure,
+        message=redacted(failure.message, order.prompt, api_key),
+        code=redacted(failure.code, order.prompt, api_key),
+        model=redacted(failure.model, order.prompt, api_key)[:128],
+        provider_request_id=redacted(request_id, order.prompt, api_key)[:128],
+        quota_id=redacted(failure.quota_id, order.prompt, api_key) if failure.quota_id else None,
+    )
+
+
+def odd(status: int) -> Failure:
+    """A status that is neither an error nor 200: a redirect means that this is not the API."""
+    if 300 <= status < 400:
+        return Failure(FailureKind.CONNECTION, f"HTTP {status}: the base URL redirects elsewhere", http_status=status)
+    return Failure(FailureKind.MALFORMED_ANSWER, f"HTTP {status} instead of 200", http_status=status)
+
+
+def check_key(api_key: str, allowed: str) -> None:
+    """Raises ValueError for a key that could never work, without repeating it."""
+    if not api_key.isascii() or not api_key.isprintable() or not api_key.strip() or " " in api_key:
+        raise ValueError(f"found a key that is empty or holds spaces or accents; allowed: {allowed}")
+
+
+def check_base_url(base_url: str) -> None:
+    """Raises ValueError for one that could never work."""
+    try:
+        parts = urlsplit(base_url)
+        reachable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        reachable = False
+    if not reachable:
+        raise ValueError(f"found base URL {base_url!r}; allowed: http:// or https:// with a host and a real port")
+
+
+def arrived(response: httpx2.Response) -> bytes:
+    """The body of an answer, where it came to its end."""
+    try:
+        return response.content
+    except httpx2.ResponseNotRead:
+        return b""
+
+
+async def _watch(request: httpx2.Request) -> None:
+    """Before sending: bound the connecting, and notice when the request begins to leave."""
+    call = CALL.get()
+
+    async def trace(event: str, info: Mapping[str, Any]) -> None:
+        if event.endswith("send_request_headers.started"):
+            call.late = asyncio.get_running_loop().time() > call.leave_by
+            if call.late:
+                raise httpx2.ConnectError("too late to leave")
+            call.sent = True
+
+    timeouts = dict(request.extensions["timeout"])
+    limit = CONNECT_TIMEOUT.total_seconds()
+    timeouts |= {each: min(timeouts.get(each) or limit, limit) for each in ("connect", "pool")}
+    request.extensions |= {"timeout": timeouts, "trace": trace}
+
+
+async def _note(response: httpx2.Response) -> None:
+    CALL.get().response = response

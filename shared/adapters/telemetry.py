@@ -1,0 +1,110 @@
+"""The Signals port: events as JSON lines, spans and metrics wherever they are taken. The undeclared is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from shared.adapters.json_signals import JsonSignals
+from shared.core import metrics, spans
+from shared.core.metrics import Measure
+from shared.core.signals import Signal
+from shared.core.spans import Span
+from shared.core.trace import Place
+
+FLUSH_WITHIN_S = 5.0
+"""A collector that is away must not hold a delivery longer."""
+
+Sampler = Callable[[str, Place | None], bool]
+"""Whether a trace is kept, by its id and the caller's place in it, where a caller began it."""
+
+
+class SpanExport(Protocol):
+    """Where spans go. Never raises."""
+
+    def write(self, span: Span) -> None: ...
+
+    def flush(self) -> None:
+        """Send what waits; may block."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class MetricExport(Protocol):
+    """Where metrics go. Never raises."""
+
+    def add(self, measures: Iterable[Measure]) -> None: ...
+
+    def observe(self, measures: Iterable[Measure]) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Telemetry:
+    """`exports` are fed in the caller's thread and flushed in another."""
+
+    def __init__(
+        self,
+        events: JsonSignals,
+        exports: Sequence[SpanExport] = (),
+        sampler: Sampler | None = None,
+        meter: MetricExport | None = None,
+    ) -> None:
+        self._events = events
+        self._exports = tuple(exports)
+        self._meter = meter
+        self._sampler = sampler
+        self._flushing: asyncio.Task[None] | None = None
+
+    def emit(self, signal: Signal, **fields: object) -> None:
+        self._events.emit(signal, **fields)
+
+    def samples(self, trace_id: str, caller: Place | None) -> bool:
+        return self._sampler is None or self._sampler(trace_id, caller)
+
+    def span(self, span: Span) -> None:
+        spans.check(span)
+        if self._meter is not None:
+            self._meter.add(metrics.of_span(span))
+        if span.place.sampled:
+            for export in self._exports:
+                export.write(span)
+
+    @property
+    def measures(self) -> bool:
+        return self._meter is not None
+
+    def observe(self, measures: Sequence[Measure]) -> None:
+        for each in measures:
+            metrics.check(each)
+        if self._meter is not None:
+            self._meter.observe(measures)
+
+    async def flush(self) -> None:
+        """One at a time: whoever comes while a collector keeps the last one waiting, waits for that one."""
+        if not self._exports and self._meter is None:
+            return
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(asyncio.to_thread(self._flush))
+        await asyncio.wait([self._flushing], timeout=FLUSH_WITHIN_S)
+
+    async def close(self) -> None:
+        await self.flush()
+        closing = asyncio.create_task(asyncio.to_thread(self._close))
+        await asyncio.wait([closing], timeout=FLUSH_WITHIN_S)
+
+    def _flush(self) -> None:
+        for export in self._exports:
+            export.flush()
+        if self._meter is not None:
+            self._meter.flush()
+
+    def _close(self) -> None:
+        for export in self._exports:
+            export.close()
+        if self._meter is not None:
+            self._meter.close()

@@ -1,0 +1,115 @@
+"""A provider gateway: what it can make, what it asks for a call, and whether a failed one is on its bill. Pure.
+
+Its contract is its own: none of its prices is Google's, and nothing of it is a saving on Google's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import Literal, TypeAlias
+
+from shared.core.ask import Ask
+from shared.core.catalogue import Catalogue, Gateway
+from shared.core.failure import Failure, FailureKind
+from shared.core.price import NOTHING, UNKNOWN, Cost
+from shared.core.quota import Limits, Quota
+from shared.core.route import GATEWAY as GATEWAY
+from shared.core.route import Route, pool
+
+CONTRACT = "gateway:"
+"""Before a gateway's name, as an attempt's contract."""
+Event: TypeAlias = Literal["without_image", "rejected", "turned_away", "failed", "broken_off"]
+NEVER_LEFT = frozenset({FailureKind.CONNECTION, FailureKind.LATE, FailureKind.REFERENCE})
+BROKEN_OFF = frozenset({FailureKind.TIMEOUT, FailureKind.CONNECTION_LOST, FailureKind.CRASHED})
+
+
+def serving(catalogue: Catalogue, with_key: Collection[str]) -> dict[str, str]:
+    """By model id, the gateway that serves it: the first of the catalogue's that has a key."""
+    found: dict[str, str] = {}
+    for name, gateway in catalogue.gateways.items():
+        if name in with_key:
+            for model in gateway.prices:
+                found.setdefault(model, name)
+    return found
+
+
+def with_limits(quota: Quota, catalogue: Catalogue, gateways: Mapping[str, str]) -> Quota:
+    """The quota with what the gateways in use allow; `gateways` by model."""
+    own = {pool(GATEWAY, model): catalogue.gateways[name] for model, name in gateways.items()}
+    limits = {key: Limits(rpm=each.rpm, concurrency=each.concurrency) for key, each in own.items()}
+    return Quota({**quota.by_model, **limits})
+
+
+def price(gateway: Gateway, model: str, references: int) -> int:
+    """Micro-dollars of one call."""
+    return gateway.edit_prices.get(model, gateway.prices[model]) if references else gateway.prices[model]
+
+
+def incapable(name: str, gateway: Gateway, route: Route, ask: Ask) -> str | None:
+    """What of the request this gateway cannot do, or None."""
+    if route.image_size not in gateway.sizes:
+        return f"gateway {name} makes no {route.image_size}, only {', '.join(gateway.sizes)}"
+    if ask.grounding:
+        return f"gateway {name} does no grounding"
+    if ask.aspect_ratio is not None and gateway.form != "native":
+        return f"gateway {name} takes no aspect ratio (its form is {gateway.form})"
+    if ask.references and gateway.form == "images":
+        return f"gateway {name} takes no references (its form is images)"
+    return None
+
+
+def timeout(gateway: Gateway, image_size: str | None) -> timedelta:
+    return gateway.timeout_4k if image_size == "4K" else gateway.timeout
+
+
+def alias(gateway: Gateway, model: str) -> str:
+    """The provider's name for a model of the catalogue."""
+    return gateway.aliases.get(model, model)
+
+
+def of_made(micros: int) -> Cost:
+    """An image at the price that was planned: a gateway charges by the call, whatever tokens it took."""
+    return Cost(micros, "listed", {"call": micros})
+
+
+def of_failed(gateway: Gateway | None, failure: Failure, micros: int) -> Cost:
+    """A failed call by the provider's own rules; `gateway` None where the catalogue has lost it since."""
+    if failure.kind in NEVER_LEFT:
+        return NOTHING
+    if failure.kind is FailureKind.IMAGE_STORE:
+        return of_made(micros)
+    match gateway.bills[event(failure)] if gateway is not None else "unknown":
+        case "charged":
+            return of_made(micros)
+        case "free":
+            return NOTHING
+        case _:
+            return UNKNOWN
+
+
+def event(failure: Failure) -> Event:
+    """Which line of a gateway's failed-call rule concerns this failure."""
+    status = failure.http_status
+    if failure.kind in BROKEN_OFF and (status is None or status < 400):
+        return "broken_off"
+    if status is None or status < 400:
+        return "without_image"
+    if status in (402, 429, 503, 529) or failure.kind is FailureKind.BALANCE:
+        return "turned_away"
+    return "failed" if status >= 500 else "rejected"
+
+
+def fingerprint(gateway: Gateway) -> str:
+    """Changes with everything that a proof is about: the address, the names, the prices, the rules."""
+    about = {
+        "base_url": gateway.base_url,
+        "form": gateway.form,
+        "aliases": dict(gateway.aliases),
+        "prices": dict(gateway.prices),
+        "edit_prices": dict(gateway.edit_prices),
+        "bills": dict(gateway.bills),
+    }
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]

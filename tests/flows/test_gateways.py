@@ -1,0 +1,278 @@
+"""A provider gateway beside Google, in virtual time: off until proven, paid by its rules, blamed for its own faults."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from shared.core import signals
+from shared.core.answer import Order
+from shared.core.failure import Failure, FailureKind
+from shared.core.flag import Flag
+from shared.core.gateway import serving
+from shared.core.proof import ITEMS, TEST
+from shared.flows import flags, gateways
+from shared.flows.evidence import Evidence
+from shared.flows.fair_tags import FairTags
+from shared.flows.kicks import Kicks
+from shared.flows.pump import Pump
+from shared.flows.pump_view import PumpView
+from tests.fakes.lane import ScriptedLane, made
+from tests.world import World
+
+PRO, NB21, LITE = "gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image"
+NAME = "laozhang"
+SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
+CONSENT = {"gateway": True}
+
+
+class GatewayWorld(World):
+    """With a key for the catalogue's gateway."""
+
+    def boot(self) -> None:
+        super().boot()
+        self.provider = getattr(self, "provider", None) or ScriptedLane(self.clock)
+        served = serving(self.catalogue, [NAME])
+        self.ports = replace(self.ports, lanes={**self.ports.lanes, "gateway": self.provider}, gateways=served)
+        view = PumpView(self.ports)
+        self.kicks = Kicks(self.ports, view)
+        self.tags = FairTags(self.ports, view)
+        self.evidence = Evidence(self.ports)
+        self.pump = Pump(self.ports, self.kicks)
+
+    async def prove(self, *but: str) -> None:
+        """Write down every item of the proof, but some."""
+        for item in [each for each in ITEMS if each not in (*but, TEST)]:
+            await gateways.record(self.store, self.catalogue, NAME, item, "seen in the console", "ann")
+        if TEST not in but:
+            await gateways.prove(self.store, self.catalogue, self.provider, self.clock, NAME, PRO, "ann")
+
+    async def use_gateway(self) -> None:
+        now = self.clock.now()
+        flag = Flag("use-gateway-ann", "use-gateway", "ann", "Google is slow", now, now + DAY)
+        await flags.trip(self.store, self.signals, flag)
+
+    @property
+    def renders(self) -> list[Order]:
+        """What the gateway was called for, its logged tests apart."""
+        return [call.order for call in self.provider.calls if not call.order.request_id.startswith("proof-")]
+
+    def last(self, request_id: str = "r-1") -> dict[str, Any]:
+        return self.attempts(request_id)[-1]
+
+
+async def an_open_world() -> GatewayWorld:
+    world = GatewayWorld(quota="*=rpm:600")
+    await world.run(world.prove())
+    await world.run(world.use_gateway())
+    return world
+
+
+async def test_a_proven_gateway_renders_at_its_own_price_under_its_own_contract() -> None:
+    world = await an_open_world()
+    await world.submit("r-1", model=PRO, image_size="4K", allow=CONSENT)
+    await world.run_until_quiet()
+    status, attempt = world.status(), world.last()
+    assert status["status"] == "succeeded"
+    assert (status["route"]["lane"], status["cost_micros"], status["cost_basis"]) == ("gateway", 90_000, "listed")
+    assert (attempt["contract"], attempt["operating_owner"]) == (f"gateway:{NAME}", "laozhang.ai")
+    assert attempt["key_kind"] == "gateway"
+    assert attempt["cost_parts"] == {"call": 90_000}
+    assert world.lane.calls == []
+    assert world.ledger_micros() == 90_000
+
+
+async def test_a_providers_price_is_never_a_saving_on_googles() -> None:
+    world = await an_open_world()
+    await world.submit("r-1", model=PRO, image_size="4K", allow=CONSENT)
+    await world.run_until_quiet()
+    (pump,) = world.store.all("pump")
+    assert pump.data["routing"]["effects"]["use-gateway-ann"] == {"requests": 1, "saved_micros": 0}
+
+
+async def test_without_consent_nothing_leaves_google() -> None:
+    world = await an_open_world()
+    await world.submit("r-1", model=PRO)
+    await world.run_until_quiet()
+    assert world.status()["route"]["lane"] == "standard"
+    assert world.renders == []
+
+
+async def test_an_item_that_is_missing_keeps_the_gateway_off() -> None:
+    for item in ITEMS:
+        world = GatewayWorld(quota="*=rpm:600")
+        await world.run(world.prove(item))
+        await world.run(world.use_gateway())
+        await world.submit("r-1", model=PRO, allow=CONSENT)
+        await world.run_until_quiet()
+        assert world.status()["route"]["lane"] == "standard", item
+        off = await world.run(gateways.read_off(world.ports, world.clock.now()))
+        assert off == {NAME: f"gateway {NAME} is off, its proof is incomplete: {item} is missing"}
+
+
+async def test_a_logged_test_that_brought_no_image_proves_nothing_and_is_on_record() -> None:
+    world = GatewayWorld(quota="*=rpm:600")
+    world.provider.then(FailureKind.CREDENTIAL)
+    await world.run(world.prove())
+    found = (await world.run(gateways.read_proofs(world.store, [NAME])))[NAME]
+    assert found.items[TEST].facts["outcome"] == "credential: a scripted credential"
+    off = (await world.run(gateways.read_off(world.ports, world.clock.now())))[NAME]
+    assert off is not None
+    assert "logged-test of 2026" in off
+    assert "failed: credential" in off
+
+
+async def test_another_model_than_was_asked_for_does_not_pass_the_logged_test() -> None:
+    world = GatewayWorld()
+    world.provider.then(lambda order: made(order, model="some-other-model"))
+    evidence = await world.run(
+        gateways.prove(world.store, world.catalogue, world.provider, world.clock, NAME, PRO, "ann")
+    )  # fmt: skip
+    assert evidence.facts["passed"] is False
+    assert evidence.facts["returned_model"] == "some-other-model"
+    assert (evidence.facts["cost_micros"], evidence.facts["cost_basis"]) == (90_000, "listed")
+
+
+async def test_evidence_grows_old_and_a_running_pump_notices() -> None:
+    world = await an_open_world()
+
+    async def again() -> None:
+        now = world.clock.now()
+        flag = Flag("use-gateway-bob", "use-gateway", "bob", "Google is slow", now, now + DAY)
+        await flags.trip(world.store, world.signals, flag)
+
+    await world.submit("r-1", model=PRO, allow=CONSENT)
+    await world.run_until_quiet()
+    world.clock.advance(31 * DAY)
+    await world.run(again())
+    await world.submit("r-2", model=PRO, allow=CONSENT)
+    await world.run_until_quiet()
+    assert [world.status(each)["route"]["lane"] for each in ("r-1", "r-2")] == ["gateway", "standard"]
+
+
+async def test_a_changed_row_of_the_catalogue_voids_the_proof() -> None:
+    world = await an_open_world()
+    row = replace(world.catalogue.gateways[NAME], base_url="https://elsewhere.example")
+    world.catalogue = replace(world.catalogue, gateways={NAME: row})
+    world.boot()
+    off = (await world.run(gateways.read_off(world.ports, world.clock.now())))[NAME]
+    assert off is not None
+    assert "is void: the catalogue's row is another one since" in off
+
+
+async def test_a_google_outage_trips_googles_breaker_and_the_gateway_goes_on() -> None:
+    world = GatewayWorld(quota="*=rpm:600")
+    await world.run(world.prove())
+    began = world.clock.now()
+    world.lane.sick = lambda order, _: FailureKind.OVERLOAD if order.model == PRO else None
+
+    async def story() -> None:
+        for number in range(40):
+            await world.submit(f"r-{number:02d}", model=PRO, floor={"model": PRO}, allow=CONSENT)
+            await world.clock.sleep(2)
+
+    await world.run_for(3 * MINUTE, story())
+    await world.run_until_quiet()
+    assert set(world.statuses().values()) == {"succeeded"}
+    tripped = [each.data["flag_id"] for each in world.store.all("flag_history") if each.data["action"] == "trip"]
+    assert tripped
+    assert not any("gateway" in each for each in tripped)
+    assert len(world.renders) >= 35, "the ladder's last route, since nothing is wrong with it"
+    assert world.clock.now() > began
+
+
+async def test_a_sick_gateway_trips_its_own_breaker_and_google_goes_on() -> None:
+    world = await an_open_world()
+    world.provider.sick = lambda _order, _now: FailureKind.SERVER_ERROR
+
+    async def story() -> None:
+        for number in range(40):
+            await world.submit(f"r-{number:02d}", model=PRO, allow=CONSENT)
+            await world.clock.sleep(2)
+
+    await world.run_for(3 * MINUTE, story())
+    await world.run_until_quiet()
+    assert set(world.statuses().values()) == {"succeeded"}
+    history = [each.data["flag_id"] for each in world.store.all("flag_history") if each.data["actor"] == "breaker"]
+    assert history
+    assert all(each.startswith("breaker-gateway-") for each in history)
+    assert len(world.renders) < 30
+
+
+async def test_a_gateway_without_balance_closes_nothing_of_googles() -> None:
+    world = await an_open_world()
+    world.provider.sick = lambda _order, _now: FailureKind.BALANCE
+    await world.submit("paid-elsewhere", model=PRO, allow=CONSENT)
+    await world.run_for(10 * SECOND)
+    assert world.statuses()["paid-elsewhere"] in ("queued", "released", "rendering")
+    await world.submit("at-google", model=PRO)
+    await world.run_for(20 * SECOND)
+    assert world.statuses()["at-google"] == "succeeded"
+    calendars = {each.id: each.data["closed_until"] for each in world.store.all("calendars")}
+    assert calendars[f"gateway:{PRO}"] is not None
+    assert calendars[PRO] is None
+    told = [each["what"] for each in world.signals.of(signals.ESCALATION)]
+    assert told
+    assert all(str(each).startswith(f"gateway:{PRO}: no balance") for each in told)
+    world.provider.sick = lambda _order, _now: None
+    await world.run_until_quiet()
+    assert world.status("paid-elsewhere")["status"] == "succeeded"
+
+
+async def test_a_rejected_google_key_closes_nothing_of_the_gateways() -> None:
+    world = await an_open_world()
+    world.lane.sick = lambda _order, _now: FailureKind.CREDENTIAL
+    await world.submit("at-google", model=PRO)
+    await world.run_for(10 * SECOND)
+    await world.submit("elsewhere", model=PRO, allow=CONSENT)
+    await world.run_for(20 * SECOND)
+    assert world.status("elsewhere")["status"] == "succeeded"
+    assert world.statuses()["at-google"] == "queued"
+
+
+async def test_a_failed_call_costs_what_the_provider_says_it_does() -> None:
+    cases: list[tuple[Failure, int, str]] = [
+        (Failure(FailureKind.REFUSED, "no", http_status=200), 90_000, "listed"),
+        (Failure(FailureKind.NO_IMAGE, "text", http_status=200), 90_000, "listed"),
+        (Failure(FailureKind.REFUSED, "no", http_status=400), 0, "listed"),
+        (Failure(FailureKind.INVALID_REQUEST, "no", http_status=400), 0, "listed"),
+        (Failure(FailureKind.SERVER_ERROR, "no", http_status=500), 0, "unknown"),
+        (Failure(FailureKind.TIMEOUT, "no answer"), 0, "unknown"),
+        (Failure(FailureKind.CONNECTION, "no route"), 0, "listed"),
+    ]
+    for failure, micros, basis in cases:
+        world = await an_open_world()
+        world.provider.then(failure)
+        await world.submit("r-1", model=PRO, allow=CONSENT)
+        await world.run_until_quiet()
+        first = world.attempts()[0]
+        assert (first["cost_micros"], first["cost_basis"]) == (micros, basis), failure
+
+
+async def test_a_request_comes_back_to_its_models_queue_after_a_gateways_attempt() -> None:
+    world = await an_open_world()
+    world.provider.sick = lambda _order, _now: FailureKind.BALANCE
+    await world.submit("r-1", model=PRO, allow=CONSENT)
+    await world.run_for(4 * SECOND)
+    assert len(world.attempts()) >= 1
+    assert (world.status()["status"], world.status()["model"]) == ("queued", PRO)
+    world.provider.sick = lambda _order, _now: None
+    await world.run_until_quiet()
+    assert world.status()["status"] == "succeeded"
+
+
+async def test_what_a_gateway_cannot_do_stays_at_google() -> None:
+    world = await an_open_world()
+    await world.submit("r-1", model=PRO, grounding=True, allow=CONSENT)
+    await world.run_until_quiet()
+    assert world.status()["route"]["lane"] == "standard"
+
+
+async def test_the_projects_quota_of_a_model_says_nothing_of_the_gateways() -> None:
+    world = GatewayWorld(quota=f"{PRO}=rpm:0;*=rpm:600")
+    await world.run(world.prove())
+    await world.run(world.use_gateway())
+    await world.submit("r-1", model=PRO, allow=CONSENT)
+    await world.run_until_quiet()
+    assert world.status()["route"]["lane"] == "gateway"
