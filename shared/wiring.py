@@ -13,9 +13,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Protocol, TextIO, TypeVar
 
-from shared.adapters.batch_lane import GeminiBatches
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
+from shared.adapters.keyless_batches import KeylessBatches
 from shared.adapters.keyless_lane import KeylessLane
 from shared.adapters.no_flag_source import NoFlagSource
 from shared.adapters.no_live_quota import NoLiveQuota
@@ -45,6 +45,7 @@ from shared.flows.kicks import Kicks
 from shared.flows.pump import Pump
 from shared.flows.pump_view import PumpView
 from shared.ports import (
+    Batches,
     Clock,
     FlagSource,
     Lane,
@@ -136,7 +137,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         images=images,
         references=references(settings, images),
         lanes={**dict.fromkeys(LANES_AT_ONCE, google), **others},
-        batches=GeminiBatches(settings.api_key or NO_KEY, settings.base_url),
+        batches=gemini_batches(settings),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models),
         signals=telemetry(settings, JsonSignals(events, clock, settings.project), boot, traces),
@@ -167,6 +168,14 @@ def google_lane(settings: Settings, models: Catalogue) -> Lane:
         "generate_content": GenerateContentLane(api_key, settings.base_url),
     }
     return ByApiLane(models, lanes)
+
+
+def gemini_batches(settings: Settings) -> Batches:
+    if settings.api_key is None and settings.base_url is None:
+        return KeylessBatches()
+    from shared.adapters.batch_lane import GeminiBatches
+
+    return GeminiBatches(settings.api_key or NO_KEY, settings.base_url)
 
 
 def key_kind(settings: Settings) -> str:

@@ -19,9 +19,10 @@ locals {
       min_instances = var.min_instances.render, memory_mib = var.render.memory_mib
       publishes     = ["pump-kicks", "render-results"], images = "writer", key = true, roles = []
     }
+    # It tends batches too: reads references, hands them over with the key, stores what comes back.
     watch = {
-      concurrency = 2, max_instances = 1, min_instances = 0, memory_mib = 512
-      publishes   = ["pump-kicks", "render-results"], images = "reader", key = false
+      concurrency = 10, max_instances = 1, min_instances = 0, memory_mib = 1024
+      publishes   = ["pump-kicks", "render-results"], images = "writer", key = true
       roles       = ["roles/cloudquotas.viewer", "roles/monitoring.viewer"]
     }
     bury = {
@@ -86,13 +87,16 @@ resource "google_cloudfunctions2_function" "function" {
     environment_variables            = merge(local.environment, { OTEL_SERVICE_NAME = "renderlane-${each.key}" }, var.otel)
 
     dynamic "secret_environment_variables" {
-      for_each = each.value.key ? [var.gemini_key_version] : []
+      for_each = merge(
+        each.value.key ? { GEMINI_API_KEY = { secret = google_secret_manager_secret.gemini_key.secret_id, version = var.gemini_key_version } } : {},
+        each.key == "render" ? { for name, held in var.gateway_keys : "RENDERLANE_GATEWAY_KEY_${name}" => held } : {},
+      )
 
       content {
-        key        = "GEMINI_API_KEY"
+        key        = secret_environment_variables.key
         project_id = var.project_id
-        secret     = google_secret_manager_secret.gemini_key.secret_id
-        version    = secret_environment_variables.value
+        secret     = secret_environment_variables.value.secret
+        version    = secret_environment_variables.value.version
       }
     }
   }
@@ -102,6 +106,7 @@ resource "google_cloudfunctions2_function" "function" {
     google_project_service.api,
     google_pubsub_topic.topic,
     google_secret_manager_secret_iam_member.reader,
+    google_secret_manager_secret_iam_member.gateway,
     google_storage_bucket_iam_member.build,
     google_artifact_registry_repository_iam_member.build,
     google_project_iam_member.build_logs,

@@ -67,12 +67,13 @@ resource "google_storage_bucket_iam_member" "images" {
   member = google_service_account.function[each.value.function].member
 }
 
+# References are read by whoever puts them into a call.
 resource "google_storage_bucket_iam_member" "references" {
-  for_each = var.reference_buckets
+  for_each = { for pair in setproduct(local.key_readers, var.reference_buckets) : join(" ", pair) => { function = pair[0], bucket = pair[1] } }
 
-  bucket = each.key
+  bucket = each.value.bucket
   role   = "roles/storage.objectViewer"
-  member = google_service_account.function["render"].member
+  member = google_service_account.function[each.value.function].member
 }
 
 resource "google_secret_manager_secret_iam_member" "reader" {
@@ -81,4 +82,13 @@ resource "google_secret_manager_secret_iam_member" "reader" {
   secret_id = google_secret_manager_secret.gemini_key.secret_id
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.function[each.key].member
+}
+
+# Keys of gateways: secrets that exist already.
+resource "google_secret_manager_secret_iam_member" "gateway" {
+  for_each = var.gateway_keys
+
+  secret_id = each.value.secret
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.function["render"].member
 }

@@ -157,7 +157,7 @@ variable "timeout_seconds" {
     intake  = optional(number, 60)
     pump    = optional(number, 600)
     render  = optional(number, 600)
-    watch   = optional(number, 120)
+    watch   = optional(number, 540)
     bury    = optional(number, 60)
     console = optional(number, 60)
   })
@@ -356,4 +356,15 @@ variable "labels" {
   description = "Labels of every resource that takes them."
   type        = map(string)
   default     = {}
+}
+
+variable "gateway_keys" {
+  description = "RENDERLANE_GATEWAY_KEY_NAME by NAME: the secret that holds the key, and its version."
+  type        = map(object({ secret = string, version = string }))
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.gateway_keys) : can(regex("^[A-Z0-9_]+$", name))])
+    error_message = "gateway_keys: allowed are names in capitals, digits and underscores."
+  }
 }

@@ -38,8 +38,8 @@ run "functions" {
   }
 
   assert {
-    condition     = [for name, each in google_cloudfunctions2_function.function : name if length(each.service_config[0].secret_environment_variables) > 0] == ["render"]
-    error_message = "Another function than render is given the Gemini key."
+    condition     = [for name, each in google_cloudfunctions2_function.function : name if length(each.service_config[0].secret_environment_variables) > 0] == ["render", "watch"]
+    error_message = "Another function than render and watch is given the Gemini key."
   }
 
   assert {

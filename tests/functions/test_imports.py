@@ -60,8 +60,22 @@ def loaded(function: str, **more: str) -> set[str]:
 def test_a_function_that_calls_no_model_never_loads_google_genai(function: str) -> None:
     modules = loaded(function)
     assert "google.genai" not in modules
-    assert not modules & {"httpx2", "shared.adapters.gemini_lane", "sqlite3", "rich", "click.testing", "openfeature"}
+    assert not modules & {
+        "httpx2",
+        "shared.adapters.gemini_lane",
+        "shared.adapters.batch_lane",
+        "sqlite3",
+        "rich",
+        "click.testing",
+        "openfeature",
+    }
     assert {"google.cloud.firestore", "google.pubsub_v1", "functions.main"} <= modules
+
+
+def test_watch_tends_batches_without_google_genai() -> None:
+    modules = loaded("watch", GEMINI_API_KEY="AQ.test")
+    assert "shared.adapters.batch_lane" in modules
+    assert "google.genai" not in modules
 
 
 def test_render_loads_google_genai_when_its_first_call_is_prepared_and_not_before() -> None:
