@@ -51,6 +51,8 @@ SICK_KINDS: tuple[str, ...] = get_args(SickKind)
 BATCH_KINDS: tuple[str, ...] = get_args(BatchKind)
 LINE_KINDS: tuple[str, ...] = get_args(LineKind)
 
+PICTURING: tuple[Api, ...] = ("interactions", "generate_content", "batch", "chat", "images")
+"""What a fault meets that names no API."""
 REFUSE_MARK = "[refuse]"
 """A prompt with this in it is refused for safety, without any script."""
 
@@ -179,7 +181,7 @@ def _is_of(fault: Fault, api: Api) -> bool:
         return api == "batch_create"
     if fault.kind in LINE_KINDS:
         return api == "batch"
-    return fault.api == api or (fault.api is None and api in ("interactions", "generate_content", "batch"))
+    return fault.api == api or (fault.api is None and api in PICTURING)
 
 
 def _concerns(fault: Fault, api: Api, headline: Headline, age: float) -> bool:
