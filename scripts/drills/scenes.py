@@ -35,16 +35,17 @@ _REFUSAL_FORMS = (
     Fault(kind="refusal", prompt="[refuse]", form="failed"),
 )
 _EMPTY = (
-    Fault(kind="no_image", model=PRIMARY, form="text_only", nth=(2,)),
-    Fault(kind="no_image", model=PRIMARY, form="empty_steps", nth=(4,)),
-    Fault(kind="no_image", model=PRIMARY, form="failed", nth=(6,)),
-    Fault(kind="no_image", model=PRIMARY, form="step_error", nth=(8,)),
+    Fault(kind="no_image", form="text_only", marker="empty-00000", nth=(1,)),
+    Fault(kind="no_image", form="empty_steps", marker="empty-00004", nth=(1,)),
+    Fault(kind="no_image", form="failed", marker="empty-00005", nth=(1,)),
+    Fault(kind="no_image", form="step_error", marker="empty-00008", nth=(1,)),
 )
+"""Each at another request: one that met two would end, as it should."""
 _MALFORMED = (
-    Fault(kind="malformed", model=PRIMARY, nth=(2,)),
-    Fault(kind="other_shape", model=PRIMARY, nth=(4,)),
-    Fault(kind="corrupt_image", model=PRIMARY, nth=(6,)),
-    Fault(kind="cut", model=PRIMARY, nth=(8,)),
+    Fault(kind="malformed", marker="malformed-00000", nth=(1,)),
+    Fault(kind="other_shape", marker="malformed-00004", nth=(1,)),
+    Fault(kind="corrupt_image", marker="malformed-00005", nth=(1,)),
+    Fault(kind="cut", marker="malformed-00008", nth=(1,)),
 )
 DUE = ({"model": PRIMARY}, {"model": PRIMARY, DUE_IN: 60.0})
 

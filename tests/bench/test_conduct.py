@@ -92,8 +92,8 @@ async def test_refusals_empty_and_malformed_answers_end_as_they_must() -> None:
 @pytest.mark.slow
 def test_a_flag_over_a_backlog_is_seen_by_the_provider_and_rewrites_nothing() -> None:
     said: list[str] = []
-    found = asyncio.run(flag_scene.play(Scale(150, 2.5), said.append))
-    assert found.queued == 150
+    found = asyncio.run(flag_scene.play(Scale(600, 4.0), said.append))
+    assert found.queued == 600
     assert found.bent > 0
     assert found.untouched > 0
     assert found.rewritten == 0
