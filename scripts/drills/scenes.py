@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from scripts.drills import holds
 from scripts.drills.scene import Scene
 from scripts.drills.traffic import DUE_IN, PRIMARY, Traffic
-from scripts.simulator.faults import Fault
+from scripts.simulator.faults import BentKind, Fault, NoImageForm
 
 HINT = 6.0
 """Seconds that a 429 asks for."""
@@ -34,19 +34,18 @@ _REFUSAL_FORMS = (
     Fault(kind="refusal", prompt="[refuse]", form="failed", code="prohibited_content", nth=(1,)),
     Fault(kind="refusal", prompt="[refuse]", form="failed"),
 )
-_EMPTY = (
-    Fault(kind="no_image", form="text_only", marker="empty-00000", nth=(1,)),
-    Fault(kind="no_image", form="empty_steps", marker="empty-00004", nth=(1,)),
-    Fault(kind="no_image", form="failed", marker="empty-00005", nth=(1,)),
-    Fault(kind="no_image", form="step_error", marker="empty-00008", nth=(1,)),
-)
-"""Each at another request: one that met two would end, as it should."""
-_MALFORMED = (
-    Fault(kind="malformed", marker="malformed-00000", nth=(1,)),
-    Fault(kind="other_shape", marker="malformed-00004", nth=(1,)),
-    Fault(kind="corrupt_image", marker="malformed-00005", nth=(1,)),
-    Fault(kind="cut", marker="malformed-00008", nth=(1,)),
-)
+_NO_IMAGE: tuple[NoImageForm, ...] = ("text_only", "empty_steps", "failed", "step_error")
+_EMPTY = tuple(Fault(kind="no_image", form=form, prompt=f"[{form}]", nth=(1,)) for form in _NO_IMAGE)
+_BROKEN: tuple[BentKind, ...] = ("malformed", "other_shape", "corrupt_image", "cut")
+_MALFORMED = tuple(Fault(kind=kind, prompt=f"[{kind}]", nth=(1,)) for kind in _BROKEN)
+
+
+def _marked(marks: Sequence[str]) -> Traffic:
+    """So that each failure meets a request of its own: one that met two would end, as it should."""
+    mix = tuple({"model": PRIMARY, "mark": f" [{each}]"} for each in marks)
+    return replace(STEADY, mix=(*mix, {"model": PRIMARY}))
+
+
 DUE = ({"model": PRIMARY}, {"model": PRIMARY, DUE_IN: 60.0})
 
 
@@ -129,7 +128,7 @@ ALL: tuple[Scene, ...] = (
     Scene(
         "empty",
         "answers without an image, in four forms",
-        STEADY,
+        _marked(_NO_IMAGE),
         (*WHOLE, holds.the_failure_is_met(4), holds.failing_calls_at_most(4), holds.no_breaker()),
         _EMPTY,
         mends=False,
@@ -137,7 +136,7 @@ ALL: tuple[Scene, ...] = (
     Scene(
         "malformed",
         "broken JSON, another shape, no picture, cut",
-        STEADY,
+        _marked(_BROKEN),
         (holds.everybody_has_an_image(), holds.one_image_each(), holds.the_failure_is_met(4),
          holds.failing_calls_at_most(4), holds.no_breaker()),
         _MALFORMED,
