@@ -65,7 +65,10 @@ class Granting:
         """The last tick left requests waiting for attempts in flight to end."""
 
     def kicked(self, queues: Collection[str]) -> None:
+        """These queues have something new; none named = any may, and the flags too."""
         self._pages.kicked(queues)
+        if not queues:
+            self._sight.flags_changed()
 
     async def tick(self) -> bool:
         """Grant what can be granted now. True while there is work that the pump should stay for.

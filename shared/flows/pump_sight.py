@@ -144,6 +144,10 @@ class PumpSight:
         for (model, _), count in zip(asked, counts, strict=True):
             self._counted[model] += count
 
+    def flags_changed(self) -> None:
+        """Or may have: the next look reads them."""
+        self._flags_at = float("-inf")
+
     async def read_flags(self) -> None:
         self.board = await read_board(self.ports)
 

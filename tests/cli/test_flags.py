@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -361,9 +362,20 @@ def test_flags_of_another_flag_system_are_shown_and_changed_over_there(
         api.clear_providers()
 
 
+def wait_until_in_force(flag_id: str) -> None:
+    """Until the pump plans under it."""
+    ends = time.monotonic() + 30
+    while not any(
+        flag_id in each for pump in read("pump") for each in pump.data.get("routing", {}).get("in_force", ())
+    ):
+        assert time.monotonic() < ends, read("pump")
+        time.sleep(0.05)
+
+
 @pytest.mark.usefixtures("in_running_home")
 def test_a_running_worker_bends_what_is_in_scope_and_lets_go_after_the_reset() -> None:
     flag_id = trip("use-nano-banana-2", "--tenant", "web")["flag"]["id"]
+    wait_until_in_force(flag_id)
     models = {}
     for tenant in ("web", "app"):
         arguments = ("--purpose", "final", "--tenant", tenant, "--id", f"bent-{tenant}", "--wait", "--json")
@@ -371,7 +383,7 @@ def test_a_running_worker_bends_what_is_in_scope_and_lets_go_after_the_reset() -
         models[tenant] = (document["receipt"]["delivered"]["model"], document["receipt"]["flags"])
     assert models == {"web": (NB21, [flag_id]), "app": (PRO, [])}
     assert renderlane("flags", "reset", flag_id, *WHY).exit_code == 0
-    trip("pause", "--tenant", "web", "--for", "1h")
+    wait_until_in_force(trip("pause", "--tenant", "web", "--for", "1h")["flag"]["id"])
     renderlane("submit", "a red cube", "--tenant", "web", "--id", "held-web")
     assert json.loads(renderlane("explain", "held-web", "--json").stdout or "{}").get("waits") in (None, {
         "reason": "flag pause by ann: quota is short", "paused": True,

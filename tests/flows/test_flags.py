@@ -11,6 +11,8 @@ import pytest
 
 from shared.core.board import FlagRefused
 from shared.core.flag import Flag, FlagName, Scope
+from shared.core.messages import Kick
+from shared.core.topology import PUMP_KICKS
 from shared.flows import flags
 from tests.world import World
 
@@ -75,6 +77,22 @@ async def test_a_tripped_flag_bends_the_whole_backlog_within_three_seconds_witho
         assert bent == any("flag use-nano-banana-2 by ann: quota is short" in why for why in receipt["reasons"])
     assert models(world)[NB21] > 0
     assert models(world)[PRO] > 200
+
+
+async def test_a_kick_that_names_no_queue_has_a_flag_seen_at_once() -> None:
+    world = World(quota="*=rpm:60")
+    await world.submit("r-before", model=PRO)
+
+    async def story() -> None:
+        await world.clock.sleep(0.3)  # the pump has just looked at the flags
+        await trip(world, "use-nano-banana-2")
+        await world.submit("r-after", model=PRO)
+        await world.clock.sleep(0.1)
+        await world.topics.publish(PUMP_KICKS, Kick().to_bytes())
+
+    await world.run_for(2 * SECOND, story())
+    await world.run_until_quiet()
+    assert [call.order.model for call in world.lane.calls] == [PRO, NB21]
 
 
 async def test_what_is_in_flight_ends_as_it_is() -> None:
