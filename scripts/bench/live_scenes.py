@@ -97,6 +97,7 @@ async def saturated(stage: Stage, scale: Scale) -> Played:
         Measure("images a minute", 60 * images / scale.saturated, "images/min"),
         *_of_every_scene(calls),
         *_of_documents(stage.fleet.counters(), scale, calls, began, until),
+        *_leads(stage),
     ]
     return _played(stage, found, calls, began, until, busy)
 
@@ -151,10 +152,12 @@ async def interactive(stage: Stage, scale: Scale) -> Played:
         Measure("interactive wait, p50", measures.percentile(waits, 0.5), "s", scale.pace("at most"), 1),
         Measure("interactive wait, p99", measures.percentile(waits, 0.99), "s", scale.pace("at most"), 6),
         *_ways(ours, documents, calls),
+        *_leads(stage),
         Measure("interactive, not started", len(ours) - len(waits), "requests", "at most", 0),
         Measure("interactive requests", len(ours), "requests"),
         Measure("bulk queued at the end", left, "requests"),
         *_of_every_scene(calls),
+        *_of_documents(stage.fleet.counters(), scale, calls, began, time.time()),
     ]
     return _played(stage, found, calls, began, time.time(), busy, {"slowest": _slowest(ours, documents, calls)})
 
@@ -231,6 +234,14 @@ def _ways(
     to_call = [first[each["id"]] - each["slot_at"].timestamp() for each in begun]
     ways = {"until it is queued": to_queue, "from there to its slot": to_slot, "from its slot to its call": to_call}
     return [Measure(f"... {way}, p50", measures.percentile(took, 0.5), "s") for way, took in ways.items()]
+
+
+def _leads(stage: Stage) -> list[Measure]:
+    """How far ahead slots had to be given for releases to arrive in time."""
+    return [
+        Measure(f"lead of slots, {name}", measures.percentile(stage.leads, share), "s")
+        for name, share in (("p50", 0.5), ("p95", 0.95))
+    ]
 
 
 def _slowest(

@@ -18,9 +18,10 @@ import psutil
 from scripts.bench import rig
 from scripts.bench.fleet import Fleet
 from scripts.bench.measures import Seen
-from shared.core.documents import Query
+from shared.core.documents import Document, Query
 from shared.core.record import FINAL
 from shared.core.topology import RENDER_REQUESTS, SUBSCRIPTIONS
+from shared.flows.pump_view import PUMP
 
 MODEL = "gemini-nano-banana-2.1"
 LOOK_EVERY = 1.0
@@ -64,6 +65,8 @@ class Stage:
     """As of the last look; a call that was under way then is taken up again by `all_calls`."""
     published: dict[str, float] = field(default_factory=dict)
     """When each request was published, in seconds since 1970."""
+    leads: list[float] = field(default_factory=list)
+    """Seconds from a decision to the earliest slot, as the pump had learned them at each look."""
     told_at: float = 0.0
 
     async def publish(self, request_id: str, priority: str) -> None:
@@ -93,6 +96,9 @@ class Stage:
         """How many calls the simulator has seen. Raises RuntimeError where a worker has died by itself."""
         self.fleet.check()
         self.calls += await self._calls(len(self.calls))
+        pump = await self.client.store.get(PUMP)
+        if isinstance(pump, Document) and "fleet" in pump.data:
+            self.leads.append(pump.data["fleet"]["lead_seconds"])
         self.tell(f"{len(self.calls)} calls")
         return len(self.calls)
 

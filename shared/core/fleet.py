@@ -30,7 +30,7 @@ LEAST_IN_AIR = 20
 LEAD = timedelta(milliseconds=150)
 """From the decision to the earliest slot: two commits and a delivery on one machine."""
 LONGEST_LEAD = timedelta(seconds=6)
-LEAD_GROWS, LEAD_SHRINKS = 2.0, 0.99
+LEAD_GROWS, LEAD_SHRINKS = 2.0, 0.97
 """Where releases arrived late; and a second where none did."""
 
 

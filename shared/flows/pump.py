@@ -19,7 +19,7 @@ LEAST_BETWEEN = timedelta(milliseconds=150)
 EXTRA_TICKS = 3.0
 """Ticks before their time that kicks can have in store, and how many come back a second: the pump's documents take
 about one write a second for long."""
-EXTRA_PER_SECOND = 0.15
+EXTRA_PER_SECOND = 0.35
 ANSWER_WITHIN = timedelta(seconds=540)
 """A push may stay unanswered for 600 s."""
 QUIET_AFTER = timedelta(seconds=3)
