@@ -15,12 +15,12 @@ from shared.core.answer import Usage
 from shared.core.ask import Ask
 from shared.core.catalogue import Catalogue
 from shared.core.catalogue_reader import read_catalogue
+from shared.core.delivered import Delivered
 from shared.core.documents import Document
 from shared.core.failure import Failure, FailureKind
 from shared.core.ladder import Planned
 from shared.core.record import Head, UnusedSlot
 from shared.core.request import LANES, RenderRequest
-from shared.core.settlement import Delivered
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CATALOGUE_FILE = Path(__file__).parent.parent / "shared" / "catalogue.toml"

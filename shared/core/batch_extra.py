@@ -10,8 +10,8 @@ from typing import Any
 from shared.core import settlement
 from shared.core.budget import Reservation
 from shared.core.catalogue import Catalogue
+from shared.core.delivered import Ending
 from shared.core.documents import Create, Document, Update, Write
-from shared.core.settlement import Ending
 
 _UNSETTLED: Mapping[str, Any] = {
     "ended_at": None,

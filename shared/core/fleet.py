@@ -30,18 +30,20 @@ LEAST_IN_AIR = 20
 LEAD = timedelta(milliseconds=150)
 """From the decision to the earliest slot: two commits and a delivery on one machine."""
 LONGEST_LEAD = timedelta(seconds=6)
-LEAD_GROWS, LEAD_SHRINKS = 2.0, 0.97
-"""Where releases arrived late; and a second where none did."""
+LEAD_GROWS, LEAD_SHRINKS = 2.0, 0.95
+"""Where releases arrived late; and a second where none did, and none was tight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """Releases that did not become a call in time."""
+    """Releases that did not become a call in time, or only just."""
 
     starts: int = 0
     """They arrived in time, and the call could not leave."""
     deliveries: int = 0
     """They arrived too late."""
+    tight: int = 0
+    """They did become a call, with little of the slot's leeway left: more haste would make such ones late."""
 
     @property
     def count(self) -> int:
@@ -89,6 +91,8 @@ class Fleet:
             lead = min(lead, LONGEST_LEAD.total_seconds())
             pace = max(LEAST_PACE, self.pace * PACE_CUT)
             return replace(seen, pace=pace, failed_pace=self.pace, lead_seconds=lead, cut_at=now)
+        if late.tight > LATE_SHARE * max(recent.starts, late.tight):
+            return seen
         seconds = 0.0 if self.seen_at is None else min((now - self.seen_at).total_seconds(), 2.0)
         lead = max(self.lead_seconds * LEAD_SHRINKS**seconds, LEAD.total_seconds())
         return replace(seen, pace=self._grown(recent, seconds, capacity), lead_seconds=lead)

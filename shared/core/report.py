@@ -31,6 +31,8 @@ class Sign(StrEnum):
     """Not a call: the slot had passed before it could leave."""
     DELIVERED_LATE = "delivered_late"
     """Not a call: the slot had passed before its release arrived."""
+    TIGHT = "tight"
+    """A call, but half of its slot's leeway had passed."""
 
 
 _SIGNS = {each.value for each in Sign}

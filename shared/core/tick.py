@@ -205,6 +205,7 @@ def _late(sight: Sight, fleet: Fleet) -> Late:
     return Late(
         starts=sum(counted(seen, Sign.LATE, since, until) for seen in reports),
         deliveries=sum(counted(seen, Sign.DELIVERED_LATE, since, until) for seen in reports),
+        tight=sum(counted(seen, Sign.TIGHT, since, until) for seen in reports),
     )
 
 

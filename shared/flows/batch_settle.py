@@ -14,9 +14,9 @@ from shared.core import batch, ledger, record, signals
 from shared.core.answer import Answer, Made
 from shared.core.batch import Item, Progress
 from shared.core.batch_extra import book_extra
+from shared.core.delivered import Delivered, Ending
 from shared.core.documents import Committed, Create, Document
 from shared.core.failure import Failure, FailureKind
-from shared.core.settlement import Delivered, Ending
 from shared.flows.batch_document import change
 from shared.flows.server_time import ServerTime
 from shared.flows.settle import settle

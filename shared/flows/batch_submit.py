@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.core import batch, budget, record, settlement, signals
+from shared.core import batch, budget, record, signals
 from shared.core.answer import Order, Reference
 from shared.core.batch import Item
 from shared.core.batch_times import FOUND_WITHIN, HOLD, LEAVE_WITHIN, may_create_again
+from shared.core.delivered import Ending
 from shared.core.documents import Committed, Delete, Document, Fields, Update
 from shared.core.failure import Failure, FailureKind
 from shared.core.health import LACKS
@@ -136,7 +137,7 @@ class _Orders:
             fetched = [ports.references.fetch(each.uri, each.mime_type) for each in asked.references]
             references = tuple(await asyncio.gather(*fetched))
         except ReferenceUnusable as error:
-            unusable: settlement.Ending = Failure(FailureKind.REFERENCE, str(error))
+            unusable: Ending = Failure(FailureKind.REFERENCE, str(error))
             await settle(ports, request, attempt, unusable, 0)
             return None
         return self._of(asked, Route.from_json(attempt.data["route"]), references)

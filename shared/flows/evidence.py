@@ -14,6 +14,7 @@ from shared.core.health import ALL_WELL, Health
 from shared.core.report import NOTHING_SEEN, Named, Seen, Sign
 from shared.core.route import Route
 from shared.core.testimony import closing, named_limit, sign
+from shared.flows.claim_times import ClaimTimes
 from shared.flows.server_time import ServerTime
 from shared.ports import Ports
 
@@ -35,6 +36,7 @@ class Evidence:
     """One per process."""
 
     def __init__(self, ports: Ports) -> None:
+        self.claims = ClaimTimes(ports.clock)
         self._ports = ports
         self._seen: dict[str, Seen] = {}
         self._health: dict[str, Health] = {}
@@ -71,7 +73,7 @@ class Evidence:
         await self._report(time)
 
     async def late(self, model: str, sort: Sign, slot_at: datetime, time: ServerTime) -> None:
-        """Report a release that became no call in time."""
+        """Report a release that became no call in time, or only just."""
         self._seen[model] = self._of(model).with_sign(sort, slot_at, time.now())
         await self._report(time)
 

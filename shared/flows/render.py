@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from shared.core import budget, gateway, record, settlement, signals, spans
 from shared.core.answer import Answer, Made, Order, Reference
 from shared.core.catalogue import Catalogue
+from shared.core.delivered import Ending
 from shared.core.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
 from shared.core.failure import Failure, FailureKind
 from shared.core.gateway import CONTRACT
@@ -26,12 +27,12 @@ from shared.flows.kicks import Kicks
 from shared.flows.message import Message
 from shared.flows.server_time import ServerTime
 from shared.flows.settle import recover, settle, store_image
-from shared.ports import Ports, ReferenceUnusable
+from shared.ports import Ports, ReferenceUnusable, StoreUnavailable
 
 THE_WAY = timedelta(milliseconds=100)
 """From the first byte that leaves to the server's count of it."""
-CLAIM_AHEAD = timedelta(milliseconds=200)
-"""The attempt goes on record this long before its slot, so that the call leaves at the slot."""
+TIGHT = timedelta(milliseconds=200)
+"""A call that leaves so long after its slot has used up half of its leeway."""
 
 
 async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Message) -> None:
@@ -55,7 +56,8 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
 async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: ServerTime) -> Effect:
     """What became of the request."""
     asked, released = record.request_of(request.data), request
-    late = Sign.DELIVERED_LATE if time.now() > request.data["slot_at"] - CLAIM_AHEAD else Sign.LATE
+    claim_at = request.data["slot_at"] - evidence.claims.ahead
+    late = Sign.DELIVERED_LATE if time.now() > claim_at else Sign.LATE
     """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
     await ports.lanes[request.data["route"]["lane"]].prepare()
     try:
@@ -63,10 +65,12 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     except ReferenceUnusable as error:
         await _end_unbegun(ports, request, Failure(FailureKind.REFERENCE, str(error)), time)
         return "final"
-    await time.wait_until(request.data["slot_at"] - CLAIM_AHEAD)
+    await time.wait_until(claim_at)
     if time.now() > request.data["slot_until"]:
         return await _give_back(ports, evidence, late, request, time, released)
+    claim_began = ports.clock.monotonic()
     claimed = await _claim(ports, request, time)
+    evidence.claims.took(ports.clock.monotonic() - claim_began)
     if claimed is None:
         return "settled before"  # cancelled, expired, or claimed by another delivery of this release
     request, attempt = claimed
@@ -80,10 +84,13 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
         order = order_of(asked, Route.from_json(request.data["route"]), references, ports.catalogue)
         timeout = _timeout(ports, order)
         leave_within = request.data["slot_until"] - THE_WAY - time.now()
-        answer = await ports.lanes[order.lane].generate(order, timeout, leave_within)
+        answer, _ = await asyncio.gather(
+            ports.lanes[order.lane].generate(order, timeout, leave_within),
+            _note_start(evidence, request, began_at, time),
+        )
         latency_ms = round((ports.clock.monotonic() - began) * 1000)
         answered_at = time.now()
-        ending: settlement.Ending
+        ending: Ending
         match answer:
             case Failure(kind=FailureKind.LATE):
                 return await _give_back(ports, evidence, late, hold.request, time, None, unopened=attempt)
@@ -122,6 +129,14 @@ def _trace_call(
         http_status=answer.http_status, request_id=request.id, attempt=attempt.data["number"], lane=order.lane,
         image_size=order.image_size, references=len(order.references),
     )  # fmt: skip
+
+
+async def _note_start(evidence: Evidence, request: Document, began_at: datetime, time: ServerTime) -> None:
+    """A start that came late in its leeway: told at once, and of no weight beside the call that it is about."""
+    slot_at = request.data["slot_at"]
+    if began_at > slot_at + TIGHT:
+        with contextlib.suppress(StoreUnavailable):
+            await evidence.late(Route.from_json(request.data["route"]).pool, Sign.TIGHT, slot_at, time)
 
 
 async def _note(evidence: Evidence, answer: Answer, request: Document, time: ServerTime) -> None:

@@ -6,10 +6,11 @@ from datetime import datetime
 
 from shared.core import ledger, record, settlement, signals, spans
 from shared.core.answer import Made
+from shared.core.delivered import Delivered, Ending
 from shared.core.documents import Committed, Document, Update
 from shared.core.failure import Failure, FailureKind
 from shared.core.route import Route
-from shared.core.settlement import Delivered, Effect, Ending
+from shared.core.settlement import Effect
 from shared.flows import traced
 from shared.flows.announce import ended
 from shared.ports import ImagesUnavailable, Ports

@@ -10,9 +10,9 @@ import pytest
 
 from shared.core import price
 from shared.core.answer import Usage
+from shared.core.booking import cost_of
 from shared.core.catalogue import STALE_AFTER
 from shared.core.failure import RULES, Charge, FailureKind
-from shared.core.settlement import cost_of
 from tests.builders import a_catalogue, a_delivered, a_failure, a_request, a_usage, an_attempt
 
 PRO = "gemini-3-pro-image"

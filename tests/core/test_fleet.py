@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -103,15 +104,27 @@ def test_late_deliveries_double_the_lead_up_to_six_seconds_and_it_comes_back() -
     assert after_ticks(slow, 600).lead == LEAD
 
 
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3), st.integers(0, 3), st.floats(-3, 20)), max_size=40))
+def test_while_starts_are_tight_the_lead_stays_and_so_does_the_pace() -> None:
+    led = replace(Fleet(), lead_seconds=1.0, pace=40.0)
+    tight = after_ticks(led, 30, late=Late(tight=7))
+    assert (tight.lead_seconds, tight.pace) == (1.0, 40.0)
+    assert after_ticks(led, 60).lead == LEAD
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 50), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.floats(-3, 20)),
+        max_size=40,
+    )
+)
 def test_whatever_is_seen_and_however_time_jumps_every_figure_stays_in_its_bounds(
-    steps: list[tuple[int, int, int, float]],
+    steps: list[tuple[int, int, int, int, float]],
 ) -> None:
     fleet, now = Fleet(), NOW
-    for in_air, starts, deliveries, seconds in steps:
+    for in_air, starts, deliveries, tight, seconds in steps:
         now += timedelta(seconds=seconds)
         fleet = fleet.after(
-            in_air=in_air, late=Late(starts, deliveries), recent=Recent(), capacity=400, now=now
+            in_air=in_air, late=Late(starts, deliveries, tight), recent=Recent(), capacity=400, now=now
         ).released(5)
         assert LEAST_PACE <= fleet.pace <= 80
         assert LEAD <= fleet.lead <= LONGEST_LEAD

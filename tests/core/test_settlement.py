@@ -13,20 +13,15 @@ from hypothesis import strategies as st
 from shared.core import record
 from shared.core.answer import Made, Picture, Usage
 from shared.core.calendar import next_pacific_midnight
+from shared.core.delivered import Delivered, Ending
 from shared.core.documents import Document, Increment, Update
 from shared.core.failure import RULES, Failure, FailureKind
 from shared.core.ledger import SHARDS
+from shared.core.mismatch import size_of_pixels
 from shared.core.price import Cost
+from shared.core.receipt import receipt
 from shared.core.retry import MAX_FAILURES, QUOTA_BACKOFF
-from shared.core.settlement import (
-    Delivered,
-    Ending,
-    Settlement,
-    open_attempt,
-    receipt,
-    settle,
-    size_of_pixels,
-)
+from shared.core.settlement import Settlement, open_attempt, settle
 from tests.builders import (
     NOW,
     a_catalogue,

@@ -1,0 +1,64 @@
+"""An image that came: what is kept of it, and how an attempt can end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from shared.core.answer import Made, Usage
+from shared.core.failure import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """An image that lies in the store, and what the answer that brought it said."""
+
+    image_uri: str
+    width: int
+    height: int
+    usage: Usage | None
+    model: str
+    lane: str
+    provider_request_id: str
+
+    @classmethod
+    def of(cls, made: Made, image_uri: str) -> Delivered:
+        return cls(
+            image_uri,
+            made.picture.width,
+            made.picture.height,
+            made.usage,
+            made.model,
+            made.lane,
+            made.provider_request_id,
+        )
+
+    def to_facts(self) -> dict[str, str]:
+        """As the stored image's metadata, so that a paid image can be settled without its worker."""
+        facts = {
+            "width": str(self.width),
+            "height": str(self.height),
+            "model": self.model,
+            "lane": self.lane,
+            "provider_request_id": self.provider_request_id,
+        }
+        if self.usage is not None:
+            facts |= {f"usage_{name}": str(getattr(self.usage, name)) for name in Usage.__slots__}
+        return facts
+
+    @classmethod
+    def from_facts(cls, image_uri: str, facts: Mapping[str, str]) -> Delivered:
+        counted = {name: int(facts[f"usage_{name}"]) for name in Usage.__slots__ if f"usage_{name}" in facts}
+        return cls(
+            image_uri=image_uri,
+            width=int(facts["width"]),
+            height=int(facts["height"]),
+            usage=Usage(**counted) if counted else None,
+            model=facts["model"],
+            lane=facts["lane"],
+            provider_request_id=facts["provider_request_id"],
+        )
+
+
+Ending: TypeAlias = Delivered | Failure

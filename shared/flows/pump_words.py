@@ -1,0 +1,53 @@
+"""What a tick tells: why queues wait, for whoever looks, and events for what closed, was learned or is stuck."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.core import signals
+from shared.core.tick import Memory, Ticked
+from shared.flows.planning import Planning
+from shared.ports import Events
+
+
+def held(ticked: Ticked, planning: Planning) -> dict[str, Any]:
+    """By model, why its queue waits."""
+    waiting = {
+        head.model: {"reason": "paused" if waits.paused else "no route", "until": None, "why": waits.reason}
+        for head, waits in planning.waiting
+    }
+    return waiting | {
+        model: {
+            "reason": full.reason,
+            "until": full.until,
+            "why": ticked.memory.standings[model].calendar.closed_why,
+        }
+        for model, full in ticked.held.items()
+    }
+
+
+def tell_changes(said: Events, before: Memory, after: Memory) -> None:
+    """What closed and what was learned."""
+    for model, standing in after.standings.items():
+        was = before.standings[model]
+        closed = standing.calendar
+        if closed.closed_until is not None and closed.closed_until != was.calendar.closed_until:
+            said.emit(signals.CALENDAR_CLOSED, model=model, until=closed.closed_until, why=closed.closed_why)
+        for dimension, learned in standing.learned.items():
+            known = was.learned.get(dimension)
+            if known is None or known.value != learned.value:
+                said.emit(signals.LIMIT_LEARNED, model=model, dimension=dimension, value=learned.value)
+    for model, numbers in after.limits.items():
+        gone = [each for each, limit in numbers.items() if limit == 0 != before.limits.get(model, {}).get(each)]
+        if gone:
+            what = f"{model}: a limit of 0 ({', '.join(gone)}); nothing of it starts"
+            said.emit(signals.ESCALATION, what=what, request_id=None, runbook="no-balance")
+
+
+def tell_stuck(said: Events, planning: Planning, known: frozenset[str]) -> frozenset[str]:
+    """Models whose requests have no route left, by anything but on-call's own `pause`; told once, unless `known`."""
+    stuck = {head.model: waits.reason for head, waits in planning.waiting if not waits.paused}
+    for model in stuck.keys() - known:
+        what = f"{model}: every route is out, requests wait: {stuck[model]}"
+        said.emit(signals.ESCALATION, what=what, request_id=None, runbook="no-route")
+    return frozenset(stuck)
