@@ -1,7 +1,6 @@
 """What Firestore must index for the queries of the flows, and what it must not: terraform/firestore.json.
 
-`./scripts/firestore-layout` writes it. The collections are those of the code, and every one of them is written in a
-rehearsal (written.py) that the comparison looks at.
+`./scripts/firestore-layout` writes it. Which collections there are, and which fields, says written.py.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any, TypeAlias
 from shared.core import queries
 from shared.core.documents import Query
 from tests.every_query import QUERIES
-from tests.terraform.written import written_fields
+from tests.terraform.written import collections_of_the_code, written_fields
 
 Index: TypeAlias = tuple[str, tuple[str, ...]]
 """Collection and fields in order; a leading `-` means descending."""
@@ -48,9 +47,14 @@ def layout() -> dict[str, Any]:
             if len(fields) > 1
         ],
         "alone": {name: dict(sorted(fields.items())) for name, fields in sorted(alone().items())},
-        "unindexed": sorted(written_fields()),
+        "unindexed": sorted(collections()),
         "expiring": sorted(queries.EXPIRING),
     }
+
+
+def collections() -> set[str]:
+    """Those that the code names and those that it is seen to write to: neither sees all by itself."""
+    return collections_of_the_code() | set(written_fields())
 
 
 def alone() -> Mapping[str, Mapping[str, str]]:

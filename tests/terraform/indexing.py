@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from tests.terraform.firestore_layout import EVERY_FIELD, alone
+from tests.terraform.firestore_layout import EVERY_FIELD, alone, collections
 from tests.terraform.terraform import Planned
 from tests.terraform.written import written_fields
 
@@ -35,9 +35,9 @@ def wrongly_indexed(plan: Planned) -> list[str]:
     """Fields that a query searches alone and that are not indexed for it, and fields that are for nobody."""
     found, searched = configured(plan), alone()
     wrong = []
-    for collection, fields in written_fields().items():
+    for collection in sorted(collections()):
         orders = searched.get(collection, {})
-        for field in sorted({*fields, *orders, LATER}):
+        for field in sorted({*written_fields().get(collection, ()), *orders, LATER}):
             wanted = frozenset({orders[field]} if field in orders else ())
             if (is_so := in_effect(found, collection, field)) != wanted:
                 wrong.append(f"{collection}.{field}: found {sorted(is_so)}, wanted {sorted(wanted)}")
