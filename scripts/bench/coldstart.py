@@ -39,12 +39,16 @@ from starlette.responses import Response
 
 @functions_framework.aio.http
 async def first_call(request):
+    import shared.flows.render
+
     await worker().ports.lanes["standard"].prepare()
     return Response(status_code=204)
 
 
 @functions_framework.aio.http
 async def first_look(request):
+    import shared.flows.watch
+
     return Response(status_code=204 if worker().ports.live_quota else 500)
 '''
 PATIENCE_SECONDS = 60
