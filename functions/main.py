@@ -1,4 +1,7 @@
-"""The functions of the bundle, each started by its name: `--source functions/main.py --target render`."""
+"""The functions of the bundle, each started by its name: `--source functions/main.py --target render`.
+
+Each imports its flow where it runs it: a function that starts loads nothing of the others.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import push
-from shared.core.messages import Kick
-from shared.flows.bury import bury as bury_flow
-from shared.flows.intake import take_in
 from shared.flows.message import Message
-from shared.flows.render import render as render_flow
-from shared.flows.watch import watch as watch_flow
 from shared.wiring import Worker
 
 
 @functions_framework.aio.http
 async def intake(request: Request) -> Response:
     """Push of `render-requests`: a message becomes a queued request, a cancellation or a rejection."""
+    from shared.flows.intake import take_in
 
     async def flow(worker: Worker, message: Message) -> None:
         await take_in(worker.ports, worker.kicks, worker.tags, message)
@@ -29,6 +28,7 @@ async def intake(request: Request) -> Response:
 @functions_framework.aio.http
 async def pump(request: Request) -> Response:
     """Push of `pump-kicks`: run or wake the one loop that grants slots."""
+    from shared.core.messages import Kick
 
     async def flow(worker: Worker, message: Message) -> None:
         await worker.pump.kicked(Kick.parse(message.data).queues)
@@ -39,9 +39,10 @@ async def pump(request: Request) -> Response:
 @functions_framework.aio.http
 async def render(request: Request) -> Response:
     """Push of `render-releases`: a released request becomes an attempt and is settled."""
+    from shared.flows import render as story
 
     async def flow(worker: Worker, message: Message) -> None:
-        await render_flow(worker.ports, worker.kicks, worker.evidence, message)
+        await story.render(worker.ports, worker.kicks, worker.evidence, message)
 
     return await push.answer(request, "render", flow)
 
@@ -49,15 +50,18 @@ async def render(request: Request) -> Response:
 @functions_framework.aio.http
 async def watch(request: Request) -> Response:
     """Called once a minute by Cloud Scheduler, with any body."""
+    from shared.flows import watch as story
+
     worker = push.worker_of(request)
-    return await push.guarded(worker, watch_flow(worker.ports, worker.kicks))
+    return await push.guarded(worker, story.watch(worker.ports, worker.kicks))
 
 
 @functions_framework.aio.http
 async def bury(request: Request) -> Response:
     """Push of `render-dead-letters`: a delivery that kept crashing."""
+    from shared.flows import bury as story
 
     async def flow(worker: Worker, message: Message) -> None:
-        await bury_flow(worker.ports, worker.kicks, worker.tags, worker.evidence, message)
+        await story.bury(worker.ports, worker.kicks, worker.tags, worker.evidence, message)
 
     return await push.answer(request, "bury", flow)

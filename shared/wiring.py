@@ -8,10 +8,10 @@ import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from importlib import resources
 from pathlib import Path
-from typing import Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
 
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
@@ -39,10 +39,7 @@ from shared.core.gateway import serving, with_limits
 from shared.core.queries import INDEXES
 from shared.core.quota import Quota
 from shared.core.toml_fields import BrokenCatalogue
-from shared.flows.evidence import Evidence
-from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
-from shared.flows.pump import Pump
 from shared.flows.pump_view import PumpView
 from shared.ports import (
     Batches,
@@ -57,6 +54,11 @@ from shared.ports import (
     Subscriptions,
     Topics,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from shared.flows.evidence import Evidence
+    from shared.flows.fair_tags import FairTags
+    from shared.flows.pump import Pump
 
 T = TypeVar("T")
 
@@ -84,22 +86,40 @@ class Flights:
             await self._signals.flush()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Worker:
-    """The ports, and what the flows of one process remember between messages."""
+    """The ports, and what the flows of one process remember between messages.
+
+    What not every function needs is made when it is first asked for: intake loads nothing of the pump.
+    """
 
     ports: Ports
     flights: Flights
+    view: PumpView
     kicks: Kicks
-    tags: FairTags
-    evidence: Evidence
-    pump: Pump
 
     @classmethod
     def of(cls, ports: Ports) -> Worker:
         view = PumpView(ports)
-        kicks = Kicks(ports, view)
-        return cls(ports, Flights(ports.signals), kicks, FairTags(ports, view), Evidence(ports), Pump(ports, kicks))
+        return cls(ports, Flights(ports.signals), view, Kicks(ports, view))
+
+    @cached_property
+    def tags(self) -> FairTags:
+        from shared.flows.fair_tags import FairTags
+
+        return FairTags(self.ports, self.view)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        from shared.flows.evidence import Evidence
+
+        return Evidence(self.ports)
+
+    @cached_property
+    def pump(self) -> Pump:
+        from shared.flows.pump import Pump
+
+        return Pump(self.ports, self.kicks)
 
     async def close(self) -> None:
         """Let go of connections, the lanes' first."""

@@ -6,10 +6,12 @@ locals {
     schedule = "Cloud Scheduler calls watch as this account."
   }
   pushed_to = toset([for each in local.subscriptions : each.function])
+  # Whoever has an account of its own: the functions and, where there is one, the console.
+  acting = merge(local.functions, local.console)
 }
 
 resource "google_service_account" "function" {
-  for_each = local.functions
+  for_each = local.acting
 
   account_id   = "renderlane-${each.key}"
   display_name = "Renderlane ${each.key}"
@@ -47,15 +49,6 @@ resource "google_cloud_run_service_iam_member" "schedule" {
   service  = google_cloudfunctions2_function.function["watch"].name
   role     = "roles/run.invoker"
   member   = google_service_account.caller["schedule"].member
-}
-
-resource "google_cloud_run_service_iam_member" "console" {
-  count = local.has_console ? 1 : 0
-
-  location = var.region
-  service  = google_cloudfunctions2_function.function["console"].name
-  role     = "roles/run.invoker"
-  member   = "group:${var.console_group}"
 }
 
 # Pub/Sub's agent signs the tokens that prove a push.

@@ -1,4 +1,5 @@
-# One alert for each heading of the runbook. The key of an entry is the heading; a test compares both with the code.
+# One alert for each heading of the runbook but `succeeded` and `cancelled`. The key of an entry is the heading; a test compares both
+# with the code. An escalation and an event alert at once; ends of attempts and requests where many are alike.
 
 locals {
   # What an event `escalation` may name as its runbook.
@@ -13,11 +14,21 @@ locals {
     release-not-handed-out = "A slot was granted and its release could not be published."
   }
 
-  # Events that have a heading of their own.
+  # Events that have a heading of their own. also: what else must be so; extract: the field that the alert shows.
   events = {
-    bad-message           = { event = "bad_message", says = "A message on an inner topic that none of our functions wrote." }
-    live-quota-unreadable = { event = "live_quota_unreadable", says = "The live limits cannot be read; the last good values hold." }
+    bad-message           = { event = "bad_message", also = "", extract = "reason", says = "A message on an inner topic that none of our functions wrote." }
+    cost_over_estimate    = { event = "cost_over_estimate", also = "", extract = "route", says = "The bill of an attempt is over its estimate." }
+    duplicate             = { event = "attempt_ended", also = " AND jsonPayload.outcome=\"succeeded\" AND jsonPayload.effect=\"booked\"", extract = "route", says = "An image came after its request had ended; it is paid for." }
+    live-quota-unreadable = { event = "live_quota_unreadable", also = "", extract = "reason", says = "The live limits cannot be read; the last good values hold." }
   }
+
+  # Outcomes of attempts and of requests, counted over ten minutes against var.failure_alerts.
+  attempts_ending = toset([
+    "balance", "connection", "connection_lost", "crashed", "image_store", "invalid_request", "lane_unsupported", "late",
+    "malformed_answer", "model_gone", "no_image", "overload", "quota_day", "quota_minute", "quota_spend", "quota_unknown", "reference",
+    "refused", "server_error", "timeout",
+  ])
+  requests_ending = toset(["budget", "cost_cap", "expired", "unroutable"])
 
   # Thresholds over metrics of the platform.
   thresholds = {
@@ -25,48 +36,81 @@ locals {
       says      = "The oldest message has waited for five minutes: deliveries are not answered."
       filter    = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.labels.subscription_id=monitoring.regex.full_match(\"render-(requests-intake|releases-render|dead-letters-bury)\")"
       aligner   = "ALIGN_MAX", reducer = "REDUCE_MAX", group = ["resource.label.subscription_id"]
-      threshold = 300, duration = "0s"
+      threshold = 300, duration = "0s", period = "60s", severity = "ERROR"
     }
     function-fails = {
       says      = "A function answers with 5xx: what it was told to do is not on record, and comes again."
       filter    = "resource.type=\"cloud_run_revision\" AND metric.type=\"run.googleapis.com/request_count\" AND metric.labels.response_code_class=\"5xx\" AND resource.labels.service_name=monitoring.regex.full_match(\"renderlane-.*\")"
       aligner   = "ALIGN_RATE", reducer = "REDUCE_SUM", group = ["resource.label.service_name"]
-      threshold = 0.05, duration = "300s"
+      threshold = 0.05, duration = "300s", period = "60s", severity = "ERROR"
     }
     key-rotation = {
       says      = "The Gemini key is due for rotation."
       filter    = "resource.type=\"pubsub_topic\" AND metric.type=\"pubsub.googleapis.com/topic/send_request_count\" AND resource.labels.topic_id=\"${google_pubsub_topic.key_rotation.name}\""
       aligner   = "ALIGN_DELTA", reducer = "REDUCE_SUM", group = []
-      threshold = 0, duration = "0s"
+      threshold = 0, duration = "0s", period = "60s", severity = "WARNING"
+    }
+    rejected = {
+      says      = "More than ${var.failure_alerts.requests} messages within ten minutes are no valid requests."
+      filter    = "resource.type=\"cloud_run_revision\" AND metric.type=\"${local.log_metric}/rejected\""
+      aligner   = "ALIGN_DELTA", reducer = "REDUCE_SUM", group = []
+      threshold = var.failure_alerts.requests, duration = "0s", period = "600s", severity = "WARNING"
     }
   }
+  endings = merge([
+    for metric, each in {
+      attempts = { outcomes = local.attempts_ending, threshold = var.failure_alerts.attempts }
+      finished = { outcomes = local.requests_ending, threshold = var.failure_alerts.requests }
+      } : {
+      for outcome in each.outcomes : outcome => {
+        says      = "More than ${each.threshold} ${metric == "finished" ? "requests" : "attempts"} within ten minutes end with `${outcome}`."
+        filter    = "resource.type=\"cloud_run_revision\" AND metric.type=\"${local.log_metric}/${metric}\" AND metric.labels.outcome=\"${outcome}\""
+        aligner   = "ALIGN_DELTA", reducer = "REDUCE_SUM", group = []
+        threshold = each.threshold, duration = "0s", period = "600s", severity = "WARNING"
+      }
+    }
+  ]...)
+
+  # What alerts as soon as it is logged.
+  logged = merge(
+    { for heading, says in local.escalations : heading => {
+      says   = says, severity = "CRITICAL", period = "300s", extract = "what", shown = "escalation: ${heading}"
+      filter = "jsonPayload.message=\"escalation\" AND jsonPayload.runbook=\"${heading}\""
+    } },
+    { for heading, each in local.events : heading => {
+      says   = each.says, severity = "WARNING", period = "3600s", extract = each.extract, shown = each.event
+      filter = "jsonPayload.message=\"${each.event}\"${each.also}"
+    } },
+    # Whatever escalates under a heading that is not listed above, so that none goes unheard.
+    { escalation = {
+      says     = "An escalation names a heading that no alert of its own knows."
+      filter   = "jsonPayload.message=\"escalation\" AND NOT jsonPayload.runbook=(${join(" OR ", [for each in keys(local.escalations) : "\"${each}\""])})"
+      severity = "CRITICAL", period = "300s", extract = "what", shown = "escalation under an unlisted heading"
+    } },
+  )
 
   documented = { for heading, says in merge(
-    local.escalations,
-    { for heading, each in local.events : heading => each.says },
-    { for heading, each in local.thresholds : heading => each.says },
-    {
-      watch-is-silent = "watch has not ended well for ten minutes: live limits, lapsed leases and deadlines are not seen to."
-      escalation      = "An escalation names a heading that no alert of its own knows."
-    },
+    { for heading, each in local.logged : heading => each.says },
+    { for heading, each in merge(local.thresholds, local.endings) : heading => each.says },
+    { watch-is-silent = "watch has not ended well for ten minutes: live limits, lapsed leases and deadlines are not seen to." },
   ) : heading => "${says}\n\nWhat to do: ${var.runbook_url}#${heading}" }
 }
 
-resource "google_monitoring_alert_policy" "escalation" {
-  for_each = local.escalations
+resource "google_monitoring_alert_policy" "logged" {
+  for_each = local.logged
 
   display_name          = "Renderlane: ${each.key}"
   combiner              = "OR"
-  severity              = "CRITICAL"
+  severity              = each.value.severity
   notification_channels = local.channels
   user_labels           = { runbook = each.key }
 
   conditions {
-    display_name = "escalation: ${each.key}"
+    display_name = each.value.shown
 
     condition_matched_log {
-      filter           = "${local.our_logs} AND jsonPayload.message=\"escalation\" AND jsonPayload.runbook=\"${each.key}\""
-      label_extractors = { what = "EXTRACT(jsonPayload.what)" }
+      filter           = "${local.our_logs} AND ${each.value.filter}"
+      label_extractors = { (each.value.extract) = "EXTRACT(jsonPayload.${each.value.extract})" }
     }
   }
 
@@ -74,70 +118,7 @@ resource "google_monitoring_alert_policy" "escalation" {
     auto_close = "1800s"
 
     notification_rate_limit {
-      period = "300s"
-    }
-  }
-
-  documentation {
-    content   = local.documented[each.key]
-    mime_type = "text/markdown"
-  }
-}
-
-# Whatever escalates under a heading that is not listed above, so that none goes unheard.
-resource "google_monitoring_alert_policy" "escalation_unlisted" {
-  display_name          = "Renderlane: escalation"
-  combiner              = "OR"
-  severity              = "CRITICAL"
-  notification_channels = local.channels
-  user_labels           = { runbook = "escalation" }
-
-  conditions {
-    display_name = "escalation under an unlisted heading"
-
-    condition_matched_log {
-      filter           = "${local.our_logs} AND jsonPayload.message=\"escalation\" AND NOT jsonPayload.runbook=(${join(" OR ", [for each in keys(local.escalations) : "\"${each}\""])})"
-      label_extractors = { what = "EXTRACT(jsonPayload.what)" }
-    }
-  }
-
-  alert_strategy {
-    auto_close = "1800s"
-
-    notification_rate_limit {
-      period = "300s"
-    }
-  }
-
-  documentation {
-    content   = local.documented["escalation"]
-    mime_type = "text/markdown"
-  }
-}
-
-resource "google_monitoring_alert_policy" "event" {
-  for_each = local.events
-
-  display_name          = "Renderlane: ${each.key}"
-  combiner              = "OR"
-  severity              = "WARNING"
-  notification_channels = local.channels
-  user_labels           = { runbook = each.key }
-
-  conditions {
-    display_name = each.value.event
-
-    condition_matched_log {
-      filter           = "${local.our_logs} AND jsonPayload.message=\"${each.value.event}\""
-      label_extractors = { reason = "EXTRACT(jsonPayload.reason)" }
-    }
-  }
-
-  alert_strategy {
-    auto_close = "1800s"
-
-    notification_rate_limit {
-      period = "3600s"
+      period = each.value.period
     }
   }
 
@@ -148,11 +129,11 @@ resource "google_monitoring_alert_policy" "event" {
 }
 
 resource "google_monitoring_alert_policy" "threshold" {
-  for_each = local.thresholds
+  for_each = merge(local.thresholds, local.endings)
 
   display_name          = "Renderlane: ${each.key}"
   combiner              = "OR"
-  severity              = each.key == "key-rotation" ? "WARNING" : "ERROR"
+  severity              = each.value.severity
   notification_channels = local.channels
   user_labels           = { runbook = each.key }
 
@@ -166,7 +147,7 @@ resource "google_monitoring_alert_policy" "threshold" {
       duration        = each.value.duration
 
       aggregations {
-        alignment_period     = "60s"
+        alignment_period     = each.value.period
         per_series_aligner   = each.value.aligner
         cross_series_reducer = each.value.reducer
         group_by_fields      = each.value.group
@@ -179,7 +160,8 @@ resource "google_monitoring_alert_policy" "threshold" {
     mime_type = "text/markdown"
   }
 
-  depends_on = [google_project_service.api]
+  # A condition over a metric that does not exist yet is refused.
+  depends_on = [google_project_service.api, google_logging_metric.event]
 }
 
 resource "google_monitoring_alert_policy" "silence" {

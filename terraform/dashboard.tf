@@ -1,7 +1,6 @@
 # What an SRE looks at first: what waits, what fails, what it costs.
 
 locals {
-  log_metric = "logging.googleapis.com/user/renderlane"
   tiles = [
     { title = "Finished a minute, by status", metric = "${local.log_metric}/finished", resource = "cloud_run_revision", group = "metric.label.status", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM" },
     { title = "Attempts a minute, by outcome", metric = "${local.log_metric}/attempts", resource = "cloud_run_revision", group = "metric.label.outcome", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM" },
@@ -44,5 +43,5 @@ resource "google_monitoring_dashboard" "this" {
     }
   })
 
-  depends_on = [google_logging_metric.counted, google_logging_metric.measured]
+  depends_on = [google_logging_metric.event]
 }

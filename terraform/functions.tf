@@ -1,10 +1,10 @@
-# The functions of functions/main.py: one bundle, one account each.
+# The functions that are fed by subscriptions and the schedule: one bundle, one account each. console.tf has the console.
 #
 # publishes: the topics its flow writes to; images: what it may do in the bucket; key: whether it is given the Gemini key;
 # roles: what else it may do in the project.
 
 locals {
-  functions = merge({
+  functions = {
     intake = {
       concurrency = 80, max_instances = 20, min_instances = var.min_instances.intake, memory_mib = 512
       publishes   = ["pump-kicks", "render-results"], images = "none", key = false, roles = []
@@ -29,14 +29,7 @@ locals {
       concurrency = 10, max_instances = 2, min_instances = 0, memory_mib = 512
       publishes   = ["pump-kicks", "render-results"], images = "reader", key = false, roles = []
     }
-    }, local.has_console ? {
-    console = {
-      concurrency = 40, max_instances = 2, min_instances = 0, memory_mib = 512
-      publishes   = ["pump-kicks", "render-results"], images = "reader", key = false, roles = []
-    }
-  } : {})
-
-  has_console = var.console_group != ""
+  }
 
   environment = { for name, value in {
     GOOGLE_CLOUD_PROJECT        = var.project_id
@@ -76,7 +69,7 @@ resource "google_cloudfunctions2_function" "function" {
 
   service_config {
     service_account_email            = google_service_account.function[each.key].email
-    ingress_settings                 = each.key == "console" ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY"
+    ingress_settings                 = "ALLOW_INTERNAL_ONLY"
     timeout_seconds                  = var.timeout_seconds[each.key]
     max_instance_count               = each.value.max_instances
     min_instance_count               = each.value.min_instances

@@ -1,11 +1,11 @@
-# What each function may do: exactly what its flow does.
+# What each function, and the console, may do: exactly what its flow does.
 
 locals {
   publishing = merge([
-    for name, each in local.functions : { for topic in each.publishes : "${name} to ${topic}" => { function = name, topic = topic } }
+    for name, each in local.acting : { for topic in each.publishes : "${name} to ${topic}" => { function = name, topic = topic } }
   ]...)
   project_roles = merge([
-    for name, each in local.functions : { for role in each.roles : "${name} ${role}" => { function = name, role = role } }
+    for name, each in local.acting : { for role in each.roles : "${name} ${role}" => { function = name, role = role } }
   ]...)
   # An image once stored is never overwritten or deleted by a function: no role here can.
   image_roles = {
@@ -14,11 +14,11 @@ locals {
     writer = ["roles/storage.objectCreator", "roles/storage.objectViewer"]
   }
   imaging = merge([
-    for name, each in local.functions : {
+    for name, each in local.acting : {
       for role in local.image_roles[each.images] : "${name} ${role}" => { function = name, role = role }
     }
   ]...)
-  key_readers = toset([for name, each in local.functions : name if each.key])
+  key_readers = toset([for name, each in local.acting : name if each.key])
 }
 
 resource "google_pubsub_topic_iam_member" "function" {
@@ -30,7 +30,7 @@ resource "google_pubsub_topic_iam_member" "function" {
 }
 
 resource "google_project_iam_member" "documents" {
-  for_each = local.functions
+  for_each = local.acting
 
   project = var.project_id
   role    = "roles/datastore.user"
@@ -44,7 +44,7 @@ resource "google_project_iam_member" "documents" {
 }
 
 resource "google_project_iam_member" "traces" {
-  for_each = local.functions
+  for_each = local.acting
 
   project = var.project_id
   role    = "roles/telemetry.writer"

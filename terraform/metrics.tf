@@ -1,33 +1,33 @@
 # Log-based metrics of the events in shared/core/signals.py.
 
 locals {
-  our_logs = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"^renderlane-\""
-  counted = {
-    escalations = { event = "escalation", labels = ["runbook"] }
-    attempts    = { event = "attempt_ended", labels = ["outcome", "route", "http_status"] }
-    finished    = { event = "request_finished", labels = ["status", "outcome"] }
-    rejected    = { event = "request_rejected", labels = [] }
-    requeued    = { event = "request_requeued", labels = ["reason"] }
-    closed      = { event = "calendar_closed", labels = ["model", "why"] }
-  }
-  # value: the field that is measured.
-  measured = {
+  our_logs   = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"^renderlane-\""
+  log_metric = "logging.googleapis.com/user/renderlane"
+  # value: the field that is measured; null where events are counted.
+  events_measured = {
+    escalations = { event = "escalation", value = null, labels = ["runbook"] }
+    attempts    = { event = "attempt_ended", value = null, labels = ["outcome", "route", "http_status"] }
+    finished    = { event = "request_finished", value = null, labels = ["status", "outcome"] }
+    rejected    = { event = "request_rejected", value = null, labels = [] }
+    requeued    = { event = "request_requeued", value = null, labels = ["reason"] }
+    closed      = { event = "calendar_closed", value = null, labels = ["model", "why"] }
     cost_micros = { event = "request_finished", value = "cost_micros", labels = ["status"] }
     latency_ms  = { event = "attempt_ended", value = "latency_ms", labels = ["outcome", "route"] }
   }
 }
 
-resource "google_logging_metric" "counted" {
-  for_each = local.counted
+resource "google_logging_metric" "event" {
+  for_each = local.events_measured
 
   name             = "renderlane/${each.key}"
-  description      = "Events ${each.value.event}."
+  description      = each.value.value == null ? "Events ${each.value.event}." : "${each.value.value} of events ${each.value.event}."
   filter           = "${local.our_logs} AND jsonPayload.message=\"${each.value.event}\""
+  value_extractor  = each.value.value == null ? null : "EXTRACT(jsonPayload.${each.value.value})"
   label_extractors = { for label in each.value.labels : label => "EXTRACT(jsonPayload.${label})" }
 
   metric_descriptor {
     metric_kind = "DELTA"
-    value_type  = "INT64"
+    value_type  = each.value.value == null ? "INT64" : "DISTRIBUTION"
 
     dynamic "labels" {
       for_each = each.value.labels
@@ -39,37 +39,15 @@ resource "google_logging_metric" "counted" {
     }
   }
 
-  depends_on = [google_project_service.api]
-}
+  dynamic "bucket_options" {
+    for_each = each.value.value == null ? [] : [1]
 
-resource "google_logging_metric" "measured" {
-  for_each = local.measured
-
-  name             = "renderlane/${each.key}"
-  description      = "${each.value.value} of events ${each.value.event}."
-  filter           = "${local.our_logs} AND jsonPayload.message=\"${each.value.event}\""
-  value_extractor  = "EXTRACT(jsonPayload.${each.value.value})"
-  label_extractors = { for label in each.value.labels : label => "EXTRACT(jsonPayload.${label})" }
-
-  metric_descriptor {
-    metric_kind = "DELTA"
-    value_type  = "DISTRIBUTION"
-
-    dynamic "labels" {
-      for_each = each.value.labels
-
-      content {
-        key        = labels.value
-        value_type = "STRING"
+    content {
+      exponential_buckets {
+        num_finite_buckets = 40
+        growth_factor      = 1.5
+        scale              = 10
       }
-    }
-  }
-
-  bucket_options {
-    exponential_buckets {
-      num_finite_buckets = 40
-      growth_factor      = 1.5
-      scale              = 10
     }
   }
 

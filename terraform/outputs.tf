@@ -3,9 +3,14 @@ output "functions" {
   value       = { for name, each in google_cloudfunctions2_function.function : name => each.service_config[0].uri }
 }
 
+output "console" {
+  description = "The console's address; null where there is none."
+  value       = one([for each in google_cloud_run_v2_service.console : each.uri])
+}
+
 output "entry_points" {
   description = "The functions that the bundle must have."
-  value       = keys(local.functions)
+  value       = concat(keys(local.functions), keys(local.console))
 }
 
 output "request_topic" {

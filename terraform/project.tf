@@ -1,7 +1,7 @@
 # The APIs, and the agents by which Google's own services act in this project.
 
 locals {
-  apis = toset([
+  apis = toset(concat([
     "artifactregistry.googleapis.com",
     "billingbudgets.googleapis.com",
     "cloudbuild.googleapis.com",
@@ -19,9 +19,10 @@ locals {
     "secretmanager.googleapis.com",
     "storage.googleapis.com",
     "telemetry.googleapis.com",
-  ])
+  ], local.has_console ? ["iap.googleapis.com"] : []))
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
   secret_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-secretmanager.iam.gserviceaccount.com"
+  iap_agent    = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-iap.iam.gserviceaccount.com"
 }
 
 data "google_project" "this" {

@@ -290,6 +290,11 @@ variable "otlp_endpoint" {
   description = "OTEL_EXPORTER_OTLP_ENDPOINT: where spans go; empty = nowhere."
   type        = string
   default     = "https://telemetry.googleapis.com"
+
+  validation {
+    condition     = var.otlp_endpoint == "" || can(regex("^https?://", var.otlp_endpoint))
+    error_message = "otlp_endpoint: allowed is an http:// or https:// address, or nothing."
+  }
 }
 
 variable "otel" {
@@ -366,5 +371,24 @@ variable "gateway_keys" {
   validation {
     condition     = alltrue([for name in keys(var.gateway_keys) : can(regex("^[A-Z0-9_]+$", name))])
     error_message = "gateway_keys: allowed are names in capitals, digits and underscores."
+  }
+
+  validation {
+    condition     = alltrue([for each in values(var.gateway_keys) : can(regex("^[1-9][0-9]*$", each.version))])
+    error_message = "gateway_keys: allowed is a version number; `latest` changes under running functions and cannot be gone back from."
+  }
+}
+
+variable "failure_alerts" {
+  description = "How many attempts, and how many requests, that end the same way within ten minutes are worth an alert."
+  type = object({
+    attempts = optional(number, 50)
+    requests = optional(number, 20)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for each in values(var.failure_alerts) : each >= 0 && floor(each) == each])
+    error_message = "failure_alerts: allowed are whole numbers from 0; 0 alerts on the first."
   }
 }

@@ -14,10 +14,22 @@ settings.register_profile(
 settings.load_profile("renderlane")
 
 
+def _must_run(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """With --all a skip is a failure, of a test or of a whole module."""
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("RENDERLANE_TEST_ALL") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} was skipped, and with --all nothing may be: {report.longrepr}"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("RENDERLANE_TEST_ALL") == "1":
-        report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped, and with --all nothing may be: {report.longrepr}"
+    _must_run(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _must_run(report)
     return report

@@ -23,18 +23,25 @@ RUNTIME = (3, 11)
 BEGINNING = (1980, 1, 1, 0, 0, 0)
 MAIN = '''"""The functions, where the platform looks for them.
 
-What every one of them needs is imported at once, with the garbage collector at rest: imports leave nothing behind.
+What this one needs is imported at once, with the garbage collector at rest: imports leave nothing behind.
 """
 
 import gc
 
 gc.disable()
 
+import importlib
+import importlib.util
+import os
+
 import shared.adapters.firestore_store
 import shared.adapters.pubsub_topics
 from functions.main import {names}
 
 __all__ = [{quoted}]
+flow = "shared.flows." + os.environ.get("FUNCTION_TARGET", "")
+if importlib.util.find_spec(flow):
+    importlib.import_module(flow)
 gc.freeze()
 gc.enable()
 '''

@@ -6,7 +6,6 @@ Everything that changes something is a command of terraform or gcloud that is pr
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import shutil
 import subprocess
@@ -17,25 +16,25 @@ from typing import Protocol
 
 import click
 
-from scripts.deployment import bundle, contents
+from scripts.deployment import bundle, checklist
+from scripts.deployment.place import ROOT, Place, Stopped
 
-ROOT = Path(__file__).parents[2]
 BUNDLE = Path("build/bundle.zip")
 BACK = Path("build/bundle-before.zip")
 AGENTS = ("pubsub.googleapis.com", "secretmanager.googleapis.com")
 """Google's own services that act in the project: they must exist before anything is granted to them."""
+CONSOLE_AGENT = "iap.googleapis.com"
+"""Identity-Aware Proxy calls the console as its own agent."""
 FIRST_APIS = ("cloudresourcemanager.googleapis.com", "serviceusage.googleapis.com", "storage.googleapis.com", *AGENTS)
-
-
-class Stopped(click.ClickException):
-    """A check or a step did not go well; says what to do."""
-
-    exit_code = 1
 
 
 class Shell(Protocol):
     def look(self, *words: str) -> str | None:
         """The output of a command that changes nothing; None where it fails."""
+        ...
+
+    def answer(self, *words: str) -> str:
+        """What a command that changes nothing says, however it ends."""
         ...
 
     def do(self, *words: str) -> bool:
@@ -48,41 +47,12 @@ class RealShell:
         ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
         return ended.stdout.strip() if ended.returncode == 0 else None
 
+    def answer(self, *words: str) -> str:
+        ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+        return ended.stdout or ended.stderr
+
     def do(self, *words: str) -> bool:
         return subprocess.run(words, cwd=ROOT).returncode == 0
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an environment is, as its tfvars file says."""
-
-    environment: str
-    project: str
-    database: str
-    key_version: str
-
-    @classmethod
-    def read(cls, environment: str, root: Path = ROOT) -> Place:
-        """Raises Stopped for an environment that has no file, or a file without a project."""
-        folder = root / "terraform/envs"
-        known = sorted(path.stem for path in folder.glob("*.tfvars"))
-        if environment not in known:
-            raise Stopped(f"found {environment!r}; allowed: {', '.join(known)}: the files in terraform/envs")
-        text = (folder / f"{environment}.tfvars").read_text("utf-8")
-        given = dict(re.findall(r'^(\w+)\s*=\s*"([^"]*)"', text, re.MULTILINE))
-        if "project_id" not in given:
-            raise Stopped(f"terraform/envs/{environment}.tfvars: project_id is missing")
-        return cls(
-            environment, given["project_id"], given.get("database", "renderlane"), given.get("gemini_key_version", "1")
-        )
-
-    @property
-    def state(self) -> str:
-        return f"{self.project}-renderlane-terraform"
-
-    @property
-    def source(self) -> str:
-        return f"{self.project}-renderlane-source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +62,15 @@ class Deployment:
     say: Callable[[str], None]
     apply: bool
     """False: say what would be done, and only look."""
+    despite: frozenset[str] = frozenset()
+    """Checks of doctor that may fail."""
 
     def forward(self) -> None:
         """Raises Stopped where a step fails, with the way back."""
         made = bundle.make(ROOT / BUNDLE)
         self.say(f"bundle {made.digest[:12]}: {made.bytes:,} bytes; functions {', '.join(made.targets)}")
-        self._check(made)
+        self._tools(made)
+        self._doctor()
         self._prepare()
         self._key()
         self._roll_out(BUNDLE)
@@ -116,26 +89,39 @@ class Deployment:
         self._do("gcloud", "storage", "cp", before, str(BACK))
         self._roll_out(BACK)
 
-    def _check(self, made: bundle.Bundle) -> None:
-        """What can be known beforehand."""
+    def _tools(self, made: bundle.Bundle) -> None:
+        """What the steps themselves need: nothing of it is doctor's to know."""
         missing = [program for program in ("terraform", "gcloud") if shutil.which(program) is None]
         if missing:
             raise Stopped(f"{' and '.join(missing)} not found; install {' and '.join(missing)} first")
         if not made.compiled:
             wanted = ".".join(map(str, bundle.RUNTIME))
             raise Stopped(f"the bundle is not byte-compiled: run with Python {wanted}, the functions' own")
-        if made.targets != tuple(sorted(contents.targets(ROOT))):
-            raise Stopped("the bundle does not have every function of functions/main.py")
+        if self.place.console_group and "console" not in made.targets:
+            raise Stopped("console_group names a group, but functions/main.py has no function `console`")
         if self.apply and self.shell.look("gcloud", "auth", "print-access-token") is None:
             raise Stopped(
                 "gcloud is not signed in; run `gcloud auth login` and `gcloud auth application-default login`"
             )
 
+    def _doctor(self) -> None:
+        """The launch checklist. Of a project with nothing in it only what can be known beforehand."""
+        database = (f"--database={self.place.database}", f"--project={self.place.project}")
+        deployed = (
+            not self.apply or self.shell.look("gcloud", "firestore", "databases", "describe", *database) is not None
+        )
+        words = checklist.command(self.place, deployed=deployed)
+        self.say(f"{'runs ' if self.apply else 'would run'} {shlex.join(words)}")
+        if self.apply:
+            for line in checklist.judge(checklist.read(self.shell.answer(*words)), self.despite):
+                self.say(line)
+
     def _prepare(self) -> None:
         """What Terraform itself needs, and the agents that it grants to."""
         project = f"--project={self.place.project}"
-        self._do("gcloud", "services", "enable", *FIRST_APIS, project)
-        for agent in AGENTS:
+        agents = (*AGENTS, *([CONSOLE_AGENT] if self.place.console_group else []))
+        self._do("gcloud", "services", "enable", *sorted({*FIRST_APIS, *agents}), project)
+        for agent in agents:
             self._do("gcloud", "beta", "services", "identity", "create", f"--service={agent}", project)
         bucket = f"gs://{self.place.state}"
         if not self.apply or self.shell.look("gcloud", "storage", "buckets", "describe", bucket) is None:
@@ -206,8 +192,9 @@ def earlier(listed: str, running: str) -> str | None:
 @click.argument("environment")
 @click.option("--yes", is_flag=True, help="Do it. Without this nothing is changed.")
 @click.option("--back", is_flag=True, help="Go back to the bundle before.")
-def main(environment: str, yes: bool, back: bool) -> None:
-    deployment = Deployment(Place.read(environment), RealShell(), click.echo, apply=yes)
+@click.option("--despite", multiple=True, metavar="CHECK", help="A check of doctor that may fail; repeatable.")
+def main(environment: str, yes: bool, back: bool, despite: tuple[str, ...]) -> None:
+    deployment = Deployment(Place.read(environment), RealShell(), click.echo, apply=yes, despite=frozenset(despite))
     deployment.back() if back else deployment.forward()
     click.echo("done" if yes else f"nothing was changed; --yes does it. {deployment.way_back()}")
 

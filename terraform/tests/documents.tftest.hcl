@@ -24,7 +24,7 @@ run "documents" {
   }
 
   assert {
-    condition     = alltrue([for each in google_firestore_field.field : length(each.index_config[0].indexes) == 0 if each.field == "request"])
+    condition     = contains(keys(google_firestore_field.field), "requests *") && alltrue([for each in google_firestore_field.field : length(each.index_config[0].indexes) == 0 if each.field == "*"])
     error_message = "Prompts are indexed."
   }
 

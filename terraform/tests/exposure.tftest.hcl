@@ -29,7 +29,7 @@ run "nothing_is_public" {
   }
 
   assert {
-    condition     = length(google_cloud_run_service_iam_member.console) == 0
+    condition     = length(google_cloud_run_v2_service.console) + length(google_iap_web_cloud_run_service_iam_member.console) == 0
     error_message = "Without a group there is no console."
   }
 }
@@ -42,7 +42,32 @@ run "the_console_is_for_a_named_group" {
   }
 
   assert {
-    condition     = google_cloud_run_service_iam_member.console[0].member == "group:renderlane-oncall@example.com"
+    condition     = alltrue([for each in google_cloud_run_v2_service.console : each.iap_enabled && !each.invoker_iam_disabled])
+    error_message = "The console has no Identity-Aware Proxy in front of it."
+  }
+
+  assert {
+    condition     = [for each in google_iap_web_cloud_run_service_iam_member.console : "${each.role} ${each.member}"] == ["roles/iap.httpsResourceAccessor group:renderlane-oncall@example.com"]
     error_message = "The console is open to somebody else."
+  }
+
+  assert {
+    condition     = alltrue([for each in google_cloud_run_service_iam_member.console : strcontains(each.member, "gcp-sa-iap")])
+    error_message = "The console can be called past Identity-Aware Proxy."
+  }
+
+  assert {
+    condition = alltrue([
+      for each in google_cloud_run_v2_service.console : contains(
+        [for env in each.template[0].containers[0].env : env.value if env.name == "RENDERLANE_CONSOLE_AUDIENCE"],
+        "/projects/${data.google_project.this.number}/locations/europe-west1/services/renderlane-console",
+      )
+    ])
+    error_message = "The console does not know whose signature to expect."
+  }
+
+  assert {
+    condition     = alltrue([for each in google_cloud_run_v2_service.console : alltrue([for env in each.template[0].containers[0].env : !strcontains(env.name, "KEY")])])
+    error_message = "The console is given a key."
   }
 }

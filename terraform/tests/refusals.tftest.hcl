@@ -125,3 +125,71 @@ run "the_key_sent_in_the_clear" {
 
   expect_failures = [var.gemini_base_url]
 }
+
+run "a_console_for_everybody" {
+  command = plan
+
+  variables {
+    console_group = "allUsers"
+  }
+
+  expect_failures = [var.console_group]
+}
+
+run "a_console_for_a_member_that_is_no_address" {
+  command = plan
+
+  variables {
+    console_group = "group:renderlane-oncall@example.com"
+  }
+
+  expect_failures = [var.console_group]
+}
+
+run "names_that_google_would_refuse" {
+  command = plan
+
+  variables {
+    project_id         = "Render_Test"
+    region             = "europe-west1-b"
+    firestore_location = "europe"
+    database           = "x"
+    bundle             = "bundle.tar"
+    reference_buckets  = ["gs://brand"]
+    billing_account    = "my account"
+  }
+
+  expect_failures = [
+    var.project_id, var.region, var.firestore_location, var.database, var.bundle, var.reference_buckets, var.billing_account,
+  ]
+}
+
+run "values_outside_their_range" {
+  command = plan
+
+  variables {
+    key_rotation       = { days = 0, first_at = "soon" }
+    live_quota         = "usage"
+    otel               = { GEMINI_API_KEY = "in the clear" }
+    otlp_endpoint      = "collector:4318"
+    alert_emails       = ["oncall"]
+    monthly_budget_usd = 0.5
+    gateway_keys       = { acme = { secret = "acme-key", version = "1" } }
+    failure_alerts     = { attempts = -1 }
+  }
+
+  expect_failures = [
+    var.key_rotation, var.live_quota, var.otel, var.otlp_endpoint, var.alert_emails, var.monthly_budget_usd, var.gateway_keys,
+    var.failure_alerts,
+  ]
+}
+
+run "a_key_of_a_gateway_that_changes_under_running_functions" {
+  command = plan
+
+  variables {
+    gateway_keys = { ACME = { secret = "acme-key", version = "latest" } }
+  }
+
+  expect_failures = [var.gateway_keys]
+}

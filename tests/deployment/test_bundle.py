@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -88,6 +89,29 @@ def test_every_module_of_it_can_be_imported_with_only_its_requirements(unpacked:
     names = [".".join(path.parts).removesuffix(".__init__") for path in sources]
     code = f"import importlib\nfor name in {names!r}: importlib.import_module(name)"
     subprocess.run([str(clean_python), "-W", "error::ImportWarning", "-c", code], cwd=unpacked, env=_bare(), check=True)
+
+
+@pytest.mark.parametrize("function", ["intake", "pump", "render", "watch", "bury", ""])
+def test_a_function_loads_its_own_flow_and_no_library_of_the_others(function: str, unpacked: Path) -> None:
+    code = "import json, sys, main; from shared.wiring import worker; worker(); print(json.dumps(sorted(sys.modules)))"
+    environment = _bare() | {
+        "FUNCTION_TARGET": function,
+        "RENDERLANE_STORE": "firestore://p",
+        "RENDERLANE_TOPICS": "pubsub://p",
+        "RENDERLANE_IMAGES": "gs://images",
+    }
+    if function in ("render", "watch"):
+        environment["GEMINI_API_KEY"] = "AQ.test"
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, cwd=unpacked, env=environment, capture_output=True, text=True, check=True)
+    loaded = set(json.loads(ended.stdout))
+    flows = {f"shared.flows.{each}" for each in ("intake", "pump", "render", "watch", "bury")} & loaded
+    other = (
+        {"shared.flows.intake", "shared.flows.render"} if function == "bury" else set()
+    )  # it looks at their messages
+    assert flows - other == ({f"shared.flows.{function}"} if function else set())
+    assert not [name for name in loaded if name.startswith("google.genai")]
+    assert ("httpx2" in loaded) == (function in ("render", "watch"))
 
 
 @pytest.mark.slow

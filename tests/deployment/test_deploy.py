@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
-from dataclasses import dataclass, field
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from scripts.deployment.deploy import Deployment, Place, Stopped, earlier
+from scripts.deployment import checklist, contents
+from scripts.deployment.deploy import Deployment, earlier
+from scripts.deployment.place import Place, Stopped
 
 OLD, NEW = "a" * 64, "b" * 64
 LISTED = json.dumps(
@@ -32,16 +37,32 @@ class Told:
     answers: dict[str, str] = field(default_factory=dict)
     fails: str = "nothing"
     done: list[str] = field(default_factory=list)
+    doctor: str = json.dumps({"ready": True, "checks": []})
+    asked: list[str] = field(default_factory=list)
 
     def look(self, *words: str) -> str | None:
         return next((answer for known, answer in self.answers.items() if " ".join(words).startswith(known)), None)
+
+    def answer(self, *words: str) -> str:
+        self.asked.append(" ".join(words))
+        return self.doctor
 
     def do(self, *words: str) -> bool:
         self.done.append(" ".join(words))
         return self.fails not in self.done[-1]
 
 
-SIGNED_IN = {"gcloud auth": "token", "gcloud secrets versions describe": "ENABLED", "gcloud storage buckets": "there"}
+SIGNED_IN = {
+    "gcloud auth": "token",
+    "gcloud secrets versions describe": "ENABLED",
+    "gcloud storage buckets": "there",
+    "gcloud firestore databases describe": "there",
+}
+TRIPPED = {
+    "owner": "rollback", "check": "flags-left-tripped", "verdict": "fail", "found": "pause-ann by ann: too dear",
+    "remedy": "Reset what is no longer needed: `renderlane flags`.",
+}  # fmt: skip
+UNSEEN = {"owner": "model", "check": "quality-bar", "verdict": "unknown", "found": "never", "remedy": "Look."}
 
 
 @pytest.fixture(autouse=True)
@@ -49,9 +70,9 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
 
 
-def a_deployment(shell: Told, *, apply: bool) -> tuple[Deployment, list[str]]:
+def a_deployment(shell: Told, *, apply: bool, despite: frozenset[str] = frozenset()) -> tuple[Deployment, list[str]]:
     said: list[str] = []
-    return Deployment(Place.read("staging"), shell, said.append, apply), said
+    return Deployment(Place.read("staging"), shell, said.append, apply, despite), said
 
 
 def test_without_yes_nothing_is_done_and_every_step_is_said() -> None:
@@ -128,3 +149,100 @@ def test_an_environment_without_a_file_is_refused_with_those_that_have_one() -> 
     with pytest.raises(Stopped, match="allowed: production, staging"):
         Place.read("prod")
     assert Place.read("production", Path.cwd()).state == "renderlane-production-renderlane-terraform"
+
+
+def test_doctor_looks_at_what_is_deployed_before_anything_is_done() -> None:
+    shell = Told(SIGNED_IN, doctor="no JSON: RENDERLANE_QUOTA: found 'x'")
+    deployment, _ = a_deployment(shell, apply=True)
+    with pytest.raises(Stopped, match="could not check anything:\nno JSON: RENDERLANE_QUOTA"):
+        deployment.forward()
+    assert shell.done == []
+    (asked,) = shell.asked
+    assert asked.endswith(".venv/bin/renderlane doctor --json")
+    for setting in (
+        "RENDERLANE_STORE=firestore://renderlane-staging/renderlane",
+        "RENDERLANE_TOPICS=pubsub://renderlane-staging",
+        "RENDERLANE_IMAGES=gs://renderlane-staging-renderlane-images",
+        "RENDERLANE_QUOTA=*=rpm:30,concurrency:20",
+        "RENDERLANE_LIVE_QUOTA=limits,usage",
+    ):
+        assert setting in asked.split(" ")
+
+
+def test_of_a_project_with_nothing_in_it_only_what_can_be_known_is_asked() -> None:
+    shell = Told({name: said for name, said in SIGNED_IN.items() if "firestore" not in name})
+    deployment, _ = a_deployment(shell, apply=True)
+    deployment.forward()
+    assert "RENDERLANE_HOME=build/nothing-deployed" in shell.asked[0]
+    assert "RENDERLANE_STORE" not in shell.asked[0]
+
+
+def test_a_check_that_fails_stops_it_with_its_remedy() -> None:
+    shell = Told(SIGNED_IN, doctor=json.dumps({"checks": [TRIPPED, UNSEEN]}))
+    deployment, said = a_deployment(shell, apply=True)
+    with pytest.raises(Stopped, match=r"pause-ann by ann: too dear\n +Reset what is no longer needed"):
+        deployment.forward()
+    assert shell.done == []
+    assert "doctor: 0 checks pass, 1 fail" in said
+    assert "doctor does not know: quality-bar" in said
+
+
+def test_a_deployment_that_is_the_remedy_goes_on_despite_the_named_check() -> None:
+    shell = Told(SIGNED_IN, doctor=json.dumps({"checks": [TRIPPED]}))
+    deployment, said = a_deployment(shell, apply=True, despite=frozenset({"flags-left-tripped"}))
+    deployment.forward()
+    assert "goes on despite flags-left-tripped: pause-ann by ann: too dear" in said
+    assert shell.done[-1].startswith("./scripts/smoke")
+
+
+def test_without_yes_doctor_is_named_and_not_run() -> None:
+    shell = Told()
+    deployment, said = a_deployment(shell, apply=False)
+    deployment.forward()
+    assert shell.asked == []
+    assert any(line.startswith("would run") and "renderlane doctor --json" in line for line in said)
+
+
+def test_the_way_back_waits_for_no_doctor() -> None:
+    shell = Told({"terraform -chdir=terraform output": NEW, "gcloud storage ls": LISTED}, doctor="broken")
+    deployment, _ = a_deployment(shell, apply=True)
+    deployment.back()
+    assert shell.asked == []
+    assert shell.done[-1].startswith("./scripts/smoke")
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_a_console_needs_its_function_in_the_bundle_and_the_agent_of_its_proxy(
+    has_it: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents, "targets", lambda _root: ["intake", *(["console"] if has_it else [])])
+    shell = Told(SIGNED_IN)
+    deployment, _ = a_deployment(shell, apply=True)
+    with_console = replace(deployment, place=replace(deployment.place, console_group="oncall@example.com"))
+    if not has_it:
+        with pytest.raises(Stopped, match="no function `console`"):
+            with_console.forward()
+        assert shell.done == []
+        return
+    with_console.forward()
+    assert any("identity create --service=iap.googleapis.com" in each for each in shell.done)
+
+
+def test_without_a_console_nothing_is_made_for_its_proxy() -> None:
+    shell = Told(SIGNED_IN)
+    deployment, _ = a_deployment(shell, apply=True)
+    deployment.forward()
+    assert not any("iap" in each for each in shell.done)
+
+
+def test_what_doctor_really_says_of_a_home_that_does_not_exist_is_understood(tmp_path: Path) -> None:
+    settings = Place.read("staging").settings(deployed=False) | {"RENDERLANE_HOME": str(tmp_path / "nothing")}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    code = "from scripts.cli.main import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "doctor", "--json"], env=kept | settings, capture_output=True, text=True
+    )
+    checks = checklist.read(ended.stdout)
+    assert {each.owner for each in checks} >= {"model", "price", "credential", "quota", "rollback"}
+    assert not any(each.verdict == "fail" and each.owner in ("data", "quota", "rollback") for each in checks)
+    assert not (tmp_path / "nothing/state.db").exists()

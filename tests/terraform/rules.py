@@ -13,6 +13,7 @@ Grant: TypeAlias = tuple[str, str, str]
 IAM = {
     "google_artifact_registry_repository_iam_member": "repository",
     "google_cloud_run_service_iam_member": "service",
+    "google_iap_web_cloud_run_service_iam_member": "cloud_run_service_name",
     "google_project_iam_member": "project",
     "google_pubsub_subscription_iam_member": "subscription",
     "google_pubsub_topic_iam_member": "topic",
@@ -39,6 +40,24 @@ def exposures(plan: Planned) -> list[str]:
     for name, bucket in plan.of("google_storage_bucket").items():
         if bucket["public_access_prevention"] != "enforced" or not bucket["uniform_bucket_level_access"]:
             found.append(f"the bucket {name} could be made public")
+    return found
+
+
+def open_doors(plan: Planned) -> list[str]:
+    """Functions that can be reached from outside, and services that nobody stands in front of."""
+    granted = grants(plan)
+    found = [
+        f"{name} can be reached from outside"
+        for name, values in plan.of("google_cloudfunctions2_function").items()
+        if values["service_config"][0]["ingress_settings"] != "ALLOW_INTERNAL_ONLY"
+    ]
+    for values in plan.of("google_cloud_run_v2_service").values():
+        name = values["name"]
+        if not values["iap_enabled"] or values["invoker_iam_disabled"]:
+            found.append(f"{name} has no Identity-Aware Proxy in front of it")
+        callers = {who for who, role, on in granted if role == "roles/run.invoker" and on == name}
+        found += [f"{who} may call {name} past IAP" for who in sorted(callers) if "gcp-sa-iap" not in who]
+        found += [] if callers else [f"IAP may not call {name}"]
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 from datetime import timedelta
 from functools import cache
@@ -15,11 +16,13 @@ import pytest
 from shared.config import FirestoreStore, LiveQuotaOn, PubsubTopics, Settings
 from shared.core import queries, signals
 from shared.core.documents import Query
-from shared.core.topology import RENDER_DEAD_LETTERS, SUBSCRIPTIONS, TOPICS
+from shared.core.failure import FailureKind
+from shared.core.topology import RENDER_DEAD_LETTERS, RENDER_REQUESTS, SUBSCRIPTIONS, TOPICS
 from shared.flows.evidence import ESCALATED
-from tests.terraform import firestore_layout, rules
+from tests.terraform import firestore_layout, indexing, rules
 from tests.terraform.rehearsal import published_by
 from tests.terraform.terraform import Planned, Terraform
+from tests.terraform.written import collections_of_the_code, written_fields
 
 ONE_MACHINE_ONLY = {"RENDERLANE_HOME", "PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST"}
 SECRET = {"GEMINI_API_KEY", "RENDERLANE_GATEWAY_KEY_ACME"}
@@ -65,10 +68,11 @@ def test_the_subscriptions_are_the_topologys(plan: Planned) -> None:
         assert retry["maximum_backoff"] == f"{each.maximum_backoff.total_seconds():.0f}s"
 
 
-def test_every_function_of_the_bundle_is_deployed_and_no_other(plan: Planned) -> None:
+def test_every_function_of_the_bundle_is_deployed_and_no_other(plan: Planned, full: Planned) -> None:
     tree = ast.parse(Path("functions/main.py").read_text("utf-8"))
     targets = {each.name for each in tree.body if isinstance(each, ast.AsyncFunctionDef) and each.decorator_list}
     assert set(plan.outputs["entry_points"]) == targets - {"console"}, "console is off until its group is named"
+    assert set(full.outputs["entry_points"]) == targets | {"console"}
 
 
 def test_firestore_json_is_what_the_code_asks_for() -> None:
@@ -97,11 +101,21 @@ def test_no_index_is_kept_that_no_query_needs(plan: Planned) -> None:
     assert _indexes(plan) == {firestore_layout.needed(query) for query in firestore_layout.every_query()}
 
 
-def test_every_field_that_is_written_has_its_indexing_decided(plan: Planned) -> None:
-    decided = {(values["collection"], values["field"]) for values in plan.of("google_firestore_field").values()}
-    written = {(name, field) for name, fields in firestore_layout.written_fields().items() for field in fields}
-    assert written - decided == set()
-    assert len(decided) <= firestore_layout.MOST_FIELDS
+def test_a_field_has_the_index_that_a_query_needs_and_no_other(plan: Planned) -> None:
+    assert indexing.wrongly_indexed(plan) == []
+    assert len(indexing.configured(plan)) <= firestore_layout.MOST_FIELDS
+
+
+def test_the_rehearsal_writes_to_what_flows_keep() -> None:
+    kept = {"requests", "attempts", "batches", "budgets", "budget_shards", "calendars", "cancels", "evidence", "flags"}
+    kept |= {"flag_history", "gateways", "ledger", "pump", "quota", "rejected", "tenants"}
+    assert kept - set(written_fields()) == set()
+    assert kept - collections_of_the_code() == {"flag_history"}, "its name is a constant of its own"
+
+
+def test_what_queries_search_is_in_the_layout() -> None:
+    searched = {collection for collection, _ in map(firestore_layout.needed, firestore_layout.every_query())}
+    assert searched <= firestore_layout.collections()
 
 
 def test_every_expiring_collection_has_a_ttl_policy(plan: Planned) -> None:
@@ -116,7 +130,7 @@ def test_every_variable_has_its_place(full: Planned) -> None:
     read = set(re.findall(r'"((?:RENDERLANE|GEMINI|GOOGLE)_[A-Z_]+)"', code)) - {"GOOGLE_API_KEY"}
     rows = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
     named = read | set(re.findall(r"`([A-Z][A-Z_]+)`", rows))
-    placed = _environment(full, "render") | {each["key"]: "" for each in _secrets(full, "render")}
+    placed = _environment(full, "render") | {each["key"]: "" for each in _secrets(full, "render")} | _of_console(full)
     begun = {name for name in named if name.endswith("_") and any(each.startswith(name) for each in placed)}
     assert named - set(placed) - begun == ONE_MACHINE_ONLY & named
     assert {each["key"] for each in _secrets(full, "render")} == SECRET
@@ -133,7 +147,7 @@ def test_the_worker_accepts_the_environment_it_is_given(full: Planned, tmp_path:
     assert settings.capacity == 200
 
 
-@pytest.mark.parametrize("function", ["intake", "pump", "bury", "console"])
+@pytest.mark.parametrize("function", ["intake", "pump", "bury"])
 def test_only_who_calls_the_provider_is_given_the_key(function: str, full: Planned) -> None:
     assert _secrets(full, function) == []
 
@@ -143,13 +157,37 @@ def test_every_escalation_has_its_alert(plan: Planned) -> None:
 
 
 def test_no_alert_waits_for_an_escalation_that_never_comes(plan: Planned) -> None:
-    waits = {values["user_labels"]["runbook"] for key, values in _alerts(plan).items() if key.startswith("escalation[")}
-    assert waits == _escalated()
+    filters = " ".join(
+        matched["filter"]
+        for values in _alerts(plan).values()
+        for condition in values["conditions"]
+        for matched in condition["condition_matched_log"]
+    )
+    assert set(re.findall(r'message="escalation" AND jsonPayload.runbook="([\w-]+)"', filters)) == _escalated()
 
 
-def test_every_alert_has_its_heading_in_the_runbook(plan: Planned) -> None:
+def test_every_heading_of_the_runbook_but_the_good_ends_has_its_alert(plan: Planned) -> None:
     headings = re.findall(r"^### (.+)$", Path("RUNBOOK.md").read_text("utf-8"), re.MULTILINE)
-    assert _alerted(plan) <= set(headings)
+    assert _alerted(plan) == set(headings) - {"succeeded", "cancelled"}
+    assert len(_alerts(plan)) == len(_alerted(plan))
+
+
+def test_an_alert_over_what_is_counted_names_a_metric_a_label_and_an_outcome_that_exist(plan: Planned) -> None:
+    metrics = {
+        values["name"]: {each["key"] for each in values["metric_descriptor"][0]["labels"]}
+        for values in plan.of("google_logging_metric").values()
+    }
+    seen = set()
+    for values in _alerts(plan).values():
+        for over in [each for condition in values["conditions"] for each in condition["condition_threshold"]]:
+            for metric in re.findall(r'metric.type="logging.googleapis.com/user/([\w/]+)"', over["filter"]):
+                labels = dict(re.findall(r'metric.labels.(\w+)="(\w+)"', over["filter"]))
+                assert set(labels) <= metrics[metric]
+                seen.add((metric, labels.get("outcome")))
+    assert {outcome for metric, outcome in seen if metric == "renderlane/attempts"} == {
+        kind.value for kind in FailureKind
+    } - {"credential", "permission"}, "those two escalate"
+    assert ("renderlane/rejected", None) in seen
 
 
 def test_every_alert_tells_where_to_read_on(plan: Planned) -> None:
@@ -170,6 +208,34 @@ def test_events_that_are_counted_and_alerted_on_are_declared_with_their_fields(p
                 signal = signals.ALL[re.findall(r'jsonPayload\.message="(\w+)"', matched["filter"])[0]]
                 fields = set(re.findall(r"jsonPayload\.(\w+)", f"{matched['filter']} {matched['label_extractors']}"))
                 assert fields - {"message"} <= set(signal.fields)
+
+
+def test_every_tile_of_the_dashboard_shows_a_metric_that_exists_by_a_label_of_it(plan: Planned) -> None:
+    (dashboard,) = plan.of("google_monitoring_dashboard").values()
+    metrics = {
+        f"logging.googleapis.com/user/{values['name']}": {
+            each["key"] for each in values["metric_descriptor"][0]["labels"]
+        }
+        for values in plan.of("google_logging_metric").values()
+    }
+    tiles = json.loads(dashboard["dashboard_json"])["mosaicLayout"]["tiles"]
+    assert len(tiles) >= 10
+    for tile in tiles:
+        for each in tile["widget"]["xyChart"]["dataSets"]:
+            asked = each["timeSeriesQuery"]["timeSeriesFilter"]
+            (metric,) = re.findall(r'metric.type="([\w./]+)"', asked["filter"])
+            if metric.startswith("logging."):
+                assert {
+                    group.removeprefix("metric.label.") for group in asked["aggregation"]["groupByFields"]
+                } <= metrics[metric]
+
+
+def test_every_variable_that_refuses_values_is_seen_to_refuse_one() -> None:
+    variables = re.split(r'^variable "', Path("terraform/variables.tf").read_text("utf-8"), flags=re.MULTILINE)[1:]
+    refusing = {text.partition('"')[0] for text in variables if "validation {" in text}
+    refused = Path("terraform/tests/refusals.tftest.hcl").read_text("utf-8")
+    expected = set(re.findall(r"var\.(\w+)", " ".join(re.findall(r"expect_failures = \[([^\]]*)\]", refused))))
+    assert refusing - expected == set()
 
 
 def test_every_function_may_publish_what_its_flow_is_seen_to_publish(plan: Planned) -> None:
@@ -219,6 +285,30 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
     }
 
 
+def test_the_console_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform, plan: Planned) -> None:
+    with_it = rules.grants(terraform.planned(console_group="oncall@example.com"))
+    assert with_it - rules.grants(plan) == {
+        ("renderlane-console", "roles/pubsub.publisher", "pump-kicks"),
+        ("renderlane-console", "roles/pubsub.publisher", RENDER_REQUESTS),
+        ("renderlane-console", "roles/datastore.user", "render-test"),
+        ("renderlane-console", "roles/telemetry.writer", "render-test"),
+        ("renderlane-console", "roles/storage.objectViewer", "render-test-renderlane-images"),
+        ("group:oncall@example.com", "roles/iap.httpsResourceAccessor", "renderlane-console"),
+        ("service-123456789012@gcp-sa-iap.iam.gserviceaccount.com", "roles/run.invoker", "renderlane-console"),
+    }
+
+
+def test_without_a_group_nothing_of_the_console_exists(plan: Planned) -> None:
+    told = {address: str(values) for address, values in plan.resources.items() if "google_monitoring" not in address}
+    assert [address for address, values in told.items() if "console" in address + values or "iap" in values] == []
+
+
+def test_the_console_knows_whose_signature_to_expect(full: Planned) -> None:
+    audience = "/projects/123456789012/locations/europe-west1/services/renderlane-console"
+    assert _of_console(full)["RENDERLANE_CONSOLE_AUDIENCE"] == audience
+    assert not any("KEY" in name for name in _of_console(full))
+
+
 def test_documents_of_other_databases_are_out_of_reach(plan: Planned) -> None:
     conditions = [
         values["condition"][0]["expression"]
@@ -255,6 +345,11 @@ def _environment(plan: Planned, function: str) -> dict[str, str]:
 
 def _secrets(plan: Planned, function: str) -> list[dict[str, Any]]:
     return list(_service(plan, function)["secret_environment_variables"])
+
+
+def _of_console(plan: Planned) -> dict[str, str]:
+    (service,) = plan.of("google_cloud_run_v2_service").values()
+    return {each["name"]: each["value"] for each in service["template"][0]["containers"][0]["env"]}
 
 
 def _alerts(plan: Planned) -> dict[str, dict[str, Any]]:

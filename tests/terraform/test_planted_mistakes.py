@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.terraform import rules
+from tests.terraform import indexing, rules
 from tests.terraform.terraform import Terraform
 
 
@@ -68,6 +68,14 @@ def test_a_wrong_name_type_or_value_does_not_validate(
         ("exposure", "images.tf", '"enforced"', '"inherited"', "A bucket could be made public"),
         ("exposure", "functions.tf", '"ALLOW_INTERNAL_ONLY"', '"ALLOW_ALL"', "can be reached from outside"),
         ("functions", "functions.tf", 'images = "none", key = false', 'images = "none", key = true', "Gemini key"),
+        (
+            "exposure",
+            "console.tf",
+            "iap_enabled          = true",
+            "iap_enabled          = false",
+            "no Identity-Aware Proxy",
+        ),
+        ("exposure", "console.tf", '"group:${var.console_group}"', '"allUsers"', "open to somebody else"),
         ("documents", "indexes.tf", "each.value.order == null ? []", "false ? []", "Prompts are indexed"),
     ],
 )
@@ -88,3 +96,40 @@ def test_a_function_open_to_all_is_seen(copy: Terraform) -> None:
 def test_a_missing_grant_is_seen(copy: Terraform) -> None:
     plant(copy, "subscriptions.tf", "member = local.pubsub_agent", 'member = "serviceAccount:other@example.com"')
     assert rules.givings_up(copy.planned()) != []
+
+
+CONSOLE = {"console_group": "oncall@example.com"}
+
+
+def test_a_console_open_to_all_is_seen(copy: Terraform) -> None:
+    plant(copy, "console.tf", '"group:${var.console_group}"', '"allUsers"')
+    assert rules.exposures(copy.planned(**CONSOLE)) == ["renderlane-console is open to allUsers"]
+
+
+def test_a_console_that_others_than_its_proxy_may_call_is_seen(copy: Terraform) -> None:
+    plant(copy, "console.tf", "member   = local.iap_agent", 'member   = "group:${var.console_group}"')
+    assert rules.open_doors(copy.planned(**CONSOLE)) == [
+        "group:oncall@example.com may call renderlane-console past IAP"
+    ]
+
+
+def test_a_console_without_its_proxy_is_seen(copy: Terraform) -> None:
+    plant(copy, "console.tf", "iap_enabled          = true", "iap_enabled          = false")
+    assert rules.open_doors(copy.planned(**CONSOLE)) == [
+        "renderlane-console has no Identity-Aware Proxy in front of it"
+    ]
+
+
+def test_a_function_that_can_be_reached_from_outside_is_seen(copy: Terraform) -> None:
+    plant(copy, "functions.tf", '"ALLOW_INTERNAL_ONLY"', '"ALLOW_ALL"')
+    assert 'function["intake"] can be reached from outside' in rules.open_doors(copy.planned())
+
+
+def test_an_index_of_a_field_that_no_query_uses_is_seen(copy: Terraform) -> None:
+    plant(copy, "indexes.tf", 'field = "*", order = null', 'field = "*", order = "ASCENDING"')
+    assert "requests.request: found ['ASCENDING'], wanted []" in indexing.wrongly_indexed(copy.planned())
+
+
+def test_a_query_without_its_index_is_seen(copy: Terraform) -> None:
+    plant(copy, "firestore.json", '"number": "ASCENDING"', '"numbers": "ASCENDING"')
+    assert "attempts.number: found [], wanted ['ASCENDING']" in indexing.wrongly_indexed(copy.planned())

@@ -42,3 +42,9 @@ def test_nothing_is_public_and_nobody_has_a_sweeping_role(plan: Planned) -> None
 
 def test_pubsubs_own_agent_may_give_messages_up(plan: Planned) -> None:
     assert rules.givings_up(plan) == []
+
+
+def test_no_function_is_reached_from_outside_and_the_console_only_through_its_proxy(terraform: Terraform) -> None:
+    plan = terraform.planned(console_group="oncall@example.com")
+    assert rules.exposures(plan) == []
+    assert rules.open_doors(plan) == []

@@ -1,0 +1,53 @@
+"""What `renderlane doctor --json` says before a deployment, and whether that stops it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from scripts.deployment.place import Place, Stopped
+
+COMMAND = (".venv/bin/renderlane", "doctor", "--json")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    owner: str
+    name: str
+    verdict: str
+    found: str
+    remedy: str
+
+
+def command(place: Place, *, deployed: bool) -> tuple[str, ...]:
+    """As one can type it, its settings in front."""
+    return "env", *(f"{name}={value}" for name, value in place.settings(deployed=deployed).items() if value), *COMMAND
+
+
+def read(said: str) -> list[Check]:
+    """Raises Stopped where doctor itself could not run; its own words say why."""
+    try:
+        return [
+            Check(each["owner"], each["check"], each["verdict"], each["found"], each["remedy"])
+            for each in json.loads(said)["checks"]
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Stopped(f"renderlane doctor could not check anything:\n{said.strip()}") from error
+
+
+def judge(checks: list[Check], despite: Collection[str]) -> Iterator[str]:
+    """Lines that say what was found. Raises Stopped with the remedy of each check that fails and was not excepted."""
+    unknown = [each.name for each in checks if each.verdict == "unknown"]
+    failed = [each for each in checks if each.verdict == "fail"]
+    yield f"doctor: {sum(each.verdict == 'pass' for each in checks)} checks pass, {len(failed)} fail"
+    if unknown:
+        yield f"doctor does not know: {', '.join(unknown)}"
+    yield from (f"goes on despite {each.name}: {each.found}" for each in failed if each.name in despite)
+    stopping = [each for each in failed if each.name not in despite]
+    if stopping:
+        told = "\n".join(f"  {each.name} ({each.owner} owner): {each.found}\n    {each.remedy}" for each in stopping)
+        names = " ".join(f"--despite {each.name}" for each in stopping)
+        raise Stopped(
+            f"doctor stops it; nothing was changed:\n{told}\nWhere this deployment is itself the remedy: {names}"
+        )

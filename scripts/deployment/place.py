@@ -1,0 +1,77 @@
+"""Where an environment of terraform/envs is, and how the worker's own commands reach it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).parents[2]
+NOTHING_YET = "build/nothing-deployed"
+"""A home that does not exist: doctor says of what lies in a store that it is unknown."""
+
+
+class Stopped(click.ClickException):
+    """A check or a step did not go well; says what to do."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """As its tfvars file says, defaults as in terraform/variables.tf."""
+
+    environment: str
+    project: str
+    database: str
+    key_version: str
+    console_group: str = ""
+    quota: str = ""
+    live_quota: str = "limits,usage"
+    catalogue: str = ""
+
+    @classmethod
+    def read(cls, environment: str, root: Path = ROOT) -> Place:
+        """Raises Stopped for an environment that has no file, or a file without a project."""
+        folder = root / "terraform/envs"
+        known = sorted(path.stem for path in folder.glob("*.tfvars"))
+        if environment not in known:
+            raise Stopped(f"found {environment!r}; allowed: {', '.join(known)}: the files in terraform/envs")
+        text = (folder / f"{environment}.tfvars").read_text("utf-8")
+        given = dict(re.findall(r'^(\w+)\s*=\s*"([^"]*)"', text, re.MULTILINE))
+        if "project_id" not in given:
+            raise Stopped(f"terraform/envs/{environment}.tfvars: project_id is missing")
+        named = {name: given[name] for name in ("console_group", "quota", "live_quota", "catalogue") if name in given}
+        return cls(
+            environment,
+            given["project_id"],
+            given.get("database", "renderlane"),
+            given.get("gemini_key_version", "1"),
+            **named,
+        )
+
+    @property
+    def state(self) -> str:
+        return f"{self.project}-renderlane-terraform"
+
+    @property
+    def source(self) -> str:
+        return f"{self.project}-renderlane-source"
+
+    def settings(self, *, deployed: bool) -> dict[str, str]:
+        """The environment variables by which `renderlane` looks at what is deployed, or at what is not yet."""
+        named = {
+            "GOOGLE_CLOUD_PROJECT": self.project,
+            "RENDERLANE_CATALOGUE": self.catalogue,
+            "RENDERLANE_QUOTA": self.quota,
+        }
+        if not deployed:
+            return named | {"RENDERLANE_HOME": NOTHING_YET}
+        return named | {
+            "RENDERLANE_STORE": f"firestore://{self.project}/{self.database}",
+            "RENDERLANE_TOPICS": f"pubsub://{self.project}",
+            "RENDERLANE_IMAGES": f"gs://{self.project}-renderlane-images",
+            "RENDERLANE_LIVE_QUOTA": self.live_quota,
+        }

@@ -1,0 +1,101 @@
+# The console: the bundle's function `console` behind Identity-Aware Proxy, for one named group. Without a group nothing of it exists.
+#
+# It is a Cloud Run service built from the bundle, as the others are, but made by Cloud Run's own API: a function of the Functions API
+# cannot have Identity-Aware Proxy (IAP) in front of it. IAP looks who asks and calls the service as its own agent, the only one that
+# may; the function checks IAP's signature once more against RENDERLANE_CONSOLE_AUDIENCE, so that no other way in is trusted.
+
+locals {
+  has_console  = var.console_group != ""
+  console_name = "renderlane-console"
+  # As in local.functions: what it publishes (kicks after a flag, revived and cancelled requests), what it may do with images.
+  console = { for name, each in {
+    console = { publishes = ["pump-kicks", "render-requests"], images = "reader", key = false, roles = [] }
+  } : name => each if local.has_console }
+
+  console_environment = merge(
+    local.environment,
+    {
+      OTEL_SERVICE_NAME           = local.console_name
+      RENDERLANE_CONSOLE_AUDIENCE = "/projects/${data.google_project.this.number}/locations/${var.region}/services/${local.console_name}"
+    },
+    var.otel,
+  )
+  # Named by the bundle, so that another bundle is another image, and the one before is still there.
+  console_image   = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.builds.repository_id}/console:${substr(local.bundle_digest, 0, 12)}"
+  console_runtime = "${var.region}-docker.pkg.dev/serverless-runtimes/google-22-full/runtimes/python311"
+}
+
+resource "google_cloud_run_v2_service" "console" {
+  for_each = local.console
+
+  name                 = local.console_name
+  location             = var.region
+  ingress              = "INGRESS_TRAFFIC_ALL"
+  iap_enabled          = true
+  invoker_iam_disabled = false
+  deletion_protection  = false
+
+  build_config {
+    source_location          = "gs://${google_storage_bucket_object.bundle.bucket}/${google_storage_bucket_object.bundle.name}"
+    function_target          = each.key
+    image_uri                = local.console_image
+    base_image               = local.console_runtime
+    enable_automatic_updates = true
+    service_account          = google_service_account.build.id
+  }
+
+  template {
+    service_account                  = google_service_account.function[each.key].email
+    timeout                          = "${var.timeout_seconds.console}s"
+    max_instance_request_concurrency = 40
+
+    scaling {
+      max_instance_count = 2
+    }
+
+    containers {
+      image          = local.console_image
+      base_image_uri = local.console_runtime
+
+      resources {
+        limits = { cpu = "1", memory = "512Mi" }
+      }
+
+      dynamic "env" {
+        for_each = local.console_environment
+
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+    }
+  }
+
+  depends_on = [
+    google_project_service.api,
+    google_pubsub_topic.topic,
+    google_storage_bucket_iam_member.build,
+    google_artifact_registry_repository_iam_member.build,
+    google_project_iam_member.build_logs,
+  ]
+}
+
+# Who may pass: the group. Who may call: IAP's own agent, and nobody else.
+resource "google_iap_web_cloud_run_service_iam_member" "console" {
+  for_each = google_cloud_run_v2_service.console
+
+  location               = each.value.location
+  cloud_run_service_name = each.value.name
+  role                   = "roles/iap.httpsResourceAccessor"
+  member                 = "group:${var.console_group}"
+}
+
+resource "google_cloud_run_service_iam_member" "console" {
+  for_each = google_cloud_run_v2_service.console
+
+  location = each.value.location
+  service  = each.value.name
+  role     = "roles/run.invoker"
+  member   = local.iap_agent
+}

@@ -1,0 +1,52 @@
+# The key is pinned, rotated and never in Terraform; the schedule calls once a minute as an account of its own. No credentials are
+# needed: the provider is mocked.
+
+mock_provider "google" {
+  override_during = plan
+}
+
+variables {
+  project_id   = "render-test"
+  alert_emails = ["oncall@example.com"]
+  bundle       = "bundle.zip"
+}
+
+run "the_key" {
+  command = plan
+
+  assert {
+    condition     = google_secret_manager_secret.gemini_key.rotation[0].rotation_period == "7776000s"
+    error_message = "Nobody is reminded to rotate the key every 90 days."
+  }
+
+  assert {
+    condition     = length(google_secret_manager_secret.gemini_key.topics) == 1 && strcontains(google_pubsub_topic_iam_member.key_rotation.member, "gcp-sa-secretmanager")
+    error_message = "Secret Manager's reminder reaches no topic."
+  }
+
+  assert {
+    condition     = google_secret_manager_secret.gemini_key.deletion_protection && google_secret_manager_secret.gemini_key.version_destroy_ttl == "604800s"
+    error_message = "The key, or a version of it, is gone at once when it is deleted."
+  }
+
+  assert {
+    condition = alltrue(flatten([
+      for each in google_cloudfunctions2_function.function : [for held in each.service_config[0].secret_environment_variables : held.version == "1"]
+    ]))
+    error_message = "A function runs another version of the key than gemini_key_version."
+  }
+}
+
+run "the_schedule" {
+  command = plan
+
+  assert {
+    condition     = google_cloud_scheduler_job.kick.schedule == "* * * * *" && google_cloud_scheduler_job.watch.schedule == "* * * * *"
+    error_message = "A job does not run once a minute."
+  }
+
+  assert {
+    condition     = length(google_cloud_scheduler_job.watch.http_target[0].oidc_token) == 1
+    error_message = "watch is called without an identity."
+  }
+}
