@@ -19,6 +19,7 @@ ACCEPTED = Signal("request_accepted", "INFO", ("request_id", "tenant", "route", 
 REJECTED = Signal("request_rejected", "WARNING", ("request_id", "message_id", "fields"))
 REPEATED = Signal("request_repeated", "INFO", ("request_id", "status"))
 CANCELLED = Signal("request_cancelled", "INFO", ("request_id", "effect"))
+REVIVED = Signal("request_revived", "INFO", ("request_id", "revived_as", "actor", "notes", "trace_id"))
 RELEASED = Signal("request_released", "DEBUG", ("request_id", "release", "route", "slot_at"))
 REQUEUED = Signal("request_requeued", "INFO", ("request_id", "reason"))
 ATTEMPT_ENDED = Signal(

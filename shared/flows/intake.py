@@ -22,6 +22,7 @@ from shared.flows.announce import announce, ended
 from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
+from shared.flows.revive import predecessor
 from shared.ports import Ports, References, ReferenceUnusable, Store
 
 REJECTED_EXCERPT_BYTES = 4096
@@ -67,6 +68,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         return
     above = await failed_model(ports.store, request)
     planned = check(request, ports.catalogue, ports.references, ports.open_lanes, above)
+    before = await predecessor(ports.store, visit.message.attributes, request)
     now = existing.read_at
     document = record.new_document(
         request,
@@ -79,6 +81,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         above=above,
         caller_span_id=visit.caller.span_id if visit.caller else None,
         published_at=visit.message.published_at,
+        revives=before.id if before else None,
     )
     overdue = request.deadline is not None and request.deadline <= now
     if overdue:
@@ -90,7 +93,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         assert isinstance(current, Document), "requests are never deleted within their time"
         await _repeat(ports, kicks, request, current, visit)
         return
-    _trace_accepted(ports, visit, request, planned)
+    _trace_accepted(ports, visit, request, planned, before)
     ports.signals.emit(
         signals.ACCEPTED,
         request_id=request.request_id,
@@ -105,8 +108,10 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
     await _see_to_it(ports, kicks, taken)
 
 
-def _trace_accepted(ports: Ports, visit: _Visit, request: RenderRequest, planned: Planned) -> None:
-    """The publisher's stage, where the push says when it was, and intake's own."""
+def _trace_accepted(
+    ports: Ports, visit: _Visit, request: RenderRequest, planned: Planned, before: Document | None
+) -> None:
+    """The publisher's stage, where the push says when it was, and intake's own. A revival is linked to the old trace."""
     message, root = visit.message, visit.place
     if message.published_at is not None:
         traced.write(
@@ -115,7 +120,7 @@ def _trace_accepted(ports: Ports, visit: _Visit, request: RenderRequest, planned
         )  # fmt: skip
     _trace(
         ports, visit, traced.below(ports, root), root, request.request_id, effect="accepted",
-        route=str(planned.route), reasons=planned.reasons,
+        route=str(planned.route), reasons=planned.reasons, links=(traced.root_of(before.data),) if before else (),
     )  # fmt: skip
 
 
