@@ -16,6 +16,7 @@ from shared.core.outcome import Outcome
 from shared.core.request import RenderRequest
 from shared.core.route import Route
 from shared.core.terms import FRESH, Course
+from shared.core.trace import Place
 
 LEASE = timedelta(seconds=45)
 RENEW_EVERY = timedelta(seconds=15)
@@ -87,6 +88,11 @@ class Head:
             traceparent=data["traceparent"],
             queued_at=data["queued_at"],
         )
+
+    @property
+    def trace_id(self) -> str | None:
+        place = Place.parse(self.traceparent)
+        return None if place is None else place.trace_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,7 +236,7 @@ class Granting:
             if planned.probe is not None:
                 self._ports.signals.emit(
                     signals.BREAKER_PROBED, circuit=planned.probe, request_id=grant.candidate.head.request_id,
-                    slot_at=grant.slot_at,
+                    slot_at=grant.slot_at, trace_id=grant.candidate.head.trace_id,
                 )  # fmt: skip
         routing = self._bent(routing, [grant.candidate for grant in ticked.grants])
         return routing.granted(ticked.grants)

@@ -154,7 +154,12 @@ async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: 
             "This id stands for other content, which stays as it is. Use a new id.",
         )
         raise InvalidRequest((problem,), request.request_id)
-    ports.signals.emit(signals.REPEATED, request_id=request.request_id, status=existing.data["status"])
+    ports.signals.emit(
+        signals.REPEATED,
+        request_id=request.request_id,
+        status=existing.data["status"],
+        trace_id=existing.data["trace_id"],
+    )
     root = traced.root_of(existing.data)
     if visit.caller is None:  # a redelivery, as far as anybody knows
         _trace(ports, visit, traced.below(ports, root), root, request.request_id, effect="repeated")
@@ -183,7 +188,9 @@ async def cancel(ports: Ports, request_id: str) -> None:
     while True:
         request = await ports.store.get(record.path(request_id))
         if isinstance(request, Absent):
-            ports.signals.emit(signals.CANCELLED, request_id=request_id, effect="kept for its arrival")
+            ports.signals.emit(
+                signals.CANCELLED, request_id=request_id, effect="kept for its arrival", trace_id=None
+            )
             return
         now = request.read_at
         if request.data["status"] in record.FINAL:
@@ -201,7 +208,9 @@ async def cancel(ports: Ports, request_id: str) -> None:
         if isinstance(committed, Conflict):
             continue
         effect = "noted: the attempt ends as it ends" if begun else "ended unpaid"
-        ports.signals.emit(signals.CANCELLED, request_id=request_id, effect=effect)
+        ports.signals.emit(
+            signals.CANCELLED, request_id=request_id, effect=effect, trace_id=request.data["trace_id"]
+        )
         if not begun:
             if request.data["status"] == "released":
                 waits.slot_ended(ports, request, now, lost="cancelled")
@@ -284,6 +293,7 @@ async def _reject(ports: Ports, reason: InvalidRequest, visit: _Visit) -> None:
         request_id=reason.request_id,
         message_id=message.id,
         fields=[problem.field for problem in reason.problems],
+        trace_id=trace_id,
     )
     fields = tuple(problem.field for problem in reason.problems)
     _trace(ports, visit, visit.place, visit.caller, reason.request_id, effect="rejected", problems=fields)
