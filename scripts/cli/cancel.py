@@ -20,7 +20,9 @@ STATUSES = ("queued", "released", "batched")
 
 @click.command("cancel")
 @click.argument("ids", nargs=-1, metavar="[ID...]")
-@click.option("--status", type=click.Choice(STATUSES), multiple=True, help="Only these; repeatable. Default: all three.")
+@click.option(
+    "--status", type=click.Choice(STATUSES), multiple=True, help="Only these; repeatable. Default: all three."
+)
 @chosen.options("tenant", "model", "priority", "group", "flag", "since", "until")
 @click.option("--yes", is_flag=True, help="Cancel what the filter chooses, not only show it.")
 @click.option("--json", "as_json", is_flag=True, help="One object: what was chosen, and whether it was asked for.")

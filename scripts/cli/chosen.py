@@ -1,4 +1,4 @@
-"""Requests chosen by filter: the options that `list`, `cancel` and `revive` share, and the reading of what they choose."""
+"""Requests chosen by filter: the options that `list`, `cancel` and `revive` share, and the reading of what is meant."""
 
 from __future__ import annotations
 
@@ -128,9 +128,7 @@ def _is_flag(flag_id: str, named: str) -> bool:
     return flag_id == named or flag_id.rpartition("-")[0] == named
 
 
-async def read(
-    store: Store, choice: Choice, fields: Iterable[str] | None, limit: int | None = None
-) -> list[Document]:
+async def read(store: Store, choice: Choice, fields: Iterable[str] | None, limit: int | None = None) -> list[Document]:
     """All that are meant, newest first, with these `fields` beside LOOKED_AT; None: whole documents, prompts too."""
     found: list[Document] = []
     wanted = () if fields is None else tuple(dict.fromkeys((*LOOKED_AT, *fields)))
@@ -159,6 +157,7 @@ async def _pages(
     edge, seen = choice.until, frozenset[str]()
     while True:
         bounds = since if edge is None else (*since, Range("created_at", "<=", edge))
+        at_most = max(at_most, len(seen))
         query = replace(queries.newest(status, at_most + len(seen)), bounds=bounds, fields=fields)
         page = await store.query(query)
         yield [each for each in page if each.id not in seen and choice.takes(each.data)]

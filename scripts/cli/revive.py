@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One object a line: old and new id; of a preview one object.")
 @click.pass_context
 def command(
-    ctx: click.Context, ids: tuple[str, ...], status: tuple[str, ...], deadline: datetime | None, actor: str | None,
+    ctx: click.Context, /, ids: tuple[str, ...], status: tuple[str, ...], deadline: datetime | None, actor: str | None,
     yes: bool, as_json: bool, **filters: Any,
 ) -> None:  # fmt: skip
     """Send requests that ended without an image round again.

@@ -52,7 +52,9 @@ class Preview:
     def lines(self, deadline: datetime | None) -> list[RenderableType]:
         what = f"would go round again, for about {show.dollars(self.estimate_micros)}{self.before_words}"
         lines = show.first_ten(self.found, what)
-        lines.append(Text("One attempt each, with an allowance for thinking and searches; each has its own cap.", "dim"))
+        lines.append(
+            Text("One attempt each, with an allowance for thinking and searches; each has its own cap.", "dim")
+        )
         overdue = self.overdue(datetime.now(UTC)) if deadline is None else 0
         if overdue:
             lines.append(f"{overdue:,} have a deadline that passed: it is left out, unless --deadline gives another")
@@ -141,7 +143,9 @@ def _say(old_id: str, end: Revived | ReviveRefused, *, as_json: bool, quiet: boo
         case Revived() if as_json:
             told = {"request_id": old_id, "revived_as": end.request_id, "notes": end.notes, "before": end.before}
             click.echo(json.dumps(told))
-        case Revived() if not quiet:
+        case Revived():
+            if quiet:
+                return
             before = " (it was before: nothing is sent)" if end.before else ""
             click.echo(f"revived {old_id} as {end.request_id}{before}")
             for note in end.notes:

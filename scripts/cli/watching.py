@@ -1,4 +1,4 @@
-"""Following requests until they have ended: sheets that are redrawn on a terminal, one line for each change elsewhere."""
+"""Following requests until they have ended: sheets, redrawn on a terminal; elsewhere one line for each change."""
 
 from __future__ import annotations
 
@@ -71,7 +71,14 @@ def _changes(told: Callable[[Found, Held], str]) -> Draw:
 def _mark(found: Found) -> object:
     """What changes when a person would say that something happened."""
     data = found.data
-    return found.status, data["reason"], data["round"], data["attempt_count"], data["route"], data["cancel_requested_at"]
+    return (
+        found.status,
+        data["reason"],
+        data["round"],
+        data["attempt_count"],
+        data["route"],
+        data["cancel_requested_at"],
+    )
 
 
 def line(found: Found, why: Held) -> str:

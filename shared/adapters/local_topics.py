@@ -65,7 +65,9 @@ class LocalTopics:
         self._clock = clock
         self._project = project
         self._waiting: set[asyncio.Future[None]] = set()
-        self._thread = SqliteThread(path, "topics", TopicsUnavailable, partial(_prepare, path), on_foreign_change=self._wake)
+        self._thread = SqliteThread(
+            path, "topics", TopicsUnavailable, partial(_prepare, path), on_foreign_change=self._wake
+        )
 
     async def ensure(self, subscriptions: Sequence[Subscription]) -> None:
         """Also makes every topic of the topology, subscribed or not."""

@@ -111,7 +111,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
 def _trace_accepted(
     ports: Ports, visit: _Visit, request: RenderRequest, planned: Planned, before: Document | None
 ) -> None:
-    """The publisher's stage, where the push says when it was, and intake's own. A revival is linked to the old trace."""
+    """The publisher's stage, where the push says when it was, and intake's own, linked to what it revives."""
     message, root = visit.message, visit.place
     if message.published_at is not None:
         traced.write(
@@ -188,9 +188,7 @@ async def cancel(ports: Ports, request_id: str) -> None:
     while True:
         request = await ports.store.get(record.path(request_id))
         if isinstance(request, Absent):
-            ports.signals.emit(
-                signals.CANCELLED, request_id=request_id, effect="kept for its arrival", trace_id=None
-            )
+            ports.signals.emit(signals.CANCELLED, request_id=request_id, effect="kept for its arrival", trace_id=None)
             return
         now = request.read_at
         if request.data["status"] in record.FINAL:
@@ -208,9 +206,7 @@ async def cancel(ports: Ports, request_id: str) -> None:
         if isinstance(committed, Conflict):
             continue
         effect = "noted: the attempt ends as it ends" if begun else "ended unpaid"
-        ports.signals.emit(
-            signals.CANCELLED, request_id=request_id, effect=effect, trace_id=request.data["trace_id"]
-        )
+        ports.signals.emit(signals.CANCELLED, request_id=request_id, effect=effect, trace_id=request.data["trace_id"])
         if not begun:
             if request.data["status"] == "released":
                 waits.slot_ended(ports, request, now, lost="cancelled")

@@ -180,7 +180,7 @@ def test_ten_thousand_are_cancelled_quickly_and_with_progress(home: Path) -> Non
     assert "10,000 requests would be cancelled" in result.stdout
     assert "asked to cancel 10,000/10,000" in result.stderr
     assert len({each["cancel"] for each in sent(home)}) == 10_000
-    assert took < 60, f"{took:.1f} s"
+    assert took < 30, f"{took:.1f} s"
 
 
 def test_a_list_is_filtered_by_everything_that_a_request_is_known_by(burnt: Path) -> None:
@@ -197,9 +197,7 @@ def test_a_list_is_filtered_by_everything_that_a_request_is_known_by(burnt: Path
 
 
 def test_a_list_knows_which_routes_a_flag_bent(home: Path) -> None:
-    stores.write(
-        home, stores.queued("bent", changes={"flags": ["lower-resolution-1a2b"]}), stores.queued("straight")
-    )
+    stores.write(home, stores.queued("bent", changes={"flags": ["lower-resolution-1a2b"]}), stores.queued("straight"))
     for named in ("lower-resolution", "lower-resolution-1a2b"):
         found = json_lines(renderlane("list", "--flag", named, "--json").stdout)
         assert [each["request_id"] for each in found] == ["bent"]

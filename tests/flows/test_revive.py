@@ -18,7 +18,6 @@ from shared.ports import TopicsUnavailable
 from tests.world import World
 
 
-
 async def a_failed(**fields: Any) -> World:
     """`r-1` has failed; the lane is well again."""
     world = World()
@@ -156,7 +155,7 @@ async def test_a_publish_that_fails_is_made_good_by_reviving_again() -> None:
     async def unavailable(*_: Any) -> str:
         raise TopicsUnavailable("away")
 
-    world.topics.publish = unavailable  # type: ignore[method-assign]
+    world.topics.publish = unavailable  # type: ignore[method-assign,assignment]
     with pytest.raises(TopicsUnavailable):
         await world.run(revive(world.ports, "r-1", "ann"))
     world.topics.publish = publish  # type: ignore[method-assign]
