@@ -29,9 +29,12 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Moment(click.ParamType[datetime]):
-    """A moment with offset, or how long ago: 90s, 30m, 2h or 1d."""
+    """A moment with offset; or 90s, 30m, 2h or 1d, taken as so long ago, or as so long from now."""
 
     name = "TIME"
+
+    def __init__(self, *, from_now: bool = False) -> None:
+        self._from_now = from_now
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
@@ -40,12 +43,14 @@ class Moment(click.ParamType[datetime]):
         ago = re.fullmatch(r"([0-9]{1,7})([smhd])", text)
         try:
             if ago:
-                return datetime.now(UTC) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+                length = timedelta(**{UNITS[ago[2]]: int(ago[1])})
+                return datetime.now(UTC) + (length if self._from_now else -length)
             found = datetime.fromisoformat(text.upper())
         except (ValueError, OverflowError):
             found = None
         if found is None or found.tzinfo is None:
-            allowed = "a moment such as 2026-11-22T12:00:00Z, or how long ago: 90s, 30m, 2h, 1d"
+            how = "from now" if self._from_now else "ago"
+            allowed = f"a moment such as 2026-11-22T12:00:00Z, or how long {how}: 90s, 30m, 2h, 1d"
             self.fail(f"found {text!r}; allowed: {allowed}.", param, ctx)
         return found.astimezone(UTC)
 

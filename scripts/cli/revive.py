@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("ids", nargs=-1, metavar="[ID...]")
 @click.option("--status", type=click.Choice(REVIVABLE), multiple=True, help="Only these; repeatable.")
 @chosen.options("outcome", "tenant", "model", "priority", "group", "since", "until")
-@click.option("--deadline", type=chosen.Moment(), metavar="TIME", help="A new one, e.g. 2026-12-01T12:00:00Z.")
+@click.option("--deadline", type=chosen.Moment(from_now=True), help="A new one: a moment, or 30m, 2h, 1d.")
 @click.option("--actor", metavar="NAME", help="Who; default the login name.")
 @click.option("--yes", is_flag=True, help="Revive what the filter chooses, not only show it.")
 @click.option("--json", "as_json", is_flag=True, help="One object a line: old and new id; of a preview one object.")

@@ -126,6 +126,8 @@ def test_a_passed_deadline_is_told_and_can_be_given_anew(burnt: Path) -> None:
     assert "1 have a deadline that passed" in renderlane("revive", "--status", "expired").stdout
     assert renderlane("revive", "--status", "expired", "--deadline", "2096-01-01T00:00:00Z", "--yes").exit_code == 0
     assert [each["deadline"] for each in sent(burnt)] == ["2096-01-01T00:00:00Z"]
+    assert renderlane("revive", "b", "--deadline", "2h").exit_code == 0
+    assert sent(burnt)[-1]["deadline"] > "2026-11-22T12"
     again = renderlane("revive", "a", "--deadline", "2020-01-01T00:00:00Z")
     assert again.exit_code == 1
     assert "deadline" in again.stderr

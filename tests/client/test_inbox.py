@@ -189,3 +189,18 @@ def test_a_publish_that_failed_keeps_nothing_back(inbox: Inbox) -> None:
     inbox.offer(a_result(status="rejected", message_id="m-2"), early)
     inbox.published("a", None)
     assert early.said == ["left"]
+
+
+def test_what_was_answered_is_no_longer_counted_among_what_is_to_come(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a busy app would forget what it waits for."""
+    monkeypatch.setattr("renderlane.inbox.MOST_UNANSWERED", 2)
+    inbox.publishing("old")
+    inbox.published("old", "m-0")
+    for number in range(5):
+        inbox.publishing(f"r-{number}")
+        inbox.published(f"r-{number}", f"m-{number}")
+        inbox.wait(f"r-{number}")
+        offered(inbox, a_result(f"r-{number}"))
+    assert offered(inbox, a_result("old")) == [[]], "kept: it is ours"

@@ -44,21 +44,33 @@ def test_it_imports_nothing_of_the_worker() -> None:
         assert not [name for name in ("shared", "functions", "scripts") if f"from {name}" in text], path
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built by the backend that this environment has, without one of its own."""
-    folder = tmp_path_factory.mktemp("wheel")
+def _built(project: Path, folder: Path) -> Path:
+    """The wheel, by the backend that this environment has, without one of its own."""
     code = f"from hatchling.build import build_wheel; print(build_wheel({str(folder)!r}))"
-    built = subprocess.run([sys.executable, "-c", code], cwd=CLIENT, capture_output=True, text=True, check=True)
+    built = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)
     return folder / built.stdout.split()[-1]
 
 
-def test_the_wheel_holds_the_package_its_types_and_its_schema(wheel: Path) -> None:
+def _files(wheel: Path) -> set[str]:
     with zipfile.ZipFile(wheel) as archive:
-        names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    modules = {f"renderlane/{path.name}" for path in (CLIENT / "src/renderlane").iterdir() if path.is_file()}
-    assert names == modules
+        return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _built(CLIENT, tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_wheel_holds_the_package_its_types_and_its_schema(wheel: Path) -> None:
+    names = _files(wheel)
+    assert names == {f"renderlane/{path.name}" for path in (CLIENT / "src/renderlane").iterdir() if path.is_file()}
     assert {"renderlane/py.typed", "renderlane/request.schema.json", "renderlane/client.py"} <= names
+
+
+def test_the_worker_s_wheel_has_nothing_of_it(tmp_path: Path) -> None:
+    names = _files(_built(Path(), tmp_path))
+    assert "shared/flows/render.py" in names
+    assert not [name for name in names if "renderlane/" in name or name.startswith("shared/client")]
 
 
 @pytest.mark.slow

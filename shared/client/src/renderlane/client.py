@@ -8,6 +8,7 @@ Every subscription of `render-results` gets every result that its filter lets th
 - Several instances may share one subscription. Pub/Sub then hands each result to one of them, whoever that is. With
   `others="leave"`, the default, a result that nobody here asked for is not acknowledged: it comes again after some
   seconds, until it meets the instance that waits. Nothing is swallowed; the more instances share, the later they come.
+  What nobody waits for any more circles until the subscription forgets it: a day, where the client made it.
 - A request that was published here is ours: its result is kept until somebody waits for it, at most for an hour at a
   time. To wait for a request that was published elsewhere, begin to wait before it ends, or publish the same again,
   which has its result announced once more, free.
@@ -160,7 +161,12 @@ class Client:
         if self._closed:
             raise Closed("the client was closed")
         publish: Callable[..., Future[str]] = self._publisher.publish
-        future = publish(self._requests, data, **attributes)
+        try:
+            future = publish(self._requests, data, **attributes)
+        except BaseException:
+            if expected is not None:
+                self._inbox.published(expected, None)
+            raise
         if expected is not None and self._subscription is not None:
             future.add_done_callback(lambda done: self._inbox.published(expected, _message_id(done)))
         return future

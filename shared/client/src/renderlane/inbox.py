@@ -17,8 +17,10 @@ from renderlane.result import REJECTED, Result
 
 MOST_HELD = 1_000
 """Results of requests published here that nobody has waited for yet; more of them are left to come again."""
+MOST_UNANSWERED = 100_000
+"""Requests published here whose results are still to come."""
 MOST_REMEMBERED = 10_000
-"""Requests and results that are known, the oldest forgotten first."""
+"""Results that somebody here has had."""
 
 
 class Held(Protocol):
@@ -60,7 +62,7 @@ class Inbox:
             self._handed.pop(request_id, None)
             sent = self._sent.setdefault(request_id, _Sent())
             sent.unconfirmed += 1
-            _shorten(self._sent)
+            _shorten(self._sent, MOST_UNANSWERED)
 
     def published(self, request_id: str, message_id: str | None) -> None:
         """Its message id; None where it did not leave."""
@@ -173,9 +175,13 @@ class Inbox:
         if result.status == REJECTED:
             return  # never final for its id
         self._handed[result.request_id] = result
-        _shorten(self._handed)
+        _shorten(self._handed, MOST_REMEMBERED)
+        sent = self._sent.get(result.request_id)
+        if sent is not None and not sent.unconfirmed and not sent.rejections:
+            del self._sent[result.request_id]
 
 
-def _shorten(known: OrderedDict[str, Any]) -> None:
-    while len(known) > MOST_REMEMBERED:
+def _shorten(known: OrderedDict[str, Any], most: int) -> None:
+    """The oldest go first."""
+    while len(known) > most:
         known.popitem(last=False)
