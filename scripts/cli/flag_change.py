@@ -70,7 +70,7 @@ async def look(settings: Settings, wish: Wish) -> Looked:
 async def trip(settings: Settings, flag: Flag) -> None:
     """Raises FlagRefused."""
     async with place.reading(settings) as store:
-        with _signals(settings) as said:
+        with signals(settings) as said:
             await flags.trip(store, said, flag)
     await _kick(settings)
 
@@ -81,7 +81,7 @@ async def reset(settings: Settings, named: str, actor: str, reason: str) -> tupl
     async with place.reading(settings) as store:
         seen = await known.read(store, settings, catalogue)
         flag = flag_words.meant(named, seen.own, seen.board, seen.now)
-        with _signals(settings) as said:
+        with signals(settings) as said:
             await flags.reset(store, said, flag.id, actor, reason)
     await _kick(settings)
     return flag, seen
@@ -94,7 +94,7 @@ async def extend(settings: Settings, named: str, lasts: timedelta, actor: str, r
         seen = await known.read(store, settings, catalogue)
         flag = flag_words.meant(named, seen.own, seen.board, seen.now)
         until = seen.now + lasts
-        with _signals(settings) as said:
+        with signals(settings) as said:
             await flags.extend(store, said, flag.id, until, actor, reason)
     await _kick(settings)
     return flag, until
@@ -113,7 +113,7 @@ async def _kick(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _signals(settings: Settings) -> Iterator[Events]:
+def signals(settings: Settings) -> Iterator[Events]:
     """Events of a one-machine home stand in its file; elsewhere the history in the store says it."""
     with _events(settings) as events:
         yield JsonSignals(events, SystemClock(), settings.project)

@@ -16,6 +16,7 @@ VERBS = (
     "list",
     "explain",
     "cancel",
+    "revive",
     "trace",
     "packet",
     "flags",

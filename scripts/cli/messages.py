@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,8 +79,10 @@ def complaints(lines: Iterable[Line], file: str | None = None) -> list[str]:
     ]
 
 
-async def send(topics: Topics, lines: Sequence[Line]) -> list[Sent]:
-    """Publish in order. Raises TopicsUnavailable with how many had left."""
+async def send(
+    topics: Topics, lines: Sequence[Line], report: Callable[[int], None] = lambda _count: None
+) -> list[Sent]:
+    """Publish in order; `report` gets how many more have left. Raises TopicsUnavailable with how many had."""
     sent: list[Sent] = []
     for start in range(0, len(lines), AT_ONCE):
         page = lines[start : start + AT_ONCE]
@@ -91,6 +93,7 @@ async def send(topics: Topics, lines: Sequence[Line]) -> list[Sent]:
                 raise TopicsUnavailable(f"{result} ({len(sent)} of {len(lines)} messages were published)") from result
             if isinstance(result, BaseException):
                 raise result
+        report(len(page))
     return sent
 
 

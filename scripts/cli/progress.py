@@ -57,3 +57,29 @@ def _line(ended: Ended) -> str:
     data = ended.data
     took = (data["finished_at"] - data["created_at"]).total_seconds()
     return f"{data['status']:<10} {ended.id}  {took:.1f} s  {dollars(data['cost_micros'])}"
+
+
+LINE_EVERY = 1_000
+
+
+@contextlib.contextmanager
+def counted(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """For work on many things: call it with how many more are done. Few are not worth a word."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn(what), BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True, highlight=False)) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda count: bar.update(task, advance=count)
+        return
+    done = 0
+
+    def report(count: int) -> None:
+        nonlocal done
+        before, done = done, done + count
+        if total >= LINE_EVERY and (done // LINE_EVERY > before // LINE_EVERY or done == total):
+            print(f"{what} {done:,}/{total:,}", file=sys.stderr, flush=True)
+
+    yield report

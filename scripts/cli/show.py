@@ -16,11 +16,13 @@ from rich.text import Text
 from scripts.cli import held
 from scripts.cli.found import Found, Rejected
 from scripts.cli.narrow import Cell, Column, Narrowing
-from shared.core.documents import Fields
+from shared.core.documents import Document, Fields
 from shared.core.route import Route
 
 WIDTH_WITHOUT_TERMINAL = 160
 LONGEST_TABLE = 100
+LISTED = ("status", "tenant", "route", "ask", "receipt", "cost_micros", "cost_unknown_attempts", "created_at")
+"""What a line of a list needs: no prompts."""
 STYLES = {
     "succeeded": "green",
     "refused": "yellow",
@@ -154,6 +156,14 @@ def listed(found: Sequence[Found], now: datetime) -> RenderableType:
     return Narrowing(columns, rows)
 
 
+def first_ten(documents: Sequence[Document], what: str) -> list[RenderableType]:
+    """How many there are and `what` is to become of them, and the first ten."""
+    found = [Found(each.id, each.data) for each in documents[:10]]
+    more = len(documents) - len(found)
+    lines: list[RenderableType] = [f"{len(documents):,} requests {what}", listed(found, datetime.now(UTC))]
+    return [*lines, f"... and {more:,} more"] if more else lines
+
+
 def sheet(found: Found, why_held: Fields | None = None, *, with_prompt: bool) -> RenderableType:
     """Everything a person asks about one request; `why_held` is what the pump says of its model's queue."""
     grid = Table.grid(padding=(0, 2))
@@ -181,6 +191,11 @@ def _facts(found: Found, why_held: Fields | None, *, with_prompt: bool) -> list[
     elif data["reason"]:
         until = f" until {moment(data['wake_at'])}" if data["wake_at"] else ""
         facts.append(("waits", f"{data['reason']}{until}"))
+    facts += [
+        (name, str(other))
+        for name, other in (("revives", data.get("revives")), ("revived as", data.get("revived_as")))
+        if other
+    ]
     if with_prompt:
         prompt = " ".join(data["request"]["prompt"].split())
         facts.append(("prompt", prompt if len(prompt) <= 300 else f"{prompt[:300]} …"))

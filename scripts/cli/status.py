@@ -3,52 +3,78 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import click
 
 from scripts.cli import place
 from shared.core.request import ID_WORDS, named_id
 
+if TYPE_CHECKING:
+    from scripts.cli.found import Found
+    from shared.core.catalogue import Catalogue
+    from shared.core.documents import Absent
+    from shared.ports import Store
+
 
 @click.command("status")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
-@click.option("--json", "as_json", is_flag=True, help="The status document, one a line.")
+@click.option("--watch", is_flag=True, help="Until all have ended; without a terminal one line for each change.")
+@click.option("--json", "as_json", is_flag=True, help="The status document, one a line; watching, one for each change.")
 @click.option("--prompt", "with_prompt", is_flag=True, help="Show the prompt too, shortened.")
 @click.pass_context
-def command(ctx: click.Context, ids: tuple[str, ...], as_json: bool, with_prompt: bool) -> None:
+def command(ctx: click.Context, ids: tuple[str, ...], watch: bool, as_json: bool, with_prompt: bool) -> None:
     """Show what became of requests.
 
     Status and advice, the route asked and delivered, cost, attempts, image.
     """
-    ctx.exit(asyncio.run(_status(ids, as_json=as_json, with_prompt=with_prompt)))
-
-
-async def _status(ids: tuple[str, ...], *, as_json: bool, with_prompt: bool) -> int:
-    """The exit code: 1 where an id is unknown."""
-    from scripts.cli import held, show
-    from scripts.cli.found import Found, find, rejections_of, to_json
-    from shared import wiring
-
     for request_id in ids:
         if named_id({"request_id": request_id}) is None:
             raise click.UsageError(f"{request_id!r} is no request id; allowed: 1 to 128 {ID_WORDS}")
+    try:
+        ctx.exit(asyncio.run(_status(ids, watch=watch, as_json=as_json, with_prompt=with_prompt)))
+    except KeyboardInterrupt:
+        click.echo("\nno longer watching; nothing else is changed", err=True)
+        ctx.exit(130)
+
+
+async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, with_prompt: bool) -> int:
+    """The exit code: 1 where an id is unknown."""
+    from scripts.cli import watching
+    from scripts.cli.found import Found, find, rejections_of
+    from shared import wiring
+
     settings = place.read_settings()
     catalogue = wiring.catalogue(settings)
     unknown = 0
     async with place.reading(settings) as store:
-        found = await find(store, ids)
-        why = await held.read(store, [each for each in found if isinstance(each, Found)], catalogue)
         place.say_if_simulated(settings)
-        console = show.console()
-        for number, (request_id, each) in enumerate(zip(ids, found, strict=True)):
+        if watch:
+            found = await watching.follow(store, ids, catalogue, as_json=as_json, with_prompt=with_prompt)
+        else:
+            found = await find(store, ids)
+            await _show(store, found, catalogue, as_json=as_json, with_prompt=with_prompt)
+        for request_id, each in zip(ids, found, strict=True):
             if not isinstance(each, Found):
                 unknown += 1
                 _say_unknown(request_id, [str(one.data["reason"]) for one in await rejections_of(store, request_id)])
-            elif as_json:
-                click.echo(to_json(held.in_document(each, why)))
-            else:
-                console.print(*([""] if number else []), show.sheet(each, held.of(each, why), with_prompt=with_prompt))
     return 1 if unknown else 0
+
+
+async def _show(
+    store: Store, found: list[Found | Absent], catalogue: Catalogue, *, as_json: bool, with_prompt: bool
+) -> None:
+    from scripts.cli import held, show
+    from scripts.cli.found import Found, to_json
+
+    known = [each for each in found if isinstance(each, Found)]
+    why = await held.read(store, known, catalogue)
+    console = show.console()
+    for number, each in enumerate(known):
+        if as_json:
+            click.echo(to_json(held.in_document(each, why)))
+        else:
+            console.print(*([""] if number else []), show.sheet(each, held.of(each, why), with_prompt=with_prompt))
 
 
 def _say_unknown(request_id: str, rejections: list[str]) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from shared.adapters.message_rules import check_extension, check_message
 from shared.adapters.sqlite_file import SqliteThread, Transaction
+from shared.adapters.sqlite_format import check_format
 from shared.core.topology import DEAD_LETTER_SOURCE, RENDER_DEAD_LETTERS, TOPICS, Subscription
 from shared.ports import Clock, Delivery, TopicsUnavailable
 
@@ -64,7 +65,9 @@ class LocalTopics:
         self._clock = clock
         self._project = project
         self._waiting: set[asyncio.Future[None]] = set()
-        self._thread = SqliteThread(path, "topics", TopicsUnavailable, _prepare, on_foreign_change=self._wake)
+        self._thread = SqliteThread(
+            path, "topics", TopicsUnavailable, partial(_prepare, path), on_foreign_change=self._wake
+        )
 
     async def ensure(self, subscriptions: Sequence[Subscription]) -> None:
         """Also makes every topic of the topology, subscribed or not."""
@@ -167,8 +170,9 @@ class _Claimed:
     buried: bool
 
 
-def _prepare(transaction: Transaction) -> None:
+def _prepare(path: Path | str, transaction: Transaction) -> None:
     transaction.begin()
+    check_format(path, transaction)
     for sql in _TABLES:
         transaction.connection.execute(sql)
 

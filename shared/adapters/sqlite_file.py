@@ -123,7 +123,7 @@ class SqliteThread:
                 if jobs and connection is None:
                     connection = self._open()
                 results = self._run_group(connection, jobs) if connection is not None else []
-            except sqlite3.Error as error:
+            except Exception as error:  # noqa: BLE001 - it is handed to those who asked
                 results = [(future, None, self._error(error)) for _, future in jobs]
             if closing and connection is not None:
                 connection.close()

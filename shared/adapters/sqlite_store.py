@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from shared.adapters.sqlite_file import SqliteThread, Transaction
+from shared.adapters.sqlite_format import check_format
 from shared.adapters.sqlite_query import order_sql, path_expression, where_sql
 from shared.adapters.store_rules import check_path, check_query, check_writes
 from shared.core.documents import (
@@ -52,12 +53,14 @@ Index = tuple[str, tuple[str, ...]]
 
 
 class SqliteStore:
-    """See shared.ports.Store. Beside `StoreUnavailable` only ValueError, for what no store accepts."""
+    """See shared.ports.Store. Beside `StoreUnavailable` only ValueError, for what no store accepts, and InvalidSetting
+    for a file that another version wrote.
+    """
 
     def __init__(self, path: Path | str, clock: Clock, indexes: Sequence[Index] = ()) -> None:
         self._clock = clock
         self._indexed = frozenset(collection for collection, _ in indexes)
-        prepare = partial(_prepare, indexes=tuple(indexes))
+        prepare = partial(_prepare, path, tuple(indexes))
         self._writer = SqliteThread(path, "store-writer", StoreUnavailable, prepare)
         self._reader = SqliteThread(path, "store-reader", StoreUnavailable, prepare)
 
@@ -139,8 +142,9 @@ class SqliteStore:
         return self._clock.now().astimezone(UTC)
 
 
-def _prepare(transaction: Transaction, indexes: Sequence[Index]) -> None:
+def _prepare(path: Path | str, indexes: Sequence[Index], transaction: Transaction) -> None:
     transaction.begin()
+    check_format(path, transaction)
     for sql in _TABLES:
         transaction.connection.execute(sql)
     for collection, fields in indexes:

@@ -104,6 +104,8 @@ def of_span(span: Span) -> tuple[Measure, ...]:
             call = (said["operation"], said["provider"], said["request_model"])
             counted = (("input", said["input_tokens"]), ("output", said["output_tokens"]))
             tokens = (_of(TOKENS, count, *call, sort) for sort, count in counted if isinstance(count, int))
+            if said["lane"] == "batch":
+                return tuple(tokens)  # hours of waiting are no call's time
             return (_of(MODEL_TIME, took, *call, span.failed), *tokens)
         case _:
             return ()

@@ -16,6 +16,7 @@ from shared.core.outcome import Outcome
 from shared.core.request import RenderRequest
 from shared.core.route import Route
 from shared.core.terms import FRESH, Course
+from shared.core.trace import Place
 
 LEASE = timedelta(seconds=45)
 RENEW_EVERY = timedelta(seconds=15)
@@ -88,6 +89,11 @@ class Head:
             queued_at=data["queued_at"],
         )
 
+    @property
+    def trace_id(self) -> str | None:
+        place = Place.parse(self.traceparent)
+        return None if place is None else place.trace_id
+
 
 @dataclass(frozen=True, slots=True)
 class UnusedSlot:
@@ -150,10 +156,12 @@ def new_document(
     above: str | None = None,
     caller_span_id: str | None = None,
     published_at: datetime | None = None,
+    revives: str | None = None,
 ) -> dict[str, Any]:
     """A request as intake writes it: queued, unpaid. Every field that a query names is present from the start.
 
-    `traceparent` is the place of its root span, `caller_span_id` the caller's span that the root is a part of.
+    `traceparent` is the place of its root span, `caller_span_id` the caller's span that the root is a part of,
+    `revives` the id of the request that this one is the revival of.
     """
     return {
         "status": "queued",
@@ -201,6 +209,10 @@ def new_document(
         "outcome": None,
         "announce": None,
         "cancel_requested_at": None,
+        "revives": revives,
+        "revived_as": None,
+        "revived_by": None,
+        "revived_at": None,
         "message_id": message_id,
         "trace_id": trace_id,
         "traceparent": traceparent,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -10,17 +11,26 @@ Severity: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 @dataclass(frozen=True, slots=True)
 class Signal:
+    """`may_carry`: fields that are left out where nobody knows them."""
+
     name: str
     severity: Severity
     fields: tuple[str, ...]
+    may_carry: tuple[str, ...] = ()
+
+    def declares(self, fields: Iterable[str]) -> bool:
+        """Whether these are its fields: all that it always has, and none that it never has."""
+        given = set(fields)
+        return set(self.fields) <= given <= {*self.fields, *self.may_carry}
 
 
 ACCEPTED = Signal("request_accepted", "INFO", ("request_id", "tenant", "route", "trace_id"))
-REJECTED = Signal("request_rejected", "WARNING", ("request_id", "message_id", "fields"))
-REPEATED = Signal("request_repeated", "INFO", ("request_id", "status"))
-CANCELLED = Signal("request_cancelled", "INFO", ("request_id", "effect"))
-RELEASED = Signal("request_released", "DEBUG", ("request_id", "release", "route", "slot_at"))
-REQUEUED = Signal("request_requeued", "INFO", ("request_id", "reason"))
+REJECTED = Signal("request_rejected", "WARNING", ("request_id", "message_id", "fields", "trace_id"))
+REPEATED = Signal("request_repeated", "INFO", ("request_id", "status", "trace_id"))
+CANCELLED = Signal("request_cancelled", "INFO", ("request_id", "effect", "trace_id"))
+REVIVED = Signal("request_revived", "INFO", ("request_id", "revived_as", "actor", "notes", "trace_id"))
+RELEASED = Signal("request_released", "DEBUG", ("request_id", "release", "route", "slot_at", "trace_id"))
+REQUEUED = Signal("request_requeued", "INFO", ("request_id", "reason", "trace_id"))
 ATTEMPT_ENDED = Signal(
     "attempt_ended",
     "INFO",
@@ -37,7 +47,7 @@ ATTEMPT_ENDED = Signal(
     ),
 )
 FINISHED = Signal("request_finished", "INFO", ("request_id", "status", "outcome", "cost_micros", "trace_id"))
-RECOVERED = Signal("attempt_recovered", "WARNING", ("request_id", "attempt", "effect"))
+RECOVERED = Signal("attempt_recovered", "WARNING", ("request_id", "attempt", "effect", "trace_id"))
 LEAD_TAKEN = Signal("pump_lead_taken", "INFO", ("holder",))
 LEAD_LEFT = Signal("pump_lead_left", "INFO", ("holder", "why"))
 FLAG_CHANGED = Signal(
@@ -51,10 +61,10 @@ BATCH_DELAYED = Signal("batch_delayed", "WARNING", ("batch", "step", "kind", "re
 BATCH_ENDED = Signal(
     "batch_ended", "INFO", ("batch", "name", "state", "requests", "images", "extra_answers", "unknown_keys")
 )
-BREAKER_PROBED = Signal("breaker_probed", "INFO", ("circuit", "request_id", "slot_at"))
+BREAKER_PROBED = Signal("breaker_probed", "INFO", ("circuit", "request_id", "slot_at", "trace_id"))
 ROUTE_LACKING = Signal("route_lacking", "WARNING", ("what",))
 COST_OVER_ESTIMATE = Signal(
-    "cost_over_estimate", "WARNING", ("request_id", "attempt", "route", "cost_micros", "estimate_micros")
+    "cost_over_estimate", "WARNING", ("request_id", "attempt", "route", "cost_micros", "estimate_micros", "trace_id")
 )
 BUDGET_USED_UP = Signal("budget_used_up", "WARNING", ("tenant", "period", "limit_micros", "spent_micros", "over"))
 CALENDAR_CLOSED = Signal("calendar_closed", "WARNING", ("model", "until", "why"))
@@ -64,6 +74,6 @@ QUOTA_READABLE = Signal("live_quota_readable", "INFO", ("what", "failed_since"))
 LIMIT_CHANGED = Signal("live_limit_changed", "INFO", ("model", "dimension", "old", "new"))
 BAD_MESSAGE = Signal("bad_message", "ERROR", ("function", "message_id", "reason"))
 WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced", "forgotten"))
-ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"))
+ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"), may_carry=("trace_id",))
 
 ALL = {each.name: each for each in tuple(globals().values()) if isinstance(each, Signal)}

@@ -58,7 +58,7 @@ class Collecting:
         except StoreUnavailable as error:
             self._ports.signals.emit(
                 signals.ESCALATION, what=f"a request could not be moved to a batch: {error}",
-                request_id=head.request_id, runbook="release-not-handed-out",
+                request_id=head.request_id, runbook="release-not-handed-out", trace_id=head.trace_id,
             )  # fmt: skip
             return True
 

@@ -17,9 +17,11 @@ from shared.core.batch_extra import book_extra
 from shared.core.delivered import Delivered, Ending
 from shared.core.documents import Committed, Create, Document
 from shared.core.failure import Failure, FailureKind
+from shared.flows import traced
 from shared.flows.batch_document import change
 from shared.flows.server_time import ServerTime
 from shared.flows.settle import settle
+from shared.flows.traced_call import trace_call
 from shared.ports import Ports
 
 
@@ -54,9 +56,9 @@ async def settle_results(ports: Ports, held: Document, progress: Progress, time:
             if entry is None:
                 strange[line.key] += 1
             else:
-                extra += await _take(ports, entry, line.answer, time)
+                extra += await _take(ports, held, entry, line.answer, time)
     for entry in entries.values():
-        extra += await _end(ports, entry, progress, time)
+        extra += await _end(ports, held, entry, progress, time)
     if strange:
         what = f"batch {held.id} ({held.data['name']}): {strange.total()} answers under keys that nobody asked for"
         ports.signals.emit(signals.ESCALATION, what=what, request_id=None, runbook="batch-strange-answers")
@@ -68,7 +70,7 @@ async def settle_all(ports: Ports, held: Document, failure: Failure, time: Serve
     entries = await _entries(ports, held)
     for entry in entries:
         if entry.is_open:
-            await _settle(ports, entry, failure, time)
+            await _settle(ports, held, entry, failure, failure, time)
     await _close(ports, held, Progress("failed", failure=failure), entries, 0, 0, time)
 
 
@@ -86,13 +88,13 @@ async def _entries(ports: Ports, held: Document) -> list[_Entry]:
     ]
 
 
-async def _take(ports: Ports, entry: _Entry, answer: Answer, time: ServerTime) -> int:
+async def _take(ports: Ports, held: Document, entry: _Entry, answer: Answer, time: ServerTime) -> int:
     """One answer: the first image is the request's, a further one is a cost. How many were booked beside."""
     line, entry.lines = entry.lines, entry.lines + 1
     match answer:
         case Made() if not entry.has_image:
             entry.has_image = True
-            await _keep(ports, entry, answer, time)
+            await _keep(ports, held, entry, answer, time)
             return 0
         case Made():
             await _book(ports, entry, Delivered.of(answer, ""), line, time)
@@ -102,32 +104,41 @@ async def _take(ports: Ports, entry: _Entry, answer: Answer, time: ServerTime) -
             return 0
 
 
-async def _keep(ports: Ports, entry: _Entry, made: Made, time: ServerTime) -> None:
+async def _keep(ports: Ports, held: Document, entry: _Entry, made: Made, time: ServerTime) -> None:
     if not entry.is_open:
         return  # an earlier look settled it
     data = entry.request.data
     key = record.image_key(entry.item.request_id, data["tenant"], data["created_at"], entry.item.attempt)
     facts = Delivered.of(made, "").to_facts()
     stored = await ports.images.put(key + made.picture.extension, made.picture, facts)
-    await _settle(ports, entry, Delivered.of(made, stored.uri), time)
+    await _settle(ports, held, entry, Delivered.of(made, stored.uri), made, time)
 
 
-async def _end(ports: Ports, entry: _Entry, progress: Progress, time: ServerTime) -> int:
+async def _end(ports: Ports, held: Document, entry: _Entry, progress: Progress, time: ServerTime) -> int:
     """What is left of an item after the last line: its failure, and answers that were charged beside it."""
     others = entry.others
     if not entry.has_image:
         failure, others = (others[0][1], others[1:]) if others else (batch.without_result(progress), [])
         if entry.is_open:
-            await _settle(ports, entry, failure, time)
+            await _settle(ports, held, entry, failure, failure, time)
     charged = [(line, each) for line, each in others if each.usage is not None]
     for line, each in charged:
         await _book(ports, entry, each, line, time)
     return len(charged)
 
 
-async def _settle(ports: Ports, entry: _Entry, ending: Ending, time: ServerTime) -> None:
-    took = time.now() - entry.attempt.data["started_at"]
-    await settle(ports, entry.request, entry.attempt, ending, int(took.total_seconds() * 1000))
+async def _settle(
+    ports: Ports, held: Document, entry: _Entry, ending: Ending, answer: Answer, time: ServerTime
+) -> None:
+    """With the span of its call, from the handing over to its answer, where the provider had it."""
+    request, attempt, now = entry.request, entry.attempt, time.now()
+    took = now - attempt.data["started_at"]
+    effect = await settle(ports, request, attempt, ending, int(took.total_seconds() * 1000))
+    if effect == "settled before" or held.data["submitted_at"] is None:
+        return
+    parent = traced.attempt_of(request.data, attempt.data["number"])
+    place = parent if attempt.data["outcome"] is None else parent.named("late")
+    trace_call(ports, request, attempt, place, answer, held.data["submitted_at"], now, held.data["image_size"])
 
 
 async def _book(ports: Ports, entry: _Entry, ending: Ending, line: int, time: ServerTime) -> None:

@@ -38,10 +38,12 @@ async def bury(ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, m
 
 async def _after_render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Message) -> None:
     release = Release.parse(message.data)
-    ports.signals.emit(
-        signals.ESCALATION, what="a release kept crashing render", request_id=release.request_id, runbook=RUNBOOK
-    )
     request = await ports.store.get(record.path(release.request_id))
+    known = {"trace_id": request.data["trace_id"]} if isinstance(request, Document) else {}
+    ports.signals.emit(
+        signals.ESCALATION, what="a release kept crashing render", request_id=release.request_id, runbook=RUNBOOK,
+        **known,
+    )  # fmt: skip
     if isinstance(request, Document) and request.data["status"] == "released":
         await kicks.kick()  # the pump takes it back to the front: unclaimed since its slot
         return

@@ -22,6 +22,7 @@ from shared.flows.announce import announce, ended
 from shared.flows.fair_tags import FairTags
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
+from shared.flows.revive import predecessor
 from shared.ports import Ports, References, ReferenceUnusable, Store
 
 REJECTED_EXCERPT_BYTES = 4096
@@ -67,6 +68,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         return
     above = await failed_model(ports.store, request)
     planned = check(request, ports.catalogue, ports.references, ports.open_lanes, above)
+    before = await predecessor(ports.store, visit.message.attributes, request)
     now = existing.read_at
     document = record.new_document(
         request,
@@ -79,6 +81,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         above=above,
         caller_span_id=visit.caller.span_id if visit.caller else None,
         published_at=visit.message.published_at,
+        revives=before.id if before else None,
     )
     overdue = request.deadline is not None and request.deadline <= now
     if overdue:
@@ -90,7 +93,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         assert isinstance(current, Document), "requests are never deleted within their time"
         await _repeat(ports, kicks, request, current, visit)
         return
-    _trace_accepted(ports, visit, request, planned)
+    _trace_accepted(ports, visit, request, planned, before)
     ports.signals.emit(
         signals.ACCEPTED,
         request_id=request.request_id,
@@ -105,8 +108,10 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
     await _see_to_it(ports, kicks, taken)
 
 
-def _trace_accepted(ports: Ports, visit: _Visit, request: RenderRequest, planned: Planned) -> None:
-    """The publisher's stage, where the push says when it was, and intake's own."""
+def _trace_accepted(
+    ports: Ports, visit: _Visit, request: RenderRequest, planned: Planned, before: Document | None
+) -> None:
+    """The publisher's stage, where the push says when it was, and intake's own, linked to what it revives."""
     message, root = visit.message, visit.place
     if message.published_at is not None:
         traced.write(
@@ -115,7 +120,7 @@ def _trace_accepted(ports: Ports, visit: _Visit, request: RenderRequest, planned
         )  # fmt: skip
     _trace(
         ports, visit, traced.below(ports, root), root, request.request_id, effect="accepted",
-        route=str(planned.route), reasons=planned.reasons,
+        route=str(planned.route), reasons=planned.reasons, links=(traced.root_of(before.data),) if before else (),
     )  # fmt: skip
 
 
@@ -149,7 +154,12 @@ async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: 
             "This id stands for other content, which stays as it is. Use a new id.",
         )
         raise InvalidRequest((problem,), request.request_id)
-    ports.signals.emit(signals.REPEATED, request_id=request.request_id, status=existing.data["status"])
+    ports.signals.emit(
+        signals.REPEATED,
+        request_id=request.request_id,
+        status=existing.data["status"],
+        trace_id=existing.data["trace_id"],
+    )
     root = traced.root_of(existing.data)
     if visit.caller is None:  # a redelivery, as far as anybody knows
         _trace(ports, visit, traced.below(ports, root), root, request.request_id, effect="repeated")
@@ -178,7 +188,7 @@ async def cancel(ports: Ports, request_id: str) -> None:
     while True:
         request = await ports.store.get(record.path(request_id))
         if isinstance(request, Absent):
-            ports.signals.emit(signals.CANCELLED, request_id=request_id, effect="kept for its arrival")
+            ports.signals.emit(signals.CANCELLED, request_id=request_id, effect="kept for its arrival", trace_id=None)
             return
         now = request.read_at
         if request.data["status"] in record.FINAL:
@@ -196,7 +206,7 @@ async def cancel(ports: Ports, request_id: str) -> None:
         if isinstance(committed, Conflict):
             continue
         effect = "noted: the attempt ends as it ends" if begun else "ended unpaid"
-        ports.signals.emit(signals.CANCELLED, request_id=request_id, effect=effect)
+        ports.signals.emit(signals.CANCELLED, request_id=request_id, effect=effect, trace_id=request.data["trace_id"])
         if not begun:
             if request.data["status"] == "released":
                 waits.slot_ended(ports, request, now, lost="cancelled")
@@ -279,6 +289,7 @@ async def _reject(ports: Ports, reason: InvalidRequest, visit: _Visit) -> None:
         request_id=reason.request_id,
         message_id=message.id,
         fields=[problem.field for problem in reason.problems],
+        trace_id=trace_id,
     )
     fields = tuple(problem.field for problem in reason.problems)
     _trace(ports, visit, visit.place, visit.caller, reason.request_id, effect="rejected", problems=fields)

@@ -69,7 +69,7 @@ class Judging:
             if planned.probe is not None:
                 self._ports.signals.emit(
                     signals.BREAKER_PROBED, circuit=planned.probe, request_id=grant.candidate.head.request_id,
-                    slot_at=grant.slot_at,
+                    slot_at=grant.slot_at, trace_id=grant.candidate.head.trace_id,
                 )  # fmt: skip
         return self.bent(routing, [grant.candidate for grant in grants]).granted(grants)
 

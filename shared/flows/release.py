@@ -48,7 +48,7 @@ async def release(ports: Ports, grant: Grant, turn: Turn, reservation: Reservati
     except (StoreUnavailable, TopicsUnavailable) as error:
         ports.signals.emit(
             signals.ESCALATION, what=f"a release could not be handed out: {error}", request_id=head.request_id,
-            runbook="release-not-handed-out",
+            runbook="release-not-handed-out", trace_id=head.trace_id,
         )  # fmt: skip
         return None
     ports.signals.emit(
@@ -57,6 +57,7 @@ async def release(ports: Ports, grant: Grant, turn: Turn, reservation: Reservati
         release=head.release + 1,
         route=str(planned.route),
         slot_at=grant.slot_at,
+        trace_id=head.trace_id,
     )
     _trace(ports, grant, turn, decided_at)
     return None
@@ -90,7 +91,9 @@ async def take_back_unclaimed(ports: Ports, time: ServerTime) -> list[Head]:
         given_back = budget.given_back(request.id, request.data)
         committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
         if isinstance(committed, Committed):
-            ports.signals.emit(signals.REQUEUED, request_id=request.id, reason=changes["reason"])
+            ports.signals.emit(
+                signals.REQUEUED, request_id=request.id, reason=changes["reason"], trace_id=request.data["trace_id"]
+            )
             waits.slot_ended(ports, request, now, lost="not_taken_up")
             taken.append(Head.of(request.id, committed.versions[0], {**request.data, **changes}))
     return taken

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from datetime import datetime, timedelta
 
-from shared.core import budget, gateway, record, settlement, signals, spans
+from shared.core import budget, gateway, record, settlement, signals
 from shared.core.answer import Answer, Made, Order, Reference
 from shared.core.catalogue import Catalogue
 from shared.core.delivered import Ending
@@ -27,6 +27,7 @@ from shared.flows.kicks import Kicks
 from shared.flows.message import Message
 from shared.flows.server_time import ServerTime
 from shared.flows.settle import recover, settle, store_image
+from shared.flows.traced_call import trace_call
 from shared.ports import Ports, ReferenceUnusable, StoreUnavailable
 
 THE_WAY = timedelta(milliseconds=100)
@@ -90,45 +91,20 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
         )
         latency_ms = round((ports.clock.monotonic() - began) * 1000)
         answered_at = time.now()
+        parent = traced.attempt_of(request.data, attempt.data["number"])
         ending: Ending
         match answer:
             case Failure(kind=FailureKind.LATE):
                 return await _give_back(ports, evidence, late, hold.request, time, None, unopened=attempt)
             case Made():
-                _trace_call(ports, request, attempt, order, answer, began_at, answered_at)
+                trace_call(ports, request, attempt, parent, answer, began_at, answered_at, order.image_size)
                 ending = await store_image(ports, request, attempt.data["number"], answer)
             case Failure():
-                _trace_call(ports, request, attempt, order, answer, began_at, answered_at)
+                trace_call(ports, request, attempt, parent, answer, began_at, answered_at, order.image_size)
                 ending = answer
     settling = settle(ports, hold.request, attempt, ending, latency_ms)
     effect, _ = await asyncio.gather(settling, _note(evidence, answer, request, time))
     return effect
-
-
-def _trace_call(
-    ports: Ports,
-    request: Document,
-    attempt: Document,
-    order: Order,
-    answer: Answer,
-    began_at: datetime,
-    ended_at: datetime,
-) -> None:
-    """By the semantic conventions for generative models."""
-    parent = traced.attempt_of(request.data, attempt.data["number"])
-    usage = answer.usage
-    contract = attempt.data["contract"]
-    provider = "gcp.gemini" if contract == "google" else contract.removeprefix(CONTRACT)
-    traced.write(
-        ports, spans.MODEL_CALL, traced.below(ports, parent), parent, began_at, ended_at,
-        failed=answer.kind.value if isinstance(answer, Failure) else None,
-        operation=spans.MODEL_CALL.name, provider=provider, request_model=order.model,
-        response_model=answer.model or None, response_id=answer.provider_request_id or None, output_type="image",
-        input_tokens=usage.text_in + usage.image_in if usage else None,
-        output_tokens=usage.text_out + usage.image_out + usage.thought if usage else None,
-        http_status=answer.http_status, request_id=request.id, attempt=attempt.data["number"], lane=order.lane,
-        image_size=order.image_size, references=len(order.references),
-    )  # fmt: skip
 
 
 async def _note_start(evidence: Evidence, request: Document, began_at: datetime, time: ServerTime) -> None:
@@ -228,7 +204,9 @@ async def _give_back(
             again = Update(request.path, changes, getattr(found, "version", ""))
             committed = await ports.store.commit(again, undo, *given_back)
     if isinstance(committed, Committed):
-        ports.signals.emit(signals.REQUEUED, request_id=request.id, reason=changes["reason"])
+        ports.signals.emit(
+            signals.REQUEUED, request_id=request.id, reason=changes["reason"], trace_id=request.data["trace_id"]
+        )
         if released is not None:
             waits.slot_ended(ports, released, time.now(), lost="slot_passed")
     await evidence.late(Route.from_json(request.data["route"]).pool, late, request.data["slot_at"], time)

@@ -125,7 +125,9 @@ async def recover(ports: Ports, request: Document) -> Effect:
         ending = Failure(FailureKind.CRASHED, "The worker stopped during the attempt.")
     latency = request.read_at - attempt.data["started_at"]
     effect = await settle(ports, request, attempt, ending, int(latency.total_seconds() * 1000))
-    ports.signals.emit(signals.RECOVERED, request_id=request.id, attempt=number, effect=effect)
+    ports.signals.emit(
+        signals.RECOVERED, request_id=request.id, attempt=number, effect=effect, trace_id=request.data["trace_id"]
+    )
     return effect
 
 
@@ -171,6 +173,7 @@ async def _report(
             route=str(Route.from_json(attempt.data["route"])),
             cost_micros=closed.changes["cost_micros"],
             estimate_micros=attempt.data["estimate_micros"],
+            trace_id=request.data["trace_id"],
         )
     if settled.effect == "final":
         await ended(ports, after)

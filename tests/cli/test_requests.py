@@ -181,6 +181,18 @@ def test_a_cancellation_that_comes_first_ends_its_request_unpaid() -> None:
     assert (document["status"], document["cost_micros"], document["attempts"]) == ("cancelled", 0, [])
 
 
+def test_a_request_that_ended_is_revived_and_ends_under_its_new_id() -> None:
+    renderlane("submit", "a red cube [refuse]", "--id", "again", "--tenant", "revived", "--wait")
+    assert renderlane("revive", "again").exit_code == 0
+    while renderlane("status", "again-r2").exit_code != 0:
+        pass  # not taken in yet
+    watched = renderlane("status", "again-r2", "--watch", "--json")
+    document = json_lines(watched.stdout)[-1]
+    assert (document["status"], document["revives"], document["tenant"]) == ("refused", "again", "revived")
+    assert "again-r2" in renderlane("status", "again").stdout
+    assert "it was before" in renderlane("revive", "again").stdout
+
+
 def test_a_cancellation_needs_an_id() -> None:
     result = renderlane("cancel", "two words")
     assert result.exit_code == 2

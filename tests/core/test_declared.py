@@ -27,6 +27,19 @@ def test_a_signal_names_each_field_once_and_carries_neither_prompt_nor_key(signa
     assert signal.name == signal.name.lower()
 
 
+def test_an_escalation_may_carry_a_trace_and_nothing_else_beside_its_fields() -> None:
+    assert signals.ESCALATION.declares(["what", "request_id", "runbook"])
+    assert signals.ESCALATION.declares(["what", "request_id", "runbook", "trace_id"])
+    assert not signals.ESCALATION.declares(["what", "runbook"])
+    assert not signals.ESCALATION.declares(["what", "request_id", "runbook", "prompt"])
+
+
+def test_every_event_of_one_request_can_carry_its_trace() -> None:
+    of_one = [each for each in signals.ALL.values() if "request_id" in each.fields]
+    assert len(of_one) > 8
+    assert [each.name for each in of_one if "trace_id" not in (*each.fields, *each.may_carry)] == []
+
+
 def test_every_query_of_the_module_is_tried_here() -> None:
     made = {name for name, value in vars(queries).items() if callable(value) and value.__module__ == queries.__name__}
     assert made - {"attempts_of"} == {name.split()[0] for name in QUERIES}

@@ -159,7 +159,7 @@ def read(event_data: bytes) -> dict[str, Any]:
 
 
 EVENT_FIELDS = (
-    "request_id tenant group status round image_uri requested delivered reasons mismatches cost_usd cost_basis "
+    "request_id tenant group status round revives image_uri requested delivered reasons mismatches cost_usd cost_basis "
     "attempt_count outcome labels trace_id message_id finished_at"
 )
 

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from shared.core import spans
+from shared.core.batch import Result
 from shared.core.failure import Failure, FailureKind
 from shared.core.spans import Span
 from shared.flows.intake import cancel
+from tests.fakes.batches import made_in_batch
 from tests.fakes.lane import made
 from tests.flows.test_batches import batch_of
 from tests.world import Killed, World
@@ -198,6 +200,67 @@ async def test_a_request_that_went_by_batch_is_one_tree_too() -> None:
     attempt = only(found, spans.ATTEMPT)
     assert attempt.attributes["renderlane.recovered"] is False
     assert only(found, spans.REQUEST).ended_at >= attempt.ended_at > attempt.started_at
+
+
+async def test_a_call_by_batch_has_its_span_from_the_handing_over_to_its_answer() -> None:
+    world = World()
+    await batch_of(world, 2)
+    await world.run_until_quiet()
+    for request_id in world.statuses():
+        found = tree(world, request_id)
+        call, attempt = only(found, spans.MODEL_CALL), only(found, spans.ATTEMPT)
+        assert call.parent_id == attempt.place.span_id
+        assert attempt.started_at < call.started_at < call.ended_at <= attempt.ended_at
+        assert call.name == "generate_content gemini-3-pro-image"
+        said = call.attributes
+        assert (said["gen_ai.provider.name"], said["renderlane.lane"]) == ("gcp.gemini", "batch")
+        assert (said["gen_ai.usage.input_tokens"], said["gen_ai.response.model"]) == (10, "gemini-3-pro-image")
+        assert call.failed is None
+
+
+async def test_a_call_by_batch_that_brought_nothing_says_why_and_each_attempt_has_its_own() -> None:
+    world = World()
+    world.batches.answers = lambda _key, _order: []
+    await batch_of(world, 1)
+    await world.run_for(timedelta(minutes=30))
+    world.batches.answers = lambda key, order: [Result(key, made_in_batch(order))]
+    await world.run_until_quiet()
+    found = tree(world, "r-0")
+    calls = [span for span in found if span.stage is spans.MODEL_CALL]
+    assert len(calls) == len(world.attempts("r-0")) > 1
+    assert [call.failed is None for call in calls] == [False] * (len(calls) - 1) + [True]
+
+
+async def test_a_batch_that_the_provider_never_had_is_no_call() -> None:
+    world = World()
+    world.batches.refusals["create"] = [Failure(FailureKind.LANE_UNSUPPORTED, "no batches", http_status=400)]
+    await batch_of(world, 1)
+    await world.run_until_quiet()
+    found = tree(world, "r-0")
+    assert stages(found)["attempt"] == 2
+    assert only(found, spans.MODEL_CALL).attributes["renderlane.lane"] != "batch"
+
+
+async def test_every_event_of_a_request_carries_its_trace() -> None:
+    world = World(quota="*=rpm:60", seed=7)
+    world.deliver_twice = True
+    world.lane.then(FailureKind.TIMEOUT, FailureKind.REFUSED, FailureKind.OVERLOAD)
+    for number in range(8):
+        await world.submit(f"r-{number}")
+    await world.submit("r-0")
+    await world.run_until_quiet()
+    await world.run(cancel(world.ports, "r-1"))
+    await world.submit("gone", priority="bulk")
+    await world.run(cancel(world.ports, "gone"))
+    await world.run_until_quiet()
+    own = {each.id: each.data["trace_id"] for each in world.store.all("requests")}
+    told = [(signal.name, fields) for signal, fields in world.signals.emitted if fields.get("request_id") in own]
+    assert {name for name, _ in told} >= {
+        "request_accepted", "request_repeated", "request_released", "attempt_ended", "request_finished",
+    }  # fmt: skip
+    early = [name for name, fields in told if fields.get("trace_id") is None]
+    assert set(early) <= {"request_cancelled"}, "a cancellation may come before its request"
+    assert [name for name, fields in told if fields.get("trace_id") not in (None, own[str(fields["request_id"])])] == []
 
 
 async def test_a_repeated_request_is_a_visit_in_its_callers_trace_linked_to_the_first() -> None:

@@ -1,0 +1,42 @@
+"""What can go wrong on this side, each with its remedy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with one field of a request."""
+
+    field: str
+    found: str
+    allowed: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: found {self.found}; allowed: {self.allowed}. {self.remedy}"
+
+
+class InvalidRequest(ValueError):
+    """The request would be rejected: it was not published. `problems` names each field."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(str(each) for each in problems))
+        self.problems = problems
+
+
+class NotInTime(TimeoutError):
+    """No result came in time. The request goes on: wait again, or publish the same again, which is free."""
+
+
+class NoSubscription(RuntimeError):
+    """The client was made without a subscription: it can publish, and has nowhere to wait for results."""
+
+
+class ListeningFailed(RuntimeError):
+    """The subscription cannot be read; the cause is attached. The next wait tries again."""
+
+
+class Closed(RuntimeError):
+    """The client was closed while somebody waited. Results that nobody had come again elsewhere."""

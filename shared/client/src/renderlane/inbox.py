@@ -1,0 +1,187 @@
+"""Who waits for which result: results and waits meet here, whichever comes first. Knows nothing of Pub/Sub.
+
+A result is acknowledged when somebody has it in hand, and not before: until then its delivery is held. What nobody here
+asked for is not ours to acknowledge, unless the subscription is read by nobody else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, defaultdict
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from renderlane.errors import Closed
+from renderlane.result import REJECTED, Result
+
+MOST_HELD = 1_000
+"""Results of requests published here that nobody has waited for yet; more of them are left to come again."""
+MOST_UNANSWERED = 100_000
+"""Requests published here whose results are still to come."""
+MOST_REMEMBERED = 10_000
+"""Results that somebody here has had."""
+
+
+class Held(Protocol):
+    """One delivery of a result."""
+
+    def acknowledge(self) -> None: ...
+
+    def leave(self) -> None:
+        """Let it come again in a while, here or elsewhere."""
+        ...
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What is known of the messages that were published here under one id."""
+
+    unconfirmed: int = 0
+    """Publishes that have not come back with their message id."""
+    message_ids: set[str] = field(default_factory=set)
+    rejections: list[tuple[Result, Held]] = field(default_factory=list)
+    """Perhaps ours: a message id is missing."""
+
+
+class Inbox:
+    """Safe to use from several threads. `drops_others`: the subscription is read by nobody else."""
+
+    def __init__(self, *, drops_others: bool) -> None:
+        self._drops_others = drops_others
+        self._lock = threading.RLock()
+        self._sent: OrderedDict[str, _Sent] = OrderedDict()
+        self._waiting: defaultdict[str, list[Future[Result]]] = defaultdict(list)
+        self._held: OrderedDict[str, tuple[Result, Held]] = OrderedDict()
+        self._handed: OrderedDict[str, Result] = OrderedDict()
+        """Final results that somebody has: their further deliveries are nobody's."""
+
+    def publishing(self, request_id: str) -> None:
+        """A message of this id is about to leave: its result is kept until somebody waits for it."""
+        with self._lock:
+            self._handed.pop(request_id, None)
+            sent = self._sent.setdefault(request_id, _Sent())
+            sent.unconfirmed += 1
+            _shorten(self._sent, MOST_UNANSWERED)
+
+    def published(self, request_id: str, message_id: str | None) -> None:
+        """Its message id; None where it did not leave."""
+        with self._lock:
+            sent = self._sent.get(request_id)
+            if sent is None:
+                return
+            sent.unconfirmed -= 1
+            if message_id is not None:
+                sent.message_ids.add(message_id)
+            early, sent.rejections = sent.rejections, []
+        for result, held in early:
+            self.offer(result, held)
+
+    def wait(self, request_id: str) -> Future[Result]:
+        """Done when the result is here; it may be already."""
+        future: Future[Result] = Future()
+        with self._lock:
+            if request_id in self._handed:
+                future.set_result(self._handed[request_id])
+                return future
+            result, held = self._held.pop(request_id, (None, None))
+            if result is None or held is None:
+                self._waiting[request_id].append(future)
+                return future
+            self._remember(result)
+        future.set_result(result)
+        held.acknowledge()
+        return future
+
+    def give_up(self, request_id: str, future: Future[Result]) -> bool:
+        """Wait no longer. False where the result has come meanwhile: it is in the future."""
+        with self._lock:
+            if not future.cancel():
+                return False
+            still = [each for each in self._waiting.pop(request_id, []) if each is not future]
+            if still:
+                self._waiting[request_id] = still
+            return True
+
+    def offer(self, result: Result, held: Held) -> None:
+        """A result has been delivered."""
+        with self._lock:
+            if result.status == REJECTED and not self._is_ours(result):
+                if self._may_be_ours(result):
+                    self._sent[result.request_id].rejections.append((result, held))
+                    return
+                self._not_ours(held)
+                return
+            waiting = self._waiting.pop(result.request_id, [])
+            taking = [each for each in waiting if each.set_running_or_notify_cancel()]
+            if not taking:
+                self._keep(result, held)
+                return
+            self._remember(result)
+        for each in taking:
+            each.set_result(result)
+        held.acknowledge()
+
+    def fail(self, error: Exception) -> None:
+        """Nothing will come: everybody who waits is told."""
+        with self._lock:
+            waiting = [each for futures in self._waiting.values() for each in futures]
+            self._waiting.clear()
+        for each in waiting:
+            if each.set_running_or_notify_cancel():
+                each.set_exception(error)
+
+    def close(self) -> None:
+        """Leave what nobody took, and tell everybody who waits."""
+        with self._lock:
+            held = [each for _, each in self._held.values()]
+            held += [each for sent in self._sent.values() for _, each in sent.rejections]
+            self._held.clear()
+            self._sent.clear()
+        for each in held:
+            each.leave()
+        self.fail(Closed("the client was closed"))
+
+    def _is_ours(self, result: Result) -> bool:
+        sent = self._sent.get(result.request_id)
+        return sent is not None and result.message_id in sent.message_ids
+
+    def _may_be_ours(self, result: Result) -> bool:
+        sent = self._sent.get(result.request_id)
+        return sent is not None and sent.unconfirmed > 0
+
+    def _keep(self, result: Result, held: Held) -> None:
+        """Nobody waits for it now."""
+        request_id = result.request_id
+        if request_id in self._handed:
+            held.acknowledge()
+        elif request_id not in self._sent:
+            self._not_ours(held)
+        elif request_id in self._held or len(self._held) < MOST_HELD:
+            before = self._held.pop(request_id, None)
+            self._held[request_id] = (result, held)
+            if before is not None:
+                before[1].acknowledge()  # the same result, delivered before
+        else:
+            held.leave()
+
+    def _not_ours(self, held: Held) -> None:
+        if self._drops_others:
+            held.acknowledge()
+        else:
+            held.leave()
+
+    def _remember(self, result: Result) -> None:
+        if result.status == REJECTED:
+            return  # never final for its id
+        self._handed[result.request_id] = result
+        _shorten(self._handed, MOST_REMEMBERED)
+        sent = self._sent.get(result.request_id)
+        if sent is not None and not sent.unconfirmed and not sent.rejections:
+            del self._sent[result.request_id]
+
+
+def _shorten(known: OrderedDict[str, Any], most: int) -> None:
+    """The oldest go first."""
+    while len(known) > most:
+        known.popitem(last=False)

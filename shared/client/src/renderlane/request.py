@@ -1,0 +1,108 @@
+"""What to ask for: one image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from renderlane.errors import InvalidRequest, Problem
+from renderlane.rules import encoded
+
+Size = Literal["512", "1K", "2K", "4K"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An image to use or to edit, in a place that the worker may read."""
+
+    uri: str
+    mime_type: str | None = None
+    """None: read from the bytes."""
+
+    def to_json(self) -> dict[str, Any]:
+        return _present({"uri": self.uri, "mime_type": self.mime_type})
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The worst that is still wanted."""
+
+    image_size: Size | None = None
+    model: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return _present({"image_size": self.image_size, "model": self.model})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """None leaves a field out: the worker's default holds. The same id with the same content is the same request."""
+
+    request_id: str
+    """Your idempotency key: 1 to 128 of A-Z a-z 0-9 . _ : -."""
+    prompt: str = field(repr=False)
+    tenant: str | None = None
+    """Who pays."""
+    purpose: Literal["draft", "default", "final"] | None = None
+    """Picks the model when none is named."""
+    model: str | None = None
+    """An alias or id of the catalogue."""
+    image_size: Size | None = None
+    aspect_ratio: str | None = None
+    """For example 16:9."""
+    references: Sequence[Reference] = ()
+    lane: Literal["standard", "priority", "flex", "batch"] | None = None
+    priority: Literal["interactive", "normal", "bulk"] | None = None
+    deadline: datetime | None = None
+    """Aware. Not begun by then, the request expires unpaid."""
+    max_cost_usd: Decimal | str | None = None
+    """All attempts together may not exceed it; at most six decimals."""
+    floor: Floor | Literal["exact"] | None = None
+    allow_gateway: bool = False
+    """Prompt and references may leave Google."""
+    allow_batch: bool = False
+    """It may take a day."""
+    escalates: str | None = None
+    """The request whose image failed the quality bar."""
+    group: str | None = None
+    grounding: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Raises InvalidRequest for a deadline without a time zone."""
+        allow = {name: True for name in ("gateway", "batch") if getattr(self, f"allow_{name}")}
+        names = ["tenant", "purpose", "model", "image_size", "aspect_ratio", "lane", "priority", "escalates", "group"]
+        return {
+            "request_id": self.request_id,
+            "prompt": self.prompt,
+            **_present({name: getattr(self, name) for name in names}),
+            **({"references": [each.to_json() for each in self.references]} if self.references else {}),
+            **({"deadline": self._deadline(self.deadline)} if self.deadline is not None else {}),
+            **({"max_cost_usd": _dollars(self.max_cost_usd)} if self.max_cost_usd is not None else {}),
+            **({"floor": self.floor.to_json() if isinstance(self.floor, Floor) else self.floor} if self.floor else {}),
+            **({"allow": allow} if allow else {}),
+            **({"grounding": True} if self.grounding else {}),
+            **({"labels": dict(self.labels)} if self.labels else {}),
+        }
+
+    def to_bytes(self) -> bytes:
+        """The data of the message. Raises InvalidRequest with every problem found."""
+        return encoded(self.to_json())
+
+    @staticmethod
+    def _deadline(moment: datetime) -> str:
+        if moment.tzinfo is None:
+            remedy = "Give it one: datetime(..., tzinfo=UTC)."
+            raise InvalidRequest((Problem("deadline", "a time without a zone", "an aware datetime", remedy),))
+        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _dollars(amount: Decimal | str) -> str:
+    return format(amount, "f") if isinstance(amount, Decimal) else amount
+
+
+def _present(payload: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in payload.items() if value is not None}

@@ -1,0 +1,160 @@
+"""The rules of `request.schema.json`, told in words that name the field.
+
+The schema in this package is the worker's own. Beside it: a deadline must be on a real day, a message has a largest
+size, and text must be Unicode. What the catalogue knows (models and what they can do) is checked by the worker alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from renderlane.errors import InvalidRequest, Problem
+
+MESSAGE_LIMIT_BYTES = 256 * 1024
+FOUND_LIMIT = 80
+"""Characters of a wrong value that an error shows."""
+SECRET = frozenset({"prompt"})
+"""Fields of which no error shows the value."""
+HINTS = {"image_size": "The K is a capital letter, and the size is text."}
+
+Schema = Mapping[str, Any]
+
+
+def encoded(payload: Mapping[str, Any]) -> bytes:
+    """The data of the message. Raises InvalidRequest with every problem found."""
+    problems = tuple(_problems(payload, _schema("cancel" if "cancel" in payload else "request_id"), ""))
+    if problems:
+        raise InvalidRequest(problems)
+    try:
+        data = json.dumps(payload, ensure_ascii=False).encode()
+    except UnicodeError as error:
+        remedy = "Remove halves of surrogate pairs."
+        raise InvalidRequest((Problem("the message", "text that is not valid Unicode", "UTF-8", remedy),)) from error
+    if len(data) > MESSAGE_LIMIT_BYTES:
+        allowed, remedy = f"at most {MESSAGE_LIMIT_BYTES:,} bytes", "Put reference images in a bucket."
+        raise InvalidRequest((Problem("the message", f"{len(data):,} bytes", allowed, remedy),))
+    return data
+
+
+@cache
+def _schema(field: str) -> Schema:
+    """That of the message which requires this field."""
+    text = resources.files("renderlane").joinpath("request.schema.json").read_text("utf-8")
+    messages: list[Schema] = json.loads(text)["oneOf"]
+    return next(each for each in messages if field in each["required"])
+
+
+def _problems(value: object, schema: Schema, at: str) -> Iterator[Problem]:
+    if "anyOf" in schema:
+        yield from _either(value, schema["anyOf"], at)
+    elif "enum" in schema:
+        if not isinstance(value, str) or value not in schema["enum"]:
+            remedy = HINTS.get(at.rpartition(".")[2], "Use one of them, spelt exactly so.")
+            yield Problem(at, shown(value, at), ", ".join(schema["enum"]), remedy)
+    else:
+        match schema["type"]:
+            case "string":
+                yield from _text(value, schema, at)
+            case "boolean":
+                if not isinstance(value, bool):
+                    yield Problem(at, shown(value, at), "true, false", "Give a boolean.")
+            case "array":
+                yield from _list(value, schema, at)
+            case "object":
+                yield from _object(value, schema, at)
+            case other:
+                raise NotImplementedError(f"the schema has a type {other} that these rules do not know")
+
+
+def _either(value: object, choices: list[Schema], at: str) -> Iterator[Problem]:
+    words = [each["const"] for each in choices if "const" in each]
+    if isinstance(value, str) and value in words:
+        return
+    objects = [each for each in choices if "const" not in each]
+    if isinstance(value, Mapping):
+        yield from _problems(value, objects[0], at)
+    else:
+        yield Problem(at, shown(value, at), f"{', '.join(words)}, or an object", "Give one of the two.")
+
+
+def _text(value: object, schema: Schema, at: str) -> Iterator[Problem]:
+    least, most, pattern = schema["minLength"], schema["maxLength"], schema.get("pattern")
+    allowed = f"text of {least} to {most:,} characters" + (f" that matches {pattern}" if pattern else "")
+    if not isinstance(value, str):
+        yield Problem(at, shown(value, at), allowed, "Give text.")
+    elif not least <= len(value) <= most:
+        yield Problem(at, shown(value, at), allowed, "Shorten it." if len(value) > most else "Give it a value.")
+    elif pattern is not None and re.fullmatch(pattern, value) is None:
+        yield Problem(at, shown(value, at), allowed, "Change it to match.")
+    elif at == "deadline":
+        yield from _moment(value, at)
+
+
+def _moment(value: str, at: str) -> Iterator[Problem]:
+    try:
+        datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        yield Problem(at, shown(value, at), "a moment that exists", f"Correct it: {error}.")
+
+
+def _list(value: object, schema: Schema, at: str) -> Iterator[Problem]:
+    if not isinstance(value, list | tuple):
+        yield Problem(at, shown(value, at), f"a list of at most {schema['maxItems']}", "Give a list.")
+        return
+    if len(value) > schema["maxItems"]:
+        yield Problem(at, f"{len(value)} entries", f"at most {schema['maxItems']}", "Leave some out.")
+        return
+    for index, each in enumerate(value):
+        yield from _problems(each, schema["items"], f"{at}[{index}]")
+
+
+def _object(value: object, schema: Schema, at: str) -> Iterator[Problem]:
+    if not isinstance(value, Mapping):
+        yield Problem(at or "the message", shown(value, at), "an object", "Give an object.")
+        return
+    prefix = f"{at}." if at else ""
+    if "properties" not in schema:
+        yield from _labels(value, schema, prefix)
+        return
+    known: Schema = schema["properties"]
+    for name in value:
+        if name not in known:
+            allowed = ", ".join(sorted(known))
+            yield Problem(f"{prefix}{str(name)[:63]}", "an unknown field", allowed, "Remove it, or correct it.")
+    for name in schema.get("required", ()):
+        if name not in value:
+            yield Problem(f"{prefix}{name}", "nothing", "a value: this field is required", f"Add {prefix}{name}.")
+    for name, each in known.items():
+        if name in value:
+            yield from _problems(value[name], each, f"{prefix}{name}")
+
+
+def _labels(value: Mapping[Any, Any], schema: Schema, prefix: str) -> Iterator[Problem]:
+    if len(value) > schema["maxProperties"]:
+        at = prefix.rstrip(".")
+        yield Problem(at, f"{len(value)} keys", f"at most {schema['maxProperties']}", "Leave some out.")
+        return
+    for key, each in value.items():
+        at = f"{prefix}{str(key)[:63]}"
+        yield from _problems(key, schema["propertyNames"], at)
+        yield from _problems(each, schema["additionalProperties"], at)
+
+
+def shown(value: object, at: str = "") -> str:
+    """A wrong value, shortened; of a prompt, a list or an object only what it is."""
+    match value:
+        case str() if at in SECRET:
+            return f"text of {len(value):,} characters"
+        case list() | tuple():
+            return f"a list of {len(value):,}"
+        case Mapping():
+            return "an object"
+        case _:
+            text = json.dumps(value, ensure_ascii=False, default=str)
+            return text if len(text) <= FOUND_LIMIT else f"{text[:FOUND_LIMIT]}…"
