@@ -66,7 +66,7 @@ class Terraform:
             env=dict(self._environment),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         said = COLOUR.sub("", f"{ended.stdout}\n{ended.stderr}")
         return Ended(ended.returncode, " ".join(said.split()))
