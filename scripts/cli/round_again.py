@@ -52,14 +52,12 @@ class Preview:
     def lines(self, deadline: datetime | None) -> list[RenderableType]:
         what = f"would go round again, for about {show.dollars(self.estimate_micros)}{self.before_words}"
         lines = show.first_ten(self.found, what)
-        lines.append(
-            Text("One attempt each, with an allowance for thinking and searches; each has its own cap.", "dim")
-        )
+        lines.append(Text("One attempt each, with an allowance for thinking; each has a cap of its own.", "dim"))
         overdue = self.overdue(datetime.now(UTC)) if deadline is None else 0
         if overdue:
-            lines.append(f"{overdue:,} have a deadline that passed: it is left out, unless --deadline gives another")
+            lines.append(f"with a deadline that passed: {overdue:,}; it is left out, unless --deadline gives another")
         if self.unroutable:
-            lines.append(f"{self.unroutable:,} would be rejected: no route of the catalogue can do them any more")
+            lines.append(f"without a route in the catalogue any more: {self.unroutable:,}; they would be rejected")
         return lines
 
     def to_json(self) -> str:
@@ -149,4 +147,4 @@ def _say(old_id: str, end: Revived | ReviveRefused, *, as_json: bool, quiet: boo
             before = " (it was before: nothing is sent)" if end.before else ""
             click.echo(f"revived {old_id} as {end.request_id}{before}")
             for note in end.notes:
-                click.echo(f"note: {note}", err=True)
+                click.echo(f"note: {old_id}: {note}", err=True)

@@ -160,7 +160,8 @@ def first_ten(documents: Sequence[Document], what: str) -> list[RenderableType]:
     """How many there are and `what` is to become of them, and the first ten."""
     found = [Found(each.id, each.data) for each in documents[:10]]
     more = len(documents) - len(found)
-    lines: list[RenderableType] = [f"{len(documents):,} requests {what}", listed(found, datetime.now(UTC))]
+    count = "1 request" if len(documents) == 1 else f"{len(documents):,} requests"
+    lines: list[RenderableType] = [f"{count} {what}", listed(found, datetime.now(UTC))]
     return [*lines, f"... and {more:,} more"] if more else lines
 
 

@@ -123,7 +123,7 @@ def test_the_same_filter_again_leaves_what_came_back_and_makes_good_what_did_not
 
 
 def test_a_passed_deadline_is_told_and_can_be_given_anew(burnt: Path) -> None:
-    assert "1 have a deadline that passed" in renderlane("revive", "--status", "expired").stdout
+    assert "with a deadline that passed: 1" in renderlane("revive", "--status", "expired").stdout
     assert renderlane("revive", "--status", "expired", "--deadline", "2096-01-01T00:00:00Z", "--yes").exit_code == 0
     assert [each["deadline"] for each in sent(burnt)] == ["2096-01-01T00:00:00Z"]
     assert renderlane("revive", "b", "--deadline", "2h").exit_code == 0
@@ -175,14 +175,14 @@ def test_ten_thousand_are_cancelled_quickly_and_with_progress(home: Path) -> Non
     writes = [Create(record.path(f"r-{number}"), template) for number in range(10_000)]
     for start in range(0, len(writes), 500):
         stores.write(home, *writes[start : start + 500])
-    began = time.monotonic()
+    began = time.process_time()
     result = renderlane("cancel", "--status", "queued", "--yes")
-    took = time.monotonic() - began
+    took = time.process_time() - began
     assert result.exit_code == 0
     assert "10,000 requests would be cancelled" in result.stdout
     assert "asked to cancel 10,000/10,000" in result.stderr
     assert len({each["cancel"] for each in sent(home)}) == 10_000
-    assert took < 30, f"{took:.1f} s"
+    assert took < 15, f"{took:.1f} s of processor time"
 
 
 def test_a_list_is_filtered_by_everything_that_a_request_is_known_by(burnt: Path) -> None:
