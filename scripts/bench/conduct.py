@@ -11,16 +11,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 
-from rich.console import Console
-
 from scripts.bench import conduct_sheet, flag_scene, rig
 from scripts.bench.load import Load
+from scripts.bench.progress import Progress
 from scripts.drills import ours, plain
 from scripts.drills.played import Played
 from scripts.drills.scenes import BY_NAME, CALM, QUICK, scenes
@@ -43,7 +41,7 @@ def main() -> int:
     chosen = asked.scene or [*(QUICK if asked.quick else BY_NAME), FLAG]
     at_once = asked.at_once or (AT_ONCE_QUICK if asked.quick else AT_ONCE)
     load = Load()
-    say = _Progress().say
+    say = Progress().say
     figures: dict[str, object] = {}
     failed = False
     if any(name != FLAG for name in chosen):
@@ -81,16 +79,6 @@ async def _play(
         script = loop.run_in_executor(pool, partial(plain.play_in_process, quick=quick), (CALM, *names), at_once)
         worker = await ours.play_all(chosen, at_once, told)
         return worker, await script
-
-
-class _Progress:
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._console = Console(stderr=True, highlight=False)
-
-    def say(self, what: str) -> None:
-        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
-        self._console.print(f"{minutes:3d}:{seconds:02d}  {what}")
 
 
 if __name__ == "__main__":

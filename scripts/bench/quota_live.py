@@ -11,17 +11,15 @@ import asyncio
 import contextlib
 import signal
 import sys
-import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
-from rich.console import Console
-
 from scripts.bench import measures, report, rig, usual_client
 from scripts.bench.live_scenes import QUICK, SCENES, Played, Scale
 from scripts.bench.measures import Seen
+from scripts.bench.progress import Progress
 from scripts.bench.report import Beside
 from scripts.bench.stage import MODEL, Setting, stage
 
@@ -50,7 +48,7 @@ def main() -> int:
             rpm=120 if asked.quick else asked.rpm,
             latency="fixed:0.5" if asked.quick else asked.latency,
             hosts=hosts,
-            say=_Progress().say,
+            say=Progress().say,
         )
         scenes = asked.scene or [scene for scene in SCENES if not (asked.quick and scene in TAKES_LONG)]
         try:
@@ -117,16 +115,6 @@ async def _beside(setting: Setting, scale: Scale) -> Beside:
         rejected_per_1000=measures.rejected_per_1000(calls),
         given_up=given_up,
     )
-
-
-class _Progress:
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._console = Console(stderr=True, highlight=False)
-
-    def say(self, what: str) -> None:
-        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
-        self._console.print(f"{minutes:3d}:{seconds:02d}  {what}")
 
 
 if __name__ == "__main__":
