@@ -83,6 +83,8 @@ class Settings:
     """What goes out by OTLP."""
     sampler: str | None = None
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
+    console_audience: str | None = None
+    """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
 
     @property
     def traces(self) -> Path:
@@ -131,6 +133,7 @@ class Settings:
             },
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
+            console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
         )
 
 
@@ -233,6 +236,13 @@ def _is_server(text: str) -> bool:
 def _provider(text: str | None) -> str | None:
     if text is not None and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", text):
         raise _wrong("RENDERLANE_FLAG_PROVIDER", text, "module:attribute of an OpenFeature provider")
+    return text
+
+
+def _audience(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"/projects/[0-9]+(/[A-Za-z0-9._-]+)+", text):
+        allowed = "/projects/NUMBER/locations/REGION/services/NAME or /projects/NUMBER/global/backendServices/ID"
+        raise _wrong("RENDERLANE_CONSOLE_AUDIENCE", text, allowed)
     return text
 
 

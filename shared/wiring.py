@@ -6,12 +6,12 @@ import os
 import random
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
@@ -45,6 +45,7 @@ from shared.ports import (
     Batches,
     Clock,
     FlagSource,
+    Identities,
     Lane,
     LiveQuotaSource,
     Ports,
@@ -56,6 +57,8 @@ from shared.ports import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    from shared.core.answer import Order
+    from shared.core.trace_tree import Seen
     from shared.flows.evidence import Evidence
     from shared.flows.fair_tags import FairTags
     from shared.flows.pump import Pump
@@ -132,9 +135,15 @@ class Worker:
 
 
 @cache
+def environment() -> Settings:
+    """This process's settings. Raises InvalidSetting."""
+    return Settings.read(os.environ, Path.cwd())
+
+
+@cache
 def worker() -> Worker:
     """This process's worker, from its environment. Raises InvalidSetting or BrokenCatalogue."""
-    return Worker.of(build(Settings.read(os.environ, Path.cwd()), sys.stderr))
+    return Worker.of(build(environment(), sys.stderr))
 
 
 class Messaging(Topics, Subscriptions, Protocol):
@@ -315,6 +324,32 @@ def flag_source(settings: Settings, models: Catalogue) -> FlagSource:
 
     live_ids = {name: models.live(name).id for name in models.names}
     return _set_by("RENDERLANE_FLAG_PROVIDER", lambda: OpenFeatureFlags.of(named, live_ids))
+
+
+def identities(settings: Settings) -> Identities:
+    """Who may use the console."""
+    if settings.console_audience is None:
+        from shared.adapters.loopback_identities import LoopbackIdentities
+
+        return LoopbackIdentities()
+    from shared.adapters.iap_identities import IapIdentities
+
+    return IapIdentities(settings.console_audience)
+
+
+def spans(settings: Settings, trace_id: str) -> list[Seen]:
+    """Those of one trace in the file of the one-machine home; none where there is no such file."""
+    from shared.adapters import span_file
+    from shared.core import trace_tree
+
+    return [trace_tree.of_otlp(each) for each in span_file.read(settings.traces, trace_id)]
+
+
+def body_of(order: Order) -> Mapping[str, Any]:
+    """What a call of Google leaves with, for whoever wants to make it again."""
+    from shared.adapters import gemini_lane
+
+    return gemini_lane.body_of(order)
 
 
 def store(settings: Settings, clock: Clock) -> Store:

@@ -15,10 +15,10 @@ from scripts.cli import place
 
 if TYPE_CHECKING:
     from scripts.cli.explained import Explained
-    from scripts.cli.known import Known
     from scripts.cli.messages import Line
     from shared.config import Settings
     from shared.core.catalogue import Catalogue
+    from shared.flows.known import Known
 
 
 @click.command("explain")
@@ -86,10 +86,11 @@ async def _of_lines(
     from scripts.cli import explained, known
     from shared import wiring
     from shared.config import SqliteStore
+    from shared.flows import known as in_store
 
     references = wiring.references(settings)
     if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
-        nothing = known.Known(datetime.now(UTC))
+        nothing = in_store.Known(datetime.now(UTC))
         return None, [explained.of_line(line, nothing, catalogue, references) for line in lines]
     async with place.reading(settings) as store:
         seen = await known.read(store, settings, catalogue)

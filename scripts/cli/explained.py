@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from scripts.cli.known import Known
 from scripts.cli.messages import Line
 from shared.core import ladder, record
 from shared.core.ask import Ask
@@ -17,6 +16,7 @@ from shared.core.request import Cancel, InvalidRequest, RenderRequest
 from shared.core.shape import Problem
 from shared.core.terms import Course, Terms
 from shared.flows.intake import check, failed_model
+from shared.flows.known import Known
 from shared.ports import References, Store
 from shared.wiring import LANES_BUILT
 
@@ -68,7 +68,9 @@ def _of_request(
         late = Problem("deadline", str(request.deadline), "a moment to come", "It would expire unpaid.")
         return Explained(request.request_id, "would expire at once", None, None, (late,))
     course = Course(request.request_id, request.tenant, request.deadline)
-    return _planned(request.request_id, "if it came now", Ask.of(request, above), known.terms(catalogue), course)
+    return _planned(
+        request.request_id, "if it came now", Ask.of(request, above), known.terms(catalogue, LANES_BUILT), course
+    )
 
 
 def of_document(request_id: str, data: Fields, known: Known, catalogue: Catalogue) -> Explained:
@@ -79,7 +81,7 @@ def of_document(request_id: str, data: Fields, known: Known, catalogue: Catalogu
     elif about != "queued":
         about += "; this is how another attempt would be planned now"
     ask = Ask.from_json(data["ask"])
-    return _planned(request_id, about, ask, known.terms(catalogue), record.course_of(request_id, data))
+    return _planned(request_id, about, ask, known.terms(catalogue, LANES_BUILT), record.course_of(request_id, data))
 
 
 def _planned(name: str, about: str, ask: Ask, terms: Terms, course: Course) -> Explained:

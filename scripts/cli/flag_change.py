@@ -6,65 +6,32 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TextIO
 
 import click
 
 from scripts.cli import flag_words, known, place
-from scripts.cli.flag_preview import Foreseen, foresee, waiting
 from shared import wiring
 from shared.adapters.json_signals import JsonSignals
 from shared.adapters.system_clock import SystemClock
 from shared.config import Settings
-from shared.core.board import Board
-from shared.core.flag import Flag, FlagName, Scope
+from shared.core.flag import Flag
+from shared.core.flag_wish import Wish
 from shared.core.messages import Kick
 from shared.core.topology import PUMP_KICKS
-from shared.flows import flags
+from shared.flows import flag_preview, flags
+from shared.flows.flag_preview import Looked
+from shared.flows.known import Known
 from shared.ports import Events, TopicsUnavailable
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A flag as it was asked for."""
-
-    name: FlagName
-    to: str | None
-    scope: Scope
-    lasts: timedelta
-    actor: str
-    reason: str
-    shadow: bool
-
-    def flag(self, board: Board, now: datetime) -> Flag:
-        flag_id = next(each for each in _ids(self.name) if each not in board.flags)
-        return Flag(
-            flag_id, self.name, self.actor, self.reason, now, now + self.lasts, self.to, self.scope, self.shadow
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """A flag that may be tripped, and what it would meet."""
-
-    flag: Flag
-    foreseen: list[Foreseen]
-    alike: list[Flag]
-    """Tripped already by the same name."""
 
 
 async def look(settings: Settings, wish: Wish) -> Looked:
     """What the flag would do; nothing is changed."""
     catalogue = wiring.catalogue(settings)
+    source = wiring.flag_source(settings, catalogue)
     async with place.reading(settings) as store:
-        seen = await known.read(store, settings, catalogue)
-        queues = await waiting(store, catalogue, wish.scope.tenant)
-    flag = wish.flag(seen.own, seen.now)
-    terms = seen.terms(catalogue)
-    alike = [each for each in seen.board.in_force(seen.now) if each.name == wish.name]
-    return Looked(flag, [foresee(each, flag, terms) for each in queues], alike)
+        return await flag_preview.look(store, source, catalogue, wiring.LANES_BUILT, wish, _ids(wish.name))
 
 
 async def trip(settings: Settings, flag: Flag) -> None:
@@ -75,7 +42,7 @@ async def trip(settings: Settings, flag: Flag) -> None:
     await _kick(settings)
 
 
-async def reset(settings: Settings, named: str, actor: str, reason: str) -> tuple[Flag, known.Known]:
+async def reset(settings: Settings, named: str, actor: str, reason: str) -> tuple[Flag, Known]:
     """The flag that was reset, and what was known before. Raises FlagRefused."""
     catalogue = wiring.catalogue(settings)
     async with place.reading(settings) as store:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from scripts.cli.flag_preview import Foreseen
-from scripts.cli.known import Known
 from scripts.cli.narrow import Cell, Column, Narrowing
-from scripts.cli.show import age, dollars, moment
 from shared.core.documents import Document
 from shared.core.flag import BREAKER, LANE_OF, Flag, Scope
 from shared.core.money import usd
 from shared.core.routing import Effect
+from shared.core.words import age, left, moment, probes, saved, so_far
+from shared.flows.flag_preview import Foreseen
+from shared.flows.known import Known
 from shared.wiring import LANES_BUILT
 
 
@@ -54,29 +54,14 @@ def does_what(flag: Flag) -> str:
     return f"{flag.name} to {flag.to}" if flag.to else flag.name
 
 
-def left(time: timedelta) -> str:
-    total = max(0, int(time.total_seconds()))
-    if total < 600:
-        return f"{total // 60} min {total % 60} s" if total >= 60 else f"{total} s"
-    return f"{total // 60} min" if total < 7_200 else f"{total // 3_600} h {total % 3_600 // 60} min"
-
-
-def so_far(effect: Effect) -> str:
-    """What it changed, or in shadow would have."""
-    if not effect.requests:
-        return "nothing"
-    return f"{effect.requests:,} request{'' if effect.requests == 1 else 's'}, {saved(effect.saved_micros)}"
-
-
-def saved(micros: int) -> str:
-    return f"{dollars(-micros)} more" if micros < 0 else f"{dollars(micros)} less"
-
-
 def lines(known: Known) -> Iterator[Text]:
     """Breakers that are open, circuits that on-call keeps closed, what providers lack, and flags kept elsewhere."""
     for flag in known.tripped:
         if flag.actor == BREAKER and flag.circuit is not None:
-            yield Text(f"breaker open: {flag.circuit}: {_probes(flag, known)}", "yellow")
+            yield Text(
+                f"breaker open: {flag.circuit}: {probes(flag, known.routing.circuits.get(flag.circuit), known.now)}",
+                "yellow",
+            )
     for circuit, until in sorted(known.own.overruled.items()):
         if until > known.now:
             yield Text(f"overruled: the breaker of {circuit} does not trip before {moment(until)}")
@@ -84,16 +69,6 @@ def lines(known: Known) -> Iterator[Text]:
         yield Text(f"lacking: {words}", "yellow")
     for flag_id in known.kept_elsewhere:
         yield Text(f"the pump also goes by {flag_id}; with RENDERLANE_FLAG_PROVIDER set it is shown here too")
-
-
-def _probes(flag: Flag, known: Known) -> str:
-    if flag.held_by is not None:
-        return f"held by {flag.held_by} until {moment(flag.expires_at)}"
-    circuit = known.routing.circuits.get(flag.circuit or "")
-    if circuit is None or circuit.probed_at is None:
-        return "not probed yet"
-    again = f", tripped {circuit.trips} times in a row" if circuit.trips > 1 else ""
-    return f"last probe {age(circuit.probed_at, known.now)} ago, closes after {circuit.well_probes} good ones{again}"
 
 
 def documents(known: Known) -> Iterator[dict[str, Any]]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import getpass
-import re
 import sys
 from datetime import datetime, timedelta
 
 import click
 
+from shared.core import flag_wish
 from shared.core.board import Board, FlagRefused
 from shared.core.catalogue import Catalogue, UnknownModel
-from shared.core.flag import BREAKER, LONGEST_EXPIRY, Flag
-
-SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-REASON_LIMIT = 300
-ACTOR_LIMIT = 64
+from shared.core.flag import Flag
+from shared.core.shape import Problem
 
 
 class Duration(click.ParamType[timedelta]):
@@ -26,12 +23,10 @@ class Duration(click.ParamType[timedelta]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         if isinstance(value, timedelta):
             return value
-        found = re.fullmatch(r"([0-9]{1,7})([smhd])", str(value).strip())
-        lasts = timedelta(seconds=int(found[1]) * SECONDS[found[2]]) if found else timedelta(0)
-        if not timedelta(0) < lasts <= LONGEST_EXPIRY:
-            allowed = f"a number and s, m, h or d, such as 90s, 30m, 2h or 1d; at most {LONGEST_EXPIRY.days} days"
-            self.fail(f"found {value!r}; allowed: {allowed}. Extend the flag while it is needed.", param, ctx)
-        return lasts
+        found = flag_wish.lasting(str(value))
+        if isinstance(found, Problem):
+            self.fail(f"found {value!r}; allowed: {found.allowed}. {found.remedy}", param, ctx)
+        return found
 
 
 def actor(given: str | None) -> str:
@@ -41,10 +36,9 @@ def actor(given: str | None) -> str:
             given = getpass.getuser()
         except (OSError, KeyError) as error:
             raise click.UsageError("--actor: nobody is logged in by name here; say who acts") from error
-    found = " ".join(given.split())
-    if not 1 <= len(found) <= ACTOR_LIMIT or not found.isprintable() or found == BREAKER:
-        allowed = f"1 to {ACTOR_LIMIT} characters, and not {BREAKER!r}, who acts by itself"
-        raise click.UsageError(f"--actor: found {given!r}; allowed: {allowed}")
+    found = flag_wish.actor(given)
+    if isinstance(found, Problem):
+        raise click.UsageError(f"--actor: found {found.found}; allowed: {found.allowed}")
     return found
 
 
@@ -52,13 +46,9 @@ def reason(given: str | None) -> str:
     """Why: as given, else asked for on a terminal. Raises click.UsageError."""
     if given is None and at_terminal():
         given = click.prompt("Reason (it stands in every receipt)", err=True)
-    found = " ".join((given or "").split())
-    if not 1 <= len(found) <= REASON_LIMIT or not found.isprintable():
-        told = f"{len(found)} characters" if found else "nothing"
-        raise click.UsageError(
-            f"--reason: found {told}; allowed: 1 to {REASON_LIMIT} characters of text. "
-            "It stands in every receipt that the flag bends."
-        )
+    found = flag_wish.reason(given or "")
+    if isinstance(found, Problem):
+        raise click.UsageError(f"--reason: found {found.found}; allowed: {found.allowed}. {found.remedy}")
     return found
 
 
@@ -77,14 +67,12 @@ def live_model(name: str | None, catalogue: Catalogue) -> str | None:
 
 def tenant(name: str | None) -> str | None:
     """Raises click.BadParameter for what can be no tenant."""
-    from shared.core.request import InvalidRequest, RenderRequest
-
-    if name is not None:
-        try:
-            RenderRequest.parse({"request_id": "x", "prompt": "x", "tenant": name})
-        except InvalidRequest as error:
-            raise click.BadParameter(str(error.problems[0]), param_hint="--tenant") from error
-    return name
+    if name is None:
+        return None
+    found = flag_wish.tenant(name)
+    if isinstance(found, Problem):
+        raise click.BadParameter(str(found), param_hint="--tenant")
+    return found
 
 
 def meant(text: str, own: Board, seen: Board, now: datetime) -> Flag:

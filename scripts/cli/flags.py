@@ -15,7 +15,7 @@ from shared.core.flag import DEFAULT_EXPIRY, LOWER_TO, NAMES, FlagName
 from shared.core.request import LANES, PURPOSES
 
 if TYPE_CHECKING:
-    from scripts.cli.flag_change import Looked
+    from shared.flows.flag_preview import Looked
 
 BY_AND_WHY = (
     click.option("--reason", metavar="TEXT", help="Why; asked for on a terminal. It stands in receipts and history."),
@@ -141,9 +141,9 @@ async def _trip(
     as_json: bool, tenant: str | None, model: str | None, **scope: Any,
 ) -> None:  # fmt: skip
     from scripts.cli import flag_change
-    from scripts.cli.flag_change import Wish
     from shared import wiring
     from shared.core.flag import Scope
+    from shared.core.flag_wish import Wish
 
     settings = place.read_settings()
     live = flag_words.live_model(model, wiring.catalogue(settings))
@@ -192,11 +192,12 @@ async def _reset(named: str, actor: str, reason: str) -> None:
     from scripts.cli.show import moment
     from shared.core.breaker import OVERRULED
     from shared.core.routing import Effect
+    from shared.core.words import so_far
 
     settings = place.read_settings()
     with _refusals():
         flag, seen = await flag_change.reset(settings, named, actor, reason)
-    did = flag_sheet.so_far(seen.routing.effects.get(flag.id, Effect()))
+    did = so_far(seen.routing.effects.get(flag.id, Effect()))
     changed = "it would have changed" if flag.shadow else "it changed"
     click.echo(f"reset {flag.id} ({flag_sheet.does_what(flag)} for {flag.scope}); {changed} {did}")
     if flag.circuit is not None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from scripts.cli.found import Found
-from shared.core import board, flag
+from shared.core import board, flag, words
 from shared.core.ask import Ask
 from shared.core.asked import what_is_asked
 from shared.core.board import Board
@@ -18,6 +17,8 @@ from shared.core.flag import Flag, Subject
 from shared.core.shape import Problem
 from shared.flows.pump_view import PUMP
 from shared.ports import Store
+
+text = words.held
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,38 +76,8 @@ def in_document(found: Found, held: Held) -> dict[str, Any]:
     return told | found.document()
 
 
-def text(model: str, why: Fields) -> str:
-    until = f" until {_minute(why['until'])}" if why["until"] else ""
-    match why["reason"]:
-        case "closed":
-            return f"{model} is closed{until}" + (f" ({why['why']})" if why["why"] else "")
-        case "day":
-            return f"the day's quota is used up{until}"
-        case "minute":
-            return "the minute's quota is full"
-        case "zero":
-            return "its limit is 0: no billing, or not allowed to this project"
-        case "pace":
-            return "it is paced: the next slot comes soon"
-        case "concurrency":
-            return "all attempts in flight are taken"
-        case "spend":
-            return "the spend window is full"
-        case "paused":
-            return f"paused{until} ({why['why']})"
-        case "no route":
-            return f"every route is out: {why['why']}"
-        case other:
-            return f"{other}{until}"
-
-
 def lines(found: Iterable[Found], held: Held) -> list[str]:
     """For a list: one line for each thing that a model's requests wait for."""
     kept = [(each.data["model"], of(each, held)) for each in found]
     told = sorted({(model, text(model, why)) for model, why in kept if why is not None})
     return [f"waits: {words if words.startswith(model) else f'{model}: {words}'}" for model, words in told]
-
-
-def _minute(at: datetime) -> str:
-    utc = at.astimezone(UTC)
-    return utc.strftime("%Y-%m-%d %H:%M:%S UTC" if utc.second else "%Y-%m-%d %H:%M UTC")

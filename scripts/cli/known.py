@@ -1,85 +1,15 @@
-"""What the store says that routes are chosen under: flags, breakers, what providers lack, which models are closed."""
+"""What is known of flags, breakers and closed models where the command is called."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-
 from shared import wiring
 from shared.config import Settings
-from shared.core import board, standing
-from shared.core.board import Board
-from shared.core.calendar import Full
 from shared.core.catalogue import Catalogue
-from shared.core.documents import Absent, Document
-from shared.core.flag import BREAKER, Flag
-from shared.core.routing import Routing
-from shared.core.standing import Standing
-from shared.core.terms import Terms
-from shared.flows.planning import outlook
-from shared.flows.pump_view import PUMP
+from shared.flows import known
+from shared.flows.known import Known
 from shared.ports import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """As of one look; where nothing was ever started, nothing."""
-
-    now: datetime
-    own: Board = field(default_factory=Board)
-    """Our own flags, which can be changed here."""
-    board: Board = field(default_factory=Board)
-    """With those of the team's flag system, where RENDERLANE_FLAG_PROVIDER names it in this environment too."""
-    routing: Routing = field(default_factory=Routing)
-    """What the pump remembers of routes and flags."""
-    opens: Mapping[str, datetime] = field(default_factory=dict)
-    """Until when models start nothing, by model id."""
-
-    def terms(self, catalogue: Catalogue) -> Terms:
-        """What the pump would plan under now."""
-        return Terms(
-            catalogue=catalogue,
-            lanes=wiring.LANES_BUILT,
-            flags=tuple(each for each in self.board.in_force(self.now) if not each.shadow),
-            opens=self.opens,
-            lacking=self.routing.lacking,
-            now=self.now,
-        )
-
-    @property
-    def tripped(self) -> list[Flag]:
-        """In force, shadows too: the oldest first, breakers' after all others."""
-        in_force = self.board.in_force(self.now)
-        return sorted(in_force, key=lambda flag: (flag.actor == BREAKER, flag.tripped_at, flag.id))
-
-    @property
-    def kept_elsewhere(self) -> tuple[str, ...]:
-        """Ids of flags that the pump goes by and that cannot be seen from here."""
-        ids = (each.rpartition("@")[0] for each in self.routing.in_force)
-        return tuple(each for each in ids if "@" in each and each not in self.board.flags)
 
 
 async def read(store: Store, settings: Settings, catalogue: Catalogue) -> Known:
     """Needs no running worker. Raises InvalidSetting for a flag provider that cannot be made."""
-    own, pump, *calendars = await store.get_all([board.PATH, PUMP, *map(standing.path, catalogue.models)])
-    now = pump.read_at
-    flags = Board.from_json(own.data) if isinstance(own, Document) else Board()
-    standings = {each.id: Standing.from_json(each.data) for each in calendars if isinstance(each, Document)}
-    return Known(
-        now=now,
-        own=flags,
-        board=await wiring.flag_source(settings, catalogue).beside(flags, now),
-        routing=_routing(pump),
-        opens=outlook(standings, {}, _held(pump), now),
-    )
-
-
-def _routing(pump: Document | Absent) -> Routing:
-    known = isinstance(pump, Document) and "routing" in pump.data
-    return Routing.from_json(pump.data["routing"]) if isinstance(pump, Document) and known else Routing()
-
-
-def _held(pump: Document | Absent) -> dict[str, Full]:
-    held = pump.data.get("held") or {} if isinstance(pump, Document) else {}
-    return {model: Full(why["reason"], why["until"]) for model, why in held.items()}
+    return await known.read(store, wiring.flag_source(settings, catalogue), catalogue)

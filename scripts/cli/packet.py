@@ -13,11 +13,6 @@ from shared.core.request import ID_WORDS, named_id
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from scripts.cli.found import Found
-    from shared.config import Settings
-
-GOOGLE = "https://generativelanguage.googleapis.com"
-
 
 @click.command("packet")
 @click.argument("request_id", metavar="ID")
@@ -41,6 +36,7 @@ async def _packet(request_id: str, number: int | None, *, with_prompt: bool, as_
     from scripts.cli.found import Found, find, to_json
     from shared import wiring
     from shared.core import packet
+    from shared.flows.packet import Repeating, made
 
     settings = place.read_settings()
     async with place.reading(settings) as store:
@@ -54,36 +50,15 @@ async def _packet(request_id: str, number: int | None, *, with_prompt: bool, as_
         click.echo(f"{request_id}: {which}. See `renderlane status {request_id}`.", err=True)
         return 1
     catalogue = wiring.catalogue(settings)
-    made = packet.packet(
-        request_id, found.data, attempt, project=settings.project, catalogue=catalogue, with_prompt=with_prompt
-    )
-    made["curl"] = _curl(settings, found, attempt, with_prompt=with_prompt)
+    how = Repeating(settings.project, settings.base_url, wiring.body_of)
+    found_out = made(request_id, found.data, attempt, catalogue, how, with_prompt=with_prompt)
     place.say_if_simulated(settings)
     if as_json:
-        click.echo(to_json(made))
+        click.echo(to_json(found_out))
     else:
-        show.console().print(_sheet(made))
-        click.echo(made["curl"] or "\nno curl line: only calls to the Gemini API are repeated by it")
+        show.console().print(_sheet(found_out))
+        click.echo(found_out["curl"] or "\nno curl line: only calls to the Gemini API are repeated by it")
     return 0
-
-
-def _curl(settings: Settings, found: Found, attempt: Any, *, with_prompt: bool) -> str | None:
-    """None for an attempt of another contract than Google's."""
-    from dataclasses import replace
-
-    from shared import wiring
-    from shared.adapters.gemini_lane import body_of
-    from shared.core import packet, record
-    from shared.core.route import Route
-    from shared.flows.render import order_of
-
-    if attempt["contract"] != "google":
-        return None
-    asked, route = record.request_of(found.data), Route.from_json(attempt["route"])
-    order = order_of(asked, route, (), wiring.catalogue(settings))
-    if not with_prompt:
-        order = replace(order, prompt=packet.PROMPT_LEFT_OUT)
-    return packet.curl(f"{(settings.base_url or GOOGLE).rstrip('/')}/v1beta/interactions", body_of(order))
 
 
 def _sheet(made: dict[str, Any]) -> RenderableType:

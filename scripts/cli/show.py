@@ -18,6 +18,10 @@ from scripts.cli.found import Found, Rejected
 from scripts.cli.narrow import Cell, Column, Narrowing
 from shared.core.documents import Document, Fields
 from shared.core.route import Route
+from shared.core.words import age as age
+from shared.core.words import dollars as dollars
+from shared.core.words import moment as moment
+from shared.core.words import seconds as seconds
 
 WIDTH_WITHOUT_TERMINAL = 160
 LONGEST_TABLE = 100
@@ -40,30 +44,6 @@ STYLES = {
 def console() -> Console:
     fixed = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL
     return Console(width=fixed, highlight=False, markup=False, emoji=False)
-
-
-def dollars(micros: int) -> str:
-    """To a hundredth of a cent; what is less, but not nothing, says so."""
-    return "<$0.0001" if 0 < micros < 100 else f"${micros / 1_000_000:.4f}"
-
-
-def seconds(duration: timedelta | None) -> str:
-    if duration is None:
-        return "-"
-    total = duration.total_seconds()
-    return f"{total:.1f} s" if total < 600 else f"{total / 60:.0f} min"
-
-
-def age(at: datetime, now: datetime) -> str:
-    total = max(0, int((now - at).total_seconds()))
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if total >= size:
-            return f"{total // size} {unit}"
-    return f"{total} s"
-
-
-def moment(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def status(word: str) -> Text:

@@ -14,8 +14,8 @@ from shared.core.request import ID_WORDS, named_id
 
 if TYPE_CHECKING:
     from scripts.cli.found import Found
-    from scripts.cli.trace_tree import Seen
     from shared.config import Settings
+    from shared.core.trace_tree import Seen
 
 CLOUD_TRACE = "https://console.cloud.google.com/traces/explorer;traceId={trace_id}?project={project}"
 
@@ -60,8 +60,8 @@ async def _trace(request_id: str, *, as_json: bool, page: Path | None) -> int:
 
 def _spans(settings: Settings, found: Found) -> tuple[list[Seen], str]:
     """With where they were found: in the `file` of this home, else what the `store` can tell."""
-    from scripts.cli import trace_tree
     from shared.adapters import span_file
+    from shared.core import trace_tree
 
     now = datetime.now(UTC)
     read = span_file.read(settings.traces, found.data["trace_id"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from scripts.cli.trace_sheet import duration
-from scripts.cli.trace_tree import Seen, tree
+from shared.core.trace_tree import Seen
+from shared.core.waterfall import waterfall
+from shared.core.words import duration
 
 STYLE = """
 :root { color-scheme: light dark; --line: light-dark(#ddd, #444); --bar: light-dark(#2a6fb0, #6db1f0);
@@ -22,26 +23,20 @@ tr.failed td.bar div { background: var(--bad) } tr.failed td.name { color: var(-
 
 
 def page(request_id: str, trace_id: str, spans: Sequence[Seen]) -> str:
-    began = min(span.started_at for span in spans)
-    whole = max(span.ended_at for span in spans) - began
-    total = whole.total_seconds() or 1.0
-    rows = []
-    for branch in tree(spans):
-        span = branch.span
-        left = (span.started_at - began).total_seconds() / total * 100
-        width = span.duration.total_seconds() / total * 100
-        rows.append(
-            f"<tr{' class=failed' if span.failed else ''}>"
-            f'<td class="name" style="padding-left:{branch.depth * 1.2}rem">{escape(span.name)}</td>'
-            f'<td class="bar"><div style="margin-left:{left:.3f}%;width:{width:.3f}%"></div></td>'
-            f'<td class="number">+{duration(span.started_at - began)}</td>'
-            f'<td class="number">{duration(span.duration)}{" …" if span.open else ""}</td>'
-            f"<td>{escape(span.remark)}</td></tr>"
-        )
+    drawn = waterfall(spans)
+    rows = [
+        f"<tr{' class=failed' if bar.span.failed else ''}>"
+        f'<td class="name" style="padding-left:{bar.depth * 1.2}rem">{escape(bar.span.name)}</td>'
+        f'<td class="bar"><div style="margin-left:{bar.left:.3f}%;width:{bar.width:.3f}%"></div></td>'
+        f'<td class="number">{bar.after}</td>'
+        f'<td class="number">{bar.took}</td>'
+        f"<td>{escape(bar.span.remark)}</td></tr>"
+        for bar in drawn.bars
+    ]
     name = escape(request_id)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style><h1>{name}</h1><p>trace {escape(trace_id)}, {duration(whole)}</p>"
+        f"<style>{STYLE}</style><h1>{name}</h1><p>trace {escape(trace_id)}, {duration(drawn.whole)}</p>"
         f"<table>{''.join(rows)}</table></html>\n"
     )

@@ -9,7 +9,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from scripts.cli.trace_tree import Branch, Seen, tree
+from shared.core.trace_tree import Branch, Seen, tree
+from shared.core.words import duration
 
 BAR = 40
 LEAST_BAR = 8
@@ -65,13 +66,3 @@ def bar(span: Seen, began: datetime, whole: timedelta, width: int) -> str:
     first = min(int(start), width - 1)
     length = round(end) - first
     return " " * first + (FULL * length if length > 0 else SPOT)
-
-
-def duration(span: timedelta) -> str:
-    seconds = span.total_seconds()
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 120:
-        return f"{seconds:.2f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -80,6 +80,7 @@ def _ready(home: Home, events_path: str) -> str:
     parts = [f"renderlane ready at {home.url}"]
     if home.simulator_url is not None:
         parts.append(place.SIMULATOR)
+    parts.append(f"console at {home.console_url}")
     if home.recovered:
         parts.append(f"{_attempts(home.recovered)} of an earlier run recovered")
     parts.append(f"events in {events_path}")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from scripts.cli import trace_page, trace_sheet
-from scripts.cli.trace_tree import Seen, of_documents, of_otlp, tree, with_root
 from shared.adapters.span_file import to_otlp
+from shared.core.trace_tree import Seen, of_documents, of_otlp, tree, with_root
 from tests.builders import NOW, a_record
 from tests.cli.conftest import renderlane
 from tests.world import World

@@ -38,7 +38,7 @@ class Seen:
 
     @property
     def remark(self) -> str:
-        said = [str(self.attributes[name]) for name in WORTH_SAYING if self.attributes.get(name)]
+        said = [_words(self.attributes[name]) for name in WORTH_SAYING if self.attributes.get(name)]
         return ", ".join([*([self.failed] if self.failed and self.failed not in said else []), *said])
 
     def to_json(self) -> dict[str, Any]:
@@ -139,6 +139,10 @@ def _root(root: Place, request: Fields, now: datetime) -> Seen:
         failed=None if code in (None, "succeeded") else code,
         open=request["finished_at"] is None,
     )
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _moment(nanoseconds: str) -> datetime:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,16 +13,20 @@ from shared.core.asked import what_is_asked
 from shared.core.catalogue import Catalogue
 from shared.core.fairness import queue_name
 from shared.core.flag import Flag, Subject
-from shared.core.ladder import Planned, Waits
+from shared.core.flag_wish import Wish
+from shared.core.ladder import Plan, Planned, Waits
 from shared.core.money import usd
 from shared.core.record import Head
 from shared.core.request import PRIORITIES
 from shared.core.shape import Problem
 from shared.core.terms import Terms
-from shared.ports import Store
+from shared.flows import known
+from shared.ports import FlagSource, Store
 
 LOOKED_AT = 100
-"""Heads of each queue: the ones that are next."""
+"""Heads of each queue at most: the ones that are next."""
+LOOKED_AT_IN_ALL = 300
+LEAST_LOOKED_AT = 10
 MOST_COUNTED = 100_000
 
 
@@ -65,6 +69,33 @@ class Foreseen:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A flag that may be tripped, and what it would meet."""
+
+    flag: Flag
+    foreseen: list[Foreseen]
+    alike: list[Flag]
+    """Tripped already by the same name."""
+
+
+async def look(
+    store: Store, flag_source: FlagSource, catalogue: Catalogue, lanes: Collection[str], wish: Wish, ids: Iterator[str]
+) -> Looked:
+    """What the flag would do under the first of `ids` that is free; nothing is changed."""
+    seen, queues = await asyncio.gather(
+        known.read(store, flag_source, catalogue), waiting(store, catalogue, wish.scope.tenant)
+    )
+    flag = wish.flag(next(each for each in ids if each not in seen.own.flags), seen.now)
+    terms = seen.terms(catalogue, lanes)
+    alike = [each for each in seen.board.in_force(seen.now) if each.name == wish.name]
+    most = max(LEAST_LOOKED_AT, LOOKED_AT_IN_ALL // max(1, len(queues)))
+    nearest = [replace(each, heads=each.heads[:most]) for each in queues]
+    # Planning takes a while: in a thread of its own, others of this process go on meanwhile.
+    foreseen = await asyncio.to_thread(lambda: [foresee(each, flag, terms) for each in nearest])
+    return Looked(flag, foreseen, alike)
+
+
 async def waiting(store: Store, catalogue: Catalogue, tenant: str | None) -> list[Queue]:
     """Every queue in which something waits."""
     names = [(model, priority) for model in catalogue.models for priority in PRIORITIES]
@@ -88,9 +119,13 @@ def foresee(queue: Queue, new: Flag, terms: Terms) -> Foreseen:
     changes: Counter[str] = Counter()
     saved = 0
     heads = [head for head in queue.heads if _is_in_scope(head, new, terms.catalogue)]
+    plans: dict[Hashable, tuple[Plan, Plan]] = {}
     for head in heads:
-        before = ladder.plan(head.ask, terms, head.course)
-        match ladder.plan(head.ask, with_it, head.course):
+        alike = _alike(head, with_it)
+        if alike not in plans:
+            plans[alike] = ladder.plan(head.ask, terms, head.course), ladder.plan(head.ask, with_it, head.course)
+        before, then = plans[alike]
+        match then:
             case Waits(paused=True) if not (isinstance(before, Waits) and before.paused):
                 changes["waits, paused"] += 1
             case Planned() as after if isinstance(before, Planned) and after.route != before.route:
@@ -99,6 +134,16 @@ def foresee(queue: Queue, new: Flag, terms: Terms) -> Foreseen:
             case _:
                 pass
     return Foreseen(queue, len(heads), changes, saved)
+
+
+def _alike(head: Head, terms: Terms) -> Hashable:
+    """Heads with the same one are planned alike: all that a plan depends on, of the id its place in shares alone."""
+    course = head.course
+    shares = tuple(
+        flag.hundredth(head.request_id, each.name) < each.scope.share for each in terms.flags if each.scope.share < 100
+    )
+    avoided = tuple(sorted(course.avoided.items()))
+    return head.ask, course.tenant, course.deadline, course.spent_micros, avoided, shares
 
 
 def _is_in_scope(head: Head, new: Flag, catalogue: Catalogue) -> bool:
