@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from shared.core.documents import Query, Range
@@ -19,6 +20,8 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "tenant", "model", "priority")),
     ("requests", ("status", "deadline")),
     ("requests", ("status", "priority", "queued_at")),
+    ("requests", ("status", "model", "priority", "tenant", "queued_at")),
+    ("requests", ("status", "-finished_at")),
     ("requests", ("status", "model", "deadline")),
     ("requests", ("status", "slot_at")),
     ("requests", ("status", "lease_until")),
@@ -30,6 +33,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("evidence", ("updated_at",)),
     ("flag_history", ("-at",)),
     ("batches", ("due_at",)),
+    ("tenants", ("-updated_at",)),
     ("ledger", ("day", "name")),
     ("ledger", ("tenant", "day", "name")),
     ("requests", ("status", "tenant", "reason", "fair_tag")),
@@ -180,6 +184,11 @@ def unannounced(updated_before: datetime, limit: int) -> Query:
     )
 
 
+def running(limit: int) -> Query:
+    """As `rendering`, of each what a list shows."""
+    return replace(rendering(limit), fields=("tenant", "route", "slot_at", "lease_until"))
+
+
 def in_status(status: str, limit: int) -> Query:
     """For counting: any order."""
     return Query("requests", equal=(("status", status),), limit=limit, fields=("status",))
@@ -188,6 +197,34 @@ def in_status(status: str, limit: int) -> Query:
 def in_flight(model: str, status: str, limit: int) -> Query:
     """For counting one model's attempts."""
     return Query("requests", equal=(("status", status), ("model", model)), limit=limit)
+
+
+def first_of_next_tenant(model: str, priority: str, after: str | None) -> Query:
+    """What waits longest in one queue, of the first tenant after that one by name; None: of the first."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"), ("model", model), ("priority", priority)),
+        bounds=() if after is None else (Range("tenant", ">", after),),
+        order_by=("tenant", "queued_at"),
+        limit=1,
+        fields=("tenant", "queued_at"),
+    )
+
+
+def newest_ended(status: str, limit: int) -> Query:
+    """Requests with that end, the latest first, without what was asked."""
+    return Query(
+        "requests",
+        equal=(("status", status),),
+        order_by=("-finished_at",),
+        limit=limit,
+        fields=("finished_at", "outcome"),
+    )
+
+
+def tenants(limit: int) -> Query:
+    """Tenants with a weight or a budget of their own, the last changed first."""
+    return Query("tenants", order_by=("-updated_at",), limit=limit)
 
 
 def newest(status: str | None, limit: int) -> Query:

@@ -1,60 +1,47 @@
-"""What stands at this moment, for whoever watches: queues, quota, flags, breakers."""
+"""What stands at this moment as metrics, from the summary and the flags."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
 
-from shared.core import in_force, metrics, queries, standing
-from shared.core.calendar import pacific_day
-from shared.core.documents import Document
-from shared.core.live_quota import PATH, LiveQuota
+from shared.core import metrics
 from shared.core.metrics import Measure
-from shared.core.request import PRIORITIES
-from shared.core.standing import Standing
-from shared.flows import flags
+from shared.core.summary import QuotaUse, Summary
+from shared.flows import flags, summary
 from shared.ports import Ports
 
-COUNTED_TO = 100_000
+
+async def observe(ports: Ports, gathered: Summary | None, now: datetime) -> None:
+    """Where nothing was gathered, of what the pump has written last. Nothing is read where nobody measures.
+
+    Raises StoreUnavailable.
+    """
+    if not ports.signals.measures:
+        return
+    found = gathered or await summary.read(ports)
+    standing = [] if found is None else [*_queues(found, now), *_quota(found)]
+    ports.signals.observe([*standing, *await _flags(ports, now)])
 
 
-async def observe(ports: Ports, now: datetime) -> None:
-    """Nothing is read where nobody measures. Raises StoreUnavailable."""
-    if ports.signals.measures:
-        ports.signals.observe([*await _queues(ports, now), *await _quota(ports, now), *await _flags(ports, now)])
+def _queues(found: Summary, now: datetime) -> Iterator[Measure]:
+    for each in found.depths:
+        labels = {"priority": each.priority}
+        age = max(0.0, (now - each.oldest_at).total_seconds()) if each.oldest_at else 0.0
+        yield Measure(metrics.QUEUE_DEPTH, each.count, labels)
+        yield Measure(metrics.QUEUE_AGE, age, labels)
 
 
-async def _queues(ports: Ports, now: datetime) -> list[Measure]:
-    found = []
-    for priority in PRIORITIES:
-        labels = {"priority": priority}
-        depth = await ports.store.count(queries.longest_queued(priority, COUNTED_TO))
-        first = await ports.store.query(queries.longest_queued(priority, 1))
-        age = max(0.0, (now - first[0].data["queued_at"]).total_seconds()) if first else 0.0
-        found += [Measure(metrics.QUEUE_DEPTH, depth, labels), Measure(metrics.QUEUE_AGE, age, labels)]
-    return found
+def _quota(found: Summary) -> Iterator[Measure]:
+    for each in found.quota:
+        yield from _of_model(each)
 
 
-async def _quota(ports: Ports, now: datetime) -> list[Measure]:
-    models = ports.catalogue.ladder
-    said, *calendars = await ports.store.get_all([PATH, *(standing.path(model) for model in models)])
-    live = LiveQuota.from_json(said.data) if isinstance(said, Document) else None
-    found: list[Measure] = []
-    for model, document in zip(models, calendars, strict=True):
-        known = Standing.from_json(document.data).forget(now) if isinstance(document, Document) else Standing()
-        read = live.by_model.get(model) if live else None
-        found += _of_model(model, known, in_force.in_force(ports.quota.limits(model), read, known.learned), now)
-    return found
-
-
-def _of_model(model: str, known: Standing, limits: in_force.InForceByDimension, now: datetime) -> Iterator[Measure]:
-    minute = known.calendar.used(now)
-    day = known.calendar.days.get(pacific_day(now), 0)
-    used = {"rpm": minute.requests, "ipm": minute.images, "tpm": minute.tokens, "rpd": day}
-    for dimension, count in used.items():
-        labels = {"model": model, "dimension": dimension}
+def _of_model(use: QuotaUse) -> Iterator[Measure]:
+    for dimension, count in use.used.items():
+        labels = {"model": use.model, "dimension": dimension}
         yield Measure(metrics.QUOTA_USED, count, labels)
-        limit = limits.get(dimension)
+        limit = use.limits.get(dimension)
         if limit is not None and limit.value is not None:
             yield Measure(metrics.QUOTA_LIMIT, limit.value, labels | {"source": limit.source})
             yield Measure(metrics.QUOTA_HEADROOM, limit.value - count, labels)

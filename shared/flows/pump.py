@@ -10,6 +10,7 @@ from shared.core import signals
 from shared.flows.grant import Granting
 from shared.flows.kicks import Kicks
 from shared.flows.pump_documents import LeadLost, PumpDocuments
+from shared.flows.summary import Summarizing
 from shared.ports import Ports
 
 TICK = timedelta(seconds=1)
@@ -48,25 +49,27 @@ class Pump:
         self._wake.set()
         if self._running:
             return
+        summarizing = Summarizing(self._ports)
         self._running = True
         try:
-            await self._lead(answer_within)
+            await self._lead(summarizing, answer_within)
         finally:
             self._running = False
+        await summarizing.close()
 
     def end(self) -> None:
         """Ask the loop to leave after its tick (the process is going down)."""
         self._ending = True
         self._wake.set()
 
-    async def _lead(self, answer_within: timedelta) -> None:
+    async def _lead(self, summarizing: Summarizing, answer_within: timedelta) -> None:
         ports = self._ports
         documents = await PumpDocuments.take_lead(ports)
         if documents is None:
             return
         ports.signals.emit(signals.LEAD_TAKEN, holder=ports.boot)
         try:
-            why = await self._loop(Granting(ports, documents), answer_within)
+            why = await self._loop(Granting(ports, documents), summarizing, answer_within)
         except LeadLost:
             ports.signals.emit(signals.LEAD_LEFT, holder=ports.boot, why="another pump leads")
             return
@@ -75,7 +78,7 @@ class Pump:
         if why != "quiet" or self._wake.is_set():
             await self._kicks.kick()
 
-    async def _loop(self, granting: Granting, answer_within: timedelta) -> str:
+    async def _loop(self, granting: Granting, summarizing: Summarizing, answer_within: timedelta) -> str:
         """Tick until there is a reason to leave, and say which."""
         clock = self._ports.clock
         ends = clock.monotonic() + answer_within.total_seconds()
@@ -88,6 +91,7 @@ class Pump:
                 granting.kicked(kicked or ())
             if await granting.tick():
                 busy_at = clock.monotonic()
+            summarizing.tend()
             if self._ending:
                 return "the process is going down"
             if clock.monotonic() - busy_at > QUIET_AFTER.total_seconds():

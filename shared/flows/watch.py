@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from shared.core import queries, signals
-from shared.core.documents import Delete, Document, Update
-from shared.flows import flags, gauges
+from shared.core.documents import Absent, Delete, Document, Update
+from shared.flows import flags, gauges, summary
 from shared.flows.announce import announce
 from shared.flows.batch_tend import tend_batches
 from shared.flows.expire import expire_overdue
@@ -39,11 +39,17 @@ async def watch(ports: Ports, kicks: Kicks) -> None:
         queries.in_status("released", 1)
     ):
         await kicks.kick()
-    await gauges.observe(ports, now)
+    gathered = None if _leads(probe, now) else await summary.write(ports)
+    await gauges.observe(ports, gathered, now)
     forgotten = await _forget(ports, now)
     ports.signals.emit(
         signals.WATCHED, lapsed=len(lapsed), overdue=overdue, announced=len(unannounced), forgotten=forgotten
     )
+
+
+def _leads(pump: Document | Absent, now: datetime) -> bool:
+    """Somebody does, and writes the summary."""
+    return isinstance(pump, Document) and pump.data["lead_until"] is not None and pump.data["lead_until"] > now
 
 
 async def _forget(ports: Ports, now: datetime) -> int:

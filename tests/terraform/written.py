@@ -19,6 +19,7 @@ from shared.core.failure import FailureKind
 from shared.core.flag import Flag
 from shared.core.proof import ITEMS, TEST
 from shared.flows import flags, gateways, operate
+from shared.flows.console_key import console_key
 from tests.world import World
 
 ENDINGS = (
@@ -76,6 +77,7 @@ def _named(tree: ast.AST) -> Iterator[str]:
 async def _rehearse(world: World) -> None:
     store, now = world.ports.store, world.clock.now()
     await operate.set_weight(store, "web", 2.0)
+    await console_key(store, "0" * 64)
     await operate.set_budget(store, "web", limit_micros=50_000_000, period="day", over="queue")
     await _record_a_proof(world)
     flag = Flag(
