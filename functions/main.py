@@ -65,3 +65,11 @@ async def bury(request: Request) -> Response:
         await story.bury(worker.ports, worker.kicks, worker.tags, worker.evidence, message)
 
     return await push.answer(request, "bury", flow)
+
+
+@functions_framework.aio.http
+async def console(request: Request) -> Response:
+    """The page for on-call, behind Identity-Aware Proxy."""
+    from functions.console.app import Answer, of_this_process
+
+    return Answer(of_this_process())

@@ -19,6 +19,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from functions.console.desk import Desk
 from scripts.bench.counted_store import CountedStore
 from scripts.bench.counters import Counters
 from scripts.cli.main import cli
@@ -85,8 +86,8 @@ def _replace(path: Path, counters: Counters) -> None:
 def _name_flows() -> None:
     build = home.app
 
-    def named(worker: Worker) -> Starlette:
-        application = build(worker)
+    def named(worker: Worker, desk: Desk) -> Starlette:
+        application = build(worker, desk)
         application.add_middleware(_Named)
         return application
 

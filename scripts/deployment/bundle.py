@@ -63,7 +63,7 @@ def make(path: Path, root: Path = ROOT) -> Bundle:
     """Raises OSError, and ValueError where lock and project do not agree."""
     targets = contents.targets(root)
     files = {str(file): (root / file).read_bytes() for file in contents.modules(root).values()}
-    files |= {name: (root / name).read_bytes() for name in contents.DATA}
+    files |= {name: (root / name).read_bytes() for name in contents.data(root)}
     names, quoted = ", ".join(sorted(targets)), ", ".join(f'"{name}"' for name in sorted(targets))
     files["main.py"] = MAIN.format(names=names, quoted=quoted).encode()
     files["requirements.txt"] = contents.requirements(root).encode()

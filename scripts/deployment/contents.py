@@ -11,8 +11,16 @@ from pathlib import Path
 ENTRY = "functions.main"
 ONE_MACHINE_ONLY = frozenset({"shared.adapters.sqlite_store", "shared.adapters.local_topics"})
 """Imported where `RENDERLANE_STORE` or `RENDERLANE_TOPICS` name this machine: never in the cloud."""
-DATA = ("shared/catalogue.toml", "LICENSE")
+DATA = ("shared/catalogue.toml", "LICENSE", "RUNBOOK.md")
+FOLDERS = ("functions/console/templates", "functions/console/static")
+"""Of the console: pages are made from them, browsers load them."""
 PROJECT = "renderlane-worker"
+
+
+def data(root: Path) -> list[str]:
+    """What runs in the cloud and is no Python."""
+    folders = [path for folder in FOLDERS for path in sorted((root / folder).iterdir())]
+    return [*DATA, *(str(path.relative_to(root)) for path in folders)]
 
 
 def modules(root: Path) -> dict[str, Path]:

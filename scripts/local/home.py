@@ -20,9 +20,13 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from functions import main as functions
+from functions.console.app import BASE as CONSOLE
+from functions.console.app import app as console
+from functions.console.app import desk_of
+from functions.console.desk import Desk
 from scripts.local import lock
 from scripts.local.courier import Courier
 from scripts.local.publish import publish
@@ -54,6 +58,7 @@ class Home:
     """A running one-machine home."""
 
     url: str
+    console_url: str
     worker: Worker
     courier: Courier
     simulator_url: str | None
@@ -61,12 +66,15 @@ class Home:
     """Attempts of earlier boots that were ended at the start."""
 
 
-def app(worker: Worker) -> Starlette:
-    """All functions in one application, each at `/functions/NAME`."""
+def app(worker: Worker, desk: Desk) -> Starlette:
+    """All functions in one application, each at `/functions/NAME`, and the console."""
     names = ("intake", "pump", "render", "watch", "bury")
-    routes = [Route(f"/functions/{name}", getattr(functions, name), methods=["POST"]) for name in names]
+    routes: list[Route | Mount] = [
+        Route(f"/functions/{name}", getattr(functions, name), methods=["POST"]) for name in names
+    ]
     routes.append(Route("/v1/projects/{project}/topics/{topic}", publish, methods=["POST"]))
     routes.append(Route("/healthz", _healthy))
+    routes.append(Mount(CONSOLE, console(desk)))
     application = Starlette(routes=routes)
     application.state.worker = worker
     return application
@@ -91,15 +99,16 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             stack.push_async_callback(worker.close)
             await messaging.ensure(SUBSCRIPTIONS)  # before the first kick: a fresh home has no topics yet
             await read_live_quota(worker.ports, every=timedelta(0))  # before the first grant, and of this provider
+            desk = desk_of(worker, settings, simulated=simulator_url is not None)
             recovered = await _pick_up(settings, worker, messaging)
-            url = await stack.enter_async_context(_serving(app(worker), port))
+            url = await stack.enter_async_context(serving(app(worker, desk), port))
             for lane in worker.ports.lanes.values():
                 await lane.prepare()
             courier = Courier(messaging, url, 2 * settings.capacity, settings.project)
             await courier.start()
             watching = asyncio.create_task(_watch(url))
             try:
-                yield Home(url, worker, courier, simulator_url, recovered)
+                yield Home(url, f"{url}{CONSOLE}/", worker, courier, simulator_url, recovered)
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
@@ -189,7 +198,7 @@ async def _simulator(simulated: Simulated) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def _serving(application: Starlette, port: int) -> AsyncIterator[str]:
+async def serving(application: Starlette, port: int) -> AsyncIterator[str]:
     """Loopback only."""
     # Named in full, or asyncio leaves Nagle's delay on: 40 ms an answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)

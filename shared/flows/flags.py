@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from shared.core import signals
-from shared.core.board import HISTORY, HISTORY_KEPT, PATH, Board
+from shared.core.board import HISTORY, HISTORY_KEPT, PATH, Board, FlagRefused
 from shared.core.documents import Committed, Create, Document, Update, Write
 from shared.core.flag import BREAKER, Flag
 from shared.ports import Events, Ports, Store
@@ -33,16 +33,35 @@ async def trip(store: Store, said: Events, new: Flag) -> Flag:
     return new
 
 
-async def reset(store: Store, said: Events, flag_id: str, actor: str, reason: str) -> None:
-    """Raises FlagRefused."""
-    await _change(store, said, "reset", actor, reason, flag_id, lambda board, now: board.reset(flag_id, actor, now))
+async def reset(
+    store: Store, said: Events, flag_id: str, actor: str, reason: str, *, as_seen: datetime | None = None
+) -> None:
+    """Raises FlagRefused, also where it is not as it was seen: `as_seen` is when it ended then."""
+
+    def without(board: Board, now: datetime) -> Board:
+        _check_unchanged(board, flag_id, as_seen)
+        return board.reset(flag_id, actor, now)
+
+    await _change(store, said, "reset", actor, reason, flag_id, without)
 
 
-async def extend(store: Store, said: Events, flag_id: str, until: datetime, actor: str, reason: str) -> None:
-    """Raises FlagRefused."""
-    await _change(
-        store, said, "extend", actor, reason, flag_id, lambda board, now: board.extended(flag_id, until, actor, now)
-    )
+async def extend(
+    store: Store,
+    said: Events,
+    flag_id: str,
+    until: datetime,
+    actor: str,
+    reason: str,
+    *,
+    as_seen: datetime | None = None,
+) -> None:
+    """Raises FlagRefused, also where it is not as it was seen: `as_seen` is when it ended then."""
+
+    def longer(board: Board, now: datetime) -> Board:
+        _check_unchanged(board, flag_id, as_seen)
+        return board.extended(flag_id, until, actor, now)
+
+    await _change(store, said, "extend", actor, reason, flag_id, longer)
 
 
 async def expire(ports: Ports, now: datetime) -> int:
@@ -57,6 +76,19 @@ async def expire(ports: Ports, now: datetime) -> int:
         reason = "its time was over"
         await _change(ports.store, ports.signals, "expire", each.actor, reason, each.id, without(each.id))
     return len(over)
+
+
+def _check_unchanged(board: Board, flag_id: str, as_seen: datetime | None) -> None:
+    if as_seen is None:
+        return
+    flag = board.flags.get(flag_id)
+    if flag is None:
+        raise FlagRefused(f"flag {flag_id} is tripped no more: somebody has reset it, or its time was over")
+    if flag.expires_at != as_seen:
+        raise FlagRefused(
+            f"flag {flag_id} was changed since you looked: found an end at {flag.expires_at:%H:%M:%S}, seen was one at "
+            f"{as_seen:%H:%M:%S} (UTC); look at it as it is now, then decide again"
+        )
 
 
 async def _change(

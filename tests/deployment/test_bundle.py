@@ -50,7 +50,7 @@ def test_the_same_source_gives_the_same_bytes_wherever_it_lies(made: bundle.Bund
     copy = tmp_path / "elsewhere"
     for folder in ("functions", "shared"):
         shutil.copytree(folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("requirements.lock", "pyproject.toml", "LICENSE"):
+    for file in ("requirements.lock", "pyproject.toml", "LICENSE", "RUNBOOK.md"):
         shutil.copy(file, copy / file)
     assert bundle.make(tmp_path / "again.zip", copy).digest == made.digest
 
@@ -59,10 +59,10 @@ def test_it_holds_only_what_runs_in_the_cloud(unpacked: Path) -> None:
     files = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
     sources = {name for name in files if "__pycache__" not in name}
     assert {name.partition("/")[0] for name in sources} == {
-        "main.py", "requirements.txt", "LICENSE", "functions", "shared",
+        "main.py", "requirements.txt", "LICENSE", "RUNBOOK.md", "functions", "shared",
     }  # fmt: skip
     assert not [name for name in sources if "sqlite" in name or "local_topics" in name]
-    assert {name for name in sources if not name.endswith(".py")} == {*contents.DATA, "requirements.txt"}
+    assert {name for name in sources if not name.endswith(".py")} == {*contents.data(ROOT), "requirements.txt"}
 
 
 def test_every_source_has_its_byte_code_or_it_says_that_none_has(made: bundle.Bundle, unpacked: Path) -> None:

@@ -68,6 +68,7 @@ def test_a_function_that_calls_no_model_never_loads_google_genai(function: str) 
         "rich",
         "click.testing",
         "openfeature",
+        "functions.console.app",
     }
     assert {"google.cloud.firestore", "google.pubsub_v1", "functions.main"} <= modules
 

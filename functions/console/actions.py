@@ -1,0 +1,138 @@
+"""Everything on the console that changes something. Each names who did it; the guard has seen to the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from functions.console import flag_forms, pages
+from functions.console.desk import Desk
+from functions.console.flag_forms import Filled
+from functions.console.guard import Form
+from functions.console.view import problem
+from shared.core import flag_wish, signals
+from shared.core.board import FlagRefused
+from shared.core.flag_wish import Wish
+from shared.core.messages import Kick
+from shared.core.shape import Problem
+from shared.core.topology import PUMP_KICKS, RENDER_REQUESTS
+from shared.flows import flag_preview, flags
+from shared.flows import revive as reviving
+from shared.ports import TopicsUnavailable
+
+WRONG, CONFLICT, SEE_OTHER = 422, 409, 303
+
+
+async def preview(request: Request, form: Form) -> Response:
+    """What a flag would change; nothing is tripped."""
+    ports = _desk(request).ports
+    asked = {**form, "reason": form.get("reason", "").strip() or "a preview"}
+    wish = flag_wish.wish(asked, request.state.actor, ports.catalogue)
+    if not isinstance(wish, Wish):
+        return await pages.flags_page(request, Filled.again(form, wish), status=WRONG)
+    ids = iter(lambda: f"{wish.name}-{secrets.token_hex(2)}", "")
+    looked = await flag_preview.look(
+        ports.store, ports.flag_source, ports.catalogue, ports.open_lanes, wish, ids
+    )  # fmt: skip
+    return await pages.flags_page(request, Filled.again(form, []), looked=looked)
+
+
+async def trip(request: Request, form: Form) -> Response:
+    ports = _desk(request).ports
+    wish = flag_wish.wish(form, request.state.actor, ports.catalogue)
+    if not isinstance(wish, Wish):
+        return await pages.flags_page(request, Filled.again(form, wish), status=WRONG)
+    flag_id = form.get("flag_id", "")
+    if flag_forms.FLAG_ID.fullmatch(f"{wish.name}-{flag_id}") is None:
+        return problem(request, WRONG, "Nothing was changed", "found a form without an id. Load the page anew.")
+    new = wish.flag(f"{wish.name}-{flag_id}", (await ports.store.get("flags/board")).read_at)
+    try:
+        await flags.trip(ports.store, ports.signals, new)
+    except FlagRefused as error:
+        return await pages.flags_page(request, Filled.again(form, []), conflict=str(error), status=CONFLICT)
+    await _kick(request)
+    return _back(request, f"/flags?did=trip&flag={new.id}")
+
+
+async def reset(request: Request, form: Form) -> Response:
+    flag_id = request.path_params["flag_id"]
+    why = flag_forms.reason_of(form)
+    if isinstance(why, Problem):
+        return await pages.flags_page(request, Filled.anew(), wrong_at=(flag_id, "reset", why), status=WRONG)
+    ports = _desk(request).ports
+    try:
+        await flags.reset(
+            ports.store, ports.signals, flag_id, request.state.actor, why, as_seen=flag_forms.seen_expiry(form)
+        )  # fmt: skip
+    except FlagRefused as error:
+        return await pages.flags_page(request, Filled.anew(), conflict=str(error), status=CONFLICT)
+    await _kick(request)
+    return _back(request, f"/flags?did=reset&flag={quote(flag_id)}")
+
+
+async def extend(request: Request, form: Form) -> Response:
+    flag_id = request.path_params["flag_id"]
+    why, lasts = flag_forms.reason_of(form), flag_wish.lasting(form.get("lasts", ""))
+    for wrong in (why, lasts):
+        if isinstance(wrong, Problem):
+            return await pages.flags_page(request, Filled.anew(), wrong_at=(flag_id, "extend", wrong), status=WRONG)
+    assert not isinstance(why, Problem)
+    assert not isinstance(lasts, Problem)
+    ports = _desk(request).ports
+    until = (await ports.store.get("flags/board")).read_at + lasts
+    try:
+        await flags.extend(
+            ports.store, ports.signals, flag_id, until, request.state.actor, why, as_seen=flag_forms.seen_expiry(form)
+        )  # fmt: skip
+    except FlagRefused as error:
+        return await pages.flags_page(request, Filled.anew(), conflict=str(error), status=CONFLICT)
+    await _kick(request)
+    return _back(request, f"/flags?did=extend&flag={quote(flag_id)}")
+
+
+async def cancel(request: Request, form: Form) -> Response:
+    """Asked for as any publisher asks: one that has begun ends as it ends."""
+    ports, found = _desk(request).ports, await pages.of_address(request)
+    await ports.topics.publish(RENDER_REQUESTS, json.dumps({"cancel": found.request_id}).encode())
+    actor, trace_id = request.state.actor, found.data["trace_id"]
+    ports.signals.emit(signals.OPERATED, action="cancel", request_id=found.request_id, actor=actor, trace_id=trace_id)
+    return _back(request, f"/requests/{quote(found.request_id)}?did=cancel")
+
+
+async def revive(request: Request, form: Form) -> Response:
+    """Its content under a new id; the page of the old one leads to it."""
+    desk, request_id = _desk(request), pages.request_id(request)
+    try:
+        await reviving.revive(desk.ports, request_id, request.state.actor)
+    except reviving.ReviveRefused as error:
+        return problem(request, CONFLICT, "Nothing was revived", str(error))
+    return _back(request, f"/requests/{quote(request_id)}?did=revive")
+
+
+async def show_prompt(request: Request, form: Form) -> Response:
+    """Changes nothing; by POST, so that no address, log or history holds that it was asked for, or what it is."""
+    return await pages.prompt_page(request)
+
+
+async def packet_with_prompt(request: Request, form: Form) -> Response:
+    return await pages.packet_page(request, with_prompt=True)
+
+
+async def _kick(request: Request) -> None:
+    """A pump that leads looks at flags by itself; one that went home is woken."""
+    with contextlib.suppress(TopicsUnavailable):
+        await _desk(request).ports.topics.publish(PUMP_KICKS, Kick().to_bytes())
+
+
+def _back(request: Request, path: str) -> Response:
+    return RedirectResponse(f"{request.scope.get('root_path', '')}{path}", SEE_OTHER)
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk

@@ -1,0 +1,111 @@
+"""The console as an application: its addresses, all below `/console`."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+
+from functions.console import actions, pages, runbook
+from functions.console.desk import Desk
+from functions.console.guard import Guard, changing
+from functions.console.view import STATIC, problem, warm
+from shared import wiring
+from shared.config import Settings
+from shared.ports import ImagesUnavailable, StoreUnavailable, TopicsUnavailable
+from shared.wiring import Worker
+
+BASE = "/console"
+LOOKING = {
+    "/": pages.overview,
+    "/live": pages.live,
+    "/failures": pages.failures,
+    "/runbook": pages.runbook,
+    "/flags": pages.flags,
+    "/search": pages.search,
+    "/requests/{request_id}": pages.one,
+    "/requests/{request_id}/image": pages.image,
+    "/requests/{request_id}/trace": pages.trace,
+    "/requests/{request_id}/packet": pages.packet,
+    "/requests/{request_id}/cancel": pages.confirm_cancel,
+    "/requests/{request_id}/revive": pages.confirm_revive,
+}
+CHANGING = {
+    "/flags/preview": actions.preview,
+    "/flags/trip": actions.trip,
+    "/flags/{flag_id}/reset": actions.reset,
+    "/flags/{flag_id}/extend": actions.extend,
+    "/requests/{request_id}/cancel": actions.cancel,
+    "/requests/{request_id}/revive": actions.revive,
+    "/requests/{request_id}/prompt": actions.show_prompt,
+    "/requests/{request_id}/packet": actions.packet_with_prompt,
+}
+
+
+def app(desk: Desk) -> Starlette:
+    """To be mounted at BASE."""
+    warm()
+    routes: list[Route | Mount] = [Route(path, page, methods=["GET"]) for path, page in LOOKING.items()]
+    routes += [Route(path, changing(change), methods=["POST"]) for path, change in CHANGING.items()]
+    routes.append(Mount("/static", StaticFiles(directory=STATIC)))
+    made = Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, desk=desk)],
+        exception_handlers={
+            HTTPException: _http_problem,
+            StoreUnavailable: _unavailable,
+            TopicsUnavailable: _unavailable,
+            ImagesUnavailable: _unavailable,
+        },
+    )
+    made.state.desk = desk
+    return made
+
+
+def desk_of(worker: Worker, settings: Settings, *, simulated: bool = False) -> Desk:
+    return Desk(worker, settings, wiring.identities(settings), runbook.sections(), simulated)
+
+
+def whole(desk: Desk) -> Starlette:
+    """The console and nothing else: its root leads to it."""
+
+    async def to_console(request: Request) -> Response:
+        return RedirectResponse(f"{BASE}/", 303)
+
+    return Starlette(routes=[Mount(BASE, app(desk)), Route("/", to_console)])
+
+
+@cache
+def of_this_process() -> Starlette:
+    """By the environment. Raises InvalidSetting or BrokenCatalogue."""
+    return whole(desk_of(wiring.worker(), wiring.environment()))
+
+
+class Answer(Response):
+    """What the console answers, for a caller that wants a response: it is made when it is sent."""
+
+    def __init__(self, application: Starlette) -> None:
+        super().__init__()
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._application({**scope, "root_path": ""}, receive, send)
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(request, error.status_code, "Nothing here", error.detail)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    what = {StoreUnavailable: "The store", TopicsUnavailable: "The topics", ImagesUnavailable: "The image store"}
+    return problem(
+        request, 503, f"{what[type(error)]} did not answer", f"{error}. Try again; nothing is known to be changed."
+    )

@@ -1,0 +1,49 @@
+"""What the console's pages work with: the ports, who may ask, and where this process runs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from functions.console.runbook import Section
+from functions.console.tokens import Tokens
+from shared.config import FirestoreStore, Settings
+from shared.flows.console_key import console_key
+from shared.ports import Identities, Ports
+from shared.wiring import Worker
+
+CLOUD_TRACE = "https://console.cloud.google.com/traces/explorer;traceId={trace_id}?project={project}"
+
+
+@dataclass(slots=True, eq=False)
+class Desk:
+    """One per process."""
+
+    worker: Worker
+    settings: Settings
+    identities: Identities
+    runbook: Mapping[str, Section]
+    simulated: bool = False
+    """Images come from the built-in simulator: every page says so."""
+    _tokens: Tokens | None = field(default=None, repr=False)
+
+    @property
+    def ports(self) -> Ports:
+        return self.worker.ports
+
+    @property
+    def behind_proxy(self) -> bool:
+        return self.settings.console_audience is not None
+
+    def cloud_trace(self, trace_id: str) -> str | None:
+        """Where the trace is shown; None where its spans are in the file of this home."""
+        if not isinstance(self.settings.store, FirestoreStore):
+            return None
+        return CLOUD_TRACE.format(trace_id=trace_id, project=self.settings.project)
+
+    async def tokens(self) -> Tokens:
+        """Against forged changes, the same in all processes on one store. Raises StoreUnavailable."""
+        if self._tokens is None:
+            self._tokens = Tokens(bytes.fromhex(await console_key(self.ports.store, secrets.token_hex(32))))
+        return self._tokens

@@ -1,0 +1,82 @@
+"""Forms that trip, extend and reset flags: what was filled in, and what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from functions.console.guard import Form
+from shared.core import flag_wish
+from shared.core.flag import DEFAULT_EXPIRY, LOWER_TO, NAMES, FlagName
+from shared.core.request import LANES, PURPOSES
+from shared.core.shape import Problem
+
+FIELDS = ("name", "to", "tenant", "purpose", "model", "lane", "share", "lasts", "reason", "shadow")
+MEANING: Mapping[FlagName, str] = {
+    "pause": "nothing of it starts",
+    "lower-resolution": "no larger than the size below",
+    "use-nano-banana-2": "the cheaper model, where the floor allows it",
+    "use-flex": "half the price, slower, may be shed",
+    "use-batch": "half the price, up to a day, with consent only",
+    "use-gateway": "a proven gateway, with consent only",
+}
+DEFAULTS = {
+    "name": "lower-resolution",
+    "to": "1K",
+    "share": "100",
+    "lasts": f"{DEFAULT_EXPIRY.total_seconds() / 3_600:.0f}h",
+}
+FLAG_ID = re.compile(rf"({'|'.join(NAMES)})-[0-9a-f]{{4}}")
+LASTS = ("30m", "1h", "2h", "6h", "1d")
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A form as it is shown."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    wrong: Mapping[str, str] = field(default_factory=dict)
+    """What to say beside a field."""
+
+    def of(self, name: str) -> str:
+        return self.values.get(name, "")
+
+    @classmethod
+    def anew(cls) -> Filled:
+        return cls(dict(DEFAULTS))
+
+    @classmethod
+    def again(cls, form: Form, problems: list[Problem]) -> Filled:
+        kept = {name: form.get(name, "") for name in FIELDS}
+        return cls(kept, {each.field: told(each) for each in problems})
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the form offers."""
+
+    names: tuple[str, ...] = NAMES
+    meaning: Mapping[FlagName, str] = field(default_factory=lambda: MEANING)
+    sizes: tuple[str, ...] = LOWER_TO
+    purposes: tuple[str, ...] = PURPOSES
+    lanes: tuple[str, ...] = LANES
+    lasts: tuple[str, ...] = LASTS
+
+
+def told(problem: Problem) -> str:
+    return f"found {problem.found}; allowed: {problem.allowed}. {problem.remedy}"
+
+
+def seen_expiry(form: Form) -> datetime | None:
+    """When the flag ended as the page showed it: a change since is somebody else's. None where it cannot be read."""
+    try:
+        at = datetime.fromisoformat(form.get("seen", ""))
+    except ValueError:
+        return None
+    return at if at.tzinfo else None
+
+
+def reason_of(form: Form) -> str | Problem:
+    return flag_wish.reason(form.get("reason", ""))

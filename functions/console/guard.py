@@ -1,0 +1,145 @@
+"""What every call passes: who asks, whether a change is really theirs, and the headers that every answer carries."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from functions.console.desk import Desk
+from functions.console.tokens import NONCE
+from functions.console.view import problem
+from shared.ports import Asked, NotIdentified
+
+ASSERTION = "x-goog-iap-jwt-assertion"
+PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+FORM_LIMIT_BYTES = 64 * 1024
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    # Not `no-referrer`: a browser then sends its forms with `Origin: null`.
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+Form = Mapping[str, str]
+Change = Callable[[Request, Form], Awaitable[Response]]
+
+
+class Refused(Exception):
+    """A change that is not made, whoever asks for it. Says why and what to do."""
+
+
+class Guard:
+    """Identifies whoever asks, before any page is looked at."""
+
+    def __init__(self, app: ASGIApp, desk: Desk) -> None:
+        self._app = app
+        self._desk = desk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        request = Request(scope, receive)
+        try:
+            request.state.actor = await self._desk.identities.actor(asked(request))
+        except NotIdentified as error:
+            await problem(request, 403, "You are not known here", str(error))(scope, receive, send_with_headers)
+            return
+        await self._app(scope, receive, send_with_headers)
+
+
+def asked(request: Request) -> Asked:
+    return Asked(
+        peer=request.client.host if request.client else "",
+        host=request.headers.get("host", ""),
+        proxied=any(name in request.headers for name in PROXIES),
+        assertion=request.headers.get(ASSERTION),
+    )
+
+
+def cookie_name(desk: Desk) -> str:
+    """With the prefix that browsers accept from HTTPS alone, where that is spoken."""
+    return "__Host-renderlane" if desk.behind_proxy else "renderlane"
+
+
+async def token_for(request: Request) -> str:
+    """For the forms of the page that answers; `keep_cookie` goes with it."""
+    desk: Desk = request.app.state.desk
+    held = request.cookies.get(cookie_name(desk), "")
+    request.state.nonce = held if NONCE.fullmatch(held) else secrets.token_hex(16)
+    return (await desk.tokens()).token(request.state.actor, request.state.nonce)
+
+
+def keep_cookie(request: Request, response: Response) -> Response:
+    """Give the browser the cookie that the page's token was made for."""
+    desk: Desk = request.app.state.desk
+    nonce = getattr(request.state, "nonce", None)
+    if nonce is not None and request.cookies.get(cookie_name(desk)) != nonce:
+        response.set_cookie(
+            cookie_name(desk), nonce, path="/", secure=desk.behind_proxy, httponly=True, samesite="strict"
+        )  # fmt: skip
+    return response
+
+
+def changing(change: Change) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that changes something: by POST, from our own page, by whoever was given the form."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await change(request, await sent(request))
+        except Refused as error:
+            return problem(request, 403, "Nothing was changed", str(error))
+
+    return endpoint
+
+
+async def sent(request: Request) -> Form:
+    """The form of a POST that is really ours. Raises Refused."""
+    desk: Desk = request.app.state.desk
+    _check_origin(request)
+    form = await _form(request)
+    nonce = request.cookies.get(cookie_name(desk), "")
+    if not (await desk.tokens()).holds(form.get("token", ""), request.state.actor, nonce):
+        raise Refused("found a form without a token of this page; allowed: one that was got here. Load the page anew.")
+    return form
+
+
+def _check_origin(request: Request) -> None:
+    origin, host = request.headers.get("origin"), request.headers.get("host")
+    if origin is None and request.headers.get("sec-fetch-site") == "same-origin":
+        return
+    if origin is None or urlsplit(origin).netloc != host:
+        raise Refused(f"found the origin {(origin or 'none')[:80]!r}; allowed: {host}. Use the console's own page.")
+
+
+async def _form(request: Request) -> Form:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if kind != "application/x-www-form-urlencoded":
+        raise Refused(f"found a body of {kind[:80] or 'no'} type; allowed: application/x-www-form-urlencoded")
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > FORM_LIMIT_BYTES:
+            raise Refused(f"found a form of more than {FORM_LIMIT_BYTES:,} bytes; allowed: that many. Shorten it.")
+    try:
+        fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=64)
+    except ValueError as error:
+        raise Refused("found a form that cannot be read; allowed: UTF-8, at most 64 fields") from error
+    return {name: values[-1] for name, values in fields.items()}

@@ -1,0 +1,98 @@
+"""One request for its page: the document, its attempts, its image, its spans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.core import queries, record, revival, words
+from shared.core.documents import Document, Fields
+from shared.core.record import FINAL
+from shared.core.route import Route
+from shared.core.trace_tree import Seen, of_documents, with_root
+from shared.ports import Ports, Store
+
+SIGNATURES = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """As the store had it."""
+
+    request_id: str
+    data: Fields
+    attempts: tuple[Fields, ...]
+    now: datetime
+
+    @property
+    def status(self) -> str:
+        return str(self.data["status"])
+
+    @property
+    def route(self) -> str:
+        return str(Route.from_json(self.data["route"]))
+
+    @property
+    def asked(self) -> str:
+        ask = self.data["ask"]
+        what = ask["model"] or f"the {ask['purpose']} model"
+        ratio = f" {ask['aspect_ratio']}" if ask["aspect_ratio"] else ""
+        cap = f", at most {words.dollars(ask['max_cost_micros'])}" if ask["max_cost_micros"] is not None else ""
+        return f"{ask['lane']} {what} {ask['image_size']}{ratio}{cap}"
+
+    @property
+    def cost(self) -> str:
+        basis = f" ({self.data['cost_basis']})" if self.data["cost_basis"] else ""
+        unknown = self.data["cost_unknown_attempts"]
+        more = f" + {unknown} attempts of unknown cost" if unknown else ""
+        return f"{words.dollars(self.data['cost_micros'])}{basis}{more}"
+
+    @property
+    def reasons(self) -> list[str]:
+        receipt = self.data["receipt"]
+        return list(receipt["reasons"] if receipt else self.data["route_reasons"])
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        return not has_ended(self.data) and not record.has_begun(self.data)
+
+    @property
+    def can_be_revived(self) -> bool:
+        return self.status in revival.REVIVABLE and self.data.get("revived_as") is None
+
+
+def has_ended(data: Fields) -> bool:
+    return data["status"] in FINAL
+
+
+def route_of(attempt: Fields) -> str:
+    return str(Route.from_json(attempt["route"]))
+
+
+async def find(store: Store, request_id: str) -> Looked | None:
+    """None where there is no such request."""
+    found = await store.get(record.path(request_id))
+    if not isinstance(found, Document):
+        return None
+    attempts = await store.query(queries.attempts_of(request_id)) if found.data["attempt_count"] else []
+    return Looked(request_id, found.data, tuple(each.data for each in attempts), found.read_at)
+
+
+async def image_of(ports: Ports, uri: str) -> tuple[bytes, str]:
+    """Bytes and content type; what is no image that browsers show is a download. Raises ImagesUnavailable."""
+    data = await ports.images.read(uri)
+    for signature, kind in SIGNATURES:
+        if data.startswith(signature):
+            return data, kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return data, "image/webp"
+    return data, "application/octet-stream"
+
+
+def spans_of(found: Looked, read: Callable[[str], Sequence[Seen]], now: datetime) -> tuple[list[Seen], bool]:
+    """And whether they are all; else they are what the store can tell."""
+    spans = read(found.data["trace_id"])
+    if spans:
+        return with_root(spans, found.data, now), True
+    return of_documents(found.data, found.attempts, now), False

@@ -1,0 +1,195 @@
+"""The console's pages. Looking changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from functions.console import panels
+from functions.console.desk import Desk
+from functions.console.flag_forms import Choices, Filled, told
+from functions.console.guard import keep_cookie, token_for
+from functions.console.one_request import Looked, find, has_ended, image_of, spans_of
+from functions.console.view import page, problem
+from shared import wiring
+from shared.core import packet as packets
+from shared.core import queries
+from shared.core.request import ID_WORDS, named_id
+from shared.core.shape import Problem
+from shared.core.waterfall import waterfall
+from shared.flows import packet as packet_flow
+from shared.flows.flag_preview import Looked as LookedAtFlag
+from shared.flows.packet import Repeating
+
+HISTORY_SHOWN = 20
+
+
+async def overview(request: Request) -> Response:
+    found = await panels.look(_desk(request).ports)
+    return page(request, "overview.html", view=found, chart=panels.chart, minutes=panels.CHART_MINUTES,
+                runbook=_desk(request).runbook, whole=True)  # fmt: skip
+
+
+async def live(request: Request) -> Response:
+    """The overview's panels alone, for the page that is open."""
+    found = await panels.look(_desk(request).ports)
+    return page(request, "live.html", view=found, chart=panels.chart, minutes=panels.CHART_MINUTES,
+                runbook=_desk(request).runbook, whole=False)  # fmt: skip
+
+
+async def failures(request: Request) -> Response:
+    found = await panels.look(_desk(request).ports)
+    return page(request, "failures.html", view=found, runbook=_desk(request).runbook)
+
+
+async def runbook(request: Request) -> Response:
+    return page(request, "runbook.html", sections=list(_desk(request).runbook.values()))
+
+
+async def flags(request: Request) -> Response:
+    return await flags_page(request, Filled.anew())
+
+
+async def flags_page(
+    request: Request,
+    filled: Filled,
+    *,
+    status: int = 200,
+    looked: LookedAtFlag | None = None,
+    conflict: str | None = None,
+    wrong_at: tuple[str, str, Problem] | None = None,
+) -> Response:
+    """`wrong_at` is the flag, the form of its own that was sent, and what is wrong in it."""
+    desk = _desk(request)
+    found = await panels.look(desk.ports)
+    values: dict[str, Any] = {
+        "view": found,
+        "form": filled,
+        "choices": Choices(),
+        "models": desk.ports.catalogue.names,
+        "looked": looked,
+        "conflict": conflict,
+        "wrong_at": (*wrong_at[:2], wrong_at[2].field, told(wrong_at[2])) if wrong_at else ("", "", "", ""),
+        "token": await token_for(request),
+        "flag_id": secrets.token_hex(2),
+        "did": _did(request),
+    }
+    if request.headers.get("hx-request") == "true" and looked is not None:
+        return page(request, "preview.html", status, **values)
+    values["history"] = await desk.ports.store.query(queries.flag_history(HISTORY_SHOWN))
+    return keep_cookie(request, page(request, "flags.html", status, **values))
+
+
+async def search(request: Request) -> Response:
+    wanted = request.query_params.get("id", "").strip()
+    if named_id({"request_id": wanted}) is None:
+        told_so = f"found {wanted[:80]!r}; allowed: 1 to 128 {ID_WORDS}"
+        return problem(request, 422, "That is no request id", told_so)
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/requests/{quote(wanted)}", 303)
+
+
+async def one(request: Request) -> Response:
+    desk, found = _desk(request), await of_address(request)
+    ended = has_ended(found.data)
+    values: dict[str, Any] = {"one": found, "runbook": desk.runbook, "ended": ended, "did": _did(request)}
+    if request.query_params.get("part") == "facts":
+        return page(request, "facts.html", **values)
+    token = await token_for(request)
+    return keep_cookie(request, page(request, "request.html", token=token, **values))
+
+
+async def image(request: Request) -> Response:
+    found = await of_address(request)
+    if found.data["image_uri"] is None:
+        raise HTTPException(404, "it has no image")
+    data, kind = await image_of(_desk(request).ports, found.data["image_uri"])
+    return Response(data, media_type=kind, headers={"content-security-policy": "default-src 'none'; sandbox"})
+
+
+async def trace(request: Request) -> Response:
+    desk, found = _desk(request), await of_address(request)
+    spans, complete = await asyncio.to_thread(
+        spans_of, found, lambda trace_id: wiring.spans(desk.settings, trace_id), datetime.now(UTC)
+    )
+    cloud = desk.cloud_trace(found.data["trace_id"])
+    values: dict[str, Any] = {"drawn": waterfall(spans), "complete": complete, "cloud": cloud}
+    return page(request, "trace.html", one=found, part=_is_part(request), **values)
+
+
+async def packet(request: Request) -> Response:
+    return await packet_page(request, with_prompt=False)
+
+
+async def packet_page(request: Request, *, with_prompt: bool) -> Response:
+    desk, found = _desk(request), await of_address(request)
+    attempt = packets.chosen(found.attempts, None)
+    if attempt is None:
+        raise HTTPException(404, "it has no attempt yet: nothing was called")
+    how = Repeating(desk.settings.project, desk.settings.base_url, wiring.body_of)
+    made = packet_flow.made(
+        found.request_id, found.data, attempt, desk.ports.catalogue, how, with_prompt=with_prompt
+    )  # fmt: skip
+    token = await token_for(request)
+    return keep_cookie(
+        request, page(request, "packet.html", one=found, made=made, with_prompt=with_prompt, token=token)
+    )
+
+
+async def prompt_page(request: Request) -> Response:
+    found = await of_address(request)
+    return page(request, "prompt.html", one=found, prompt=found.data["request"]["prompt"], part=_is_part(request))
+
+
+async def confirm_cancel(request: Request) -> Response:
+    return await _confirm(request, "cancel")
+
+
+async def confirm_revive(request: Request) -> Response:
+    return await _confirm(request, "revive")
+
+
+async def _confirm(request: Request, action: str) -> Response:
+    found = await of_address(request)
+    token = await token_for(request)
+    return keep_cookie(request, page(request, "confirm.html", one=found, action=action, token=token))
+
+
+def request_id(request: Request) -> str:
+    """Of the address. Raises HTTPException."""
+    wanted = request.path_params["request_id"]
+    if named_id({"request_id": wanted}) is None:
+        raise HTTPException(404, f"that is no request id; allowed: 1 to 128 {ID_WORDS}")
+    return str(wanted)
+
+
+async def of_address(request: Request) -> Looked:
+    """The request of the address. Raises HTTPException."""
+    looked = await find(_desk(request).ports.store, request_id(request))
+    if looked is None:
+        raise HTTPException(404, "no such request; ids are forgotten after 30 days")
+    return looked
+
+
+def _did(request: Request) -> tuple[str, str]:
+    """What was done just before, and to which flag: words of ours, whatever the address says."""
+    did = request.query_params.get("did", "")
+    return (
+        did if did in ("trip", "reset", "extend", "cancel", "revive") else "",
+        request.query_params.get("flag", "")[:80],
+    )
+
+
+def _is_part(request: Request) -> bool:
+    return request.headers.get("hx-request") == "true"
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk

@@ -1,0 +1,47 @@
+"""The runbook as the console shows it: what each outcome and alert means, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+FILE = Path(__file__).parent.parent.parent / "RUNBOOK.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One heading."""
+
+    name: str
+    chapter: str
+    lines: tuple[tuple[str, str], ...]
+    """What it is about (`Means`, `Owner`, `First check`, `Next move`) and the text."""
+
+    @property
+    def means(self) -> str:
+        """The first sentence."""
+        return re.split(r"(?<=\.)\s", dict(self.lines).get("Means", ""))[0]
+
+    @property
+    def next_move(self) -> str:
+        return dict(self.lines).get("Next move", "")
+
+
+@cache
+def sections(file: Path = FILE) -> Mapping[str, Section]:
+    """By heading, in their order; none where the file was not installed."""
+    return parse(file.read_text("utf-8")) if file.is_file() else {}
+
+
+def parse(text: str) -> dict[str, Section]:
+    found: dict[str, Section] = {}
+    for chapter in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        title, _, below = chapter.partition("\n")
+        for part in re.split(r"^### ", below, flags=re.MULTILINE)[1:]:
+            name, _, body = part.partition("\n")
+            lines = re.findall(r"^- ([^:\n]+): (.+)$", body, flags=re.MULTILINE)
+            found[name.strip()] = Section(name.strip(), title.strip(), tuple((about, said) for about, said in lines))
+    return found

@@ -1,0 +1,108 @@
+"""Templates, and the words that they use."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from shared.core import words
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+IN_WORDS: Mapping[str, str] = {
+    "succeeded": "●", "failed": "✕", "refused": "⊘", "expired": "◌", "cancelled": "–", "rendering": "▶",
+    "released": "▷", "batched": "▤", "queued": "◷",
+}  # fmt: skip
+"""A sign beside each status: no meaning hangs on a colour."""
+
+
+@cache
+def environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, auto_reload=False,
+    )  # fmt: skip
+    made.filters |= {
+        "dollars": words.dollars, "moment": words.moment, "seconds": words.seconds, "left": words.left,
+        "so_far": words.so_far, "saved": words.saved, "iso": iso, "duration": words.duration, "short": short,
+    }  # fmt: skip
+    made.globals |= {
+        "ago": ago,
+        "until": until,
+        "sign": IN_WORDS,
+        "stamp": stamp(),
+        "probes": words.probes,
+        "held": words.held,
+    }
+    return made
+
+
+def warm() -> None:
+    """Compile the templates now: else whoever looks first waits for it."""
+    for name in environment().list_templates():
+        environment().get_template(name)
+
+
+@cache
+def stamp() -> str:
+    """Changes with any file that pages load: an old one is never taken for the new."""
+    digest = hashlib.sha256()
+    for each in sorted(STATIC.iterdir()):
+        digest.update(each.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def page(request: Request, name: str, status: int = 200, **values: Any) -> Response:
+    """A whole page, or a part of one: the template says which."""
+    desk = request.app.state.desk
+    text = (
+        environment()
+        .get_template(name)
+        .render(
+            base=request.scope.get("root_path", ""),
+            here=request.url.path,
+            actor=request.state.actor,
+            project=desk.ports.project,
+            simulated=desk.simulated,
+            **values,
+        )
+    )
+    return HTMLResponse(text, status)
+
+
+def problem(request: Request, status: int, title: str, told: str) -> Response:
+    """A page that needs nothing but itself: for whoever is not known, too."""
+    base = request.scope.get("root_path", "")
+    return HTMLResponse(environment().get_template("problem.html").render(base=base, title=title, told=told), status)
+
+
+def iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def ago(at: datetime, now: datetime) -> Markup:
+    """How long ago; the moment itself as the title."""
+    return _time(at, words.age(at, now))
+
+
+def until(at: datetime, now: datetime) -> Markup:
+    """How long until then; the moment itself as the title."""
+    return _time(at, words.left(at - now))
+
+
+def short(model: str) -> str:
+    """Without the words that all models have in common."""
+    return model.removeprefix("gemini-").removesuffix("-image")
+
+
+def _time(at: datetime, said: str) -> Markup:
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso(at), words.moment(at), said)

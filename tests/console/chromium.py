@@ -1,0 +1,71 @@
+"""A real Chromium for the console's pages, and what it must never say on them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+SHOTS = os.environ.get("RENDERLANE_SCREENSHOTS")
+"""A folder for screenshots, for whoever wants to look at them."""
+PHONE = {"width": 360, "height": 740}
+DESK = {"width": 1280, "height": 900}
+
+
+@contextlib.contextmanager
+def started() -> Iterator[Browser]:
+    """Skips, with the reason, where Chromium is not installed."""
+    if not CHROMIUM:
+        pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        # The sandbox of Chromium cannot be had by root, which containers are.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
+def opened(browser: Browser, *, but: str | None = None, **more: Any) -> Iterator[Page]:
+    """A page of its own; at the end it must not have said a word of errors, `but` those with that in them, and loaded
+    nothing from elsewhere.
+    """
+    context = browser.new_context(**{"viewport": DESK, **more})
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    said: list[str] = []
+    asked: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and (but is None or but not in message.text):
+            said.append(message.text)
+
+    page.on("console", heard)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    yield page
+    origin = page.url.partition("/console")[0]
+    context.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith(origin)] == []
+
+
+def shot(page: Page, name: str) -> None:
+    if SHOTS:
+        Path(SHOTS).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=True)
+
+
+def is_within(page: Page) -> bool:
+    """Nothing is cut off or has to be scrolled to sideways."""
+    wide: bool = page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    return wide

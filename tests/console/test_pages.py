@@ -1,0 +1,207 @@
+"""The pages over a store with requests in it: what is on them, and what never is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from functions.console.desk import Desk
+from shared.core import record
+from shared.core.answer import Picture
+from shared.core.budget import OVER_BUDGET, OVERS, Over
+from shared.core.documents import Create, Document, Update
+from shared.core.flag import Flag, Scope
+from shared.flows import flags, operate, summary
+from tests.builders import a_record, a_request, an_attempt
+from tests.console.conftest import Browser
+
+PRO = "gemini-3-pro-image"
+SECRET = "zebra-crossing-in-the-rain-4711"
+NOW = datetime.now(UTC)
+
+
+def waits(request_id: str, minutes: int = 3, **fields: object) -> Create:
+    request = a_request(request_id=request_id, prompt=SECRET, **fields)
+    return Create(record.path(request_id), a_record(request, now=NOW - timedelta(minutes=minutes)))
+
+
+def ended(request_id: str, code: str, status: str = "failed", minutes: int = 2) -> Create:
+    request = a_request(request_id=request_id, prompt=SECRET)
+    outcome = {"code": code, "message": "The provider said no.", "advice": "Try again."}
+    at = NOW - timedelta(minutes=minutes)
+    changes = {"status": status, "outcome": outcome, "finished_at": at, "announce": None}
+    return Create(record.path(request_id), a_record(request, now=at - timedelta(seconds=9), **changes))
+
+
+async def rendering(desk: Desk, request_id: str) -> None:
+    request, attempt = an_attempt(a_request(request_id=request_id, model=PRO, prompt=SECRET), now=NOW)
+    await desk.ports.store.commit(Create(request.path, request.data), Create(attempt.path, attempt.data))
+
+
+async def test_the_overview_shows_what_waits_what_runs_what_failed_and_what_is_tripped(
+    desk: Desk, browser: Browser
+) -> None:
+    store = desk.ports.store
+    await store.commit(
+        *(waits(f"w-{number}", model=PRO, priority="bulk", tenant="web") for number in range(12)),
+        waits("n-1", minutes=17, model=PRO, tenant="print"),
+        ended("f-1", "overload"), ended("f-2", "overload"), ended("s-1", "refused", "refused"),
+    )  # fmt: skip
+    await rendering(desk, "run-1")
+    await operate.set_budget(store, "web", limit_micros=12_500_000)
+    flag = Flag(
+        "pause-1a2b", "pause", "ann", "the lamp burns", NOW, NOW + timedelta(hours=1), scope=Scope(tenant="shop")
+    )
+    await flags.trip(store, desk.ports.signals, flag)
+    await summary.write(desk.ports)
+    text = (await browser.look()).text
+    for shown in ("<strong>13</strong>", "bulk", ">12<", "print", "17 min", 'href="/console/requests/run-1"',
+                  "overload", "$12.5000", "the lamp burns", "tenant=shop", 'href="/console/requests/f-',
+                  "/runbook#overload", "ann"):  # fmt: skip
+        assert shown in text, shown
+    assert text.index("overload") < text.index("refused</")
+    assert SECRET not in text
+
+
+async def test_a_console_of_an_empty_home_says_that_nothing_is_there(browser: Browser) -> None:
+    answer = await browser.look()
+    assert answer.status_code == 200
+    for shown in (
+        "Nothing was counted yet",
+        "No flag is tripped",
+        "Nothing waits",
+        "Nothing runs",
+        "Nothing has failed",
+    ):
+        assert shown in answer.text
+
+
+async def test_a_panel_refreshes_without_the_page_and_a_flag_shows_at_once_between_two_summaries(
+    desk: Desk, browser: Browser
+) -> None:
+    await summary.write(desk.ports)
+    flag = Flag("use-flex-1a2b", "use-flex", "ann", "it is dear", NOW, NOW + timedelta(hours=1))
+    await flags.trip(desk.ports.store, desk.ports.signals, flag)
+    part = (await browser.look("/live")).text
+    assert "<html" not in part
+    assert part.count('hx-swap-oob="true"') == 8
+    assert "it is dear" in part
+
+
+async def test_a_summary_that_nobody_renews_asks_for_a_person(desk: Desk, browser: Browser) -> None:
+    await summary.write(desk.ports)
+    found = await desk.ports.store.get("summary/summary")
+    assert isinstance(found, Document)
+    await desk.ports.store.commit(Update(found.path, {"at": NOW - timedelta(minutes=9)}, found.version))
+    text = (await browser.look()).text
+    assert "nobody has counted for 9 min" in text
+    assert "/runbook#watch-is-silent" in text
+
+
+async def test_failures_stand_by_outcome_with_their_line_of_the_runbook_and_their_newest_requests(
+    desk: Desk, browser: Browser
+) -> None:
+    await desk.ports.store.commit(*(ended(f"f-{number}", "overload", minutes=number + 1) for number in range(7)))
+    await desk.ports.store.commit(ended("long-ago", "overload", minutes=61))
+    await summary.write(desk.ports)
+    text = (await browser.look("/failures")).text
+    assert '<span class="count">7</span>' in text
+    assert 'href="/console/requests/f-0"' in text
+    assert "long-ago" not in text
+    assert "/runbook#overload" in text
+    assert "Next move" in text
+
+
+async def test_a_requests_page_shows_receipt_attempts_and_advice_and_its_prompt_only_when_asked(
+    desk: Desk, browser: Browser
+) -> None:
+    await rendering(desk, "run-1")
+    text = (await browser.look("/requests/run-1")).text
+    for shown in ("rendering", "Attempts", "in flight", "3-pro", "Show the prompt"):
+        assert shown in text
+    assert SECRET not in text
+    assert "Cancel…" not in text  # it has begun
+    assert (await browser.look("/requests/run-1/prompt")).status_code == 405
+    shown_now = await browser.send("/requests/run-1/prompt", page="/requests/run-1")
+    assert SECRET in shown_now.text
+    assert SECRET not in str(shown_now.url)
+
+
+async def test_a_packet_holds_the_prompt_only_when_asked_and_the_key_never(desk: Desk, browser: Browser) -> None:
+    await rendering(desk, "run-1")
+    without = await browser.look("/requests/run-1/packet")
+    assert SECRET not in without.text
+    assert "curl -sS" in without.text
+    assert "$GEMINI_API_KEY" in without.text
+    with_it = await browser.send("/requests/run-1/packet", page="/requests/run-1/packet")
+    assert SECRET in with_it.text
+
+
+async def test_an_image_comes_through_the_console_with_its_own_type(desk: Desk, browser: Browser) -> None:
+    data = b"\x89PNG\r\n\x1a\n" + b"pixels"
+    stored = await desk.ports.images.put("web/2026-11-22/abc/1.png", Picture(data, "image/png", 8, 8), {})
+    create = ended("made", "succeeded", "succeeded")
+    await desk.ports.store.commit(Create(create.path, {**create.data, "image_uri": stored.uri}))
+    answer = await browser.look("/requests/made/image")
+    assert answer.content == data
+    assert answer.headers["content-type"] == "image/png"
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert 'src="/console/requests/made/image"' in (await browser.look("/requests/made")).text
+
+
+async def test_bytes_that_are_no_image_are_never_shown_as_a_page(desk: Desk, browser: Browser) -> None:
+    picture = Picture(b"<script>alert(1)</script>", "image/png", 8, 8)
+    stored = await desk.ports.images.put("web/2026-11-22/abc/1.png", picture, {})
+    create = ended("odd", "succeeded", "succeeded")
+    await desk.ports.store.commit(Create(create.path, {**create.data, "image_uri": stored.uri}))
+    answer = await browser.look("/requests/odd/image")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_trace_is_drawn_from_the_store_where_no_spans_are_kept(desk: Desk, browser: Browser) -> None:
+    await rendering(desk, "run-1")
+    page = await browser.look("/requests/run-1/trace")
+    assert "queue wait" in page.text
+    assert "<svg" in page.text
+    assert "what the store knows" in page.text
+    part = await browser.look("/requests/run-1/trace", **{"hx-request": "true"})
+    assert "<html" not in part.text
+
+
+async def test_the_search_finds_a_request_and_refuses_what_can_be_none(desk: Desk, browser: Browser) -> None:
+    found = await browser.look("/search?id=%20run-1%20")
+    assert (found.status_code, found.headers["location"]) == (303, "/console/requests/run-1")
+    wrong = await browser.look("/search?id=../etc")
+    assert wrong.status_code == 422
+    assert "allowed: 1 to 128" in wrong.text
+    unknown = await browser.look("/requests/run-1")
+    assert unknown.status_code == 404
+    assert "no such request" in unknown.text
+
+
+async def test_what_others_wrote_is_never_markup(desk: Desk, browser: Browser) -> None:
+    reason = "<script>alert(1)</script> & more"
+    flag = Flag("use-flex-1a2b", "use-flex", "<b>ann</b>", reason, NOW, NOW + timedelta(hours=1))
+    await flags.trip(desk.ports.store, desk.ports.signals, flag)
+    for path in ("/", "/flags", "/live"):
+        text = (await browser.look(path)).text
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+        assert "<script>alert" not in text
+        assert "<b>ann" not in text
+
+
+async def test_the_runbook_has_every_heading_to_jump_to(browser: Browser) -> None:
+    text = (await browser.look("/runbook")).text
+    for heading in ("overload", "no-route", "refused", "watch-is-silent"):
+        assert f'id="{heading}"' in text
+
+
+@pytest.mark.parametrize("over", OVERS)
+async def test_a_budget_that_is_used_up_is_said_to_hold_requests_back(desk: Desk, browser: Browser, over: Over) -> None:
+    await operate.set_budget(desk.ports.store, "web", limit_micros=1_000_000, over=over)
+    create = waits("w-1", tenant="web")
+    await desk.ports.store.commit(Create(create.path, {**create.data, "reason": OVER_BUDGET, "wake_at": NOW}))
+    await summary.write(desk.ports)
+    assert "web: 1 requests wait for money" in (await browser.look()).text
