@@ -1,0 +1,217 @@
+"""How long the console's pages take with 10,000 queued requests in the store: SQLite, or Firestore's emulator.
+
+Each call goes over a socket to a server in a process of its own, as a browser's would; the summary is written before,
+as the pump does it every five seconds, and its time is told too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import io
+import json
+import multiprocessing
+import re
+import statistics
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from functions.console.app import BASE, desk_of, whole
+from scripts.bench import rig
+from scripts.local.home import serving
+from shared import wiring
+from shared.config import Settings
+from shared.core import ladder, record
+from shared.core.ask import Ask
+from shared.core.documents import Create, Write
+from shared.core.flag import Flag
+from shared.core.ladder import Planned
+from shared.core.outcome import Outcome
+from shared.core.request import PRIORITIES, RenderRequest
+from shared.flows import flags, summary
+from shared.ports import Ports
+from shared.wiring import LANES_BUILT, Worker
+
+PAGE_GOAL_MS, PREVIEW_GOAL_MS = 100.0, 2_000.0
+TENANTS = ("web", "print", "shop", "press", "games")
+MODELS = ("gemini-3-pro-image", "nano-banana-2")
+CODES = ("overload", "timeout", "no_image", "credential")
+IN_FLIGHT, FAILED = 40, 200
+PAGES = ("/", "/live", "/flags", "/failures", "/requests/q-0", "/requests/run-0/trace")
+FORM = {"name": "lower-resolution", "to": "1K", "share": "100", "lasts": "2h", "reason": "a bench", "flag_id": "1a2b"}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Of one page, in milliseconds."""
+
+    p50: float
+    p95: float
+    most: float
+    goal: float | None
+
+    @classmethod
+    def of(cls, times: list[float], goal: float | None) -> Figure:
+        ordered = sorted(times)
+        return cls(statistics.median(ordered), ordered[int(0.95 * (len(ordered) - 1))], ordered[-1], goal)
+
+    def to_json(self) -> dict[str, float | None]:
+        return {"p50_ms": self.p50, "p95_ms": self.p95, "max_ms": self.most, "goal_ms": self.goal}
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--quick", action="store_true", help="1,000 requests and 20 calls of each page")
+    options.add_argument("--emulator", action="store_true", help="Firestore's emulator instead of SQLite")
+    options.add_argument("--json", metavar="FILE")
+    chosen = options.parse_args()
+    queued, calls = (1_000, 20) if chosen.quick else (10_000, 40 if chosen.emulator else 200)
+    with tempfile.TemporaryDirectory() as folder, _environment(Path(folder), emulator=chosen.emulator) as environment:
+        ours, theirs = multiprocessing.get_context("spawn").Pipe()
+        server = multiprocessing.get_context("spawn").Process(target=_serve, args=(environment, folder, queued, theirs))
+        server.start()
+        try:
+            address, summaries = ours.recv()
+            figures = _measured(address, calls) | {"summary, by the pump": Figure.of(summaries, None)}
+        finally:
+            server.terminate()
+            server.join()
+    where = "Firestore's emulator" if chosen.emulator else "SQLite"
+    rows = [
+        [name, *(f"{each:,.1f}" for each in (found.p50, found.p95, found.most)), _goal(found)]
+        for name, found in figures.items()
+    ]
+    rig.print_table(
+        f"The console, {queued:,} requests queued, {where}", ["", "p50, ms", "p95, ms", "max, ms", "goal"], rows
+    )
+    rig.write_json(chosen.json, {
+        "queued": queued, "calls": calls, "store": where,
+        "pages": {name: found.to_json() for name, found in figures.items()},
+    })  # fmt: skip
+    return int(any(found.goal is not None and found.p95 > found.goal for found in figures.values()))
+
+
+def _goal(found: Figure) -> str:
+    if found.goal is None:
+        return ""
+    return f"< {found.goal:,.0f}: {'yes' if found.p95 < found.goal else 'NO'}"
+
+
+@contextlib.contextmanager
+def _environment(folder: Path, *, emulator: bool) -> Iterator[dict[str, str]]:
+    home = {"RENDERLANE_HOME": str(folder), "RENDERLANE_QUOTA": "*=rpm:60"}
+    if not emulator:
+        yield home
+        return
+    from scripts.local.emulators import firestore_emulator
+
+    with firestore_emulator() as host:
+        place = {"FIRESTORE_EMULATOR_HOST": host, "RENDERLANE_STORE": "firestore://bench-console"}
+        topics = {"PUBSUB_EMULATOR_HOST": "127.0.0.1:9", "RENDERLANE_TOPICS": "pubsub://bench-console"}
+        images = {"RENDERLANE_IMAGES": (folder / "images").as_uri(), "GOOGLE_CLOUD_PROJECT": "bench-console"}
+        yield home | place | topics | images
+
+
+def _measured(address: str, calls: int) -> dict[str, Figure]:
+    found = {}
+    with httpx2.Client(base_url=f"{address}{BASE}", timeout=60, trust_env=False) as client:
+        for page in PAGES:
+            found[page] = Figure.of(_times(partial(client.get, page), calls), PAGE_GOAL_MS)
+        (token,) = set(re.findall(r'name="token" value="([0-9a-f]+)"', client.get("/flags").text))
+        headers = {"origin": address, "hx-request": "true"}
+        previews = _times(
+            lambda: client.post("/flags/preview", data={**FORM, "token": token}, headers=headers), max(10, calls // 10)
+        )
+        found["preview of a flag"] = Figure.of(previews, PREVIEW_GOAL_MS)
+    return found
+
+
+def _times(call: Callable[[], httpx2.Response], count: int) -> list[float]:
+    """Milliseconds; the first call, which compiles templates, is in them."""
+    times = []
+    for _ in range(count):
+        began = time.perf_counter()
+        answer = call()
+        times.append((time.perf_counter() - began) * 1_000)
+        assert answer.status_code == 200, answer.text
+    return times
+
+
+def _serve(environment: dict[str, str], folder: str, queued: int, pipe: Connection) -> None:
+    import os
+
+    os.environ.update(environment)
+    asyncio.run(_filled_and_served(Settings.read(environment, Path(folder)), queued, pipe))
+
+
+async def _filled_and_served(settings: Settings, queued: int, pipe: Connection) -> None:
+    worker = Worker.of(wiring.build(settings, io.StringIO()))
+    await _fill(worker.ports, queued)
+    summaries = []
+    for _ in range(10):
+        began = time.perf_counter()
+        await summary.write(worker.ports)
+        summaries.append((time.perf_counter() - began) * 1_000)
+    async with serving(whole(desk_of(worker, settings)), port=0) as address:
+        pipe.send((address, summaries))
+        await asyncio.Event().wait()
+
+
+async def _fill(ports: Ports, queued: int) -> None:
+    now = datetime.now(UTC)
+    writes: list[Write] = [_queued(ports, number, now) for number in range(queued)]
+    writes += [_running(ports, number, now) for number in range(IN_FLIGHT)]
+    writes += [_failed(ports, number, now) for number in range(FAILED)]
+    for first in range(0, len(writes), 400):
+        await ports.store.commit(*writes[first : first + 400])
+    for number in range(3):
+        flag = Flag(f"use-flex-000{number}", "use-flex", "bench", "a bench", now, now + timedelta(hours=1))
+        await flags.trip(ports.store, ports.signals, flag)
+
+
+def _queued(ports: Ports, number: int, now: datetime) -> Create:
+    priority, tenant = PRIORITIES[number % 3], TENANTS[number % 5]
+    asked = {"priority": priority, "tenant": tenant, "model": MODELS[number % 2], "image_size": "4K"}
+    return _document(ports, f"q-{number}", asked, now - timedelta(seconds=number / 10), {})
+
+
+def _running(ports: Ports, number: int, now: datetime) -> Create:
+    changes = {"status": "rendering", "slot_at": now, "lease_until": now + record.LEASE}
+    return _document(ports, f"run-{number}", {"model": MODELS[0]}, now, changes)
+
+
+def _failed(ports: Ports, number: int, now: datetime) -> Create:
+    outcome = Outcome(CODES[number % len(CODES)], "The provider said no.", "Try again.")
+    at = now - timedelta(seconds=number)
+    return _document(ports, f"fail-{number}", {}, at, record.finished("failed", outcome, at) | {"announce": None})
+
+
+def _document(ports: Ports, request_id: str, asked: dict[str, str], at: datetime, changes: dict[str, Any]) -> Create:
+    payload = {
+        "request_id": request_id,
+        "prompt": "a black mechanical keyboard " * (1 + zlib.crc32(request_id.encode()) % 60),
+        **asked,
+    }
+    request = RenderRequest.parse(json.loads(json.dumps(payload)))
+    planned = ladder.first_plan(Ask.of(request), ports.catalogue, LANES_BUILT)
+    assert isinstance(planned, Planned)
+    written = record.new_document(
+        request, planned, fair_tag=at.timestamp(), message_id="m", trace_id="0" * 31 + "1",
+        traceparent=f"00-{'0' * 31}1-{'0' * 15}1-01", now=at,
+    )  # fmt: skip
+    return Create(record.path(request_id), written | changes)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
