@@ -234,11 +234,17 @@ def released(
     }
 
 
-def batched(planned: Planned, now: datetime, reservation: Reservation | None = None) -> dict[str, Any]:
-    """What the pump changes when the route goes by batch: no slot, and no place in its queue any more."""
+def batched(
+    head: Head, planned: Planned, now: datetime, reservation: Reservation | None = None
+) -> dict[str, Any]:
+    """What the pump changes when the route goes by batch: no slot, and no place in its queue any more.
+
+    It takes a release number all the same: that tells whether what was reserved for it has arrived.
+    """
     return {
         "status": "batched",
         "reason": "collected for a batch",
+        "release": head.release + 1,
         "slot_at": None,
         "slot_until": None,
         "batch": None,
