@@ -114,9 +114,7 @@ class Account:
         return path(self.tenant, self.period)
 
     def reserve(self, each: Pending) -> Account:
-        return replace(
-            self, reserved_micros=self.reserved_micros + each.micros, pending=(*self.pending, each)
-        )
+        return replace(self, reserved_micros=self.reserved_micros + each.micros, pending=(*self.pending, each))
 
     def handed_out(self, request_ids: Collection[str]) -> Account:
         """These carry their reservations themselves from here on."""

@@ -111,6 +111,8 @@ class Gateway:
     """Micro-dollars by model id: the models it serves."""
     source: str
     checked: date
+    ask_again: timedelta = timedelta(minutes=1)
+    """So long nothing goes there after it said that there is no balance, or that the key or the call is not allowed."""
 
 
 @dataclass(frozen=True, slots=True)

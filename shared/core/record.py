@@ -190,6 +190,7 @@ def new_document(
         "avoided": {},
         "sick_on": {},
         "probe": None,
+        "gateway": planned.gateway,
         "budget": None,
         **COUNTS,
         "cost_micros": 0,
@@ -234,9 +235,7 @@ def released(
     }
 
 
-def batched(
-    head: Head, planned: Planned, now: datetime, reservation: Reservation | None = None
-) -> dict[str, Any]:
+def batched(head: Head, planned: Planned, now: datetime, reservation: Reservation | None = None) -> dict[str, Any]:
     """What the pump changes when the route goes by batch: no slot, and no place in its queue any more.
 
     It takes a release number all the same: that tells whether what was reserved for it has arrived.
@@ -274,6 +273,7 @@ def _taken(planned: Planned, reservation: Reservation | None) -> dict[str, Any]:
         "next_route": planned.next.route.to_json() if planned.next else None,
         "least_estimate_micros": planned.least_estimate_micros,
         "probe": planned.probe,
+        "gateway": planned.gateway,
         "budget": reservation.to_json() if reservation is not None else None,
     }
 

@@ -29,10 +29,10 @@ from shared.flows.batch_collect import Collecting
 from shared.flows.budgets import Budgets
 from shared.flows.expire import expire_due_before, expire_overdue
 from shared.flows.head_pages import HeadPages
-from shared.flows.planning import Planner, Planning, outlook
+from shared.flows.planning import Planner, Planning, denials, outlook
 from shared.flows.pump_documents import PumpDocuments
 from shared.flows.pump_sight import PumpSight
-from shared.flows.release import Turn, Unsure, release, take_back_unclaimed
+from shared.flows.release import Turn, release, take_back_unclaimed
 from shared.flows.sleepers import Sleepers
 from shared.ports import Ports
 
@@ -164,7 +164,8 @@ class Granting:
         if ids != routing.in_force or sight.gateways_changed:  # whoever sleeps may have a route now
             documents.memory = replace(documents.memory, epoch=documents.memory.epoch + 1)
         opens = outlook(documents.memory.standings, sight.reports, self._held_back, now)
-        self._planner.under(in_force, opens, routing, now, sight.gateways_off)
+        denied = denials(documents.memory.standings, sight.reports, now)
+        self._planner.under(in_force, opens, routing, now, sight.gateways_off, denied)
         return routing.under(ids, tuple(sight.board.flags))
 
     async def _put_aside(self, leaving: Sequence[Candidate]) -> None:

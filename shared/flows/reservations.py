@@ -41,4 +41,3 @@ async def clear(store: Store, account: Account, now: datetime) -> Cleared:
             untaken.append(each.request_id)
             rewritten.append(each.request_id)
     return Cleared(account.handed_out(taken).give_back(untaken), tuple(rewritten))
-

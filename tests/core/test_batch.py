@@ -9,8 +9,8 @@ import pytest
 
 from shared.core import batch, batch_times, settlement
 from shared.core.batch import MOST_REFERENCES, Item, Progress, ProviderState, Waiting
-from shared.core.batch_rules import DEFAULT_RULES, LARGEST_FILE, BatchRules
 from shared.core.batch_extra import book_extra
+from shared.core.batch_rules import DEFAULT_RULES, LARGEST_FILE, BatchRules
 from shared.core.documents import Create, Increment, Update
 from shared.core.failure import Failure, FailureKind
 from shared.core.route import Route

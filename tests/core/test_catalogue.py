@@ -509,8 +509,16 @@ def test_a_broken_gateway_is_refused_with_its_line(written: str, instead: str, s
 @pytest.mark.parametrize(
     ("written", "instead", "said"),
     [
-        ("collect_seconds = 300", "collect_seconds = 0", "batch.collect_seconds: found 0; allowed: a whole number from 1 to 43,200"),
-        ("most_requests = 100", "most_requests = 101", "batch.most_requests: found 101; allowed: a whole number from 1 to 100"),
+        (
+            "collect_seconds = 300",
+            "collect_seconds = 0",
+            "batch.collect_seconds: found 0; allowed: a whole number from 1 to 43,200",
+        ),
+        (
+            "most_requests = 100",
+            "most_requests = 101",
+            "batch.most_requests: found 101; allowed: a whole number from 1 to 100",
+        ),
         ("\nstuck_hours = 12", "\nstuck_hours = 1.5", "batch.stuck_hours: found 1.5"),
         ("unsent_stuck_hours = 1", "unsent_stuck_days = 1", "batch.unsent_stuck_days: found an unknown name"),
     ],
