@@ -14,10 +14,13 @@ from shared.core.calendar import Full
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Absent, Document
 from shared.core.flag import BREAKER, Flag
+from shared.core.gateway import serving
+from shared.core.route import GATEWAY, pool
 from shared.core.routing import Routing
 from shared.core.standing import Standing
-from shared.core.terms import Terms
-from shared.flows.planning import outlook
+from shared.core.terms import Offer, Terms
+from shared.flows.gateways import read_off
+from shared.flows.planning import denials, offers, outlook
 from shared.flows.pump_view import PUMP
 from shared.ports import Store
 
@@ -35,15 +38,23 @@ class Known:
     """What the pump remembers of routes and flags."""
     opens: Mapping[str, datetime] = field(default_factory=dict)
     """Until when models start nothing, by model id."""
+    offers: Mapping[str, Offer] = field(default_factory=dict)
+    """Of gateways, by model id: of those that have a key here, or where the pump runs."""
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """That a route may take."""
+        return (*wiring.LANES_BUILT, GATEWAY) if self.offers else wiring.LANES_BUILT
 
     def terms(self, catalogue: Catalogue) -> Terms:
         """What the pump would plan under now."""
         return Terms(
             catalogue=catalogue,
-            lanes=wiring.LANES_BUILT,
+            lanes=self.lanes,
             flags=tuple(each for each in self.board.in_force(self.now) if not each.shadow),
             opens=self.opens,
             lacking=self.routing.lacking,
+            offers=self.offers,
             now=self.now,
         )
 
@@ -65,6 +76,9 @@ async def read(store: Store, settings: Settings, catalogue: Catalogue) -> Known:
     own, pump, *calendars = await store.get_all([board.PATH, PUMP, *map(standing.path, catalogue.models)])
     now = pump.read_at
     flags = Board.from_json(own.data) if isinstance(own, Document) else Board()
+    gateways = serving(catalogue, wiring.gateways_in_use(settings, catalogue) | _gateways(pump))
+    pools = [pool(GATEWAY, model) for model in gateways]
+    calendars += await store.get_all([standing.path(each) for each in pools])
     standings = {each.id: Standing.from_json(each.data) for each in calendars if isinstance(each, Document)}
     return Known(
         now=now,
@@ -72,12 +86,20 @@ async def read(store: Store, settings: Settings, catalogue: Catalogue) -> Known:
         board=await wiring.flag_source(settings, catalogue).beside(flags, now),
         routing=_routing(pump),
         opens=outlook(standings, {}, _held(pump), now),
+        offers=offers(
+            catalogue, gateways, await read_off(store, catalogue, gateways, now), denials(standings, {}, now)
+        ),
     )
 
 
 def _routing(pump: Document | Absent) -> Routing:
     known = isinstance(pump, Document) and "routing" in pump.data
     return Routing.from_json(pump.data["routing"]) if isinstance(pump, Document) and known else Routing()
+
+
+def _gateways(pump: Document | Absent) -> frozenset[str]:
+    """Those in use where the pump runs: their keys need not be here."""
+    return frozenset(pump.data.get("gateways", ())) if isinstance(pump, Document) else frozenset()
 
 
 def _held(pump: Document | Absent) -> dict[str, Full]:

@@ -75,7 +75,7 @@ def _curl(settings: Settings, found: Found, attempt: Any, *, with_prompt: bool) 
     from shared.adapters.gemini_lane import body_of
     from shared.core import packet, record
     from shared.core.route import Route
-    from shared.flows.render import order_of
+    from shared.flows.orders import order_of
 
     if attempt["contract"] != "google":
         return None
