@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from shared.core.quota import InvalidQuota, Quota
 
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
+GATEWAYS = "RENDERLANE_GATEWAYS"
 """Before a gateway's name in capitals, with `_` for `-`."""
 
 
@@ -79,6 +80,8 @@ class Settings:
     base_url: str | None
     gateway_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By what stands behind RENDERLANE_GATEWAY_KEY_ in lower case, `-` as `_`."""
+    gateways: tuple[str, ...] = ()
+    """In use beside those that have a key here, in the same form: the worker that renders has theirs."""
     exports: frozenset[Exported] = frozenset()
     """What goes out by OTLP."""
     sampler: str | None = None
@@ -127,14 +130,20 @@ class Settings:
             api_key=given.get("GEMINI_API_KEY") or given.get("GOOGLE_API_KEY"),
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
             gateway_keys={
-                name.removeprefix(GATEWAY_KEY).lower(): key
+                _as_in_keys(name.removeprefix(GATEWAY_KEY)): key
                 for name, key in given.items()
                 if name.startswith(GATEWAY_KEY)
             },
+            gateways=tuple(_as_in_keys(each) for each in given.get(GATEWAYS, "").split(",") if each.strip()),
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
         )
+
+
+def _as_in_keys(name: str) -> str:
+    """A gateway's name as the names of variables allow it."""
+    return name.strip().lower().replace("-", "_")
 
 
 def _store(text: str, here: Path) -> SqliteStore | FirestoreStore:

@@ -336,8 +336,8 @@ class Ports:
     """Names this process; never used again by another."""
     project: str
     key_kind: str
-    gateways: Mapping[str, str] = field(default_factory=dict)
-    """By model id, the name of the gateway that serves it: those of the catalogue that have a key here."""
+    gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
 
     @property
     def open_lanes(self) -> tuple[str, ...]:

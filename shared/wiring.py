@@ -24,6 +24,7 @@ from shared.adapters.system_clock import SystemClock
 from shared.adapters.telemetry import MetricExport, Sampler, SpanExport, Telemetry
 from shared.config import (
     GATEWAY_KEY,
+    GATEWAYS,
     FirestoreStore,
     InvalidSetting,
     LiveQuotaOff,
@@ -157,7 +158,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
     images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
     models = catalogue(settings)
     google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
-    gateways = serving(models, gateway_keys(settings, models))
+    gateways = serving(models, gateways_in_use(settings, models))
     others = {"gateway": gateway_lane(settings, models)} if gateways else {}
     configured = with_limits(quota(settings, models), models, gateways)
     return Ports(
@@ -224,14 +225,23 @@ def references(settings: Settings, images: ObjectImages | None = None) -> Refere
 
 def gateway_keys(settings: Settings, models: Catalogue) -> dict[str, str]:
     """By the gateway's name. Raises InvalidSetting for a key of one that the catalogue does not have."""
+    keys = settings.gateway_keys
+    return {_named_gateway(each, models, f"{GATEWAY_KEY}{each.upper()}"): key for each, key in keys.items()}
+
+
+def gateways_in_use(settings: Settings, models: Catalogue) -> frozenset[str]:
+    """Those that have a key here, and those of which the worker that renders has one. Raises InvalidSetting."""
+    named = {_named_gateway(each, models, GATEWAYS) for each in settings.gateways}
+    return frozenset(named | set(gateway_keys(settings, models)))
+
+
+def _named_gateway(said: str, models: Catalogue, variable: str) -> str:
+    """The catalogue's name of a gateway. Raises InvalidSetting."""
     names = {name.lower().replace("-", "_"): name for name in models.gateways}
-    for each in settings.gateway_keys:
-        if each not in names:
-            allowed = ", ".join(names[known] for known in sorted(names)) or "none"
-            raise InvalidSetting(
-                f"{GATEWAY_KEY}{each.upper()}: found a gateway that the catalogue does not have; allowed: {allowed}"
-            )
-    return {names[each]: key for each, key in settings.gateway_keys.items()}
+    if said in names:
+        return names[said]
+    allowed = ", ".join(names[known] for known in sorted(names)) or "none"
+    raise InvalidSetting(f"{variable}: found a gateway that the catalogue does not have ({said}); allowed: {allowed}")
 
 
 def gateway_lane(settings: Settings, models: Catalogue) -> Lane:
@@ -243,7 +253,7 @@ def gateway_lane(settings: Settings, models: Catalogue) -> Lane:
         provider = models.gateways[name]
         variable = f"{GATEWAY_KEY}{name.upper().replace('-', '_')}"
         lanes[name] = _set_by(variable, partial(lane_of, provider, key))
-    return GatewayLane(models.gateways, serving(models, lanes), lanes)
+    return GatewayLane(models.gateways, lanes)
 
 
 def one_gateway_lane(models: Catalogue, name: str, key: str) -> Lane:
@@ -253,7 +263,7 @@ def one_gateway_lane(models: Catalogue, name: str, key: str) -> Lane:
     provider = models.gateways[name]
     variable = f"{GATEWAY_KEY}{name.upper().replace('-', '_')}"
     lane = _set_by(variable, partial(lane_of, provider, key))
-    return GatewayLane(models.gateways, dict.fromkeys(provider.prices, name), {name: lane})
+    return GatewayLane(models.gateways, {name: lane})
 
 
 def _set_by(variable: str, make: Callable[[], T]) -> T:

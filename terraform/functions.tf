@@ -42,6 +42,7 @@ locals {
     RENDERLANE_QUOTA            = var.quota
     RENDERLANE_LIVE_QUOTA       = var.live_quota
     RENDERLANE_CAPACITY         = tostring(var.capacity)
+    RENDERLANE_GATEWAYS         = join(",", sort(keys(var.gateway_keys)))
     RENDERLANE_FLAG_PROVIDER    = var.flag_provider
     OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint
   } : name => value if value != "" }

@@ -364,7 +364,7 @@ variable "labels" {
 }
 
 variable "gateway_keys" {
-  description = "RENDERLANE_GATEWAY_KEY_NAME by NAME: the secret that holds the key, and its version."
+  description = "RENDERLANE_GATEWAY_KEY_NAME by NAME: the secret that holds the key, and its version. Only render gets keys; the names go to all functions."
   type        = map(object({ secret = string, version = string }))
   default     = {}
 

@@ -82,7 +82,7 @@ class Overview:
 
 async def look(ports: Ports) -> Overview:
     """Ten documents, however much there is. Raises StoreUnavailable."""
-    found, seen = await asyncio.gather(summary.read(ports), known.read(ports.store, ports.flag_source, ports.catalogue))
+    found, seen = await asyncio.gather(summary.read(ports), known.look(ports))
     return Overview(seen.now, found, seen, shown(seen), tuple(_needs(found, seen)))
 
 

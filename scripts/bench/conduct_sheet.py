@@ -114,7 +114,7 @@ def _figures(played: Played, calm: Played) -> dict[str, Any]:
         "statuses": dict(played.statuses()),
         "images_delivered": len(played.delivered),
         "images_paid": played.paid_images,
-        "calls": len(played.calls),
+        "calls": len(played.all_calls),
         "primary_calls_in_the_failure": len(played.failing()),
         "primary_calls_that_failed": len(played.failed()),
         "wasted_micros": played.wasted_micros,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.core import batch, queries, record
-from shared.core.batch import COLLECT_FOR, MOST_ITEMS
+from shared.core.batch_rules import BatchRules
 from shared.core.documents import Document, Fields
 from shared.core.route import Route
 
@@ -113,11 +113,12 @@ def table(places: Iterable[Place], now: datetime) -> RenderableType:
     return Narrowing(columns, rows)
 
 
-def lines(found: OnTheWay, now: datetime) -> list[str]:
+def lines(found: OnTheWay, rules: BatchRules, now: datetime) -> list[str]:
     """A sentence for each batch, and one for what is being collected."""
     said = [_line(each, now) for each in found.batches]
     if any(each.batch is None for each in found.places):
-        said.append(f"collecting: closed {_minutes(COLLECT_FOR)} after its first request, or with {MOST_ITEMS} of them")
+        closed = f"{_time(rules.collect_for)} after its first request, or with {rules.most_requests} of them"
+        said.append(f"collecting: closed {closed}")
     return said
 
 
@@ -132,5 +133,6 @@ def _line(each: Document, now: datetime) -> str:
     return f"batch {each.id}{name}: {route}, {state_of(data)}{done}, {times}"
 
 
-def _minutes(duration: timedelta) -> str:
-    return f"{duration.total_seconds() / 60:.0f} min"
+def _time(duration: timedelta) -> str:
+    seconds = duration.total_seconds()
+    return f"{seconds / 60:.0f} min" if seconds % 60 == 0 else f"{seconds:.0f} s"

@@ -43,6 +43,7 @@ async def _on_the_way(tenant: str | None, limit: int, *, as_json: bool) -> None:
 
     from scripts.cli import batched, show
     from scripts.cli.found import to_json, with_attempts
+    from shared import wiring
     from shared.core.documents import Document
     from shared.core.record import path
 
@@ -61,8 +62,9 @@ async def _on_the_way(tenant: str | None, limit: int, *, as_json: bool) -> None:
     if not places:
         click.echo("nothing is on its way by batch", err=True)
         return
+    said = batched.lines(found, wiring.catalogue(settings).batch, now)
     shown = show.console()
-    shown.print(batched.table(places[:limit], now), *batched.lines(found, now), sep="\n")
+    shown.print(batched.table(places[:limit], now), *said, sep="\n")
 
 
 async def _list(choice: Choice, limit: int, *, as_json: bool) -> None:

@@ -6,9 +6,10 @@ from collections import Counter
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from scripts.drills.played import REJECTED, Ended, Played
+from scripts.drills.played import FLAGGED_AS, IMAGE, REJECTED, Ended, Played, was_used
 from scripts.drills.scene import Hold
 from scripts.drills.traffic import PRIMARY
+from scripts.simulator.bill import Call
 
 RELEASED_BEFORE = timedelta(seconds=4)
 """What was released before a breaker tripped still leaves within this time (slots lie up to 1.5 s ahead), and with it
@@ -44,7 +45,7 @@ def one_image_each() -> Hold:
     """Nothing is bought twice."""
 
     def check(played: Played) -> str | None:
-        paid = Counter(call.marker for call in played.calls if call.charged and call.outcome == "image")
+        paid = Counter(call.marker for call in played.all_calls if was_used(call) or _is_wasted(call))
         twice = [marker for marker, count in paid.items() if count > 1]
         return f"paid twice: {_names(twice)}" if twice else None
 
@@ -99,7 +100,7 @@ def the_failure_is_met(least: int = 1) -> Hold:
     """Else the scene would prove nothing."""
 
     def check(played: Played) -> str | None:
-        found = sum(call.outcome != "image" for call in played.calls)
+        found = sum(call.outcome != "image" for call in played.all_calls)
         return None if found >= least else f"{found} calls met the failure, at least {least} should"
 
     return Hold(f"the failure is met by {least} calls at least", check)
@@ -255,6 +256,95 @@ def no_downgrade_unexplained() -> Hold:
         return f"another model and no reason: {_names(silent)}" if silent else None
 
     return Hold("each downgrade is explained in its receipt", check)
+
+
+def what_came_otherwise_is_flagged() -> Hold:
+    """In the receipt and in the result event, each with a reason; and nothing else is."""
+
+    def check(played: Played) -> str | None:
+        wrong = []
+        for each in played.delivered:
+            came = {FLAGGED_AS[call.outcome] for call in played.of(each.request_id) if call.outcome in FLAGGED_AS}
+            flagged = set(each.mismatches)
+            told = each.announced is not None and list(each.announced) == list(each.mismatches)
+            if not came <= flagged or (flagged and not came) or len(each.reasons) < len(flagged) or not told:
+                wrong.append(f"{each.request_id} {sorted(came)} as {sorted(flagged)}, announced {each.announced}")
+        return f"not flagged as it came: {_names(wrong)}" if wrong else None
+
+    return Hold("what came otherwise than ordered is flagged in receipt and event, and nothing else is", check)
+
+
+def every_kind_came(*kinds: str) -> Hold:
+    """Else the scene would prove nothing."""
+
+    def check(played: Played) -> str | None:
+        missing = sorted(set(kinds) - {call.outcome for call in played.all_calls})
+        return f"never came: {', '.join(missing)}" if missing else None
+
+    return Hold(f"{len(kinds)} kinds of wrong delivery came", check)
+
+
+def the_ledger_is_the_bill() -> Hold:
+    """To the micro-dollar, all providers together."""
+
+    def check(played: Played) -> str | None:
+        booked, charged = played.booked_micros, played.charged_micros
+        return None if booked == charged else f"the ledger has {booked} micros, the bill {charged}"
+
+    return Hold("the ledger equals the provider's bill", check)
+
+
+def google_is_not_blamed() -> Hold:
+    """For what a gateway does: no model of Google's closes, no breaker trips, nobody is told of one."""
+
+    def check(played: Played) -> str | None:
+        closed = [event["model"] for event in played.said("calendar_closed")]
+        told = [event["what"] for event in played.said("escalation")]
+        blamed = [str(each) for each in (*closed, *told) if not str(each).startswith("gateway:")]
+        blamed += [event["flag_id"] for event in played.said("flag_changed", actor="breaker")]
+        return f"blamed: {_names(blamed)}" if blamed else None
+
+    return Hold("nothing of Google's is blamed", check)
+
+
+def the_gateway_is_closed_by_name() -> Hold:
+    """Its hold is on record, so that the queue's wait can be explained."""
+
+    def check(played: Played) -> str | None:
+        found = played.said("calendar_closed", model=f"gateway:{PRIMARY}", why="balance")
+        return None if found else "nobody closed the gateway for want of balance"
+
+    return Hold("the gateway is closed for want of balance", check)
+
+
+def only_those_that_consent_leave_google() -> Hold:
+    def check(played: Played) -> str | None:
+        consenting = {each.request_id for each in played.requests if each.fields.get("allow", {}).get("gateway")}
+        left = sorted({call.marker for call in played.gateway_calls} - consenting)
+        return f"left Google without consent: {_names(left)}" if left else None
+
+    return Hold("only requests that consent leave Google", check)
+
+
+def those_turned_away_go_elsewhere_within(seconds: float) -> Hold:
+    """A gateway that serves nobody costs its requests a moment, not their image."""
+
+    def check(played: Played) -> str | None:
+        late = []
+        for call in played.gateway_calls:
+            if was_used(call) or call.finished_at is None:
+                continue
+            after = [each for each in played.calls if each.marker == call.marker and was_used(each)]
+            if not after or (after[0].received_at - call.finished_at).total_seconds() > seconds:
+                late.append(call.marker)
+        return f"turned away and not at Google within {seconds:g} s: {_names(late)}" if late else None
+
+    return Hold(f"who is turned away is asked for at Google within {seconds:g} s", check)
+
+
+def _is_wasted(call: Call) -> bool:
+    """An image that was made and never reached us."""
+    return call.charged and call.outcome == IMAGE
 
 
 def _within_a_minute(calls: list[datetime], first: datetime) -> int:

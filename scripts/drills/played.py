@@ -15,6 +15,14 @@ from scripts.simulator.bill import Call
 
 IMAGE = "image"
 """How the simulator names a call that was answered with one."""
+FLAGGED_AS: Mapping[str, str] = {
+    "wrong_size": "image_size",
+    "wrong_ratio": "aspect_ratio",
+    "other_tokens": "image_tokens",
+    "served_by": "model",
+    "tier_downgraded": "lane",
+}
+"""Calls that were answered with another image than was ordered, and the mismatch that this is."""
 REJECTED = 429
 
 
@@ -35,6 +43,10 @@ class Ended:
     """Of its receipt."""
     cost_micros: int = 0
     """As the worker booked it."""
+    mismatches: Sequence[str] = ()
+    """Of its receipt."""
+    announced: Sequence[str] | None = None
+    """The mismatches of its result event; None where the scene does not read them."""
 
     @property
     def seconds(self) -> float | None:
@@ -46,13 +58,22 @@ class Played:
     scene: Scene
     requests: tuple[Ended, ...]
     calls: tuple[Call, ...]
-    """All that the provider saw, in order of arrival."""
+    """All that Google saw, in order of arrival."""
     began_at: datetime
     failed_at: datetime
     """The failure's beginning."""
     ended_at: datetime
     events: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     """What the worker reported; nothing of plain calls."""
+    gateway_calls: tuple[Call, ...] = ()
+    """All that the provider gateway saw."""
+    booked_micros: int | None = None
+    """In the ledger at the end; None of plain calls, which have none."""
+
+    @property
+    def all_calls(self) -> tuple[Call, ...]:
+        """Whoever saw them."""
+        return (*self.calls, *self.gateway_calls)
 
     @property
     def mended_at(self) -> datetime:
@@ -67,10 +88,10 @@ class Played:
         return Counter(each.status for each in self.requests)
 
     def primary(self, since: datetime | None = None, until: datetime | None = None) -> list[Call]:
-        """Calls of the primary model that arrived then."""
+        """Calls of the primary model that arrived then, at whoever fails."""
         return [
             call
-            for call in self.calls
+            for call in (self.gateway_calls if self.scene.gateway else self.calls)
             if call.model == PRIMARY
             and (since is None or call.received_at >= since)
             and (until is None or call.received_at < until)
@@ -82,23 +103,28 @@ class Played:
 
     def failed(self) -> list[Call]:
         """Those of them that brought no image."""
-        return [call for call in self.failing() if not _was_used(call)]
+        return [call for call in self.failing() if not was_used(call)]
 
     def of(self, request_id: str) -> list[Call]:
-        return [call for call in self.calls if call.marker == request_id]
+        return [call for call in self.all_calls if call.marker == request_id]
 
     @property
     def wasted_micros(self) -> int:
         """What the provider charged beyond one image for each request that has one."""
         useful = 0
         for each in self.delivered:
-            images = [call.cost_micros for call in self.of(each.request_id) if _was_used(call)]
+            images = [call.cost_micros for call in self.of(each.request_id) if was_used(call)]
             useful += images[-1] if images else 0
-        return sum(call.cost_micros for call in self.calls) - useful
+        return self.charged_micros - useful
+
+    @property
+    def charged_micros(self) -> int:
+        """By all providers."""
+        return sum(call.cost_micros for call in self.all_calls)
 
     @property
     def paid_images(self) -> int:
-        return sum(call.charged and call.usage.image_out > 0 for call in self.calls)
+        return sum(call.charged and call.usage.image_out > 0 for call in self.all_calls)
 
     def mean_seconds(self) -> float | None:
         """From sending to the image, of what was delivered."""
@@ -129,7 +155,7 @@ class Played:
     def back_after(self) -> float | None:
         """Seconds from the failure's end to the first image of the primary model; None where none came."""
         for call in self.primary(self.mended_at):
-            if _was_used(call):
+            if was_used(call):
                 return (call.received_at - self.mended_at).total_seconds()
         return None
 
@@ -137,5 +163,7 @@ class Played:
         return [problem for hold in self.scene.holds if (problem := hold.check(self)) is not None]
 
 
-def _was_used(call: Call) -> bool:
-    return call.charged and call.outcome == IMAGE and not call.client_disconnected
+def was_used(call: Call) -> bool:
+    """An image came of it, if perhaps another than was ordered."""
+    made = call.outcome == IMAGE or call.outcome in FLAGGED_AS
+    return call.charged and made and not call.client_disconnected

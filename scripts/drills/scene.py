@@ -55,6 +55,10 @@ class Scene:
     latency: str = "uniform:0.3,0.6"
     twice: bool = False
     """Each request is published twice."""
+    gateway: bool = False
+    """A provider gateway stands beside, proven and with the flag `use-gateway`; the failure is its own."""
+    announced: bool = False
+    """What upstream apps are told is read too."""
 
     def script(self) -> tuple[Fault, ...]:
         """The faults with their ends, in seconds from the failure's beginning."""

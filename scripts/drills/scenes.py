@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.drills import holds
 from scripts.drills.scene import Scene
-from scripts.drills.traffic import DUE_IN, PRIMARY, Traffic
+from scripts.drills.traffic import DUE_IN, NB21, PRIMARY, Traffic
 from scripts.simulator.faults import BentKind, Fault, NoImageForm
 
 HINT = 6.0
@@ -45,6 +45,26 @@ def _marked(marks: Sequence[str]) -> Traffic:
     mix = tuple({"model": PRIMARY, "mark": f" [{each}]"} for each in marks)
     return replace(STEADY, mix=(*mix, {"model": PRIMARY}))
 
+
+_OTHERWISE: tuple[BentKind, ...] = ("wrong_size", "wrong_ratio", "other_tokens", "served_by", "tier_downgraded")
+_DELIVERED_OTHERWISE = tuple(
+    Fault(kind=kind, prompt=f"[{kind}]", served_by=NB21 if kind == "served_by" else None) for kind in _OTHERWISE
+)
+_ORDERS: tuple[Mapping[str, Any], ...] = (
+    {"model": PRIMARY, "mark": " [wrong_size]", "image_size": "4K"},
+    {"model": PRIMARY, "mark": " [wrong_ratio]", "aspect_ratio": "16:9"},
+    {"model": PRIMARY, "mark": " [other_tokens]"},
+    {"model": PRIMARY, "mark": " [served_by]"},
+    {"model": PRIMARY, "mark": " [tier_downgraded]", "lane": "priority"},
+    {"model": PRIMARY, "aspect_ratio": "16:9"},
+)
+CONSENTS: Mapping[str, Any] = {"model": PRIMARY, "allow": {"gateway": True}}
+NO_BALANCE = 14.0
+"""Seconds, the first half of them in the provider's own words, the other as a 402."""
+_NO_BALANCE = (
+    Fault(kind="balance", until=NO_BALANCE / 2),
+    Fault(kind="payment", after=NO_BALANCE / 2, until=NO_BALANCE),
+)
 
 DUE = ({"model": PRIMARY}, {"model": PRIMARY, DUE_IN: 60.0})
 
@@ -162,6 +182,29 @@ ALL: tuple[Scene, ...] = (
         mends=False,
     ),
     Scene(
+        "receipts",
+        "other pixels, shape, tokens, model, tier than ordered",
+        replace(STEADY, mix=_ORDERS),
+        (*WHOLE, holds.nothing_wasted(), holds.every_kind_came(*_OTHERWISE), holds.what_came_otherwise_is_flagged(),
+         holds.the_ledger_is_the_bill(), holds.no_breaker()),
+        _DELIVERED_OTHERWISE,
+        mends=False,
+        calm_first=0.0,
+        announced=True,
+    ),
+    Scene(
+        "no-balance",
+        f"a gateway without balance for {NO_BALANCE:g} s",
+        Traffic(RATE, 36.0, (CONSENTS, CONSENTS, {"model": PRIMARY})),
+        (*WHOLE, holds.nothing_wasted(), holds.only_those_that_consent_leave_google(), holds.failing_calls_at_most(16),
+         holds.the_failure_is_met(2), holds.the_gateway_is_closed_by_name(), holds.google_is_not_blamed(),
+         holds.those_turned_away_go_elsewhere_within(8.0), holds.escalated("no-balance", most=6),
+         holds.the_ledger_is_the_bill(), holds.back_to_images()),
+        _NO_BALANCE,
+        lasts=NO_BALANCE,
+        gateway=True,
+    ),
+    Scene(
         "day",
         "the day's quota is gone (and a hint of 0.9 s)",
         replace(STEADY, mix=DUE),
@@ -191,8 +234,8 @@ ALL: tuple[Scene, ...] = (
     ),
 )  # fmt: skip
 
-QUICK = ("hint-words", "silent", "reset", "outage", CALM, "refusal", "malformed", "credential", "gone", "day", "twice",
-         "deadline")  # fmt: skip
+QUICK = ("hint-words", "silent", "reset", "outage", CALM, "refusal", "malformed", "credential", "gone", "receipts",
+         "day", "twice", "deadline")  # fmt: skip
 """One of each kind."""
 BY_NAME: Mapping[str, Scene] = {scene.name: scene for scene in ALL}
 
@@ -211,6 +254,8 @@ def _shorter(scene: Scene) -> Scene:
             return replace(scene, traffic=replace(scene.traffic, seconds=20.0), lasts=18.0, every=3.0)
         case "deadline":
             return replace(scene, traffic=replace(scene.traffic, mix=_due_in(scene, 4.0)))
+        case "no-balance":
+            return replace(scene, traffic=replace(scene.traffic, seconds=30.0))
         case "credential":
             return replace(scene, traffic=replace(scene.traffic, seconds=6.0), patience=6.0)
         case _:

@@ -36,7 +36,7 @@ def figures(played: Played) -> dict[str, Any]:
         "images_by_model": dict(Counter(str(each.model) for each in played.delivered)),
         "primary_calls_in_the_failure": len(played.failing()),
         "primary_calls_that_failed": len(played.failed()),
-        "charged_micros": sum(call.cost_micros for call in played.calls),
+        "charged_micros": played.charged_micros,
         "wasted_micros": played.wasted_micros,
         "breaker_tripped_after_seconds": _seconds(played, tripped),
         "breaker_reset_after_mending_seconds": round((resets[-1] - played.mended_at).total_seconds(), 1)

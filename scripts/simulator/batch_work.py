@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from scripts.simulator import call, generate_content, scripted, tokens
-from scripts.simulator.ask import Ask, Headline, accept
+from scripts.simulator.ask import Headline, accept
 from scripts.simulator.batch_job import Counts
 from scripts.simulator.bill import Call, cost_micros
 from scripts.simulator.faults import GATE_KINDS, SICK_KINDS, Fault
@@ -96,7 +96,7 @@ async def _made(
         return refused.problem
     usage = made.usage if made.usage is not None else NOTHING
     charged = made.usage is not None and (fault is None or fault.charged is not False)
-    simulation.ledger.update(_ended(simulation, line, outcome, 200, (ask, usage) if charged else None))
+    simulation.ledger.update(_ended(simulation, line, outcome, 200, (made.model, usage) if charged else None))
     return generate_content.response(made)
 
 
@@ -118,12 +118,15 @@ def _charge(simulation: Simulation, line: Call, model: ImageModel, headline: Hea
     )  # fmt: skip
 
 
-def _ended(simulation: Simulation, line: Call, outcome: str, status: int, paid: tuple[Ask, Usage] | None) -> Call:
+def _ended(
+    simulation: Simulation, line: Call, outcome: str, status: int, paid: tuple[ImageModel, Usage] | None
+) -> Call:
     ended = replace(line, finished_at=simulation.now(), status=status, outcome=outcome, served_model=line.model)
     if paid is None:
         return ended
-    ask, usage = paid
-    return replace(ended, usage=usage, charged=True, cost_micros=cost_micros(ask.model, "batch", usage))
+    served, usage = paid
+    cost = cost_micros(served, "batch", usage)
+    return replace(ended, served_model=served.id, usage=usage, charged=True, cost_micros=cost)
 
 
 def _line(key: str, response: dict[str, Any]) -> bytes:

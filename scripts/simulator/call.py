@@ -206,10 +206,10 @@ async def make(simulation: Simulation, call: Call, ask: Ask, fault: Fault | None
     usage = replace(
         usage,
         text_out=tokens.of_text(text),
-        image_out=model.image_tokens[size],
+        image_out=_image_tokens(model, size, fault),
         searches=tokens.of_searches(ask.prompt) if ask.grounded else 0,
     )
-    picture = await simulation.painter.paint(_scene(simulation, ask, model, size))
+    picture = await simulation.painter.paint(_scene(simulation, ask, model, size, fault))
     if kind == "corrupt_image":
         picture = b"\x00" * 64 + picture[64:]
     return replace(made, usage=usage, picture=picture, text=text), kind or "image"
@@ -237,8 +237,18 @@ def _served(simulation: Simulation, ask: Ask, fault: Fault | None) -> tuple[Imag
     return model, tier, size
 
 
-def _scene(simulation: Simulation, ask: Ask, model: ImageModel, size: str) -> Scene:
+def _image_tokens(model: ImageModel, size: str, fault: Fault | None) -> int:
+    """Of the size; with the fault `other_tokens` those of another, or twice as many."""
+    usual = model.image_tokens[size]
+    if fault is None or fault.kind != "other_tokens":
+        return usual
+    return next((each for each in model.image_tokens.values() if each != usual), 2 * usual)
+
+
+def _scene(simulation: Simulation, ask: Ask, model: ImageModel, size: str, fault: Fault | None) -> Scene:
     ratio = ask.ratio if ask.ratio in model.ratios else "1:1"
+    if fault is not None and fault.kind == "wrong_ratio":
+        ratio = "1:1" if ratio != "1:1" else "3:2"
     width, height = simulation.models.pixels(size, ratio)
     caption = f"{model.id}  {size} {ratio}  SIMULATED"
     reference = ask.references[-1] if ask.references else None

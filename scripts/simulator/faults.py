@@ -14,8 +14,8 @@ from scripts.simulator.bill import Api
 from scripts.simulator.problems import ErrorForm
 from scripts.simulator.quota_problems import Variant
 
-GateKind = Literal["credential", "permission", "payment", "gone", "quota", "rejected", "tier_unsupported"]
-"""Answered at the door: before quota is used, at once."""
+GateKind = Literal["credential", "permission", "payment", "balance", "gone", "quota", "rejected", "tier_unsupported"]
+"""Answered at the door: before quota is used, at once. `payment` is a 402, `balance` a gateway's own word for it."""
 SickKind = Literal["overload", "shed", "internal", "deadline", "hang", "reset"]
 """The call counts against quota and no picture comes. `shed` meets only flex; `deadline` takes the usual time."""
 BentKind = Literal[
@@ -26,11 +26,14 @@ BentKind = Literal[
     "other_shape",
     "corrupt_image",
     "wrong_size",
+    "wrong_ratio",
+    "other_tokens",
     "served_by",
     "tier_downgraded",
     "requires_continuation",
 ]
-"""The model worked, for the usual time, and its answer is not what was asked for."""
+"""The model worked, for the usual time, and its answer is not what was asked for. What has other pixels, tokens, model
+or tier is charged as it was made."""
 SlowKind = Literal["slow"]
 """Extra seconds, added to whatever else meets the call."""
 BatchKind = Literal["stuck", "batch_failed", "batch_expired"]

@@ -20,6 +20,7 @@ _MESSAGES = {
     "credential": "API key not valid. Please pass a valid API key.",
     "permission": "The caller does not have permission.",
     "payment": "Billing is not active for this project.",
+    "balance": "The balance of this account is used up. Please recharge.",
     "rejected": "Request contains an invalid argument.",
 }
 _CODES = {
@@ -30,6 +31,7 @@ _CODES = {
     "credential": "authentication",
     "permission": "permission_denied",
     "payment": "payment_required",
+    "balance": "insufficient_user_quota",
 }
 _REFUSAL = "The image was refused by the safety filters. Please rephrase the prompt."
 _NO_IMAGE = "The model did not return an image."

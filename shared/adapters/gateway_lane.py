@@ -1,4 +1,4 @@
-"""The lane `gateway`: each model goes to the provider that serves it, under that provider's name for it."""
+"""The lane `gateway`: each order goes to the provider that it names, under that provider's name for the model."""
 
 from __future__ import annotations
 
@@ -18,14 +18,12 @@ from shared.ports import Lane
 
 
 class GatewayLane:
-    """The Lane port on all gateways in use. Their keys and clients are their own; nothing of Google's goes there.
-
-    `models` by model id, the name of its gateway; `lanes` by that name.
+    """The Lane port on all gateways that have a key here, by name. Their keys and clients are their own; nothing of
+    Google's goes there.
     """
 
-    def __init__(self, gateways: Mapping[str, Gateway], models: Mapping[str, str], lanes: Mapping[str, Lane]) -> None:
+    def __init__(self, gateways: Mapping[str, Gateway], lanes: Mapping[str, Lane]) -> None:
         self._gateways = gateways
-        self._models = models
         self._lanes = lanes
 
     async def prepare(self) -> None:
@@ -33,11 +31,11 @@ class GatewayLane:
 
     async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
         """The answer names the model by the catalogue's id where the provider named it by its own alias."""
-        name = self._models.get(order.model)
-        if name is None:
-            return Failure(FailureKind.LANE_UNSUPPORTED, f"no gateway that has a key offers {order.model}")
-        called = gateway.alias(self._gateways[name], order.model)
-        answer = await self._lanes[name].generate(replace(order, model=called, lane=GATEWAY), timeout, leave_within)
+        lane = self._lanes.get(order.gateway)
+        if lane is None:
+            return Failure(FailureKind.CREDENTIAL, f"this worker has no key of the gateway {order.gateway}")
+        called = gateway.alias(self._gateways[order.gateway], order.model)
+        answer = await lane.generate(replace(order, model=called, lane=GATEWAY), timeout, leave_within)
         return replace(answer, model=order.model if answer.model == called else answer.model, lane=GATEWAY)
 
     async def close(self) -> None:

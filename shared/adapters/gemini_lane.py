@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import httpx2
-
 from shared.adapters import one_call
 from shared.adapters.gemini_answer import read_answer
-from shared.adapters.one_call import CALL, LONGEST_CALL, MAX_ANSWER_BYTES, MAX_CONNECTIONS, OTHER_ERRORS
+from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES, MAX_CONNECTIONS
 from shared.core.answer import Answer, Made, Order
 from shared.core.failure import Failure, FailureKind
 
@@ -75,16 +73,7 @@ class GeminiLane:
         """
         call = one_call.leaving_within(leave_within)
         sdk = await self._ready()
-        token = CALL.set(call)
-        try:
-            async with asyncio.timeout(timeout.total_seconds()):
-                answer = await self._exchange(sdk, order, timeout)
-        except TimeoutError:
-            answer = one_call.broken(call, httpx2.TimeoutException("no answer in time"), self._now())
-        except (sdk.error, *OTHER_ERRORS) as error:
-            answer = one_call.broken(call, error, self._now())
-        finally:
-            CALL.reset(token)
+        answer = await one_call.bounded(call, self._exchange(sdk, order, timeout), timeout, sdk.error, self._now)
         return answer if isinstance(answer, Made) else one_call.cleaned(answer, order, self._api_key, call)
 
     async def close(self) -> None:

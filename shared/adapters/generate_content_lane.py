@@ -20,7 +20,7 @@ import httpx2
 from shared.adapters import one_call
 from shared.adapters.gemini_lane import labels
 from shared.adapters.generate_content_answer import read_answer
-from shared.adapters.one_call import CALL, LONGEST_CALL, MAX_ANSWER_BYTES, OTHER_ERRORS
+from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES
 from shared.core.answer import Answer, Made, Order
 from shared.core.failure import Failure, FailureKind
 
@@ -76,19 +76,8 @@ class GenerateContentLane:
         """One POST. `timeout` bounds the whole call, from the connection to the last byte of the answer."""
         call = one_call.leaving_within(leave_within)
         sdk = await self._ready()
-        token = CALL.set(call)
-        try:
-            async with asyncio.timeout(timeout.total_seconds()):
-                await sdk.client.aio.models.generate_content(
-                    model=order.model, contents=_contents(sdk.types, order), config=_config(sdk.types, order, timeout)
-                )
-            answer = self._read(order, call)
-        except TimeoutError:
-            answer = one_call.broken(call, httpx2.TimeoutException("no answer in time"), self._now(), self._whom)
-        except (sdk.error, *OTHER_ERRORS) as error:
-            answer = one_call.broken(call, error, self._now(), self._whom)
-        finally:
-            CALL.reset(token)
+        exchange = self._exchange(sdk, order, timeout, call)
+        answer = await one_call.bounded(call, exchange, timeout, sdk.error, self._now, self._whom)
         return answer if isinstance(answer, Made) else one_call.cleaned(answer, order, self._api_key, call)
 
     async def close(self) -> None:
@@ -99,10 +88,13 @@ class GenerateContentLane:
 
     @property
     def _whom(self) -> str:
-        return "the gateway" if self._bearer else "the Gemini API"
+        return "the gateway" if self._bearer else one_call.GEMINI_API
 
-    def _read(self, order: Order, call: one_call.Call) -> Answer:
-        """What the SDK was answered, from the response itself."""
+    async def _exchange(self, sdk: _Sdk, order: Order, timeout: timedelta, call: one_call.Call) -> Answer:
+        """What the SDK was answered is read from the response itself."""
+        await sdk.client.aio.models.generate_content(
+            model=order.model, contents=_contents(sdk.types, order), config=_config(sdk.types, order, timeout)
+        )
         response = call.response
         assert response is not None, "the SDK returned, so there was an answer"
         if response.status_code != 200:

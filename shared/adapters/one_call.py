@@ -7,7 +7,7 @@ is in between, the status that had arrived says more than its exception does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ import httpx2
 from shared.adapters import gemini_errors
 from shared.adapters.gemini_answer import header_id
 from shared.adapters.redaction import redacted
-from shared.core.answer import Order
+from shared.core.answer import Answer, Order
 from shared.core.failure import Failure, FailureKind
 
 CONNECT_TIMEOUT = timedelta(seconds=10)
@@ -33,6 +33,7 @@ MAX_ANSWER_BYTES = 96 * 1024 * 1024
 """Four times the largest known answer (a 4K PNG in base64)."""
 OTHER_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError, ValueError)
 """What gets past an SDK's own errors: the body is read below them."""
+GEMINI_API = "the Gemini API"
 
 
 @dataclass(slots=True)
@@ -63,7 +64,28 @@ def limits(max_connections: int = MAX_CONNECTIONS) -> httpx2.Limits:
     return httpx2.Limits(max_connections=max_connections, max_keepalive_connections=KEPT_ALIVE)
 
 
-def broken(call: Call, error: BaseException, now: datetime, whom: str = "the Gemini API") -> Failure:
+async def bounded(
+    call: Call,
+    exchange: Awaitable[Answer],
+    timeout: timedelta,
+    errors: type[Exception],
+    now: Callable[[], datetime],
+    whom: str = GEMINI_API,
+) -> Answer:
+    """What the exchange answers within `timeout`, or the failure that its breaking is; `errors` roots the SDK's."""
+    token = CALL.set(call)
+    try:
+        async with asyncio.timeout(timeout.total_seconds()):
+            return await exchange
+    except TimeoutError:
+        return broken(call, httpx2.TimeoutException("no answer in time"), now(), whom)
+    except (errors, *OTHER_ERRORS) as error:
+        return broken(call, error, now(), whom)
+    finally:
+        CALL.reset(token)
+
+
+def broken(call: Call, error: BaseException, now: datetime, whom: str = GEMINI_API) -> Failure:
     """The failure of a call that ended in an exception."""
     if call.late:
         return Failure(FailureKind.LATE, "the call could not leave within its slot")

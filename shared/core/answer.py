@@ -24,13 +24,15 @@ class Order:
     request_id: str
     model: str
     lane: str
-    """`standard`, `priority` or `flex` (Google's service tiers)."""
+    """`standard`, `priority` or `flex` (Google's service tiers), `batch` or `gateway`."""
     prompt: str
     image_size: str | None
     """`512`, `1K`, `2K`, `4K`; None where the model takes no size."""
     aspect_ratio: str | None
     references: Sequence[Reference] = ()
     grounding: bool = False
+    gateway: str = ""
+    """Whose, on the lane `gateway`."""
     labels: tuple[tuple[str, str], ...] = ()
 
 

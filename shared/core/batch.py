@@ -13,15 +13,12 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from shared.core.answer import Answer
+from shared.core.batch_rules import DEFAULT_RULES, BatchRules
 from shared.core.documents import Document, Fields
 from shared.core.failure import Failure, FailureKind
 from shared.core.record import KEEP_FOR
 from shared.core.route import Route
 
-COLLECT_FOR = timedelta(minutes=5)
-"""A collection is closed when its oldest request has waited so long, or when it is full."""
-MOST_ITEMS = 100
-"""In one file: batches of 150 images were billed and could not be retrieved."""
 MOST_REFERENCES = 40
 """In one file, of 20 MB at most each: a JSONL file may have 2 GB."""
 
@@ -99,27 +96,29 @@ def items_of(data: Fields) -> list[Item]:
     return [Item(each["request_id"], each["attempt"]) for each in data["items"]]
 
 
-def due_collections(waiting: Iterable[Waiting], now: datetime, *, full_only: bool = False) -> list[list[Waiting]]:
+def due_collections(
+    waiting: Iterable[Waiting], now: datetime, rules: BatchRules = DEFAULT_RULES, *, full_only: bool = False
+) -> list[list[Waiting]]:
     """The collections to close now: every full one, and unless `full_only` those whose oldest has waited enough."""
     sets: dict[tuple[str, str], list[Waiting]] = defaultdict(list)
     for each in sorted(waiting, key=lambda each: (each.batched_at, each.request_id)):
         sets[each.model, each.image_size].append(each)
     due: list[list[Waiting]] = []
     for together in sets.values():
-        *full, last = _filled(together)
+        *full, last = _filled(together, rules.most_requests)
         due += full
-        is_old = not full_only and now - last[0].batched_at >= COLLECT_FOR
-        if is_old or len(last) >= MOST_ITEMS or _references(last) >= MOST_REFERENCES:
+        is_old = not full_only and now - last[0].batched_at >= rules.collect_for
+        if is_old or len(last) >= rules.most_requests or _references(last) >= MOST_REFERENCES:
             due.append(last)
     return due
 
 
-def _filled(together: Sequence[Waiting]) -> list[list[Waiting]]:
-    """In files of at most MOST_ITEMS and MOST_REFERENCES, in order; never an empty one."""
+def _filled(together: Sequence[Waiting], most_requests: int) -> list[list[Waiting]]:
+    """In files of at most so many requests and MOST_REFERENCES, in order; never an empty one."""
     files: list[list[Waiting]] = [[]]
     for each in together:
         file = files[-1]
-        if file and (len(file) >= MOST_ITEMS or _references([*file, each]) > MOST_REFERENCES):
+        if file and (len(file) >= most_requests or _references([*file, each]) > MOST_REFERENCES):
             files.append(file := [])
         file.append(each)
     return files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from shared.core.batch_rules import DEFAULT_RULES, BatchRules
 from shared.core.documents import Fields
 
 HOLD = timedelta(minutes=10)
@@ -16,10 +17,6 @@ LOOK_AGAIN = timedelta(minutes=1)
 LOOK_LATER = timedelta(minutes=5)
 YOUNG = timedelta(hours=1)
 """So long it is looked at each minute."""
-STUCK_AFTER = timedelta(hours=12)
-"""Without any change; the provider's target for the whole is 24 hours."""
-UNSENT_STUCK_AFTER = timedelta(hours=1)
-"""For one that could not be handed over."""
 CANCELLED_AFTER = timedelta(hours=50)
 """The provider lets a batch expire after 48 hours; one that does not is cancelled."""
 GIVEN_UP_AFTER = timedelta(hours=52)
@@ -31,12 +28,13 @@ def next_look(data: Fields, now: datetime) -> datetime:
     return now + (LOOK_AGAIN if is_young else LOOK_LATER)
 
 
-def is_newly_stuck(data: Fields, now: datetime) -> bool:
+def is_newly_stuck(data: Fields, now: datetime, rules: BatchRules = DEFAULT_RULES) -> bool:
     """Nothing has changed for too long, and nobody was told since."""
     told_at = data["escalated_at"]
     if told_at is not None and told_at >= data["changed_at"]:
         return False
-    return bool(now - data["changed_at"] >= (STUCK_AFTER if data["name"] else UNSENT_STUCK_AFTER))
+    patience = rules.stuck_after if data["name"] else rules.unsent_stuck_after
+    return bool(now - data["changed_at"] >= patience)
 
 
 def is_to_be_cancelled(data: Fields, now: datetime) -> bool:

@@ -1,15 +1,16 @@
 """What a tenant may spend in a day or month: reserved by the pump with the release, settled by workers. Pure.
 
 available = limit - spent before it counted - reserved + returned - cost. The pump alone adds to `reserved`, in the
-commit that precedes the releases; an attempt that ends returns what was reserved for it and adds what it did cost. So a
-sum that is read late is too small by what was returned since, and overspends nothing.
+commit that precedes the releases, and names each reservation until its release is on record; an attempt that ends
+returns what was reserved for it and adds what it did cost. So a sum that is read late is too small by what was returned
+since, and overspends nothing.
 """
 
 from __future__ import annotations
 
 import calendar
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, TypeAlias
@@ -77,6 +78,23 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """A reservation between the write that holds it and the write that hands its request out."""
+
+    request_id: str
+    release: int
+    """The number under which it is handed out; a request at that number or beyond has taken it."""
+    micros: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"request_id": self.request_id, "release": self.release, "micros": self.micros}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Pending:
+        return cls(data["request_id"], data["release"], data["micros"])
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """`budgets/{period}_{tenant}`: what only the pump writes."""
 
@@ -88,13 +106,27 @@ class Account:
     """Spent in the period without a reservation."""
     reserved_micros: int = 0
     """All that was ever reserved in the period."""
+    pending: tuple[Pending, ...] = ()
+    """Reserved for what is not known to be handed out. A pump that dies in between leaves them to the next lead."""
 
     @property
     def path(self) -> str:
         return path(self.tenant, self.period)
 
-    def reserve(self, micros: int) -> Account:
-        return replace(self, reserved_micros=self.reserved_micros + micros)
+    def reserve(self, each: Pending) -> Account:
+        return replace(self, reserved_micros=self.reserved_micros + each.micros, pending=(*self.pending, each))
+
+    def handed_out(self, request_ids: Collection[str]) -> Account:
+        """These carry their reservations themselves from here on."""
+        return replace(self, pending=self._without(request_ids))
+
+    def give_back(self, request_ids: Collection[str]) -> Account:
+        """These were surely not handed out, and never will be under the number that was reserved for."""
+        micros = sum(each.micros for each in self.pending if each.request_id in request_ids)
+        return replace(self, reserved_micros=self.reserved_micros - micros, pending=self._without(request_ids))
+
+    def _without(self, request_ids: Collection[str]) -> tuple[Pending, ...]:
+        return tuple(each for each in self.pending if each.request_id not in request_ids)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -103,12 +135,20 @@ class Account:
             "since": self.since,
             "before_micros": self.before_micros,
             "reserved_micros": self.reserved_micros,
+            "pending": [each.to_json() for each in self.pending],
             "expire_at": ends_at(self.period) + KEEP_FOR,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Account:
-        return cls(data["tenant"], data["period"], data["since"], data["before_micros"], data["reserved_micros"])
+        return cls(
+            tenant=data["tenant"],
+            period=data["period"],
+            since=data["since"],
+            before_micros=data["before_micros"],
+            reserved_micros=data["reserved_micros"],
+            pending=tuple(Pending.from_json(each) for each in data.get("pending", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from shared.core.batch_rules import DEFAULT_RULES, BatchRules
 from shared.core.billing import NO_BILLING, Billing
 from shared.core.request import SIZES
 
@@ -110,6 +111,8 @@ class Gateway:
     """Micro-dollars by model id: the models it serves."""
     source: str
     checked: date
+    ask_again: timedelta = timedelta(minutes=1)
+    """So long nothing goes there after it said that there is no balance, or that the key or the call is not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,8 @@ class Catalogue:
     gateways: Mapping[str, Gateway]
     billing: Billing = NO_BILLING
     """How Google's bill names what is priced here."""
+    batch: BatchRules = DEFAULT_RULES
+    """When collections of the batch lane are closed, and when somebody is told that one hangs."""
 
     def find(self, name: str) -> Model:
         """The model of that id or alias, whatever its status. Raises UnknownModel."""

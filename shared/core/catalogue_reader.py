@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from shared.core.batch_rules import DEFAULT_RULES, LARGEST_FILE, BatchRules
 from shared.core.billing import NO_BILLING, PARTS, Billing
 from shared.core.catalogue import APIS, STATUSES, Catalogue, Model, Rates, Status
 from shared.core.gateway_reader import GatewayFields
 from shared.core.money import MICROS_PER_USD, round_micros
 from shared.core.request import LANES, PURPOSES, SIZES
 from shared.core.toml_fields import found_text
+
+HOUR = timedelta(hours=1)
 
 
 def read_catalogue(text: str) -> Catalogue:
@@ -24,7 +27,7 @@ class _Reader(GatewayFields):
     """Turns tables into values."""
 
     def catalogue(self, tables: Mapping[str, Any]) -> Catalogue:
-        self.only(tables, ("purposes", "ladder", "floor", "models", "google", "gateways", "billing"), ())
+        self.only(tables, ("purposes", "ladder", "floor", "models", "google", "gateways", "billing", "batch"), ())
         models_table = self.table(tables, "models", ())
         prices = self.table(tables, "google", ())
         for name in prices:
@@ -61,6 +64,7 @@ class _Reader(GatewayFields):
             draft_floor_model=self.one_of(floor, "draft_model", ("floor",), sorted(known)),
             gateways=self.gateways(self.table(tables, "gateways", ()) if "gateways" in tables else {}, models),
             billing=self.billing(self.table(tables, "billing", ()), models) if "billing" in tables else NO_BILLING,
+            batch=self.batch(self.table(tables, "batch", ())) if "batch" in tables else DEFAULT_RULES,
         )
         for purpose, name in catalogue.purposes.items():
             if catalogue.live(name).id not in ladder:
@@ -145,6 +149,20 @@ class _Reader(GatewayFields):
             **read,
             source=self.typed(table, "source", at, str, "where the names come from, in quotes"),
             checked=self.day(table, "checked", at),
+        )
+
+    def batch(self, table: Mapping[str, Any]) -> BatchRules:
+        at, default = ("batch",), DEFAULT_RULES
+        self.only(table, ("collect_seconds", "most_requests", "stuck_hours", "unsent_stuck_hours"), at)
+
+        def whole(key: str, otherwise: int, most: int) -> int:
+            return self.whole(table, key, at, least=1, most=most) if key in table else otherwise
+
+        return BatchRules(
+            collect_for=timedelta(seconds=whole("collect_seconds", int(default.collect_for.total_seconds()), 43_200)),
+            most_requests=whole("most_requests", default.most_requests, LARGEST_FILE),
+            stuck_after=timedelta(hours=whole("stuck_hours", default.stuck_after // HOUR, 48)),
+            unsent_stuck_after=timedelta(hours=whole("unsent_stuck_hours", default.unsent_stuck_after // HOUR, 24)),
         )
 
     def no_name_twice(self, models: Mapping[str, Model]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
@@ -26,21 +26,29 @@ NEVER_LEFT = frozenset({FailureKind.CONNECTION, FailureKind.LATE, FailureKind.RE
 BROKEN_OFF = frozenset({FailureKind.TIMEOUT, FailureKind.CONNECTION_LOST, FailureKind.CRASHED})
 
 
-def serving(catalogue: Catalogue, with_key: Collection[str]) -> dict[str, str]:
-    """By model id, the gateway that serves it: the first of the catalogue's that has a key."""
-    found: dict[str, str] = {}
+def serving(catalogue: Catalogue, in_use: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """By model id, the gateways that could serve it, in the catalogue's order: those of `in_use`."""
+    found: dict[str, tuple[str, ...]] = {}
     for name, gateway in catalogue.gateways.items():
-        if name in with_key:
+        if name in in_use:
             for model in gateway.prices:
-                found.setdefault(model, name)
+                found[model] = (*found.get(model, ()), name)
     return found
 
 
-def with_limits(quota: Quota, catalogue: Catalogue, gateways: Mapping[str, str]) -> Quota:
-    """The quota with what the gateways in use allow; `gateways` by model."""
-    own = {pool(GATEWAY, model): catalogue.gateways[name] for model, name in gateways.items()}
-    limits = {key: Limits(rpm=each.rpm, concurrency=each.concurrency) for key, each in own.items()}
+def with_limits(quota: Quota, catalogue: Catalogue, gateways: Mapping[str, Sequence[str]]) -> Quota:
+    """The quota with what the gateways in use allow; `gateways` by model. Of several the least holds."""
+    limits = {}
+    for model, names in gateways.items():
+        rows = [catalogue.gateways[name] for name in names]
+        limits[pool(GATEWAY, model)] = Limits(
+            rpm=_least(each.rpm for each in rows), concurrency=_least(each.concurrency for each in rows)
+        )
     return Quota({**quota.by_model, **limits})
+
+
+def _least(numbers: Iterable[int | None]) -> int | None:
+    return min((each for each in numbers if each is not None), default=None)
 
 
 def price(gateway: Gateway, model: str, references: int) -> int:
@@ -95,10 +103,10 @@ def event(failure: Failure) -> Event:
     status = failure.http_status
     if failure.kind in BROKEN_OFF and (status is None or status < 400):
         return "broken_off"
+    if failure.kind is FailureKind.BALANCE or status in (402, 429, 503, 529):
+        return "turned_away"
     if status is None or status < 400:
         return "without_image"
-    if status in (402, 429, 503, 529) or failure.kind is FailureKind.BALANCE:
-        return "turned_away"
     return "failed" if status >= 500 else "rejected"
 
 

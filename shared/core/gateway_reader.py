@@ -14,9 +14,11 @@ from shared.core.toml_fields import TomlFields, found_text
 
 BILLED = ("charged", "free", "unknown")
 TIMEOUT_SECONDS = 360
-TIMEOUT_4K_SECONDS = 539
+LONGEST_CALL_SECONDS = 539
+TIMEOUT_4K_SECONDS = LONGEST_CALL_SECONDS
 """Providers advise 600 s for 4K; a call must stay under what a push allows."""
 FRESH_DAYS = 30
+ASK_AGAIN_SECONDS = 60
 
 
 class GatewayFields(TomlFields):
@@ -29,7 +31,7 @@ class GatewayFields(TomlFields):
 
     def gateway(self, table: Mapping[str, Any], at: tuple[str, ...], models: Mapping[str, Model]) -> Gateway:
         details = ("owner", "base_url", "form", "aliases", "sizes", "timeout_seconds", "timeout_4k_seconds", "rpm")
-        more = ("concurrency", "fresh_days", "failed_calls", "edit_prices", "per", "prices")
+        more = ("concurrency", "fresh_days", "failed_calls", "edit_prices", "per", "prices", "ask_again_seconds")
         self.only(table, (*details, *more, "source", "checked", "note"), at)
         if not at[1].isascii() or not at[1].replace("-", "").replace("_", "").isalnum():
             self.refuse(at, f"the name {at[1]!r}; allowed: letters, digits, - and _")
@@ -54,6 +56,7 @@ class GatewayFields(TomlFields):
             prices=prices,
             source=self.typed(table, "source", at, str, "where the prices come from, in quotes"),
             checked=self.day(table, "checked", at),
+            ask_again=self.seconds(table, "ask_again_seconds", at, ASK_AGAIN_SECONDS, most=3_600),
         )
 
     def amounts(
@@ -79,8 +82,10 @@ class GatewayFields(TomlFields):
             self.refuse((*at, "sizes"), f"{found_text(list(found))}; allowed in the form {form}: {', '.join(most)}")
         return found
 
-    def seconds(self, table: Mapping[str, Any], key: str, at: tuple[str, ...], default: int) -> timedelta:
-        return timedelta(seconds=self.whole(table, key, at, least=1, most=539) if key in table else default)
+    def seconds(
+        self, table: Mapping[str, Any], key: str, at: tuple[str, ...], default: int, most: int = LONGEST_CALL_SECONDS
+    ) -> timedelta:
+        return timedelta(seconds=self.whole(table, key, at, least=1, most=most) if key in table else default)
 
     def failed_calls(self, table: Mapping[str, Any], at: tuple[str, ...]) -> dict[str, Any]:
         self.only(table, FAILED_CALLS, at)

@@ -1,14 +1,16 @@
 """From a request to its routes, best first, each kept or struck out with its reason; the first one kept is taken. Pure.
 
 What strikes a route for good (a capability, the floor, the cap, a consent) is looked at first, then what closes it for
-now (an open breaker, a model that is gone), then what flags would rather have, then a quota that opens only after the
-deadline, and last what this request has met on it before. The last three leave at least one route, or have no effect.
+now (an open breaker, a model that is gone, a gateway without balance), then what flags would rather have, then a quota
+that opens only after the deadline, and last what this request has met on it before. All that is not for good but
+breakers and models that are gone leaves at least one route, or has no effect.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from shared.core import flag, gateway, price
@@ -19,9 +21,9 @@ from shared.core.flag import Subject
 from shared.core.money import usd
 from shared.core.request import SIZES, Floor
 from shared.core.route import GATEWAY, Route
-from shared.core.rung import Rung, bent, met, struck, too_late, unless_all
+from shared.core.rung import Rung, bent, met, shut, struck, too_late, unless_all
 from shared.core.shape import Problem, shown
-from shared.core.terms import FRESH, Course, Terms
+from shared.core.terms import FRESH, Course, Offer, Terms
 
 LANES_AFTER: Mapping[str, tuple[str, ...]] = {
     "standard": ("flex", "batch", "gateway"),
@@ -54,6 +56,8 @@ class Planned:
     """Less than the estimate of what was asked for; negative where it is dearer, 0 for a gateway's."""
     probe: str | None = None
     """The circuit whose breaker this attempt probes."""
+    gateway: str | None = None
+    """Whose, on the lane `gateway`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,7 @@ def _planned(found: Ladder, best: Rung) -> Planned:
         next=next((rung for rung in kept if rung.route.circuit != best.route.circuit), None),
         least_estimate_micros=min((rung.estimate_micros for rung in kept), default=best.estimate_micros),
         saved_micros=saved(found.rungs[0].route, found.rungs[0].estimate_micros, best.route, best.estimate_micros),
+        gateway=best.gateway,
     )
 
 
@@ -143,9 +148,11 @@ def saved(asked: Route, asked_micros: int, taken: Route, taken_micros: int) -> i
     return asked_micros - taken_micros if (asked.lane == GATEWAY) == (taken.lane == GATEWAY) else 0
 
 
-def first_plan(ask: Ask, catalogue: Catalogue, lanes: Collection[str]) -> Planned | Unroutable:
-    """The route as far as the request and the catalogue decide it: without flags, breakers or quota."""
-    found = plan(ask, Terms(catalogue, lanes))
+def first_plan(
+    ask: Ask, catalogue: Catalogue, lanes: Collection[str], offers: Mapping[str, Offer] = MappingProxyType({})
+) -> Planned | Unroutable:
+    """The route as far as request, catalogue and gateways' proofs decide it: without flags, breakers or quota."""
+    found = plan(ask, Terms(catalogue, lanes, offers=offers))
     assert not isinstance(found, Waits), "nothing is closed for now"
     return found
 
@@ -178,6 +185,7 @@ def ladder(
         for each in reversed(model.sizes[: model.sizes.index(_most(model, size)) + 1])
     ]
     rungs = [struck(rung, asked, ask, terms, course) for rung in rungs]
+    rungs = unless_all(rungs, lambda route: shut(route, terms, course))
     subject = Subject(course.request_id, course.tenant, ask.purpose, first.id, ask.lane)
     rungs, idle, paused = bent(rungs, flag.concerning(terms.flags, subject), terms.catalogue)
     rungs = unless_all(rungs, lambda route: too_late(route, terms, course))
@@ -208,7 +216,9 @@ def _priced(ask: Ask, terms: Terms, route: Route) -> Rung:
     tokens = ask.prompt_tokens + ask.references * model.reference_tokens
     if route.lane == GATEWAY:
         offer = terms.offers.get(route.model)
-        return Rung(route, gateway.price(offer.gateway, route.model, ask.references) if offer else 0, tokens)
+        if offer is None:
+            return Rung(route, 0, tokens)
+        return Rung(route, gateway.price(offer.gateway, route.model, ask.references), tokens, gateway=offer.name)
     if route.lane not in model.lanes:
         return Rung(route, 0, tokens)
     cost = price.estimate(

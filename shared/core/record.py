@@ -198,6 +198,7 @@ def new_document(
         "avoided": {},
         "sick_on": {},
         "probe": None,
+        "gateway": planned.gateway,
         "budget": None,
         **COUNTS,
         "cost_micros": 0,
@@ -246,11 +247,15 @@ def released(
     }
 
 
-def batched(planned: Planned, now: datetime, reservation: Reservation | None = None) -> dict[str, Any]:
-    """What the pump changes when the route goes by batch: no slot, and no place in its queue any more."""
+def batched(head: Head, planned: Planned, now: datetime, reservation: Reservation | None = None) -> dict[str, Any]:
+    """What the pump changes when the route goes by batch: no slot, and no place in its queue any more.
+
+    It takes a release number all the same: that tells whether what was reserved for it has arrived.
+    """
     return {
         "status": "batched",
         "reason": "collected for a batch",
+        "release": head.release + 1,
         "slot_at": None,
         "slot_until": None,
         "batch": None,
@@ -280,6 +285,7 @@ def _taken(planned: Planned, reservation: Reservation | None) -> dict[str, Any]:
         "next_route": planned.next.route.to_json() if planned.next else None,
         "least_estimate_micros": planned.least_estimate_micros,
         "probe": planned.probe,
+        "gateway": planned.gateway,
         "budget": reservation.to_json() if reservation is not None else None,
     }
 

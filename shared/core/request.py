@@ -222,6 +222,12 @@ def _present(payload: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in payload.items() if value is not None}
 
 
+def _lane_hint(value: object) -> str | None:
+    if value != "gateway":
+        return None
+    return 'Nobody asks for a gateway: consent with "allow": {"gateway": true}, and the worker decides when.'
+
+
 def _size_hint(value: object) -> str | None:
     if isinstance(value, str) and value.upper() in SIZES:
         return f'Write "{value.upper()}": the K is a capital letter.'
@@ -272,7 +278,7 @@ REQUEST = shape.Record(
             REFERENCE_LIMIT,
             "Checked at intake against the model's limit and the allowed places.",
         ),
-        "lane": shape.Choice(LANES, description="Checked at intake: the lane must be built and the model offer it."),
+        "lane": shape.Choice(LANES, _lane_hint, "Checked at intake: the lane must be built and the model offer it."),
         "priority": shape.Choice(PRIORITIES),
         "deadline": shape.Parsed(
             shape.Text(

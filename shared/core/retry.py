@@ -9,6 +9,8 @@ from typing import TypeAlias
 from shared.core.failure import Failure, FailureKind, Next
 from shared.core.health import LACKS, SICK
 from shared.core.outcome import EXPIRED, Outcome, final_status, of_failure
+from shared.core.route import GATEWAY
+from shared.core.testimony import DENIED
 
 MAX_FAILURES = 5
 """Counted failures (those of kind AGAIN) in one round before the request ends."""
@@ -115,10 +117,13 @@ def _reason(failure: Failure) -> str:
 
 def is_done_with(failure: Failure, sick_before: int, lane: str) -> bool:
     """Whether the request should leave this route: a silent one at once (asking again costs as long again), one that
-    does not have the model or the lane, Flex that sheds, any other sick one after one retry.
+    does not have the model or the lane, Flex that sheds, a gateway that takes nothing from us (no balance, a rejected
+    key: another contract may), any other sick one after one retry.
     """
     if failure.kind in LACKS or (failure.kind is FailureKind.TIMEOUT and failure.http_status is None):
         return True
     if failure.kind is FailureKind.OVERLOAD and lane == "flex":
+        return True
+    if lane == GATEWAY and failure.kind.value in DENIED:
         return True
     return failure.kind in SICK and sick_before + 1 >= MAX_SICK_ON_ONE_ROUTE

@@ -37,6 +37,8 @@ class Rung:
     """What strikes it may pass."""
     flag_id: str | None = None
     """The flag that struck it."""
+    gateway: str | None = None
+    """Whose, on the lane `gateway`."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -45,6 +47,7 @@ class Rung:
             "kept": self.struck is None,
             "reason": self.struck,
             "flag": self.flag_id,
+            "gateway": self.gateway,
         }
 
 
@@ -176,8 +179,20 @@ def too_late(route: Route, terms: Terms, course: Course) -> str | None:
     return f"quota: {route.model} opens at {at}, after the deadline"
 
 
+def shut(route: Route, terms: Terms, course: Course) -> str | None:
+    """A gateway that cannot serve at all for now: no flag sends a request there while it has another route."""
+    if route.lane != GATEWAY:
+        return None
+    offer = terms.offers.get(route.model)
+    return offer.shut if offer is not None and offer.shut is not None else _met(circuit(GATEWAY, "*"), course)
+
+
 def met(route: Route, course: Course) -> str | None:
-    met = course.avoided.get(route.circuit)
+    return _met(route.circuit, course)
+
+
+def _met(circuit_name: str, course: Course) -> str | None:
+    met = course.avoided.get(circuit_name)
     return None if met is None else f"this request met {met} there"
 
 

@@ -21,7 +21,8 @@ from shared.core.outcome import SUCCEEDED, of_failure
 from shared.core.price import Cost
 from shared.core.receipt import receipt
 from shared.core.retry import Again, End, Tally, after_failure, is_done_with
-from shared.core.route import Route
+from shared.core.route import Route, circuit
+from shared.core.testimony import DENIED
 
 Effect: TypeAlias = Literal["final", "queued", "booked", "settled before"]
 
@@ -135,11 +136,12 @@ def _after(
     route = Route.from_json(attempt["route"])
     sick_before = request["sick_on"].get(route.circuit, 0)
     elsewhere = is_done_with(failure, sick_before, route.lane)
+    left = circuit(route.lane, "*") if elsewhere and failure.kind.value in DENIED else route.circuit
     met = {
         "model": route.model,
         "last_route": route.to_json(),
         "sick_on": request["sick_on"] | ({route.circuit: sick_before + 1} if failure.kind in SICK else {}),
-        "avoided": request["avoided"] | ({route.circuit: failure.kind.value} if elsewhere else {}),
+        "avoided": request["avoided"] | ({left: failure.kind.value} if elsewhere else {}),
     }
     tally = Tally(
         failures=counts["failure_count"],

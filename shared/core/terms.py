@@ -18,6 +18,8 @@ class Offer:
     gateway: Gateway
     off: str | None
     """Why nothing goes there: its proof is incomplete or stale; None = it is proven."""
+    shut: str | None = None
+    """Why nothing goes there for a while though it is proven: no balance, a rejected key."""
 
 
 @dataclass(frozen=True, slots=True)

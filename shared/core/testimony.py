@@ -16,8 +16,11 @@ DENIED_CLOSING = timedelta(minutes=1)
 DENIED = frozenset({FailureKind.CREDENTIAL.value, FailureKind.PERMISSION.value, FailureKind.BALANCE.value})
 
 
-def closing(failure: Failure, now: datetime) -> Closing | None:
-    """Until when this failure closes its model; None where only the ratio of such failures says something."""
+def closing(failure: Failure, now: datetime, ask_again: timedelta | None = None) -> Closing | None:
+    """Until when this failure closes its model; None where only the ratio of such failures says something.
+
+    `ask_again`: how long the contract's own row says to leave it after a denial.
+    """
     match failure.kind:
         case FailureKind.QUOTA_DAY:
             return Closing(next_pacific_midnight(now), failure.kind.value)
@@ -25,9 +28,9 @@ def closing(failure: Failure, now: datetime) -> Closing | None:
             pause = min(failure.retry_after or UNHINTED_CLOSING, LONGEST_MINUTE_CLOSING)
             return Closing(now + pause, failure.kind.value)
         case FailureKind.BALANCE:
-            return Closing(now + NO_BALANCE_CLOSING, failure.kind.value)
+            return Closing(now + (ask_again or NO_BALANCE_CLOSING), failure.kind.value)
         case FailureKind.CREDENTIAL | FailureKind.PERMISSION:
-            return Closing(now + DENIED_CLOSING, failure.kind.value)
+            return Closing(now + (ask_again or DENIED_CLOSING), failure.kind.value)
         case _:
             return None
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Literal
 
 from shared.core import batch, queries, record, settlement, signals
 from shared.core.admission import Candidate
@@ -29,6 +30,8 @@ class Collecting:
         self._ports = ports
         self._put: Counter[tuple[str, str]] = Counter()
         """Since the last closing, by model and size."""
+        self.unsure: frozenset[str] = frozenset()
+        """Of those put aside last: requests of which the store did not say whether they are."""
 
     async def put(
         self,
@@ -38,36 +41,40 @@ class Collecting:
     ) -> list[Candidate]:
         """Move heads that go by batch out of their queues, each by itself. Those that were not changed meanwhile."""
         moved = await asyncio.gather(
-            *(self._move(each, record.batched(each.planned, now, reservation(each))) for each in candidates)
+            *(self._move(each, record.batched(each.head, each.planned, now, reservation(each))) for each in candidates)
         )
-        put = [each for each, done in zip(candidates, moved, strict=True) if done]
+        put = [each for each, done in zip(candidates, moved, strict=True) if done != "changed"]
+        self.unsure = frozenset(
+            each.head.request_id for each, done in zip(candidates, moved, strict=True) if done == "unsure"
+        )
         for each in put:
             waits.queue_ended(self._ports, each.head, now, ended_by="batch")
         self._put.update((each.model, each.planned.route.image_size) for each in put)
-        if any(count >= batch.MOST_ITEMS for count in self._put.values()):
+        if any(count >= self._ports.catalogue.batch.most_requests for count in self._put.values()):
             self._put.clear()
             await close_due(self._ports, now, full_only=True)
         return put
 
-    async def _move(self, candidate: Candidate, changes: Fields) -> bool:
-        """False where it was changed meanwhile. Where nobody knows, what is reserved for it must stay."""
+    async def _move(self, candidate: Candidate, changes: Fields) -> Literal["moved", "changed", "unsure"]:
+        """Changed: by somebody else, meanwhile."""
         head = candidate.head
         try:
             update = Update(record.path(head.request_id), changes, head.version)
-            return isinstance(await self._ports.store.commit(update), Committed)
+            return "moved" if isinstance(await self._ports.store.commit(update), Committed) else "changed"
         except StoreUnavailable as error:
             self._ports.signals.emit(
                 signals.ESCALATION, what=f"a request could not be moved to a batch: {error}",
                 request_id=head.request_id, runbook="release-not-handed-out", trace_id=head.trace_id,
             )  # fmt: skip
-            return True
+            return "unsure"
 
 
 async def close_due(ports: Ports, now: datetime, *, full_only: bool = False) -> int:
     """Close what is full, and unless `full_only` what is old enough. How many batches that made."""
     found = await ports.store.query(queries.collecting(MOST_COLLECTED))
     closed = 0
-    for collection in batch.due_collections(map(Waiting.of, found), now, full_only=full_only):
+    rules = ports.catalogue.batch
+    for collection in batch.due_collections(map(Waiting.of, found), now, rules, full_only=full_only):
         closed += await _close(ports, [each.request_id for each in collection], now)
     return closed
 

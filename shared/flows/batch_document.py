@@ -15,7 +15,7 @@ RUNBOOK = "batch-stuck"
 
 async def take(ports: Ports, batch: Document, now: datetime) -> Document | None:
     """The batch in this process's hand for HOLD, or None where another took it. Who was stuck too long is reported."""
-    stuck = is_newly_stuck(batch.data, now)
+    stuck = is_newly_stuck(batch.data, now, ports.catalogue.batch)
     changes = {"due_at": now + HOLD} | ({"escalated_at": now} if stuck else {})
     held = await change(ports, batch, changes)
     if held is not None and stuck:

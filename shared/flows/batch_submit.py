@@ -6,13 +6,12 @@ name, which is the batch's own; only what has surely not arrived is created agai
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 from shared.core import batch, budget, record, signals
-from shared.core.answer import Order, Reference
+from shared.core.answer import Order
 from shared.core.batch import Item
 from shared.core.batch_times import FOUND_WITHIN, HOLD, LEAVE_WITHIN, may_create_again
 from shared.core.delivered import Ending
@@ -20,12 +19,12 @@ from shared.core.documents import Committed, Delete, Document, Fields, Update
 from shared.core.failure import Failure, FailureKind
 from shared.core.health import LACKS
 from shared.core.outcome import EXPIRED
-from shared.core.request import RenderRequest
 from shared.core.route import Route
 from shared.flows.announce import ended
 from shared.flows.batch_document import change, say_delayed
 from shared.flows.batch_settle import settle_all
 from shared.flows.evidence import Evidence
+from shared.flows.orders import fetched, order_of
 from shared.flows.server_time import ServerTime
 from shared.flows.settle import settle
 from shared.ports import Ports, ReferenceUnusable
@@ -134,26 +133,12 @@ class _Orders:
             return None
         asked = record.request_of(request.data)
         try:
-            fetched = [ports.references.fetch(each.uri, each.mime_type) for each in asked.references]
-            references = tuple(await asyncio.gather(*fetched))
+            references = await fetched(ports.references, asked)
         except ReferenceUnusable as error:
             unusable: Ending = Failure(FailureKind.REFERENCE, str(error))
             await settle(ports, request, attempt, unusable, 0)
             return None
-        return self._of(asked, Route.from_json(attempt.data["route"]), references)
-
-    def _of(self, asked: RenderRequest, route: Route, references: tuple[Reference, ...]) -> Order:
-        model = self._ports.catalogue.models[route.model]
-        return Order(
-            request_id=asked.request_id,
-            model=route.model,
-            lane=route.lane,
-            prompt=asked.prompt,
-            image_size=route.image_size if model.sends_image_size else None,
-            aspect_ratio=asked.aspect_ratio,
-            references=references,
-            grounding=asked.grounding,
-        )
+        return order_of(asked, Route.from_json(attempt.data["route"]), references, ports.catalogue)
 
     async def _expire(self, request: Document, attempt: Document) -> None:
         """Nothing was sent: its attempt was none."""

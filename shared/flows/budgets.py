@@ -9,11 +9,11 @@ from datetime import datetime
 
 from shared.core import budget, queries, signals
 from shared.core.admission import Candidate, Grant
-from shared.core.budget import OVER_BUDGET, Account, Budget, Purse, Reservation
+from shared.core.budget import OVER_BUDGET, Account, Budget, Pending, Purse, Reservation
 from shared.core.documents import Document
 from shared.core.outcome import Outcome
 from shared.core.record import Head
-from shared.flows import purses
+from shared.flows import purses, reservations
 from shared.flows.planning import Planner
 from shared.flows.pump_documents import PumpDocuments
 from shared.flows.sleepers import Sleepers
@@ -30,6 +30,8 @@ class Judged:
 
     candidates: tuple[Candidate, ...]
     refused: tuple[tuple[Head, Outcome], ...] = ()
+    stale: tuple[Head, ...] = ()
+    """Those that are to be read again: another release of them is not accounted for, or was just given up."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,8 @@ class Budgets:
     """Tenant, period and limit of which it was said that nothing is left."""
     _changed: dict[str, Account] = field(default_factory=dict)
     """By path: accounts that differ from their documents, as far as anybody else must know of it."""
+    _rewritten: set[str] = field(default_factory=set)
+    """Requests whose heads are not what the store has since the last look."""
 
     @property
     def purses(self) -> dict[str, int]:
@@ -59,7 +63,8 @@ class Budgets:
         """Read budgets and what was settled: of new tenants at once, of the others now and then. Wake who may go on."""
         monotonic = self.ports.clock.monotonic()
         due = monotonic - self._read_at >= READ_EVERY
-        wanted = {head.tenant for head in heads} | set(self.documents.over_budget)
+        open_still = {tenant for tenant, purse in self._purses.items() if purse.account.pending}
+        wanted = {head.tenant for head in heads} | set(self.documents.over_budget) | open_still
         ended = {tenant for tenant, purse in self._purses.items() if budget.ends_at(purse.account.period) <= now}
         read = wanted if due else (wanted - self._known) | (wanted & ended)
         if due:
@@ -73,9 +78,13 @@ class Budgets:
         """Each candidate against what its tenant has left: kept, stepped down, put to sleep, or refused."""
         kept: list[Candidate] = []
         refused: list[tuple[Head, Outcome]] = []
+        stale: list[Head] = []
         waiting: dict[str, list[Head]] = {}
         for each in candidates:
             purse = self._purses.get(each.head.tenant)
+            if each.head.request_id in self._rewritten or (purse and _is_open(purse, each.head)):
+                stale.append(each.head)
+                continue
             if purse is None or each.planned.estimate_micros <= purse.available_micros:
                 kept.append(each)
                 continue
@@ -92,7 +101,8 @@ class Budgets:
         for tenant, heads in waiting.items():
             until = budget.ends_at(self._purses[tenant].account.period)
             await self.sleepers.lay(heads, OVER_BUDGET, until, now)
-        return Judged(tuple(kept), tuple(refused))
+        self._rewritten.clear()
+        return Judged(tuple(kept), tuple(refused), tuple(stale))
 
     def take(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Those of these that the money left is enough for, one after the other; reserved with the next write."""
@@ -100,14 +110,14 @@ class Budgets:
         for each in candidates:
             purse = self._purses.get(each.head.tenant)
             if purse is None or each.planned.estimate_micros <= purse.available_micros:
-                self._reserve(each, each.planned.estimate_micros)
+                self._reserve(each)
                 taken.append(each)
         return taken
 
     def reserve(self, grants: Sequence[Grant]) -> list[Account]:
         """The accounts to write before these are handed out."""
         for grant in grants:
-            self._reserve(grant.candidate, grant.candidate.planned.estimate_micros)
+            self._reserve(grant.candidate)
         changed, self._changed = list(self._changed.values()), {}
         return changed
 
@@ -118,17 +128,21 @@ class Budgets:
             return None
         return Reservation(purse.account.period, candidate.planned.estimate_micros)
 
-    def give_back(self, candidates: Sequence[Candidate]) -> None:
-        """Of those that could not be handed out; written with the next ones."""
-        for each in candidates:
-            self._reserve(each, -each.planned.estimate_micros)
+    def handed_out(self, candidates: Sequence[Candidate]) -> None:
+        """These carry their money themselves. What else was reserved is looked for within READ_EVERY: whether a refused
+        commit was ours all the same, its request says.
+        """
+        for tenant, ids in _by_tenant(candidates).items():
+            if (purse := self._purses.get(tenant)) is not None:
+                self._purses[tenant] = replace(purse, account=purse.account.handed_out(ids))
 
-    def _reserve(self, candidate: Candidate, micros: int) -> None:
-        tenant = candidate.head.tenant
-        purse = self._purses.get(tenant)
+    def _reserve(self, candidate: Candidate) -> None:
+        head = candidate.head
+        purse = self._purses.get(head.tenant)
         if purse is not None:
-            account = purse.account.reserve(micros)
-            self._purses[tenant] = replace(purse, account=account)
+            pending = Pending(head.request_id, head.release + 1, candidate.planned.estimate_micros)
+            account = purse.account.reserve(pending)
+            self._purses[head.tenant] = replace(purse, account=account)
             self._changed[account.path] = account
 
     def _stepped_down(self, each: Candidate, purse: Purse) -> Candidate | None:
@@ -181,6 +195,9 @@ class Budgets:
             self.documents.accounts[document.path] = document
             before = Account.from_json(document.data) if isinstance(document, Document) else None
         account = await purses.opened(self.ports.store, tenant, limit, period, before, settled)
+        cleared = await reservations.clear(self.ports.store, account, now)
+        account = cleared.account
+        self._rewritten |= set(cleared.rewritten)
         if account != before:
             self._changed[account.path] = account
         return Purse(limit, account, settled)
@@ -199,3 +216,16 @@ class Budgets:
         if purse is not None:
             count = budget.fitting([each.data["least_estimate_micros"] for each in found], purse.available_micros)
         await self.sleepers.rouse([Head.of(each.id, each.version, each.data) for each in found[:count]], now)
+
+
+def _is_open(purse: Purse, head: Head) -> bool:
+    """Nobody knows yet whether an earlier release of it was handed out."""
+    return any(each.request_id == head.request_id for each in purse.account.pending)
+
+
+def _by_tenant(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
+    """Ids of requests."""
+    found: dict[str, list[str]] = {}
+    for each in candidates:
+        found.setdefault(each.head.tenant, []).append(each.head.request_id)
+    return found

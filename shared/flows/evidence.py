@@ -47,16 +47,24 @@ class Evidence:
         self._unwritten = False
         self._writing = asyncio.Lock()
 
-    async def failed(self, route: Route, failure: Failure, slot_at: datetime, time: ServerTime) -> None:
+    async def failed(
+        self, route: Route, failure: Failure, slot_at: datetime, time: ServerTime, ask_again: timedelta | None = None
+    ) -> None:
         """Report a failure that says something about its model's limits or its route's health; returns when it is on
         record.
 
-        A limit's sign counts at the slot of its start, where the calendar counts the start itself.
+        A limit's sign counts at the slot of its start, where the calendar counts the start itself. `ask_again` as for
+        `testimony.closing`.
         """
         now = time.now()
         model, before = route.pool, self._health.get(route.circuit, ALL_WELL)
         health = before.with_failure(failure, now)
-        seen, sort, closes, named = self._of(model), sign(failure), closing(failure, now), named_limit(failure)
+        seen, sort, closes, named = (
+            self._of(model),
+            sign(failure),
+            closing(failure, now, ask_again),
+            named_limit(failure),
+        )
         if sort is None and closes is None and health is before:
             return
         self._health[route.circuit] = health

@@ -80,14 +80,19 @@ class Looked:
 
 
 async def look(
-    store: Store, flag_source: FlagSource, catalogue: Catalogue, lanes: Collection[str], wish: Wish, ids: Iterator[str]
+    store: Store,
+    flag_source: FlagSource,
+    catalogue: Catalogue,
+    gateways: Collection[str],
+    wish: Wish,
+    ids: Iterator[str],
 ) -> Looked:
     """What the flag would do under the first of `ids` that is free; nothing is changed."""
     seen, queues = await asyncio.gather(
-        known.read(store, flag_source, catalogue), waiting(store, catalogue, wish.scope.tenant)
+        known.read(store, flag_source, catalogue, gateways), waiting(store, catalogue, wish.scope.tenant)
     )
     flag = wish.flag(next(each for each in ids if each not in seen.own.flags), seen.now)
-    terms = seen.terms(catalogue, lanes)
+    terms = seen.terms(catalogue)
     alike = [each for each in seen.board.in_force(seen.now) if each.name == wish.name]
     most = max(LEAST_LOOKED_AT, LOOKED_AT_IN_ALL // max(1, len(queues)))
     nearest = [replace(each, heads=each.heads[:most]) for each in queues]

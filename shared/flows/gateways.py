@@ -15,7 +15,7 @@ from shared.core.failure import Failure
 from shared.core.money import usd
 from shared.core.proof import Evidence, Proof
 from shared.core.route import GATEWAY
-from shared.ports import Clock, Lane, Ports, Store
+from shared.ports import Clock, Lane, Store
 
 LEAVES_WITHIN = timedelta(seconds=30)
 
@@ -29,11 +29,13 @@ async def read_proofs(store: Store, names: Sequence[str]) -> dict[str, Proof]:
     }
 
 
-async def read_off(ports: Ports, now: datetime) -> Mapping[str, str | None]:
-    """Why nothing goes to the gateways in use, by name; None = the proof is complete."""
-    names = sorted(set(ports.gateways.values()))
-    proofs = await read_proofs(ports.store, names)
-    known = {name: ports.catalogue.gateways[name] for name in names}
+async def read_off(
+    store: Store, catalogue: Catalogue, gateways: Mapping[str, Sequence[str]], now: datetime
+) -> Mapping[str, str | None]:
+    """Why nothing goes to the gateways in use, by name; None = the proof is complete. `gateways` by model."""
+    names = sorted({name for each in gateways.values() for name in each})
+    proofs = await read_proofs(store, names)
+    known = {name: catalogue.gateways[name] for name in names}
     return {
         name: proofs[name].off(name, gateway.fingerprint(each), now, each.fresh_for) for name, each in known.items()
     }
@@ -71,6 +73,7 @@ async def prove(
         prompt=proof.TEST_PROMPT,
         image_size=size if catalogue.models[model].sends_image_size else None,
         aspect_ratio=None,
+        gateway=name,
     )
     await lane.prepare()
     began = clock.monotonic()

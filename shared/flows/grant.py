@@ -75,6 +75,9 @@ class Granting:
         routing = await self._judging.judge(self._held_back)
         planning = await self._plan(heads, routing)
         judged = await self._budgets.judge(planning.candidates, documents.time.now())
+        for head in judged.stale:
+            self._pages.gone([head.request_id])
+            self._pages.left(head)
         for head, outcome in judged.refused:
             await self._overdue.end(head, "failed", outcome)
         leaving = self._budgets.take([each for each in judged.candidates if _goes_by_batch(each)])
@@ -105,9 +108,9 @@ class Granting:
         released = await asyncio.gather(
             *(release(ports, grant, turn, held) for grant, held in zip(grants, reserved, strict=True))
         )
-        lost = [grant.candidate for grant, slot in zip(grants, released, strict=True) if slot is not None]
-        self._budgets.give_back(lost)
-        self._lost = [slot for slot in released if slot is not None]
+        pairs = zip(grants, released, strict=True)
+        self._budgets.handed_out([grant.candidate for grant, found in pairs if found is None])
+        self._lost = [found for found in released if isinstance(found, LostSlot)]
         traced.write(
             ports, spans.TICK, turn.place, None, began_at, time.now(), heads=heads, grants=len(grants),
             holder=ports.boot,
@@ -130,8 +133,8 @@ class Granting:
         """What goes by batch takes no slot: it leaves its queue now. A slot that it had not used is given back."""
         batched = await self._collecting.put(leaving, self._documents.time.now(), self._budgets.reservation)
         self._pages.gone(each.head.request_id for each in leaving)
-        gone = {each.head.request_id for each in batched}
-        self._budgets.give_back([each for each in leaving if each.head.request_id not in gone])
+        unsure = self._collecting.unsure
+        self._budgets.handed_out([each for each in batched if each.head.request_id not in unsure])
         self._lost += [
             LostSlot(f"{each.head.request_id}:{slot.release}", slot.model, slot.slot_at, Weight(tokens=slot.tokens))
             for each in batched

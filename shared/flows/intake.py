@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from shared.core import budget, ladder, record, signals, spans
 from shared.core.ask import Ask
@@ -15,11 +16,13 @@ from shared.core.messages import rejection_event
 from shared.core.outcome import CANCELLED, EXPIRED
 from shared.core.request import Cancel, Floor, InvalidRequest, RenderRequest, parse_message
 from shared.core.shape import Problem, shown
+from shared.core.terms import Offer
 from shared.core.topology import RENDER_REQUESTS, RENDER_RESULTS
 from shared.core.trace import Place, caller_of
-from shared.flows import traced, waits
+from shared.flows import planning, traced, waits
 from shared.flows.announce import announce, ended
 from shared.flows.fair_tags import FairTags
+from shared.flows.gateways import read_off
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
 from shared.flows.revive import predecessor
@@ -67,13 +70,14 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         await _repeat(ports, kicks, request, existing, visit)
         return
     above = await failed_model(ports.store, request)
-    planned = check(request, ports.catalogue, ports.references, ports.open_lanes, above)
+    offers = await _offers(ports, request, existing.read_at)
+    planned = check(request, ports.catalogue, ports.references, ports.open_lanes, above, offers)
     before = await predecessor(ports.store, visit.message.attributes, request)
     now = existing.read_at
     document = record.new_document(
         request,
         planned,
-        fair_tag=await tags.next(request.tenant, planned.route.pool, request.priority),
+        fair_tag=await tags.next(request.tenant, planned.route.model, request.priority),
         message_id=visit.message.id,
         trace_id=visit.place.trace_id,
         traceparent=visit.place.traceparent,
@@ -229,12 +233,21 @@ async def failed_model(store: Store, request: RenderRequest) -> str | None:
     return str(receipt["delivered"]["model"] if receipt else first.data["route"]["model"])
 
 
+async def _offers(ports: Ports, request: RenderRequest, now: datetime) -> dict[str, Offer]:
+    """What gateways offer to a request that may go there: its cap may be enough for them alone."""
+    if not request.allow_gateway or not ports.gateways:
+        return {}
+    off = await read_off(ports.store, ports.catalogue, ports.gateways, now)
+    return planning.offers(ports.catalogue, ports.gateways, off)
+
+
 def check(
     request: RenderRequest,
     catalogue: Catalogue,
     references: References,
     lanes: Collection[str],
     above: str | None = None,
+    offers: Mapping[str, Offer] = MappingProxyType({}),
 ) -> Planned:
     """The rules that need the catalogue or the configuration. Raises InvalidRequest."""
     problems: list[Problem] = []
@@ -251,7 +264,7 @@ def check(
         except ReferenceUnusable as error:
             allowed = "a place the worker may read (RENDERLANE_REFERENCES)"
             problems.append(Problem(f"references[{index}].uri", str(error), allowed, "Move it, or have it allowed."))
-    planned = ladder.first_plan(Ask.of(request, above), catalogue, lanes)
+    planned = ladder.first_plan(Ask.of(request, above), catalogue, lanes, offers)
     match planned:
         case Unroutable(problem):
             raise InvalidRequest((*problems, problem), request.request_id)

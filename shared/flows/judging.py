@@ -14,7 +14,7 @@ from shared.core.calendar import Full
 from shared.core.flag import BREAKER
 from shared.core.routing import Routing
 from shared.flows import flags
-from shared.flows.planning import Planner, outlook
+from shared.flows.planning import Planner, denials, outlook
 from shared.flows.pump_documents import PumpDocuments
 from shared.flows.pump_sight import PumpSight
 from shared.ports import Ports
@@ -48,7 +48,8 @@ class Judging:
         if ids != routing.in_force or sight.gateways_changed:  # whoever sleeps may have a route now
             documents.memory = replace(documents.memory, epoch=documents.memory.epoch + 1)
         opens = outlook(documents.memory.standings, sight.reports, held_back, now)
-        self._planner.under(in_force, opens, routing, now, sight.gateways_off)
+        denied = denials(documents.memory.standings, sight.reports, now)
+        self._planner.under(in_force, opens, routing, now, sight.gateways_off, denied)
         return routing.under(ids, tuple(sight.board.flags))
 
     async def _flag(self, judged: Judged) -> None:

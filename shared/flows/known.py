@@ -12,12 +12,16 @@ from shared.core.calendar import Full
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Absent, Document, Fields
 from shared.core.flag import BREAKER, Flag
+from shared.core.gateway import serving
+from shared.core.request import LANES
+from shared.core.route import GATEWAY, pool
 from shared.core.routing import Routing
 from shared.core.standing import Standing
-from shared.core.terms import Terms
-from shared.flows.planning import outlook
+from shared.core.terms import Offer, Terms
+from shared.flows.gateways import read_off
+from shared.flows.planning import denials, offers, outlook
 from shared.flows.pump_view import PUMP
-from shared.ports import FlagSource, Store
+from shared.ports import FlagSource, Ports, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +39,23 @@ class Known:
     """Until when models start nothing, by model id."""
     held: Mapping[str, Fields] = field(default_factory=dict)
     """Why the pump holds queues back, by model id; what is over is left out."""
+    offers: Mapping[str, Offer] = field(default_factory=dict)
+    """Of gateways, by model id: of those that have a key here, or where the pump runs."""
 
-    def terms(self, catalogue: Catalogue, lanes: Collection[str]) -> Terms:
-        """What the pump would plan under now, with these lanes."""
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """That a route may take."""
+        return (*LANES, GATEWAY) if self.offers else LANES
+
+    def terms(self, catalogue: Catalogue) -> Terms:
+        """What the pump would plan under now."""
         return Terms(
             catalogue=catalogue,
-            lanes=lanes,
+            lanes=self.lanes,
             flags=tuple(each for each in self.board.in_force(self.now) if not each.shadow),
             opens=self.opens,
             lacking=self.routing.lacking,
+            offers=self.offers,
             now=self.now,
         )
 
@@ -60,11 +72,24 @@ class Known:
         return tuple(each for each in ids if "@" in each and each not in self.board.flags)
 
 
-async def read(store: Store, flag_source: FlagSource, catalogue: Catalogue) -> Known:
-    """Needs no running worker."""
+async def look(ports: Ports) -> Known:
+    """As this process sees it."""
+    return await read(ports.store, ports.flag_source, ports.catalogue, in_use(ports))
+
+
+def in_use(ports: Ports) -> set[str]:
+    """The names of the gateways that are in use here."""
+    return {name for names in ports.gateways.values() for name in names}
+
+
+async def read(store: Store, flag_source: FlagSource, catalogue: Catalogue, gateways: Collection[str]) -> Known:
+    """Needs no running worker. `gateways` names those in use here."""
     own, pump, *calendars = await store.get_all([board.PATH, PUMP, *map(standing.path, catalogue.models)])
     now = pump.read_at
     flags = Board.from_json(own.data) if isinstance(own, Document) else Board()
+    serve = serving(catalogue, {*gateways, *_gateways(pump)})
+    pools = [pool(GATEWAY, model) for model in serve]
+    calendars += await store.get_all([standing.path(each) for each in pools])
     standings = {each.id: Standing.from_json(each.data) for each in calendars if isinstance(each, Document)}
     held = _held(pump)
     full = {model: Full(why["reason"], why["until"]) for model, why in held.items()}
@@ -75,12 +100,18 @@ async def read(store: Store, flag_source: FlagSource, catalogue: Catalogue) -> K
         routing=_routing(pump),
         opens=outlook(standings, {}, full, now),
         held={model: why for model, why in held.items() if why["until"] is None or why["until"] > now},
+        offers=offers(catalogue, serve, await read_off(store, catalogue, serve, now), denials(standings, {}, now)),
     )
 
 
 def _routing(pump: Document | Absent) -> Routing:
     known = isinstance(pump, Document) and "routing" in pump.data
     return Routing.from_json(pump.data["routing"]) if isinstance(pump, Document) and known else Routing()
+
+
+def _gateways(pump: Document | Absent) -> frozenset[str]:
+    """Those in use where the pump runs: their keys need not be here."""
+    return frozenset(pump.data.get("gateways", ())) if isinstance(pump, Document) else frozenset()
 
 
 def _held(pump: Document | Absent) -> Mapping[str, Fields]:

@@ -11,7 +11,7 @@ from shared.core.answer import Order
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Fields
 from shared.core.route import Route
-from shared.flows.render import order_of
+from shared.flows.orders import order_of
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 

@@ -17,9 +17,11 @@ from shared.core.health import ALL_WELL, Health
 from shared.core.ladder import Plan, Planned, Unroutable, Waits, saved
 from shared.core.record import Head
 from shared.core.report import Seen
+from shared.core.route import GATEWAY, pool
 from shared.core.routing import Routing
 from shared.core.standing import Standing
 from shared.core.terms import Offer, Terms
+from shared.core.testimony import DENIED
 from shared.core.turns import RANK
 from shared.ports import Ports
 
@@ -55,8 +57,9 @@ class Planner:
         routing: Routing,
         now: datetime,
         gateways_off: Mapping[str, str | None] = MappingProxyType({}),
+        denied: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Plan under these terms from now on. `gateways_off` by name: why nothing goes there."""
+        """Plan under these terms from now on. `gateways_off` by name and `denied` by pool: why nothing goes there."""
         ports = self.ports
         terms = Terms(
             catalogue=ports.catalogue,
@@ -64,7 +67,7 @@ class Planner:
             flags=tuple(each for each in flags if not each.shadow),
             opens=opens,
             lacking=routing.lacking,
-            offers=offers(ports.catalogue, ports.gateways, gateways_off),
+            offers=offers(ports.catalogue, ports.gateways, gateways_off, denied),
             now=now - timedelta(seconds=now.timestamp() % CLOCK_STEP.total_seconds()),
         )
         self.shadows = tuple(each for each in flags if each.shadow)
@@ -132,11 +135,39 @@ class Planner:
         return self.terms
 
 
-def offers(catalogue: Catalogue, gateways: Mapping[str, str], off: Mapping[str, str | None]) -> dict[str, Offer]:
-    """What gateways offer here, by model. One that nobody has looked at is off."""
+def offers(
+    catalogue: Catalogue,
+    gateways: Mapping[str, Sequence[str]],
+    off: Mapping[str, str | None],
+    denied: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Offer]:
+    """What gateways offer here, by model: the first whose proof is complete, else the first with what it lacks.
+
+    One that nobody has looked at is off. `denied` by pool: why a gateway takes nothing for now.
+    """
+    unread = {name: f"gateway {name}: its proof is not read yet" for names in gateways.values() for name in names}
+    known = unread | dict(off)
+    chosen = {
+        model: next((name for name in names if known[name] is None), names[0]) for model, names in gateways.items()
+    }
+    shut = {
+        name: f"gateway {name}: {denied[pool(GATEWAY, model)]}"
+        for model, name in chosen.items()
+        if pool(GATEWAY, model) in denied
+    }
+    return {model: Offer(name, catalogue.gateways[name], known[name], shut.get(name)) for model, name in chosen.items()}
+
+
+def denials(standings: Mapping[str, Standing], reports: Mapping[str, Seen], now: datetime) -> dict[str, str]:
+    """Pools that are closed since their contract takes nothing from us (no balance, key, project), with the reason."""
+    known = [
+        *((pool, each.calendar.closed_until, each.calendar.closed_why) for pool, each in standings.items()),
+        *((pool, each.closing.until, each.closing.why) for pool, each in reports.items() if each.closing is not None),
+    ]
     return {
-        model: Offer(name, catalogue.gateways[name], off.get(name, f"gateway {name}: its proof is not read yet"))
-        for model, name in gateways.items()
+        pool: f"{why}, asked again at {until.isoformat(timespec='seconds')}"
+        for pool, until, why in known
+        if until is not None and until > now and why in DENIED
     }
 
 

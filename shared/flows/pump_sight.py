@@ -152,7 +152,8 @@ class PumpSight:
         self.board = await read_board(self.ports)
 
     async def _read_gateways(self, now: datetime) -> None:
-        found = await read_off(self.ports, now)
+        ports = self.ports
+        found = await read_off(ports.store, ports.catalogue, ports.gateways, now)
         self.gateways_changed = found != self.gateways_off
         self.gateways_off = found
 

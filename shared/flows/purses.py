@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from shared.core import budget, queries
@@ -40,8 +41,9 @@ async def opened(
     if account is not None and account.since == limit.since:
         return account
     before = await _spent(store, tenant, period) - settled.cost_micros
-    reserved = account.reserved_micros if account is not None else 0
-    return Account(tenant, period, limit.since, max(before, 0), reserved)
+    if account is not None:
+        return replace(account, since=limit.since, before_micros=max(before, 0))
+    return Account(tenant, period, limit.since, max(before, 0))
 
 
 async def _spent(store: Store, tenant: str, period: str) -> int:

@@ -22,6 +22,10 @@ UNCLAIMED_AFTER = timedelta(seconds=10)
 PAGE = 100
 
 
+class Unsure:
+    """The store did not say whether a release is on record: whoever looks at its request finds out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """The tick that grants, as its requests' traces see it."""
@@ -31,7 +35,9 @@ class Turn:
     time: ServerTime
 
 
-async def release(ports: Ports, grant: Grant, turn: Turn, reservation: Reservation | None = None) -> LostSlot | None:
+async def release(
+    ports: Ports, grant: Grant, turn: Turn, reservation: Reservation | None = None
+) -> LostSlot | Unsure | None:
     """Each by itself: one cancelled request must not waste a tick. Its slot, where the request was changed meanwhile.
 
     One that was committed and not published is taken back as unclaimed.
@@ -41,15 +47,16 @@ async def release(ports: Ports, grant: Grant, turn: Turn, reservation: Reservati
     changes = record.released(head, planned, grant.slot_at, grant.slot_until, decided_at, reservation)
     try:
         committed = await ports.store.commit(Update(record.path(head.request_id), changes, head.version))
-        if isinstance(committed, Conflict):
-            key = f"{head.request_id}:{head.release + 1}"
-            return LostSlot(key, grant.candidate.model, grant.slot_at, grant.candidate.weight)
+    except StoreUnavailable as error:
+        _escalate(ports, head, error)
+        return Unsure()
+    if isinstance(committed, Conflict):
+        key = f"{head.request_id}:{head.release + 1}"
+        return LostSlot(key, grant.candidate.model, grant.slot_at, grant.candidate.weight)
+    try:
         await ports.topics.publish(RENDER_RELEASES, Release(head.request_id, head.release + 1).to_bytes())
-    except (StoreUnavailable, TopicsUnavailable) as error:
-        ports.signals.emit(
-            signals.ESCALATION, what=f"a release could not be handed out: {error}", request_id=head.request_id,
-            runbook="release-not-handed-out", trace_id=head.trace_id,
-        )  # fmt: skip
+    except TopicsUnavailable as error:
+        _escalate(ports, head, error)
         return None
     ports.signals.emit(
         signals.RELEASED,
@@ -61,6 +68,13 @@ async def release(ports: Ports, grant: Grant, turn: Turn, reservation: Reservati
     )
     _trace(ports, grant, turn, decided_at)
     return None
+
+
+def _escalate(ports: Ports, head: Head, error: Exception) -> None:
+    ports.signals.emit(
+        signals.ESCALATION, what=f"a release could not be handed out: {error}", request_id=head.request_id,
+        runbook="release-not-handed-out", trace_id=head.trace_id,
+    )  # fmt: skip
 
 
 def _trace(ports: Ports, grant: Grant, turn: Turn, decided_at: datetime) -> None:

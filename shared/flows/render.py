@@ -7,8 +7,7 @@ import contextlib
 from datetime import datetime, timedelta
 
 from shared.core import budget, gateway, record, settlement, signals
-from shared.core.answer import Answer, Made, Order, Reference
-from shared.core.catalogue import Catalogue
+from shared.core.answer import Answer, Made, Order
 from shared.core.delivered import Ending
 from shared.core.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
 from shared.core.failure import Failure, FailureKind
@@ -17,14 +16,14 @@ from shared.core.health import SICK
 from shared.core.messages import BadMessage, Release
 from shared.core.outcome import of_failure
 from shared.core.report import Sign
-from shared.core.request import RenderRequest
-from shared.core.route import GATEWAY, Route
+from shared.core.route import Route
 from shared.core.settlement import Effect
 from shared.flows import traced, waits
 from shared.flows.announce import announce, ended
 from shared.flows.evidence import Evidence
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
+from shared.flows.orders import fetched, order_of
 from shared.flows.server_time import ServerTime
 from shared.flows.settle import recover, settle, store_image
 from shared.flows.traced_call import trace_call
@@ -62,7 +61,9 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
     await ports.lanes[request.data["route"]["lane"]].prepare()
     try:
-        references = await _fetch(ports, asked)
+        references = await fetched(
+            ports.references, asked
+        )  # before the slot: a slow bucket must not make the start late
     except ReferenceUnusable as error:
         await _end_unbegun(ports, request, Failure(FailureKind.REFERENCE, str(error)), time)
         return "final"
@@ -82,7 +83,8 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     hold = _Hold(ports, request)
     async with hold:
         began, began_at = ports.clock.monotonic(), time.now()
-        order = order_of(asked, Route.from_json(request.data["route"]), references, ports.catalogue)
+        provider = request.data.get("gateway") or ""
+        order = order_of(asked, Route.from_json(request.data["route"]), references, ports.catalogue, provider)
         timeout = _timeout(ports, order)
         leave_within = request.data["slot_until"] - THE_WAY - time.now()
         answer, _ = await asyncio.gather(
@@ -102,8 +104,10 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
             case Failure():
                 trace_call(ports, request, attempt, parent, answer, began_at, answered_at, order.image_size)
                 ending = answer
+    row = ports.catalogue.gateways.get(order.gateway)
+    ask_again = row.ask_again if row else None
     settling = settle(ports, hold.request, attempt, ending, latency_ms)
-    effect, _ = await asyncio.gather(settling, _note(evidence, answer, request, time))
+    effect, _ = await asyncio.gather(settling, _note(evidence, answer, request, time, ask_again))
     return effect
 
 
@@ -115,11 +119,13 @@ async def _note_start(evidence: Evidence, request: Document, began_at: datetime,
             await evidence.late(Route.from_json(request.data["route"]).pool, Sign.TIGHT, slot_at, time)
 
 
-async def _note(evidence: Evidence, answer: Answer, request: Document, time: ServerTime) -> None:
+async def _note(
+    evidence: Evidence, answer: Answer, request: Document, time: ServerTime, ask_again: timedelta | None
+) -> None:
     """What this answer says of the model's limits and the route's health."""
     route = Route.from_json(request.data["route"])
     if isinstance(answer, Failure):
-        await evidence.failed(route, answer, request.data["slot_at"], time)
+        await evidence.failed(route, answer, request.data["slot_at"], time, ask_again)
     elif answer.usage is not None:
         drift = answer.usage.text_in + answer.usage.image_in - request.data["input_tokens"]
         await evidence.answered(route.pool, request.data["slot_at"], drift, time)
@@ -132,18 +138,12 @@ def _is_well(answer: Answer) -> bool:
     return isinstance(answer, Made) or answer.kind not in SICK
 
 
-async def _fetch(ports: Ports, asked: RenderRequest) -> tuple[Reference, ...]:
-    """Before the slot, so that a slow bucket does not make the start late."""
-    fetched = [ports.references.fetch(each.uri, each.mime_type) for each in asked.references]
-    return tuple(await asyncio.gather(*fetched))
-
-
 async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Document, Document] | None:
     """Put the attempt on record under the request's version: of any number of deliveries one wins."""
     now = time.now()
     number = request.data["attempt_count"] + 1
     opened = settlement.open_attempt(
-        request.data, number, holder=ports.boot, now=now, **_whose(ports, Route.from_json(request.data["route"]))
+        request.data, number, holder=ports.boot, now=now, **_whose(ports, request.data.get("gateway"))
     )
     changes = {
         "status": "rendering",
@@ -162,19 +162,17 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
             return held, Document(path, opened, committed.versions[1], committed.at)
 
 
-def _whose(ports: Ports, route: Route) -> dict[str, str]:
-    """Which contract the attempt is under, who operates it, and what kind of key it takes."""
-    name = ports.gateways.get(route.model)
-    if route.lane != GATEWAY or name is None:
+def _whose(ports: Ports, name: str | None) -> dict[str, str]:
+    """Which contract the attempt is under, who operates it, and what kind of key it takes; `name` of a gateway."""
+    if name is None:
         return {"contract": "google", "owner": ports.project, "key_kind": ports.key_kind}
-    return {"contract": f"{CONTRACT}{name}", "owner": ports.catalogue.gateways[name].owner, "key_kind": "gateway"}
+    row = ports.catalogue.gateways.get(name)
+    return {"contract": f"{CONTRACT}{name}", "owner": row.owner if row else name, "key_kind": "gateway"}
 
 
 def _timeout(ports: Ports, order: Order) -> timedelta:
-    name = ports.gateways.get(order.model)
-    if order.lane != GATEWAY or name is None:
-        return ports.catalogue.models[order.model].timeout
-    return gateway.timeout(ports.catalogue.gateways[name], order.image_size)
+    row = ports.catalogue.gateways.get(order.gateway)
+    return gateway.timeout(row, order.image_size) if row else ports.catalogue.models[order.model].timeout
 
 
 async def _give_back(
@@ -222,21 +220,6 @@ async def _end_unbegun(ports: Ports, request: Document, failure: Failure, time: 
     if isinstance(committed, Committed):
         waits.slot_ended(ports, request, now, lost=failure.kind.value)
         await ended(ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
-
-
-def order_of(asked: RenderRequest, route: Route, references: tuple[Reference, ...], catalogue: Catalogue) -> Order:
-    """What the lane is asked."""
-    model = catalogue.models[route.model]
-    return Order(
-        request_id=asked.request_id,
-        model=route.model,
-        lane=route.lane,
-        prompt=asked.prompt,
-        image_size=route.image_size if model.sends_image_size else None,
-        aspect_ratio=asked.aspect_ratio,
-        references=references,
-        grounding=asked.grounding,
-    )
 
 
 class _Hold:

@@ -90,6 +90,24 @@ async def test_refusals_empty_and_malformed_answers_end_as_they_must() -> None:
 
 
 @pytest.mark.slow
+async def test_receipts_name_what_came_otherwise_and_the_ledger_is_the_bill() -> None:
+    scene = BY_NAME["receipts"]
+    played = await ours.play(replace(scene, traffic=replace(scene.traffic, seconds=6.0), latency="fixed:0.1"))
+    assert played.problems() == []
+    assert played.booked_micros == played.charged_micros > 0
+
+
+@pytest.mark.slow
+async def test_a_gateway_without_balance_costs_its_requests_a_moment_and_a_plain_script_its_images() -> None:
+    scene = BY_NAME["no-balance"]
+    worker, script = await asyncio.gather(ours.play(scene), plain.play(scene))
+    assert worker.problems() == []
+    assert len(worker.delivered) == len(worker.requests)
+    assert len(script.delivered) < len(script.requests)
+    assert len(script.failed()) > len(worker.failed())
+
+
+@pytest.mark.slow
 def test_a_flag_over_a_backlog_is_seen_by_the_provider_and_rewrites_nothing() -> None:
     said: list[str] = []
     found = asyncio.run(flag_scene.play(Scale(600, 4.0), said.append))

@@ -31,8 +31,9 @@ def _seed(home: Path, *, collecting: int, in_batch: int) -> None:
         request = a_request(request_id=request_id, tenant="press" if index == 0 else "web", **BY_BATCH)
         planned = a_planned(request)
         written = a_record(request, now=now)
-        assert a_head_of(request, written).ask.allow_batch
-        written |= record.batched(planned, now - timedelta(minutes=90 if request_id.startswith("sent") else 2))
+        head = a_head_of(request, written)
+        assert head.ask.allow_batch
+        written |= record.batched(head, planned, now - timedelta(minutes=90 if request_id.startswith("sent") else 2))
         if request_id.startswith("sent"):
             written |= record.in_batch("b1", 1, now - timedelta(minutes=85))
         writes.append(Create(record.path(request_id), written))

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from shared.core import standing
+from shared.core import proof, standing
 from shared.core.ask import Ask
 from shared.core.calendar import Calendar
 from shared.core.documents import Create
+from shared.core.gateway import fingerprint
 from shared.core.health import Lack
 from shared.core.ladder import Ladder, ladder
+from shared.core.proof import ITEMS, Evidence, Proof
 from shared.core.routing import Routing
 from shared.core.standing import Standing
 from shared.core.terms import Course, Terms
@@ -233,3 +235,58 @@ def test_what_is_neither_a_file_nor_a_request_is_told_so(home: Path) -> None:
     assert "neither a file here nor a request id" in no_id.stderr
     assert "cannot be read" in no_file.stderr
     assert renderlane("explain", "-", stdin="\n").exit_code == 2
+
+
+CONSENT: dict[str, Any] = {"purpose": "final", "allow": {"gateway": True}}
+GATEWAY = "laozhang"
+
+
+def a_proof(*but: str) -> Create:
+    """Everything about the shipped row, as of now, but some items."""
+    about, now = fingerprint(a_catalogue().gateways[GATEWAY]), datetime.now(UTC)
+    items = {item: Evidence("seen", "ann", now, about, {"passed": True}) for item in ITEMS if item not in but}
+    return Create(proof.path(GATEWAY), Proof(items).to_json())
+
+
+def test_a_proven_gateway_is_on_the_ladder_as_the_pump_would_plan_it(
+    home: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RENDERLANE_GATEWAY_KEY_LAOZHANG", "sk-a-key")
+    write(home, a_proof(), flags(a_flag("use-gateway")))
+    found = one(file, **CONSENT)
+    assert found["takes"] == route("gateway", PRO, "1K")
+    assert found["estimate_usd"] == "0.090000"
+    assert one(file, purpose="final")["takes"] == route("standard", PRO, "1K"), "without consent nothing leaves"
+
+
+def test_what_the_proof_of_a_gateway_lacks_is_its_reason(
+    home: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RENDERLANE_GATEWAYS", "laozhang")
+    write(home, a_proof("price"), flags(a_flag("use-gateway")))
+    found = one(file, **CONSENT)
+    assert found["takes"] == route("standard", PRO, "1K")
+    assert "its proof is incomplete: price is missing" in (why(found, route("gateway", PRO, "1K")) or "")
+
+
+def test_a_gateway_whose_key_is_only_where_the_pump_runs_is_known_from_the_pump(home: Path, file: Path) -> None:
+    write(home, a_proof(), flags(a_flag("use-gateway")), pump(gateways=[GATEWAY]))
+    assert one(file, **CONSENT)["takes"] == route("gateway", PRO, "1K")
+
+
+def test_a_gateway_without_balance_is_passed_over_while_it_is_not_asked(home: Path, file: Path) -> None:
+    closed = Standing(calendar=Calendar().close(UNTIL, "balance"))
+    denied = Create(standing.path(f"gateway:{PRO}"), closed.to_json())
+    write(home, a_proof(), flags(a_flag("use-gateway")), pump(gateways=[GATEWAY]), denied)
+    found = one(file, **CONSENT)
+    assert found["takes"] == route("standard", PRO, "1K")
+    said = why(found, route("gateway", PRO, "1K"))
+    assert said == f"gateway {GATEWAY}: balance, asked again at 2096-11-23T08:00:00+00:00"
+
+
+def test_a_cap_that_is_enough_for_a_proven_gateway_alone_is_no_reason_to_reject(home: Path, file: Path) -> None:
+    write(home, a_proof(), pump(gateways=[GATEWAY]))
+    within = CONSENT | {"max_cost_usd": "0.10", "image_size": "4K", "floor": {"model": PRO, "image_size": "4K"}}
+    assert one(file, **within)["takes"] == route("gateway", PRO, "4K")
+    (problem,) = one(file, **(within | {"allow": {"gateway": False}}))["problems"]
+    assert problem["field"] == "max_cost_usd"

@@ -8,8 +8,9 @@ from typing import get_args
 import pytest
 
 from shared.core import batch, batch_times, settlement
-from shared.core.batch import MOST_ITEMS, MOST_REFERENCES, Item, Progress, ProviderState, Waiting
+from shared.core.batch import MOST_REFERENCES, Item, Progress, ProviderState, Waiting
 from shared.core.batch_extra import book_extra
+from shared.core.batch_rules import DEFAULT_RULES, LARGEST_FILE, BatchRules
 from shared.core.documents import Create, Increment, Update
 from shared.core.failure import Failure, FailureKind
 from shared.core.route import Route
@@ -23,23 +24,23 @@ def waiting(count: int, *, since: timedelta = timedelta(0), size: str = "1K", re
 
 
 def test_a_young_collection_with_room_stays_open() -> None:
-    assert batch.due_collections(waiting(MOST_ITEMS - 1), NOW) == []
+    assert batch.due_collections(waiting(LARGEST_FILE - 1), NOW) == []
 
 
 def test_a_full_collection_is_closed_at_any_age() -> None:
     for full_only in (True, False):
-        closed = batch.due_collections(waiting(MOST_ITEMS + 7), NOW, full_only=full_only)
-        assert [len(each) for each in closed] == [MOST_ITEMS]
+        closed = batch.due_collections(waiting(LARGEST_FILE + 7), NOW, full_only=full_only)
+        assert [len(each) for each in closed] == [LARGEST_FILE]
 
 
 def test_an_old_collection_is_closed_as_it_is() -> None:
-    old = waiting(3, since=batch.COLLECT_FOR)
+    old = waiting(3, since=DEFAULT_RULES.collect_for)
     assert [len(each) for each in batch.due_collections(old, NOW)] == [3]
     assert batch.due_collections(old, NOW, full_only=True) == []
 
 
 def test_sizes_are_collected_apart() -> None:
-    mixed = [*waiting(2, since=batch.COLLECT_FOR), *waiting(2, since=batch.COLLECT_FOR, size="4K")]
+    mixed = [*waiting(2, since=DEFAULT_RULES.collect_for), *waiting(2, since=DEFAULT_RULES.collect_for, size="4K")]
     assert [{each.image_size for each in one} for one in batch.due_collections(mixed, NOW)] == [{"1K"}, {"4K"}]
 
 
@@ -49,6 +50,18 @@ def test_references_fill_a_file_as_requests_do_and_no_request_is_too_large_for_o
     assert all(sum(one.references for one in each) <= MOST_REFERENCES for each in closed)
     alone = batch.due_collections(waiting(1, references=MOST_REFERENCES + 1), NOW, full_only=True)
     assert [len(each) for each in alone] == [1]
+
+
+def test_an_operator_says_how_many_go_together_how_long_they_wait_and_when_he_is_told() -> None:
+    rules = BatchRules(timedelta(seconds=30), 3, timedelta(hours=2), timedelta(hours=1))
+    young, old = waiting(5), waiting(2, since=timedelta(seconds=30))
+    assert [len(each) for each in batch.due_collections(young, NOW, rules)] == [3]
+    assert [len(each) for each in batch.due_collections(old, NOW, rules)] == [2]
+    data = batch.new_document("b-1", ROUTE, [Item("r-1", 1)], NOW)
+    assert batch_times.is_newly_stuck(data, NOW + timedelta(hours=1), rules)
+    sent = data | batch.submitted("batches/1", NOW)
+    assert not batch_times.is_newly_stuck(sent, NOW + timedelta(hours=1), rules)
+    assert batch_times.is_newly_stuck(sent, NOW + timedelta(hours=2), rules)
 
 
 def test_nothing_waiting_closes_nothing() -> None:
@@ -97,13 +110,13 @@ def test_who_holds_a_batch_cannot_be_overtaken_by_a_second_create() -> None:
 
 def test_a_stuck_batch_is_told_once_until_it_moves() -> None:
     data = batch.new_document("b-1", ROUTE, [Item("r-1", 1)], NOW) | batch.submitted("batches/1", NOW)
-    later = NOW + batch_times.STUCK_AFTER
+    later = NOW + DEFAULT_RULES.stuck_after
     assert not batch_times.is_newly_stuck(data, later - timedelta(seconds=1))
     assert batch_times.is_newly_stuck(data, later)
     assert not batch_times.is_newly_stuck(data | {"escalated_at": later}, later + timedelta(hours=5))
     moved = data | {"escalated_at": later} | batch.seen(data, Progress("running", 1), later + timedelta(hours=1))
     assert not batch_times.is_newly_stuck(moved, later + timedelta(hours=2))
-    assert batch_times.is_newly_stuck(moved, later + timedelta(hours=1) + batch_times.STUCK_AFTER)
+    assert batch_times.is_newly_stuck(moved, later + timedelta(hours=1) + DEFAULT_RULES.stuck_after)
 
 
 def test_a_batch_that_has_not_moved_is_not_said_to_have() -> None:

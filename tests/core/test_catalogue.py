@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scripts.simulator import models as simulated
 from shared.core import price
 from shared.core.answer import Usage
+from shared.core.batch_rules import BatchRules
 from shared.core.catalogue import Model, Rates, UnknownModel
 from shared.core.catalogue_reader import read_catalogue
 from shared.core.toml_fields import BrokenCatalogue
@@ -472,7 +473,7 @@ def test_any_line_left_out_gives_a_catalogue_or_a_broken_one_and_nothing_else(nu
 
 @settings(max_examples=100)
 @given(
-    st.sampled_from(["purposes", "ladder", "floor", "models", "google", "gateways"]),
+    st.sampled_from(["purposes", "ladder", "floor", "models", "google", "gateways", "batch"]),
     st.sampled_from(["5", "true", '"x"', "[]", "[[]]", "1.5"]),
 )
 def test_any_value_in_place_of_a_top_level_table_is_refused_or_harmless(name: str, value: str) -> None:
@@ -503,6 +504,39 @@ def test_a_broken_gateway_is_refused_with_its_line(written: str, instead: str, s
     with pytest.raises(BrokenCatalogue, match=re.escape(said)) as broken:
         read_catalogue(text.replace(written, instead))
     assert str(broken.value).startswith("line ")
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "said"),
+    [
+        (
+            "collect_seconds = 300",
+            "collect_seconds = 0",
+            "batch.collect_seconds: found 0; allowed: a whole number from 1 to 43,200",
+        ),
+        (
+            "most_requests = 100",
+            "most_requests = 101",
+            "batch.most_requests: found 101; allowed: a whole number from 1 to 100",
+        ),
+        ("\nstuck_hours = 12", "\nstuck_hours = 1.5", "batch.stuck_hours: found 1.5"),
+        ("unsent_stuck_hours = 1", "unsent_stuck_days = 1", "batch.unsent_stuck_days: found an unknown name"),
+    ],
+)
+def test_rules_of_the_batch_lane_that_cannot_be_are_refused_with_their_line(
+    written: str, instead: str, said: str
+) -> None:
+    text = CATALOGUE_FILE.read_text("utf-8")
+    assert written in text
+    with pytest.raises(BrokenCatalogue, match=re.escape(said)) as broken:
+        read_catalogue(text.replace(written, instead))
+    assert str(broken.value).startswith("line ")
+
+
+def test_a_catalogue_without_rules_of_the_batch_lane_has_those_that_ship() -> None:
+    text = re.sub(r"(?ms)^\[batch\]$.*?(?=^#)", "", CATALOGUE_FILE.read_text("utf-8"))
+    assert "collect_seconds" not in text
+    assert read_catalogue(text).batch == a_catalogue().batch == BatchRules()
 
 
 def test_a_providers_prices_are_values_of_their_own() -> None:

@@ -169,19 +169,25 @@ def test_a_proof_is_of_one_row(change: dict[str, Any]) -> None:
     assert fingerprint(a_gateway(checked=NOW.date())) == fingerprint(a_gateway())
 
 
-def test_the_first_gateway_with_a_key_serves_a_model() -> None:
+def test_gateways_in_use_serve_a_model_in_the_catalogues_order() -> None:
     two = replace(a_catalogue(), gateways={"a": a_gateway(prices={PRO: 1}), "b": a_gateway()})
-    assert serving(two, ["b"])[PRO] == "b"
-    assert serving(two, ["b", "a"])[PRO] == "a"
+    assert serving(two, ["b"])[PRO] == ("b",)
+    assert serving(two, ["b", "a"])[PRO] == ("a", "b")
     assert serving(two, []) == {}
 
 
 def test_a_gateways_limits_are_its_own() -> None:
     catalogue = replace(a_catalogue(), gateways={"a": a_gateway(rpm=30, concurrency=4)})
-    quota = with_limits(Quota.parse("*=rpm:600,concurrency:50"), catalogue, {PRO: "a"})
+    quota = with_limits(Quota.parse("*=rpm:600,concurrency:50"), catalogue, {PRO: ["a"]})
     assert quota.limits(GATEWAY_4K.pool) == Limits(rpm=30, concurrency=4)
     assert quota.limits(PRO) == Limits(rpm=600, concurrency=50)
     assert quota.limits("gateway:other") == Limits(), "nobody says"
+
+
+def test_of_several_gateways_the_least_limit_holds_whichever_serves() -> None:
+    both = {"a": a_gateway(rpm=30), "b": a_gateway(rpm=20, concurrency=4)}
+    quota = with_limits(Quota.parse(""), replace(a_catalogue(), gateways=both), {PRO: ["a", "b"]})
+    assert quota.limits(GATEWAY_4K.pool) == Limits(rpm=20, concurrency=4)
 
 
 def test_every_capability_is_looked_at_before_a_request_leaves() -> None:

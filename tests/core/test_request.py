@@ -743,3 +743,11 @@ def test_a_cancel_message_has_one_good_id_and_nothing_else(payload: dict[str, An
         parse_message(encoded(payload))
     assert [problem.field for problem in refused.value.problems] == [field]
     assert refused.value.request_id is None
+
+
+def test_who_asks_for_a_gateway_is_told_how_to_consent_to_one() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        a_request(lane="gateway")
+    (problem,) = refused.value.problems
+    assert problem.allowed == "standard, priority, flex, batch"
+    assert '"allow": {"gateway": true}' in problem.remedy

@@ -240,3 +240,13 @@ def test_one_bounded_retry_on_the_same_path_and_a_silent_route_at_once(
     kind: FailureKind, http_status: int | None, sick_before: int, lane: str, *, done: bool
 ) -> None:
     assert is_done_with(a_failure(kind, http_status=http_status), sick_before, lane) == done
+
+
+@pytest.mark.parametrize("kind", [FailureKind.BALANCE, FailureKind.CREDENTIAL, FailureKind.PERMISSION])
+def test_what_one_account_denies_another_contract_may_grant(kind: FailureKind) -> None:
+    assert is_done_with(a_failure(kind), 0, "gateway")
+    assert not is_done_with(a_failure(kind), 0, "standard"), "all of Google's routes have the same key and account"
+
+
+def test_a_gateway_whose_minute_is_full_is_waited_for() -> None:
+    assert not is_done_with(a_failure(FailureKind.QUOTA_MINUTE), 0, "gateway")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from scripts.drills import holds
-from scripts.drills.scene import Hold
-from scripts.drills.traffic import NB21
+from scripts.drills.played import Ended, Played
+from scripts.drills.scene import Hold, Scene
+from scripts.drills.traffic import NB21, PRO
+from scripts.simulator.bill import Call
 from tests.drills.builders import IMAGE_COSTS, a_call, a_trip, an_end, at, played
 
 
@@ -44,6 +48,16 @@ def test_what_is_charged_beyond_the_image_that_was_used_is_wasted() -> None:
         (holds.no_downgrade_unexplained(), [an_end(model=NB21)], []),
         (holds.escalated("credential"), [], []),
         (holds.warned_of_a_lack(), [], []),
+        (holds.every_kind_came("wrong_size"), [], [a_call()]),
+        (holds.the_ledger_is_the_bill(), [], [a_call()]),
+        (holds.what_came_otherwise_is_flagged(), [an_end(announced=())], [a_call(outcome="wrong_size", charged=True)]),
+        (
+            holds.what_came_otherwise_is_flagged(),
+            [an_end(mismatches=("model",), announced=("model",), reasons=("x",))],
+            [a_call()],
+        ),
+        (holds.what_came_otherwise_is_flagged(), [an_end()], [a_call()]),
+        (holds.the_gateway_is_closed_by_name(), [], []),
     ],
 )
 def test_a_broken_promise_is_told(hold: Hold, requests: list, calls: list) -> None:  # type: ignore[type-arg]
@@ -96,3 +110,58 @@ def test_a_request_with_a_deadline_must_have_its_image_and_one_without_may_wait(
     due = replace(waiting, fields={"deadline": at(60).isoformat()})
     assert played([waiting], holds=[holds.due_ones_have_images()]).problems() == []
     assert played([due], holds=[holds.due_ones_have_images()]).problems()
+
+
+def beside(*gateway_calls: Call, calls: Sequence[Call] = (), requests: Sequence[Ended] = (), **more: Any) -> Played:
+    """A scene with a gateway."""
+    found = played(requests, calls, **more)
+    return replace(found, scene=replace(found.scene, gateway=True), gateway_calls=gateway_calls)
+
+
+def turned_away(seconds: float = 0.0) -> Call:
+    return a_call(seconds=seconds, outcome="insufficient_user_quota", status=429)
+
+
+def test_what_came_otherwise_and_is_flagged_with_a_reason_and_announced_is_as_it_should_be() -> None:
+    flagged = an_end(mismatches=("image_size",), announced=("image_size",), reasons=("1K came",))
+    smaller = a_call(outcome="wrong_size", charged=True, cost_micros=IMAGE_COSTS)
+    found = played([flagged], [smaller], holds=[holds.what_came_otherwise_is_flagged(), holds.nothing_wasted()])
+    assert found.problems() == []
+    assert replace(found, booked_micros=IMAGE_COSTS, scene=_with(holds.the_ledger_is_the_bill())).problems() == []
+
+
+def _with(hold: Hold) -> Scene:
+    return played(holds=[hold]).scene
+
+
+def test_a_gateways_trouble_may_close_and_escalate_what_is_its_own_alone() -> None:
+    hold = holds.google_is_not_blamed()
+    closed = {"message": "calendar_closed", "model": f"gateway:{PRO}", "why": "balance"}
+    told = {"message": "escalation", "what": f"gateway:{PRO}: no balance", "runbook": "no-balance"}
+    fine = beside(turned_away(), events=[closed, told], holds=[hold, holds.the_gateway_is_closed_by_name()])
+    assert fine.problems() == []
+    assert beside(events=[closed | {"model": PRO}], holds=[hold]).problems()
+    assert beside(events=[told | {"what": f"{PRO}: no balance"}], holds=[hold]).problems()
+    assert beside(events=[a_trip(1) | {"flag_id": "breaker-x"}], holds=[hold]).problems()
+
+
+def test_who_is_turned_away_must_be_asked_for_at_google_soon() -> None:
+    hold = holds.those_turned_away_go_elsewhere_within(8)
+    assert beside(turned_away(), calls=[a_call(seconds=5)], holds=[hold]).problems() == []
+    assert beside(turned_away(), calls=[a_call(seconds=9)], holds=[hold]).problems()
+    assert beside(turned_away(), holds=[hold]).problems()
+
+
+def test_without_consent_no_call_may_be_at_the_gateway() -> None:
+    hold = holds.only_those_that_consent_leave_google()
+    consents = an_end(fields={"prompt": "a lighthouse", "allow": {"gateway": True}})
+    assert beside(a_call(), requests=[consents], holds=[hold]).problems() == []
+    assert beside(a_call(), requests=[an_end()], holds=[hold]).problems()
+
+
+def test_the_primary_of_a_scene_with_a_gateway_is_the_gateway() -> None:
+    found = beside(turned_away(1), a_call("r-2", 70), calls=[a_call(seconds=2)], requests=[an_end(), an_end("r-2")])
+    assert (len(found.failing()), len(found.failed())) == (1, 1)
+    assert found.back_after() == 10.0
+    assert found.wasted_micros == 0
+    assert found.charged_micros == 2 * IMAGE_COSTS

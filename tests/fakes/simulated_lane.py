@@ -1,4 +1,4 @@
-"""The simulator as a lane, in virtual time and without a socket: its own story of a call and bill, our own reader."""
+"""The simulator as lanes, in virtual time and without a socket: its own story of a call and bill, our own readers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from datetime import timedelta
 from scripts.simulator import call
 from scripts.simulator.answer import Answer as SimulatorAnswer
 from scripts.simulator.answer import Cut, Hang, Reset
+from scripts.simulator.call import Request
 from scripts.simulator.drawing import Painter, Scene, draw, measure
 from scripts.simulator.faults import Fault
+from scripts.simulator.gateway import OpenAiRequest
 from scripts.simulator.routes import InteractionRequest
 from scripts.simulator.simulation import Simulation
-from shared.adapters import gemini_errors
+from scripts.simulator.tariff import Tariff
+from shared.adapters import gemini_errors, openai_answer
 from shared.adapters.gemini_answer import read_answer
 from shared.adapters.gemini_lane import body_of
 from shared.core.answer import Answer, Order
@@ -39,16 +42,22 @@ class InlinePainter(Painter):
         pass
 
 
-class SimulatedLane:
-    """Every lane of Google's. What the wire would do to an answer is done here."""
+def a_simulation(clock: Clock, seed: int = 1, latency: str = "fixed:8", tariff: Tariff | None = None) -> Simulation:
+    """A provider in virtual time."""
+    simulation = Simulation(
+        latency=latency, seed=seed, tariff=tariff, now=clock.now, monotonic=clock.monotonic, sleep=clock.sleep
+    )
+    simulation.painter.close()
+    simulation.painter = InlinePainter()
+    return simulation
 
-    def __init__(self, clock: Clock, seed: int = 1, latency: str = "fixed:8") -> None:
+
+class SimulatedLane:
+    """Every lane of Google's that answers at once. What the wire would do to an answer is done here."""
+
+    def __init__(self, clock: Clock, simulation: Simulation | None = None) -> None:
         self._clock = clock
-        self.simulation = Simulation(
-            latency=latency, seed=seed, now=clock.now, monotonic=clock.monotonic, sleep=clock.sleep
-        )
-        self.simulation.painter.close()
-        self.simulation.painter = InlinePainter()
+        self.simulation = simulation or a_simulation(clock)
 
     def script(self, *faults: Fault) -> None:
         self.simulation.set_faults(faults)
@@ -57,8 +66,7 @@ class SimulatedLane:
         pass
 
     async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
-        request = InteractionRequest(key="AQ.test", body=body_of(order), resumed=None, form=self.simulation.error_form)
-        answering = asyncio.ensure_future(call.take(self.simulation, request, lambda: False))
+        answering = asyncio.ensure_future(call.take(self.simulation, self._request(order), lambda: False))
         alarm = asyncio.ensure_future(self._clock.sleep(timeout.total_seconds()))
         await asyncio.wait({answering, alarm}, return_when=asyncio.FIRST_COMPLETED)
         if not answering.done():  # the provider goes on, and bills
@@ -69,7 +77,7 @@ class SimulatedLane:
                 lower = {name.lower(): value for name, value in headers.items()}
                 if status != 200:
                     return gemini_errors.read_failure(status, lower, body, self._clock.now())
-                return read_answer(bytearray(body), order, lower, self._clock.now())
+                return self._read(body, order, lower)
             case Cut():
                 alarm.cancel()
                 return Failure(FailureKind.CONNECTION_LOST, "the connection broke", http_status=200)
@@ -82,3 +90,26 @@ class SimulatedLane:
 
     async def close(self) -> None:
         self.simulation.close()
+
+    def _request(self, order: Order) -> Request:
+        return InteractionRequest(key="AQ.test", body=body_of(order), resumed=None, form=self.simulation.error_form)
+
+    def _read(self, body: bytes, order: Order, headers: dict[str, str]) -> Answer:
+        return read_answer(bytearray(body), order, headers, self._clock.now())
+
+
+class SimulatedGateway(SimulatedLane):
+    """A provider gateway in its chat form, with a bill of its own."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._tariff = Tariff()
+        super().__init__(clock, a_simulation(clock, seed=2, tariff=self._tariff))
+
+    def _request(self, order: Order) -> Request:
+        body = openai_answer.chat_body(order)
+        return OpenAiRequest("sk-test", body, "chat", self._tariff, base_url="http://gateway.example")
+
+    def _read(self, body: bytes, order: Order, headers: dict[str, str]) -> Answer:
+        found = openai_answer.read_chat(body, order, headers, self._clock.now())
+        assert not isinstance(found, openai_answer.Elsewhere), "its images lie in the answer"
+        return found

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from shared.core import signals, spans
 from shared.core.answer import Order
@@ -25,15 +28,23 @@ PRO, NB21, LITE = "gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-fl
 NAME = "laozhang"
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 CONSENT = {"gateway": True}
+ONLY_THERE: dict[str, Any] = {
+    "model": PRO,
+    "image_size": "4K",
+    "floor": {"model": PRO, "image_size": "4K"},
+    "allow": CONSENT,
+    "max_cost_usd": "0.10",
+}
+"""Google's cheapest lane is dearer."""
 
 
 class GatewayWorld(World):
-    """With a key for the catalogue's gateway."""
+    """With a key for the catalogue's gateways."""
 
     def boot(self) -> None:
         super().boot()
         self.provider = getattr(self, "provider", None) or ScriptedLane(self.clock)
-        served = serving(self.catalogue, [NAME])
+        served = serving(self.catalogue, self.catalogue.gateways)
         self.ports = replace(self.ports, lanes={**self.ports.lanes, "gateway": self.provider}, gateways=served)
         view = PumpView(self.ports)
         self.kicks = Kicks(self.ports, view)
@@ -41,12 +52,15 @@ class GatewayWorld(World):
         self.evidence = Evidence(self.ports)
         self.pump = Pump(self.ports, self.kicks)
 
-    async def prove(self, *but: str) -> None:
+    async def prove(self, *but: str, name: str = NAME) -> None:
         """Write down every item of the proof, but some."""
         for item in [each for each in ITEMS if each not in (*but, TEST)]:
-            await gateways.record(self.store, self.catalogue, NAME, item, "seen in the console", "ann")
+            await gateways.record(self.store, self.catalogue, name, item, "seen in the console", "ann")
         if TEST not in but:
-            await gateways.prove(self.store, self.catalogue, self.provider, self.clock, NAME, PRO, "ann")
+            await gateways.prove(self.store, self.catalogue, self.provider, self.clock, name, PRO, "ann")
+
+    async def off(self) -> Mapping[str, str | None]:
+        return await gateways.read_off(self.store, self.catalogue, self.ports.gateways, self.clock.now())
 
     async def use_gateway(self) -> None:
         now = self.clock.now()
@@ -109,7 +123,7 @@ async def test_an_item_that_is_missing_keeps_the_gateway_off() -> None:
         await world.submit("r-1", model=PRO, allow=CONSENT)
         await world.run_until_quiet()
         assert world.status()["route"]["lane"] == "standard", item
-        off = await world.run(gateways.read_off(world.ports, world.clock.now()))
+        off = await world.run(world.off())
         assert off == {NAME: f"gateway {NAME} is off, its proof is incomplete: {item} is missing"}
 
 
@@ -119,7 +133,7 @@ async def test_a_logged_test_that_brought_no_image_proves_nothing_and_is_on_reco
     await world.run(world.prove())
     found = (await world.run(gateways.read_proofs(world.store, [NAME])))[NAME]
     assert found.items[TEST].facts["outcome"] == "credential: a scripted credential"
-    off = (await world.run(gateways.read_off(world.ports, world.clock.now())))[NAME]
+    off = (await world.run(world.off()))[NAME]
     assert off is not None
     assert "logged-test of 2026" in off
     assert "failed: credential" in off
@@ -158,7 +172,7 @@ async def test_a_changed_row_of_the_catalogue_voids_the_proof() -> None:
     row = replace(world.catalogue.gateways[NAME], base_url="https://elsewhere.example")
     world.catalogue = replace(world.catalogue, gateways={NAME: row})
     world.boot()
-    off = (await world.run(gateways.read_off(world.ports, world.clock.now())))[NAME]
+    off = (await world.run(world.off()))[NAME]
     assert off is not None
     assert "is void: the catalogue's row is another one since" in off
 
@@ -202,24 +216,90 @@ async def test_a_sick_gateway_trips_its_own_breaker_and_google_goes_on() -> None
     assert len(world.renders) < 30
 
 
-async def test_a_gateway_without_balance_closes_nothing_of_googles() -> None:
+async def test_a_gateway_without_balance_closes_nothing_of_googles_and_its_requests_take_their_next_route() -> None:
     world = await an_open_world()
     world.provider.sick = lambda _order, _now: FailureKind.BALANCE
-    await world.submit("paid-elsewhere", model=PRO, allow=CONSENT)
-    await world.run_for(10 * SECOND)
-    assert world.statuses()["paid-elsewhere"] in ("queued", "released", "rendering")
+    await world.submit("consents", model=PRO, allow=CONSENT)
     await world.submit("at-google", model=PRO)
     await world.run_for(20 * SECOND)
-    assert world.statuses()["at-google"] == "succeeded"
+    assert set(world.statuses().values()) == {"succeeded"}
+    assert [each["route"]["lane"] for each in world.attempts("consents")] == ["gateway", "standard"]
+    assert world.attempts("consents")[0]["cost_basis"] == "unknown", "its row does not say what a 402 costs"
+    reasons = world.status("consents")["receipt"]["reasons"]
+    assert reasons == [], "it got what it had asked for"
     calendars = {each.id: each.data["closed_until"] for each in world.store.all("calendars")}
     assert calendars[f"gateway:{PRO}"] is not None
     assert calendars[PRO] is None
-    told = [each["what"] for each in world.signals.of(signals.ESCALATION)]
-    assert told
-    assert all(str(each).startswith(f"gateway:{PRO}: no balance") for each in told)
+    told = world.signals.of(signals.ESCALATION)
+    assert [each["runbook"] for each in told] == ["no-balance"]
+    assert str(told[0]["what"]).startswith(f"gateway:{PRO}: no balance")
+    assert world.store.all("flag_history")[0].data["actor"] == "ann"
+    assert len(world.store.all("flag_history")) == 1, "no breaker"
+
+
+async def test_while_a_gateway_has_no_balance_only_one_request_a_minute_asks_it_and_then_it_is_used_again() -> None:
+    world = await an_open_world()
+    world.provider.sick = lambda _order, _now: FailureKind.BALANCE
+
+    async def story() -> None:
+        for number in range(40):
+            await world.submit(f"r-{number:02d}", model=PRO, allow=CONSENT)
+            await world.clock.sleep(5)
+
+    await world.run_for(205 * SECOND, story())
+    await world.run_until_quiet()
+    assert set(world.statuses().values()) == {"succeeded"}
+    assert 3 <= len(world.renders) <= 5
+    world.provider.sick = lambda _order, _now: None
+    world.clock.advance(MINUTE)
+    await world.submit("later", model=PRO, allow=CONSENT)
+    await world.run_until_quiet()
+    assert world.status("later")["route"]["lane"] == "gateway"
+    assert world.ledger_micros() == sum(each.data["cost_micros"] for each in world.store.all("requests"))
+
+
+async def test_a_request_that_only_a_gateway_can_serve_within_its_cap_waits_for_the_balance() -> None:
+    world = await an_open_world()
+    world.provider.sick = lambda _order, _now: FailureKind.BALANCE
+    await world.submit("r-1", **ONLY_THERE)
+    await world.run_for(90 * SECOND)
+    assert world.status()["status"] == "queued"
+    assert len(world.renders) == 2, "one a minute"
     world.provider.sick = lambda _order, _now: None
     await world.run_until_quiet()
-    assert world.status("paid-elsewhere")["status"] == "succeeded"
+    assert (world.status()["status"], world.status()["cost_micros"]) == ("succeeded", 90_000)
+    assert world.lane.calls == []
+
+
+async def test_without_a_proof_a_cap_that_is_too_small_for_google_is_rejected_at_intake() -> None:
+    world = GatewayWorld(quota="*=rpm:600")
+    await world.run(world.prove("price"))
+    await world.submit("r-1", **ONLY_THERE)
+    await world.run_for(5 * SECOND)
+    (event,) = world.results("r-1")
+    assert event["status"] == "rejected"
+    assert "max_cost_usd" in event["reasons"][0]
+
+
+async def test_of_several_gateways_the_first_whose_proof_is_complete_serves() -> None:
+    world = GatewayWorld(quota="*=rpm:600")
+    row = world.catalogue.gateways[NAME]
+    second = replace(row, owner="other.example", base_url="https://other.example", prices={PRO: 70_000})
+    world.catalogue = replace(world.catalogue, gateways={NAME: row, "second": second})
+    world.boot()
+    await world.run(world.prove("price"))
+    await world.run(world.prove(name="second"))
+    await world.run(world.use_gateway())
+    await world.submit("r-1", model=PRO, allow=CONSENT)
+    await world.run_until_quiet()
+    (attempt,) = world.attempts("r-1")
+    assert (attempt["contract"], attempt["operating_owner"]) == ("gateway:second", "other.example")
+    assert attempt["cost_micros"] == 70_000
+    assert [each.gateway for each in world.renders] == ["second"]
+    await world.run(gateways.record(world.store, world.catalogue, NAME, "price", "0.09 in the console", "ann"))
+    await world.submit("r-2", model=PRO, allow=CONSENT)
+    await world.run_until_quiet()
+    assert world.last("r-2")["contract"] == f"gateway:{NAME}", "the catalogue's order, once both are proven"
 
 
 async def test_a_rejected_google_key_closes_nothing_of_the_gateways() -> None:
@@ -254,7 +334,7 @@ async def test_a_failed_call_costs_what_the_provider_says_it_does() -> None:
 
 async def test_a_request_comes_back_to_its_models_queue_after_a_gateways_attempt() -> None:
     world = await an_open_world()
-    world.provider.sick = lambda _order, _now: FailureKind.BALANCE
+    world.provider.sick = lambda _order, _now: FailureKind.QUOTA_MINUTE
     await world.submit("r-1", model=PRO, allow=CONSENT)
     await world.run_for(4 * SECOND)
     assert len(world.attempts()) >= 1
@@ -278,3 +358,17 @@ async def test_the_projects_quota_of_a_model_says_nothing_of_the_gateways() -> N
     await world.submit("r-1", model=PRO, allow=CONSENT)
     await world.run_until_quiet()
     assert world.status()["route"]["lane"] == "gateway"
+
+
+@pytest.mark.parametrize("kind", [FailureKind.CREDENTIAL, FailureKind.PERMISSION])
+async def test_a_gateway_that_takes_nothing_from_us_is_left_by_all_its_models_at_once(kind: FailureKind) -> None:
+    world = await an_open_world()
+    world.provider.sick = lambda _order, _now: kind
+    await world.submit("r-1", model=PRO, allow=CONSENT)
+    await world.run_for(20 * SECOND)
+    await world.submit("r-2", model=NB21, allow=CONSENT)
+    await world.run_until_quiet()
+    assert [each["route"]["lane"] for each in world.attempts("r-1")] == ["gateway", "standard"]
+    assert world.status("r-1")["avoided"] == {"gateway/*": kind.value}
+    assert [each["route"]["lane"] for each in world.attempts("r-2")] == ["standard"]
+    assert [call.order.model for call in world.lane.calls] == [PRO, NB21]

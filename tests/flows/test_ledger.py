@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from hashlib import sha256
 from random import Random
 from typing import Any
 
@@ -15,9 +18,14 @@ from scripts.simulator.bill import Call
 from scripts.simulator.faults import Fault
 from scripts.simulator.models import Tier, load
 from shared.core.bill import Total, bills
+from shared.core.flag import Flag, Scope
 from shared.core.ledger import DIMENSIONS, PARTS, WHYS
+from shared.core.proof import TEST_PROMPT
 from shared.core.reconcile import read_export, reconcile
-from tests.fakes.simulated_lane import SimulatedLane
+from shared.flows.flags import trip
+from tests.fakes.simulated_batches import SimulatedBatches
+from tests.fakes.simulated_lane import SimulatedGateway, SimulatedLane
+from tests.flows.test_gateways import NAME, GatewayWorld
 from tests.world import World
 
 KINDS: tuple[dict[str, Any], ...] = (
@@ -28,6 +36,8 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"purpose": "draft", "priority": "bulk", "tenant": "batchers"},
     {"model": "nano-banana-pro", "lane": "flex", "priority": "bulk", "tenant": "batchers"},
     {"model": "nano-banana", "grounding": True},
+    {"model": "nano-banana-pro", "lane": "batch", "allow": {"batch": True}, "tenant": "press"},
+    {"model": "nano-banana-pro", "allow": {"gateway": True}, "tenant": "elsewhere"},
 )
 TOLD = (
     Fault(kind="refusal", chance=0.06),
@@ -43,32 +53,79 @@ TOLD = (
     Fault(kind="overload", chance=0.02),
     Fault(kind="internal", chance=0.02),
     Fault(kind="quota", chance=0.01, seconds=5.0),
+    Fault(kind="other_tokens", chance=0.03),
+    Fault(kind="duplicate_key", chance=0.4, copies=3),
 )
 """Every way to end after which the provider either charges nothing or says what it counted."""
 UNTOLD = (
     Fault(kind="hang", chance=0.03, charged=True),
     Fault(kind="reset", chance=0.04, charged=True),
-    Fault(kind="cut", chance=0.03),
+    Fault(kind="cut", chance=0.08, api="interactions"),
     Fault(kind="malformed", chance=0.03),
-    Fault(kind="other_shape", chance=0.03),
+    Fault(kind="other_shape", chance=0.03, api="interactions"),
+    Fault(kind="missing_key", chance=0.1),
 )
 """Charged, and nobody says so."""
+AT_THE_GATEWAY = (
+    Fault(kind="refusal", chance=0.1),
+    Fault(kind="no_image", chance=0.1, form="text_only"),
+    Fault(kind="corrupt_image", chance=0.1),
+    Fault(kind="overload", chance=0.1),
+    Fault(kind="rejected", chance=0.05),
+)
+"""A 200 is charged whatever is in it, an error is not."""
 
 
-async def a_day(*faults: Fault, requests: int = 120) -> tuple[World, list[Call]]:
-    """A day from midnight to midnight less an hour for what is late."""
-    world = World(quota="*=rpm:60")
-    lane = SimulatedLane(world.clock)
-    world.lane = lane  # type: ignore[assignment]
-    world.boot()
-    lane.script(*faults)
+_DAYS: list[Day] = []
+
+
+@pytest.fixture(autouse=True)
+def _days_end() -> Iterator[None]:
+    """Files of batches are let go of."""
+    yield
+    while _DAYS:
+        _DAYS.pop().google.simulation.close()
+
+
+class Day(GatewayWorld):
+    """Google's lanes and batches on one simulator, a proven gateway on another, both in virtual time."""
+
+    def __init__(self) -> None:
+        _DAYS.append(self)
+        super().__init__(quota="*=rpm:60")
+        self.google, self.beside = SimulatedLane(self.clock), SimulatedGateway(self.clock)
+        row = self.catalogue.gateways[NAME]
+        rows = {NAME: replace(row, form="chat", sizes=("1K",))}
+        self.catalogue = replace(self.catalogue, gateways=rows)
+        self.lane = self.google  # type: ignore[assignment]
+        self.provider = self.beside
+        self.batches = SimulatedBatches(self.clock, self.google.simulation)  # type: ignore[assignment]
+        self.boot()
+
+    @property
+    def gateway_calls(self) -> list[Call]:
+        """Without the logged test of its proof."""
+        test = sha256(TEST_PROMPT.encode()).hexdigest()
+        return [each for each in self.beside.simulation.ledger.since() if each.prompt_sha256 != test]
+
+
+async def a_day(*faults: Fault, requests: int = 120) -> tuple[Day, list[Call]]:
+    """A day from midnight to midnight less an hour for what is late. Google's calls."""
+    world = Day()
+    await world.run(world.prove())
+    now = world.clock.now()
+    scope = Scope(tenant="elsewhere")
+    flag = Flag("use-gateway-ann", "use-gateway", "ann", "Google is slow", now, now + timedelta(days=2), scope=scope)
+    await world.run(trip(world.store, world.signals, flag))
+    world.google.script(*faults)
+    world.beside.script(*(AT_THE_GATEWAY if faults else ()))
     chance = Random(7)
     for number in range(requests):
         await world.submit(f"r-{number}", **KINDS[number % len(KINDS)])
         if chance.random() < 0.3:
             await world.run_for(timedelta(minutes=chance.uniform(0.5, 25)))
     await world.run_until_quiet()
-    return world, lane.simulation.ledger.since()
+    return world, world.google.simulation.ledger.since()
 
 
 def rows(world: World) -> list[Any]:
@@ -101,6 +158,19 @@ async def test_a_day_whose_every_charge_is_told_is_booked_exactly_in_all_by_mode
     assert total["micros_refused"] > 0
     assert total["micros_no_image"] > 0
     assert total["micros_retry"] > 0
+    assert total["micros_duplicate"] > 0
+    assert total["searches"] > 0
+    assert set(booked(world, "lane")) == {"standard", "priority", "flex", "batch"}
+
+
+async def test_a_gateways_calls_of_that_day_are_a_bill_of_their_own_and_booked_exactly_too() -> None:
+    world, _ = await a_day(*TOLD)
+    calls = world.gateway_calls
+    total = bills(rows(world), "day").gateways.total
+    assert {each.outcome for each in calls} >= {"image", "refusal", "no_image"}
+    assert total.micros == sum(each.cost_micros for each in calls) > 500_000
+    assert total["attempts"] == len(calls)
+    assert total["micros_refused"] > 0
 
 
 async def test_what_was_charged_and_not_told_lies_within_the_range_of_the_attempts_of_unknown_cost() -> None:
@@ -129,7 +199,7 @@ async def test_every_split_of_the_bill_adds_up_to_it() -> None:
 async def test_a_ledger_has_one_row_a_combination_and_shard_and_no_more() -> None:
     world, calls = await a_day(requests=70)
     combinations = {(row["day"], row["tenant"], row["model"], row["lane"], row["flag"]) for row in rows(world)}
-    assert len(rows(world)) <= min(64 * len(combinations), len(calls))
+    assert len(rows(world)) <= min(64 * len(combinations), len(calls) + len(world.gateway_calls))
     assert {row["name"] for row in rows(world)} == {each.id for each in world.store.all("ledger")}
 
 
@@ -145,7 +215,7 @@ async def test_deliveries_that_come_twice_book_nothing_twice(twice: bool) -> Non
     assert total.micros == sum(each.data["cost_micros"] for each in world.store.all("requests"))
 
 
-SERVED: dict[str, Tier] = {each: each for each in SERVICE_TIERS}
+SERVED: dict[str, Tier] = {each: each for each in (*SERVICE_TIERS, "batch")}
 SKUS = {
     "gemini-3-pro-image": "Gemini 3 Pro Image",
     "gemini-nano-banana-2.1": "Gemini Nano Banana 2.1",

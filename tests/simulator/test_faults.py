@@ -231,6 +231,13 @@ async def test_pictures_that_are_not_the_one_asked_for(house: House, opened: Cal
     answer = await house.ask(response_format={"type": "image", "image_size": "4K"})
     assert opened(answer).size == (1024, 1024)
     assert answer.usage.output_tokens_by_modality[0].tokens == 1120
+    house.script(Fault(kind="wrong_ratio"))
+    answer = await house.ask(response_format={"type": "image", "aspect_ratio": "16:9"})
+    assert opened(answer).size == (1024, 1024)
+    house.script(Fault(kind="other_tokens"))
+    answer = await house.ask()
+    assert answer.usage.output_tokens_by_modality[0].tokens == last(house).usage.image_out != 1120
+    assert last(house).cost_micros > 134_400, "paid as it came"
     house.script(Fault(kind="corrupt_image"))
     answer = await house.ask()
     with pytest.raises(OSError, match="cannot identify"):
@@ -278,7 +285,7 @@ async def test_slowness_adds_up_and_joins_other_faults(house: House) -> None:
 
 
 async def test_every_kind_is_in_the_list_shown_to_users() -> None:
-    assert len(set(KINDS)) == len(KINDS) == 30
+    assert len(set(KINDS)) == len(KINDS) == 33
 
 
 # The script itself, without a server.

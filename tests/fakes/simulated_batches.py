@@ -1,0 +1,70 @@
+"""The simulator's batches as a port, in virtual time and without a socket: its own work and bill, our own readers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from datetime import datetime, timedelta
+
+import msgspec
+
+from scripts.simulator.answer import Answer as SimulatorAnswer
+from scripts.simulator.batch_work import lines_of
+from scripts.simulator.batches import Batches
+from scripts.simulator.simulation import Simulation
+from shared.adapters.batch_answer import read_line, write_line
+from shared.adapters.batch_status import Operation, progress_of
+from shared.core.answer import Order
+from shared.core.batch import Progress, Result
+from shared.core.failure import Failure, FailureKind
+from shared.ports import Clock
+
+
+class SimulatedBatches:
+    """The Batches port beside a `SimulatedLane`, on the same simulation."""
+
+    def __init__(self, clock: Clock, simulation: Simulation) -> None:
+        self._clock = clock
+        self._simulation = simulation
+        self._endpoint = Batches(simulation)
+        self._files = 0
+
+    async def upload(self, display_name: str, orders: AsyncIterable[tuple[str, Order]]) -> str | Failure:
+        self._files += 1
+        name = f"files/in-{self._files}"
+        file = self._simulation.files.add(name, display_name, "application/jsonl", self._clock.now())
+        async for key, order in orders:
+            file.write(write_line(key, order))
+        file.is_whole = True
+        return name if file.size else Failure(FailureKind.INVALID_REQUEST, "a file without requests is not sent")
+
+    async def create(self, display_name: str, model: str, file: str, leave_within: timedelta) -> str | Failure:
+        body = {"batch": {"displayName": display_name, "inputConfig": {"fileName": file}}}
+        answer = await self._endpoint._create(model, msgspec.json.encode(body))
+        assert isinstance(answer, SimulatorAnswer)
+        assert answer.status == 200, answer.body
+        return str(msgspec.json.decode(answer.body)["name"])
+
+    async def find(self, display_name: str, since: datetime) -> str | Failure | None:
+        jobs = self._simulation.jobs.values()
+        return next((each.name for each in jobs if each.display_name == display_name), None)
+
+    async def look(self, name: str) -> Progress | Failure:
+        job = self._simulation.jobs[name]
+        if job.work is not None:
+            await asyncio.wait({job.work})
+        said = msgspec.json.encode(job.to_json(self._clock.now()))
+        return progress_of(msgspec.json.decode(said, type=Operation), self._clock.now())
+
+    async def results(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Result]:
+        return self._results(file, model, prompts)
+
+    async def _results(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Result]:
+        for line in await lines_of(self._simulation.files.whole(file)):
+            yield read_line(line, model, prompts, "AQ.test", self._clock.now())
+
+    async def cancel(self, name: str) -> None:
+        self._simulation.jobs[name].cancelled_at = self._clock.now()
+
+    async def close(self) -> None:
+        pass

@@ -1,0 +1,209 @@
+"""Batches, budgets and a gateway on the real emulators, from a published message to the last cent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from scripts.drills import standin
+from scripts.local.home import Home, Simulated, running
+from scripts.simulator.faults import Fault
+from scripts.simulator.server import serve
+from scripts.simulator.simulation import Simulation
+from scripts.simulator.tariff import Tariff
+from shared.config import Settings
+from shared.core import budget, queries, record
+from shared.core.budget import OVER_BUDGET, Account, Settled
+from shared.core.documents import Document, Query
+from shared.core.topology import PUMP_KICKS, RENDER_REQUESTS
+from shared.flows.operate import set_budget
+from shared.ports import Ports
+
+pytestmark = [pytest.mark.emulator, pytest.mark.slow]
+
+PRO = "gemini-3-pro-image"
+BATCH: dict[str, Any] = {
+    "model": PRO, "lane": "batch", "allow": {"batch": True}, "floor": {"model": PRO}, "tenant": "press",
+}  # fmt: skip
+PATIENCE = 90.0
+
+
+@dataclass
+class House:
+    """A home on both emulators, with a simulator for Google and one for a gateway."""
+
+    home: Home
+    google: Simulation
+    gateway: Simulation
+
+    @property
+    def ports(self) -> Ports:
+        return self.home.worker.ports
+
+    async def publish(self, **request: Any) -> None:
+        message = {"prompt": f"picture {request['request_id']}"} | request
+        await self.ports.topics.publish(RENDER_REQUESTS, json.dumps(message).encode())
+
+    async def requests(self) -> list[Document]:
+        return await self.ports.store.query(queries.newest(None, 200))
+
+    async def until(self, true_of: Callable[[list[Document]], bool], *, watched: bool = False) -> list[Document]:
+        """The requests, as soon as something is true of them. `watched`: the watch runs each second, not each 15."""
+        async with asyncio.timeout(PATIENCE), httpx2.AsyncClient(trust_env=False, timeout=60) as client:
+            while True:
+                found = await self.requests()
+                if true_of(found):
+                    return found
+                if watched:
+                    await client.post(f"{self.home.url}/functions/watch")
+                await asyncio.sleep(1)
+
+    async def ledger(self) -> list[Document]:
+        return await self.ports.store.query(Query("ledger", limit=1_000))
+
+    async def settled(self) -> tuple[Settled, Account]:
+        (document,) = await self.ports.store.query(Query("budgets", limit=5))
+        account = Account.from_json(document.data)
+        shards = await self.ports.store.get_all(budget.shard_paths(account.tenant, account.period))
+        return Settled.sum_of(each.data for each in shards if isinstance(each, Document)), account
+
+
+@contextlib.asynccontextmanager
+async def house(
+    folder: Path, hosts: tuple[str, str], monkeypatch: pytest.MonkeyPatch, catalogue: Callable[[str], str] = str
+) -> AsyncIterator[House]:
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", hosts[0])
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", hosts[1])
+    google = Simulation(latency="fixed:0.3", batch_latency="fixed:0", pictures="cached")
+    gateway = Simulation(latency="fixed:0.1", pictures="cached", tariff=Tariff())
+    servers = [await serve(google), await serve(gateway)]
+    project = f"money-{folder.name}".replace("_", "-").lower()
+    (folder / "catalogue.toml").write_text(catalogue(standin.catalogue_with(servers[1].url)), "utf-8")
+    environment = {
+        "RENDERLANE_HOME": str(folder),
+        "RENDERLANE_STORE": f"firestore://{project}",
+        "RENDERLANE_TOPICS": f"pubsub://{project}",
+        "RENDERLANE_IMAGES": f"file://{folder}/images",
+        "RENDERLANE_CATALOGUE": str(folder / "catalogue.toml"),
+        f"RENDERLANE_GATEWAY_KEY_{standin.NAME.upper()}": standin.KEY,
+        "FIRESTORE_EMULATOR_HOST": hosts[0],
+        "PUBSUB_EMULATOR_HOST": hosts[1],
+        "GEMINI_API_KEY": "AQ.test",
+        "GOOGLE_GEMINI_BASE_URL": servers[0].url,
+    }
+    try:
+        async with running(Settings.read(environment, folder), 0, Simulated(), io.StringIO()) as home:
+            yield House(home, google, gateway)
+    finally:
+        for server, simulation in zip(servers, (google, gateway), strict=True):
+            await server.stop()
+            simulation.close()
+
+
+def statuses(found: list[Document]) -> dict[str, str]:
+    return {each.id: each.data["status"] for each in found}
+
+
+def all_over(count: int) -> Callable[[list[Document]], bool]:
+    return lambda found: len(found) == count and all(each.data["status"] in record.FINAL for each in found)
+
+
+async def test_a_batch_is_collected_submitted_once_and_settled_to_the_micro_dollar(
+    firestore_host: str, pubsub_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def three_a_file(text: str) -> str:
+        return text.replace("most_requests = 100", "most_requests = 3")
+
+    async with house(tmp_path, (firestore_host, pubsub_host), monkeypatch, three_a_file) as found:
+        await set_budget(found.ports.store, "press", limit_micros=10_000_000)
+        found.google.set_faults([Fault(kind="duplicate_key", nth=(1,)), Fault(kind="refusal", api="batch", nth=(2,))])
+        for number in range(3):
+            await found.publish(request_id=f"b-{number}", **BATCH)
+        ended = await found.until(all_over(3), watched=True)
+        booked = sum(each.data["cost_micros"] for each in await found.ledger())
+        settled, account = await found.settled()
+        batches = await found.ports.store.query(Query("batches", limit=10))
+    calls = found.google.ledger.since()
+    assert sorted(statuses(ended).values()) == ["refused", "succeeded", "succeeded"]
+    assert [len(each.data["items"]) for each in batches] == [3]
+    assert {each.api for each in calls} == {"batch"}
+    assert len(calls) == 4, "three lines, and one of them twice"
+    assert booked == sum(each.cost_micros for each in calls) == settled.cost_micros > 0
+    assert account.reserved_micros == settled.returned_micros > 0
+
+
+async def test_concurrent_requests_never_overspend_a_budget_and_a_raise_lets_the_rest_go_on(
+    firestore_host: str, pubsub_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, limit = 24, 300_000
+    async with house(tmp_path, (firestore_host, pubsub_host), monkeypatch) as found:
+        await set_budget(found.ports.store, "lab", limit_micros=limit)
+        await asyncio.gather(
+            *(
+                found.publish(request_id=f"d-{number}", purpose="draft", tenant="lab", floor="exact")
+                for number in range(count)
+            )
+        )
+
+        def stands(requests: list[Document]) -> bool:
+            waiting = [each for each in requests if each.data["reason"] == OVER_BUDGET]
+            done = [each for each in requests if each.data["status"] in record.FINAL]
+            return len(waiting) + len(done) == count and len(done) > 0
+
+        await found.until(stands)
+        settled, account = await found.settled()
+        charged = sum(each.cost_micros for each in found.google.ledger.since())
+        images = sum(each.charged for each in found.google.ledger.since())
+        assert settled.cost_micros == charged <= limit
+        assert account.reserved_micros == settled.returned_micros
+        assert limit // 34_400 <= images < count, "what the estimate allows for at least, and not all"
+        await set_budget(found.ports.store, "lab", limit_micros=5_000_000)
+        await found.ports.topics.publish(PUMP_KICKS, b"{}")
+        ended = await found.until(all_over(count))
+        settled, account = await found.settled()
+        booked = sum(each.data["cost_micros"] for each in await found.ledger())
+    assert set(statuses(ended).values()) == {"succeeded"}
+    charged = sum(each.cost_micros for each in found.google.ledger.since())
+    assert booked == settled.cost_micros == charged
+    assert account.reserved_micros == settled.returned_micros
+    assert len(found.google.ledger.since()) == count
+
+
+async def test_a_gateway_serves_once_it_is_proven_and_not_before(
+    firestore_host: str, pubsub_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consents = {"model": PRO, "allow": {"gateway": True}}
+    async with house(tmp_path, (firestore_host, pubsub_host), monkeypatch) as found:
+        await standin.send_there(found.ports)
+        await found.publish(request_id="unproven", **consents)
+        (before,) = await found.until(all_over(1))
+        assert before.data["receipt"]["delivered"]["lane"] == "standard"
+        assert found.gateway.ledger.since() == []
+        await standin.prove(found.ports)
+        await asyncio.sleep(3.5)  # the pump looks at proofs each three seconds while it runs
+        await found.publish(request_id="proven", **consents)
+        await found.publish(request_id="no-consent", model=PRO)
+        ended = {each.id: each.data for each in await found.until(all_over(3))}
+        attempt = await found.ports.store.get(record.attempt_path("proven", 1))
+        rows = await found.ledger()
+    assert ended["proven"]["receipt"]["delivered"]["lane"] == "gateway"
+    assert ended["no-consent"]["receipt"]["delivered"]["lane"] == "standard"
+    assert isinstance(attempt, Document)
+    assert (attempt.data["contract"], attempt.data["key_kind"]) == (f"gateway:{standin.NAME}", "gateway")
+    at_gateway = found.gateway.ledger.since()
+    assert len(at_gateway) == 2, "the logged test and one request"
+    assert at_gateway[0].prompt_sha256 != at_gateway[1].prompt_sha256
+    booked = {"gateway": 0, "google": 0}
+    for each in rows:
+        booked["gateway" if each.data["lane"] == "gateway" else "google"] += each.data["cost_micros"]
+    assert booked["gateway"] == at_gateway[1].cost_micros == 90_000
+    assert booked["google"] == sum(each.cost_micros for each in found.google.ledger.since())
