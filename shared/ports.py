@@ -340,6 +340,10 @@ class Ports:
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
 
     @property
+    def gateways_in_use(self) -> frozenset[str]:
+        return frozenset(name for names in self.gateways.values() for name in names)
+
+    @property
     def open_lanes(self) -> tuple[str, ...]:
         """The names of all lanes that a route may take."""
         return (*self.lanes, "batch")

@@ -21,7 +21,7 @@ from shared.core.flag_wish import Wish
 from shared.core.messages import Kick
 from shared.core.shape import Problem
 from shared.core.topology import PUMP_KICKS, RENDER_REQUESTS
-from shared.flows import flag_preview, flags, known
+from shared.flows import flag_preview, flags
 from shared.flows import revive as reviving
 from shared.ports import TopicsUnavailable
 
@@ -37,7 +37,7 @@ async def preview(request: Request, form: Form) -> Response:
         return await pages.flags_page(request, Filled.again(form, wish), status=WRONG)
     ids = iter(lambda: f"{wish.name}-{secrets.token_hex(2)}", "")
     looked = await flag_preview.look(
-        ports.store, ports.flag_source, ports.catalogue, known.in_use(ports), wish, ids
+        ports.store, ports.flag_source, ports.catalogue, ports.open_lanes, ports.gateways_in_use, wish, ids
     )  # fmt: skip
     return await pages.flags_page(request, Filled.again(form, []), looked=looked)
 

@@ -82,7 +82,9 @@ class Overview:
 
 async def look(ports: Ports) -> Overview:
     """Ten documents, however much there is. Raises StoreUnavailable."""
-    found, seen = await asyncio.gather(summary.read(ports), known.look(ports))
+    found, seen = await asyncio.gather(
+        summary.read(ports), known.read(ports.store, ports.flag_source, ports.catalogue, ports.gateways_in_use)
+    )
     return Overview(seen.now, found, seen, shown(seen), tuple(_needs(found, seen)))
 
 

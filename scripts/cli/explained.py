@@ -18,6 +18,7 @@ from shared.core.terms import Course, Offer, Terms
 from shared.flows.intake import check, failed_model
 from shared.flows.known import Known
 from shared.ports import References, Store
+from shared.wiring import LANES_BUILT
 
 CANCELS = Problem("the message", "a cancellation", "a render request", "A cancellation has no route.")
 
@@ -60,14 +61,16 @@ def _of_request(
     request: RenderRequest, known: Known, catalogue: Catalogue, references: References, above: str | None
 ) -> Explained:
     try:
-        check(request, catalogue, references, known.lanes, above, _offers(request, known))
+        check(request, catalogue, references, known.lanes(LANES_BUILT), above, _offers(request, known))
     except InvalidRequest as wrong:
         return Explained(request.request_id, "would be rejected", None, None, wrong.problems)
     if request.deadline is not None and request.deadline <= known.now:
         late = Problem("deadline", str(request.deadline), "a moment to come", "It would expire unpaid.")
         return Explained(request.request_id, "would expire at once", None, None, (late,))
     course = Course(request.request_id, request.tenant, request.deadline)
-    return _planned(request.request_id, "if it came now", Ask.of(request, above), known.terms(catalogue), course)
+    return _planned(
+        request.request_id, "if it came now", Ask.of(request, above), known.terms(catalogue, LANES_BUILT), course
+    )
 
 
 def _offers(request: RenderRequest, known: Known) -> Mapping[str, Offer]:
@@ -83,7 +86,7 @@ def of_document(request_id: str, data: Fields, known: Known, catalogue: Catalogu
     elif about != "queued":
         about += "; this is how another attempt would be planned now"
     ask = Ask.from_json(data["ask"])
-    return _planned(request_id, about, ask, known.terms(catalogue), record.course_of(request_id, data))
+    return _planned(request_id, about, ask, known.terms(catalogue, LANES_BUILT), record.course_of(request_id, data))
 
 
 def _planned(name: str, about: str, ask: Ask, terms: Terms, course: Course) -> Explained:

@@ -29,9 +29,10 @@ from shared.ports import Events, TopicsUnavailable
 async def look(settings: Settings, wish: Wish) -> Looked:
     """What the flag would do; nothing is changed."""
     catalogue = wiring.catalogue(settings)
-    source, gateways = wiring.flag_source(settings, catalogue), wiring.gateways_in_use(settings, catalogue)
+    source = wiring.flag_source(settings, catalogue)
     async with place.reading(settings) as store:
-        return await flag_preview.look(store, source, catalogue, gateways, wish, _ids(wish.name))
+        gateways = wiring.gateways_in_use(settings, catalogue)
+        return await flag_preview.look(store, source, catalogue, wiring.LANES_BUILT, gateways, wish, _ids(wish.name))
 
 
 async def trip(settings: Settings, flag: Flag) -> None:

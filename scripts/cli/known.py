@@ -12,6 +12,5 @@ from shared.ports import Store
 
 async def read(store: Store, settings: Settings, catalogue: Catalogue) -> Known:
     """Needs no running worker. Raises InvalidSetting for a flag provider that cannot be made."""
-    return await known.read(
-        store, wiring.flag_source(settings, catalogue), catalogue, wiring.gateways_in_use(settings, catalogue)
-    )
+    gateways = wiring.gateways_in_use(settings, catalogue)
+    return await known.read(store, wiring.flag_source(settings, catalogue), catalogue, gateways)

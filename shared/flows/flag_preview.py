@@ -83,7 +83,8 @@ async def look(
     store: Store,
     flag_source: FlagSource,
     catalogue: Catalogue,
-    gateways: Collection[str],
+    lanes: Collection[str],
+    gateways: frozenset[str],
     wish: Wish,
     ids: Iterator[str],
 ) -> Looked:
@@ -92,7 +93,7 @@ async def look(
         known.read(store, flag_source, catalogue, gateways), waiting(store, catalogue, wish.scope.tenant)
     )
     flag = wish.flag(next(each for each in ids if each not in seen.own.flags), seen.now)
-    terms = seen.terms(catalogue)
+    terms = seen.terms(catalogue, lanes)
     alike = [each for each in seen.board.in_force(seen.now) if each.name == wish.name]
     most = max(LEAST_LOOKED_AT, LOOKED_AT_IN_ALL // max(1, len(queues)))
     nearest = [replace(each, heads=each.heads[:most]) for each in queues]

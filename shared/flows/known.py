@@ -13,7 +13,6 @@ from shared.core.catalogue import Catalogue
 from shared.core.documents import Absent, Document, Fields
 from shared.core.flag import BREAKER, Flag
 from shared.core.gateway import serving
-from shared.core.request import LANES
 from shared.core.route import GATEWAY, pool
 from shared.core.routing import Routing
 from shared.core.standing import Standing
@@ -21,7 +20,7 @@ from shared.core.terms import Offer, Terms
 from shared.flows.gateways import read_off
 from shared.flows.planning import denials, offers, outlook
 from shared.flows.pump_view import PUMP
-from shared.ports import FlagSource, Ports, Store
+from shared.ports import FlagSource, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +36,20 @@ class Known:
     """What the pump remembers of routes and flags."""
     opens: Mapping[str, datetime] = field(default_factory=dict)
     """Until when models start nothing, by model id."""
+    offers: Mapping[str, Offer] = field(default_factory=dict)
+    """Of gateways, by model id: of those that are in use here, or where the pump runs."""
     held: Mapping[str, Fields] = field(default_factory=dict)
     """Why the pump holds queues back, by model id; what is over is left out."""
-    offers: Mapping[str, Offer] = field(default_factory=dict)
-    """Of gateways, by model id: of those that have a key here, or where the pump runs."""
 
-    @property
-    def lanes(self) -> tuple[str, ...]:
-        """That a route may take."""
-        return (*LANES, GATEWAY) if self.offers else LANES
+    def lanes(self, built: Collection[str]) -> tuple[str, ...]:
+        """That a route may take, of those built."""
+        return (*built, *([GATEWAY] if self.offers and GATEWAY not in built else []))
 
-    def terms(self, catalogue: Catalogue) -> Terms:
-        """What the pump would plan under now."""
+    def terms(self, catalogue: Catalogue, built: Collection[str]) -> Terms:
+        """What the pump would plan under now, with these lanes built."""
         return Terms(
             catalogue=catalogue,
-            lanes=self.lanes,
+            lanes=self.lanes(built),
             flags=tuple(each for each in self.board.in_force(self.now) if not each.shadow),
             opens=self.opens,
             lacking=self.routing.lacking,
@@ -72,24 +70,15 @@ class Known:
         return tuple(each for each in ids if "@" in each and each not in self.board.flags)
 
 
-async def look(ports: Ports) -> Known:
-    """As this process sees it."""
-    return await read(ports.store, ports.flag_source, ports.catalogue, in_use(ports))
-
-
-def in_use(ports: Ports) -> set[str]:
-    """The names of the gateways that are in use here."""
-    return {name for names in ports.gateways.values() for name in names}
-
-
-async def read(store: Store, flag_source: FlagSource, catalogue: Catalogue, gateways: Collection[str]) -> Known:
-    """Needs no running worker. `gateways` names those in use here."""
+async def read(
+    store: Store, flag_source: FlagSource, catalogue: Catalogue, gateways: frozenset[str] = frozenset()
+) -> Known:
+    """Needs no running worker. `gateways` are those in use here."""
     own, pump, *calendars = await store.get_all([board.PATH, PUMP, *map(standing.path, catalogue.models)])
     now = pump.read_at
     flags = Board.from_json(own.data) if isinstance(own, Document) else Board()
-    serve = serving(catalogue, {*gateways, *_gateways(pump)})
-    pools = [pool(GATEWAY, model) for model in serve]
-    calendars += await store.get_all([standing.path(each) for each in pools])
+    offering = serving(catalogue, gateways | _gateways(pump))
+    calendars += await store.get_all([standing.path(pool(GATEWAY, model)) for model in offering])
     standings = {each.id: Standing.from_json(each.data) for each in calendars if isinstance(each, Document)}
     held = _held(pump)
     full = {model: Full(why["reason"], why["until"]) for model, why in held.items()}
@@ -99,8 +88,10 @@ async def read(store: Store, flag_source: FlagSource, catalogue: Catalogue, gate
         board=await flag_source.beside(flags, now),
         routing=_routing(pump),
         opens=outlook(standings, {}, full, now),
+        offers=offers(
+            catalogue, offering, await read_off(store, catalogue, offering, now), denials(standings, {}, now)
+        ),
         held={model: why for model, why in held.items() if why["until"] is None or why["until"] > now},
-        offers=offers(catalogue, serve, await read_off(store, catalogue, serve, now), denials(standings, {}, now)),
     )
 
 

@@ -18,24 +18,27 @@ from tests.console.conftest import Browser
 
 PRO = "gemini-3-pro-image"
 SECRET = "zebra-crossing-in-the-rain-4711"
-NOW = datetime.now(UTC)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 def waits(request_id: str, minutes: int = 3, **fields: object) -> Create:
     request = a_request(request_id=request_id, prompt=SECRET, **fields)
-    return Create(record.path(request_id), a_record(request, now=NOW - timedelta(minutes=minutes)))
+    return Create(record.path(request_id), a_record(request, now=now() - timedelta(minutes=minutes)))
 
 
 def ended(request_id: str, code: str, status: str = "failed", minutes: int = 2) -> Create:
     request = a_request(request_id=request_id, prompt=SECRET)
     outcome = {"code": code, "message": "The provider said no.", "advice": "Try again."}
-    at = NOW - timedelta(minutes=minutes)
+    at = now() - timedelta(minutes=minutes)
     changes = {"status": status, "outcome": outcome, "finished_at": at, "announce": None}
     return Create(record.path(request_id), a_record(request, now=at - timedelta(seconds=9), **changes))
 
 
 async def rendering(desk: Desk, request_id: str) -> None:
-    request, attempt = an_attempt(a_request(request_id=request_id, model=PRO, prompt=SECRET), now=NOW)
+    request, attempt = an_attempt(a_request(request_id=request_id, model=PRO, prompt=SECRET), now=now())
     await desk.ports.store.commit(Create(request.path, request.data), Create(attempt.path, attempt.data))
 
 
@@ -51,7 +54,7 @@ async def test_the_overview_shows_what_waits_what_runs_what_failed_and_what_is_t
     await rendering(desk, "run-1")
     await operate.set_budget(store, "web", limit_micros=12_500_000)
     flag = Flag(
-        "pause-1a2b", "pause", "ann", "the lamp burns", NOW, NOW + timedelta(hours=1), scope=Scope(tenant="shop")
+        "pause-1a2b", "pause", "ann", "the lamp burns", now(), now() + timedelta(hours=1), scope=Scope(tenant="shop")
     )
     await flags.trip(store, desk.ports.signals, flag)
     await summary.write(desk.ports)
@@ -81,7 +84,7 @@ async def test_a_panel_refreshes_without_the_page_and_a_flag_shows_at_once_betwe
     desk: Desk, browser: Browser
 ) -> None:
     await summary.write(desk.ports)
-    flag = Flag("use-flex-1a2b", "use-flex", "ann", "it is dear", NOW, NOW + timedelta(hours=1))
+    flag = Flag("use-flex-1a2b", "use-flex", "ann", "it is dear", now(), now() + timedelta(hours=1))
     await flags.trip(desk.ports.store, desk.ports.signals, flag)
     part = (await browser.look("/live")).text
     assert "<html" not in part
@@ -93,7 +96,7 @@ async def test_a_summary_that_nobody_renews_asks_for_a_person(desk: Desk, browse
     await summary.write(desk.ports)
     found = await desk.ports.store.get("summary/summary")
     assert isinstance(found, Document)
-    await desk.ports.store.commit(Update(found.path, {"at": NOW - timedelta(minutes=9)}, found.version))
+    await desk.ports.store.commit(Update(found.path, {"at": now() - timedelta(minutes=9)}, found.version))
     text = (await browser.look()).text
     assert "nobody has counted for 9 min" in text
     assert "/runbook#watch-is-silent" in text
@@ -183,7 +186,7 @@ async def test_the_search_finds_a_request_and_refuses_what_can_be_none(desk: Des
 
 async def test_what_others_wrote_is_never_markup(desk: Desk, browser: Browser) -> None:
     reason = "<script>alert(1)</script> & more"
-    flag = Flag("use-flex-1a2b", "use-flex", "<b>ann</b>", reason, NOW, NOW + timedelta(hours=1))
+    flag = Flag("use-flex-1a2b", "use-flex", "<b>ann</b>", reason, now(), now() + timedelta(hours=1))
     await flags.trip(desk.ports.store, desk.ports.signals, flag)
     for path in ("/", "/flags", "/live"):
         text = (await browser.look(path)).text
@@ -202,6 +205,6 @@ async def test_the_runbook_has_every_heading_to_jump_to(browser: Browser) -> Non
 async def test_a_budget_that_is_used_up_is_said_to_hold_requests_back(desk: Desk, browser: Browser, over: Over) -> None:
     await operate.set_budget(desk.ports.store, "web", limit_micros=1_000_000, over=over)
     create = waits("w-1", tenant="web")
-    await desk.ports.store.commit(Create(create.path, {**create.data, "reason": OVER_BUDGET, "wake_at": NOW}))
+    await desk.ports.store.commit(Create(create.path, {**create.data, "reason": OVER_BUDGET, "wake_at": now()}))
     await summary.write(desk.ports)
     assert "web: 1 requests wait for money" in (await browser.look()).text
