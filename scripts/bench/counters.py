@@ -18,7 +18,7 @@ WRITES: tuple[Operation, ...] = ("create", "update", "delete", "increment")
 
 Purpose: TypeAlias = Literal[
     "intake", "release", "pump", "calendar", "evidence", "given back", "put to sleep",
-    "attempt", "lease", "settlement", "announcement", "other",
+    "attempt", "lease", "settlement", "announcement", "summary", "other",
 ]  # fmt: skip
 ADMISSION: tuple[Purpose, ...] = ("release", "pump", "calendar", "evidence", "given back", "put to sleep")
 """The writes that exist only because a request has to wait for its slot."""
@@ -186,6 +186,8 @@ def _purpose(write: Write, flow: str) -> Purpose:
             return "attempt" if isinstance(write, Create) else "settlement"
         case "ledger":
             return "settlement"
+        case "summary":
+            return "summary"
         case "requests" if isinstance(write, Create):
             return "intake"
         case "requests" if isinstance(write, Update):
