@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from shared.core.answer import Answer, Order, Picture, Reference
-from shared.core.batch import Progress, Result
-from shared.core.board import Board
-from shared.core.catalogue import Catalogue
-from shared.core.documents import Absent, Committed, Conflict, Document, Query, Write
-from shared.core.failure import Failure
-from shared.core.live_quota import LiveLimits, UsageByModel
-from shared.core.metrics import Measure
-from shared.core.quota import Quota
-from shared.core.signals import Signal
-from shared.core.spans import Span
-from shared.core.topology import Subscription
-from shared.core.trace import Place
+if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
+    from shared.core.answer import Answer, Order, Picture, Reference
+    from shared.core.batch import Progress, Result
+    from shared.core.board import Board
+    from shared.core.catalogue import Catalogue
+    from shared.core.documents import Absent, Committed, Conflict, Document, Query, Write
+    from shared.core.failure import Failure
+    from shared.core.live_quota import LiveLimits, UsageByModel
+    from shared.core.metrics import Measure
+    from shared.core.quota import Quota
+    from shared.core.signals import Signal
+    from shared.core.spans import Span
+    from shared.core.topology import Subscription
+    from shared.core.trace import Place
 
 
 class StoreUnavailable(Exception):

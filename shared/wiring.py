@@ -37,7 +37,6 @@ from shared.config import (
 from shared.core.catalogue import Api, Catalogue
 from shared.core.catalogue_reader import read_catalogue
 from shared.core.gateway import serving, with_limits
-from shared.core.queries import INDEXES
 from shared.core.quota import Quota
 from shared.core.toml_fields import BrokenCatalogue
 from shared.flows.kicks import Kicks
@@ -368,6 +367,8 @@ def store(settings: Settings, clock: Clock) -> Store:
             from shared.adapters import sqlite_store
 
             path.parent.mkdir(parents=True, exist_ok=True)
+            from shared.core.queries import INDEXES
+
             return sqlite_store.SqliteStore(path, clock, INDEXES)
         case FirestoreStore(project, database):
             from shared.adapters import firestore_store

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from datetime import datetime, timedelta
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from shared.config import InvalidSetting
-from shared.core.answer import Order
-from shared.core.batch import Progress, Result
-from shared.core.failure import Failure
+
+if TYPE_CHECKING:
+    from shared.core.answer import Order
+    from shared.core.batch import Progress, Result
+    from shared.core.failure import Failure
 
 
 class KeylessBatches:

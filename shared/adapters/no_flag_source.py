@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from shared.core.board import Board
+if TYPE_CHECKING:
+    from shared.core.board import Board
 
 
 class NoFlagSource:

@@ -19,10 +19,9 @@ from shared.core.shape import Problem, shown
 from shared.core.terms import Offer
 from shared.core.topology import RENDER_REQUESTS, RENDER_RESULTS
 from shared.core.trace import Place, caller_of
-from shared.flows import planning, traced, waits
+from shared.flows import traced, waits
 from shared.flows.announce import announce, ended
 from shared.flows.fair_tags import FairTags
-from shared.flows.gateways import read_off
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
 from shared.flows.revive import predecessor
@@ -237,6 +236,9 @@ async def _offers(ports: Ports, request: RenderRequest, now: datetime) -> dict[s
     """What gateways offer to a request that may go there: its cap may be enough for them alone."""
     if not request.allow_gateway or not ports.gateways:
         return {}
+    from shared.flows import planning  # few requests may go there: a start does not wait for it
+    from shared.flows.gateways import read_off
+
     off = await read_off(ports.store, ports.catalogue, ports.gateways, now)
     return planning.offers(ports.catalogue, ports.gateways, off)
 

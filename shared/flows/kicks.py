@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from shared.core.fairness import queue_name
 from shared.core.messages import Kick
-from shared.core.settlement import Effect
 from shared.core.topology import PUMP_KICKS
 from shared.flows.pump_view import PumpView
 from shared.ports import Ports
+
+if TYPE_CHECKING:  # a function that settles nothing does not load how
+    from shared.core.settlement import Effect
 
 SPACING = timedelta(seconds=1)
 

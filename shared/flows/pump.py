@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from shared.core import signals
 from shared.flows.grant import Granting
 from shared.flows.kicks import Kicks
 from shared.flows.pump_documents import LeadLost, PumpDocuments
-from shared.flows.summary import Summarizing
 from shared.ports import Ports
+
+if TYPE_CHECKING:
+    from shared.flows.summary import Summarizing
 
 TICK = timedelta(seconds=1)
 FULL_TICK = timedelta(milliseconds=500)
@@ -49,6 +52,8 @@ class Pump:
         self._wake.set()
         if self._running:
             return
+        from shared.flows.summary import Summarizing  # a start does not wait for it
+
         summarizing = Summarizing(self._ports)
         self._running = True
         try:
