@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from io import BytesIO
 
-import imagesize
-
 from shared.core.answer import Picture
 
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp")
@@ -35,6 +33,8 @@ def picture(data: bytes) -> Picture | None:
     kind = content_type(data)
     if kind not in PICTURE_TYPES:
         return None
+    import imagesize  # with its XML reader: not before the first picture
+
     try:
         width, height = imagesize.get(BytesIO(data))
     except Exception:  # noqa: BLE001  a broken header raises whatever the parser stumbled on; each means "no picture"

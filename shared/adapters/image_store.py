@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
-import msgspec
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import GCSStore, LocalStore
@@ -150,10 +149,10 @@ class _Folder:
     async def create(self, key: str, data: bytes, content_type: str, facts: Mapping[str, str]) -> None:
         sidecar = await _sidecar(key, data)
         try:
-            await obstore.put_async(self.store, sidecar, msgspec.json.encode(facts), mode="create", use_multipart=False)
+            await obstore.put_async(self.store, sidecar, _written(facts), mode="create", use_multipart=False)
         except AlreadyExistsError:
             if not await self._exists(key):  # left by a write that died before its image: its facts are of no image
-                await obstore.put_async(self.store, sidecar, msgspec.json.encode(facts), use_multipart=False)
+                await obstore.put_async(self.store, sidecar, _written(facts), use_multipart=False)
         await obstore.put_async(self.store, key, data, mode="create", use_multipart=False)
 
     async def look(self, key: str) -> tuple[int, dict[str, str]]:
@@ -192,8 +191,16 @@ async def _sidecar(key: str, data: bytes) -> str:
     return f"{folder}{slash}.{name}.{digest}.json"
 
 
+def _written(facts: Mapping[str, str]) -> bytes:
+    import msgspec  # not before the first picture
+
+    return msgspec.json.encode(facts)
+
+
 def _facts(text: bytes) -> dict[str, str]:
     """Raises ValueError (msgspec's) where something else than facts was stored."""
+    import msgspec
+
     return msgspec.json.decode(text, type=dict[str, str])
 
 
