@@ -365,10 +365,9 @@ def store(settings: Settings, clock: Clock) -> Store:
     match settings.store:
         case SqliteStore(path):
             from shared.adapters import sqlite_store
-
-            path.parent.mkdir(parents=True, exist_ok=True)
             from shared.core.queries import INDEXES
 
+            path.parent.mkdir(parents=True, exist_ok=True)
             return sqlite_store.SqliteStore(path, clock, INDEXES)
         case FirestoreStore(project, database):
             from shared.adapters import firestore_store

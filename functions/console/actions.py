@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+from collections.abc import Awaitable
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -15,7 +16,7 @@ from functions.console.desk import Desk
 from functions.console.flag_forms import Filled
 from functions.console.guard import Form
 from functions.console.view import problem
-from shared.core import flag_wish, signals
+from shared.core import board, flag_wish, signals
 from shared.core.board import FlagRefused
 from shared.core.flag_wish import Wish
 from shared.core.messages import Kick
@@ -50,13 +51,9 @@ async def trip(request: Request, form: Form) -> Response:
     flag_id = form.get("flag_id", "")
     if flag_forms.FLAG_ID.fullmatch(f"{wish.name}-{flag_id}") is None:
         return problem(request, WRONG, "Nothing was changed", "found a form without an id. Load the page anew.")
-    new = wish.flag(f"{wish.name}-{flag_id}", (await ports.store.get("flags/board")).read_at)
-    try:
-        await flags.trip(ports.store, ports.signals, new)
-    except FlagRefused as error:
-        return await pages.flags_page(request, Filled.again(form, []), conflict=str(error), status=CONFLICT)
-    await _kick(request)
-    return _back(request, f"/flags?did=trip&flag={new.id}")
+    new = wish.flag(f"{wish.name}-{flag_id}", (await ports.store.get(board.PATH)).read_at)
+    change = flags.trip(ports.store, ports.signals, new)
+    return await _change(request, change, "trip", new.id, Filled.again(form, []))
 
 
 async def reset(request: Request, form: Form) -> Response:
@@ -65,14 +62,9 @@ async def reset(request: Request, form: Form) -> Response:
     if isinstance(why, Problem):
         return await pages.flags_page(request, Filled.anew(), wrong_at=(flag_id, "reset", why), status=WRONG)
     ports = _desk(request).ports
-    try:
-        await flags.reset(
-            ports.store, ports.signals, flag_id, request.state.actor, why, as_seen=flag_forms.seen_expiry(form)
-        )  # fmt: skip
-    except FlagRefused as error:
-        return await pages.flags_page(request, Filled.anew(), conflict=str(error), status=CONFLICT)
-    await _kick(request)
-    return _back(request, f"/flags?did=reset&flag={quote(flag_id)}")
+    seen = flag_forms.seen_expiry(form)
+    change = flags.reset(ports.store, ports.signals, flag_id, request.state.actor, why, as_seen=seen)
+    return await _change(request, change, "reset", flag_id, Filled.anew())
 
 
 async def extend(request: Request, form: Form) -> Response:
@@ -84,15 +76,20 @@ async def extend(request: Request, form: Form) -> Response:
     assert not isinstance(why, Problem)
     assert not isinstance(lasts, Problem)
     ports = _desk(request).ports
-    until = (await ports.store.get("flags/board")).read_at + lasts
+    until = (await ports.store.get(board.PATH)).read_at + lasts
+    seen = flag_forms.seen_expiry(form)
+    change = flags.extend(ports.store, ports.signals, flag_id, until, request.state.actor, why, as_seen=seen)
+    return await _change(request, change, "extend", flag_id, Filled.anew())
+
+
+async def _change(request: Request, change: Awaitable[object], did: str, flag_id: str, filled: Filled) -> Response:
+    """Make the change and wake the pump; what somebody else did meanwhile is said beside the form."""
     try:
-        await flags.extend(
-            ports.store, ports.signals, flag_id, until, request.state.actor, why, as_seen=flag_forms.seen_expiry(form)
-        )  # fmt: skip
+        await change
     except FlagRefused as error:
-        return await pages.flags_page(request, Filled.anew(), conflict=str(error), status=CONFLICT)
+        return await pages.flags_page(request, filled, conflict=str(error), status=CONFLICT)
     await _kick(request)
-    return _back(request, f"/flags?did=extend&flag={quote(flag_id)}")
+    return _back(request, f"/flags?did={did}&flag={quote(flag_id)}")
 
 
 async def cancel(request: Request, form: Form) -> Response:

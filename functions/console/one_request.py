@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.adapters.image_header import PICTURE_TYPES, content_type
 from shared.core import queries, record, revival, words
 from shared.core.documents import Document, Fields
 from shared.core.record import FINAL
 from shared.core.route import Route
 from shared.core.trace_tree import Seen, of_documents, with_root
 from shared.ports import Ports, Store
-
-SIGNATURES = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +81,8 @@ async def find(store: Store, request_id: str) -> Looked | None:
 async def image_of(ports: Ports, uri: str) -> tuple[bytes, str]:
     """Bytes and content type; what is no image that browsers show is a download. Raises ImagesUnavailable."""
     data = await ports.images.read(uri)
-    for signature, kind in SIGNATURES:
-        if data.startswith(signature):
-            return data, kind
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return data, "image/webp"
-    return data, "application/octet-stream"
+    kind = content_type(data)
+    return data, kind if kind in PICTURE_TYPES else "application/octet-stream"
 
 
 def spans_of(found: Looked, read: Callable[[str], Sequence[Seen]], now: datetime) -> tuple[list[Seen], bool]:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import click
+
 from shared.core import queries, record
 from shared.core.documents import Absent, Document, Fields, Query
 from shared.ports import Store
@@ -85,6 +87,15 @@ async def find(store: Store, ids: Sequence[str]) -> list[Found | Absent]:
     """With their attempts, in the order of `ids`."""
     documents = await store.get_all([record.path(request_id) for request_id in ids])
     return list(await asyncio.gather(*(_with_attempts(store, each) for each in documents)))
+
+
+async def find_or_say(store: Store, request_id: str) -> Found | None:
+    """None where there is no such request, and that is said."""
+    (found,) = await find(store, [request_id])
+    if isinstance(found, Found):
+        return found
+    click.echo(f"{request_id}: no such request. See `renderlane list`; ids are forgotten after 30 days.", err=True)
+    return None
 
 
 async def with_attempts(store: Store, documents: Sequence[Document]) -> list[Found]:

@@ -33,16 +33,15 @@ def command(ctx: click.Context, request_id: str, number: int | None, with_prompt
 async def _packet(request_id: str, number: int | None, *, with_prompt: bool, as_json: bool) -> int:
     """The exit code: 1 where there is no such request or attempt."""
     from scripts.cli import show
-    from scripts.cli.found import Found, find, to_json
+    from scripts.cli.found import find_or_say, to_json
     from shared import wiring
     from shared.core import packet
     from shared.flows.packet import Repeating, made
 
     settings = place.read_settings()
     async with place.reading(settings) as store:
-        (found,) = await find(store, [request_id])
-    if not isinstance(found, Found):
-        click.echo(f"{request_id}: no such request. See `renderlane list`; ids are forgotten after 30 days.", err=True)
+        found = await find_or_say(store, request_id)
+    if found is None:
         return 1
     attempt = packet.chosen(found.attempts, number)
     if attempt is None:

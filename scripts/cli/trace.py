@@ -35,13 +35,12 @@ def command(ctx: click.Context, request_id: str, as_json: bool, page: Path | Non
 async def _trace(request_id: str, *, as_json: bool, page: Path | None) -> int:
     """The exit code: 1 where the id is unknown."""
     from scripts.cli import show, trace_page, trace_sheet
-    from scripts.cli.found import Found, find, to_json
+    from scripts.cli.found import find_or_say, to_json
 
     settings = place.read_settings()
     async with place.reading(settings) as store:
-        (found,) = await find(store, [request_id])
-    if not isinstance(found, Found):
-        click.echo(f"{request_id}: no such request. See `renderlane list`; ids are forgotten after 30 days.", err=True)
+        found = await find_or_say(store, request_id)
+    if found is None:
         return 1
     spans, source = _spans(settings, found)
     trace_id = found.data["trace_id"]

@@ -24,6 +24,7 @@ from scripts.drills.scene import Scene
 from scripts.drills.tape import Heard, Tape
 from scripts.local.home import Home, Simulated, running
 from scripts.simulator.bill import Call
+from scripts.simulator.server import served
 from scripts.simulator.simulation import Simulation
 from shared.config import Settings
 from shared.core import queries, record
@@ -60,7 +61,7 @@ async def play(scene: Scene, *, heard: Heard | None = None, mark: Mark = _nothin
 async def simulator(scene: Scene) -> AsyncIterator[tuple[Simulation, str]]:
     """A provider of the scene's own, with its latency and limits, and its address."""
     simulation = Simulation(limits=scene.limits, latency=scene.latency, seed=1, pictures="cached")
-    async with standin.served(simulation) as url:
+    async with served(simulation) as url:
         yield simulation, url
 
 

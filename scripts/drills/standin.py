@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scripts.drills.scene import Scene
 from scripts.drills.traffic import PRIMARY
-from scripts.simulator.server import serve
+from scripts.simulator.server import served
 from scripts.simulator.simulation import Simulation
 from scripts.simulator.tariff import Tariff
 from shared.core.flag import Flag
@@ -35,17 +35,6 @@ async def gateway(scene: Scene) -> AsyncIterator[tuple[Simulation, str] | None]:
     simulation = Simulation(latency=scene.latency, seed=2, pictures="cached", tariff=Tariff())
     async with served(simulation) as url:
         yield simulation, url
-
-
-@contextlib.asynccontextmanager
-async def served(simulation: Simulation) -> AsyncIterator[str]:
-    """The address of a simulated provider, for as long as it is needed."""
-    server = await serve(simulation)
-    try:
-        yield server.url
-    finally:
-        await server.stop()
-        simulation.close()
 
 
 def catalogue_with(url: str) -> str:

@@ -185,16 +185,12 @@ async def _watch(url: str) -> None:
 
 @contextlib.asynccontextmanager
 async def _simulator(simulated: Simulated) -> AsyncIterator[str]:
-    from scripts.simulator.server import serve
+    from scripts.simulator.server import served
     from scripts.simulator.simulation import Simulation
 
     simulation = Simulation(limits=simulated.limits, latency=simulated.latency, seed=simulated.seed)
-    server = await serve(simulation)
-    try:
-        yield server.url
-    finally:
-        await server.stop()
-        simulation.close()
+    async with served(simulation) as url:
+        yield url
 
 
 @contextlib.asynccontextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -39,6 +40,17 @@ class Server:
     async def stop(self) -> None:
         """Calls still in flight after a second are dropped."""
         await self._server.shutdown(sockets=[self._bound])
+
+
+@contextlib.asynccontextmanager
+async def served(simulation: Simulation) -> AsyncIterator[str]:
+    """The address of a simulated provider, for as long as it is needed."""
+    server = await serve(simulation)
+    try:
+        yield server.url
+    finally:
+        await server.stop()
+        simulation.close()
 
 
 async def serve(simulation: Simulation, host: str = "127.0.0.1", port: int = 0) -> Server:

@@ -139,7 +139,7 @@ class PumpDocuments:
             "limits": {model: dict(numbers) for model, numbers in after.limits.items()},
             "routing": routing.to_json(),
             "over_budget": list(self.over_budget),
-            "gateways": sorted({name for names in self.ports.gateways.values() for name in names}),
+            "gateways": sorted(self.ports.gateways_in_use),
         }
         writes = [_write(PUMP, pump, self.pump)]
         for model, found in changed.items():
