@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from shared.core.quota import InvalidQuota, Quota
 
@@ -20,36 +21,30 @@ class InvalidSetting(Exception):
     """An environment variable has a value that cannot be used; names it, what was found and what is allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class SqliteStore:
+class SqliteStore(Struct, frozen=True):
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class FirestoreStore:
+class FirestoreStore(Struct, frozen=True):
     project: str
     database: str
 
 
-@dataclass(frozen=True, slots=True)
-class LocalTopics:
+class LocalTopics(Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class PubsubTopics:
+class PubsubTopics(Struct, frozen=True):
     project: str
 
 
-@dataclass(frozen=True, slots=True)
-class LiveQuotaOff:
+class LiveQuotaOff(Struct, frozen=True):
     """Limits come from RENDERLANE_QUOTA and from what rejections name."""
 
     by: Literal["default", "setting"]
 
 
-@dataclass(frozen=True, slots=True)
-class LiveQuotaOn:
+class LiveQuotaOn(Struct, frozen=True):
     reads: Literal["limits", "limits and usage"]
     server: str | None
     """`http://HOST:PORT` of another server that speaks Cloud Quotas and Monitoring; None = Google's."""
@@ -58,8 +53,7 @@ class LiveQuotaOn:
 Exported: TypeAlias = Literal["traces", "metrics"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     home: Path
     """Folder of the one-machine home."""
     project: str
@@ -78,7 +72,7 @@ class Settings:
     capacity: int
     api_key: str | None
     base_url: str | None
-    gateway_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    gateway_keys: Mapping[str, str] = field(default_factory=dict)
     """By what stands behind RENDERLANE_GATEWAY_KEY_ in lower case, `-` as `_`."""
     gateways: tuple[str, ...] = ()
     """In use beside those that have a key here, in the same form: the worker that renders has theirs."""
@@ -88,6 +82,10 @@ class Settings:
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
+
+    def __repr__(self) -> str:
+        """Without keys."""
+        return f"Settings({self.home}, {self.project})"
 
     @property
     def traces(self) -> Path:

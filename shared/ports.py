@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
     from shared.core.answer import Answer, Order, Picture, Reference
@@ -92,8 +93,7 @@ class Topics(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """One pulled delivery of one message. `handle` is the adapter's own name for it."""
 
     handle: str
@@ -129,8 +129,7 @@ class Subscriptions(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class StoredImage:
+class StoredImage(Struct, frozen=True):
     """An image that lies in the image store, with what is known about the attempt that made it."""
 
     uri: str
@@ -211,8 +210,7 @@ class Batches(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class NotAsked:
+class NotAsked(Struct, frozen=True):
     """By configuration nobody asks the provider for this."""
 
 
@@ -239,8 +237,7 @@ class FlagSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What a call to the console says of who makes it."""
 
     peer: str
@@ -310,8 +307,7 @@ class Signals(Events, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ports:
+class Ports(Struct, frozen=True, eq=False):
     """Everything a flow may touch, built once per process by `shared.wiring`."""
 
     store: Store

@@ -7,11 +7,12 @@ import random
 import sys
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
+
+from msgspec import Struct
 
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
@@ -89,8 +90,7 @@ class Flights:
             await self._signals.flush()
 
 
-@dataclass(frozen=True)
-class Worker:
+class Worker(Struct, frozen=True, dict=True):
     """The ports, and what the flows of one process remember between messages.
 
     What not every function needs is made when it is first asked for: intake loads nothing of the pump.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from functions.console.runbook import Section
 from functions.console.tokens import Tokens
@@ -16,8 +17,7 @@ from shared.wiring import Worker
 CLOUD_TRACE = "https://console.cloud.google.com/traces/explorer;traceId={trace_id}?project={project}"
 
 
-@dataclass(slots=True, eq=False)
-class Desk:
+class Desk(Struct, eq=False):
     """One per process."""
 
     worker: Worker
@@ -26,7 +26,7 @@ class Desk:
     runbook: Mapping[str, Section]
     simulated: bool = False
     """Images come from the built-in simulator: every page says so."""
-    _tokens: Tokens | None = field(default=None, repr=False)
+    _tokens: Tokens | None = None
 
     @property
     def ports(self) -> Ports:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from functions.console.guard import Form
 from shared.core import flag_wish
@@ -32,8 +33,7 @@ FLAG_ID = re.compile(rf"({'|'.join(NAMES)})-[0-9a-f]{{4}}")
 LASTS = ("30m", "1h", "2h", "6h", "1d")
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
+class Filled(Struct, frozen=True):
     """A form as it is shown."""
 
     values: Mapping[str, str] = field(default_factory=dict)
@@ -53,8 +53,7 @@ class Filled:
         return cls(kept, {each.field: told(each) for each in problems})
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
+class Choices(Struct, frozen=True):
     """What the form offers."""
 
     names: tuple[str, ...] = NAMES

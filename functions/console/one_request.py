@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from shared.adapters.image_header import PICTURE_TYPES, content_type
 from shared.core import queries, record, revival, words
@@ -15,8 +16,7 @@ from shared.core.trace_tree import Seen, of_documents, with_root
 from shared.ports import Ports, Store
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(Struct, frozen=True):
     """As the store had it."""
 
     request_id: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from shared.core import words
 from shared.core.breaker import Circuit
@@ -21,8 +22,7 @@ STALE_AFTER = timedelta(seconds=150)
 CHART_MINUTES = int(RING.total_seconds() // 60)
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(Struct, frozen=True):
     """Something that a person has to see to."""
 
     what: str
@@ -30,8 +30,7 @@ class Needs:
     """The heading."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShownFlag:
+class ShownFlag(Struct, frozen=True):
     """A tripped flag with what it did."""
 
     flag: Flag
@@ -53,8 +52,7 @@ class ShownFlag:
         return self.flag.reason.removeprefix(f"{self.flag.circuit}: ")
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """One minute of a model's hour."""
 
     minute: int
@@ -65,8 +63,7 @@ class Column:
     """The limit was reached, or nearly."""
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
+class Overview(Struct, frozen=True):
     now: datetime
     summary: Summary | None
     known: Known

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 NONCE = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(Struct, frozen=True):
     key: bytes
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return "Tokens()"
 
     def token(self, actor: str, nonce: str) -> str:
         """What a form carries for that identity in the browser that holds the cookie `nonce`."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import matplotlib as mpl
+from msgspec import Struct
 
 mpl.use("Agg")
 
@@ -27,8 +27,7 @@ WIDTH, LABELS, RIGHT, TOP = 15.0, 2.85, 0.35, 0.85
 """Inches: the figure, the room for the situations' names left of each panel, and the margins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     colour: str
     shape: str
     size: float

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from scripts.rehearsal import measures
 from scripts.rehearsal.line_up import LINE_UP, OURS
@@ -13,8 +14,7 @@ from scripts.rehearsal.scenarios import MEASURES, SCENARIOS, Goal, Measure, Scen
 from scripts.rehearsal.world import Rehearsal, rehearse
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """One rehearsal."""
 
     scenario: int
@@ -23,8 +23,7 @@ class Job:
     seed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Played:
+class Played(Struct, frozen=True):
     """What is kept of one rehearsal."""
 
     job: Job
@@ -62,8 +61,7 @@ def play(job: Job) -> Played:
     return Played.of(job, scenario, rehearsal, time.process_time() - began)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A goal beside what each strategy reached."""
 
     scenario: Scenario

@@ -18,7 +18,6 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from multiprocessing.connection import Connection
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from msgspec import Struct
 
 from functions.console.app import BASE, desk_of, whole
 from scripts.bench import rig
@@ -52,8 +52,7 @@ PAGES = ("/", "/live", "/flags", "/failures", "/requests/q-0", "/requests/run-0/
 FORM = {"name": "lower-resolution", "to": "1K", "share": "100", "lasts": "2h", "reason": "a bench", "flag_id": "1a2b"}
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Struct, frozen=True):
     """Of one page, in milliseconds."""
 
     p50: float

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import dataclasses
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -56,7 +56,7 @@ def _count(path: Path) -> None:
         ports = build(*arguments, **named)
         counters = Counters()
         _WRITING.append(asyncio.get_running_loop().create_task(_write(counters, path)))
-        return dataclasses.replace(ports, store=CountedStore(ports.store, counters, FLOW.get))
+        return replace(ports, store=CountedStore(ports.store, counters, FLOW.get))
 
     wiring.build = counted
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, assert_never
+
+from msgspec import Struct, field
 
 from shared.core.documents import Create, Delete, Fields, Increment, Update, Write
 from shared.core.record import FINAL
@@ -29,8 +30,7 @@ COUNTED_AT_ONCE = 1000
 """Index entries of a count that Firestore bills as one read (Firestore pricing, aggregation queries)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heat:
+class Heat(Struct, frozen=True):
     """How often one document was written."""
 
     path: str
@@ -41,8 +41,7 @@ class Heat:
     """Writes a second in its busiest ten seconds."""
 
 
-@dataclass(slots=True)
-class Counters:
+class Counters(Struct):
     """Of one process, or of several added up."""
 
     calls: Counter[tuple[str, str, str]] = field(default_factory=Counter)

@@ -7,10 +7,11 @@ import io
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, to_builtins
 
 from scripts.drills.ours import now, settings_for, simulator
 from scripts.drills.scene import Scene
@@ -38,8 +39,7 @@ LIMITS = f"{PRO}=rpm:240;{NB21}=rpm:240"
 NAME: FlagName = "use-nano-banana-2"
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
+class Scale(Struct, frozen=True):
     requests: int
     phase: float
     """Seconds before the trip, between trip and reset, and after the reset."""
@@ -49,8 +49,7 @@ FULL = Scale(10_000, 20.0)
 QUICK = Scale(600, 5.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A trip or a reset as the provider saw it."""
 
     at: datetime
@@ -60,8 +59,7 @@ class Change:
     """Seconds to the last call of the route before; 0 where none came any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class FlagFigures:
+class FlagFigures(Struct, frozen=True):
     queued: int
     """Taken in before anything was rendered."""
     untouched: int
@@ -95,7 +93,7 @@ class FlagFigures:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        found = asdict(self)
+        found: dict[str, Any] = to_builtins(self)
         for name in ("trip", "reset"):
             found[name] = {f"{key}_seconds": value for key, value in found[name].items() if key != "at"}
         return found

@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+from msgspec import Struct
 
 from scripts.bench import rig
 from scripts.bench.counters import Counters
@@ -25,8 +25,7 @@ PATIENCE = 20.0
 """Seconds for a worker to stop in its orderly way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     popen: subprocess.Popen[str]
     boot: str
     """The id that this process holds leases and the lead by."""

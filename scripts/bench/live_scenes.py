@@ -6,8 +6,9 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from scripts.bench import measures
 from scripts.bench.counters import Counters
@@ -17,8 +18,7 @@ from scripts.bench.stage import Stage
 from shared.core.record import FINAL
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
+class Scale(Struct, frozen=True):
     """How large the scenes are."""
 
     settle: float = 60.0
@@ -54,8 +54,7 @@ QUICK = Scale(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Played:
+class Played(Struct, frozen=True):
     """What a scene came to."""
 
     measures: Sequence[Measure]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import psutil
+from msgspec import Struct
 
 ROLES = (("counted_up", "workers"), ("java", "emulators"), ("simulator", "simulator"))
 """A word of a process's command line, and what the process is. Others below us are `bench`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(Struct, frozen=True):
     """Shares are of all processors, 0-1."""
 
     machine: float

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 WINDOW = 60.0
 """Seconds in which the provider counts a minute's quota."""
@@ -15,8 +16,7 @@ WINDOW = 60.0
 GoalKind: TypeAlias = Literal["at least", "at most", "told only"]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """One call as the provider saw it."""
 
     request_id: str
@@ -34,8 +34,7 @@ class Seen:
         return cls(call["marker"], at, call["status"] or 0, call["charged"])
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(Struct, frozen=True):
     """One figure of a scene, and what it should be."""
 
     name: str

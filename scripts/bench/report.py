@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from scripts.bench import rig
 from scripts.bench.counters import ADMISSION, READS, WRITES, Heat
@@ -15,8 +16,7 @@ from scripts.bench.stage import Setting
 GOAL_SIGNS = {"at least": "≥", "at most": "≤", "told only": ""}
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
+class Beside(Struct, frozen=True):
     """The saturated scene as the usual client plays it."""
 
     goodput: float

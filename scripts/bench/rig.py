@@ -11,12 +11,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import httpx2
 import psutil
+from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
@@ -34,8 +34,7 @@ READY_WITHIN = 60.0
 """Seconds for a process to print its address."""
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """A running command, and the address it printed."""
 
     popen: subprocess.Popen[str]

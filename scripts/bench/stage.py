@@ -8,12 +8,12 @@ import json
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import psutil
+from msgspec import Struct, field
 
 from scripts.bench import rig
 from scripts.bench.fleet import Fleet
@@ -33,8 +33,7 @@ TELL_EVERY = 15.0
 """Seconds between two lines of progress."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """What all scenes of a run share."""
 
     kind: rig.HomeKind
@@ -53,8 +52,7 @@ class Setting:
         return f"{MODEL}=rpm:{self.rpm}"
 
 
-@dataclass(slots=True)
-class Stage:
+class Stage(Struct):
     setting: Setting
     scene: str
     provider: httpx2.AsyncClient

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from shared.core import batch, queries, record
 from shared.core.batch_rules import BatchRules
@@ -21,8 +22,7 @@ MOST_READ = 2_000
 FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where one request stands."""
 
     request: Document
@@ -44,8 +44,7 @@ class Place:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class OnTheWay:
+class OnTheWay(Struct, frozen=True):
     """All of it, longest under way first."""
 
     places: tuple[Place, ...]

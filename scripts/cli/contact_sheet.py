@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from PIL import Image, ImageDraw, ImageFont
 
 from scripts.cli.found import Found, Rejected
@@ -21,8 +21,7 @@ GROUND, CARD, GREY, FRAME = (238, 241, 240), (255, 255, 255), (222, 226, 225), (
 INK, PALE, WARNING = (26, 38, 36), (98, 112, 109), (150, 88, 10)
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(Struct, frozen=True):
     name: str
     status: str
     about: str

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
 
 from scripts.cli import old_prices, place
 from shared.core.ledger import DIMENSIONS
@@ -22,8 +22,7 @@ DAYS_SHOWN = timedelta(days=29)
 """Before today."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """Days, both included."""
 
     since: date
@@ -33,8 +32,7 @@ class Span:
         return f"{self.since.isoformat()} to {self.until.isoformat()} (UTC)"
 
 
-@dataclass(frozen=True, slots=True)
-class Into:
+class Into(Struct, frozen=True):
     """Where else the figures go."""
 
     csv: str | None

@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from scripts.cli import contact_sheet, estimate, place, progress, show
 from scripts.cli.found import Found, Rejected
@@ -35,8 +36,7 @@ PATIENCE_WITH_KEY = 1_800.0
 """Seconds for everything to end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """One run."""
 
     settings: Settings

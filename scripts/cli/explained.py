@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from scripts.cli.messages import Line
 from shared.core import ladder, record
@@ -23,8 +24,7 @@ from shared.wiring import LANES_BUILT
 CANCELS = Problem("the message", "a cancellation", "a render request", "A cancellation has no route.")
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
+class Explained(Struct, frozen=True):
     """One request."""
 
     name: str

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import click
+from msgspec import Struct
 
 from shared.core import queries, record
 from shared.core.documents import Absent, Document, Fields, Query
 from shared.ports import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """One request."""
 
     request_id: str
@@ -65,8 +64,7 @@ class Found:
         return {"request_id": self.request_id, **self.data, "attempts": [dict(attempt) for attempt in self.attempts]}
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     """One message that could not be taken."""
 
     request_id: str | None

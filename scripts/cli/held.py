@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from scripts.cli.found import Found
 from shared.core import board, flag, words
@@ -21,8 +22,7 @@ from shared.ports import Store
 text = words.held
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     by_model: Mapping[str, Fields] = field(default_factory=dict)
     """What the pump says of each model's queue, by model id."""
     pauses: tuple[Flag, ...] = ()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from shared.core.request import Cancel, InvalidRequest, Message, RenderRequest, parse_message
 from shared.core.topology import RENDER_REQUESTS
@@ -17,14 +18,17 @@ AT_ONCE = 100
 PREFIXED = ("request_id", "cancel", "escalates")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One message before it is sent."""
 
     number: int
     """From 1, as in the file."""
-    data: bytes = field(repr=False)
+    data: bytes
     meaning: Message | InvalidRequest
+
+    def __repr__(self) -> str:
+        """Without the prompt."""
+        return f"Line({self.number}, {len(self.data)} bytes)"
 
     @classmethod
     def of(cls, data: bytes, number: int = 1) -> Line:
@@ -38,8 +42,7 @@ class Line:
         return self.meaning.request_id
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """One message that was published."""
 
     message_id: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -18,8 +18,7 @@ BETWEEN = 3
 EDGES = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     name: str
     least: int | None = None
     """None: never cut, as wide as its widest cell."""
@@ -30,8 +29,7 @@ class Column:
     """Where the table is too wide all the same, 1 is left out first; 0 stays."""
 
 
-@dataclass(frozen=True, slots=True)
-class Narrowing:
+class Narrowing(Struct, frozen=True):
     """A table that is laid out for the width it gets."""
 
     columns: Sequence[Column]

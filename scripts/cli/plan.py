@@ -7,13 +7,13 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
 
 from scripts.cli import old_prices, place
 
@@ -29,8 +29,7 @@ TOLD_EVERY = 2.0
 """Seconds between lines of progress, where there is no terminal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """The options that make up a load."""
 
     file: str | None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from msgspec import to_builtins
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
@@ -239,10 +239,10 @@ def document(load: Load, stage: Stage, found: Sequence[Figures]) -> dict[str, An
         "capacity": stage.capacity,
         "latency": stage.latencies.about,
         "limits": {
-            model: {name: asdict(limit) for name, limit in dimensions.items()}
+            model: {name: to_builtins(limit) for name, limit in dimensions.items()}
             for model, dimensions in stage.limits.items()
         },
-        "alternatives": [_finite(asdict(each)) for each in found],
+        "alternatives": [_finite(to_builtins(each)) for each in found],
     }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from shared.core.calendar import Calendar, pacific_day
 from shared.core.documents import Absent, Document
@@ -14,8 +15,7 @@ from shared.core.quota import Quota
 from shared.ports import Store
 
 
-@dataclass(frozen=True, slots=True)
-class ModelQuota:
+class ModelQuota(Struct, frozen=True):
     """One model's limits and their use."""
 
     model: str
@@ -28,8 +28,7 @@ class ModelQuota:
     closed_why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     now: datetime
     """The store's own time."""
     live: LiveQuota | None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import click
+from msgspec import Struct
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -29,8 +29,7 @@ AT_ONCE = 50
 NEEDED = (*show.LISTED, "ask", "deadline", "revived_as")
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Struct, frozen=True):
     """What a filter chose."""
 
     found: Sequence[Document]
@@ -72,8 +71,7 @@ class Preview:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Reach:
+class _Reach(Struct, frozen=True):
     store: Store
     topics: Topics
     signals: Events

@@ -9,11 +9,11 @@ import py_compile
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
 import click
+from msgspec import Struct
 
 from scripts.deployment import contents
 
@@ -47,8 +47,7 @@ gc.enable()
 '''
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(Struct, frozen=True):
     path: Path
     digest: str
     """SHA-256 of the zip file."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from scripts.deployment.place import Place, Stopped
 
 COMMAND = (".venv/bin/renderlane", "doctor", "--json")
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     owner: str
     name: str
     verdict: str

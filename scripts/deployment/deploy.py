@@ -10,11 +10,11 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import click
+from msgspec import Struct
 
 from scripts.deployment import bundle, checklist
 from scripts.deployment.place import ROOT, Place, Stopped
@@ -55,8 +55,7 @@ class RealShell:
         return subprocess.run(words, cwd=ROOT).returncode == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
+class Deployment(Struct, frozen=True):
     place: Place
     shell: Shell
     say: Callable[[str], None]

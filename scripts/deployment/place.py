@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 ROOT = Path(__file__).parents[2]
 NOTHING_YET = "build/nothing-deployed"
@@ -19,8 +19,7 @@ class Stopped(click.ClickException):
     exit_code = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """As its tfvars file says, defaults as in terraform/variables.tf."""
 
     environment: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
 
 from scripts.cli import place, quota_held
 from scripts.cli.quota_held import ModelQuota
@@ -28,8 +29,7 @@ OUTLIVED_BY = timedelta(days=2)
 """A clean-up may be a day late."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """What the store says."""
 
     read_at: datetime
@@ -50,8 +50,7 @@ class Held:
     """Collections with documents whose time is long over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     now: datetime
     project: str
     key: str

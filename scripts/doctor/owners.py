@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
+
+from msgspec import Struct
 
 from scripts.doctor.finding import Finding, passes, unknown
 from shared.core.toml_fields import TomlFields
@@ -23,8 +24,7 @@ BY_HAND: Mapping[str, tuple[str, ...]] = {
 COUNTS_FOR = timedelta(days=90)
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(Struct, frozen=True):
     duty: str
     name: str
     """Empty = nobody is named."""

@@ -11,12 +11,13 @@ import json
 import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import Any, TextIO, cast
+
+from msgspec.structs import replace
 
 from scripts.drills import standin
 from scripts.drills.played import Ended, Played

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import fmean
 from typing import Any
+
+from msgspec import Struct
 
 from scripts.drills.scene import Scene
 from scripts.drills.traffic import PRIMARY
@@ -26,8 +27,7 @@ FLAGGED_AS: Mapping[str, str] = {
 REJECTED = 429
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """One request at the end of a scene."""
 
     request_id: str
@@ -53,8 +53,7 @@ class Ended:
         return None if self.ended_at is None else (self.ended_at - self.sent_at).total_seconds()
 
 
-@dataclass(frozen=True, slots=True)
-class Played:
+class Played(Struct, frozen=True):
     scene: Scene
     requests: tuple[Ended, ...]
     calls: tuple[Call, ...]
@@ -63,7 +62,7 @@ class Played:
     failed_at: datetime
     """The failure's beginning."""
     ended_at: datetime
-    events: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    events: tuple[Mapping[str, Any], ...] = ()
     """What the worker reported; nothing of plain calls."""
     gateway_calls: tuple[Call, ...] = ()
     """All that the provider gateway saw."""

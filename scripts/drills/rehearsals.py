@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from scripts.drills import holds
 from scripts.drills.scene import Scene
@@ -20,8 +21,7 @@ ENDS_IN = 4.0
 """Seconds of traffic after a failure that stays, or that needs no recovery to be seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drill:
+class Drill(Struct, frozen=True):
     about: str
     scene: str
     """In `scenes.BY_NAME`."""

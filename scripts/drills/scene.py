@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from scripts.drills.traffic import Traffic
 from scripts.simulator.faults import Fault
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from scripts.drills.played import Played
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """Something that must be true of what was played."""
 
     promise: str
@@ -24,8 +24,7 @@ class Hold:
     """None where it is kept, else what is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(Struct, frozen=True):
     name: str
     about: str
     """One line, for tables."""

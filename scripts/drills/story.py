@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct
 
 GROUPED_FOR = 5.0
 """Answers are told together, for so many seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     at: datetime
     who: str
     """The part that did it: drill, breaker, on-call, pump, worker, escalation."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
+
+from msgspec import Struct
 
 PRO, NB21, LITE = "gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image"
 PRIMARY = PRO
@@ -29,8 +30,7 @@ LIVELY: tuple[Mapping[str, Any], ...] = (
 """As several teams would send it: tenants, priorities, sizes and purposes; most of it is for the primary model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(Struct, frozen=True):
     per_second: float
     """On average; 0 = all at once."""
     seconds: float

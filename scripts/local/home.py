@@ -9,7 +9,6 @@ import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
@@ -17,6 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 import httpx2
 import uvicorn
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -44,8 +45,7 @@ FINISH_WITHIN = timedelta(seconds=60)
 """For attempts in flight when the home is asked to stop; what is left then is found again at the next start."""
 
 
-@dataclass(frozen=True, slots=True)
-class Simulated:
+class Simulated(Struct, frozen=True):
     """How the built-in simulator behaves, where it stands in for Gemini."""
 
     limits: str = ""
@@ -53,8 +53,7 @@ class Simulated:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(Struct, frozen=True):
     """A running one-machine home."""
 
     url: str

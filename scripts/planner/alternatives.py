@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from scripts.planner.load import Wanted
 from shared.core import price
@@ -17,8 +19,7 @@ BATCH_TARGET_HOURS, BATCH_EXPIRY_HOURS = 24, 48
 """What Google aims at, and when a batch without results expires (Gemini batch documentation)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
+class Alternative(Struct, frozen=True):
     name: Name
     wanted: Sequence[Wanted]
     """All requests, each on the route it has here."""

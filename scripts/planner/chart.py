@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import matplotlib as mpl
+from msgspec import Struct
 
 mpl.use("Agg")
 
@@ -31,8 +31,7 @@ STEPS = (60.0, 300.0, 900.0, 3600.0, 21_600.0)
 UNITS = ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"))
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
+class Panel(Struct, frozen=True):
     name: str
     played: Played
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from scripts.planner import ideal
 from scripts.planner.alternatives import Alternative, Name
@@ -34,8 +35,7 @@ COPIES = 2.4
 """Of an image in memory while it is stored: as base64 in the answer, and decoded."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFigures:
+class ModelFigures(Struct, frozen=True):
     requests: int
     binds: str
     """The limit that the best of its queue waited for the longest; empty where nothing ever waited."""
@@ -49,8 +49,7 @@ class ModelFigures:
     """Starts by Pacific day."""
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
+class Course(Struct, frozen=True):
     """Of what goes through the queue."""
 
     begun: float
@@ -73,8 +72,7 @@ class Course:
     models: Mapping[str, ModelFigures]
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Struct, frozen=True):
     listed: int
     """One image each at the listed price: no prompt, no thinking."""
     estimate: int
@@ -83,8 +81,7 @@ class Cost:
     """With every repeat of an attempt that may have been billed; no request passes its own cap."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     name: Name
     requests: int
     changed: int

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from scripts.planner.wrong import InvalidLoad, wrong
 from scripts.rehearsal.latency import Latency
@@ -23,8 +24,7 @@ LEAST, MOST = 8.0, 60.0
 """Seconds: the range of calls that admission was designed for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Latencies:
+class Latencies(Struct, frozen=True):
     given: Mapping[str, Latency]
     """By model id; `*` is for all others."""
     about: str

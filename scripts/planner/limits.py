@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from scripts.planner.wrong import InvalidLoad
 from shared.core import in_force
@@ -19,8 +20,7 @@ WORDS = {"spend10m_micros": "spend10m_usd"}
 RATES = ("rpm", "ipm", "tpm")
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     value: int | None
     """None = the source says that there is no such limit."""
     source: Source

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from scripts.cli.messages import Line, complaints
 from scripts.planner.words import PLANNED_LANES
@@ -18,8 +19,7 @@ from shared.core.request import Cancel, InvalidRequest, RenderRequest
 from shared.core.route import Route
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """One request. Times in seconds since the start of the plan."""
 
     at: float
@@ -40,8 +40,7 @@ class Wanted:
         return self.planned.route
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     about: str
     """For people: where it comes from."""
     wanted: Sequence[Wanted]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
+
+from msgspec import Struct
 
 from scripts.planner.load import Load, Wanted, priority
 from scripts.planner.words import PLANNED_LANES
@@ -22,8 +23,7 @@ MOST = 200_000
 """Requests: a rehearsal of more takes minutes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """What a share of the requests asks for."""
 
     purpose: str = "default"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from scripts.planner.latency import Latencies
 from scripts.planner.limits import HeldByModel, numbers
@@ -32,8 +33,7 @@ Tell: TypeAlias = Callable[[int], None]
 """Is told how many requests have ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """What all alternatives are rehearsed on."""
 
     start: datetime
@@ -44,8 +44,7 @@ class Stage:
     seed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Played:
+class Played(Struct, frozen=True):
     """`rehearsal.requests` are in the order of the requests that were wanted."""
 
     wanted: Sequence[Wanted]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Image:
+
+class Image(Struct, frozen=True):
     """The call was accepted; the answer holds a picture."""
 
 
-@dataclass(frozen=True, slots=True)
-class MinuteFull:
+class MinuteFull(Struct, frozen=True):
     """429 that names a limit of the minute."""
 
     quota_id: str
@@ -22,8 +21,7 @@ class MinuteFull:
     """Seconds, from RetryInfo: when there will be room. None where there never is."""
 
 
-@dataclass(frozen=True, slots=True)
-class DayFull:
+class DayFull(Struct, frozen=True):
     """429 that names the limit of the day."""
 
     quota_id: str
@@ -32,13 +30,11 @@ class DayFull:
     """Seconds, from RetryInfo: misleading, as it was captured once beside a daily quota."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unexplained:
+class Unexplained(Struct, frozen=True):
     """429 without details: capacity that is shared with others, or the spend window."""
 
 
-@dataclass(frozen=True, slots=True)
-class Overloaded:
+class Overloaded(Struct, frozen=True):
     """503: the model cannot serve so much at present."""
 
 

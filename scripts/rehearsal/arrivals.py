@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from random import Random
+
+from msgspec import Struct
 
 from scripts.rehearsal.request import Arrival, Priority
 
@@ -13,8 +14,7 @@ MINUTE = 60.0
 DAY = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """An upstream app: what its requests have in common. Names are unique within a rehearsal."""
 
     name: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from scripts.rehearsal.answer import Answer, Image
 from scripts.rehearsal.engine import Engine
@@ -31,8 +32,7 @@ FIRST_PUSH_WINDOW = 5
 """Deliveries in the air with which a push subscription begins (Pub/Sub's slow start, single digits)."""
 
 
-@dataclass(frozen=True, slots=True)
-class FleetSize:
+class FleetSize(Struct, frozen=True):
     instances: int
     """That run."""
     concurrency: int
@@ -49,13 +49,11 @@ class FleetSize:
         return self.instances * self.concurrency
 
 
-@dataclass(frozen=True, slots=True)
-class Late:
+class Late(Struct, frozen=True):
     """The release arrived in time, but its call could not leave before the slot had passed."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveredLate:
+class DeliveredLate(Struct, frozen=True):
     """The slot had passed when the release arrived."""
 
 
@@ -63,8 +61,7 @@ End: TypeAlias = Answer | Late | DeliveredLate
 """How a release ended. After the late ones the request may be given another slot: no call was made."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """What came of one release."""
 
     request: Request

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
+
+from msgspec import Struct
 
 from scripts.simulator.latency import Distribution
 
@@ -11,8 +12,7 @@ PICTURE = Distribution("lognormal", 18.0, 0.45)
 """A median of 18 s."""
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
+class Latency(Struct, frozen=True):
     """Seconds from an accepted call to its image; draws beyond the bounds are put on them."""
 
     spread: Distribution = PICTURE

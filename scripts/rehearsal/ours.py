@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from scripts.rehearsal.answer import Answer, DayFull, Image, MinuteFull, Overloaded, Unexplained
 from scripts.rehearsal.fleet import Attempt, DeliveredLate, Late
@@ -42,8 +44,7 @@ LIVE_EVERY = 60.0
 ASK = Ask("default", None, "1K", None, "standard", 10, 0, False, None)
 
 
-@dataclass(slots=True)
-class Queued:
+class Queued(Struct):
     """A request as the store has it."""
 
     request: Request
@@ -59,8 +60,7 @@ class Queued:
     waits: int = 0
 
 
-@dataclass(slots=True)
-class Page:
+class Page(Struct):
     queued: dict[str, Queued] = field(default_factory=dict)
     more: bool = False
     read_at: float = float("-inf")

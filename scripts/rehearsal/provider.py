@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from random import Random
+
+from msgspec import Struct
 
 from scripts.rehearsal.answer import (
     IMAGE,
@@ -41,8 +42,7 @@ QUOTA_IDS: Mapping[Dimension, str] = {
 """Limits that a 429 names; other dimensions are rejected without details, as the simulator does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One call as the provider saw it arrive."""
 
     at: float

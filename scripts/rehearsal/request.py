@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from scripts.rehearsal.latency import Latency
 
@@ -11,8 +12,7 @@ Priority = Literal["interactive", "normal", "bulk"]
 Status = Literal["queued", "released", "rendering", "succeeded", "lost"]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """One published request. Times are seconds since the start of the rehearsal."""
 
     request_id: str
@@ -30,8 +30,7 @@ class Arrival:
     """How long its image takes; None = as the model's terms say."""
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct):
     """Changes as the rehearsal goes on."""
 
     arrival: Arrival

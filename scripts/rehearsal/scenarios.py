@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from scripts.rehearsal import measures
 from scripts.rehearsal.arrivals import Source, backlog, merged, poisson
@@ -26,15 +28,13 @@ FLEET = FleetSize(instances=40, concurrency=20, most_instances=50)
 """A platform seldom runs all it may."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(Struct, frozen=True):
     name: str
     unit: str
     better: Literal["lower", "higher"]
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
+class Goal(Struct, frozen=True):
     measure: Measure
     bound: float
     """A figure on this bound still meets the goal."""
@@ -48,8 +48,7 @@ class Goal:
                 return figure >= self.bound
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
+class Scenario(Struct, frozen=True):
     name: str
     about: str
     setting: Setting

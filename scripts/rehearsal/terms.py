@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from scripts.rehearsal.latency import PICTURES, Latency
 from scripts.simulator.quota import WindowKind
@@ -14,16 +15,14 @@ SHARED_DEPTH = 10.0
 OVERLOAD_DEPTH = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class LimitsFrom:
+class LimitsFrom(Struct, frozen=True):
     """Limits that hold from an instant on."""
 
     at: float
     limits: Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Narrow:
+class Narrow(Struct, frozen=True):
     """While it lasts the model serves an even rate and no more."""
 
     begins: float
@@ -31,8 +30,7 @@ class Narrow:
     per_minute: float
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """Times in seconds since the start of the rehearsal."""
 
     limits: Sequence[LimitsFrom]

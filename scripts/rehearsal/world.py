@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
 from typing import Protocol
+
+from msgspec import Struct
 
 from scripts.rehearsal.documents import Documents
 from scripts.rehearsal.engine import Engine
@@ -18,8 +19,7 @@ from scripts.rehearsal.terms import Terms
 from shared.core.quota import Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """Everything but strategy and seed. Times in seconds since the start."""
 
     start: datetime
@@ -90,8 +90,7 @@ class World:
             self.engine.stop()
 
 
-@dataclass(frozen=True, slots=True)
-class Rehearsal:
+class Rehearsal(Struct, frozen=True):
     """What happened."""
 
     requests: Sequence[Request]

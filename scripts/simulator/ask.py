@@ -6,7 +6,8 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from scripts.simulator.drawing import NotAnImage, Painter
 from scripts.simulator.models import DEFAULT_SIZE, SIZES, ImageModel, Models, Tier
@@ -28,8 +29,7 @@ MARKER_LABEL = "request_id"
 _LABEL_LENGTH = 63
 
 
-@dataclass(frozen=True, slots=True)
-class Headline:
+class Headline(Struct, frozen=True):
     """What can be read of any request, valid or not: for the record and for matching faults."""
 
     model: str = ""
@@ -45,8 +45,7 @@ class Headline:
         return hashlib.sha256(self.prompt.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Inline:
+class Inline(Struct, frozen=True):
     """A reference picture as it came."""
 
     mime_type: str
@@ -54,8 +53,7 @@ class Inline:
     """Base64, of either alphabet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """A well-formed request, not yet held against what its model can do."""
 
     prompt: str
@@ -71,8 +69,7 @@ class Order:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """A request that can be served."""
 
     model: ImageModel

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, field
 
 from scripts.simulator.faults import Fault
 from scripts.simulator.files import File
@@ -14,8 +15,7 @@ from scripts.simulator.models import ImageModel
 EXPIRES_AFTER = timedelta(hours=48)
 
 
-@dataclass(slots=True)
-class Counts:
+class Counts(Struct):
     """What the batch's statistics say."""
 
     total: int = 0
@@ -23,8 +23,7 @@ class Counts:
     bad: int = 0
 
 
-@dataclass(slots=True)
-class Job:
+class Job(Struct):
     """One batch."""
 
     name: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from scripts.simulator import call, generate_content, scripted, tokens
 from scripts.simulator.ask import Headline, accept

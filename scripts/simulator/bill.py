@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from scripts.simulator.models import ImageModel, Rates, Tier
 from scripts.simulator.tokens import NOTHING, Usage
@@ -37,8 +38,7 @@ def cost_micros(model: ImageModel, tier: Tier, usage: Usage) -> int:
     return (nanos + 500) // 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """One HTTP call that asked for a picture, from its arrival on."""
 
     number: int
@@ -68,8 +68,7 @@ class Call:
     cost_micros: int = 0
 
 
-@dataclass(slots=True)
-class Total:
+class Total(Struct):
     calls: int = 0
     charged_calls: int = 0
     images: int = 0
@@ -96,8 +95,7 @@ class Total:
         self.cost_micros += call.cost_micros
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(Struct, frozen=True):
     total: Total
     by_model: Mapping[str, Total]
     """By the model that served, since that is what is charged."""

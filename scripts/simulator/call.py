@@ -7,8 +7,10 @@ uses no quota; what fails later does, as documented: failures are not charged bu
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from scripts.simulator import quota_problems, scripted, tokens
 from scripts.simulator.answer import Answer, Cut, Hang, Reply, Reset
@@ -45,8 +47,7 @@ class Request(Protocol):
     def made_answer(self, made: Made) -> Answer: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """How a call ended, for its line in the ledger."""
 
     reply: Reply

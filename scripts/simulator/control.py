@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -87,7 +86,7 @@ def call_json(call: Call) -> dict[str, Any]:
 
 
 def _total(total: Total) -> dict[str, int]:
-    return dataclasses.asdict(total)
+    return msgspec.structs.asdict(total)
 
 
 def _bill(simulation: Simulation) -> Endpoint:

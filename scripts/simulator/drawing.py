@@ -12,11 +12,11 @@ import io
 import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from random import Random
 from typing import Literal
 
+from msgspec import Struct
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 PictureMode = Literal["drawn", "cached"]
@@ -36,8 +36,7 @@ class NotAnImage(ValueError):
     """The bytes do not decode as an image."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(Struct, frozen=True):
     """All that a picture shows."""
 
     prompt: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
+from msgspec import Struct
 
 from scripts.simulator.ask import Headline
 from scripts.simulator.bill import Api
@@ -114,16 +114,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Of `served_by`: the model that serves instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What the script has in mind for one call."""
 
     fault: Fault | None = None
     extra_seconds: float = 0.0
 
 
-@dataclass(slots=True)
-class _Watch:
+class _Watch(Struct):
     fault: Fault
     since: float
     met: int = 0

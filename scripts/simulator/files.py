@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct, field
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -30,8 +30,7 @@ def _content() -> IO[bytes]:
     return tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)
 
 
-@dataclass(slots=True)
-class File:
+class File(Struct):
     """One file of the project."""
 
     name: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
@@ -24,8 +24,7 @@ from scripts.simulator.simulation import Simulation
 from scripts.simulator.tariff import Tariff
 
 
-@dataclass(frozen=True, slots=True)
-class NativeRequest(GenerateContentRequest):
+class NativeRequest(GenerateContentRequest, frozen=True):
     """Google's form; what is the gateway's own business it says in its own words."""
 
     def problem_answer(self, problem: Problem) -> Answer:
@@ -33,8 +32,7 @@ class NativeRequest(GenerateContentRequest):
         return openai_forms.problem_answer(problem) if own else generate_content.problem_answer(problem)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAiRequest:
+class OpenAiRequest(Struct, frozen=True):
     key: str
     body: Mapping[str, Any] | None
     api: Form

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
+
+from msgspec import Struct, field
 
 _ARGUMENTS = {"fixed": 1, "uniform": 2, "lognormal": 2}
 
@@ -15,8 +16,7 @@ class InvalidLatency(ValueError):
     """Latency is written fixed:S, uniform:A,B or lognormal:MEDIAN,SIGMA, or MODEL=...;*=..."""
 
 
-@dataclass(frozen=True, slots=True)
-class Distribution:
+class Distribution(Struct, frozen=True):
     kind: Literal["fixed", "uniform", "lognormal"]
     first: float
     second: float = 0.0
@@ -32,8 +32,7 @@ class Distribution:
                 return chance.lognormvariate(math.log(self.first), self.second)
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
+class Latency(Struct, frozen=True):
     by_model: Mapping[str, Distribution] = field(default_factory=dict)
     others: Distribution = Distribution("fixed", 0.0)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import binascii
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
+from msgspec import Struct
 
 from scripts.simulator.ask import Ask
 from scripts.simulator.faults import NoImageForm
@@ -14,16 +14,14 @@ from scripts.simulator.models import ImageModel, Tier
 from scripts.simulator.tokens import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class NoImage:
+class NoImage(Struct, frozen=True):
     form: NoImageForm
     code: str
     """One of the documented codes: safety, image_safety, recitation, no_image ..."""
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     id: str
     ask: Ask
     model: ImageModel

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, cast
+
+from msgspec import Struct, field
 
 Status = Literal["live", "deprecated", "gone"]
 Tier = Literal["standard", "flex", "batch", "priority"]
@@ -21,8 +22,7 @@ MODELS_FILE = Path(__file__).with_name("models.toml")
 _TIMES_1K = {"512": 0.5, "1K": 1.0, "2K": 2.0, "4K": 4.0}
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(Struct, frozen=True):
     """Prices in nano-dollars per token: 1 USD per million tokens is 1,000 of them, so every listed price is exact."""
 
     input: int
@@ -31,8 +31,7 @@ class Rates:
     image: int
 
 
-@dataclass(frozen=True, slots=True)
-class ImageModel:
+class ImageModel(Struct, frozen=True):
     id: str
     alias: str
     """The market-facing name. The API itself does not answer to it."""
@@ -54,8 +53,7 @@ class ImageModel:
         return "flex" in self.rates
 
 
-@dataclass(frozen=True, slots=True)
-class Models:
+class Models(Struct, frozen=True):
     by_id: Mapping[str, ImageModel]
     pixels_1k: Mapping[str, tuple[int, int]]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 ErrorForm = Literal["detailed", "coded", "rpc"]
 """How /interactions words an error: `detailed` = string code plus the details seen in captured answers; `coded` = as
@@ -43,8 +44,7 @@ _RPC_STATUS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     code: str
     """The Interactions API's string code; it decides the HTTP status unless `status` does."""
     message: str

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal, Protocol
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from shared.core.quota import Limits
 
@@ -25,8 +26,7 @@ TEN_MINUTES = 600.0
 NEVER = math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     at: datetime
     """Aware wall time: clock minutes and Pacific days are cut by it."""
     seconds: float
@@ -147,21 +147,18 @@ def seconds_to_midnight(at: datetime) -> float:
     return midnight.timestamp() - at.timestamp()
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     dimension: Dimension
     limit: int
     wait: float
     """Seconds until this dimension has room; NEVER when it never will."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     violations: tuple[Violation, ...]
     """At least one."""
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from scripts.simulator.problems import Problem
 from scripts.simulator.quota import NEVER, Dimension, Rejected, Violation
@@ -44,8 +45,7 @@ _HELP = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     name: str
     quota_id: str
 

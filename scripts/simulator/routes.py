@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from starlette.requests import Request as HttpRequest
 from starlette.types import Receive, Scope, Send
 
@@ -21,8 +21,7 @@ from scripts.simulator.problems import ErrorForm, Problem, Refused, invalid
 from scripts.simulator.simulation import Simulation, Stored
 
 
-@dataclass(frozen=True, slots=True)
-class InteractionRequest:
+class InteractionRequest(Struct, frozen=True):
     key: str
     body: Mapping[str, Any] | None
     """None: not a JSON object."""
@@ -51,8 +50,7 @@ class InteractionRequest:
         return interactions.made_answer(made)
 
 
-@dataclass(frozen=True, slots=True)
-class GenerateContentRequest:
+class GenerateContentRequest(Struct, frozen=True):
     key: str
     body: Mapping[str, Any] | None
     model: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from scripts.simulator import quota_problems
 from scripts.simulator.answer import Answer, Cut, Reply, json_answer

@@ -7,10 +7,11 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 from typing import Literal
+
+from msgspec import Struct
 
 from scripts.simulator import faults as fault_script
 from scripts.simulator import latency as latencies
@@ -40,8 +41,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     prompt: str
     body: bytes
     """The answer as it was given."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 PRICES: Mapping[str, int] = {
     "gemini-3-pro-image": 90_000,
@@ -16,8 +17,7 @@ PRICES: Mapping[str, int] = {
 ALIASES: Mapping[str, str] = {"nano-banana-pro": "gemini-3-pro-image", "nano-banana": "gemini-2.5-flash-image"}
 
 
-@dataclass(slots=True)
-class Tariff:
+class Tariff(Struct):
     """Of one gateway. A 200 is charged whatever is in it, also a refusal; an error is not."""
 
     prices: Mapping[str, int] = field(default_factory=lambda: PRICES)

@@ -10,12 +10,12 @@ import asyncio
 import re
 import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any
 from urllib.parse import urlsplit
 
 import httpx2
+from msgspec.structs import replace
 
 from shared.adapters import gemini_errors
 from shared.adapters.batch_answer import read_line, write_line

@@ -9,11 +9,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from shared.adapters import gemini_errors
 from shared.adapters.redaction import redacted

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from shared.adapters.generate_content_lane import GenerateContentLane
 from shared.adapters.openai_lane import OpenAiLane

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from shared.adapters import gemini_quota
 from shared.adapters.gemini_codes import NO_IMAGE, REFUSALS, RPC_CODES, STATUS_OF_CODE
@@ -71,8 +71,7 @@ class _Body(msgspec.Struct):
 Body: TypeAlias = bytes | bytearray | msgspec.Raw
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """What the provider said, whichever form it said it in."""
 
     codes: tuple[str, ...]

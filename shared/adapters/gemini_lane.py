@@ -11,9 +11,10 @@ import base64
 import importlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from shared.adapters import one_call
 from shared.adapters.gemini_answer import read_answer
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from google import genai
 
 
-@dataclass(frozen=True, slots=True)
-class _Sdk:
+class _Sdk(Struct, frozen=True):
     """google.genai, once it is imported."""
 
     loop: asyncio.AbstractEventLoop

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import msgspec
+from msgspec import Struct
 
 from shared.core.failure import FailureKind
 
@@ -33,8 +33,7 @@ _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(hours?|minutes?|seconds?|ms|us|µs|ns|h|
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """One quota of google.rpc.QuotaFailure that was exceeded."""
 
     quota_id: str

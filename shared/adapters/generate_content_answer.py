@@ -7,12 +7,12 @@ candidate's finishReason, or a candidate that stopped as usual and holds text on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Raw
+from msgspec.structs import replace
 
 from shared.adapters import gemini_errors, image_header
 from shared.adapters.gemini_answer import TIERS, header_id

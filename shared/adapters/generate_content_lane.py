@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx2
+from msgspec import Struct
 
 from shared.adapters import one_call
 from shared.adapters.gemini_lane import labels
@@ -32,8 +32,7 @@ API_VERSION = "v1beta"
 """Where generateContent is documented with imageConfig and tiers, and what gateways serve; interactions are v1."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Sdk:
+class _Sdk(Struct, frozen=True):
     """google.genai, once it is imported."""
 
     loop: asyncio.AbstractEventLoop

@@ -9,12 +9,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 from google.auth import exceptions, transport
 from google.oauth2 import id_token
+from msgspec import Struct
 
 from shared.ports import Asked, NotIdentified
 
@@ -74,8 +74,7 @@ class IapIdentities:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetched:
+class _Fetched(Struct, frozen=True):
     status: int
     data: bytes
     headers: Mapping[str, str]

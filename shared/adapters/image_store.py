@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlsplit
@@ -174,7 +175,15 @@ class _Folder:
 
 class _Bucket:
     def __init__(self, bucket: str, prefix: str, options: Mapping[str, Any]) -> None:
-        self.store = GCSStore(bucket, prefix=prefix or None, **{"retry_config": PATIENCE, **options})
+        self._open = partial(GCSStore, bucket, prefix=prefix or None, **{"retry_config": PATIENCE, **options})
+        self._opened: GCSStore | None = None
+
+    @property
+    def store(self) -> GCSStore:
+        """Opened at first use: it reads the system's certificates, and most functions look at no image."""
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
 
     async def create(self, key: str, data: bytes, content_type: str, facts: Mapping[str, str]) -> None:
         attributes = {"Content-Type": content_type, FACTS_ATTRIBUTE: json.dumps(dict(facts))}

@@ -14,10 +14,11 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from shared.adapters.message_rules import check_extension, check_message
 from shared.adapters.sqlite_file import SqliteThread, Transaction
@@ -40,8 +41,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rules:
+class _Rules(Struct, frozen=True):
     """A row of `subscriptions`; durations in microseconds."""
 
     name: str
@@ -154,16 +154,14 @@ def _set(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
+class _Message(Struct, frozen=True):
     id: str
     published_at: int
     attributes: dict[str, str]
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Claimed:
+class _Claimed(Struct, frozen=True):
     deliveries: list[Delivery]
     next_due_at: int | None
     """Where nothing was due: when something will be."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.adapters import gemini_errors
 from shared.adapters.gemini_answer import header_id
@@ -36,8 +37,7 @@ OTHER_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError, ValueError)
 GEMINI_API = "the Gemini API"
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """How far one call has come."""
 
     leave_by: float

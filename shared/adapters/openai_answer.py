@@ -10,11 +10,11 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 from shared.adapters import gemini_errors, image_header
 from shared.adapters.gemini_answer import header_id
@@ -56,8 +56,7 @@ class _Images(msgspec.Struct):
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
+class Elsewhere(Struct, frozen=True):
     """The image lies at an address and is still to be fetched."""
 
     url: str

@@ -12,10 +12,10 @@ import importlib
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
 from openfeature import api
 from openfeature.client import OpenFeatureClient
 from openfeature.event import EventDetails, ProviderEvent
@@ -34,7 +34,7 @@ ASKED_FOR = timedelta(hours=2)
 """An expiry is shown, and moves on as long as the provider says on: in steps, since a flag that changes is news."""
 STEP = timedelta(minutes=30)
 ALLOWED: Mapping[str, tuple[str, ...]] = {"purpose": PURPOSES, "lane": LANES}
-SCOPE = tuple(each.name for each in fields(Scope))
+SCOPE = Scope.__struct_fields__
 KNOWN = {*SCOPE, "to", "reason", "shadow"}
 
 Said = Mapping[FlagName, Any]

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from shared.adapters.gemini_quota import UNLIMITED
 
@@ -36,8 +37,7 @@ _PLACE_KEYS = ("location", "region")
 _VERSION = re.compile(r"(-\d{3}|-latest|@[\w-]+)$")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One value of one quota."""
 
     quota_id: str
@@ -52,8 +52,7 @@ class Row:
         return self.value if 0 <= self.value < UNLIMITED else None
 
 
-@dataclass(frozen=True, slots=True)
-class Counter:
+class Counter(Struct, frozen=True):
     """Where the use of one dimension is counted."""
 
     dimension: str
@@ -63,8 +62,7 @@ class Counter:
     """A metric is reported once for each quota upon it: one of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quotas:
+class Quotas(Struct, frozen=True):
     """The values of our models' quotas."""
 
     general: Mapping[str, Value]

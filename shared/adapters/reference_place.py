@@ -8,12 +8,12 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Place:
+
+class Place(Struct, frozen=True):
     """Where a URI points, or an allowed prefix, in parts that can be compared."""
 
     scheme: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core.calendar import NO_WEIGHT, UNPACED, Full, Granted, Weight, begin_of, bucket_of
 from shared.core.fleet import LEAD, LONGEST_LEAD
@@ -23,8 +25,7 @@ INTERACTIVE_HORIZON = timedelta(seconds=2)
 frees itself nearer was given to interactive requests a tick ago."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A head whose route is planned."""
 
     head: Head
@@ -40,16 +41,14 @@ class Candidate:
         return Weight(tokens=self.planned.input_tokens)
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     candidate: Candidate
     slot_at: datetime
     slot_until: datetime
     """A start after this goes back to the front."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(Struct, frozen=True):
     """What the models have in common."""
 
     spend: Spend = NOTHING_SPENT
@@ -67,8 +66,7 @@ class Shared:
     """What is left of the budgets of tenants that have one, in micro-dollars."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(Struct, frozen=True):
     grants: tuple[Grant, ...]
     standings: Mapping[str, Standing]
     """Every model's as it is after the grants."""
@@ -121,8 +119,7 @@ def _pay(purses: dict[str, int], candidate: Candidate) -> None:
         purses[candidate.head.tenant] -= candidate.planned.estimate_micros
 
 
-@dataclass(slots=True)
-class _Queues:
+class _Queues(Struct):
     """One model's candidates while slots are given out."""
 
     standing: Standing

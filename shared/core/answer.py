@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from shared.core.failure import Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A reference image, fetched."""
 
     mime_type: str
     data: bytes
 
+    def __repr__(self) -> str:
+        """Without the bytes."""
+        return f"Reference({self.mime_type}, {len(self.data)} bytes)"
 
-@dataclass(frozen=True, slots=True)
-class Order:
+
+class Order(Struct, frozen=True):
     """One attempt, as the lane sends it."""
 
     request_id: str
@@ -35,9 +38,12 @@ class Order:
     """Whose, on the lane `gateway`."""
     labels: tuple[tuple[str, str], ...] = ()
 
+    def __repr__(self) -> str:
+        """Without the prompt."""
+        return f"Order({self.request_id!r}, {self.model}, {self.lane})"
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+
+class Usage(Struct, frozen=True):
     """Tokens as the provider counted them. Text out = total out - image out."""
 
     text_in: int = 0
@@ -48,23 +54,25 @@ class Usage:
     grounding_searches: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """Encoded image bytes with what their own header says."""
 
-    data: bytes = field(repr=False)
+    data: bytes
     content_type: str
     """`image/jpeg`, `image/png` or `image/webp`."""
     width: int
     height: int
+
+    def __repr__(self) -> str:
+        """Without the bytes."""
+        return f"Picture({self.content_type}, {self.width}x{self.height}, {len(self.data)} bytes)"
 
     @property
     def extension(self) -> str:
         return {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}[self.content_type]
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """The provider made an image."""
 
     picture: Picture

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from shared.core.ask import Ask
 from shared.core.catalogue import Catalogue, Model, UnknownModel
 from shared.core.shape import Problem, shown
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     named: str
     """The id that was named, or that the purpose names."""
     model: Model

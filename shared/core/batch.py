@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 from shared.core.answer import Answer
 from shared.core.batch_rules import DEFAULT_RULES, BatchRules
@@ -29,8 +30,7 @@ ProviderState: TypeAlias = Literal["pending", "running", "succeeded", "failed", 
 OVER: tuple[ProviderState, ...] = ("succeeded", "failed", "cancelled", "expired")
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """A request that waits for its collection to be closed."""
 
     request_id: str
@@ -46,8 +46,7 @@ class Waiting:
         return cls(document.id, route.model, route.image_size, references, document.data["batched_at"])
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One attempt of one request in a batch."""
 
     request_id: str
@@ -62,8 +61,7 @@ class Item:
         return {"request_id": self.request_id, "attempt": self.attempt}
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """What the provider says of one batch."""
 
     state: ProviderState
@@ -75,8 +73,7 @@ class Progress:
     """Why the whole batch failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """One line of the answers."""
 
     key: str

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 LARGEST_FILE = 100
 """Requests: batches of 150 images were billed and could not be retrieved."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRules:
+class BatchRules(Struct, frozen=True):
     """What an operator sets; these values where the catalogue has no such table."""
 
     collect_for: timedelta = timedelta(minutes=5)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from shared.core.documents import Fields
 from shared.core.ledger import COUNTS, GATEWAY, MONEY, SAVED, WHYS, group_of
@@ -12,8 +13,7 @@ from shared.core.ledger import COUNTS, GATEWAY, MONEY, SAVED, WHYS, group_of
 AMOUNTS = (*COUNTS, *MONEY)
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(Struct, frozen=True):
     """Sums of the ledger's amounts, by their names there."""
 
     amounts: Mapping[str, int] = field(default_factory=dict)
@@ -37,8 +37,7 @@ class Total:
         return {name: self[name] for name in AMOUNTS}
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(Struct, frozen=True):
     """One contract's part of the bill."""
 
     total: Total
@@ -46,8 +45,7 @@ class Bill:
     """By the dimension asked for, dearest first; days in their order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bills:
+class Bills(Struct, frozen=True):
     """Never to be added up: a provider's price is another contract."""
 
     google: Bill

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
 
 Part: TypeAlias = Literal["input", "text", "image", "grounding"]
 """Thinking is billed as text."""
 PARTS: tuple[Part, ...] = ("input", "text", "image", "grounding")
 
 
-@dataclass(frozen=True, slots=True)
-class Sku:
+class Sku(Struct, frozen=True):
     """One line of a price list, in our words."""
 
     model: str
@@ -24,8 +24,7 @@ class Sku:
         return f"{self.model} {self.lane} {self.part}"
 
 
-@dataclass(frozen=True, slots=True)
-class Billing:
+class Billing(Struct, frozen=True):
     """How descriptions are read: the first words found in one decide."""
 
     services: tuple[str, ...] = ()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core import flag
 from shared.core.breaker import OVERRULED
@@ -22,8 +24,7 @@ class FlagRefused(Exception):
     """A change of a flag that cannot be. Says what was found, what is allowed, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
+class Board(Struct, frozen=True):
     flags: Mapping[str, Flag] = field(default_factory=dict)
     """By id; those whose time is over stay until somebody writes them into the history."""
     overruled: Mapping[str, datetime] = field(default_factory=dict)

@@ -9,9 +9,11 @@ extended by hand stays until it expires.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core.catalogue import Catalogue
 from shared.core.flag import BREAKER, DEFAULT_EXPIRY, Flag, FlagName, Scope
@@ -30,8 +32,7 @@ OVERRULED = timedelta(minutes=10)
 STARTS_KEPT = timedelta(seconds=75)
 
 
-@dataclass(frozen=True, slots=True)
-class Circuit:
+class Circuit(Struct, frozen=True):
     """What the pump remembers of one model in one lane."""
 
     starts: Mapping[int, int] = field(default_factory=dict)
@@ -69,8 +70,7 @@ class Circuit:
         return cls(starts, data["tripped_at"], data["trips"], data["probed_at"])
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     circuits: Mapping[str, Circuit]
     trips: tuple[Flag, ...]
     """Flags to trip now."""

@@ -11,9 +11,11 @@ from __future__ import annotations
 import calendar
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.core.documents import Fields, Increment
 from shared.core.money import usd
@@ -33,8 +35,7 @@ OVER_BUDGET = "the tenant's budget is used up"
 KEEP_FOR = timedelta(days=400)
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """As an operator set it."""
 
     limit_micros: int
@@ -60,8 +61,7 @@ def budget_of(tenant: Fields) -> Budget | None:
     return Budget.from_json(found) if found else None
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Struct, frozen=True):
     """What is held for one attempt; kept on its request and its attempt."""
 
     period: str
@@ -77,8 +77,7 @@ class Reservation:
         return cls(found["period"], found["micros"]) if found else None
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(Struct, frozen=True):
     """A reservation between the write that holds it and the write that hands its request out."""
 
     request_id: str
@@ -94,8 +93,7 @@ class Pending:
         return cls(data["request_id"], data["release"], data["micros"])
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """`budgets/{period}_{tenant}`: what only the pump writes."""
 
     tenant: str
@@ -151,8 +149,7 @@ class Account:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """What workers have added in their shards, summed."""
 
     returned_micros: int = 0
@@ -166,8 +163,7 @@ class Settled:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Purse:
+class Purse(Struct, frozen=True):
     """One tenant's money at one moment."""
 
     budget: Budget
@@ -232,8 +228,7 @@ def given_back(request_id: str, data: Fields) -> tuple[Increment, ...]:
     return ended(data["tenant"], request_id, Reservation.of(data), 0, held=False).writes()
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """Money returned and spent by one commit, by period."""
 
     tenant: str

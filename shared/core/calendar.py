@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core.quota import Limits
 
@@ -35,8 +37,7 @@ PACIFIC = ZoneInfo("America/Los_Angeles")
 """The daily quota begins anew at midnight there (Gemini rate-limit documentation)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Weight:
+class Weight(Struct, frozen=True):
     """What one start takes of each per-minute limit."""
 
     requests: int = 1
@@ -51,16 +52,14 @@ class Weight:
 NO_WEIGHT = Weight(0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(Struct, frozen=True):
     calendar: Calendar
     slot_at: datetime
     slot_until: datetime
     """A start after this goes back to the front."""
 
 
-@dataclass(frozen=True, slots=True)
-class Full:
+class Full(Struct, frozen=True):
     """No slot within the horizon."""
 
     reason: str
@@ -69,8 +68,7 @@ class Full:
     """When it is worth looking again, where that is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Calendar:
+class Calendar(Struct, frozen=True):
     """Values only; every change gives a new calendar."""
 
     buckets: Mapping[int, Weight] = field(default_factory=dict)

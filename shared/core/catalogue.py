@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from shared.core.batch_rules import DEFAULT_RULES, BatchRules
 from shared.core.billing import NO_BILLING, Billing
@@ -34,8 +35,7 @@ class UnknownModel(Exception):
     """No model of the catalogue has this id or alias."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(Struct, frozen=True):
     """What one lane of one model costs under one contract."""
 
     input: Decimal
@@ -54,8 +54,7 @@ class Rates:
     """How this lane of this model is called."""
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(Struct, frozen=True):
     id: str
     aliases: tuple[str, ...]
     status: Status
@@ -83,8 +82,7 @@ class Model:
         return next((size for size in self.sizes if SIZES.index(size) >= SIZES.index(asked)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
+class Gateway(Struct, frozen=True):
     """A provider's endpoint and what it says it charges: another contract, never Google's price."""
 
     owner: str
@@ -115,8 +113,7 @@ class Gateway:
     """So long nothing goes there after it said that there is no balance, or that the key or the call is not allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class StalePrice:
+class StalePrice(Struct, frozen=True):
     """A price that nobody has looked at for too long."""
 
     what: str
@@ -127,8 +124,7 @@ class StalePrice:
         return f"{self.what}: checked on {self.checked.isoformat()}"
 
 
-@dataclass(frozen=True, slots=True)
-class Catalogue:
+class Catalogue(Struct, frozen=True):
     models: Mapping[str, Model]
     purposes: Mapping[str, str]
     ladder: tuple[str, ...]

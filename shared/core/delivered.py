@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from shared.core.answer import Made, Usage
 from shared.core.failure import Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """An image that lies in the store, and what the answer that brought it said."""
 
     image_uri: str
@@ -44,12 +44,12 @@ class Delivered:
             "provider_request_id": self.provider_request_id,
         }
         if self.usage is not None:
-            facts |= {f"usage_{name}": str(getattr(self.usage, name)) for name in Usage.__slots__}
+            facts |= {f"usage_{name}": str(getattr(self.usage, name)) for name in Usage.__struct_fields__}
         return facts
 
     @classmethod
     def from_facts(cls, image_uri: str, facts: Mapping[str, str]) -> Delivered:
-        counted = {name: int(facts[f"usage_{name}"]) for name in Usage.__slots__ if f"usage_{name}" in facts}
+        counted = {name: int(facts[f"usage_{name}"]) for name in Usage.__struct_fields__ if f"usage_{name}" in facts}
         return cls(
             image_uri=image_uri,
             width=int(facts["width"]),

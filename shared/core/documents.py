@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct, field
 
 Value: TypeAlias = Any
 """None, bool, int, float, str, aware datetime (microseconds, UTC), or a list or dict (string keys) of these."""
@@ -13,8 +14,7 @@ Value: TypeAlias = Any
 Fields: TypeAlias = Mapping[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """One document as it was read. `version` is opaque and changes with every write."""
 
     path: str
@@ -29,24 +29,21 @@ class Document:
         return self.path.rpartition("/")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(Struct, frozen=True):
     """There was no document at `path` when it was read."""
 
     path: str
     read_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(Struct, frozen=True):
     """Write a whole document; the commit conflicts where one exists."""
 
     path: str
     data: Fields
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Struct, frozen=True):
     """Replace top-level fields of the document read at `version`; the commit conflicts on any other version."""
 
     path: str
@@ -54,16 +51,14 @@ class Update:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(Struct, frozen=True):
     """Remove the document that was read at `version`."""
 
     path: str
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Increment:
+class Increment(Struct, frozen=True):
     """Add whole numbers to top-level fields and set others; makes a missing document. Never conflicts."""
 
     path: str
@@ -75,8 +70,7 @@ class Increment:
 Write: TypeAlias = Create | Update | Delete | Increment
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(Struct, frozen=True):
     """All writes happened, together. `versions` in the order of the writes (empty string for a deletion)."""
 
     versions: tuple[str, ...]
@@ -84,13 +78,11 @@ class Committed:
     """The store's own time of the commit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(Struct, frozen=True):
     """A precondition did not hold: nothing was written. Read again and decide again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """A bound on one field. The bounded field is the first of `order_by`."""
 
     field: str
@@ -98,8 +90,7 @@ class Range:
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """Documents of one collection. Order fields must be present in every document that should be found.
 
     `fields` names the fields to read (empty = all): a list of heads must not drag prompts along.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from shared.core.answer import Usage
@@ -62,8 +63,7 @@ Owner: TypeAlias = Literal["credential", "project", "quota", "capacity", "reques
 """Who mends it, most likely; the runbook says where to look first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     next: Next
     charge: Charge
     owner: Owner
@@ -165,8 +165,7 @@ RULES: dict[FailureKind, Rule] = {
 """The failure table: RUNBOOK.md has a heading for each, with its first check."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """One failed call, as the lane understood it. Never carries a prompt or a key."""
 
     kind: FailureKind

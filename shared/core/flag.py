@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias, get_args
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 FlagName: TypeAlias = Literal["pause", "lower-resolution", "use-nano-banana-2", "use-flex", "use-batch", "use-gateway"]
 NAMES: tuple[FlagName, ...] = get_args(FlagName)
@@ -23,8 +25,7 @@ DEFAULT_EXPIRY = timedelta(hours=2)
 LONGEST_EXPIRY = timedelta(days=7)
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """Whom a flag concerns; None = everybody."""
 
     tenant: str | None = None
@@ -37,19 +38,14 @@ class Scope:
     """Per cent of the requests in scope, the same ones every time."""
 
     def __str__(self) -> str:
-        named = [
-            f"{each.name}={getattr(self, each.name)}"
-            for each in fields(self)
-            if getattr(self, each.name) not in (None, 100)
-        ]
+        named = [f"{name}={value}" for name, value in asdict(self).items() if value not in (None, 100)]
         return " ".join(named) or "everybody"
 
     def to_json(self) -> dict[str, Any]:
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(Struct, frozen=True):
     """One tripped flag."""
 
     id: str
@@ -79,15 +75,14 @@ class Flag:
         return f"flag {self.name} by {self.actor}: {self.reason}"
 
     def to_json(self) -> dict[str, Any]:
-        return {each.name: getattr(self, each.name) for each in fields(self)} | {"scope": self.scope.to_json()}
+        return asdict(self) | {"scope": self.scope.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Flag:
         return cls(**{**data, "scope": Scope(**data["scope"])})
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """What a flag's scope is compared with."""
 
     request_id: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
+
+from msgspec import Struct
 
 from shared.core.catalogue import Catalogue, UnknownModel
 from shared.core.flag import BREAKER, LONGEST_EXPIRY, LOWER_TO, NAMES, Flag, FlagName, Scope
@@ -18,8 +19,7 @@ REASON_LIMIT = 300
 ACTOR_LIMIT = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """Everything of a flag but its id and its moment."""
 
     name: FlagName

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from shared.core.calendar import is_untimed
 from shared.core.quota import Limits
@@ -34,8 +36,7 @@ LEAD_GROWS, LEAD_SHRINKS = 2.0, 0.95
 """Where releases arrived late; and a second where none did, and none was tight."""
 
 
-@dataclass(frozen=True, slots=True)
-class Late:
+class Late(Struct, frozen=True):
     """Releases that did not become a call in time, or only just."""
 
     starts: int = 0
@@ -50,8 +51,7 @@ class Late:
         return self.starts + self.deliveries
 
 
-@dataclass(frozen=True, slots=True)
-class Recent:
+class Recent(Struct, frozen=True):
     """Slots granted for the last seconds."""
 
     starts: int = 0
@@ -59,8 +59,7 @@ class Recent:
     """In one half-second of one model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(Struct, frozen=True):
     """Kept in the pump's document."""
 
     pace: float = FIRST_PACE
@@ -113,11 +112,11 @@ class Fleet:
         return max(0, min(int(self.most_in_air) - self.in_air, most_running(capacity) - running))
 
     def to_json(self) -> dict[str, Any]:
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Fleet:
-        return cls(**{each.name: data[each.name] for each in fields(cls) if each.name in data})
+        return cls(**{name: data[name] for name in cls.__struct_fields__ if name in data})
 
 
 def most_running(capacity: int) -> int:

@@ -7,9 +7,11 @@ not at all changes nothing that the next one does not mend.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core.failure import Failure, FailureKind
 
@@ -25,16 +27,14 @@ SICK = frozenset(
 LACKS = frozenset({FailureKind.MODEL_GONE, FailureKind.LANE_UNSUPPORTED})
 
 
-@dataclass(frozen=True, slots=True)
-class Lack:
+class Lack(Struct, frozen=True):
     """The provider does not have this model, or not in this lane."""
 
     kind: str
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True):
     """Of one circuit."""
 
     sick: Mapping[int, int] = field(default_factory=dict)

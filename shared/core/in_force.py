@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 from shared.core.live_quota import UNLIMITED, LiveLimits
 from shared.core.quota import Limits
@@ -16,8 +17,7 @@ DIMENSIONS = ("rpm", "ipm", "tpm", "rpd", "concurrency", "spend10m_micros")
 Source: TypeAlias = Literal["live", "learned", "configured"]
 
 
-@dataclass(frozen=True, slots=True)
-class InForce:
+class InForce(Struct, frozen=True):
     """One limit, and where it comes from."""
 
     value: int | None
@@ -30,8 +30,7 @@ class InForce:
 InForceByDimension: TypeAlias = Mapping[str, InForce]
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
+class Learned(Struct, frozen=True):
     """A limit that the body of a 429 named."""
 
     value: int

@@ -9,9 +9,11 @@ breakers and models that are gone leaves at least one route, or has no effect.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.core import flag, gateway, price
 from shared.core.ask import Ask
@@ -35,8 +37,7 @@ LANES_AFTER: Mapping[str, tuple[str, ...]] = {
 are shed or unsupported at times, and a request must not die of a discount. The cap holds all the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True):
     route: Route
     reasons: tuple[str, ...]
     """Why the route differs from what was asked; empty where it does not."""
@@ -60,15 +61,13 @@ class Planned:
     """Whose, on the lane `gateway`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unroutable:
+class Unroutable(Struct, frozen=True):
     """No route can do what was asked, now or later."""
 
     problem: Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
+class Waits(Struct, frozen=True):
     """Every route that could do it is closed for now."""
 
     reason: str
@@ -79,8 +78,7 @@ class Waits:
 Plan: TypeAlias = Planned | Unroutable | Waits
 
 
-@dataclass(frozen=True, slots=True)
-class Ladder:
+class Ladder(Struct, frozen=True):
     """All routes of a request, best first."""
 
     rungs: tuple[Rung, ...]

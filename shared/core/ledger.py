@@ -10,8 +10,9 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from shared.core.documents import Fields, Increment
 from shared.core.price import Cost
@@ -48,8 +49,7 @@ ALWAYS = ("attempts", "images", "cost_micros", "unknown_attempts")
 DIMENSIONS = ("tenant", "model", "lane", "day", "flag")
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """Under what an attempt is booked."""
 
     day: str
@@ -82,8 +82,7 @@ class Cell:
         return Increment(f"ledger/{name}", kept, also=also)
 
 
-@dataclass(frozen=True, slots=True)
-class Booking:
+class Booking(Struct, frozen=True):
     """One attempt as it is booked."""
 
     cost: Cost

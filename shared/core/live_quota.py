@@ -6,9 +6,11 @@ Only `watch` writes the document; the pump and the command line read it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 PATH = "quota/live"
 READABLE = ("rpm", "ipm", "tpm", "rpd")
@@ -20,8 +22,7 @@ UsageByModel: TypeAlias = Mapping[str, Mapping[str, int]]
 """By model and dimension: what the whole project used, whoever called. Minutes: the newest one that is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class LiveLimits:
+class LiveLimits(Struct, frozen=True):
     """One model's limits, as read."""
 
     dims: Mapping[str, int | None]
@@ -44,8 +45,7 @@ class LiveLimits:
         return cls(dims, data["read_at"])
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """Why the last reading failed."""
 
     code: str
@@ -63,8 +63,7 @@ class Problem:
         return cls(data["code"], data["message"], data["remedy"], data["since"])
 
 
-@dataclass(frozen=True, slots=True)
-class LiveQuota:
+class LiveQuota(Struct, frozen=True):
     """The last good readings, and how the last try went."""
 
     tried_at: datetime
@@ -116,8 +115,7 @@ class LiveQuota:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A limit that says something other than at the reading before."""
 
     model: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from shared.core.documents import Fields
 from shared.core.money import usd
@@ -17,8 +18,7 @@ class BadMessage(Exception):
     """A message on an inner topic that none of our functions wrote. It is acknowledged and reported, never retried."""
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True):
     """A slot in a worker's hand."""
 
     request_id: str
@@ -39,8 +39,7 @@ class Release:
         return cls(request_id, number)
 
 
-@dataclass(frozen=True, slots=True)
-class Kick:
+class Kick(Struct, frozen=True):
     """A message that wakes the pump."""
 
     queues: frozenset[str] = frozenset()
@@ -59,8 +58,7 @@ class Kick:
             return cls()
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One message for `render-results`."""
 
     data: bytes

@@ -4,8 +4,9 @@ a moment is observed by `watch`."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from shared.core import spans
 from shared.core.spans import Attribute, Span
@@ -13,8 +14,7 @@ from shared.core.spans import Attribute, Span
 MetricKind: TypeAlias = Literal["counter", "histogram", "gauge"]
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     name: str
     kind: MetricKind
     unit: str
@@ -23,8 +23,7 @@ class Metric:
     says: str
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(Struct, frozen=True):
     """One reading of one metric."""
 
     metric: Metric

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from shared.core.answer import Usage
 from shared.core.catalogue import Catalogue
@@ -16,8 +17,7 @@ RATIO_TOLERANCE = 0.05
 """Sides are multiples of 16 or 32 pixels: 4:5 is delivered as 928 x 1152."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
+class Mismatch(Struct, frozen=True):
     """One thing that came otherwise than it was ordered. It is paid as it came."""
 
     what: What

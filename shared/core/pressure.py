@@ -6,9 +6,11 @@ A pure controller: the table of evidence in the design, one function a row. Rate
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from shared.core.calendar import Calendar, is_untimed
 from shared.core.quota import Limits
@@ -61,8 +63,7 @@ UNCAPPED_AT = 2.0
 """Of the rate before: until then what has piled up does not start at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pressure:
+class Pressure(Struct, frozen=True):
     """Of one model; kept in its calendar's document."""
 
     share: float = 1.0
@@ -112,15 +113,14 @@ class Pressure:
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Pressure:
-        return cls(**{each.name: data[each.name] for each in fields(cls) if each.name in data})
+        return cls(**{name: data[name] for name in cls.__struct_fields__ if name in data})
 
 
-@dataclass(frozen=True, slots=True)
-class Felt:
+class Felt(Struct, frozen=True):
     pressure: Pressure
     close_until: datetime | None
     """Nothing of this model starts before."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 from shared.core.answer import Usage
 from shared.core.catalogue import Catalogue, Model, Rates, UnknownModel
@@ -17,8 +18,7 @@ LETTERS_PER_TOKEN = 4
 """Of ASCII text, about; any other character counts as a token (Chinese, Japanese). For estimates only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """`micros` is what is known to be owed; with basis `unknown` the bill may hold more than the 0 booked here."""
 
     micros: int

@@ -7,9 +7,11 @@ The operator writes five of them down from the provider's console, documents and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core.documents import Fields
 
@@ -32,8 +34,7 @@ class ProofRefused(Exception):
     """Evidence that is none: says what is missing and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """What stands for one item."""
 
     text: str
@@ -52,8 +53,7 @@ class Evidence:
         return cls(data["text"], data["by"], data["at"], data["about"], data["facts"])
 
 
-@dataclass(frozen=True, slots=True)
-class Lack:
+class Lack(Struct, frozen=True):
     """Why an item does not count."""
 
     item: str
@@ -63,8 +63,7 @@ class Lack:
         return f"{self.item} {self.why}"
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """Of one gateway: `gateways/{name}`."""
 
     items: Mapping[str, Evidence] = field(default_factory=dict)

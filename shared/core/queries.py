@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from shared.core.documents import Query, Range
 from shared.core.record import HEAD_FIELDS, attempts

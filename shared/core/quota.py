@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from shared.core.money import micros_from_usd
 from shared.core.route import is_gateways
@@ -13,8 +15,7 @@ class InvalidQuota(ValueError):
     """A quota text that cannot be read; the message says what was found and what is allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What one model may do. None = no such limit is known."""
 
     rpm: int | None = None
@@ -35,8 +36,7 @@ DIMENSIONS = ("rpm", "ipm", "tpm", "rpd", "concurrency", "spend10m_usd")
 EXAMPLE = "gemini-3-pro-image=rpm:60,rpd:1000;*=rpm:100,concurrency:20"
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(Struct, frozen=True):
     """Configured limits by model id; `*` holds for each model that is not named."""
 
     by_model: Mapping[str, Limits]
@@ -45,7 +45,7 @@ class Quota:
         """The model's own limits, completed dimension by dimension from `*`, which says nothing of a gateway."""
         general = Limits() if is_gateways(model) else self.by_model.get("*", Limits())
         own = self.by_model.get(model, Limits())
-        known = {each.name: value for each in fields(own) if (value := getattr(own, each.name)) is not None}
+        known = {name: value for name, value in asdict(own).items() if value is not None}
         return replace(general, **known)
 
     def for_models(self, ids_by_name: Mapping[str, str]) -> Quota:

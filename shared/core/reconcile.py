@@ -6,9 +6,10 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+
+from msgspec import Struct
 
 from shared.core.billing import Billing, Sku
 from shared.core.documents import Fields
@@ -32,8 +33,7 @@ class UnreadableExport(Exception):
     """The file is no Cloud Billing export that can be read; the message names the line and what is allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One line of the export."""
 
     day: str
@@ -43,8 +43,7 @@ class Line:
     exact_micros: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     day: str
     what: str
     """Model, lane and part; a SKU's own description where nobody knows it."""
@@ -57,8 +56,7 @@ class Difference:
         return self.billed_micros - self.booked_micros
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
+class Reconciled(Struct, frozen=True):
     differences: tuple[Difference, ...]
     """Largest first."""
     agreeing: int

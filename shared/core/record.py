@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from shared.core.ask import Ask
 from shared.core.budget import Reservation
@@ -43,8 +44,7 @@ HEAD_FIELDS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """A queued request as the pump sees it: no prompt, no references."""
 
     request_id: str
@@ -95,8 +95,7 @@ class Head:
         return None if place is None else place.trace_id
 
 
-@dataclass(frozen=True, slots=True)
-class UnusedSlot:
+class UnusedSlot(Struct, frozen=True):
     """A slot that was granted and not used; the pump gives it back to its calendar."""
 
     model: str

@@ -7,10 +7,12 @@ not at all changes nothing that the next one does not mend.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 REMEMBERED = timedelta(seconds=30)
 """Longer than any rule looks back, with what a report may be late."""
@@ -38,15 +40,13 @@ class Sign(StrEnum):
 _SIGNS = {each.value for each in Sign}
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
+class Closing(Struct, frozen=True):
     until: datetime
     why: str
     """The failure's kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(Struct, frozen=True):
     """A limit that a 429 named."""
 
     value: int
@@ -57,8 +57,7 @@ Seconds = Mapping[int, int]
 """A count by second since the epoch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """Of one model."""
 
     counts: Mapping[Sign, Seconds] = field(default_factory=dict)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct, field
 
 from shared.core import shape
 from shared.core.money import micros_from_usd, usd
@@ -36,24 +37,21 @@ class InvalidRequest(Exception):
         """The id the message names, where it names a valid one: the rejection is announced under it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceUri:
+class ReferenceUri(Struct, frozen=True):
     uri: str
     mime_type: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Floor:
+class Floor(Struct, frozen=True):
     """The worst that is still wanted; None = the catalogue's default for the purpose."""
 
     image_size: str | None = None
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RenderRequest:
+class RenderRequest(Struct, frozen=True):
     request_id: str
-    prompt: str = field(repr=False)
+    prompt: str
     tenant: str = "default"
     purpose: str = "default"
     model: str | None = None
@@ -71,6 +69,10 @@ class RenderRequest:
     group: str | None = None
     grounding: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Without the prompt."""
+        return f"RenderRequest({self.request_id!r})"
 
     @classmethod
     def parse(cls, payload: object) -> RenderRequest:
@@ -139,8 +141,7 @@ class RenderRequest:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(Struct, frozen=True):
     """Ends a request that has not begun."""
 
     request_id: str

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from shared.core.failure import Failure, FailureKind, Next
 from shared.core.health import LACKS, SICK
@@ -28,8 +29,7 @@ QUOTA_BACKOFF = timedelta(seconds=5)
 """A 429 without a hint."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Struct, frozen=True):
     """What this round of a request has been through, the new failure included."""
 
     failures: int
@@ -49,16 +49,14 @@ class Tally:
     """The ladder has another route."""
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(Struct, frozen=True):
     """Back to the queue until `wake_at`."""
 
     wake_at: datetime
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     status: str
     outcome: Outcome
 

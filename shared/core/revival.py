@@ -10,8 +10,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.core.documents import Fields
 from shared.core.record import FINAL, request_of
@@ -28,15 +30,18 @@ ID_LIMIT = 128
 ROUND = re.compile(r"-r([1-9][0-9]{0,5})\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Revival:
+class Revival(Struct, frozen=True):
     """What to publish."""
 
     request_id: str
     """Of the new request."""
-    data: bytes = field(repr=False)
+    data: bytes
     notes: tuple[str, ...]
     """What is not as it was, for a person."""
+
+    def __repr__(self) -> str:
+        """Without the prompt."""
+        return f"Revival({self.request_id!r}, notes={self.notes!r})"
 
 
 def plan(old_id: str, old: Fields, new_id: str, now: datetime, deadline: datetime | None = None) -> Revival | Problem:

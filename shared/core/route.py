@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 GATEWAY = "gateway"
 """The lane that is no lane of Google's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """Lane + model + image size."""
 
     lane: str
@@ -33,7 +33,7 @@ class Route:
 
     def changes_from(self, other: Route) -> tuple[str, ...]:
         """The names of what differs."""
-        return tuple(name for name in self.__slots__ if getattr(self, name) != getattr(other, name))
+        return tuple(name for name in self.__struct_fields__ if getattr(self, name) != getattr(other, name))
 
     def to_json(self) -> dict[str, Any]:
         return {"lane": self.lane, "model": self.model, "image_size": self.image_size}

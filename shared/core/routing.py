@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core.admission import Grant
 from shared.core.breaker import Circuit
@@ -18,8 +20,7 @@ LACKING_FOR = timedelta(days=1)
 """Then it is asked again: the catalogue may have been wrong about neither."""
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(Struct, frozen=True):
     """What a flag has changed so far, or would have."""
 
     requests: int = 0
@@ -33,8 +34,7 @@ class Effect:
         return {"requests": self.requests, "saved_micros": self.saved_micros}
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(Struct, frozen=True):
     circuits: Mapping[str, Circuit] = field(default_factory=dict)
     lacks: Mapping[str, Lack] = field(default_factory=dict)
     """By circuit; `*/model` where the model is gone from every lane."""

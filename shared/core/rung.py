@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.core import gateway
 from shared.core.ask import Ask
@@ -22,8 +24,7 @@ BATCH_TAKES = timedelta(hours=24)
 PATIENT_LANES = ("flex", "batch")
 
 
-@dataclass(frozen=True, slots=True)
-class Rung:
+class Rung(Struct, frozen=True):
     """One route of the ladder."""
 
     route: Route

@@ -6,7 +6,7 @@ for: so an estimate's allowances are no saving. A provider's price is never comp
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from shared.core import price
 from shared.core.answer import Usage

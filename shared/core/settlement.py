@@ -5,9 +5,11 @@ Closing the attempt document is what books its cost, so a settlement that comes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from shared.core import booking, record
 from shared.core.answer import Usage
@@ -27,8 +29,7 @@ from shared.core.testimony import DENIED
 Effect: TypeAlias = Literal["final", "queued", "booked", "settled before"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Struct, frozen=True):
     writes: tuple[Write, ...]
     effect: Effect
 
@@ -191,4 +192,4 @@ _DUPLICATE = "The request had ended when this image came; its cost is booked as 
 
 
 def _usage(usage: Usage | None) -> dict[str, int] | None:
-    return None if usage is None else {name: getattr(usage, name) for name in Usage.__slots__}
+    return None if usage is None else asdict(usage)

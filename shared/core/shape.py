@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 FOUND_LIMIT = 80
 """Characters of a wrong value that an error shows."""
@@ -14,8 +15,7 @@ UNKNOWN_LIMIT = 20
 """Unknown fields of one object that are named; a message can hold tens of thousands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing wrong with one field, and what to do about it."""
 
     field: str
@@ -71,8 +71,7 @@ def wrong(at: str, value: object, allowed: str, remedy: str) -> ShapeError:
     return ShapeError([Problem(at, shown(value), allowed, remedy)])
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """A string of `minimum` to `maximum` characters; with `pattern`, one that matches as a whole."""
 
     minimum: int
@@ -106,8 +105,7 @@ class Text:
         return schema
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """One of a few words."""
 
     words: tuple[str, ...]
@@ -128,8 +126,7 @@ class Choice:
         return schema
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(Struct, frozen=True):
     """true or false."""
 
     description: str = ""
@@ -143,8 +140,7 @@ class Flag:
         return {"type": "boolean"} | ({"description": self.description} if self.description else {})
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(Struct, frozen=True):
     """Up to `maximum` values of one shape."""
 
     each: Shape
@@ -164,8 +160,7 @@ class ListOf:
         return schema | ({"description": self.description} if self.description else {})
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
+class Labels(Struct, frozen=True):
     """A small map of strings."""
 
     maximum: int
@@ -199,8 +194,7 @@ class Labels:
         return schema | ({"description": self.description} if self.description else {})
 
 
-@dataclass(frozen=True, slots=True)
-class Either:
+class Either(Struct, frozen=True):
     """A fixed word, or an object."""
 
     word: str
@@ -219,8 +213,7 @@ class Either:
         return schema | ({"description": self.description} if self.description else {})
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """A shape whose text becomes a value (a moment, an amount of money)."""
 
     text: Text
@@ -239,8 +232,7 @@ class Parsed:
         return self.text.schema()
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """An object with named fields. Fields it does not know are refused by name."""
 
     fields: Mapping[str, Shape]

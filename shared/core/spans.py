@@ -19,9 +19,10 @@ One request is one trace. Its root is `request`, from publishing to the end; the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from shared.core.trace import Place
 
@@ -45,15 +46,13 @@ CONVENTIONS: Mapping[str, str] = {
 """Fields that OpenTelemetry has a name for; every other field becomes `renderlane.FIELD`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     name: str
     kind: SpanKind
     fields: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """One stage of one request that is over."""
 
     stage: Stage

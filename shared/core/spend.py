@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, field
 
 from shared.core.quota import Limits
 
@@ -18,8 +19,7 @@ WINDOW_BUCKETS = 121
 """605 s: ten minutes, and the bucket they may begin in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
+class Spend(Struct, frozen=True):
     """Values only; every change gives a new window."""
 
     buckets: Mapping[int, int] = field(default_factory=dict)

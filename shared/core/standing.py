@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core.calendar import Calendar
 from shared.core.in_force import Learned
@@ -13,8 +15,7 @@ from shared.core.pressure import Pressure
 from shared.core.turns import Turns
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     calendar: Calendar = field(default_factory=Calendar)
     turns: Turns = field(default_factory=Turns)
     pressure: Pressure = field(default_factory=Pressure)

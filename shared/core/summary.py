@@ -7,9 +7,11 @@ they are in documents of their own, which a reader reads beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from shared.core.budget import Over, PeriodName
 from shared.core.in_force import DIMENSIONS, InForce
@@ -23,8 +25,7 @@ NEWEST_KEPT = 5
 """Requests that a group of failures names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Depth:
+class Depth(Struct, frozen=True):
     """All that waits with one priority."""
 
     priority: str
@@ -33,8 +34,7 @@ class Depth:
     """When the longest of these waits began; None where nothing waits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """What one tenant has in one queue."""
 
     model: str
@@ -44,8 +44,7 @@ class Waiting:
     oldest_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Struct, frozen=True):
     """One attempt in flight."""
 
     request_id: str
@@ -55,8 +54,7 @@ class Running:
     since: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One model's use in one minute."""
 
     at: datetime
@@ -67,8 +65,7 @@ class Sample:
     """Of the tightest limit; None where none is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class QuotaUse:
+class QuotaUse(Struct, frozen=True):
     """One model's limits and their use."""
 
     model: str
@@ -97,8 +94,7 @@ class QuotaUse:
         return None if tight is None else round(100 * _share(tight[1], tight[2]))
 
 
-@dataclass(frozen=True, slots=True)
-class Purse:
+class Purse(Struct, frozen=True):
     """One tenant's budget and what was spent of it."""
 
     tenant: str
@@ -111,8 +107,7 @@ class Purse:
     """Requests that wait for money."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(Struct, frozen=True):
     """The ledger of one day (UTC), by contract, and the budgets."""
 
     at: datetime
@@ -130,14 +125,12 @@ class Spent:
     purses: tuple[Purse, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Newest:
+class Newest(Struct, frozen=True):
     request_id: str
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Failures:
+class Failures(Struct, frozen=True):
     """Requests that ended alike within the last hour."""
 
     status: str
@@ -148,8 +141,7 @@ class Failures:
     newest: tuple[Newest, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """Requests of one status that ended within the last hour, the newest of them grouped."""
 
     status: str
@@ -162,8 +154,7 @@ class Ended:
     """When the groups were read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     at: datetime
     """By the store's time."""
     depths: tuple[Depth, ...] = ()
@@ -198,7 +189,7 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """The document: one field for all panels, so that nothing of it needs an index."""
-        written = asdict(self)
+        written = to_builtins(self, builtin_types=(datetime,))
         del written["at"]
         return {"at": self.at, "panels": written}
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core.catalogue import Catalogue, Gateway
 from shared.core.flag import Flag
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """Whose gateway serves a model here."""
 
     name: str
@@ -22,8 +23,7 @@ class Offer:
     """Why nothing goes there for a while though it is proven: no balance, a rejected key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What holds for every request at one moment."""
 
     catalogue: Catalogue
@@ -47,8 +47,7 @@ class Terms:
         return replace(self, flags=(*self.flags, extra))
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
+class Course(Struct, frozen=True):
     """What a request has been through, as far as its next route depends on it."""
 
     request_id: str = ""

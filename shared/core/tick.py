@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core import fairness
 from shared.core.admission import HORIZON, Admission, Candidate, Grant, Shared, admit
@@ -29,8 +31,7 @@ FIRST_ALONE = timedelta(seconds=6)
 _ANY_MOMENT = datetime.min.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """What the pump carries from tick to tick; all of it is in its documents."""
 
     standings: Mapping[str, Standing] = field(default_factory=dict)
@@ -45,8 +46,7 @@ class Memory:
     """The numbers in force by model and dimension, as of the last tick."""
 
 
-@dataclass(frozen=True, slots=True)
-class LostSlot:
+class LostSlot(Struct, frozen=True):
     """A slot whose release could not be handed out."""
 
     release: str
@@ -55,8 +55,7 @@ class LostSlot:
     weight: Weight
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(Struct, frozen=True):
     """What one tick sees of the world."""
 
     now: datetime
@@ -80,8 +79,7 @@ class Sight:
     """Micro-dollars left to tenants that have a budget."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ticked:
+class Ticked(Struct, frozen=True):
     memory: Memory
     grants: tuple[Grant, ...]
     held: Mapping[str, Full]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 RENDER_REQUESTS = "render-requests"
 RENDER_RELEASES = "render-releases"
@@ -20,8 +21,7 @@ DEAD_LETTER_SOURCE = "CloudPubSubDeadLetterSourceSubscription"
 FunctionName: TypeAlias = Literal["intake", "pump", "render", "bury"]
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Struct, frozen=True):
     """One push subscription. A delivery not answered within `ack_deadline` comes again."""
 
     name: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, field
 
 from shared.core.documents import Fields
 from shared.core.route import Route
@@ -18,8 +19,7 @@ WORTH_SAYING = (
 """Attributes that a line of the tree has room for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """One span."""
 
     span_id: str
@@ -54,8 +54,7 @@ class Seen:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(Struct, frozen=True):
     """A span at its depth in the tree."""
 
     depth: int

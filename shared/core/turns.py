@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core.calendar import WINDOW, Weight
 from shared.core.quota import Limits
@@ -33,8 +35,7 @@ Pace: TypeAlias = Literal["all", "lower", "bulk"]
 """What evidence allows over all priorities; normal and bulk where bursts are disliked; bulk always."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turns:
+class Turns(Struct, frozen=True):
     """Of one model; kept in its calendar's document."""
 
     owed: Mapping[str, float] = field(default_factory=dict)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from shared.core.trace_tree import Seen, tree
 from shared.core.words import duration
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(Struct, frozen=True):
     """One span."""
 
     depth: int
@@ -25,8 +25,7 @@ class Bar:
     took: str
 
 
-@dataclass(frozen=True, slots=True)
-class Waterfall:
+class Waterfall(Struct, frozen=True):
     bars: tuple[Bar, ...]
     """Parents before children."""
     whole: timedelta

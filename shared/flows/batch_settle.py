@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from shared.core import batch, ledger, record, signals
 from shared.core.answer import Answer, Made
@@ -25,8 +26,7 @@ from shared.flows.traced_call import trace_call
 from shared.ports import Ports
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(Struct):
     """One item with its documents, and what its key was answered so far."""
 
     item: Item

@@ -7,8 +7,9 @@ name, which is the batch's own; only what has surely not arrived is created agai
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from shared.core import batch, budget, record, signals
 from shared.core.answer import Order

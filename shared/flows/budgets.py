@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core import budget, queries, signals
 from shared.core.admission import Candidate, Grant
@@ -24,8 +26,7 @@ READ_EVERY = 5.0
 PAGE = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """What budgets leave of the candidates of one tick."""
 
     candidates: tuple[Candidate, ...]
@@ -34,8 +35,7 @@ class Judged:
     """Those that are to be read again: another release of them is not accounted for, or was just given up."""
 
 
-@dataclass(slots=True)
-class Budgets:
+class Budgets(Struct):
     """One per lead."""
 
     ports: Ports

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shared.core import queries
 from shared.core.documents import Document
@@ -15,8 +16,7 @@ COUNT_GOOD_FOR = 2.0
 """Seconds: a count over a long queue costs the store more than the write it is for."""
 
 
-@dataclass(slots=True)
-class _Count:
+class _Count(Struct):
     at: float
     waiting: int
     """As counted, plus those that this process has queued since."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core import flag, ladder, queries
 from shared.core.asked import what_is_asked
@@ -30,8 +32,7 @@ LEAST_LOOKED_AT = 10
 MOST_COUNTED = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(Struct, frozen=True):
     """One model and priority, as far as the flag may concern it."""
 
     model: str
@@ -41,8 +42,7 @@ class Queue:
     heads: Sequence[Head]
 
 
-@dataclass(frozen=True, slots=True)
-class Foreseen:
+class Foreseen(Struct, frozen=True):
     """Of one queue."""
 
     queue: Queue
@@ -69,8 +69,7 @@ class Foreseen:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(Struct, frozen=True):
     """A flag that may be tripped, and what it would meet."""
 
     flag: Flag

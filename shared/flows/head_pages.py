@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from shared.core import queries
 from shared.core.documents import Document
@@ -22,8 +23,7 @@ RETIRED_FRESH_FOR = 60.0
 """For queues of models that the catalogue has retired since somebody queued for them."""
 
 
-@dataclass(slots=True)
-class _Page:
+class _Page(Struct):
     heads: dict[str, Head] = field(default_factory=dict)
     """By request."""
     more: bool = False

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.core import budget, ladder, record, signals, spans
 from shared.core.ask import Ask
@@ -44,8 +46,7 @@ async def take_in(ports: Ports, kicks: Kicks, tags: FairTags, message: Message) 
         await _reject(ports, reason, visit)
 
 
-@dataclass(frozen=True, slots=True)
-class _Visit:
+class _Visit(Struct, frozen=True):
     """One delivery, as its trace sees it."""
 
     message: Message

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from shared.core import board, standing
 from shared.core.board import Board
@@ -23,8 +24,7 @@ from shared.flows.pump_view import PUMP
 from shared.ports import FlagSource, Store
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """As of one look; where nothing was ever started, nothing."""
 
     now: datetime

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class Message:
+
+class Message(Struct, frozen=True):
     """One delivery of one message."""
 
     id: str
-    data: bytes = field(repr=False)
+    data: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
     subscription: str = ""
     """The short name of the subscription it came by, where known."""
     published_at: datetime | None = None
     """Where the push says it."""
+
+    def __repr__(self) -> str:
+        """Without the prompt."""
+        return f"Message({self.id!r}, {len(self.data)} bytes)"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.core import packet, record
 from shared.core.answer import Order
@@ -16,8 +18,7 @@ from shared.flows.orders import order_of
 GOOGLE = "https://generativelanguage.googleapis.com"
 
 
-@dataclass(frozen=True, slots=True)
-class Repeating:
+class Repeating(Struct, frozen=True):
     """Where and how a call is made again."""
 
     project: str

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core import ladder
 from shared.core.admission import Candidate
@@ -30,8 +32,7 @@ CLOCK_STEP = timedelta(minutes=1)
 """A plan that looks at the clock (a batch before a deadline) is made anew so often."""
 
 
-@dataclass(frozen=True, slots=True)
-class Planning:
+class Planning(Struct, frozen=True):
     """What became of the heads of one tick."""
 
     candidates: tuple[Candidate, ...]
@@ -40,8 +41,7 @@ class Planning:
     unroutable: tuple[tuple[Head, Unroutable], ...]
 
 
-@dataclass(slots=True)
-class Planner:
+class Planner(Struct):
     """One per lead: it remembers plans as long as nothing they rest on changes."""
 
     ports: Ports

@@ -6,9 +6,11 @@ Correctness rests on their compare-and-sets, never on the lead: a second pump th
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.core import standing
 from shared.core.budget import Account
@@ -34,8 +36,7 @@ class LeadLost(Exception):
     """Another pump leads, or has written what this one knew."""
 
 
-@dataclass(slots=True)
-class PumpDocuments:
+class PumpDocuments(Struct):
     """As this pump last read or wrote them."""
 
     ports: Ports

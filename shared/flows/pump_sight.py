@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from msgspec import Struct, field
 
 from shared.core import live_quota, queries
 from shared.core.documents import Document
@@ -26,8 +27,7 @@ FIRST_LOOK = timedelta(days=1)
 """A day's closing may have been reported while nobody led."""
 
 
-@dataclass(slots=True)
-class PumpSight:
+class PumpSight(Struct):
     """One per lead."""
 
     ports: Ports

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from shared.core import budget, queries
 from shared.core.budget import Account, Budget, Purse, Settled

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from shared.core import budget, queries, record, signals, spans
 from shared.core.admission import Grant
@@ -26,8 +27,7 @@ class Unsure:
     """The store did not say whether a release is on record: whoever looks at its request finds out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(Struct, frozen=True):
     """The tick that grants, as its requests' traces see it."""
 
     place: Place

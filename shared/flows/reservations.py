@@ -7,8 +7,9 @@ is written once before the money comes back: a release that is still on its way 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from shared.core import record
 from shared.core.budget import Account
@@ -16,8 +17,7 @@ from shared.core.documents import Committed, Document, Update
 from shared.ports import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Cleared:
+class Cleared(Struct, frozen=True):
     """A budget's account after its open reservations were looked at."""
 
     account: Account

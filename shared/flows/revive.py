@@ -7,9 +7,10 @@ is interrupted in between does it again, and it is the same new request.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct
 
 from shared.core import record, revival, signals
 from shared.core.documents import Absent, Conflict, Document, Update
@@ -43,8 +44,7 @@ class Reach(Protocol):
     def signals(self) -> Events: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Revived:
+class Revived(Struct, frozen=True):
     request_id: str
     """Of the new request."""
     notes: tuple[str, ...] = ()

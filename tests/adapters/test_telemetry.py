@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shared import wiring
 from shared.adapters import span_file, telemetry
@@ -38,7 +38,7 @@ MARKER = "zebra-crossing-in-the-rain-4711"
 def a_span(**changes: object) -> Span:
     fields: dict[str, str | int] = {"request_id": "r-1", "release": 1, "slot_at": "2026-11-22T12:00:00+00:00"}
     span = Span(spans.SLOT_WAIT, PLACE.named("x"), PLACE.span_id, NOW, NOW + timedelta(seconds=1.5), fields)
-    return replace(span, **changes)  # type: ignore[arg-type]
+    return replace(span, **changes)
 
 
 @pytest.fixture

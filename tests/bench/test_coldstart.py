@@ -5,35 +5,40 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from scripts.bench.coldstart import STARTS, Figures, Start, Took, _row, _told
+from scripts.bench.coldstart import FLOOR_ALONE, FUNCTIONS, WITH_GENAI, Pair, Row, Start, Took, _shown
 from scripts.deployment import contents
 
-FLOOR = Start("floor", "floor", "floor", None)
-INTAKE = Start("intake", "main.py", "intake", "floor")
+INTAKE = Start("intake", "main.py", "intake", FLOOR_ALONE)
 
 
-def test_the_least_wall_time_decides_and_the_median_and_the_processor_stand_beside_it() -> None:
-    floor = Figures.of([Took(1_000, 900), Took(1_400, 950), Took(1_100, 1_000)])
-    assert floor == Figures(1_000, 1_100, 900)
-    busy = Figures.of([Took(1_100, 810), Took(2_200, 990), Took(5_000, 900)])
-    assert _row(INTAKE, {"floor": floor, "intake": busy})[1:] == [
-        "1,100", "1.10", "met", "2,200", "2.00", "810", "0.90",
-    ]  # fmt: skip
-    slow = Figures.of([Took(1_151, 900)])
-    assert _row(INTAKE, {"floor": floor, "intake": slow})[3] == "MISSED"
-    assert _told(INTAKE, {"floor": floor, "intake": slow})["met"] is False
-    assert "met" not in _told(FLOOR, {"floor": floor})
+def a_pair(wall: float, cpu: float, *floors: float) -> Pair:
+    before, after = (Took(each, 900) for each in floors)
+    return Pair(Took(wall, cpu), (before, after))
+
+
+def test_each_start_is_divided_by_its_neighbours_and_the_median_decides() -> None:
+    pairs = [a_pair(1_100, 990, 900, 1_100), a_pair(2_300, 900, 1_900, 2_100), a_pair(5_000, 810, 1_000, 1_000)]
+    row = Row.of(INTAKE, pairs)
+    assert (row.wall_of_floor, row.cpu_of_floor, row.met) == (1.15, 1.0, True)
+    assert _shown(row) == ["intake", "2,300", "1.15", "1.12 to 3.07", "met", "900", "1.00"]
+
+
+def test_more_than_the_goal_is_missed_and_a_floor_has_no_verdict() -> None:
+    assert _shown(Row.of(INTAKE, [a_pair(1_160, 900, 1_000, 1_000)] * 2))[4] == "MISSED"
+    floor = Row.of_floor(FLOOR_ALONE, [Took(1_000, 900), Took(1_200, 1_000)])
+    assert (floor.met, _shown(floor)) == (None, ["floor", "1,100", "", "", "", "950", ""])
 
 
 def test_every_function_is_measured_and_has_a_key_only_where_terraform_gives_it_one() -> None:
     described = Path("terraform/functions.tf").read_text("utf-8")
     given = dict(re.findall(r"^    (\w+) = \{\n(?:.*\n)*?.*key = (true|false)", described, re.MULTILINE))
-    starts = {each.name.partition(",")[0]: each for each in STARTS if each.floor is not None}
+    starts = {each.name.partition(",")[0]: each for each in FUNCTIONS}
     assert set(given) == {"intake", "pump", "render", "watch", "bury"}
     assert {name: starts[name].has_key for name in given} == {name: key == "true" for name, key in given.items()}
     assert set(contents.targets(Path.cwd())) - {"console"} == set(given)
 
 
 def test_what_calls_a_model_is_compared_with_a_floor_that_loads_its_library() -> None:
-    assert {each.floor for each in STARTS if each.target == "first_call"} == {"floor + google-genai"}
-    assert {each.floor for each in STARTS if each.name in ("intake", "pump", "watch", "bury")} == {"floor"}
+    compared = {each.name: each.floor for each in FUNCTIONS}
+    assert compared.pop("render, first call") is WITH_GENAI
+    assert set(compared.values()) == {FLOOR_ALONE}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from scripts.bench import conduct_sheet, flag_scene
 from scripts.bench.flag_scene import FlagFigures, Scale, judge

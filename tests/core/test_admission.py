@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shared.core.admission import HORIZON, INTERACTIVE_HORIZON, Admission, Candidate, Shared, admit, lead_time
 from shared.core.calendar import (

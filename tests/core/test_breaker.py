@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shared.core.board import Board, FlagRefused
 from shared.core.breaker import MOST_WELL_PROBES, PROBE_EVERY, Circuit, Judged, judge, may_probe

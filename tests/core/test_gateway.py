@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shared.core import gateway
 from shared.core.ask import Ask
@@ -195,7 +195,7 @@ def test_every_capability_is_looked_at_before_a_request_leaves() -> None:
     assert incapable("g", a_gateway(), GATEWAY_4K, ask) is None
     known = {"purpose", "model", "image_size", "lane", "prompt_tokens", "max_cost_micros", "priority", "exact"}
     known |= {"floor_size", "floor_model", "allow_gateway", "allow_batch", "above"}
-    assert {each.name for each in fields(Ask)} - known == {"aspect_ratio", "references", "grounding"}
+    assert set(Ask.__struct_fields__) - known == {"aspect_ratio", "references", "grounding"}
 
 
 @pytest.mark.parametrize(

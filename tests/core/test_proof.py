@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shared.core.proof import ITEMS, LONGEST_EVIDENCE, TEST, Evidence, Lack, Proof, ProofRefused
 from tests.builders import NOW

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shared.core.failure import RULES, FailureKind, Next
 from shared.core.retry import (
@@ -36,7 +36,7 @@ AMBIGUOUS = [kind for kind in FailureKind if RULES[kind].ambiguous]
 
 def a_tally(**changes: object) -> Tally:
     """The first failure of a request without cap and deadline."""
-    return replace(Tally(1, 0, 0, 0, 0, 50_000, None, None), **changes)  # type: ignore[arg-type]
+    return replace(Tally(1, 0, 0, 0, 0, 50_000, None, None), **changes)
 
 
 def decided(kind: FailureKind, tally: Tally, jitter: float = 0.5, hint: timedelta | None = None) -> Decision:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,16 +18,16 @@ from tests.builders import NOW
 moments = st.integers(-5_000, 100).map(lambda seconds: NOW + timedelta(seconds=seconds))
 rates = st.floats(0, 10**6)
 PRESSURES: dict[str, st.SearchStrategy[Any]] = {
-    each.name: (
+    name: (
         st.none() | moments
-        if "datetime" in str(each.type)
+        if "datetime" in kind
         else st.integers(0, 9)
-        if each.name == "back_offs"
+        if name == "back_offs"
         else rates
-        if "None" not in str(each.type)
+        if "None" not in kind
         else st.none() | rates
     )
-    for each in fields(Pressure)
+    for name, kind in Pressure.__annotations__.items()
 }
 standings = st.builds(
     Standing,

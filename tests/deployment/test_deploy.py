@@ -8,10 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from scripts.deployment import checklist, contents
 from scripts.deployment.deploy import Deployment, earlier

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from random import Random
+
+from msgspec.structs import replace
 
 from scripts.rehearsal.answer import IMAGE, MinuteFull
 from scripts.rehearsal.engine import Engine

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
+
+from msgspec.structs import replace
 
 from scripts.rehearsal.answer import IMAGE, OVERLOADED, UNEXPLAINED, Answer, DayFull, MinuteFull
 from scripts.rehearsal.latency import PICTURES

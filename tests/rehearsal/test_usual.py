@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from random import Random
 
 import pytest
 from google.genai import _api_client
 from google.genai._gaos import google_genai
 from google.genai._gaos.utils import retries
+from msgspec.structs import replace
 
 from scripts.rehearsal import measures
 from scripts.rehearsal.answer import OVERLOADED, UNEXPLAINED, DayFull, Image, MinuteFull
