@@ -20,7 +20,7 @@ def test_each_start_is_divided_by_its_neighbours_and_the_median_decides() -> Non
     pairs = [a_pair(1_100, 990, 900, 1_100), a_pair(2_300, 900, 1_900, 2_100), a_pair(5_000, 810, 1_000, 1_000)]
     row = Row.of(INTAKE, pairs)
     assert (row.wall_of_floor, row.cpu_of_floor, row.met) == (1.15, 1.0, True)
-    assert _shown(row) == ["intake", "2,300", "1.15", "1.12 to 3.07", "met", "900", "1.00"]
+    assert _shown(row) == ["intake", "2,300", "1.15", "1.12 to 3.08", "met", "900", "1.00"]
 
 
 def test_more_than_the_goal_is_missed_and_a_floor_has_no_verdict() -> None:
