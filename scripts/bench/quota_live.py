@@ -79,6 +79,8 @@ async def _play(setting: Setting, scenes: list[str], scale: Scale) -> tuple[Mapp
         setting.say(f"{scene}: setting the stage")
         async with stage(setting, scene) as where:
             played[scene] = await SCENES[scene](where, scale)
+        for line in report.told(scene, played[scene]):
+            setting.say(line)
     beside = await _beside(setting, scale) if "saturated" in scenes and scale.judged else None
     return played, beside
 

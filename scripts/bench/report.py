@@ -46,6 +46,12 @@ def print_tables(setting: Setting, played: Mapping[str, Played], beside: Beside 
         _print_operations(scene, result)
 
 
+def told(scene: str, played: Played) -> list[str]:
+    """Each measure that has a goal, in a line of its own, for whoever watches while other scenes go on."""
+    rows = [_row(measure) for measure in played.measures if measure.kind != "told only"]
+    return [f"{scene}: {name} {found} ({goal}: {met})" for name, found, goal, met in rows]
+
+
 def _row(measure: Measure) -> list[str]:
     found = f"{measure.value:,.1f}" if measure.unit in ("%", "calls") else f"{measure.value:,.2f}".removesuffix(".00")
     if measure.kind == "told only":

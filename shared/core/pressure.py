@@ -19,11 +19,14 @@ from shared.core.report import Seen, Sign, counted
 MINUTE = timedelta(minutes=1)
 
 # A 429 that names the limit we know.
-SHARE_CUT = 0.97
+SHARE_CUT, MOST_SHARE_CUT = 0.01, 0.10
+"""What was rejected of the last minute's starts, within these: one call that arrived late is no smaller limit."""
 SHARE_CUT_EVERY = timedelta(seconds=20)
-SHARE_GROWS_AFTER = timedelta(minutes=5)
+SHARE_GROWS_AFTER, LAST_SHARE_GROWS_AFTER = timedelta(minutes=2), timedelta(hours=1)
+"""Without a rejection; twice as long after each cut that followed another within SHARE_CUTS_KNOWN_FOR."""
+SHARE_CUTS_KNOWN_FOR = timedelta(hours=3)
 SHARE_GROWS_BY = 0.01
-"""A minute, once nothing has been rejected for SHARE_GROWS_AFTER."""
+"""A minute."""
 BURSTS_DISLIKED_UNDER = 0.85
 """Of the limit: rejected with less than this in the window, it was the burst."""
 BURSTS_DISLIKED_FOR = timedelta(hours=1)
@@ -69,6 +72,9 @@ class Pressure(Struct, frozen=True):
     share: float = 1.0
     """Of each known limit that is used."""
     share_cut_at: datetime | None = None
+    share_cuts: int = 0
+    """In a row, none long after the one before."""
+    share_grown_at: datetime | None = None
     bursts_disliked_at: datetime | None = None
     """Since then everything but interactive is paced."""
     rate: float | None = None
@@ -157,18 +163,32 @@ def _same_limit(pressure: Pressure, seen: Seen, calendar: Calendar, known: Limit
     last = _last(seen, Sign.MINUTE)
     if last is not None and (pressure.rejected_at is None or last > pressure.rejected_at):
         pressure = replace(pressure, rejected_at=last)
-        cut_at = pressure.share_cut_at
-        if known.rpm is not None and calendar.used(last).requests < BURSTS_DISLIKED_UNDER * known.rpm:
+        used = calendar.used(last).requests
+        if known.rpm is not None and used < BURSTS_DISLIKED_UNDER * known.rpm:
             return replace(pressure, bursts_disliked_at=now)
-        if cut_at is None or now - cut_at >= SHARE_CUT_EVERY:
-            return replace(pressure, share=pressure.share * SHARE_CUT, share_cut_at=now)
+        return _share_cut(pressure, counted(seen, Sign.MINUTE, now - MINUTE, now) / max(used, 1), now)
+    return _share_grown(pressure, now)
+
+
+def _share_cut(pressure: Pressure, rejected: float, now: datetime) -> Pressure:
+    """By as much as was rejected, at most once in a while: what is in flight is rejected with the first one."""
+    since = None if pressure.share_cut_at is None else now - pressure.share_cut_at
+    if since is not None and since < SHARE_CUT_EVERY:
         return pressure
-    if pressure.share < 1.0 and pressure.share_cut_at is not None:
-        quiet = now - max(pressure.share_cut_at, pressure.rejected_at or pressure.share_cut_at)
-        if quiet >= SHARE_GROWS_AFTER:
-            grown = min(1.0, pressure.share + SHARE_GROWS_BY)
-            return replace(pressure, share=grown, share_cut_at=now - SHARE_GROWS_AFTER + MINUTE)
-    return pressure
+    cuts = 1 if since is None or since >= SHARE_CUTS_KNOWN_FOR else pressure.share_cuts + 1
+    share = pressure.share * (1 - min(max(rejected, SHARE_CUT), MOST_SHARE_CUT))
+    return replace(pressure, share=share, share_cut_at=now, share_cuts=cuts, share_grown_at=None)
+
+
+def _share_grown(pressure: Pressure, now: datetime) -> Pressure:
+    """A little each minute: chance is made good soon, and a limit that is smaller is tried ever less often."""
+    if pressure.share >= 1.0 or pressure.share_cut_at is None:
+        return pressure
+    quiet = now - max(pressure.share_cut_at, pressure.rejected_at or pressure.share_cut_at)
+    rests = min(SHARE_GROWS_AFTER * 2 ** max(pressure.share_cuts - 1, 0), LAST_SHARE_GROWS_AFTER)
+    if quiet < rests or (pressure.share_grown_at is not None and now - pressure.share_grown_at < MINUTE):
+        return pressure
+    return replace(pressure, share=min(1.0, pressure.share + SHARE_GROWS_BY), share_grown_at=now)
 
 
 def _unexplained(pressure: Pressure, seen: Seen, calendar: Calendar, now: datetime) -> tuple[Pressure, datetime | None]:
