@@ -73,6 +73,15 @@ class Counters(Struct):
         for path, seconds in other.seconds.items():
             self.seconds[path].update(seconds)
 
+    def since(self, earlier: Counters) -> Counters:
+        """What was counted after `earlier`; writes of documents have their own seconds and stay."""
+        return Counters(
+            self.calls - earlier.calls,
+            self.documents - earlier.documents,
+            self.purposes - earlier.purposes,
+            self.seconds,
+        )
+
     def of(self, flow: str, operation: Operation) -> int:
         """Documents of one flow's operations, over all collections."""
         return sum(count for key, count in self.documents.items() if key[:2] == (flow, operation))

@@ -73,7 +73,10 @@ Scene = Callable[[Stage, Scale], Awaitable[Played]]
 
 
 async def saturated(stage: Stage, scale: Scale) -> Played:
-    """A queue that is never empty, while as many more arrive as the limit lets go."""
+    """A queue that is never empty, while as many more arrive as the limit lets go.
+
+    Looked at when the processes have settled: what their first minute cost is told beside it.
+    """
     rpm = stage.setting.rpm
     await _queue(stage, scale, round(1.5 * rpm), "normal")
     load = Load()
@@ -81,24 +84,29 @@ async def saturated(stage: Stage, scale: Scale) -> Played:
     arriving = asyncio.create_task(_arrive(stage, rpm))
     try:
         began = await stage.first_call()
-        until = began + scale.settle + scale.saturated
+        since = began + scale.settle
+        until = since + scale.saturated
+        await stage.look_until(since)
+        settled = stage.fleet.counters()
         await stage.look_until(until)
     finally:
         arriving.cancel()
     busy = load.busy()
     await stage.fleet.stop()
     calls = [call for call in await stage.all_calls() if call.at < until]
-    since = began + scale.settle
     images = measures.images_within(calls, since, until)
     use = 100 * measures.window_use(calls, rpm, since, until)
+    first, later = [call for call in calls if call.at < since], [call for call in calls if call.at >= since]
+    counters = stage.fleet.counters().since(settled)
     found = [
         Measure("goodput, of the limit", use, "%", scale.pace("at least"), 98),
         Measure("images a minute", 60 * images / scale.saturated, "images/min"),
         *_of_every_scene(calls),
-        *_of_documents(stage.fleet.counters(), scale, calls, began, until),
+        *_of_documents(counters, scale, later, since, until),
+        Measure("admission writes for a render of the first minute", _admission_writes(settled, first), "writes"),
         *_leads(stage),
     ]
-    return _played(stage, found, calls, began, until, busy)
+    return Played(found, _renders(later), counters, since, until, busy)
 
 
 async def idle(stage: Stage, scale: Scale) -> Played:
@@ -277,13 +285,20 @@ def _of_every_scene(calls: Sequence[Seen]) -> list[Measure]:
 def _of_documents(counters: Counters, scale: Scale, calls: Sequence[Seen], since: float, until: float) -> list[Measure]:
     """What the store has to bear: a document takes about one write a second for long."""
     (hottest,) = counters.hottest(since, until, most=1)
-    renders = max(1, sum(1 for call in calls if call.charged))
     most = scale.pace("at most")
     return [
-        Measure("admission writes for a render", counters.admission_writes() / renders, "writes", most, 1.4),
+        Measure("admission writes for a render", _admission_writes(counters, calls), "writes", most, 1.4),
         Measure("hottest document, mean", hottest.mean, "writes/s", most, 1.2),
         Measure("hottest document, worst 10 s", hottest.worst, "writes/s", most, 2),
     ]
+
+
+def _admission_writes(counters: Counters, calls: Sequence[Seen]) -> float:
+    return counters.admission_writes() / max(1, _renders(calls))
+
+
+def _renders(calls: Sequence[Seen]) -> int:
+    return sum(1 for call in calls if call.charged)
 
 
 def _played(
@@ -295,8 +310,7 @@ def _played(
     busy: Busy,
     notes: Mapping[str, Any] | None = None,
 ) -> Played:
-    renders = sum(1 for call in calls if call.charged)
-    return Played(found, renders, stage.fleet.counters(), since, until, busy, notes or {})
+    return Played(found, _renders(calls), stage.fleet.counters(), since, until, busy, notes or {})
 
 
 SCENES: Mapping[str, Scene] = {"saturated": saturated, "idle": idle, "interactive": interactive, "kill": kill}

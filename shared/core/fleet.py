@@ -32,8 +32,10 @@ LEAST_IN_AIR = 20
 LEAD = timedelta(milliseconds=150)
 """From the decision to the earliest slot: two commits and a delivery on one machine."""
 LONGEST_LEAD = timedelta(seconds=6)
-LEAD_GROWS, LEAD_SHRINKS = 2.0, 0.95
-"""Where releases arrived late; and a second where none did, and none was tight."""
+LEAD_GROWS, LEAD_SHRINKS, LEAD_SHRINKS_NEAR = 2.0, 0.95, 0.995
+"""Where releases arrived late; and a second where none did, and none was tight; and near a lead that failed."""
+LEAD_NEAR = timedelta(milliseconds=-50), timedelta(milliseconds=100)
+"""Of the lead that failed: shorter than that without a late release, and it is another day."""
 
 
 class Late(Struct, frozen=True):
@@ -72,6 +74,8 @@ class Fleet(Struct, frozen=True):
     most_in_air: float = LEAST_IN_AIR
     lead_seconds: float = LEAD.total_seconds()
     """From a decision to the earliest slot."""
+    failed_lead_seconds: float | None = None
+    """The lead with which releases were late last."""
     seen_at: datetime | None = None
 
     @property
@@ -86,15 +90,24 @@ class Fleet(Struct, frozen=True):
         if late.count > LATE_SHARE * max(recent.starts, late.count):
             if self.cut_at is not None and now - self.cut_at < LATE_JUDGED_EVERY:
                 return seen
-            lead = self.lead_seconds * (LEAD_GROWS if late.deliveries else 1.0)
-            lead = min(lead, LONGEST_LEAD.total_seconds())
             pace = max(LEAST_PACE, self.pace * PACE_CUT)
-            return replace(seen, pace=pace, failed_pace=self.pace, lead_seconds=lead, cut_at=now)
+            cut = replace(seen, pace=pace, failed_pace=self.pace, cut_at=now)
+            if not late.deliveries:
+                return cut
+            lead = min(self.lead_seconds * LEAD_GROWS, LONGEST_LEAD.total_seconds())
+            return replace(cut, lead_seconds=lead, failed_lead_seconds=self.lead_seconds)
         if late.tight > LATE_SHARE * max(recent.starts, late.tight):
             return seen
         seconds = 0.0 if self.seen_at is None else min((now - self.seen_at).total_seconds(), 2.0)
-        lead = max(self.lead_seconds * LEAD_SHRINKS**seconds, LEAD.total_seconds())
-        return replace(seen, pace=self._grown(recent, seconds, capacity), lead_seconds=lead)
+        return replace(seen, pace=self._grown(recent, seconds, capacity), lead_seconds=self._shrunk(seconds))
+
+    def _shrunk(self, seconds: float) -> float:
+        shortest, longest = (0.0, 0.0)
+        if self.failed_lead_seconds is not None:
+            shortest, longest = (self.failed_lead_seconds + each.total_seconds() for each in LEAD_NEAR)
+        near = shortest < self.lead_seconds <= longest
+        shrinks = LEAD_SHRINKS_NEAR if near else LEAD_SHRINKS
+        return max(self.lead_seconds * float(shrinks**seconds), LEAD.total_seconds())
 
     def _grown(self, recent: Recent, seconds: float, capacity: int) -> float:
         """Only where the pace is used: one that nothing has tried says nothing."""

@@ -104,6 +104,14 @@ def test_late_deliveries_double_the_lead_up_to_six_seconds_and_it_comes_back() -
     assert after_ticks(slow, 600).lead == LEAD
 
 
+def test_near_a_lead_that_failed_it_shrinks_slowly_and_past_it_quickly() -> None:
+    cut = after_ticks(Fleet(lead_seconds=0.4, seen_at=NOW), 1, late=Late(deliveries=7))
+    assert cut.lead_seconds == 0.8
+    assert after_ticks(cut, 15).lead_seconds < 0.5
+    assert after_ticks(cut, 45).lead_seconds > 0.4
+    assert after_ticks(cut, 100).lead == LEAD
+
+
 def test_while_starts_are_tight_the_lead_stays_and_so_does_the_pace() -> None:
     led = replace(Fleet(), lead_seconds=1.0, pace=40.0)
     tight = after_ticks(led, 30, late=Late(tight=7))
