@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from functions.console import flag_forms, pages
-from functions.console.desk import Desk
+from functions.console.desk import desk_of
 from functions.console.flag_forms import Filled
 from functions.console.guard import Form
 from functions.console.view import problem
@@ -31,7 +31,7 @@ WRONG, CONFLICT, SEE_OTHER = 422, 409, 303
 
 async def preview(request: Request, form: Form) -> Response:
     """What a flag would change; nothing is tripped."""
-    ports = _desk(request).ports
+    ports = desk_of(request).ports
     asked = {**form, "reason": form.get("reason", "").strip() or "a preview"}
     wish = flag_wish.wish(asked, request.state.actor, ports.catalogue)
     if not isinstance(wish, Wish):
@@ -44,7 +44,7 @@ async def preview(request: Request, form: Form) -> Response:
 
 
 async def trip(request: Request, form: Form) -> Response:
-    ports = _desk(request).ports
+    ports = desk_of(request).ports
     wish = flag_wish.wish(form, request.state.actor, ports.catalogue)
     if not isinstance(wish, Wish):
         return await pages.flags_page(request, Filled.again(form, wish), status=WRONG)
@@ -61,7 +61,7 @@ async def reset(request: Request, form: Form) -> Response:
     why = flag_forms.reason_of(form)
     if isinstance(why, Problem):
         return await pages.flags_page(request, Filled.anew(), wrong_at=(flag_id, "reset", why), status=WRONG)
-    ports = _desk(request).ports
+    ports = desk_of(request).ports
     seen = flag_forms.seen_expiry(form)
     change = flags.reset(ports.store, ports.signals, flag_id, request.state.actor, why, as_seen=seen)
     return await _change(request, change, "reset", flag_id, Filled.anew())
@@ -75,7 +75,7 @@ async def extend(request: Request, form: Form) -> Response:
             return await pages.flags_page(request, Filled.anew(), wrong_at=(flag_id, "extend", wrong), status=WRONG)
     assert not isinstance(why, Problem)
     assert not isinstance(lasts, Problem)
-    ports = _desk(request).ports
+    ports = desk_of(request).ports
     until = (await ports.store.get(board.PATH)).read_at + lasts
     seen = flag_forms.seen_expiry(form)
     change = flags.extend(ports.store, ports.signals, flag_id, until, request.state.actor, why, as_seen=seen)
@@ -94,7 +94,7 @@ async def _change(request: Request, change: Awaitable[object], did: str, flag_id
 
 async def cancel(request: Request, form: Form) -> Response:
     """Asked for as any publisher asks: one that has begun ends as it ends."""
-    ports, found = _desk(request).ports, await pages.of_address(request)
+    ports, found = desk_of(request).ports, await pages.of_address(request)
     await ports.topics.publish(RENDER_REQUESTS, json.dumps({"cancel": found.request_id}).encode())
     actor, trace_id = request.state.actor, found.data["trace_id"]
     ports.signals.emit(signals.OPERATED, action="cancel", request_id=found.request_id, actor=actor, trace_id=trace_id)
@@ -103,7 +103,7 @@ async def cancel(request: Request, form: Form) -> Response:
 
 async def revive(request: Request, form: Form) -> Response:
     """Its content under a new id; the page of the old one leads to it."""
-    desk, request_id = _desk(request), pages.request_id(request)
+    desk, request_id = desk_of(request), pages.request_id(request)
     try:
         await reviving.revive(desk.ports, request_id, request.state.actor)
     except reviving.ReviveRefused as error:
@@ -123,13 +123,8 @@ async def packet_with_prompt(request: Request, form: Form) -> Response:
 async def _kick(request: Request) -> None:
     """A pump that leads looks at flags by itself; one that went home is woken."""
     with contextlib.suppress(TopicsUnavailable):
-        await _desk(request).ports.topics.publish(PUMP_KICKS, Kick().to_bytes())
+        await desk_of(request).ports.topics.publish(PUMP_KICKS, Kick().to_bytes())
 
 
 def _back(request: Request, path: str) -> Response:
     return RedirectResponse(f"{request.scope.get('root_path', '')}{path}", SEE_OTHER)
-
-
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk

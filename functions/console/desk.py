@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 
 from msgspec import Struct
+from starlette.requests import Request
 
 from functions.console.runbook import Section
 from functions.console.tokens import Tokens
@@ -47,3 +48,8 @@ class Desk(Struct, eq=False):
         if self._tokens is None:
             self._tokens = Tokens(bytes.fromhex(await console_key(self.ports.store, secrets.token_hex(32))))
         return self._tokens
+
+
+def desk_of(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk

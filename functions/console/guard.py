@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from functions.console.desk import Desk
+from functions.console.desk import Desk, desk_of
 from functions.console.tokens import NONCE
 from functions.console.view import problem
 from shared.ports import Asked, NotIdentified
@@ -81,7 +81,7 @@ def cookie_name(desk: Desk) -> str:
 
 async def token_for(request: Request) -> str:
     """For the forms of the page that answers; `keep_cookie` goes with it."""
-    desk: Desk = request.app.state.desk
+    desk = desk_of(request)
     held = request.cookies.get(cookie_name(desk), "")
     request.state.nonce = held if NONCE.fullmatch(held) else secrets.token_hex(16)
     return (await desk.tokens()).token(request.state.actor, request.state.nonce)
@@ -89,7 +89,7 @@ async def token_for(request: Request) -> str:
 
 def keep_cookie(request: Request, response: Response) -> Response:
     """Give the browser the cookie that the page's token was made for."""
-    desk: Desk = request.app.state.desk
+    desk = desk_of(request)
     nonce = getattr(request.state, "nonce", None)
     if nonce is not None and request.cookies.get(cookie_name(desk)) != nonce:
         response.set_cookie(
@@ -112,7 +112,7 @@ def changing(change: Change) -> Callable[[Request], Awaitable[Response]]:
 
 async def sent(request: Request) -> Form:
     """The form of a POST that is really ours. Raises Refused."""
-    desk: Desk = request.app.state.desk
+    desk = desk_of(request)
     _check_origin(request)
     form = await _form(request)
     nonce = request.cookies.get(cookie_name(desk), "")

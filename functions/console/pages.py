@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from functions.console import panels
-from functions.console.desk import Desk
+from functions.console.desk import desk_of
 from functions.console.flag_forms import Choices, Filled, told
 from functions.console.guard import keep_cookie, token_for
 from functions.console.one_request import Looked, find, has_ended, image_of, spans_of
@@ -32,25 +32,25 @@ HISTORY_SHOWN = 20
 
 
 async def overview(request: Request) -> Response:
-    found = await panels.look(_desk(request).ports)
+    found = await panels.look(desk_of(request).ports)
     return page(request, "overview.html", view=found, chart=panels.chart, minutes=panels.CHART_MINUTES,
-                runbook=_desk(request).runbook, whole=True)  # fmt: skip
+                runbook=desk_of(request).runbook, whole=True)  # fmt: skip
 
 
 async def live(request: Request) -> Response:
     """The overview's panels alone, for the page that is open."""
-    found = await panels.look(_desk(request).ports)
+    found = await panels.look(desk_of(request).ports)
     return page(request, "live.html", view=found, chart=panels.chart, minutes=panels.CHART_MINUTES,
-                runbook=_desk(request).runbook, whole=False)  # fmt: skip
+                runbook=desk_of(request).runbook, whole=False)  # fmt: skip
 
 
 async def failures(request: Request) -> Response:
-    found = await panels.look(_desk(request).ports)
-    return page(request, "failures.html", view=found, runbook=_desk(request).runbook)
+    found = await panels.look(desk_of(request).ports)
+    return page(request, "failures.html", view=found, runbook=desk_of(request).runbook)
 
 
 async def runbook(request: Request) -> Response:
-    return page(request, "runbook.html", sections=list(_desk(request).runbook.values()))
+    return page(request, "runbook.html", sections=list(desk_of(request).runbook.values()))
 
 
 async def flags(request: Request) -> Response:
@@ -67,7 +67,7 @@ async def flags_page(
     wrong_at: tuple[str, str, Problem] | None = None,
 ) -> Response:
     """`wrong_at` is the flag, the form of its own that was sent, and what is wrong in it."""
-    desk = _desk(request)
+    desk = desk_of(request)
     found = await panels.look(desk.ports)
     values: dict[str, Any] = {
         "view": found,
@@ -96,7 +96,7 @@ async def search(request: Request) -> Response:
 
 
 async def one(request: Request) -> Response:
-    desk, found = _desk(request), await of_address(request)
+    desk, found = desk_of(request), await of_address(request)
     ended = has_ended(found.data)
     values: dict[str, Any] = {"one": found, "runbook": desk.runbook, "ended": ended, "did": _did(request)}
     if request.query_params.get("part") == "facts":
@@ -109,12 +109,12 @@ async def image(request: Request) -> Response:
     found = await of_address(request)
     if found.data["image_uri"] is None:
         raise HTTPException(404, "it has no image")
-    data, kind = await image_of(_desk(request).ports, found.data["image_uri"])
+    data, kind = await image_of(desk_of(request).ports, found.data["image_uri"])
     return Response(data, media_type=kind, headers={"content-security-policy": "default-src 'none'; sandbox"})
 
 
 async def trace(request: Request) -> Response:
-    desk, found = _desk(request), await of_address(request)
+    desk, found = desk_of(request), await of_address(request)
     spans, complete = await asyncio.to_thread(
         spans_of, found, lambda trace_id: wiring.spans(desk.settings, trace_id), datetime.now(UTC)
     )
@@ -128,7 +128,7 @@ async def packet(request: Request) -> Response:
 
 
 async def packet_page(request: Request, *, with_prompt: bool) -> Response:
-    desk, found = _desk(request), await of_address(request)
+    desk, found = desk_of(request), await of_address(request)
     attempt = packets.chosen(found.attempts, None)
     if attempt is None:
         raise HTTPException(404, "it has no attempt yet: nothing was called")
@@ -171,7 +171,7 @@ def request_id(request: Request) -> str:
 
 async def of_address(request: Request) -> Looked:
     """The request of the address. Raises HTTPException."""
-    looked = await find(_desk(request).ports.store, request_id(request))
+    looked = await find(desk_of(request).ports.store, request_id(request))
     if looked is None:
         raise HTTPException(404, "no such request; ids are forgotten after 30 days")
     return looked
@@ -188,8 +188,3 @@ def _did(request: Request) -> tuple[str, str]:
 
 def _is_part(request: Request) -> bool:
     return request.headers.get("hx-request") == "true"
-
-
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk

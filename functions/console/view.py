@@ -14,6 +14,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from functions.console.desk import desk_of
 from shared.core import words
 
 HERE = Path(__file__).parent
@@ -63,7 +64,7 @@ def stamp() -> str:
 
 def page(request: Request, name: str, status: int = 200, **values: Any) -> Response:
     """A whole page, or a part of one: the template says which."""
-    desk = request.app.state.desk
+    desk = desk_of(request)
     text = (
         environment()
         .get_template(name)

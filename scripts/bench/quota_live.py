@@ -34,6 +34,8 @@ def main() -> int:
     options.add_argument("--workers", type=int, help="processes; 3 on the emulators, 1 embedded")
     options.add_argument("--pumps", type=int, default=1, help="workers that get kicks; one in production")
     options.add_argument("--rpm", type=int, default=500, help="the limit that the simulator enforces")
+    options.add_argument("--queued", type=int, metavar="N", help="requests of the kill; 7,000, or 14 minutes' worth")
+    options.add_argument("--alone", action="store_true", help="without google-genai beside `saturated`")
     options.add_argument("--latency", default="uniform:1,3", help="the simulated model's, in seconds")
     options.add_argument("--quick", action="store_true", help="under a minute, without the kill: it runs, no more")
     options.add_argument("--json", metavar="FILE")
@@ -51,8 +53,9 @@ def main() -> int:
             say=Progress().say,
         )
         scenes = asked.scene or [scene for scene in SCENES if not (asked.quick and scene in TAKES_LONG)]
+        scale = QUICK if asked.quick else Scale(queued=asked.queued or 14 * asked.rpm)
         try:
-            played, beside = asyncio.run(_play(setting, scenes, QUICK if asked.quick else Scale()))
+            played, beside = asyncio.run(_play(setting, scenes, scale, alone=asked.alone))
         except asyncio.CancelledError:
             return 128 + signal.SIGTERM
     report.print_tables(setting, played, beside)
@@ -72,7 +75,9 @@ def _hosts(kind: rig.HomeKind) -> Any:
         yield {"FIRESTORE_EMULATOR_HOST": firestore, "PUBSUB_EMULATOR_HOST": pubsub}
 
 
-async def _play(setting: Setting, scenes: list[str], scale: Scale) -> tuple[Mapping[str, Played], Beside | None]:
+async def _play(
+    setting: Setting, scenes: list[str], scale: Scale, *, alone: bool
+) -> tuple[Mapping[str, Played], Beside | None]:
     played: dict[str, Played] = {}
     _stop_what_was_started_at_sigterm()
     for scene in scenes:
@@ -81,8 +86,9 @@ async def _play(setting: Setting, scenes: list[str], scale: Scale) -> tuple[Mapp
             played[scene] = await SCENES[scene](where, scale)
         for line in report.told(scene, played[scene]):
             setting.say(line)
-    beside = await _beside(setting, scale) if "saturated" in scenes and scale.judged else None
-    return played, beside
+    if alone or "saturated" not in scenes or not scale.judged:
+        return played, None
+    return played, await _beside(setting, scale)
 
 
 def _stop_what_was_started_at_sigterm() -> None:

@@ -6,9 +6,7 @@ early, keep requests for 55 days, wait for ever, queue beyond 100 connections. E
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import importlib
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,6 +16,7 @@ from msgspec import Struct
 
 from shared.adapters import one_call
 from shared.adapters.gemini_answer import read_answer
+from shared.adapters.genai_once import GenaiOnce
 from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES, MAX_CONNECTIONS
 from shared.core.answer import Answer, Made, Order
 from shared.core.failure import Failure, FailureKind
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 class _Sdk(Struct, frozen=True):
     """google.genai, once it is imported."""
 
-    loop: asyncio.AbstractEventLoop
     client: genai.Client
     error: type[Exception]
     """The root of what interactions raise; not google.genai.errors.APIError."""
@@ -60,10 +58,10 @@ class GeminiLane:
         self._base_url = base_url
         self._max_connections = max_connections
         self._now = now
-        self._sdk: _Sdk | None = None
+        self._sdk = GenaiOnce(("", "._interactions", "._gaos.models"), self._build)
 
     async def prepare(self) -> None:
-        await self._ready()
+        await self._sdk.get()
 
     async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
         """One POST. `timeout` bounds the whole call, from the connection to the last byte of the answer.
@@ -72,30 +70,14 @@ class GeminiLane:
         what counts is when the first byte leaves, and a call that would be late then is not made.
         """
         call = one_call.leaving_within(leave_within)
-        sdk = await self._ready()
+        sdk = await self._sdk.get()
         answer = await one_call.bounded(call, self._exchange(sdk, order, timeout), timeout, sdk.error, self._now)
         return answer if isinstance(answer, Made) else one_call.cleaned(answer, order, self._api_key, call)
 
     async def close(self) -> None:
-        sdk, self._sdk = self._sdk, None
-        if sdk is not None:
-            await sdk.client.aio.aclose()
-            sdk.client.close()
+        await self._sdk.close()
 
-    async def _ready(self) -> _Sdk:
-        """The client of this event loop. The import runs in a thread: it would stop the loop for a second."""
-        loop = asyncio.get_running_loop()
-        if self._sdk is None or self._sdk.loop is not loop:
-            library, errors, models = [
-                await asyncio.to_thread(importlib.import_module, f"google.genai{name}")
-                for name in ("", "._interactions", "._gaos.models")
-            ]
-            if self._sdk is None or self._sdk.loop is not loop:  # or two first calls would make two clients
-                client = self._build(library)
-                self._sdk = _Sdk(loop, client, errors.GeminiNextGenAPIClientError, models.CreateInteractionRequest)
-        return self._sdk
-
-    def _build(self, library: Any) -> genai.Client:
+    def _build(self, library: Any, errors: Any, models: Any) -> _Sdk:
         types = library.types
         client: genai.Client = library.Client(
             api_key=self._api_key,
@@ -111,7 +93,7 @@ class GeminiLane:
                 },
             ),
         )
-        return client
+        return _Sdk(client, errors.GeminiNextGenAPIClientError, models.CreateInteractionRequest)
 
     async def _exchange(self, sdk: _Sdk, order: Order, timeout: timedelta) -> Answer:
         once = {"automatic_continuation": False, "timeout": timeout.total_seconds()}

@@ -8,8 +8,6 @@ is read as it came.
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ from msgspec import Struct
 
 from shared.adapters import one_call
 from shared.adapters.gemini_lane import labels
+from shared.adapters.genai_once import GenaiOnce
 from shared.adapters.generate_content_answer import read_answer
 from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES
 from shared.core.answer import Answer, Made, Order
@@ -35,7 +34,6 @@ API_VERSION = "v1beta"
 class _Sdk(Struct, frozen=True):
     """google.genai, once it is imported."""
 
-    loop: asyncio.AbstractEventLoop
     client: genai.Client
     types: Any
     error: type[Exception]
@@ -66,24 +64,21 @@ class GenerateContentLane:
         self._api_version = api_version
         self._bearer = bearer
         self._now = now
-        self._sdk: _Sdk | None = None
+        self._sdk = GenaiOnce(("", ".errors"), self._build)
 
     async def prepare(self) -> None:
-        await self._ready()
+        await self._sdk.get()
 
     async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
         """One POST. `timeout` bounds the whole call, from the connection to the last byte of the answer."""
         call = one_call.leaving_within(leave_within)
-        sdk = await self._ready()
+        sdk = await self._sdk.get()
         exchange = self._exchange(sdk, order, timeout, call)
         answer = await one_call.bounded(call, exchange, timeout, sdk.error, self._now, self._whom)
         return answer if isinstance(answer, Made) else one_call.cleaned(answer, order, self._api_key, call)
 
     async def close(self) -> None:
-        sdk, self._sdk = self._sdk, None
-        if sdk is not None:
-            await sdk.client.aio.aclose()
-            sdk.client.close()
+        await self._sdk.close()
 
     @property
     def _whom(self) -> str:
@@ -103,18 +98,7 @@ class GenerateContentLane:
             return Failure(FailureKind.MALFORMED_ANSWER, "an answer without end", http_status=200)
         return read_answer(body, order, response.headers, self._now())
 
-    async def _ready(self) -> _Sdk:
-        """The client of this event loop. The import runs in a thread: it would stop the loop for a second."""
-        loop = asyncio.get_running_loop()
-        if self._sdk is None or self._sdk.loop is not loop:
-            library, errors = [
-                await asyncio.to_thread(importlib.import_module, f"google.genai{name}") for name in ("", ".errors")
-            ]
-            if self._sdk is None or self._sdk.loop is not loop:  # or two first calls would make two clients
-                self._sdk = _Sdk(loop, self._build(library), library.types, errors.APIError)
-        return self._sdk
-
-    def _build(self, library: Any) -> genai.Client:
+    def _build(self, library: Any, errors: Any) -> _Sdk:
         types, hooks = library.types, one_call.hooks()
         if self._bearer:
             hooks["request"].append(_without_google_key)
@@ -134,7 +118,7 @@ class GenerateContentLane:
                 },
             ),
         )
-        return client
+        return _Sdk(client, types, errors.APIError)
 
 
 async def _without_google_key(request: httpx2.Request) -> None:
