@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -97,8 +96,11 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def ideal_seconds(requests: int, limit: int) -> float:
-    """From the first to the last call of a backlog where any minute holds `limit` calls and the first one is free."""
-    return WINDOW * (math.ceil(requests / limit) - 1)
+    """What a backlog takes where a minute holds `limit` calls, as `scripts/bench/admission` has it.
+
+    A first minute that is free leaves up to a minute less; a call repeated after a kill takes it back.
+    """
+    return WINDOW * requests / limit
 
 
 def paid_twice(calls: Sequence[Seen]) -> dict[str, int]:

