@@ -52,7 +52,7 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert math.isnan(measures.percentile([], 0.5))
 
 
-def test_a_backlog_of_fourteen_minutes_quota_is_over_in_thirteen_at_best() -> None:
+def test_the_ideal_of_a_backlog_is_its_requests_over_the_limit() -> None:
     assert measures.ideal_seconds(7000, 500) == 14 * 60
     assert measures.ideal_seconds(7250, 500) == 14.5 * 60
 
