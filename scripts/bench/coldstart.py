@@ -225,7 +225,7 @@ def _start(start: Start, folder: Path) -> Took:
         _answered(f"http://127.0.0.1:{port}", start.name)
         wall = time.monotonic() - began
     finally:
-        process.kill()  # an orderly end would count as processor time of the start
+        process.terminate()
         process.wait(timeout=30)
     after = os.times()
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
