@@ -111,13 +111,16 @@ async def test_a_429_that_names_a_smaller_limit_teaches_it_and_the_next_pump_kee
     assert keeps(starts_since(world, since), Limits(rpm=20))
 
 
-async def test_a_429_with_the_limit_we_know_takes_three_percent_and_pauses_for_what_it_asks() -> None:
+async def test_a_429_with_the_limit_we_know_takes_what_was_rejected_and_is_tried_again_after_two_minutes() -> None:
     world = World(f"{PRO}=rpm:40")
     provider = Provider(world, 39, lambda _: naming(40))
     await queued(world, 100, model=PRO)
-    await world.run_for(2 * MINUTE + 10 * SECOND)
-    assert 0.97**2 <= standing(world).pressure.share <= 0.97
-    assert provider.rejected <= 4
+    await world.run_for(100 * SECOND)
+    assert provider.rejected == 1
+    assert standing(world).pressure.share == pytest.approx(1 - 1 / 40)
+    await world.run_for(30 * SECOND)
+    assert standing(world).pressure.share == pytest.approx(1 - 1 / 40 + 0.01)
+    assert provider.rejected == 1
     assert len(provider.accepted) >= 75
 
 
