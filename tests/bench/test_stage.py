@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,15 @@ from scripts.bench.fleet import Fleet
 from scripts.bench.stage import Setting, stage
 
 REQUESTS = 3
+
+
+async def counted(fleet: Fleet, releases: int) -> None:
+    """A worker writes its counters once a second; a kill loses what came after."""
+    async with asyncio.timeout(30):
+        while True:
+            if fleet.counters().purposes["release"] >= releases:
+                return
+            await asyncio.sleep(0.1)
 
 
 @pytest.mark.slow
@@ -22,6 +32,7 @@ async def test_a_worker_killed_and_started_again_renders_the_rest_and_is_counted
         assert await where.fleet.leader(where.client.store) == 0
         await where.look_for(REQUESTS, where.published["both-lives-0"] + 60)
         assert await where.ended(REQUESTS, 60) == {"succeeded": REQUESTS}
+        await counted(where.fleet, REQUESTS)
         where.fleet.kill(0)
         await where.fleet.start_one(0)
         await where.publish("one-more", "normal")
