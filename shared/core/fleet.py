@@ -22,8 +22,12 @@ FIRST_PACE = 8
 """Starts in half a second before anything is known: what one process on a busy machine can begin in time."""
 LEAST_PACE = 4
 PACE_GROWS, PACE_GROWS_NEAR = 0.25, 0.02
-"""A second, while it is used and nothing starts late; and near a pace at which starts were late."""
-PACE_CUT, PACE_NEAR, PACE_USED = 0.7, 0.75, 0.8
+"""A second, while it is used and nothing starts late; and near a pace at which starts were late, once."""
+MOST_PACE_FAILURES = 8
+"""Each one more at about the same pace and it grows more slowly there: by half, a third, a quarter..."""
+PACE_CUT, PACE_USED = 0.7, 0.8
+PACE_NEAR = 0.75, 1.25
+"""Of the pace that failed: faster than that without a late start, and it is another day."""
 LATE_SHARE = 0.05
 """Of the starts of the last seconds: fewer late ones are chance."""
 LATE_JUDGED_EVERY = timedelta(seconds=2)
@@ -33,7 +37,7 @@ LEAD = timedelta(milliseconds=150)
 """From the decision to the earliest slot: two commits and a delivery on one machine."""
 LONGEST_LEAD = timedelta(seconds=6)
 LEAD_GROWS, LEAD_SHRINKS, LEAD_SHRINKS_NEAR = 2.0, 0.95, 0.995
-"""Where releases arrived late; and a second where none did, and none was tight; and near a lead that failed."""
+"""Where releases arrived late; a second of starts where none did, and none was tight; and near a lead that failed."""
 LEAD_NEAR = timedelta(milliseconds=-50), timedelta(milliseconds=100)
 """Of the lead that failed: shorter than that without a late release, and it is another day."""
 
@@ -69,6 +73,8 @@ class Fleet(Struct, frozen=True):
     cut_at: datetime | None = None
     """When the pace was cut last, and from what."""
     failed_pace: float | None = None
+    pace_failures: int = 0
+    """In a row, at about that pace."""
     in_air: int = 0
     """Releases that should be on their way, after the last tick."""
     most_in_air: float = LEAST_IN_AIR
@@ -90,8 +96,9 @@ class Fleet(Struct, frozen=True):
         if late.count > LATE_SHARE * max(recent.starts, late.count):
             if self.cut_at is not None and now - self.cut_at < LATE_JUDGED_EVERY:
                 return seen
+            failures = min(self.pace_failures + 1, MOST_PACE_FAILURES) if self._near_failed_pace() else 1
             pace = max(LEAST_PACE, self.pace * PACE_CUT)
-            cut = replace(seen, pace=pace, failed_pace=self.pace, cut_at=now)
+            cut = replace(seen, pace=pace, failed_pace=self.pace, pace_failures=failures, cut_at=now)
             if not late.deliveries:
                 return cut
             lead = min(self.lead_seconds * LEAD_GROWS, LONGEST_LEAD.total_seconds())
@@ -99,9 +106,12 @@ class Fleet(Struct, frozen=True):
         if late.tight > LATE_SHARE * max(recent.starts, late.tight):
             return seen
         seconds = 0.0 if self.seen_at is None else min((now - self.seen_at).total_seconds(), 2.0)
-        return replace(seen, pace=self._grown(recent, seconds, capacity), lead_seconds=self._shrunk(seconds))
+        return replace(seen, pace=self._grown(recent, seconds, capacity), lead_seconds=self._shrunk(recent, seconds))
 
-    def _shrunk(self, seconds: float) -> float:
+    def _shrunk(self, recent: Recent, seconds: float) -> float:
+        """Only while something starts: between two bursts nothing is late, and nothing is learned."""
+        if not recent.starts:
+            return self.lead_seconds
         shortest, longest = (0.0, 0.0)
         if self.failed_lead_seconds is not None:
             shortest, longest = (self.failed_lead_seconds + each.total_seconds() for each in LEAD_NEAR)
@@ -113,9 +123,12 @@ class Fleet(Struct, frozen=True):
         """Only where the pace is used: one that nothing has tried says nothing."""
         if recent.busiest < PACE_USED * self.pace:
             return self.pace
-        near = self.failed_pace is not None and self.pace >= PACE_NEAR * self.failed_pace
-        growth = PACE_GROWS_NEAR if near else PACE_GROWS
+        growth = PACE_GROWS_NEAR / max(self.pace_failures, 1) if self._near_failed_pace() else PACE_GROWS
         return min(self.pace * float((1 + growth) ** seconds), max(FIRST_PACE, capacity / 5))
+
+    def _near_failed_pace(self) -> bool:
+        slowest, fastest = (each * (self.failed_pace or 0.0) for each in PACE_NEAR)
+        return slowest <= self.pace < fastest
 
     def released(self, count: int) -> Fleet:
         return replace(self, in_air=self.in_air + count)

@@ -96,6 +96,25 @@ def test_near_a_pace_at_which_starts_were_late_it_grows_slowly() -> None:
     assert after_ticks(cut, 5).pace < 97
 
 
+def test_each_further_failure_at_about_the_same_pace_has_it_grow_more_slowly_there() -> None:
+    fleet, times = Fleet(pace=100.0, seen_at=NOW), []
+    for _ in range(4):
+        fleet = after_ticks(fleet, 1, late=Late(starts=7))
+        seconds = 0
+        while fleet.pace < 100:
+            fleet, seconds = after_ticks(fleet, 1), seconds + 1
+        times.append(seconds)
+    assert times == sorted(times)
+    assert times[-1] > 2 * times[0]
+
+
+def test_past_the_pace_that_failed_it_is_another_day() -> None:
+    cut = after_ticks(Fleet(pace=40.0, seen_at=NOW), 1, late=Late(starts=7))
+    passed = after_ticks(cut, 40)
+    assert passed.pace > 1.5 * 40
+    assert after_ticks(passed, 1, late=Late(starts=7)).pace_failures == 1
+
+
 def test_late_deliveries_double_the_lead_up_to_six_seconds_and_it_comes_back() -> None:
     assert after_ticks(Fleet(), 1, late=Late(starts=7)).lead == LEAD
     assert after_ticks(Fleet(), 1, late=Late(deliveries=7)).lead == LEAD * 2
@@ -110,6 +129,13 @@ def test_near_a_lead_that_failed_it_shrinks_slowly_and_past_it_quickly() -> None
     assert after_ticks(cut, 15).lead_seconds < 0.5
     assert after_ticks(cut, 45).lead_seconds > 0.4
     assert after_ticks(cut, 100).lead == LEAD
+
+
+def test_between_two_bursts_the_lead_stays() -> None:
+    led = replace(Fleet(), lead_seconds=1.0, seen_at=NOW)
+    quiet = led.after(in_air=0, late=Late(), recent=Recent(), capacity=400, now=NOW + 2 * SECOND)
+    assert quiet.lead_seconds == 1.0
+    assert quiet.after(in_air=0, late=Late(), recent=Recent(1, 1), capacity=400, now=NOW + 3 * SECOND).lead_seconds < 1.0
 
 
 def test_while_starts_are_tight_the_lead_stays_and_so_does_the_pace() -> None:
