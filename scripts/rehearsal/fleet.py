@@ -17,8 +17,6 @@ from scripts.rehearsal.request import Request
 
 DELIVERY = (0.02, 0.15)
 """Seconds from a publication, or from room on an instance, to the push."""
-START = 0.01
-"""Seconds of processor that one instance spends on one call before it leaves: calls of one instant leave in turn."""
 TRAVEL = (0.005, 0.03)
 """Seconds from a worker to the provider."""
 ON_RECORD = (0.02, 0.06)
@@ -39,6 +37,8 @@ class FleetSize(Struct, frozen=True):
     """Deliveries that one instance takes at once."""
     most_instances: int
     """That the platform may run: what a static share is divided by."""
+    start: float = 0.01
+    """Seconds of processor that one instance spends on one call before it leaves: calls of one instant leave in turn."""
     skew: float = 0.0
     """Seconds by which an instance's clock is off at most."""
     push: Literal["ready", "slow_start"] = "ready"
@@ -54,7 +54,7 @@ class Late(Struct, frozen=True):
 
 
 class DeliveredLate(Struct, frozen=True):
-    """The slot had passed when the release arrived."""
+    """The slot had passed when the release was taken up."""
 
 
 End: TypeAlias = Answer | Late | DeliveredLate
@@ -166,11 +166,21 @@ class Fleet:
         self._push()
         return delivery
 
-    def start(self, request: Request, at: float, good_for: float, on_end: OnAttempt) -> Delivery:
+    def start(
+        self,
+        request: Request,
+        at: float,
+        good_for: float,
+        on_end: OnAttempt,
+        on_taken_up: Callable[[], None] = lambda: None,
+        on_tight: Callable[[int], None] = lambda instance: None,
+    ) -> Delivery:
         """Releases `request` for a slot: one call at `at`, or none where it cannot leave within `good_for` seconds.
 
-        The attempt goes on record first. Room is taken from the delivery to the end. The world is not told of an image:
-        `on_end` is to say that the request has succeeded.
+        The attempt goes on record first. Half of its processor time is spent on that, the other half on leaving. Room
+        is taken from the delivery to the end. The world is not told of an image: `on_end` is to say that the request
+        has succeeded. `on_taken_up` is told of each delivery that an instance gets to, also of one too late; `on_tight` of
+        the instance whose call leaves with half of its leeway gone.
         """
         request.status = "released"
 
@@ -179,12 +189,16 @@ class Fleet:
             on_end(Attempt(request, delivery.instance, at, end))
 
         def leave(delivery: Delivery, own_at: float) -> None:
-            if self.engine.now > own_at + good_for:
+            late = self.engine.now - own_at
+            if late > good_for:
                 end(delivery, Late())
-            else:
-                delivery.send(partial(end, delivery))
+                return
+            if late > good_for / 2:
+                on_tight(delivery.instance)
+            delivery.send(partial(end, delivery))
 
-        def begin(delivery: Delivery) -> None:
+        def take_up(delivery: Delivery) -> None:
+            on_taken_up()
             own_at, now = at + self._skew[delivery.instance], self.engine.now
             if now > own_at + good_for:
                 end(delivery, DeliveredLate())
@@ -192,10 +206,12 @@ class Fleet:
             on_record = max(0.0, own_at - ON_RECORD_BEFORE - now) + self.chance.uniform(*ON_RECORD)
             seconds = max(on_record, own_at - now)
             delivery.after(
-                seconds, lambda: delivery.after(self.turn(delivery.instance), partial(leave, delivery, own_at))
+                seconds, lambda: delivery.after(self.turn(delivery.instance, 0.5), partial(leave, delivery, own_at))
             )
 
-        return self.deliver(request, begin)
+        return self.deliver(
+            request, lambda delivery: delivery.after(self.turn(delivery.instance, 0.5), partial(take_up, delivery))
+        )
 
     def crash(self, instance: int) -> None:
         """The instance dies with all it holds; its messages are delivered again, and it comes back."""
@@ -208,9 +224,9 @@ class Fleet:
                 self.engine.after(self.chance.uniform(*REDELIVERY), partial(self._publish_again, delivery.again()))
         self.engine.after(RESTART, partial(self._make_room, instance, self.size.concurrency))
 
-    def turn(self, instance: int) -> float:
-        """Seconds until the instance has done the work of one more call."""
-        self._busy_until[instance] = max(self._busy_until[instance], self.engine.now) + START
+    def turn(self, instance: int, share: float = 1.0) -> float:
+        """Seconds until the instance has done the work of one more call, or a share of it."""
+        self._busy_until[instance] = max(self._busy_until[instance], self.engine.now) + share * self.size.start
         return self._busy_until[instance] - self.engine.now
 
     def leave(self, delivery: Delivery) -> None:

@@ -284,11 +284,19 @@ class Renderlane:
         self._running[model] = self._running.get(model, 0) + 1
         self._in_air += 1
         slot, until = self._engine.seconds(grant.slot_at), self._engine.seconds(grant.slot_until)
-        self._world.fleet.start(queued.request, slot, until - slot, partial(self._ended, grant, queued))
-        self._engine.at(max(slot - 0.2, self._engine.now + 0.05), self._claimed)
+        number = queued.release
 
-    def _claimed(self) -> None:
-        self._in_air -= 1
+        def taken_up() -> None:
+            nonlocal number
+            self._in_air -= int(number == queued.release)  # not again by a redelivery
+            number = -1
+
+        def tight(instance: int) -> None:
+            seen = self._of(instance, model).with_sign(Sign.TIGHT, grant.slot_at, self._engine.wall())
+            self._note(instance, model, seen)
+
+        ended = partial(self._ended, grant, queued)
+        self._world.fleet.start(queued.request, slot, until - slot, ended, taken_up, tight)
 
     # -- what the pump sees -------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shared.core.calendar import NO_WEIGHT, UNPACED, Full, Granted, Weight, begin_of, bucket_of
-from shared.core.fleet import LEAD, LONGEST_LEAD
+from shared.core.fleet import HORIZON, LEAD, LONGEST_LEAD
 from shared.core.ladder import Planned
 from shared.core.quota import Limits
 from shared.core.record import Head
@@ -18,8 +18,6 @@ from shared.core.spend import NOTHING_SPENT, Spend
 from shared.core.standing import Standing
 from shared.core.turns import RANK, Pace, interval, less
 
-HORIZON = timedelta(milliseconds=1250)
-"""How far ahead slots are given beyond the lead time: a tick, and a little for a late one."""
 INTERACTIVE_HORIZON = timedelta(seconds=2)
 """Further: the next free slot may lie behind those that others have already. For who is owed a slot, too: all that
 frees itself nearer was given to interactive requests a tick ago."""
@@ -56,7 +54,7 @@ class Shared(Struct, frozen=True):
     """The project's ten-minute spend in micro-dollars, where it is known."""
     room: int = UNPACED
     """How many more attempts the fleet can carry at once."""
-    pace: int = UNPACED
+    pace: float = UNPACED
     """How many may begin in half a second: more would begin late."""
     lead: timedelta = LEAD
     """From the decision to the earliest slot."""

@@ -32,7 +32,7 @@ REFUND_WITHIN = timedelta(minutes=10)
 """A slot is given back so long after it at most; its refund is remembered for longer, so that it is given back once."""
 KEPT_LONGER = timedelta(seconds=5)
 """The next pump's time may be so far behind this one's: what it can still see is kept for it."""
-UNPACED = 1_000_000
+UNPACED = 1_000_000.0
 PACIFIC = ZoneInfo("America/Los_Angeles")
 """The daily quota begins anew at midnight there (Gemini rate-limit documentation)."""
 
@@ -81,11 +81,11 @@ class Calendar(Struct, frozen=True):
     """Releases whose slots were given back, by bucket: each is given back once."""
 
     def grant(
-        self, limits: Limits, weight: Weight, *, earliest: datetime, horizon: datetime, pace: int = UNPACED
+        self, limits: Limits, weight: Weight, *, earliest: datetime, horizon: datetime, pace: float = UNPACED
     ) -> Granted | Full:
         """The first slot from `earliest` to `horizon` that keeps every limit, or why there is none.
 
-        `pace` is how many starts one bucket may hold: more than the fleet can begin in it would begin late.
+        `pace` is how many starts one bucket may hold, on average: more than the fleet can begin in it would begin late.
         """
         if self.closed_until is not None and self.closed_until > earliest:
             return Full("closed", self.closed_until)
@@ -96,7 +96,7 @@ class Calendar(Struct, frozen=True):
         weight = _at_most(limits, weight)
         full = Full("minute", None)
         for number in range(_bucket_from(earliest), bucket_of(horizon) + 1):
-            if self.buckets.get(number, NO_WEIGHT).requests >= pace or not self._fits(number, limits, weight):
+            if self.buckets.get(number, NO_WEIGHT).requests >= _paced(number, pace) or not self._fits(number, limits, weight):
                 continue
             slot_at = max(begin_of(number), earliest)
             if self._day_has_room(slot_at, limits, weight):
@@ -259,6 +259,11 @@ def begin_of(number: int) -> datetime:
 def _bucket_from(at: datetime) -> int:
     """The first bucket in which a start from `at` on has its leeway."""
     return bucket_of(at + BUCKET - SLOT_GOOD_FOR + LEEWAY)
+
+
+def _paced(number: int, pace: float) -> int:
+    """Of a pace of 2.5 one bucket holds two, the next three."""
+    return math.floor((number + 1) * pace) - math.floor(number * pace)
 
 
 def _at_most(limits: Limits, weight: Weight) -> Weight:

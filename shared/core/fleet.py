@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,24 +19,29 @@ FIRST_CAP = 20
 """Attempts in flight while nothing is known about a model's limits."""
 CAP_DOUBLES_EVERY = timedelta(seconds=5)
 """Without a 429."""
-FIRST_PACE = 8
+FIRST_PACE = 8.0
 """Starts in half a second before anything is known: what one process on a busy machine can begin in time."""
-LEAST_PACE = 4
-PACE_GROWS, PACE_GROWS_NEAR = 0.25, 0.02
-"""A second, while it is used and nothing starts late; and near a pace at which starts were late, once."""
-MOST_PACE_FAILURES = 8
-"""Each one more at about the same pace and it grows more slowly there: by half, a third, a quarter..."""
-PACE_CUT, PACE_USED = 0.7, 0.8
+LEAST_PACE = 0.5
+PACE_GROWS, PACE_GROWS_NEAR = 0.25, 0.005
+"""A second, while it is used and nothing starts late; and near a pace at which starts were late."""
 PACE_NEAR = 0.75, 1.25
 """Of the pace that failed: faster than that without a late start, and it is another day."""
+PACE_ENOUGH = 1.5
+"""Of what fills the limits: near a pace that failed, more is not tried for."""
+PACE_USED = 0.8
+LEAST_CUT, MOST_CUT = 0.1, 0.5
+"""The pace is cut by the share of the starts that were late, within these."""
 LATE_SHARE = 0.05
-"""Of the starts of the last seconds: fewer late ones are chance."""
-LATE_JUDGED_EVERY = timedelta(seconds=2)
+"""Of the starts of the last seconds: where the fleet begins most, one in twenty is late by chance."""
+CERTAIN = 2.0
+"""Standard deviations beyond that share which are no chance."""
 LEAST_IN_AIR = 20
 """Releases that nobody has taken up yet: push delivery starts in single digits and doubles."""
 LEAD = timedelta(milliseconds=150)
 """From the decision to the earliest slot: two commits and a delivery on one machine."""
 LONGEST_LEAD = timedelta(seconds=6)
+HORIZON = timedelta(milliseconds=1250)
+"""How far ahead slots are given beyond the lead: a tick, and a little for a late one."""
 LEAD_GROWS, LEAD_SHRINKS, LEAD_SHRINKS_NEAR = 2.0, 0.95, 0.995
 """Where releases arrived late; a second of starts where none did, and none was tight; and near a lead that failed."""
 LEAD_NEAR = timedelta(milliseconds=-50), timedelta(milliseconds=100)
@@ -58,9 +64,10 @@ class Late(Struct, frozen=True):
 
 
 class Recent(Struct, frozen=True):
-    """Slots granted for the last seconds."""
+    """Slots of the last seconds."""
 
     starts: int = 0
+    """Those given back included."""
     busiest: int = 0
     """In one half-second of one model."""
 
@@ -70,11 +77,10 @@ class Fleet(Struct, frozen=True):
 
     pace: float = FIRST_PACE
     """Starts that half a second may hold."""
-    cut_at: datetime | None = None
-    """When the pace was cut last, and from what."""
+    judged_from: datetime | None = None
+    """Slots before this were given at a pace, or with a lead, that is known to have failed."""
     failed_pace: float | None = None
-    pace_failures: int = 0
-    """In a row, at about that pace."""
+    """The pace at which starts were late last."""
     in_air: int = 0
     """Releases that should be on their way, after the last tick."""
     most_in_air: float = LEAST_IN_AIR
@@ -88,25 +94,35 @@ class Fleet(Struct, frozen=True):
     def lead(self) -> timedelta:
         return timedelta(seconds=self.lead_seconds)
 
-    def after(self, *, in_air: int, late: Late, recent: Recent, capacity: int, now: datetime) -> Fleet:
-        """With what became of earlier releases: `in_air` are not taken up, `late` ones did not become a call."""
+    def after(
+        self, *, in_air: int, late: Late, recent: Recent, capacity: int, now: datetime, filling: float = math.inf
+    ) -> Fleet:
+        """With what became of earlier releases: `in_air` are not taken up, `late` ones did not become a call.
+
+        `filling` is the even pace that uses the largest limit up; infinite where none is known.
+        """
         claimed = max(self.in_air - in_air, 0)
         most = max(LEAST_IN_AIR, 2 * claimed * (1 + self.lead_seconds), 0.9 * self.most_in_air)
         seen = replace(self, in_air=in_air, most_in_air=most, seen_at=now)
-        if late.count > LATE_SHARE * max(recent.starts, late.count):
-            if self.cut_at is not None and now - self.cut_at < LATE_JUDGED_EVERY:
-                return seen
-            failures = min(self.pace_failures + 1, MOST_PACE_FAILURES) if self._near_failed_pace() else 1
-            pace = max(LEAST_PACE, self.pace * PACE_CUT)
-            cut = replace(seen, pace=pace, failed_pace=self.pace, pace_failures=failures, cut_at=now)
-            if not late.deliveries:
-                return cut
-            lead = min(self.lead_seconds * LEAD_GROWS, LONGEST_LEAD.total_seconds())
-            return replace(cut, lead_seconds=lead, failed_lead_seconds=self.lead_seconds)
-        if late.tight > LATE_SHARE * max(recent.starts, late.tight):
-            return seen
         seconds = 0.0 if self.seen_at is None else min((now - self.seen_at).total_seconds(), 2.0)
-        return replace(seen, pace=self._grown(recent, seconds, capacity), lead_seconds=self._shrunk(recent, seconds))
+        starts = max(recent.starts, late.count)
+        if _too_many(late.count, starts):
+            return seen._cut(late.count / starts, earlier=_too_many(late.deliveries, starts), now=now)
+        if late.count > LATE_SHARE * starts:
+            return seen
+        seen = replace(seen, pace=self._grown(recent, seconds, capacity, filling))
+        if late.tight > LATE_SHARE * starts:
+            return seen
+        return replace(seen, lead_seconds=self._shrunk(recent, seconds))
+
+    def _cut(self, share: float, *, earlier: bool, now: datetime) -> Fleet:
+        """To what was begun in time; where releases arrived late, they are sent earlier as well."""
+        pace = max(LEAST_PACE, self.pace * (1 - min(max(share, LEAST_CUT), MOST_CUT)))
+        cut = replace(self, pace=pace, failed_pace=self.pace, judged_from=now + self.lead + HORIZON)
+        if not earlier:
+            return cut
+        lead = min(self.lead_seconds * LEAD_GROWS, LONGEST_LEAD.total_seconds())
+        return replace(cut, lead_seconds=lead, failed_lead_seconds=self.lead_seconds)
 
     def _shrunk(self, recent: Recent, seconds: float) -> float:
         """Only while something starts: between two bursts nothing is late, and nothing is learned."""
@@ -119,16 +135,16 @@ class Fleet(Struct, frozen=True):
         shrinks = LEAD_SHRINKS_NEAR if near else LEAD_SHRINKS
         return max(self.lead_seconds * float(shrinks**seconds), LEAD.total_seconds())
 
-    def _grown(self, recent: Recent, seconds: float, capacity: int) -> float:
+    def _grown(self, recent: Recent, seconds: float, capacity: int, filling: float) -> float:
         """Only where the pace is used: one that nothing has tried says nothing."""
         if recent.busiest < PACE_USED * self.pace:
             return self.pace
-        growth = PACE_GROWS_NEAR / max(self.pace_failures, 1) if self._near_failed_pace() else PACE_GROWS
-        return min(self.pace * float((1 + growth) ** seconds), max(FIRST_PACE, capacity / 5))
-
-    def _near_failed_pace(self) -> bool:
         slowest, fastest = (each * (self.failed_pace or 0.0) for each in PACE_NEAR)
-        return slowest <= self.pace < fastest
+        near = slowest <= self.pace < fastest
+        if near and self.pace >= PACE_ENOUGH * filling:
+            return self.pace
+        growth = PACE_GROWS_NEAR if near else PACE_GROWS
+        return min(self.pace * float((1 + growth) ** seconds), max(FIRST_PACE, capacity / 5))
 
     def released(self, count: int) -> Fleet:
         return replace(self, in_air=self.in_air + count)
@@ -143,6 +159,12 @@ class Fleet(Struct, frozen=True):
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Fleet:
         return cls(**{name: data[name] for name in cls.__struct_fields__ if name in data})
+
+
+def _too_many(late: int, starts: int) -> bool:
+    """More than chance makes of LATE_SHARE."""
+    expected = LATE_SHARE * starts
+    return late > expected + CERTAIN * math.sqrt(expected)
 
 
 def most_running(capacity: int) -> int:

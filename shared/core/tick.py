@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,9 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shared.core import fairness
-from shared.core.admission import HORIZON, Admission, Candidate, Grant, Shared, admit
-from shared.core.calendar import Full, Weight, bucket_of, is_untimed
-from shared.core.fleet import Fleet, Late, Recent, concurrency_cap
+from shared.core.admission import Admission, Candidate, Grant, Shared, admit
+from shared.core.calendar import WINDOW_BUCKETS, Full, Weight, bucket_of, is_untimed
+from shared.core.fleet import HORIZON, Fleet, Late, Recent, concurrency_cap
 from shared.core.in_force import InForce, Learned, in_force, limits
 from shared.core.live_quota import LiveLimits
 from shared.core.pressure import feel
@@ -24,7 +25,7 @@ from shared.core.testimony import DENIED
 
 TICK = timedelta(seconds=1)
 LONGEST_HORIZON = timedelta(seconds=4)
-LATE_LOOKED_BACK = timedelta(seconds=5)
+LATE_LOOKED_BACK = timedelta(seconds=10)
 LEARNED_FOR = timedelta(days=1)
 FIRST_ALONE = timedelta(seconds=6)
 """After a denial one start asks whether somebody has mended it: so long its answer takes to be reported."""
@@ -108,9 +109,10 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
     fleet = memory.fleet.after(
         in_air=sight.in_air,
         late=_late(sight, memory.fleet),
-        recent=_recent(standings.values(), now),
+        recent=_recent(standings.values(), _judged_from(memory.fleet, now), now),
         capacity=sight.capacity,
         now=now,
+        filling=_filling(usable.values()),
     )
     admission = admit(
         _in_fair_order(sight.candidates),
@@ -121,7 +123,7 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
             spend=memory.spend,
             most_spend=spend_limit(sight.configured.by_model.values()),
             room=fleet.room(sum(sight.running.values()), sight.capacity),
-            pace=int(fleet.pace),
+            pace=fleet.pace,
             lead=fleet.lead,
             horizon=_horizon(sight.since_last),
             purses=sight.purses,
@@ -196,9 +198,7 @@ def _felt(standing: Standing, known: Limits, seen: Seen, drift: Mapping[int, int
 
 def _late(sight: Sight, fleet: Fleet) -> Late:
     """What came late and is not judged yet."""
-    since = sight.now - LATE_LOOKED_BACK
-    if fleet.cut_at is not None:
-        since = max(since, fleet.cut_at)
+    since = _judged_from(fleet, sight.now)
     reports, until = sight.reports.values(), sight.now + LATE_LOOKED_BACK
     return Late(
         starts=sum(counted(seen, Sign.LATE, since, until) for seen in reports),
@@ -207,15 +207,31 @@ def _late(sight: Sight, fleet: Fleet) -> Late:
     )
 
 
-def _recent(standings: Iterable[Standing], now: datetime) -> Recent:
-    since = bucket_of(now - LATE_LOOKED_BACK)
-    counts = [
-        weight.requests
-        for standing in standings
-        for number, weight in standing.calendar.buckets.items()
-        if number >= since
+def _judged_from(fleet: Fleet, now: datetime) -> datetime:
+    since = now - LATE_LOOKED_BACK
+    return since if fleet.judged_from is None else max(since, fleet.judged_from)
+
+
+def _recent(standings: Iterable[Standing], since: datetime, now: datetime) -> Recent:
+    first, last, used_since = bucket_of(since), bucket_of(now), bucket_of(now - LATE_LOOKED_BACK)
+    starts = busiest = 0
+    for standing in standings:
+        calendar = standing.calendar
+        for number, weight in calendar.buckets.items():
+            starts += weight.requests if first <= number <= last else 0
+            busiest = max(busiest, weight.requests if number >= used_since else 0)
+        starts += sum(first <= number <= last for number in calendar.refunded.values())
+    return Recent(starts, busiest)
+
+
+def _filling(known: Iterable[Limits]) -> float:
+    """The even pace, in starts of half a second, that uses the largest limit up; infinite where none tells one."""
+    rates = [
+        min((each for each in (limits.rpm, limits.ipm) if each is not None), default=math.inf)
+        for limits in known
+        if not is_untimed(limits)
     ]
-    return Recent(sum(counts), max(counts, default=0))
+    return max(rates, default=math.inf) / WINDOW_BUCKETS
 
 
 def _in_fair_order(candidates: Sequence[Candidate]) -> list[Candidate]:

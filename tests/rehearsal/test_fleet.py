@@ -108,9 +108,34 @@ def test_a_call_that_cannot_leave_in_time_is_not_made() -> None:
     ends = [released(engine, fleet, at=1)[1] for _ in range(100)]
     engine.run()
     late = sum(isinstance(each[0].end, Late) for each in ends)
-    assert 50 <= late <= 65
+    assert 12 <= late <= 25  # half of the work was done before
     assert len(provider.calls) == 100 - late
     assert all(call.at <= 1.45 for call in provider.calls)
+
+
+def test_a_call_that_leaves_with_half_its_leeway_gone_is_told_as_tight() -> None:
+    engine = an_engine()
+    fleet, provider = a_fleet(engine, replace(WIDE, start=0.06))
+    tight: list[int] = []
+    for _ in range(20):
+        fleet.start(a_request(status="queued"), 1.0, 0.4, lambda _: None, on_tight=tight.append)
+    engine.run()
+    assert len(provider.calls) == 13  # at 0.03 s each
+    assert tight == [0] * 7
+
+
+def test_an_instance_that_gets_to_a_release_too_late_tells_that_as_well() -> None:
+    engine = an_engine()
+    fleet, _ = a_fleet(engine, replace(WIDE, start=0.06))
+    taken_up: list[float] = []
+    ended: list[Attempt] = []
+    for _ in range(60):
+        fleet.start(a_request(status="queued"), 1.0, 0.4, ended.append, lambda: taken_up.append(engine.now))
+    engine.run()
+    assert len(taken_up) == 60
+    late = sum(isinstance(each.end, DeliveredLate) for each in ended)
+    assert late == sum(at > 1.4 for at in taken_up)
+    assert late >= 10
 
 
 def test_a_clock_that_is_off_moves_the_start() -> None:
