@@ -222,7 +222,7 @@ def slow_fleet() -> Scenario:
         "a fleet slower than its limit",
         "two instances that begin three calls a second each; 500 RPM, 1,000 queued and 650 a minute for 7 minutes",
         _setting(_saturating, fleet=fleet),
-        (Goal(BEGUN, 30, read),),
+        (Goal(BEGUN, 70, read),),
     )
 
 

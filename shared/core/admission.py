@@ -56,6 +56,8 @@ class Shared(Struct, frozen=True):
     """How many more attempts the fleet can carry at once."""
     pace: float = UNPACED
     """How many may begin in half a second: more would begin late."""
+    patient: bool = False
+    """The fleet is what holds starts back: they may come later in their slots."""
     lead: timedelta = LEAD
     """From the decision to the earliest slot."""
     horizon: timedelta = HORIZON
@@ -205,7 +207,10 @@ class _Queues(Struct):
             if ready > horizon:
                 return Full("pace", ready)
             earliest = max(earliest, ready)
-        return calendar.grant(limits, candidate.weight, earliest=earliest, horizon=horizon, pace=self.shared.pace)
+        patient = self.shared.patient and self.shared.most_spend is None  # its buckets have no room for it
+        return calendar.grant(
+            limits, candidate.weight, earliest=earliest, horizon=horizon, pace=self.shared.pace, patient=patient
+        )
 
     def _limits(self, priority: str) -> Limits:
         """What this priority may fill of the window: others leave the interactive reserve alone, unless owed a slot."""

@@ -24,6 +24,8 @@ WINDOW_BUCKETS = 121
 WINDOW = WINDOW_BUCKETS * BUCKET
 SLOT_GOOD_FOR = timedelta(milliseconds=400)
 """From a bucket's beginning to its last good start: later ones would fall into the next bucket."""
+PATIENCE = 4
+"""Buckets by which a patient slot is good for longer. Every window is wider by as many while one is in sight: 62.5 s."""
 LEEWAY = timedelta(milliseconds=200)
 """What a slot leaves a worker at least; a bucket of which less is left is passed over."""
 UNTIMED_GOOD_FOR = timedelta(seconds=10)
@@ -79,13 +81,23 @@ class Calendar(Struct, frozen=True):
     closed_why: str = ""
     refunded: Mapping[str, int] = field(default_factory=dict)
     """Releases whose slots were given back, by bucket: each is given back once."""
+    last_patient: int | None = None
+    """The last bucket with a patient slot."""
 
     def grant(
-        self, limits: Limits, weight: Weight, *, earliest: datetime, horizon: datetime, pace: float = UNPACED
+        self,
+        limits: Limits,
+        weight: Weight,
+        *,
+        earliest: datetime,
+        horizon: datetime,
+        pace: float = UNPACED,
+        patient: bool = False,
     ) -> Granted | Full:
         """The first slot from `earliest` to `horizon` that keeps every limit, or why there is none.
 
         `pace` is how many starts one bucket may hold, on average: more than the fleet can begin in it would begin late.
+        A `patient` slot may be used PATIENCE buckets later as well: it counts in every window that may hold its start.
         """
         if self.closed_until is not None and self.closed_until > earliest:
             return Full("closed", self.closed_until)
@@ -96,11 +108,13 @@ class Calendar(Struct, frozen=True):
         weight = _at_most(limits, weight)
         full = Full("minute", None)
         for number in range(_bucket_from(earliest), bucket_of(horizon) + 1):
-            if self.buckets.get(number, NO_WEIGHT).requests >= _paced(number, pace) or not self._fits(number, limits, weight):
+            if self.buckets.get(number, NO_WEIGHT).requests >= _paced(number, pace):
+                continue
+            if not self._fits(number, limits, weight, self._width(number, patient)):
                 continue
             slot_at = max(begin_of(number), earliest)
             if self._day_has_room(slot_at, limits, weight):
-                return Granted(self._with(slot_at, weight), slot_at, begin_of(number) + SLOT_GOOD_FOR)
+                return self._granted(number, slot_at, limits, weight, patient)
             full = Full("day", next_pacific_midnight(slot_at))
         return full
 
@@ -109,6 +123,20 @@ class Calendar(Struct, frozen=True):
         if self._day_has_room(slot_at, limits, weight):
             return Granted(self._with(slot_at, weight), slot_at, slot_at + UNTIMED_GOOD_FOR)
         return Full("day", next_pacific_midnight(slot_at))
+
+    def _granted(self, number: int, slot_at: datetime, limits: Limits, weight: Weight, patient: bool) -> Granted:
+        calendar, until = self._with(slot_at, weight), begin_of(number) + SLOT_GOOD_FOR
+        longer = until + PATIENCE * BUCKET
+        if not patient or (limits.rpd is not None and pacific_day(longer) != pacific_day(slot_at)):
+            return Granted(calendar, slot_at, until)
+        last = number if self.last_patient is None else max(self.last_patient, number)
+        return Granted(replace(calendar, last_patient=last), slot_at, longer)
+
+    def _width(self, number: int, patient: bool) -> int:
+        """Buckets of a window that holds bucket `number`."""
+        wide = WINDOW_BUCKETS + PATIENCE
+        seen = self.last_patient is not None and self.last_patient > number - wide
+        return wide if patient or seen else WINDOW_BUCKETS
 
     def _day_has_room(self, slot_at: datetime, limits: Limits, weight: Weight) -> bool:
         return limits.rpd is None or self.days.get(pacific_day(slot_at), 0) + weight.requests <= limits.rpd
@@ -121,13 +149,13 @@ class Calendar(Struct, frozen=True):
             days={**self.days, day: self.days.get(day, 0) + weight.requests},
         )
 
-    def _fits(self, number: int, limits: Limits, weight: Weight) -> bool:
-        """Every window that holds bucket `number` keeps its limits with `weight` added to it."""
-        last = min(max(self.buckets, default=number), number + WINDOW_BUCKETS - 1)
-        used = self._used(number)
+    def _fits(self, number: int, limits: Limits, weight: Weight, width: int) -> bool:
+        """Every window of `width` buckets that holds bucket `number` keeps its limits with `weight` added to it."""
+        last = min(max(self.buckets, default=number), number + width - 1)
+        used = self._used(number, width)
         for end in range(number, max(last, number) + 1):
             if end > number:  # the window moves on by one bucket
-                enters, leaves = self.buckets.get(end, NO_WEIGHT), self.buckets.get(end - WINDOW_BUCKETS, NO_WEIGHT)
+                enters, leaves = self.buckets.get(end, NO_WEIGHT), self.buckets.get(end - width, NO_WEIGHT)
                 used = Weight(
                     used.requests + enters.requests - leaves.requests,
                     used.images + enters.images - leaves.images,
@@ -141,10 +169,10 @@ class Calendar(Struct, frozen=True):
                 return False
         return True
 
-    def _used(self, end: int) -> Weight:
+    def _used(self, end: int, width: int = WINDOW_BUCKETS) -> Weight:
         requests = images = tokens = 0
         for number, weight in self.buckets.items():
-            if end - WINDOW_BUCKETS < number <= end:
+            if end - width < number <= end:
                 requests += weight.requests
                 images += weight.images
                 tokens += weight.tokens
@@ -192,7 +220,7 @@ class Calendar(Struct, frozen=True):
 
     def forget(self, now: datetime) -> Calendar:
         """Drop what no window from `now` on can see, nor one of a pump whose time is KEPT_LONGER behind."""
-        oldest = bucket_of(now - KEPT_LONGER) - WINDOW_BUCKETS
+        oldest = bucket_of(now - KEPT_LONGER) - WINDOW_BUCKETS - PATIENCE
         oldest_refund = bucket_of(now - REFUND_WITHIN) - WINDOW_BUCKETS
         today = pacific_day(now - KEPT_LONGER)
         reopened = self.closed_until is not None and self.closed_until <= now
@@ -203,6 +231,7 @@ class Calendar(Struct, frozen=True):
             refunded={release: number for release, number in self.refunded.items() if number > oldest_refund},
             closed_until=None if reopened else self.closed_until,
             closed_why="" if reopened else self.closed_why,
+            last_patient=self.last_patient if self.last_patient and self.last_patient > oldest else None,
         )
 
     def used(self, now: datetime) -> Weight:
@@ -219,6 +248,7 @@ class Calendar(Struct, frozen=True):
             "closed_until": self.closed_until,
             "closed_why": self.closed_why,
             "refunded": dict(self.refunded),
+            "last_patient": self.last_patient,
         }
 
     @classmethod
@@ -229,6 +259,7 @@ class Calendar(Struct, frozen=True):
             closed_until=data["closed_until"],
             closed_why=data["closed_why"],
             refunded=data["refunded"],
+            last_patient=data.get("last_patient"),
         )
 
 

@@ -29,6 +29,8 @@ PACE_NEAR = 0.75, 1.25
 PACE_ENOUGH = 1.5
 """Of what fills the limits: near a pace that failed, more is not tried for."""
 PACE_USED = 0.8
+IMPATIENT_AT = 1.2
+"""Of the pace that fills the limits: a fleet that begins so much gets slots that must be used on the dot."""
 LEAST_CUT, MOST_CUT = 0.1, 0.5
 """The pace is cut by the share of the starts that were late, within these."""
 LATE_SHARE = 0.05
@@ -81,6 +83,8 @@ class Fleet(Struct, frozen=True):
     """Slots before this were given at a pace, or with a lead, that is known to have failed."""
     failed_pace: float | None = None
     """The pace at which starts were late last."""
+    patient: bool = False
+    """The fleet begins less than the limits allow: a start that comes later overruns none."""
     in_air: int = 0
     """Releases that should be on their way, after the last tick."""
     most_in_air: float = LEAST_IN_AIR
@@ -107,18 +111,25 @@ class Fleet(Struct, frozen=True):
         seconds = 0.0 if self.seen_at is None else min((now - self.seen_at).total_seconds(), 2.0)
         starts = max(recent.starts, late.count)
         if _too_many(late.count, starts):
-            return seen._cut(late.count / starts, earlier=_too_many(late.deliveries, starts), now=now)
+            return seen._cut(late.count / starts, _too_many(late.deliveries, starts), filling, now)
         if late.count > LATE_SHARE * starts:
             return seen
-        seen = replace(seen, pace=self._grown(recent, seconds, capacity, filling))
+        pace = self._grown(recent, seconds, capacity, filling)
+        seen = replace(seen, pace=pace, patient=self.patient and pace < IMPATIENT_AT * filling < math.inf)
         if late.tight > LATE_SHARE * starts:
             return seen
         return replace(seen, lead_seconds=self._shrunk(recent, seconds))
 
-    def _cut(self, share: float, *, earlier: bool, now: datetime) -> Fleet:
+    def _cut(self, share: float, earlier: bool, filling: float, now: datetime) -> Fleet:
         """To what was begun in time; where releases arrived late, they are sent earlier as well."""
         pace = max(LEAST_PACE, self.pace * (1 - min(max(share, LEAST_CUT), MOST_CUT)))
-        cut = replace(self, pace=pace, failed_pace=self.pace, judged_from=now + self.lead + HORIZON)
+        cut = replace(
+            self,
+            pace=pace,
+            failed_pace=self.pace,
+            patient=self.patient or pace < filling < math.inf,
+            judged_from=now + self.lead + HORIZON,
+        )
         if not earlier:
             return cut
         lead = min(self.lead_seconds * LEAD_GROWS, LONGEST_LEAD.total_seconds())

@@ -124,6 +124,7 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
             most_spend=spend_limit(sight.configured.by_model.values()),
             room=fleet.room(sum(sight.running.values()), sight.capacity),
             pace=fleet.pace,
+            patient=fleet.patient,
             lead=fleet.lead,
             horizon=_horizon(sight.since_last),
             purses=sight.purses,

@@ -17,6 +17,7 @@ from shared.core.calendar import (
     REFUND_WITHIN,
     SLOT_GOOD_FOR,
     WINDOW_BUCKETS,
+    UNPACED,
     Calendar,
     Full,
     Granted,
@@ -30,6 +31,8 @@ from shared.core.fleet import LEAD, LONGEST_LEAD
 from shared.core.quota import Limits
 from tests.builders import NOW
 from tests.windows import MINUTE, keeps
+
+SECOND = timedelta(seconds=1)
 
 
 def granted(calendar: Calendar, limits: Limits, weight: Weight = Weight(), *, at: datetime = NOW) -> Granted:  # noqa: B008  a frozen value
@@ -291,21 +294,26 @@ class Drive:
     calendar: Calendar = field(default_factory=Calendar)
     slots: dict[str, tuple[datetime, Weight]] = field(default_factory=dict)
     """Granted and not given back, by release."""
-    good_until: dict[datetime, datetime] = field(default_factory=dict)
-    """By slot."""
+    good_until: dict[str, datetime] = field(default_factory=dict)
+    """By release."""
+    patient_until: datetime | None = None
+    """So long patient slots take room from the others."""
     given_back: list[tuple[str, datetime, Weight]] = field(default_factory=list)
 
-    def grant(self, lead: timedelta, weight: Weight) -> None:
+    def grant(self, lead: timedelta, weight: Weight, *, patient: bool = False) -> None:
         self.calendar = self.calendar.forget(self.now)
         earliest = self.now + lead
-        found = self.calendar.grant(self.limits, weight, earliest=earliest, horizon=earliest + HORIZON)
+        found = self.calendar.grant(self.limits, weight, earliest=earliest, horizon=earliest + HORIZON, patient=patient)
         if isinstance(found, Granted):
             assert earliest <= found.slot_at <= earliest + HORIZON
             assert found.slot_at + LEEWAY <= found.slot_until
             self.calendar = found.calendar
-            self.good_until[found.slot_at] = found.slot_until
-            self.slots[f"r:{len(self.slots) + len(self.given_back)}"] = (found.slot_at, weight)
-        else:
+            release = f"r:{len(self.slots) + len(self.given_back)}"
+            self.good_until[release] = found.slot_until
+            self.slots[release] = (found.slot_at, weight)
+            if patient:
+                self.patient_until = found.slot_until + MINUTE
+        elif not patient and (self.patient_until is None or earliest > self.patient_until + BUCKET):
             assert not self.has_room(earliest, weight), "a slot was lost"
 
     def refund(self, which: int) -> None:
@@ -354,6 +362,7 @@ actions = st.lists(
     st.one_of(
         st.tuples(st.just("grant"), leads, st.integers(1, 100)),
         st.tuples(st.just("grant"), leads, st.integers(1, 100)),
+        st.tuples(st.just("patient"), leads, st.integers(1, 100)),
         st.tuples(st.just("wait"), st.floats(0, 25), st.just(0)),
         st.tuples(st.just("refund"), st.just(0.0), st.integers(0, 99)),
         st.tuples(st.just("refund again"), st.just(0.0), st.integers(0, 99)),
@@ -375,6 +384,8 @@ def test_no_minute_of_any_alignment_and_no_day_holds_more_than_its_limit(
         match what, amount:
             case "grant", timedelta():
                 drive.grant(amount, Weight(tokens=number))
+            case "patient", timedelta():
+                drive.grant(amount, Weight(tokens=number), patient=True)
             case "wait", float():
                 drive.now += timedelta(seconds=amount)
             case "refund", _:
@@ -383,10 +394,11 @@ def test_no_minute_of_any_alignment_and_no_day_holds_more_than_its_limit(
                 drive.refund_again(number)
             case _:
                 drive.calendar = Calendar.from_json(drive.calendar.to_json())
-    slots = sorted(drive.slots.values(), key=lambda slot: slot[0])
+    slots = [(at, drive.good_until[release], weight) for release, (at, weight) in drive.slots.items()]
+    slots.sort(key=lambda slot: slot[0])
     for shift in (lateness, [0.0] * 60, [1.0] * 60, [1.0, 0.0] * 30, [0.0, 1.0] * 30):
-        starts = [at + (drive.good_until[at] - at) * late for (at, _), late in zip(slots, shift, strict=False)]
-        assert keeps([(start, weight) for start, (_, weight) in zip(starts, slots, strict=True)], limits)
+        starts = [(at + (until - at) * late, each) for (at, until, each), late in zip(slots, shift, strict=False)]
+        assert keeps(starts, limits)
 
 
 @pytest.mark.parametrize("rpm", [10, 60, 500, 2_000])
@@ -411,6 +423,53 @@ def test_an_endless_queue_gets_98_percent_of_the_limit(rpm: int) -> None:
     busiest = Counter(int((slot - NOW) / BUCKET) for slot in slots)
     for begins in busiest:
         assert sum(busiest[begins + offset] for offset in range(WINDOW_BUCKETS)) <= rpm
+
+
+# -- patience ---------------------------------------------------------------------------------------------------------
+
+
+def patiently(calendar: Calendar, limits: Limits, *, at: datetime = NOW, pace: float = UNPACED) -> Granted | Full:
+    return calendar.grant(limits, Weight(), earliest=at, horizon=at + HORIZON, pace=pace, patient=True)
+
+
+def test_a_patient_slot_is_good_for_two_seconds_more() -> None:
+    found = patiently(Calendar(), Limits(rpm=60))
+    assert isinstance(found, Granted)
+    assert found.slot_until == found.slot_at + SLOT_GOOD_FOR + timedelta(seconds=2)
+
+
+def test_after_a_patient_slot_a_minute_is_two_seconds_longer_and_then_as_before() -> None:
+    limits = Limits(rpm=1)
+    first = patiently(Calendar(), limits)
+    assert isinstance(first, Granted)
+    assert refused(first.calendar, limits, at=NOW + timedelta(seconds=60.5) - HORIZON).reason == "minute"
+    at = NOW + timedelta(seconds=62.5)
+    again = granted(first.calendar.forget(at - HORIZON), limits, at=at - HORIZON)
+    assert again.slot_at == at
+    third = granted(again.calendar.forget(at + 60 * SECOND), limits, at=at + 60 * SECOND)
+    assert third.slot_at == at + timedelta(seconds=60.5)
+
+
+def test_no_patient_slot_reaches_into_another_day() -> None:
+    midnight = MIDNIGHTS[0]
+    limits = Limits(rpm=60, rpd=5)
+    before = patiently(Calendar(), limits, at=midnight - SECOND)
+    assert isinstance(before, Granted)
+    assert before.slot_until < midnight
+    after = patiently(Calendar(), limits, at=midnight)
+    assert isinstance(after, Granted)
+    assert after.slot_until > midnight + 2 * SECOND
+
+
+def test_a_pace_between_two_numbers_is_kept_on_average() -> None:
+    calendar, starts = Calendar(), []
+    for second in range(30):
+        while isinstance(found := patiently(calendar, Limits(rpm=600), at=NOW + second * SECOND, pace=1.25), Granted):
+            calendar = found.calendar
+            starts.append(found.slot_at)
+    in_twenty = Counter(bucket_of(at) for at in starts if NOW <= at < NOW + 20 * SECOND)
+    assert sum(in_twenty.values()) == 50
+    assert set(in_twenty.values()) == {1, 2}
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------

@@ -132,6 +132,16 @@ def test_near_a_pace_that_failed_no_more_is_tried_for_than_fills_the_limits() ->
     assert after_ticks(Fleet(), 20, filling=1.0).pace > 4 * FIRST_PACE, "none has failed"
 
 
+def test_a_fleet_that_begins_less_than_the_limits_allow_is_waited_for_until_it_begins_more() -> None:
+    late = after_ticks(Fleet(pace=8.0, seen_at=NOW), 1, late=Late(starts=45), filling=7.0)
+    assert (late.pace, late.patient) == (4.4, True)
+    assert after_ticks(late, 30, filling=7.0).patient
+    assert not after_ticks(late, 90, filling=7.0).patient
+    enough = after_ticks(Fleet(pace=8.0, seen_at=NOW), 1, late=Late(starts=45), filling=4.0)
+    assert not enough.patient, "its pace fills the limits all the same"
+    assert not after_ticks(Fleet(pace=8.0, seen_at=NOW), 1, late=Late(starts=45)).patient, "no limit is known"
+
+
 def test_late_deliveries_double_the_lead_up_to_six_seconds_and_it_comes_back() -> None:
     assert after_ticks(Fleet(), 1, late=Late(starts=20)).lead == LEAD
     assert after_ticks(Fleet(), 1, late=Late(deliveries=20)).lead == LEAD * 2
