@@ -49,9 +49,9 @@ def after_ticks(
     for number in range(1, count + 1):
         recent = Recent(starts=100, busiest=math.ceil(fleet.pace) if released else 0)
         now = start + number * SECOND
-        fleet = fleet.after(
-            in_air=0, late=late, recent=recent, capacity=capacity, now=now, filling=filling
-        ).released(released)
+        fleet = fleet.after(in_air=0, late=late, recent=recent, capacity=capacity, now=now, filling=filling).released(
+            released
+        )
     return fleet
 
 
@@ -167,7 +167,9 @@ def test_between_two_bursts_the_lead_stays() -> None:
     led = replace(Fleet(), lead_seconds=1.0, seen_at=NOW)
     quiet = led.after(in_air=0, late=Late(), recent=Recent(), capacity=400, now=NOW + 2 * SECOND)
     assert quiet.lead_seconds == 1.0
-    assert quiet.after(in_air=0, late=Late(), recent=Recent(1, 1), capacity=400, now=NOW + 3 * SECOND).lead_seconds < 1.0
+    assert (
+        quiet.after(in_air=0, late=Late(), recent=Recent(1, 1), capacity=400, now=NOW + 3 * SECOND).lead_seconds < 1.0
+    )
 
 
 def test_while_starts_are_tight_the_lead_stays() -> None:
