@@ -38,7 +38,7 @@ class FleetSize(Struct, frozen=True):
     most_instances: int
     """That the platform may run: what a static share is divided by."""
     start: float = 0.01
-    """Seconds of processor that one instance spends on one call before it leaves: calls of one instant leave in turn."""
+    """Seconds of processor that an instance spends on one call before it leaves: calls of one instant leave in turn."""
     skew: float = 0.0
     """Seconds by which an instance's clock is off at most."""
     push: Literal["ready", "slow_start"] = "ready"
@@ -179,8 +179,8 @@ class Fleet:
 
         The attempt goes on record first. Half of its processor time is spent on that, the other half on leaving. Room
         is taken from the delivery to the end. The world is not told of an image: `on_end` is to say that the request
-        has succeeded. `on_taken_up` is told of each delivery that an instance gets to, also of one too late; `on_tight` of
-        the instance whose call leaves with half of its leeway gone.
+        has succeeded. `on_taken_up` is told of each delivery that an instance gets to, also of one too late; `on_tight`
+        of the instance whose call leaves with half of its leeway gone.
         """
         request.status = "released"
 

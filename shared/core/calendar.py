@@ -25,7 +25,7 @@ WINDOW = WINDOW_BUCKETS * BUCKET
 SLOT_GOOD_FOR = timedelta(milliseconds=400)
 """From a bucket's beginning to its last good start: later ones would fall into the next bucket."""
 PATIENCE = 4
-"""Buckets by which a patient slot is good for longer. Every window is wider by as many while one is in sight: 62.5 s."""
+"""Buckets by which a patient slot is good for longer. While one is in sight, windows are wider by as many: 62.5 s."""
 LEEWAY = timedelta(milliseconds=200)
 """What a slot leaves a worker at least; a bucket of which less is left is passed over."""
 UNTIMED_GOOD_FOR = timedelta(seconds=10)
