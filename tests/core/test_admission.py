@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from shared.core.admission import HORIZON, INTERACTIVE_HORIZON, Admission, Candidate, Shared, admit, lead_time
+from shared.core.admission import INTERACTIVE_HORIZON, Admission, Candidate, Shared, admit, lead_time
 from shared.core.calendar import (
     BUCKET,
     SLOT_GOOD_FOR,
@@ -25,7 +25,7 @@ from shared.core.calendar import (
     bucket_of,
     next_pacific_midnight,
 )
-from shared.core.fleet import LEAD, LONGEST_LEAD
+from shared.core.fleet import HORIZON, LEAD, LONGEST_LEAD
 from shared.core.ladder import Planned
 from shared.core.pressure import Pressure
 from shared.core.quota import Limits

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.core.admission import HORIZON
 from shared.core.calendar import (
     BUCKET,
     LEEWAY,
@@ -27,7 +26,7 @@ from shared.core.calendar import (
     next_pacific_midnight,
     pacific_day,
 )
-from shared.core.fleet import LEAD, LONGEST_LEAD
+from shared.core.fleet import HORIZON, LEAD, LONGEST_LEAD
 from shared.core.quota import Limits
 from tests.builders import NOW
 from tests.windows import MINUTE, keeps
