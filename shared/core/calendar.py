@@ -34,7 +34,7 @@ REFUND_WITHIN = timedelta(minutes=10)
 """A slot is given back so long after it at most; its refund is remembered for longer, so that it is given back once."""
 KEPT_LONGER = timedelta(seconds=5)
 """The next pump's time may be so far behind this one's: what it can still see is kept for it."""
-UNPACED = 1_000_000.0
+UNPACED = 1_000_000
 PACIFIC = ZoneInfo("America/Los_Angeles")
 """The daily quota begins anew at midnight there (Gemini rate-limit documentation)."""
 
