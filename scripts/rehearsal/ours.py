@@ -284,12 +284,12 @@ class Renderlane:
         self._running[model] = self._running.get(model, 0) + 1
         self._in_air += 1
         slot, until = self._engine.seconds(grant.slot_at), self._engine.seconds(grant.slot_until)
-        number = queued.release
+        in_air = 1
 
         def taken_up() -> None:
-            nonlocal number
-            self._in_air -= int(number == queued.release)  # not again by a redelivery
-            number = -1
+            nonlocal in_air
+            self._in_air -= in_air
+            in_air = 0  # a redelivery is counted no second time
 
         def tight(instance: int) -> None:
             seen = self._of(instance, model).with_sign(Sign.TIGHT, grant.slot_at, self._engine.wall())

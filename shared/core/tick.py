@@ -106,10 +106,11 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
         standings[model] = _felt(standing, limits(held), seen, sight.drift.get(model, {}), now)
         usable[model] = standings[model].pressure.limits(limits(held))
         numbers[model] = {dimension: limit.value for dimension, limit in held.items()}
+    judged_from = _judged_from(memory.fleet, now)
     fleet = memory.fleet.after(
         in_air=sight.in_air,
-        late=_late(sight, memory.fleet),
-        recent=_recent(standings.values(), _judged_from(memory.fleet, now), now),
+        late=_late(sight, judged_from),
+        recent=_recent(standings.values(), judged_from, now),
         capacity=sight.capacity,
         now=now,
         filling=_filling(usable.values()),
@@ -197,9 +198,8 @@ def _felt(standing: Standing, known: Limits, seen: Seen, drift: Mapping[int, int
     return replace(standing, calendar=calendar, pressure=felt.pressure, denied_until=denied_until)
 
 
-def _late(sight: Sight, fleet: Fleet) -> Late:
+def _late(sight: Sight, since: datetime) -> Late:
     """What came late and is not judged yet."""
-    since = _judged_from(fleet, sight.now)
     reports, until = sight.reports.values(), sight.now + LATE_LOOKED_BACK
     return Late(
         starts=sum(counted(seen, Sign.LATE, since, until) for seen in reports),
