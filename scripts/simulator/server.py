@@ -37,6 +37,11 @@ class Server:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
+    @property
+    def connections(self) -> int:
+        """How many are open, idle ones too."""
+        return len(self._server.server_state.connections)
+
     async def stop(self) -> None:
         """Calls still in flight after a second are dropped."""
         await self._server.shutdown(sockets=[self._bound])

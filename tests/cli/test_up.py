@@ -41,12 +41,12 @@ def test_what_was_submitted_before_the_start_is_rendered_after_it(home: Path) ->
     assert "nothing renders until `renderlane up`" in early.stderr
     assert "1 not ended within 0.2 s (1 sent)" in early.stderr
     with started(home, "up", *QUICK) as up:
-        assert renderlane("submit", "a red cube", "--id", "early", "--wait", "--timeout", "20").exit_code == 0
+        assert renderlane("submit", "a red cube", "--id", "early", "--wait", "--timeout", "60").exit_code == 0
         assert up.stop(signal.SIGINT) == 0
 
 
 def test_a_stop_waits_for_attempts_and_says_so(home: Path) -> None:
-    with started(home, "up", "--port", "0", "--latency", "fixed:1") as up:
+    with started(home, "up", "--port", "0", "--latency", "fixed:4") as up:
         renderlane("submit", "a red cube", "--id", "in-flight")
         _until_rendering("in-flight")
         assert up.stop() == 0
@@ -78,7 +78,7 @@ def test_waiting_can_be_broken_off(home: Path) -> None:
             pass
         time.sleep(0.5)
         waiting.send_signal(signal.SIGINT)
-        _, errors = waiting.communicate(timeout=20)
+        _, errors = waiting.communicate(timeout=60)
     assert waiting.returncode == 130
     assert "the requests go on: renderlane status left" in errors
     assert "Traceback" not in errors
@@ -136,7 +136,7 @@ def test_the_simulator_alone_says_how_to_use_it(home: Path) -> None:
 
 
 def _until_rendering(request_id: str) -> None:
-    give_up_at = time.monotonic() + 20
+    give_up_at = time.monotonic() + 60
     while time.monotonic() < give_up_at:
         found = json_lines(renderlane("status", request_id, "--json").stdout)
         if found and found[0]["status"] == "rendering":

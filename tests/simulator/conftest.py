@@ -50,7 +50,7 @@ class Clock:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Waits for what another task of this loop is about to do."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what is awaited happens in the simulator, which signals nobody
             await asyncio.sleep(0.001)
 
