@@ -166,7 +166,7 @@ async def test_a_collector_that_does_not_answer_holds_a_delivery_no_longer_than_
     began = time.monotonic()
     await told.flush()
     await told.flush()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8, "it waited for the exporter, which gives up after 10 s"
     receiver.hold.set()
     await told.close()
 

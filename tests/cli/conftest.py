@@ -21,7 +21,7 @@ from scripts.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 OUR_VARIABLES = ("RENDERLANE_", "GEMINI_", "GOOGLE_", "PUBSUB_", "FIRESTORE_", "COLUMNS")
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @dataclass

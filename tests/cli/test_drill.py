@@ -35,7 +35,7 @@ def test_a_drill_that_is_not_known_is_refused_with_those_that_are() -> None:
 def drills() -> Mapping[str, Played]:
     """All of them beside each other; the way back takes half a minute and is not awaited."""
     chosen = [
-        replace(scene_of(name, 12.0 if name == "outage" else 6.0, recovered=False), patience=PATIENCE.get(name, 60.0))
+        replace(scene_of(name, 12.0 if name == "outage" else 6.0, recovered=False), patience=PATIENCE.get(name, 180.0))
         for name in DRILLS
     ]
     return asyncio.run(ours.play_all(chosen, 6, lambda _: None))

@@ -389,5 +389,5 @@ def test_a_running_worker_bends_what_is_in_scope_and_lets_go_after_the_reset() -
         "reason": "flag pause by ann: quota is short", "paused": True,
     })  # fmt: skip
     assert renderlane("flags", "reset", "pause", *WHY).exit_code == 0
-    waited = renderlane("submit", "a red cube", "--tenant", "web", "--id", "held-web", "--wait", "--timeout", "20")
+    waited = renderlane("submit", "a red cube", "--tenant", "web", "--id", "held-web", "--wait", "--timeout", "60")
     assert waited.exit_code == 0, waited.output

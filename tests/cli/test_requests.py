@@ -62,7 +62,7 @@ def test_a_file_ends_with_one_line_a_request(tmp_path: Path) -> None:
     ]
     file = tmp_path / "requests.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    result = renderlane("submit", str(file), "--no-check", "--prefix", "file-", "--wait", "--timeout", "20", "--json")
+    result = renderlane("submit", str(file), "--no-check", "--prefix", "file-", "--wait", "--timeout", "60", "--json")
     assert result.exit_code == 1
     found = [(each["request_id"], each["status"]) for each in json_lines(result.stdout)]
     assert found == [
@@ -80,7 +80,7 @@ def test_a_file_ends_with_one_line_a_request(tmp_path: Path) -> None:
     assert why.exit_code == 1
     assert 'Write "2K"' in why.stderr
 
-    table = renderlane("submit", str(file), "--no-check", "--prefix", "file-", "--wait", "--timeout", "20")
+    table = renderlane("submit", str(file), "--no-check", "--prefix", "file-", "--wait", "--timeout", "60")
     assert table.exit_code == 1
     for part in ("file-good", "succeeded", "rejected", "refused", "cancelled", "safety filters"):
         assert part in table.stdout

