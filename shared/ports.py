@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
@@ -162,6 +162,10 @@ class References(Protocol):
         ...
 
 
+AtSlot: TypeAlias = Callable[[], Awaitable[timedelta]]
+"""Awaited once a call is written: returns at its slot, with the time that is left for its first byte to leave."""
+
+
 class Lane(Protocol):
     """One contract with one provider. Never raises for what the provider does: that is an Answer."""
 
@@ -169,8 +173,10 @@ class Lane(Protocol):
         """Load what the first call needs, so that no call leaves later than its slot for it."""
         ...
 
-    async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
-        """One call. One that could not begin to leave within `leave_within` is not made: a failure of kind LATE."""
+    async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
+        """One call, written ahead of its slot; `timeout` counts from there. One that could not begin to leave in time
+        is not made: a failure of kind LATE.
+        """
         ...
 
     async def close(self) -> None: ...

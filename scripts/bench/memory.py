@@ -84,12 +84,16 @@ async def _render(url: str, count: int) -> None:
     lane = GeminiLane("AQ.bench", url)
     await lane.prepare()
     minute = timedelta(minutes=1)
+
+    async def at_once() -> timedelta:
+        return minute
+
     with tempfile.TemporaryDirectory() as folder:
         images = ObjectImages(f"file://{folder}")
 
         async def one(number: int) -> None:
             order = Order(f"r-{number}", MODEL, "standard", "a lighthouse", "4K", None)
-            answer = await lane.generate(order, minute, minute)
+            answer = await lane.generate(order, minute, at_once)
             assert isinstance(answer, Made), answer
             await images.put(f"bench/{number}{answer.picture.extension}", answer.picture, {})
 

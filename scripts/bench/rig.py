@@ -32,6 +32,8 @@ HomeKind: TypeAlias = Literal["embedded", "emulators"]
 
 READY_WITHIN = 60.0
 """Seconds for a process to print its address."""
+PROVIDERS_NICENESS = -10
+"""A provider does not share our processors: where the user may say so (root), its stand-in goes first."""
 
 
 class Process(Struct, frozen=True):
@@ -117,6 +119,8 @@ def simulator(
     words = ["simulator", "--port", "0", "--latency", latency, "--pictures", pictures, "--window", window]
     words += ["--limits", limits] if limits else []
     with command(*words, environment={}) as process:
+        with contextlib.suppress(psutil.AccessDenied):
+            process.seen.nice(PROVIDERS_NICENESS)
         yield process
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from shared.core.answer import Answer, Order
 from shared.core.catalogue import Api, Catalogue
-from shared.ports import Lane
+from shared.ports import AtSlot, Lane
 
 
 class ByApiLane:
@@ -23,9 +23,9 @@ class ByApiLane:
         used = {rates.api for model in self._catalogue.models.values() for rates in model.lanes.values()}
         await asyncio.gather(*(lane.prepare() for api, lane in self._lanes.items() if api in used))
 
-    async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
+    async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
         rates = self._catalogue.models[order.model].lanes[order.lane]
-        return await self._lanes[rates.api].generate(order, timeout, leave_within)
+        return await self._lanes[rates.api].generate(order, timeout, at_slot)
 
     async def close(self) -> None:
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))

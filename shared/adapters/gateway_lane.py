@@ -15,7 +15,7 @@ from shared.core.answer import Answer, Order
 from shared.core.catalogue import Gateway
 from shared.core.failure import Failure, FailureKind
 from shared.core.route import GATEWAY
-from shared.ports import Lane
+from shared.ports import AtSlot, Lane
 
 
 class GatewayLane:
@@ -30,13 +30,13 @@ class GatewayLane:
     async def prepare(self) -> None:
         await asyncio.gather(*(lane.prepare() for lane in self._lanes.values()))
 
-    async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
+    async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
         """The answer names the model by the catalogue's id where the provider named it by its own alias."""
         lane = self._lanes.get(order.gateway)
         if lane is None:
             return Failure(FailureKind.CREDENTIAL, f"this worker has no key of the gateway {order.gateway}")
         called = gateway.alias(self._gateways[order.gateway], order.model)
-        answer = await lane.generate(replace(order, model=called, lane=GATEWAY), timeout, leave_within)
+        answer = await lane.generate(replace(order, model=called, lane=GATEWAY), timeout, at_slot)
         return replace(answer, model=order.model if answer.model == called else answer.model, lane=GATEWAY)
 
     async def close(self) -> None:

@@ -17,9 +17,10 @@ from msgspec import Struct
 from shared.adapters import one_call
 from shared.adapters.gemini_answer import read_answer
 from shared.adapters.genai_once import GenaiOnce
-from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES, MAX_CONNECTIONS
+from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES, MAX_CONNECTIONS, Call
 from shared.core.answer import Answer, Made, Order
 from shared.core.failure import Failure, FailureKind
+from shared.ports import AtSlot
 
 if TYPE_CHECKING:
     from google import genai
@@ -63,15 +64,15 @@ class GeminiLane:
     async def prepare(self) -> None:
         await self._sdk.get()
 
-    async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
-        """One POST. `timeout` bounds the whole call, from the connection to the last byte of the answer.
+    async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
+        """One POST. `timeout` bounds the whole call, from its slot to the last byte of the answer.
 
         The SDK takes some 10 ms of processor to write a request, and a hundred of them stand in each other's way: so
-        what counts is when the first byte leaves, and a call that would be late then is not made.
+        they are written ahead, and wait for their slot where only the sending is left.
         """
-        call = one_call.leaving_within(leave_within)
+        call = Call(at_slot, timeout)
         sdk = await self._sdk.get()
-        answer = await one_call.bounded(call, self._exchange(sdk, order, timeout), timeout, sdk.error, self._now)
+        answer = await one_call.bounded(call, self._exchange(sdk, order, timeout), sdk.error, self._now)
         return answer if isinstance(answer, Made) else one_call.cleaned(answer, order, self._api_key, call)
 
     async def close(self) -> None:

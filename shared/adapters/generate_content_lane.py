@@ -22,6 +22,7 @@ from shared.adapters.generate_content_answer import read_answer
 from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES
 from shared.core.answer import Answer, Made, Order
 from shared.core.failure import Failure, FailureKind
+from shared.ports import AtSlot
 
 if TYPE_CHECKING:
     from google import genai
@@ -69,12 +70,12 @@ class GenerateContentLane:
     async def prepare(self) -> None:
         await self._sdk.get()
 
-    async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
-        """One POST. `timeout` bounds the whole call, from the connection to the last byte of the answer."""
-        call = one_call.leaving_within(leave_within)
+    async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
+        """One POST. `timeout` bounds the whole call, from its slot to the last byte of the answer."""
+        call = one_call.Call(at_slot, timeout)
         sdk = await self._sdk.get()
         exchange = self._exchange(sdk, order, timeout, call)
-        answer = await one_call.bounded(call, exchange, timeout, sdk.error, self._now, self._whom)
+        answer = await one_call.bounded(call, exchange, sdk.error, self._now, self._whom)
         return answer if isinstance(answer, Made) else one_call.cleaned(answer, order, self._api_key, call)
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from shared.config import InvalidSetting
 from shared.core.answer import Answer, Order
+from shared.ports import AtSlot
 
 
 class KeylessLane:
@@ -15,7 +16,7 @@ class KeylessLane:
     async def prepare(self) -> None:
         self._refuse()
 
-    async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
+    async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
         self._refuse()
 
     async def close(self) -> None:

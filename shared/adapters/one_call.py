@@ -7,6 +7,7 @@ is in between, the status that had arrived says more than its exception does.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from shared.adapters.gemini_answer import header_id
 from shared.adapters.redaction import redacted
 from shared.core.answer import Answer, Order
 from shared.core.failure import Failure, FailureKind
+from shared.ports import AtSlot
 
 CONNECT_TIMEOUT = timedelta(seconds=10)
 LONGEST_CALL = timedelta(seconds=540)
@@ -40,19 +42,39 @@ GEMINI_API = "the Gemini API"
 class Call(Struct):
     """How far one call has come."""
 
-    leave_by: float
+    at_slot: AtSlot
+    timeout: timedelta
+    """From its slot on."""
+    leave_by: float = math.inf
     """The event loop's time after which the call may not leave any more."""
     sent: bool = False
-    """The first byte of the request may have left."""
+    """The first byte of the body may have left: before it there is nothing that a provider could answer, or bill."""
     late: bool = False
     response: httpx2.Response | None = None
+    bound: asyncio.Timeout | None = None
+
+    def bounded(self) -> asyncio.Timeout:
+        """Ends what takes longer than the call may."""
+        self.bound = asyncio.timeout(LONGEST_CALL.total_seconds())
+        return self.bound
+
+    async def reach_slot(self) -> None:
+        """Wait for it: from here on the time runs in which the call may leave, and may take. Raises ConnectError."""
+        left = (await self.at_slot()).total_seconds()
+        now = asyncio.get_running_loop().time()
+        self.leave_by = now + left
+        if self.bound is not None:
+            self.bound.reschedule(now + self.timeout.total_seconds())
+        self.leave()
+
+    def leave(self) -> None:
+        """Raises ConnectError where it is too late to."""
+        self.late = asyncio.get_running_loop().time() > self.leave_by
+        if self.late:
+            raise httpx2.ConnectError("too late to leave")
 
 
 CALL: ContextVar[Call] = ContextVar("one_call")
-
-
-def leaving_within(time: timedelta) -> Call:
-    return Call(asyncio.get_running_loop().time() + time.total_seconds())
 
 
 def hooks() -> dict[str, list[Any]]:
@@ -67,15 +89,14 @@ def limits(max_connections: int = MAX_CONNECTIONS) -> httpx2.Limits:
 async def bounded(
     call: Call,
     exchange: Awaitable[Answer],
-    timeout: timedelta,
     errors: type[Exception],
     now: Callable[[], datetime],
     whom: str = GEMINI_API,
 ) -> Answer:
-    """What the exchange answers within `timeout`, or the failure that its breaking is; `errors` roots the SDK's."""
+    """What the exchange answers in its time, or the failure that its breaking is; `errors` roots the SDK's."""
     token = CALL.set(call)
     try:
-        async with asyncio.timeout(timeout.total_seconds()):
+        async with call.bounded():
             return await exchange
     except TimeoutError:
         return broken(call, httpx2.TimeoutException("no answer in time"), now(), whom)
@@ -153,15 +174,14 @@ def arrived(response: httpx2.Response) -> bytes:
 
 
 async def _watch(request: httpx2.Request) -> None:
-    """Before sending: bound the connecting, and notice when the request begins to leave."""
+    """Before sending: wait for the slot, bound the connecting, and notice when the body begins to leave."""
     call = CALL.get()
+    await call.reach_slot()
 
     async def trace(event: str, info: Mapping[str, Any]) -> None:
-        if event.endswith("send_request_headers.started"):
-            call.late = asyncio.get_running_loop().time() > call.leave_by
-            if call.late:
-                raise httpx2.ConnectError("too late to leave")
-            call.sent = True
+        if event.endswith(("send_request_headers.started", "send_request_body.started")):
+            call.leave()  # the loop may have been busy between the two
+            call.sent = event.endswith("body.started")
 
     timeouts = dict(request.extensions["timeout"])
     limit = CONNECT_TIMEOUT.total_seconds()

@@ -15,6 +15,7 @@ from shared.adapters.one_call import CALL, MAX_ANSWER_BYTES, OTHER_ERRORS, Call
 from shared.adapters.openai_answer import Elsewhere, Read
 from shared.core.answer import Answer, Made, Order
 from shared.core.failure import Failure, FailureKind
+from shared.ports import AtSlot
 
 
 class OpenAiLane:
@@ -42,14 +43,14 @@ class OpenAiLane:
     async def prepare(self) -> None:
         self._ready()
 
-    async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
+    async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
         """One POST, and one GET where the image lies at an address; `timeout` bounds both together."""
-        call = one_call.leaving_within(leave_within)
+        call = Call(at_slot, timeout)
         client = self._ready()
         token = CALL.set(call)
         found: Read | None = None
         try:
-            async with asyncio.timeout(timeout.total_seconds()):
+            async with call.bounded():
                 found = await self._post(client, order, call, timeout)
                 answer = await self._fetch(found) if isinstance(found, Elsewhere) else found
         except TimeoutError:

@@ -16,7 +16,7 @@ from shared.core.report import NOTHING_SEEN, Named, Seen, Sign
 from shared.core.route import Route
 from shared.core.testimony import closing, named_limit, sign
 from shared.flows.claim_times import ClaimTimes
-from shared.flows.server_time import ServerTime
+from shared.flows.server_time import Reads, ServerTime
 from shared.ports import Ports
 
 SPACING = timedelta(seconds=2)
@@ -38,6 +38,7 @@ class Evidence:
 
     def __init__(self, ports: Ports) -> None:
         self.claims = ClaimTimes(ports.clock)
+        self.reads = Reads(ports.clock)
         self._ports = ports
         self._seen: dict[str, Seen] = {}
         self._health: dict[str, Health] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from shared.core import budget, gateway, record, settlement, signals
 from shared.core.answer import Answer, Made, Order
@@ -26,13 +26,9 @@ from shared.flows.message import Message
 from shared.flows.orders import fetched, order_of
 from shared.flows.server_time import ServerTime
 from shared.flows.settle import recover, settle, store_image
+from shared.flows.start import Start
 from shared.flows.traced_call import trace_call
-from shared.ports import Ports, ReferenceUnusable, StoreUnavailable
-
-THE_WAY = timedelta(milliseconds=100)
-"""From the first byte that leaves to the server's count of it."""
-TIGHT = timedelta(milliseconds=200)
-"""A call that leaves so long after its slot has used up half of its leeway."""
+from shared.ports import Ports, ReferenceUnusable
 
 
 async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Message) -> None:
@@ -41,7 +37,7 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
     request = await ports.store.get(record.path(release.request_id))
     if isinstance(request, Absent):
         raise BadMessage(f"no such request: {release.request_id}")
-    time = ServerTime(ports.clock, request.read_at)
+    time = evidence.reads.time_after(request.read_at)
     match request.data["status"]:
         case "released" if request.data["release"] == release.number:
             await kicks.after_render(await _attempt(ports, evidence, request, time))
@@ -70,34 +66,28 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     await time.wait_until(claim_at)
     if time.now() > request.data["slot_until"]:
         return await _give_back(ports, evidence, late, request, time, released)
-    claim_began = ports.clock.monotonic()
+    start = Start(ports, evidence, released, time)
     claimed = await _claim(ports, request, time)
-    evidence.claims.took(ports.clock.monotonic() - claim_began)
     if claimed is None:
         return "settled before"  # cancelled, expired, or claimed by another delivery of this release
     request, attempt = claimed
-    await time.wait_until(request.data["slot_at"])
     if time.now() > request.data["slot_until"]:
+        start.is_ready()
         return await _give_back(ports, evidence, late, request, time, released, unopened=attempt)
-    waits.slot_ended(ports, released, time.now())
     hold = _Hold(ports, request)
     async with hold:
-        began, began_at = ports.clock.monotonic(), time.now()
         provider = request.data.get("gateway") or ""
         order = order_of(asked, Route.from_json(request.data["route"]), references, ports.catalogue, provider)
-        timeout = _timeout(ports, order)
-        leave_within = request.data["slot_until"] - THE_WAY - time.now()
-        answer, _ = await asyncio.gather(
-            ports.lanes[order.lane].generate(order, timeout, leave_within),
-            _note_start(evidence, request, began_at, time),
-        )
-        latency_ms = round((ports.clock.monotonic() - began) * 1000)
-        answered_at = time.now()
+        answer = await ports.lanes[order.lane].generate(order, _timeout(ports, order), start.at_slot)
+        latency_ms = round((ports.clock.monotonic() - start.began) * 1000)
+        began_at, answered_at = start.began_at, time.now()
+        await start.told()
         parent = traced.attempt_of(request.data, attempt.data["number"])
         ending: Ending
         match answer:
             case Failure(kind=FailureKind.LATE):
-                return await _give_back(ports, evidence, late, hold.request, time, None, unopened=attempt)
+                waiting = None if start.in_time else released
+                return await _give_back(ports, evidence, late, hold.request, time, waiting, unopened=attempt)
             case Made():
                 trace_call(ports, request, attempt, parent, answer, began_at, answered_at, order.image_size)
                 ending = await store_image(ports, request, attempt.data["number"], answer)
@@ -109,14 +99,6 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     settling = settle(ports, hold.request, attempt, ending, latency_ms)
     effect, _ = await asyncio.gather(settling, _note(evidence, answer, request, time, ask_again))
     return effect
-
-
-async def _note_start(evidence: Evidence, request: Document, began_at: datetime, time: ServerTime) -> None:
-    """A start that came late in its leeway: told at once, and of no weight beside the call that it is about."""
-    slot_at = request.data["slot_at"]
-    if began_at > slot_at + TIGHT:
-        with contextlib.suppress(StoreUnavailable):
-            await evidence.late(Route.from_json(request.data["route"]).pool, Sign.TIGHT, slot_at, time)
 
 
 async def _note(

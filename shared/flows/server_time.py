@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections import deque
+from datetime import UTC, datetime, timedelta
 
 from shared.ports import Clock
+
+READS_COUNT_FOR = 60.0
+"""Seconds: clocks drift apart by a millisecond meanwhile."""
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class ServerTime:
@@ -28,3 +33,25 @@ class ServerTime:
         delay = (moment - self.now()).total_seconds()
         if delay > 0:
             await self._clock.sleep(delay)
+
+
+class Reads:
+    """One per process. An answer that waited to be taken up says an earlier time than it is by then: of all answers of
+    the last minute the one that waited least is nearest.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: deque[tuple[float, timedelta]] = deque()
+        """When an answer was taken up, and what its time lies ahead of the monotonic clock; the leads fall."""
+
+    def time_after(self, read_at: datetime) -> ServerTime:
+        """The store's time, with a read that has just come back."""
+        now = self._clock.monotonic()
+        ahead = read_at - EPOCH - timedelta(seconds=now)
+        while self._seen and self._seen[0][0] < now - READS_COUNT_FOR:
+            self._seen.popleft()
+        while self._seen and self._seen[-1][1] <= ahead:
+            self._seen.pop()
+        self._seen.append((now, ahead))
+        return ServerTime(self._clock, EPOCH + self._seen[0][1] + timedelta(seconds=now))

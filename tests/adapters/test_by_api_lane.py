@@ -17,6 +17,7 @@ from shared.core.catalogue_reader import read_catalogue
 from shared.ports import Lane
 from tests.adapters.test_gemini_lane import an_order
 from tests.builders import CATALOGUE_FILE
+from tests.fakes.slots import at_once
 
 KEY = "AQ.test-key-of-nobody-0123456789"
 SOON = timedelta(seconds=20)
@@ -36,7 +37,7 @@ async def test_one_route_moves_and_its_neighbours_stay(lane: str, form: str) -> 
     }
     by_api = ByApiLane(read_catalogue(text), forms)
     await by_api.prepare()
-    answer = await by_api.generate(an_order(lane=lane), SOON, SOON)
+    answer = await by_api.generate(an_order(lane=lane), SOON, at_once)
     await by_api.close()
     await server.stop()
     simulation.close()

@@ -24,6 +24,7 @@ from shared.core.failure import Failure, FailureKind
 from tests.adapters.test_gemini_lane import an_order
 from tests.builders import a_catalogue
 from tests.fakes.scripted_gemini import Reply, ScriptedGemini, a_png, scripted
+from tests.fakes.slots import at_once, too_late
 
 KEY = "sk-test-key-of-nobody-0123456789"
 PRO = "gemini-3-pro-image"
@@ -59,7 +60,7 @@ class House:
         """After exactly one call."""
         self.simulation.set_faults(faults)
         before = len(self.simulation.ledger.since())
-        answer = await self.lanes[form].generate(order or plain(), timeout, SOON)
+        answer = await self.lanes[form].generate(order or plain(), timeout, at_once)
         assert len(self.simulation.ledger.since()) == before + 1, "no hidden second send"
         return answer
 
@@ -216,7 +217,7 @@ async def test_a_model_goes_out_under_the_providers_name_and_comes_back_under_ou
     }
     async with scripted(Reply(bodies[form])) as server:
         lane = a_lane(a_gateway(server.url, form, aliases={PRO: "nano-banana-pro"}))
-        answer = await lane.generate(plain(), SOON, SOON)
+        answer = await lane.generate(plain(), SOON, at_once)
         await lane.close()
         (post,) = server.posts
     assert isinstance(answer, Made), answer
@@ -234,7 +235,7 @@ PNG = base64.b64encode(a_png()).decode()
 async def test_a_call_that_cannot_leave_in_time_is_not_made(form: Form) -> None:
     async with scripted(Reply({})) as server:
         lane = a_lane(a_gateway(server.url, form))
-        answer = await lane.generate(plain(), SOON, timedelta(seconds=-1))
+        answer = await lane.generate(plain(), SOON, too_late)
         await lane.close()
         assert server.posts == []
     assert isinstance(answer, Failure)
@@ -246,7 +247,7 @@ async def test_neither_prompt_nor_key_is_in_a_failure(form: Form) -> None:
     said = {"error": {"message": f"no: {plain().prompt} for {KEY}", "type": "x"}}
     async with scripted(Reply(said, 400)) as server:
         lane = a_lane(a_gateway(server.url, form))
-        answer = await lane.generate(plain(), SOON, SOON)
+        answer = await lane.generate(plain(), SOON, at_once)
         await lane.close()
     assert isinstance(answer, Failure)
     assert KEY not in answer.message
@@ -271,7 +272,7 @@ async def test_a_chat_message_is_read_however_it_holds_the_image(
 ) -> None:
     server, lane = chat
     server.script(Reply({"id": "c1", "model": PRO, "choices": [{"message": message, "finish_reason": "stop"}]}))
-    answer = await lane.generate(plain(), SOON, SOON)
+    answer = await lane.generate(plain(), SOON, at_once)
     assert (answer.kind if isinstance(answer, Failure) else None) is kind
     assert answer.provider_request_id == "c1"
 
@@ -280,7 +281,7 @@ async def test_a_chat_message_is_read_however_it_holds_the_image(
 async def test_any_other_body_is_malformed(chat: tuple[ScriptedGemini, OpenAiLane], body: bytes) -> None:
     server, lane = chat
     server.script(Reply(body))
-    answer = await lane.generate(plain(), SOON, SOON)
+    answer = await lane.generate(plain(), SOON, at_once)
     assert isinstance(answer, Failure)
     assert (answer.kind, answer.http_status) == (K.MALFORMED_ANSWER, 200)
 
@@ -295,7 +296,7 @@ async def chat() -> AsyncIterator[tuple[ScriptedGemini, OpenAiLane]]:
 
 async def test_without_the_gateways_key_nothing_is_called_and_it_is_no_fault_of_the_model() -> None:
     lane = GatewayLane({}, {})
-    answer = await lane.generate(plain(), SOON, SOON)
+    answer = await lane.generate(plain(), SOON, at_once)
     assert isinstance(answer, Failure)
     assert answer.kind is K.CREDENTIAL
 

@@ -19,12 +19,13 @@ from shared.core.failure import Failure, FailureKind
 from tests.adapters.test_gemini_errors import NOW
 from tests.adapters.test_gemini_lane import KEY, SOON, a_free_port, an_order
 from tests.fakes.scripted_gemini import a_png, image_part, interaction, output
+from tests.fakes.slots import at_once
 
 
 def test_a_second_event_loop_gets_a_client_of_its_own() -> None:
     lane = GeminiLane(KEY, f"http://127.0.0.1:{a_free_port()}")
     for _ in range(2):
-        answer = asyncio.run(lane.generate(an_order(), SOON, SOON))
+        answer = asyncio.run(lane.generate(an_order(), SOON, at_once))
         assert isinstance(answer, Failure)
         assert answer.kind is FailureKind.CONNECTION
 

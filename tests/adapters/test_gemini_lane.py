@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.adapters.gemini_lane import GeminiLane
+from shared.adapters.one_call import Call
 from shared.core.answer import Made, Order, Reference, Usage
 from shared.core.failure import Failure, FailureKind
 from tests.adapters.test_gemini_errors import NO_IMAGE_CODES, ROWS, Row, words
@@ -33,6 +34,7 @@ from tests.fakes.scripted_gemini import (
     output,
     scripted,
 )
+from tests.fakes.slots import at_once, too_late
 
 KEY = "AIzaSyTest-key-of-nobody-0123456789"
 PROMPT = 'A "quiet" harbour at dawn,\n oil on canvas – très calme'
@@ -72,7 +74,7 @@ class World:
     async def answer(self, *replies: Reply, order: Order | None = None, timeout: timedelta = SOON) -> Made | Failure:
         """The lane's answer, after exactly one POST."""
         self.gemini.script(*replies)
-        answer = await self.lane.generate(order or an_order(), timeout, SOON)
+        answer = await self.lane.generate(order or an_order(), timeout, at_once)
         assert len(self.gemini.posts) == 1, answer
         return answer
 
@@ -331,7 +333,7 @@ def a_free_port() -> int:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}", "http://no-such-host.invalid"])
 async def test_a_server_that_cannot_be_reached_was_never_asked(url: str) -> None:
     lane = GeminiLane(KEY, url.format(port=a_free_port()))
-    answer = await lane.generate(an_order(), SOON, SOON)
+    answer = await lane.generate(an_order(), SOON, at_once)
     assert isinstance(answer, Failure)
     assert (answer.kind, answer.http_status) == (K.CONNECTION, None)
     await lane.close()
@@ -344,7 +346,7 @@ async def test_a_server_without_tls_was_never_asked() -> None:
 
     listening = await asyncio.start_server(plain, "127.0.0.1", 0)
     lane = GeminiLane(KEY, f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
-    answer = await lane.generate(an_order(), SOON, SOON)
+    answer = await lane.generate(an_order(), SOON, at_once)
     assert isinstance(answer, Failure)
     assert answer.kind is K.CONNECTION
     await lane.close()
@@ -362,7 +364,7 @@ async def test_time_that_runs_out_while_connecting_is_no_time_out_of_the_model()
             each.connect_ex(("127.0.0.1", port))
             waiting.append(each)
         lane = GeminiLane(KEY, f"http://127.0.0.1:{port}")
-        answer = await lane.generate(an_order(), timedelta(seconds=0.1), SOON)
+        answer = await lane.generate(an_order(), timedelta(seconds=0.1), at_once)
         for each in waiting:
             each.close()
     assert isinstance(answer, Failure)
@@ -402,7 +404,7 @@ async def test_a_body_that_drips_does_not_outlive_the_time_out() -> None:
 
     server = await asyncio.start_server(dripping, "127.0.0.1", 0)
     lane = GeminiLane(KEY, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    answer = await lane.generate(an_order(), timedelta(seconds=0.2), SOON)
+    answer = await lane.generate(an_order(), timedelta(seconds=0.2), at_once)
     assert isinstance(answer, Failure)
     assert answer.kind is K.TIMEOUT
     await lane.close()
@@ -418,7 +420,7 @@ async def test_a_damaged_compression_is_a_malformed_answer(world: World) -> None
 
 async def test_a_cancelled_call_is_cancelled_and_the_lane_lives_on(world: World) -> None:
     world.gemini.script(Reply(a_drawing(), stall_at=10))
-    call = asyncio.create_task(world.lane.generate(an_order(), SOON, SOON))
+    call = asyncio.create_task(world.lane.generate(an_order(), SOON, at_once))
     await world.gemini.posted.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -471,7 +473,7 @@ async def test_three_hundred_calls_are_in_flight_at_once_through_one_client() ->
         lane = GeminiLane(KEY, gemini.url)
         patience = timedelta(minutes=1)  # for the whole of it, on a machine with other work to do
         async with asyncio.timeout(patience.total_seconds()):
-            answers = await asyncio.gather(*(lane.generate(an_order(), patience, patience) for _ in range(300)))
+            answers = await asyncio.gather(*(lane.generate(an_order(), patience, at_once) for _ in range(300)))
         assert all(isinstance(each, Made) for each in answers)
         await lane.close()
 
@@ -480,7 +482,7 @@ async def test_a_closed_lane_opens_again() -> None:
     async with scripted(Reply(a_drawing())) as gemini:
         lane = GeminiLane(KEY, gemini.url)
         for _ in range(2):
-            assert isinstance(await lane.generate(an_order(), SOON, SOON), Made)
+            assert isinstance(await lane.generate(an_order(), SOON, at_once), Made)
             await lane.close()
         await lane.close()
 
@@ -503,9 +505,57 @@ async def test_whatever_a_server_sends_is_an_answer(world: World, reply: Reply) 
     await world.failure(reply)
 
 
+async def test_a_call_is_written_ahead_and_leaves_at_its_slot(world: World) -> None:
+    world.gemini.script(Reply(a_drawing()))
+    written, slot = asyncio.Event(), asyncio.Event()
+
+    async def at_slot() -> timedelta:
+        written.set()
+        await slot.wait()
+        return SOON
+
+    call = asyncio.create_task(world.lane.generate(an_order(), SOON, at_slot))
+    await written.wait()
+    assert world.gemini.posts == []
+    slot.set()
+    assert isinstance(await call, Made)
+    assert len(world.gemini.posts) == 1
+
+
+async def test_the_time_of_a_call_runs_from_its_slot() -> None:
+    call = Call(at_once, timedelta(seconds=7))
+    async with call.bounded() as bound:
+        now = asyncio.get_running_loop().time()
+        assert (bound.when() or 0) > now + 500
+        await call.reach_slot()
+        assert now + 7 <= (bound.when() or 0) < now + 400
+
+
+@pytest.mark.parametrize("at", ["the slot", "the headers", "the body"])
+async def test_a_call_that_is_late_before_its_body_leaves_is_not_made(
+    world: World, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    looks = iter(["the slot", "the headers", "the body"])
+    leave = Call.leave
+
+    def looking(call: Call) -> None:
+        if next(looks) == at:
+            call.leave_by = asyncio.get_running_loop().time() - 0.1
+        leave(call)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Call, "leave", looking)
+        world.gemini.script()
+        answer = await world.lane.generate(an_order(), SOON, at_once)
+    assert isinstance(answer, Failure)
+    assert answer.kind is K.LATE
+    assert world.gemini.posts == []
+    await world.made(Reply(a_drawing()))
+
+
 async def test_a_call_that_cannot_leave_in_time_is_not_made(world: World) -> None:
     world.gemini.script()
-    answer = await world.lane.generate(an_order(), SOON, timedelta(0))
+    answer = await world.lane.generate(an_order(), SOON, too_late)
     assert isinstance(answer, Failure)
     assert answer.kind is K.LATE
     assert world.gemini.posts == []

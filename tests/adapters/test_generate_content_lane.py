@@ -19,6 +19,7 @@ from shared.core.failure import Failure, FailureKind
 from tests.adapters.test_gemini_errors import NOW, ROWS, Row
 from tests.adapters.test_gemini_lane import an_order
 from tests.fakes.scripted_gemini import Reply, ScriptedGemini, a_png, scripted
+from tests.fakes.slots import at_once, too_late
 
 KEY = "AQ.test-key-of-nobody-0123456789"
 SOON = timedelta(seconds=20)
@@ -43,7 +44,7 @@ class Simulated:
         """After exactly one call."""
         self.simulation.set_faults(faults)
         before = len(self.simulation.ledger.since())
-        answer = await self.lane.generate(order or an_order(), timeout, SOON)
+        answer = await self.lane.generate(order or an_order(), timeout, at_once)
         assert len(self.simulation.ledger.since()) == before + 1, "no hidden second send"
         return answer
 
@@ -54,7 +55,7 @@ class Scripted:
 
     async def answer(self, reply: Reply, order: Order | None = None, timeout: timedelta = SOON) -> Made | Failure:
         self.gemini.script(reply)
-        answer = await self.lane.generate(order or an_order(), timeout, SOON)
+        answer = await self.lane.generate(order or an_order(), timeout, at_once)
         assert len(self.gemini.posts) == 1
         return answer
 
@@ -168,7 +169,7 @@ async def test_a_documented_error_has_the_same_meaning_here(odd: Scripted, row: 
 
 async def test_a_call_that_cannot_leave_in_time_is_not_made(odd: Scripted) -> None:
     odd.gemini.script(Reply(an_answer(inline(a_png()))))
-    answer = await odd.lane.generate(an_order(), SOON, timedelta(seconds=-1))
+    answer = await odd.lane.generate(an_order(), SOON, too_late)
     assert isinstance(answer, Failure)
     assert answer.kind is K.LATE
     assert odd.gemini.posts == []
@@ -176,7 +177,7 @@ async def test_a_call_that_cannot_leave_in_time_is_not_made(odd: Scripted) -> No
 
 async def test_nobody_at_the_address_is_no_charge() -> None:
     lane = GenerateContentLane(KEY, "http://127.0.0.1:1")
-    answer = await lane.generate(an_order(), SOON, SOON)
+    answer = await lane.generate(an_order(), SOON, at_once)
     await lane.close()
     assert isinstance(answer, Failure)
     assert answer.kind is K.CONNECTION

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from shared.core.answer import Answer, Made, Order, Picture, Usage
 from shared.core.failure import Failure, FailureKind
-from shared.ports import Clock
+from shared.ports import AtSlot, Clock
 
 PIXELS = {"512": 512, "1K": 1024, "2K": 2048, "4K": 4096}
 TOKENS = {"512": 747, "1K": 1120, "2K": 1120, "4K": 2000}
@@ -38,7 +38,9 @@ class ScriptedLane:
     async def prepare(self) -> None:
         pass
 
-    async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
+    async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
+        if await at_slot() < timedelta(0):
+            return Failure(FailureKind.LATE, "the call could not leave within its slot")
         self.calls.append(Call(order, self._clock.now()))
         step = self._script.pop(0) if self._script else self.sick(order, self._clock.now()) or made
         latency = timeout if step is FailureKind.TIMEOUT else min(self.latency, timeout)

@@ -20,7 +20,7 @@ from shared.adapters.gemini_answer import read_answer
 from shared.adapters.gemini_lane import body_of
 from shared.core.answer import Answer, Order
 from shared.core.failure import Failure, FailureKind
-from shared.ports import Clock
+from shared.ports import AtSlot, Clock
 
 
 class InlinePainter(Painter):
@@ -65,7 +65,9 @@ class SimulatedLane:
     async def prepare(self) -> None:
         pass
 
-    async def generate(self, order: Order, timeout: timedelta, leave_within: timedelta) -> Answer:
+    async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
+        if await at_slot() < timedelta(0):
+            return Failure(FailureKind.LATE, "the call could not leave within its slot")
         answering = asyncio.ensure_future(call.take(self.simulation, self._request(order), lambda: False))
         alarm = asyncio.ensure_future(self._clock.sleep(timeout.total_seconds()))
         await asyncio.wait({answering, alarm}, return_when=asyncio.FIRST_COMPLETED)

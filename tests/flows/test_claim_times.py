@@ -51,7 +51,7 @@ class SlowClaims:
 
     async def commit(self, *writes: Write) -> Any:
         if any(isinstance(each, Update) and each.changes.get("status") == "rendering" for each in writes):
-            await self._world.clock.sleep(0.9)
+            await self._world.clock.sleep(0.75)
         return await self._store.commit(*writes)
 
 
@@ -71,7 +71,7 @@ async def test_a_call_that_leaves_late_in_its_leeway_is_told_as_tight() -> None:
     world = World(quota="*=rpm:60")
     world.guard = lambda port, name: SlowClaims(port, world) if name == "store" else port
     world.boot()
-    world.evidence.claims.took(0.48)  # claimed 0.6 s ahead: ready 0.3 s after the slot
+    world.evidence.claims.took(0.48)  # claimed as its release arrives: ready 0.25 s after the second slot
     await world.submit("r-1")
     await world.run_until_quiet()
     (report,) = world.store.all("evidence")

@@ -12,6 +12,7 @@ from shared.config import InvalidSetting, Settings
 from shared.core.answer import Order
 from shared.core.failure import Failure, FailureKind
 from tests.builders import a_catalogue
+from tests.fakes.slots import at_once
 
 SOON = timedelta(seconds=5)
 
@@ -44,6 +45,6 @@ def test_a_gateway_that_the_catalogue_does_not_have_is_refused_by_its_variable(t
 async def test_a_process_that_is_told_of_a_gateway_and_has_no_key_calls_nobody(tmp_path: Path) -> None:
     lane = wiring.gateway_lane(settings(tmp_path, RENDERLANE_GATEWAYS="laozhang"), a_catalogue())
     order = Order("r-1", "gemini-3-pro-image", "gateway", "a lighthouse", "1K", None, gateway="laozhang")
-    answer = await lane.generate(order, SOON, SOON)
+    answer = await lane.generate(order, SOON, at_once)
     assert isinstance(answer, Failure)
     assert answer.kind is FailureKind.CREDENTIAL

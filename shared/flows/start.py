@@ -1,0 +1,66 @@
+"""The start of one call: everything is ready ahead of the slot, and at the slot only the sending is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import timedelta
+
+from shared.core.documents import Document
+from shared.core.report import Sign
+from shared.core.route import Route
+from shared.flows import waits
+from shared.flows.evidence import Evidence
+from shared.flows.server_time import ServerTime
+from shared.ports import Ports, StoreUnavailable
+
+THE_WAY = timedelta(milliseconds=100)
+"""From the first byte that leaves to the server's count of it."""
+TIGHT = timedelta(milliseconds=200)
+"""A call that leaves so long after its slot has used up half of its leeway."""
+
+
+class Start:
+    """Made when getting ready begins: with the claim. `released` is the request as its release left it."""
+
+    def __init__(self, ports: Ports, evidence: Evidence, released: Document, time: ServerTime) -> None:
+        self._ports = ports
+        self._evidence = evidence
+        self._released = released
+        self._time = time
+        self._readying_since: float | None = ports.clock.monotonic()
+        self._telling: asyncio.Task[None] | None = None
+        self.began, self.began_at = ports.clock.monotonic(), time.now()
+        """When the call left, by the monotonic clock and by the store's."""
+        self.in_time = False
+
+    async def at_slot(self) -> timedelta:
+        """See shared.ports.AtSlot."""
+        data = self._released.data
+        self.is_ready()
+        await self._time.wait_until(data["slot_at"])
+        self.began, self.began_at = self._ports.clock.monotonic(), self._time.now()
+        left: timedelta = data["slot_until"] - THE_WAY - self.began_at
+        self.in_time = left >= timedelta(0)
+        if self.in_time:
+            waits.slot_ended(self._ports, self._released, self.began_at)
+            if self.began_at > data["slot_at"] + TIGHT:
+                self._telling = asyncio.create_task(self._tell_tight())
+        return left
+
+    def is_ready(self) -> None:
+        """So long it took: the next call here begins getting ready as much sooner."""
+        if self._readying_since is not None:
+            self._evidence.claims.took(self._ports.clock.monotonic() - self._readying_since)
+            self._readying_since = None
+
+    async def told(self) -> None:
+        """Returns when what was to be said of the start has been."""
+        if self._telling is not None:
+            await self._telling
+
+    async def _tell_tight(self) -> None:
+        """At once, and of no weight beside the call that it is about."""
+        data = self._released.data
+        with contextlib.suppress(StoreUnavailable):
+            await self._evidence.late(Route.from_json(data["route"]).pool, Sign.TIGHT, data["slot_at"], self._time)
