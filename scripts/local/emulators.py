@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-START_TIMEOUT = timedelta(seconds=60)
+START_TIMEOUT = timedelta(minutes=3)
+FIRST_ANSWER_TIMEOUT = timedelta(minutes=1)
 STOP_TIMEOUT = timedelta(seconds=5)
 _COMMON_ROOTS = (
     "/usr/lib/google-cloud-sdk",
@@ -32,6 +33,11 @@ _COMMON_ROOTS = (
 )
 FIRESTORE = "platform/cloud-firestore-emulator/cloud_firestore_emulator"
 PUBSUB = "platform/pubsub-emulator/bin/cloud-pubsub-emulator"
+FIRST_READS = {
+    FIRESTORE: "v1/projects/renderlane-first/databases/(default)/documents/first/read",
+    PUBSUB: "v1/projects/renderlane-first/topics",
+}
+"""A first read loads what every read needs: a second on a fast machine, on a slow one all the time that a call has."""
 
 
 class EmulatorMissing(Exception):
@@ -96,7 +102,7 @@ def _running(component: str, program: str) -> Iterator[str]:
         output = Path(folder) / "output"
         process = _start(_command(path, host), output, Path(folder))
         try:
-            _wait_until_it_answers(component, host, process, output)
+            _wait_until_it_answers(component, f"http://{host}/{FIRST_READS[program]}", process, output)
             yield host
         finally:
             _stop(process)
@@ -124,19 +130,19 @@ def _start(command: Sequence[str], output: Path, folder: Path) -> subprocess.Pop
         )
 
 
-def _wait_until_it_answers(component: str, host: str, process: subprocess.Popen[bytes], output: Path) -> None:
+def _wait_until_it_answers(component: str, url: str, process: subprocess.Popen[bytes], output: Path) -> None:
     give_up_at = time.monotonic() + START_TIMEOUT.total_seconds()
-    while not _answers(host):
+    while not _answers(url):
         if process.poll() is not None or time.monotonic() > give_up_at:
             tail = output.read_text(errors="replace")[-2000:]
-            raise EmulatorFailed(f"the {component} did not answer on {host}:\n{tail}")
+            raise EmulatorFailed(f"the {component} did not answer {url}:\n{tail}")
         time.sleep(0.1)
 
 
-def _answers(host: str) -> bool:
+def _answers(url: str) -> bool:
     """Both emulators answer plain HTTP on their gRPC port."""
     try:
-        with urllib.request.urlopen(f"http://{host}/", timeout=2):
+        with urllib.request.urlopen(url, timeout=FIRST_ANSWER_TIMEOUT.total_seconds()):
             return True
     except urllib.error.HTTPError:
         return True

@@ -55,8 +55,8 @@ T = TypeVar("T")
 Snapshot: TypeAlias = DocumentSnapshot[Any]
 
 CALL_TIMEOUT = timedelta(seconds=10)
-PATIENCE = timedelta(seconds=8)
-"""How long a call is tried again while Firestore cannot be reached or is contended."""
+PATIENCE = CALL_TIMEOUT + timedelta(seconds=2)
+"""How long a call is tried again while Firestore cannot be reached or is contended; one without answer once more."""
 RECOGNISED_PATHS = 10
 """How many documents of a refused commit are looked at for our own `write_id`."""
 

@@ -356,33 +356,27 @@ class TestLocal:
         assert await topics.redeliver_all() == 1
         assert [delivery.number for delivery in await topics.pull(INTAKE.name, 1, timedelta(0))] == [2]
 
-    async def test_a_message_of_another_process_arrives_soon(self, tmp_path: Path) -> None:
+    async def test_a_message_of_another_process_ends_the_wait(self, tmp_path: Path) -> None:
         path = tmp_path / "shared.db"
         topics = LocalTopics(path, RealClock())
         await topics.ensure([INTAKE])
-        pull = asyncio.create_task(topics.pull(INTAKE.name, 1, timedelta(seconds=30)))
+        pull = asyncio.create_task(topics.pull(INTAKE.name, 1, timedelta(hours=1)))
         script = (
-            "import asyncio, sys, time\n"
+            "import asyncio, sys\n"
             "from shared.adapters.local_topics import LocalTopics\n"
             "from tests.contract.test_topics import RealClock\n"
             "async def main():\n"
             "    topics = LocalTopics(sys.argv[1], RealClock())\n"
             "    await topics.publish('render-requests', b'from afar')\n"
-            "    print(time.time(), flush=True)\n"
             "    await topics.close()\n"
             "asyncio.run(main())\n"
         )
 
-        publisher = asyncio.create_task(
-            asyncio.to_thread(
-                subprocess.run, [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
-            )
-        )
-        (delivery,) = await pull
-        arrived_at = time.time()
+        await asyncio.to_thread(subprocess.run, [sys.executable, "-c", script, str(path)], check=True)
+        async with asyncio.timeout(60):
+            (delivery,) = await pull
 
         assert delivery.data == b"from afar"
-        assert arrived_at - float((await publisher).stdout) < 0.5  # 0.05 on an idle machine
         await topics.close()
 
     async def test_a_file_that_is_no_database_is_unavailable_by_name(self, tmp_path: Path, clock: FakeClock) -> None:
