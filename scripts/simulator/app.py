@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from scripts.simulator import batches, control, files, gateway, quota_api
@@ -30,9 +30,14 @@ def build(simulation: Simulation) -> Starlette:
     routes += control.routes(simulation)
     routes += quota_api.routes(simulation)
     routes.append(Route("/", Page(simulation).__call__, methods=["GET"]))
-    return Starlette(routes=routes, exception_handlers={404: _not_found})
+    return Starlette(routes=routes, exception_handlers={404: _not_found, ClientDisconnect: _hung_up})
 
 
 async def _not_found(request: Request, exc: Exception) -> JSONResponse:
     message = f"{request.method} {request.url.path} is not simulated."
     return JSONResponse({"error": {"code": 404, "message": message, "status": "NOT_FOUND"}}, status_code=404)
+
+
+async def _hung_up(request: Request, exc: Exception) -> Response:
+    """Before its body had come, as a call that would have left late does: nobody reads this, and nothing is charged."""
+    return Response(status_code=499)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from google.genai import _interactions as sdk
 
+from scripts.simulator.app import build
 from scripts.simulator.latency import InvalidLatency
 from scripts.simulator.latency import parse as parse_latency
 from scripts.simulator.server import serve
@@ -285,3 +286,19 @@ async def test_run_serves_until_it_is_told_to_stop(house: House) -> None:
     process.send_signal(signal.SIGTERM)
     assert await process.stdout.read() == b"stopped\n"
     assert await process.wait() == 0
+
+
+@pytest.mark.parametrize("path", ["/v1beta/interactions", f"/v1beta/models/{PRO}:generateContent"])
+async def test_who_hangs_up_before_the_body_is_charged_nothing_and_raises_nothing(house: House, path: str) -> None:
+    async def hang_up() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
+    await build(house.simulation)(scope, hang_up, send)  # type: ignore[arg-type]
+    assert [each["status"] for each in sent if "status" in each] == [499]
+    assert not house.simulation.ledger.since()
