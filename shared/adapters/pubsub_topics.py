@@ -42,8 +42,8 @@ CALL_TIMEOUT = timedelta(seconds=10)
 PULL_TIMEOUT = timedelta(seconds=5)
 """The emulator holds an empty pull until a second before this, also for a process that is gone: a message that it hands
 to one is lost until its ack deadline, so it must not be long."""
-PATIENCE = CALL_TIMEOUT + timedelta(seconds=2)
-"""How long a call is tried again while Pub/Sub cannot be reached; one without answer once more."""
+PATIENCE = timedelta(seconds=8)
+"""How long a call is tried again while Pub/Sub cannot be reached."""
 EMPTY_PAUSE_SECONDS = 0.02
 BATCH_MESSAGES = 100
 BATCH_BYTES = 8_000_000

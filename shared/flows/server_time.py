@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from shared.ports import Clock
 
 READS_COUNT_FOR = 60.0
 """Seconds: clocks drift apart by a millisecond meanwhile."""
-EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class ServerTime:
@@ -42,16 +41,16 @@ class Reads:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._seen: deque[tuple[float, timedelta]] = deque()
-        """When an answer was taken up, and what its time lies ahead of the monotonic clock; the leads fall."""
+        self._seen: deque[tuple[float, datetime]] = deque()
+        """When an answer was taken up, and the store's time at which, by it, the monotonic clock began; these fall."""
 
     def time_after(self, read_at: datetime) -> ServerTime:
         """The store's time, with a read that has just come back."""
         now = self._clock.monotonic()
-        ahead = read_at - EPOCH - timedelta(seconds=now)
+        began_at = read_at - timedelta(seconds=now)
         while self._seen and self._seen[0][0] < now - READS_COUNT_FOR:
             self._seen.popleft()
-        while self._seen and self._seen[-1][1] <= ahead:
+        while self._seen and self._seen[-1][1] <= began_at:
             self._seen.pop()
-        self._seen.append((now, ahead))
-        return ServerTime(self._clock, EPOCH + self._seen[0][1] + timedelta(seconds=now))
+        self._seen.append((now, began_at))
+        return ServerTime(self._clock, self._seen[0][1] + timedelta(seconds=now))

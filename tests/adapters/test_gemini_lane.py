@@ -21,6 +21,7 @@ from shared.adapters.gemini_lane import GeminiLane
 from shared.adapters.one_call import Call
 from shared.core.answer import Made, Order, Reference, Usage
 from shared.core.failure import Failure, FailureKind
+from shared.ports import AtSlot
 from tests.adapters.test_gemini_errors import NO_IMAGE_CODES, ROWS, Row, words
 from tests.fakes.scripted_gemini import (
     JSON,
@@ -87,6 +88,14 @@ class World:
         answer = await self.answer(*replies, order=order, timeout=timeout)
         assert isinstance(answer, Failure)
         return answer
+
+    async def is_not_made(self, at_slot: AtSlot) -> None:
+        """One call that is late."""
+        self.gemini.script()
+        answer = await self.lane.generate(an_order(), SOON, at_slot)
+        assert isinstance(answer, Failure)
+        assert answer.kind is K.LATE
+        assert self.gemini.posts == []
 
     @property
     def posted(self) -> dict[str, Any]:
@@ -545,18 +554,10 @@ async def test_a_call_that_is_late_before_its_body_leaves_is_not_made(
 
     with monkeypatch.context() as patched:
         patched.setattr(Call, "leave", looking)
-        world.gemini.script()
-        answer = await world.lane.generate(an_order(), SOON, at_once)
-    assert isinstance(answer, Failure)
-    assert answer.kind is K.LATE
-    assert world.gemini.posts == []
+        await world.is_not_made(at_once)
     await world.made(Reply(a_drawing()))
 
 
 async def test_a_call_that_cannot_leave_in_time_is_not_made(world: World) -> None:
-    world.gemini.script()
-    answer = await world.lane.generate(an_order(), SOON, too_late)
-    assert isinstance(answer, Failure)
-    assert answer.kind is K.LATE
-    assert world.gemini.posts == []
+    await world.is_not_made(too_late)
     await world.made(Reply(a_drawing()))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from google.api_core.exceptions import ServiceUnavailable
-from google.cloud.firestore import AsyncWriteBatch
+from google.api_core.exceptions import DeadlineExceeded, ServiceUnavailable
+from google.api_core.retry import retry_base, retry_unary_async
+from google.cloud.firestore import AsyncClient, AsyncWriteBatch
 
-from shared.adapters.firestore_store import FirestoreStore
+from shared.adapters.firestore_store import CALL_TIMEOUT, FirestoreStore
 from shared.adapters.sqlite_store import SqliteStore
 from shared.core.documents import (
     Absent,
@@ -692,6 +695,26 @@ class TestFirestore:
             await firestore.commit(Increment("things/sum", {"n": 1}))
 
         assert (await read(firestore, "things/sum")).data == {"n": 1}
+
+    async def test_a_read_without_an_answer_in_its_time_is_made_once_more(
+        self, firestore: FirestoreStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await a_document(firestore, "things/a", n=1)
+        waited: list[timedelta] = []
+        clock = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(waited, timedelta()).total_seconds())
+        for each in (retry_base, retry_unary_async):
+            monkeypatch.setattr(each, "time", clock)
+        get_all = AsyncClient.get_all
+
+        def lose_the_first(client: AsyncClient, *references: Any, **options: Any) -> Any:
+            if not waited:
+                waited.append(CALL_TIMEOUT)
+                raise DeadlineExceeded("no answer")  # type: ignore[no-untyped-call]
+            return get_all(client, *references, **options)
+
+        monkeypatch.setattr(AsyncClient, "get_all", lose_the_first)
+        assert (await read(firestore, "things/a")).data == {"n": 1}
+        assert waited
 
     async def test_two_stores_stop_each_other(self, firestore: FirestoreStore, project: str) -> None:
         other = FirestoreStore(project)
