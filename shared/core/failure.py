@@ -183,6 +183,9 @@ class Failure(Struct, frozen=True):
     model: str = ""
     """The model that served, where the answer named one."""
     lane: str = ""
+    explicit: bool = False
+    """The provider named the shared thing itself (an ErrorInfo reason, a quotaId, `model_not_found` with the model's
+    name): its own statement about a model, lane, key, project, account or limit, not a guess from a status code."""
 
     @property
     def rule(self) -> Rule:
