@@ -33,8 +33,9 @@ locals {
   # Thresholds over metrics of the platform.
   thresholds = {
     messages-wait = {
+      # render-releases is not among them: a delivery there is held for the whole call, up to 540 s for a 4K image.
       says      = "The oldest message has waited for five minutes: deliveries are not answered."
-      filter    = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.labels.subscription_id=monitoring.regex.full_match(\"render-(requests-intake|releases-render|dead-letters-bury)\")"
+      filter    = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.labels.subscription_id=monitoring.regex.full_match(\"render-(requests-intake|dead-letters-bury)\")"
       aligner   = "ALIGN_MAX", reducer = "REDUCE_MAX", group = ["resource.label.subscription_id"]
       threshold = 300, duration = "0s", period = "60s", severity = "ERROR"
     }
@@ -44,10 +45,22 @@ locals {
       aligner   = "ALIGN_RATE", reducer = "REDUCE_SUM", group = ["resource.label.service_name"]
       threshold = 0.05, duration = "300s", period = "60s", severity = "ERROR"
     }
+    function-saturated = {
+      says      = "Cloud Run turns deliveries away with 429: no instance is free, or the region's quota is used up."
+      filter    = "resource.type=\"cloud_run_revision\" AND metric.type=\"run.googleapis.com/request_count\" AND metric.labels.response_code=\"429\" AND resource.labels.service_name=monitoring.regex.full_match(\"renderlane-.*\")"
+      aligner   = "ALIGN_RATE", reducer = "REDUCE_SUM", group = ["resource.label.service_name"]
+      threshold = 0.05, duration = "300s", period = "60s", severity = "ERROR"
+    }
+    messages-given-up = {
+      says      = "Pub/Sub has given up on messages: they lie in render-dead-letters, whether or not `bury` works."
+      filter    = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription/dead_letter_message_count\""
+      aligner   = "ALIGN_DELTA", reducer = "REDUCE_SUM", group = ["resource.label.subscription_id"]
+      threshold = 0, duration = "0s", period = "60s", severity = "ERROR"
+    }
     key-rotation = {
       says      = "The Gemini key is due for rotation."
-      filter    = "resource.type=\"pubsub_topic\" AND metric.type=\"pubsub.googleapis.com/topic/send_request_count\" AND resource.labels.topic_id=\"${google_pubsub_topic.key_rotation.name}\""
-      aligner   = "ALIGN_DELTA", reducer = "REDUCE_SUM", group = []
+      filter    = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\" AND resource.labels.subscription_id=\"${google_pubsub_subscription.key_rotation.name}\""
+      aligner   = "ALIGN_MAX", reducer = "REDUCE_MAX", group = []
       threshold = 0, duration = "0s", period = "60s", severity = "WARNING"
     }
     rejected = {
@@ -153,6 +166,11 @@ resource "google_monitoring_alert_policy" "threshold" {
         group_by_fields      = each.value.group
       }
     }
+  }
+
+  # A metric of log lines stops when they stop; without this the incident stays open for days, and the next one notifies nobody.
+  alert_strategy {
+    auto_close = "1800s"
   }
 
   documentation {

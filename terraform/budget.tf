@@ -13,8 +13,8 @@ resource "google_billing_budget" "month" {
 
   amount {
     specified_amount {
-      currency_code = "USD"
-      units         = tostring(var.monthly_budget_usd)
+      # Without a currency it is the billing account's own; another one is refused.
+      units = tostring(coalesce(var.monthly_budget, var.monthly_budget_usd))
     }
   }
 
@@ -32,7 +32,8 @@ resource "google_billing_budget" "month" {
   }
 
   all_updates_rule {
-    monitoring_notification_channels = slice(local.channels, 0, min(5, length(local.channels)))
+    # Budgets reach e-mail channels only: https://cloud.google.com/billing/docs/how-to/budgets-notification-recipients
+    monitoring_notification_channels = slice(local.email_channels, 0, min(5, length(local.email_channels)))
   }
 
   depends_on = [google_project_service.api]

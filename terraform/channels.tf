@@ -1,7 +1,8 @@
 # Where alerts go: an address each, and whatever channels the team already has.
 
 locals {
-  channels = concat([for each in google_monitoring_notification_channel.email : each.id], var.alert_channels)
+  email_channels = [for channel in google_monitoring_notification_channel.email : channel.id]
+  channels       = concat(local.email_channels, var.alert_channels)
 }
 
 resource "google_monitoring_notification_channel" "email" {

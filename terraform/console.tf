@@ -76,6 +76,7 @@ resource "google_cloud_run_v2_service" "console" {
     google_project_service.api,
     google_pubsub_topic.topic,
     google_storage_bucket_iam_member.build,
+    google_project_iam_member.build_sources,
     google_artifact_registry_repository_iam_member.build,
     google_project_iam_member.build_logs,
   ]

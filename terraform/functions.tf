@@ -48,6 +48,15 @@ locals {
   } : name => value if value != "" }
 }
 
+locals {
+  telemetry = {
+    # Metrics without a location are refused: https://cloud.google.com/stackdriver/docs/reference/telemetry/v1.metrics
+    OTEL_RESOURCE_ATTRIBUTES = "cloud.platform=gcp_cloud_run,cloud.region=${var.region},service.namespace=renderlane,service.version=${substr(local.bundle_digest, 0, 12)}"
+    # The framework would put Cloud Run's own span id beside our trace id.
+    LOG_EXECUTION_ID = "false"
+  }
+}
+
 resource "google_cloudfunctions2_function" "function" {
   for_each = local.functions
 
@@ -59,6 +68,9 @@ resource "google_cloudfunctions2_function" "function" {
     entry_point       = each.key
     docker_repository = google_artifact_registry_repository.builds.id
     service_account   = google_service_account.build.id
+
+    # The buildpack compiles our files again and sets their times back; with this, byte code is checked by hash and stays valid.
+    environment_variables = { SOURCE_DATE_EPOCH = "315532801" }
 
     source {
       storage_source {
@@ -78,7 +90,7 @@ resource "google_cloudfunctions2_function" "function" {
     available_cpu                    = "1"
     available_memory                 = "${each.value.memory_mib}Mi"
     all_traffic_on_latest_revision   = true
-    environment_variables            = merge(local.environment, { OTEL_SERVICE_NAME = "renderlane-${each.key}" }, var.otel)
+    environment_variables            = merge(local.environment, local.telemetry, { OTEL_SERVICE_NAME = "renderlane-${each.key}" }, var.otel)
 
     dynamic "secret_environment_variables" {
       for_each = merge(
@@ -95,10 +107,14 @@ resource "google_cloudfunctions2_function" "function" {
     }
   }
 
-  # Topics with their schemas first: a function must not publish a field that no revision knows.
+  # Topics with their schemas first: a function must not publish a field that no revision knows. Indexes first: a query without its
+  # index fails until the index is built, which takes longer than a function.
   depends_on = [
     google_project_service.api,
     google_pubsub_topic.topic,
+    google_firestore_index.composite,
+    google_firestore_field.field,
+    google_project_iam_member.build_sources,
     google_secret_manager_secret_iam_member.reader,
     google_secret_manager_secret_iam_member.gateway,
     google_storage_bucket_iam_member.build,

@@ -92,3 +92,34 @@ resource "google_secret_manager_secret_iam_member" "gateway" {
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.function["render"].member
 }
+
+# People and apps outside the functions.
+resource "google_storage_bucket_iam_member" "image_reader" {
+  for_each = setunion(var.image_readers, var.operators)
+
+  bucket = google_storage_bucket.images.name
+  role   = "roles/storage.objectViewer"
+  member = each.key
+}
+
+resource "google_project_iam_member" "operator" {
+  for_each = var.operators
+
+  project = var.project_id
+  role    = "roles/datastore.user"
+  member  = each.key
+
+  condition {
+    title       = "renderlane-database-only"
+    description = "No other Firestore database of the project."
+    expression  = "resource.name == \"projects/${var.project_id}/databases/${google_firestore_database.this.name}\""
+  }
+}
+
+resource "google_pubsub_topic_iam_member" "operator" {
+  for_each = { for pair in setproduct(var.operators, ["pump-kicks", "render-requests"]) : join(" ", pair) => { member = pair[0], topic = pair[1] } }
+
+  topic  = google_pubsub_topic.topic[each.value.topic].name
+  role   = "roles/pubsub.publisher"
+  member = each.value.member
+}

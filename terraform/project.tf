@@ -1,25 +1,8 @@
 # The APIs, and the agents by which Google's own services act in this project.
 
 locals {
-  apis = toset(concat([
-    "artifactregistry.googleapis.com",
-    "billingbudgets.googleapis.com",
-    "cloudbuild.googleapis.com",
-    "cloudfunctions.googleapis.com",
-    "cloudquotas.googleapis.com",
-    "cloudscheduler.googleapis.com",
-    "firestore.googleapis.com",
-    "generativelanguage.googleapis.com",
-    "iam.googleapis.com",
-    "iamcredentials.googleapis.com",
-    "logging.googleapis.com",
-    "monitoring.googleapis.com",
-    "pubsub.googleapis.com",
-    "run.googleapis.com",
-    "secretmanager.googleapis.com",
-    "storage.googleapis.com",
-    "telemetry.googleapis.com",
-  ], local.has_console ? ["iap.googleapis.com"] : []))
+  # apis.json is read by scripts/deploy too: it enables them before the first plan, since a new project needs minutes to notice.
+  apis         = toset(concat(jsondecode(file("${path.module}/apis.json")).always, local.has_console ? jsondecode(file("${path.module}/apis.json")).console : []))
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
   secret_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-secretmanager.iam.gserviceaccount.com"
   iap_agent    = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-iap.iam.gserviceaccount.com"

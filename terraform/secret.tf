@@ -5,14 +5,34 @@ resource "google_secret_manager_secret" "gemini_key" {
   version_destroy_ttl = "604800s"
   deletion_protection = true
 
+  # Cannot be changed later. An organisation that allows only some locations refuses `auto`: name them in secret_locations.
   replication {
-    auto {}
+    dynamic "auto" {
+      for_each = length(var.secret_locations) == 0 ? [1] : []
+
+      content {}
+    }
+
+    dynamic "user_managed" {
+      for_each = length(var.secret_locations) == 0 ? [] : [1]
+
+      content {
+        dynamic "replicas" {
+          for_each = sort(var.secret_locations)
+
+          content {
+            location = replicas.value
+          }
+        }
+      }
+    }
   }
 
-  # Secret Manager changes nothing by itself: it reminds, by a message that the alert `key-rotation` counts.
+  # Secret Manager changes nothing by itself: it reminds, by a message on a topic. The subscription takes only SECRET_ROTATE: the
+  # same topic hears of every change of the secret. https://cloud.google.com/secret-manager/docs/event-notifications
   rotation {
     rotation_period    = "${var.key_rotation.days * 86400}s"
-    next_rotation_time = var.key_rotation.first_at
+    next_rotation_time = coalesce(var.key_rotation.first_at, timeadd(plantimestamp(), "${var.key_rotation.days * 24}h"))
   }
 
   topics {
@@ -36,4 +56,16 @@ resource "google_pubsub_topic_iam_member" "key_rotation" {
   topic  = google_pubsub_topic.key_rotation.name
   role   = "roles/pubsub.publisher"
   member = local.secret_agent
+}
+
+# What is due for rotation waits here until somebody has rotated the key and acknowledged it; the alert `key-rotation` counts it.
+resource "google_pubsub_subscription" "key_rotation" {
+  name                       = "renderlane-key-rotation"
+  topic                      = google_pubsub_topic.key_rotation.id
+  filter                     = "attributes.eventType = \"SECRET_ROTATE\""
+  message_retention_duration = "604800s"
+
+  expiration_policy {
+    ttl = ""
+  }
 }

@@ -30,6 +30,14 @@ resource "google_pubsub_topic" "topic" {
   message_retention_duration = each.value.retention
   depends_on                 = [google_project_service.api]
 
+  dynamic "message_storage_policy" {
+    for_each = length(var.message_regions) == 0 ? [] : [1]
+
+    content {
+      allowed_persistence_regions = sort(var.message_regions)
+    }
+  }
+
   dynamic "schema_settings" {
     for_each = each.value.schema == null ? [] : [each.value.schema]
 

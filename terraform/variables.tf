@@ -80,9 +80,9 @@ variable "gemini_key_version" {
 }
 
 variable "key_rotation" {
-  description = "How often a new Gemini key is asked for, and when first."
-  type        = object({ days = number, first_at = string })
-  default     = { days = 90, first_at = "2027-03-01T09:00:00Z" }
+  description = "How often a new Gemini key is asked for, and when first; without first_at, `days` after the secret is made."
+  type        = object({ days = optional(number, 90), first_at = optional(string) })
+  default     = {}
 
   validation {
     condition     = var.key_rotation.days >= 1 && var.key_rotation.days <= 365
@@ -90,8 +90,8 @@ variable "key_rotation" {
   }
 
   validation {
-    condition     = can(formatdate("YYYY", var.key_rotation.first_at))
-    error_message = "key_rotation.first_at: allowed is a time such as 2027-03-01T09:00:00Z."
+    condition     = var.key_rotation.first_at == null || can(formatdate("YYYY", var.key_rotation.first_at))
+    error_message = "key_rotation.first_at: allowed is a time to come such as 2027-03-01T09:00:00Z, or nothing."
   }
 }
 
@@ -235,6 +235,61 @@ variable "console_group" {
   }
 }
 
+variable "image_readers" {
+  description = "Members that may read the images, such as the upstream app's account: a result names gs:// objects."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for each in var.image_readers : can(regex("^(user|group|serviceAccount|principal|principalSet):", each))])
+    error_message = "image_readers: allowed are user:, group:, serviceAccount:, principal: and principalSet:; nothing is public."
+  }
+}
+
+variable "operators" {
+  description = "Members that run the command line against this deployment: read and write the database, publish requests and kicks, read images."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for each in var.operators : can(regex("^(user|group|serviceAccount|principal|principalSet):", each))])
+    error_message = "operators: allowed are user:, group:, serviceAccount:, principal: and principalSet:; nothing is public."
+  }
+}
+
+variable "message_regions" {
+  description = "Regions in which Pub/Sub may store messages, prompts among them; empty = any, as the organisation's policy allows."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for each in var.message_regions : can(regex("^[a-z]+-[a-z]+[0-9]+$", each))])
+    error_message = "message_regions: allowed are regions such as europe-west1."
+  }
+}
+
+variable "secret_locations" {
+  description = "Regions that hold the Gemini key; empty = Google chooses (global). It can never be changed."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for each in var.secret_locations : can(regex("^[a-z]+-[a-z]+[0-9]+$", each))])
+    error_message = "secret_locations: allowed are regions such as europe-west1."
+  }
+}
+
+variable "database_deletion_policy" {
+  description = "What `terraform destroy` does with the database: ABANDON leaves it (import it before the next apply), DELETE removes it."
+  type        = string
+  default     = "ABANDON"
+
+  validation {
+    condition     = contains(["ABANDON", "DELETE"], var.database_deletion_policy)
+    error_message = "database_deletion_policy: allowed are ABANDON and DELETE."
+  }
+}
+
 variable "reference_buckets" {
   description = "Buckets whose objects requests may name as references, beside the image bucket."
   type        = set(string)
@@ -346,8 +401,19 @@ variable "billing_account" {
   }
 }
 
+variable "monthly_budget" {
+  description = "A month's bill at which the budget's alerts come, in the billing account's own currency; null = monthly_budget_usd."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.monthly_budget == null ? true : var.monthly_budget >= 1 && floor(var.monthly_budget) == var.monthly_budget
+    error_message = "monthly_budget: allowed are whole numbers from 1."
+  }
+}
+
 variable "monthly_budget_usd" {
-  description = "Dollars a month at which the budget's alerts come."
+  description = "The older name of monthly_budget. Despite its name it is in the billing account's own currency."
   type        = number
   default     = 500
 

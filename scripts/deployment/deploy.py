@@ -6,9 +6,12 @@ Everything that changes something is a command of terraform or gcloud that is pr
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -25,7 +28,21 @@ AGENTS = ("pubsub.googleapis.com", "secretmanager.googleapis.com")
 """Google's own services that act in the project: they must exist before anything is granted to them."""
 CONSOLE_AGENT = "iap.googleapis.com"
 """Identity-Aware Proxy calls the console as its own agent."""
-FIRST_APIS = ("cloudresourcemanager.googleapis.com", "serviceusage.googleapis.com", "storage.googleapis.com", *AGENTS)
+APIS = Path("terraform/apis.json")
+MADE_FIRST = ("google_secret_manager_secret.gemini_key", "google_logging_metric.event")
+"""The secret, whose value a person adds; and the metrics, which alert policies find only minutes after they were made
+(hashicorp/terraform-provider-google#11102)."""
+PAUSE_SECONDS = 120
+APPLIES = 3
+"""A new project refuses things for minutes: APIs, agents and grants that were just made."""
+TRANSIENT = re.compile(
+    r"has not been used in project|it is disabled|Cannot find metric\(s\) that match|You must grant"
+    r"|does not have (storage|permission)|service account .{0,120}does not exist|Permission .{0,80}denied on resource"
+    r"|Error 409|try again later|Resource .{0,80}not ready",
+    re.IGNORECASE,
+)
+"""What Terraform says while a project is not ready yet; the next apply goes through.
+https://registry.terraform.io/providers/hashicorp/google/latest/docs/resources/google_project_service"""
 
 
 class Shell(Protocol):
@@ -37,8 +54,12 @@ class Shell(Protocol):
         """What a command that changes nothing says, however it ends."""
         ...
 
-    def do(self, *words: str) -> bool:
-        """Run a command that changes something, its output shown. Whether it went well."""
+    def pause(self, seconds: int) -> None:
+        """Let a new project come to itself."""
+        ...
+
+    def do(self, *words: str) -> str | None:
+        """Run a command that changes something, its output shown. None, or where it fails what it said on stderr."""
         ...
 
 
@@ -47,12 +68,20 @@ class RealShell:
         ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
         return ended.stdout.strip() if ended.returncode == 0 else None
 
+    def pause(self, seconds: int) -> None:
+        time.sleep(seconds)
+
     def answer(self, *words: str) -> str:
         ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
         return ended.stdout or ended.stderr
 
-    def do(self, *words: str) -> bool:
-        return subprocess.run(words, cwd=ROOT).returncode == 0
+    def do(self, *words: str) -> str | None:
+        process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        lines = []
+        for line in process.stderr or ():
+            sys.stderr.write(line)
+            lines.append(line)
+        return "".join(lines[-200:]) if process.wait() else None
 
 
 class Deployment(Struct, frozen=True):
@@ -85,6 +114,7 @@ class Deployment(Struct, frozen=True):
                 f"gs://{self.place.source}/bundles holds no bundle but the one that runs: nothing to go back to"
             )
         self.say(f"back from {(running or 'nothing known')[:12]} to {Path(before).stem[:12]}")
+        (ROOT / BACK).parent.mkdir(exist_ok=True)
         self._do("gcloud", "storage", "cp", before, str(BACK))
         self._roll_out(BACK)
 
@@ -104,11 +134,12 @@ class Deployment(Struct, frozen=True):
             )
 
     def _doctor(self) -> None:
-        """The launch checklist. Of a project with nothing in it only what can be known beforehand."""
-        database = (f"--database={self.place.database}", f"--project={self.place.project}")
-        deployed = (
-            not self.apply or self.shell.look("gcloud", "firestore", "databases", "describe", *database) is not None
-        )
+        """The launch checklist. Of a project in which nothing runs yet only what can be known beforehand.
+
+        The function `watch` is among the last things an apply makes: a first apply that failed midway is no deployment.
+        """
+        watch = ("renderlane-watch", f"--region={self.place.region}", f"--project={self.place.project}")
+        deployed = not self.apply or self.shell.look("gcloud", "run", "services", "describe", *watch) is not None
         words = checklist.command(self.place, deployed=deployed)
         self.say(f"{'runs ' if self.apply else 'would run'} {shlex.join(words)}")
         if self.apply:
@@ -119,14 +150,17 @@ class Deployment(Struct, frozen=True):
         """What Terraform itself needs, and the agents that it grants to."""
         project = f"--project={self.place.project}"
         agents = (*AGENTS, *([CONSOLE_AGENT] if self.place.console_group else []))
-        self._do("gcloud", "services", "enable", *sorted({*FIRST_APIS, *agents}), project)
+        apis = json.loads((ROOT / APIS).read_text("utf-8"))
+        wanted = sorted({*apis["always"], *(apis["console"] if self.place.console_group else [])})
+        for at in range(0, len(wanted), 20):  # the API takes 20 at a time
+            self._do("gcloud", "services", "enable", *wanted[at : at + 20], project)
         for agent in agents:
             self._do("gcloud", "beta", "services", "identity", "create", f"--service={agent}", project)
         bucket = f"gs://{self.place.state}"
         if not self.apply or self.shell.look("gcloud", "storage", "buckets", "describe", bucket) is None:
             self._do(
-                "gcloud", "storage", "buckets", "create", bucket, project, "--uniform-bucket-level-access",
-                "--public-access-prevention",
+                "gcloud", "storage", "buckets", "create", bucket, project, f"--location={self.place.region}",
+                "--uniform-bucket-level-access", "--public-access-prevention",
             )  # fmt: skip
             self._do("gcloud", "storage", "buckets", "update", bucket, "--versioning")
         self._init()
@@ -149,10 +183,11 @@ class Deployment(Struct, frozen=True):
         )
         if self.apply and self.shell.look(*look) is not None:
             return
-        target = "-target=google_secret_manager_secret.gemini_key"
-        self._do(
-            "terraform", "-chdir=terraform", "apply", "-input=false", "-auto-approve", target, *self._variables(BUNDLE)
-        )
+        targets = [f"-target={resource}" for resource in MADE_FIRST]
+        self._do_while_new(
+            ("terraform", "-chdir=terraform", "apply", "-input=false", "-auto-approve", *targets,
+             *self._variables(BUNDLE)),
+        )  # fmt: skip
         if self.apply and self.shell.look(*look) is None:
             raise Stopped(
                 f"the secret {secret} has no version {version}: put the key there, then deploy again:\n"
@@ -161,17 +196,40 @@ class Deployment(Struct, frozen=True):
 
     def _roll_out(self, path: Path) -> None:
         kept = f"../build/{self.place.environment}.tfplan"
-        self._do("terraform", "-chdir=terraform", "plan", "-input=false", f"-out={kept}", *self._variables(path))
-        self._do("terraform", "-chdir=terraform", "apply", "-input=false", kept)
+        self._do_while_new(
+            ("terraform", "-chdir=terraform", "plan", "-input=false", f"-out={kept}", *self._variables(path)),
+            ("terraform", "-chdir=terraform", "apply", "-input=false", kept),
+        )
         self._do("./scripts/smoke", f"--project={self.place.project}", f"--database={self.place.database}")
 
     def _variables(self, path: Path) -> tuple[str, str]:
         return f"-var-file=envs/{self.place.environment}.tfvars", f"-var=bundle=../{path}"
 
     def _do(self, *words: str) -> None:
+        if self._problem(*words) is not None:
+            raise self._failed(*words)
+
+    def _do_while_new(self, *commands: tuple[str, ...]) -> None:
+        """Run the commands; all of them again where one fails as it does in a project that is not ready yet."""
+        for applies_left in reversed(range(APPLIES)):
+            failed = next(((words, said) for words in commands if (said := self._problem(*words)) is not None), None)
+            if failed is None:
+                return
+            words, said = failed
+            if applies_left == 0 or not TRANSIENT.search(said):
+                raise self._failed(*words)
+            self.say(
+                f"the project is not ready yet; {applies_left} more of {APPLIES} tries, the next in {PAUSE_SECONDS} s"
+            )
+            self.shell.pause(PAUSE_SECONDS)
+
+    def _problem(self, *words: str) -> str | None:
+        """What the command said where it failed."""
         self.say(f"{'runs ' if self.apply else 'would run'} {shlex.join(words)}")
-        if self.apply and not self.shell.do(*words):
-            raise Stopped(f"{shlex.join(words[:3])} failed.\n{self.way_back()}")
+        return self.shell.do(*words) if self.apply else None
+
+    def _failed(self, *words: str) -> Stopped:
+        return Stopped(f"{shlex.join(words[:3])} failed.\n{self.way_back()}")
 
     def way_back(self) -> str:
         return (

@@ -26,6 +26,7 @@ class Place(Struct, frozen=True):
     project: str
     database: str
     key_version: str
+    region: str = "europe-west1"
     console_group: str = ""
     quota: str = ""
     live_quota: str = "limits,usage"
@@ -42,7 +43,11 @@ class Place(Struct, frozen=True):
         given = dict(re.findall(r'^(\w+)\s*=\s*"([^"]*)"', text, re.MULTILINE))
         if "project_id" not in given:
             raise Stopped(f"terraform/envs/{environment}.tfvars: project_id is missing")
-        named = {name: given[name] for name in ("console_group", "quota", "live_quota", "catalogue") if name in given}
+        named = {
+            name: given[name]
+            for name in ("console_group", "quota", "live_quota", "catalogue", "region")
+            if name in given
+        }
         return cls(
             environment,
             given["project_id"],

@@ -8,4 +8,5 @@ capacity     = 40
 quota        = "*=rpm:30,concurrency:20"
 labels       = { environment = "staging" }
 
-monthly_budget_usd = 100
+monthly_budget           = 100
+database_deletion_policy = "DELETE"

@@ -36,3 +36,51 @@ run "a_budget" {
     error_message = "The budget does not warn at 50, 90 and 100 % and of a forecast."
   }
 }
+
+run "a_budget_in_the_accounts_own_currency" {
+  command = plan
+
+  variables {
+    billing_account = "012345-6789AB-CDEF01"
+    monthly_budget  = 900
+    alert_channels  = ["projects/render-test/notificationChannels/1"]
+  }
+
+  assert {
+    condition     = google_billing_budget.month[0].amount[0].specified_amount[0].currency_code == null && google_billing_budget.month[0].amount[0].specified_amount[0].units == "900"
+    error_message = "The budget names a currency: an account in another one refuses it."
+  }
+
+  assert {
+    condition     = length(google_billing_budget.month[0].all_updates_rule[0].monitoring_notification_channels) == 1
+    error_message = "A budget is told to a channel other than e-mail, which the Budget API refuses."
+  }
+}
+
+run "alerts_close_by_themselves" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for each in google_monitoring_alert_policy.threshold : each.alert_strategy[0].auto_close == "1800s"])
+    error_message = "An incident over a sparse metric stays open for days, and the next one notifies nobody."
+  }
+
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.threshold["function-saturated"].conditions[0].condition_threshold[0].filter, "response_code=\"429\"")
+    error_message = "Nobody hears that Cloud Run turns deliveries away."
+  }
+
+  assert {
+    condition     = !strcontains(google_monitoring_alert_policy.threshold["messages-wait"].conditions[0].condition_threshold[0].filter, "releases-render")
+    error_message = "A release that is being rendered counts as one that waits."
+  }
+}
+
+run "counts_are_per_minute" {
+  command = plan
+
+  assert {
+    condition     = !strcontains(google_monitoring_dashboard.this.dashboard_json, "ALIGN_RATE")
+    error_message = "A tile that says `a minute` shows a rate per second."
+  }
+}

@@ -71,3 +71,35 @@ run "the_console_is_for_a_named_group" {
     error_message = "The console is given a key."
   }
 }
+
+run "images_are_read_by_who_is_named" {
+  command = plan
+
+  variables {
+    image_readers = ["serviceAccount:web@render-test.iam.gserviceaccount.com"]
+    operators     = ["group:oncall@example.com"]
+  }
+
+  assert {
+    condition     = toset([for each in google_storage_bucket_iam_member.image_reader : each.member]) == toset(["serviceAccount:web@render-test.iam.gserviceaccount.com", "group:oncall@example.com"])
+    error_message = "An upstream app cannot read its own images."
+  }
+
+  assert {
+    condition     = alltrue([for each in google_project_iam_member.operator : strcontains(each.condition[0].expression, "databases/renderlane")])
+    error_message = "An operator may read other databases."
+  }
+}
+
+run "messages_stay_where_they_may_be" {
+  command = plan
+
+  variables {
+    message_regions = ["europe-west1"]
+  }
+
+  assert {
+    condition     = alltrue([for each in google_pubsub_topic.topic : each.message_storage_policy[0].allowed_persistence_regions == tolist(["europe-west1"])])
+    error_message = "Prompts may rest in any region."
+  }
+}

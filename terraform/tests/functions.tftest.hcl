@@ -47,3 +47,27 @@ run "functions" {
     error_message = "The Gemini key is a plain environment variable."
   }
 }
+
+run "a_first_apply" {
+  command = plan
+
+  assert {
+    condition     = strcontains(google_project_iam_member.build_sources.condition[0].expression, "buckets/gcf-v2-sources-") && google_project_iam_member.build_sources.role == "roles/storage.objectViewer"
+    error_message = "Cloud Build cannot read the Functions API's copy of the source."
+  }
+
+  assert {
+    condition     = contains(keys(google_project_service.api), "cloudtrace.googleapis.com")
+    error_message = "Spans are thrown away: Cloud Trace is not enabled."
+  }
+
+  assert {
+    condition     = alltrue([for each in google_cloudfunctions2_function.function : strcontains(each.service_config[0].environment_variables["OTEL_RESOURCE_ATTRIBUTES"], "cloud.region=europe-west1")])
+    error_message = "Metrics without a location are refused."
+  }
+
+  assert {
+    condition     = alltrue([for each in google_cloudfunctions2_function.function : each.build_config[0].environment_variables["SOURCE_DATE_EPOCH"] == "315532801"])
+    error_message = "The byte code of the bundle is stale when a function starts."
+  }
+}

@@ -20,6 +20,16 @@ run "the_key" {
   }
 
   assert {
+    condition     = timecmp(google_secret_manager_secret.gemini_key.rotation[0].next_rotation_time, timeadd(plantimestamp(), "1h")) > 0
+    error_message = "The first reminder lies in the past: Secret Manager refuses to make the secret."
+  }
+
+  assert {
+    condition     = google_pubsub_subscription.key_rotation.filter == "attributes.eventType = \"SECRET_ROTATE\""
+    error_message = "The reminder to rotate is drowned by every other change of the secret."
+  }
+
+  assert {
     condition     = length(google_secret_manager_secret.gemini_key.topics) == 1 && strcontains(google_pubsub_topic_iam_member.key_rotation.member, "gcp-sa-secretmanager")
     error_message = "Secret Manager's reminder reaches no topic."
   }
@@ -48,5 +58,18 @@ run "the_schedule" {
   assert {
     condition     = length(google_cloud_scheduler_job.watch.http_target[0].oidc_token) == 1
     error_message = "watch is called without an identity."
+  }
+}
+
+run "a_key_that_stays_in_named_regions" {
+  command = plan
+
+  variables {
+    secret_locations = ["europe-west1", "europe-west4"]
+  }
+
+  assert {
+    condition     = [for each in google_secret_manager_secret.gemini_key.replication[0].user_managed[0].replicas : each.location] == ["europe-west1", "europe-west4"]
+    error_message = "The key is kept where the organisation does not allow it."
   }
 }

@@ -168,19 +168,26 @@ run "values_outside_their_range" {
   command = plan
 
   variables {
-    key_rotation       = { days = 0, first_at = "soon" }
-    live_quota         = "usage"
-    otel               = { GEMINI_API_KEY = "in the clear" }
-    otlp_endpoint      = "collector:4318"
-    alert_emails       = ["oncall"]
-    monthly_budget_usd = 0.5
-    gateway_keys       = { acme = { secret = "acme-key", version = "1" } }
-    failure_alerts     = { attempts = -1 }
+    key_rotation             = { days = 0, first_at = "soon" }
+    live_quota               = "usage"
+    otel                     = { GEMINI_API_KEY = "in the clear" }
+    otlp_endpoint            = "collector:4318"
+    alert_emails             = ["oncall"]
+    monthly_budget_usd       = 0.5
+    monthly_budget           = 0.5
+    image_readers            = ["allUsers"]
+    operators                = ["allAuthenticatedUsers"]
+    message_regions          = ["europe"]
+    secret_locations         = ["global"]
+    database_deletion_policy = "KEEP"
+    gateway_keys             = { acme = { secret = "acme-key", version = "1" } }
+    failure_alerts           = { attempts = -1 }
   }
 
   expect_failures = [
     var.key_rotation, var.live_quota, var.otel, var.otlp_endpoint, var.alert_emails, var.monthly_budget_usd, var.gateway_keys,
-    var.failure_alerts,
+    var.failure_alerts, var.monthly_budget, var.image_readers, var.operators, var.message_regions, var.secret_locations,
+    var.database_deletion_policy,
   ]
 }
 

@@ -40,6 +40,9 @@ class Told:
     done: list[str] = field(default_factory=list)
     doctor: str = json.dumps({"ready": True, "checks": []})
     asked: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """What `terraform apply` says, one failure after the other."""
+    pauses: list[int] = field(default_factory=list)
 
     def look(self, *words: str) -> str | None:
         return next((answer for known, answer in self.answers.items() if " ".join(words).startswith(known)), None)
@@ -48,16 +51,21 @@ class Told:
         self.asked.append(" ".join(words))
         return self.doctor
 
-    def do(self, *words: str) -> bool:
+    def pause(self, seconds: int) -> None:
+        self.pauses.append(seconds)
+
+    def do(self, *words: str) -> str | None:
         self.done.append(" ".join(words))
-        return self.fails not in self.done[-1]
+        if self.problems and " apply " in self.done[-1]:
+            return self.problems.pop(0)
+        return "broken" if self.fails in self.done[-1] else None
 
 
 SIGNED_IN = {
     "gcloud auth": "token",
     "gcloud secrets versions describe": "ENABLED",
     "gcloud storage buckets": "there",
-    "gcloud firestore databases describe": "there",
+    "gcloud run services describe renderlane-watch": "there",
 }
 TRIPPED = {
     "owner": "rollback", "check": "flags-left-tripped", "verdict": "fail", "found": "pause-ann by ann: too dear",
@@ -113,7 +121,39 @@ def test_a_key_that_is_not_there_stops_before_the_functions_with_the_command_tha
     with pytest.raises(Stopped, match="gcloud secrets versions add renderlane-gemini-key"):
         deployment.forward()
     assert "-target=google_secret_manager_secret.gemini_key" in shell.done[-1]
+    assert "-target=google_logging_metric.event" in shell.done[-1], "alert policies find metrics only minutes later"
     assert not any(" plan " in each for each in shell.done)
+
+
+NO_METRIC = 'Error 404: Cannot find metric(s) that match type = "logging.googleapis.com/user/renderlane/rejected"'
+DISABLED = "Error 403: Cloud Run Admin API has not been used in project 123 before or it is disabled."
+
+
+def test_a_project_that_is_not_ready_yet_is_planned_and_applied_again() -> None:
+    shell = Told(SIGNED_IN, problems=[NO_METRIC, DISABLED])
+    deployment, said = a_deployment(shell, apply=True)
+    deployment.forward()
+    assert [sum(f" {verb} " in command for command in shell.done) for verb in ("plan", "apply")] == [3, 3]
+    assert len(shell.pauses) == 2
+    assert any("not ready yet" in line for line in said)
+
+
+@pytest.mark.parametrize("problems", [["Error 400: Invalid value"], [DISABLED] * 3])
+def test_an_apply_that_will_not_go_through_stops_with_the_way_back(problems: list[str]) -> None:
+    deployment, _ = a_deployment(Told(SIGNED_IN, problems=problems), apply=True)
+    with pytest.raises(Stopped, match="--back"):
+        deployment.forward()
+
+
+def test_every_api_is_enabled_before_the_first_plan_and_the_state_lies_in_the_region() -> None:
+    shell = Told({name: said for name, said in SIGNED_IN.items() if "buckets" not in name})
+    deployment, _ = a_deployment(shell, apply=True)
+    deployment.forward()
+    enabled = {word for command in shell.done if "services enable" in command for word in command.split()}
+    first = next(at for at, command in enumerate(shell.done) if "terraform" in command)
+    assert set(json.loads(Path("terraform/apis.json").read_text("utf-8"))["always"]) <= enabled
+    assert max(at for at, command in enumerate(shell.done) if "services enable" in command) < first
+    assert "--location=europe-west1" in next(command for command in shell.done if "buckets create" in command)
 
 
 def test_a_smoke_that_fails_names_the_way_back() -> None:
@@ -171,7 +211,7 @@ def test_doctor_looks_at_what_is_deployed_before_anything_is_done() -> None:
 
 
 def test_of_a_project_with_nothing_in_it_only_what_can_be_known_is_asked() -> None:
-    shell = Told({name: said for name, said in SIGNED_IN.items() if "firestore" not in name})
+    shell = Told({name: said for name, said in SIGNED_IN.items() if "gcloud run" not in name})
     deployment, _ = a_deployment(shell, apply=True)
     deployment.forward()
     assert "RENDERLANE_HOME=build/nothing-deployed" in shell.asked[0]

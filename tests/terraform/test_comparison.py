@@ -27,7 +27,7 @@ from tests.terraform.written import collections_of_the_code, written_fields
 ONE_MACHINE_ONLY = {"RENDERLANE_HOME", "PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST"}
 SECRET = {"GEMINI_API_KEY", "RENDERLANE_GATEWAY_KEY_ACME"}
 OF_OUR_OWN = {"renderlane-key-rotation"}
-"""Topics that no code of ours knows."""
+"""Topics and subscriptions that no code of ours knows."""
 EVERYTHING_SET = {
     "quota": "*=rpm:100",
     "catalogue": "other.toml",
@@ -52,7 +52,7 @@ def test_the_topics_are_the_topologys(plan: Planned) -> None:
 
 def test_the_subscriptions_are_the_topologys(plan: Planned) -> None:
     made = {values["name"]: values for values in plan.of("google_pubsub_subscription").values()}
-    assert set(made) == {each.name for each in SUBSCRIPTIONS}
+    assert set(made) - OF_OUR_OWN == {each.name for each in SUBSCRIPTIONS}
     for each in SUBSCRIPTIONS:
         values = made[each.name]
         assert values["topic"].endswith(f"/{each.topic}")
@@ -277,11 +277,31 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         ("renderlane-build", read, "render-test-renderlane-source"),
         ("renderlane-build", "roles/artifactregistry.writer", "renderlane"),
         ("renderlane-build", "roles/logging.logWriter", "render-test"),
+        ("renderlane-build", read, "render-test"),
         (pubsub, "roles/iam.serviceAccountTokenCreator", "renderlane-push"),
         (pubsub, publisher, RENDER_DEAD_LETTERS),
         (pubsub, "roles/pubsub.subscriber", "render-requests-intake"),
         (pubsub, "roles/pubsub.subscriber", "render-releases-render"),
         (secrets, publisher, "renderlane-key-rotation"),
+    }
+
+
+def test_the_build_account_reads_the_functions_own_copies_of_the_source_and_no_other_bucket(plan: Planned) -> None:
+    conditions = [
+        values["condition"][0]["expression"]
+        for values in plan.of("google_project_iam_member").values()
+        if values["role"] == "roles/storage.objectViewer"
+    ]
+    assert conditions == ['resource.name.startsWith("projects/_/buckets/gcf-v2-sources-123456789012-europe-west1")']
+
+
+def test_operators_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform, plan: Planned) -> None:
+    with_them = rules.grants(terraform.planned(operators=["group:oncall@example.com"]))
+    assert with_them - rules.grants(plan) == {
+        ("group:oncall@example.com", "roles/datastore.user", "render-test"),
+        ("group:oncall@example.com", "roles/pubsub.publisher", "pump-kicks"),
+        ("group:oncall@example.com", "roles/pubsub.publisher", RENDER_REQUESTS),
+        ("group:oncall@example.com", "roles/storage.objectViewer", "render-test-renderlane-images"),
     }
 
 
