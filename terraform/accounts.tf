@@ -31,7 +31,7 @@ resource "google_service_account" "caller" {
 resource "google_service_account" "build" {
   account_id   = "renderlane-build"
   display_name = "Renderlane build"
-  description  = "Cloud Build makes the functions' images as this account."
+  description  = "Cloud Build makes the image as this account."
   depends_on   = [google_project_service.api]
 }
 
@@ -39,14 +39,19 @@ resource "google_cloud_run_service_iam_member" "push" {
   for_each = local.pushed_to
 
   location = var.region
-  service  = google_cloudfunctions2_function.function[each.key].name
+  service  = google_cloud_run_v2_service.function[each.key].name
   role     = "roles/run.invoker"
   member   = google_service_account.caller["push"].member
+
+  # A service that is made anew has lost its callers.
+  lifecycle {
+    replace_triggered_by = [google_cloud_run_v2_service.function[each.key].id]
+  }
 }
 
 resource "google_cloud_run_service_iam_member" "schedule" {
   location = var.region
-  service  = google_cloudfunctions2_function.function["watch"].name
+  service  = google_cloud_run_v2_service.function["watch"].name
   role     = "roles/run.invoker"
   member   = google_service_account.caller["schedule"].member
 }

@@ -193,7 +193,7 @@ resource "google_monitoring_alert_policy" "silence" {
     display_name = "no good answer of watch"
 
     condition_absent {
-      filter   = "resource.type=\"cloud_run_revision\" AND metric.type=\"run.googleapis.com/request_count\" AND metric.labels.response_code_class=\"2xx\" AND resource.labels.service_name=\"${google_cloudfunctions2_function.function["watch"].name}\""
+      filter   = "resource.type=\"cloud_run_revision\" AND metric.type=\"run.googleapis.com/request_count\" AND metric.labels.response_code_class=\"2xx\" AND resource.labels.service_name=\"${google_cloud_run_v2_service.function["watch"].name}\""
       duration = "600s"
 
       aggregations {

@@ -1,8 +1,7 @@
-# The console: the bundle's function `console` behind Identity-Aware Proxy, for one named group. Without a group nothing of it exists.
+# The console: the image's function `console` behind Identity-Aware Proxy (IAP), for one named group. Without a group nothing of it exists.
 #
-# It is a Cloud Run service built from the bundle, as the others are, but made by Cloud Run's own API: a function of the Functions API
-# cannot have Identity-Aware Proxy (IAP) in front of it. IAP looks who asks and calls the service as its own agent, the only one that
-# may; the function checks IAP's signature once more against RENDERLANE_CONSOLE_AUDIENCE, so that no other way in is trusted.
+# IAP looks who asks and calls the service as its own agent, the only one that may; the function checks IAP's signature once more
+# against RENDERLANE_CONSOLE_AUDIENCE, so that no other way in is trusted.
 
 locals {
   has_console  = var.console_group != ""
@@ -14,15 +13,14 @@ locals {
 
   console_environment = merge(
     local.environment,
+    local.telemetry,
     {
       OTEL_SERVICE_NAME           = local.console_name
+      FUNCTION_TARGET             = "console"
       RENDERLANE_CONSOLE_AUDIENCE = "/projects/${data.google_project.this.number}/locations/${var.region}/services/${local.console_name}"
     },
     var.otel,
   )
-  # Named by the bundle, so that another bundle is another image, and the one before is still there.
-  console_image   = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.builds.repository_id}/console:${substr(local.bundle_digest, 0, 12)}"
-  console_runtime = "${var.region}-docker.pkg.dev/serverless-runtimes/google-22-full/runtimes/python311"
 }
 
 resource "google_cloud_run_v2_service" "console" {
@@ -34,15 +32,7 @@ resource "google_cloud_run_v2_service" "console" {
   iap_enabled          = true
   invoker_iam_disabled = false
   deletion_protection  = false
-
-  build_config {
-    source_location          = "gs://${google_storage_bucket_object.bundle.bucket}/${google_storage_bucket_object.bundle.name}"
-    function_target          = each.key
-    image_uri                = local.console_image
-    base_image               = local.console_runtime
-    enable_automatic_updates = true
-    service_account          = google_service_account.build.id
-  }
+  labels               = { release = local.release }
 
   template {
     service_account                  = google_service_account.function[each.key].email
@@ -54,11 +44,15 @@ resource "google_cloud_run_v2_service" "console" {
     }
 
     containers {
-      image          = local.console_image
-      base_image_uri = local.console_runtime
+      image = var.image
 
       resources {
-        limits = { cpu = "1", memory = "512Mi" }
+        limits            = { cpu = "1", memory = "512Mi" }
+        startup_cpu_boost = true
+      }
+
+      ports {
+        container_port = 8080
       }
 
       dynamic "env" {
@@ -72,14 +66,7 @@ resource "google_cloud_run_v2_service" "console" {
     }
   }
 
-  depends_on = [
-    google_project_service.api,
-    google_pubsub_topic.topic,
-    google_storage_bucket_iam_member.build,
-    google_project_iam_member.build_sources,
-    google_artifact_registry_repository_iam_member.build,
-    google_project_iam_member.build_logs,
-  ]
+  depends_on = [google_project_service.api, google_pubsub_topic.topic]
 }
 
 # Who may pass: the group. Who may call: IAP's own agent, and nobody else.

@@ -1,6 +1,6 @@
 output "functions" {
   description = "The address of each function."
-  value       = { for name, each in google_cloudfunctions2_function.function : name => each.service_config[0].uri }
+  value       = { for name, each in google_cloud_run_v2_service.function : name => each.uri }
 }
 
 output "console" {
@@ -9,7 +9,7 @@ output "console" {
 }
 
 output "entry_points" {
-  description = "The functions that the bundle must have."
+  description = "The functions that the image must have."
   value       = concat(keys(local.functions), keys(local.console))
 }
 
@@ -33,14 +33,19 @@ output "images" {
   value       = local.environment["RENDERLANE_IMAGES"]
 }
 
-output "source_bucket" {
-  description = "The bundles, the earlier ones too."
-  value       = google_storage_bucket.source.name
+output "image" {
+  description = "The image that runs."
+  value       = var.image
 }
 
-output "bundle" {
-  description = "The SHA-256 of the bundle that runs."
-  value       = local.bundle_digest
+output "release" {
+  description = "The release that runs, as logs, traces and labels name it."
+  value       = local.release
+}
+
+output "revisions" {
+  description = "The newest revision of each function: what a canary is measured against."
+  value       = { for name, each in google_cloud_run_v2_service.function : name => each.latest_ready_revision }
 }
 
 output "key_secret" {

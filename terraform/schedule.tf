@@ -30,13 +30,13 @@ resource "google_cloud_scheduler_job" "watch" {
 
   http_target {
     http_method = "POST"
-    uri         = google_cloudfunctions2_function.function["watch"].service_config[0].uri
+    uri         = google_cloud_run_v2_service.function["watch"].uri
     body        = base64encode("{}")
     headers     = { "Content-Type" = "application/json" }
 
     oidc_token {
       service_account_email = google_service_account.caller["schedule"].email
-      audience              = google_cloudfunctions2_function.function["watch"].service_config[0].uri
+      audience              = google_cloud_run_v2_service.function["watch"].uri
     }
   }
 }

@@ -19,11 +19,11 @@ resource "google_pubsub_subscription" "push" {
   message_retention_duration = each.value.retention
 
   push_config {
-    push_endpoint = google_cloudfunctions2_function.function[each.value.function].service_config[0].uri
+    push_endpoint = google_cloud_run_v2_service.function[each.value.function].uri
 
     oidc_token {
       service_account_email = google_service_account.caller["push"].email
-      audience              = google_cloudfunctions2_function.function[each.value.function].service_config[0].uri
+      audience              = google_cloud_run_v2_service.function[each.value.function].uri
     }
   }
 

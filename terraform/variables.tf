@@ -9,7 +9,7 @@ variable "project_id" {
 }
 
 variable "region" {
-  description = "Where functions, source and images are, such as europe-west1."
+  description = "Where services, image repository and images are, such as europe-west1."
   type        = string
   default     = "europe-west1"
 
@@ -58,13 +58,41 @@ variable "image_retention_days" {
   }
 }
 
-variable "bundle" {
-  description = "The path of the zip file that scripts/bundle made."
+variable "image" {
+  description = "The image that every service runs, by its digest; scripts/deploy builds it."
   type        = string
 
   validation {
-    condition     = endswith(var.bundle, ".zip")
-    error_message = "bundle: allowed is the path of a .zip file; ./scripts/bundle makes one."
+    condition     = can(regex("^[a-z0-9.-]+/[a-z0-9._/-]+@sha256:[0-9a-f]{64}$", var.image))
+    error_message = "image: allowed is an image by its digest, HOST/PROJECT/REPOSITORY/NAME@sha256:…; a tag may change under running services."
+  }
+}
+
+variable "commit" {
+  description = "The commit that the image was built from, shortened; part of the release's name in logs, traces and labels."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[0-9a-f]{0,40}$", var.commit))
+    error_message = "commit: allowed are up to 40 hexadecimal digits."
+  }
+}
+
+variable "stable_revisions" {
+  description = "With a canary: the revision that keeps the rest of the traffic, by function. Empty = all traffic to the newest."
+  type        = map(string)
+  default     = {}
+}
+
+variable "canary_percent" {
+  description = "How much of the traffic the newest revision gets where stable_revisions names another one."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.canary_percent >= 0 && var.canary_percent <= 100 && floor(var.canary_percent) == var.canary_percent
+    error_message = "canary_percent: allowed are whole numbers from 0 to 100."
   }
 }
 
@@ -225,7 +253,7 @@ variable "result_subscribers" {
 }
 
 variable "console_group" {
-  description = "The Google group that may open the console; empty = no console. The bundle must have the function."
+  description = "The Google group that may open the console; empty = no console. The image must have the function."
   type        = string
   default     = ""
 
@@ -319,7 +347,7 @@ variable "live_quota" {
 }
 
 variable "catalogue" {
-  description = "RENDERLANE_CATALOGUE: the path of another catalogue in the bundle; empty = the bundle's own."
+  description = "RENDERLANE_CATALOGUE: the path of another catalogue in the image; empty = the image's own."
   type        = string
   default     = ""
 }

@@ -1,16 +1,14 @@
-"""Makes build/bundle.zip: what runs in the cloud and nothing else, compiled, the same bytes from the same source."""
+"""Makes build/bundle.zip: what runs in the cloud and nothing else, the same bytes from the same source.
+
+It is what the image is built from (Dockerfile), and what a source deploy of a Cloud Function takes. Both compile it.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-import py_compile
-import sys
-import tempfile
 import zipfile
 from pathlib import Path
-from py_compile import PycInvalidationMode
 
 import click
 from msgspec import Struct
@@ -18,8 +16,6 @@ from msgspec import Struct
 from scripts.deployment import contents
 
 ROOT = Path(__file__).parents[2]
-RUNTIME = (3, 11)
-"""The Python of the functions (`runtime` in terraform/functions.tf): byte code of another is of no use to it."""
 BEGINNING = (1980, 1, 1, 0, 0, 0)
 MAIN = '''"""The functions, where the platform looks for them.
 
@@ -55,7 +51,6 @@ class Bundle(Struct, frozen=True):
     bytes: int
     unpacked_bytes: int
     targets: tuple[str, ...]
-    compiled: bool
 
 
 def make(path: Path, root: Path = ROOT) -> Bundle:
@@ -66,30 +61,11 @@ def make(path: Path, root: Path = ROOT) -> Bundle:
     names, quoted = ", ".join(sorted(targets)), ", ".join(f'"{name}"' for name in sorted(targets))
     files["main.py"] = MAIN.format(names=names, quoted=quoted).encode()
     files["requirements.txt"] = contents.requirements(root).encode()
-    compiled = sys.version_info[:2] == RUNTIME
-    if compiled:
-        files |= _compiled({name: data for name, data in files.items() if name.endswith(".py")})
     path.parent.mkdir(parents=True, exist_ok=True)
     _zip(path, files)
     data = path.read_bytes()
     unpacked = sum(map(len, files.values()))
-    return Bundle(
-        path, hashlib.sha256(data).hexdigest(), len(files), len(data), unpacked, tuple(sorted(targets)), compiled
-    )
-
-
-def _compiled(sources: dict[str, bytes]) -> dict[str, bytes]:
-    """Byte code that holds whatever the file times become: nobody changes a source in a running function."""
-    found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "one.py", Path(folder) / "one.pyc"
-        for name, data in sources.items():
-            source.write_bytes(data)
-            py_compile.compile(
-                str(source), str(target), dfile=name, doraise=True, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
-            )
-            found[importlib.util.cache_from_source(name)] = target.read_bytes()
-    return found
+    return Bundle(path, hashlib.sha256(data).hexdigest(), len(files), len(data), unpacked, tuple(sorted(targets)))
 
 
 def _zip(path: Path, files: dict[str, bytes]) -> None:
@@ -108,15 +84,12 @@ def main(out: Path, as_json: bool) -> None:
     made = make(out)
     if as_json:
         shown = {"path": str(made.path), "sha256": made.digest, "files": made.files, "bytes": made.bytes,
-                 "unpacked_bytes": made.unpacked_bytes, "targets": made.targets, "compiled": made.compiled}  # fmt: skip
+                 "unpacked_bytes": made.unpacked_bytes, "targets": made.targets}  # fmt: skip
         click.echo(json.dumps(shown))
         return
     click.echo(f"bundle   {made.path}: {made.bytes:,} bytes, {made.files} files of {made.unpacked_bytes:,} bytes")
     click.echo(f"sha-256  {made.digest}")
     click.echo(f"targets  {', '.join(made.targets)}")
-    if not made.compiled:
-        wanted = ".".join(map(str, RUNTIME))
-        click.echo(f"not byte-compiled: this is Python {sys.version.split()[0]}, the functions run {wanted}", err=True)
     click.echo("cold start of each function: ./scripts/bench/coldstart")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 ENTRY = "functions.main"
 ONE_MACHINE_ONLY = frozenset({"shared.adapters.sqlite_store", "shared.adapters.local_topics"})
 """Imported where `RENDERLANE_STORE` or `RENDERLANE_TOPICS` name this machine: never in the cloud."""
-DATA = ("shared/catalogue.toml", "LICENSE", "RUNBOOK.md")
+DATA = ("shared/catalogue.toml", "LICENSE", "RUNBOOK.md", "Dockerfile")
 FOLDERS = ("functions/console/templates", "functions/console/static")
 """Of the console: pages are made from them, browsers load them."""
 PROJECT = "renderlane-worker"

@@ -1,4 +1,6 @@
-"""The way there and back: checks, plan, apply, smoke; and the bundle before. Without --yes it says what it would do.
+"""The way there and back: checks, image, plan, apply, smoke; and the revisions before.
+
+Without an option it says what it would do.
 
 Everything that changes something is a command of terraform or gcloud that is printed before it runs.
 """
@@ -9,29 +11,32 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import click
 from msgspec import Struct
 
-from scripts.deployment import bundle, checklist
+from scripts.deployment import bundle, checklist, plan_file, revisions
 from scripts.deployment.place import ROOT, Place, Stopped
+from scripts.deployment.shell import RealShell, Shell
 
 BUNDLE = Path("build/bundle.zip")
-BACK = Path("build/bundle-before.zip")
 AGENTS = ("pubsub.googleapis.com", "secretmanager.googleapis.com")
 """Google's own services that act in the project: they must exist before anything is granted to them."""
 CONSOLE_AGENT = "iap.googleapis.com"
 """Identity-Aware Proxy calls the console as its own agent."""
 APIS = Path("terraform/apis.json")
-MADE_FIRST = ("google_secret_manager_secret.gemini_key", "google_logging_metric.event")
-"""The secret, whose value a person adds; and the metrics, which alert policies find only minutes after they were made
-(hashicorp/terraform-provider-google#11102)."""
+MADE_FIRST = (
+    "google_secret_manager_secret.gemini_key",
+    "google_logging_metric.event",
+    "google_artifact_registry_repository_iam_member.build",
+    "google_project_iam_member.build_logs",
+    "google_storage_bucket_iam_member.build",
+)
+"""The secret, whose value a person adds; the metrics, which alert policies find only minutes after they were made
+(hashicorp/terraform-provider-google#11102); and what the build needs."""
 PAUSE_SECONDS = 120
 APPLIES = 3
 """A new project refuses things for minutes: APIs, agents and grants that were just made."""
@@ -43,106 +48,110 @@ TRANSIENT = re.compile(
 )
 """What Terraform says while a project is not ready yet; the next apply goes through.
 https://registry.terraform.io/providers/hashicorp/google/latest/docs/resources/google_project_service"""
-
-
-class Shell(Protocol):
-    def look(self, *words: str) -> str | None:
-        """The output of a command that changes nothing; None where it fails."""
-        ...
-
-    def answer(self, *words: str) -> str:
-        """What a command that changes nothing says, however it ends."""
-        ...
-
-    def pause(self, seconds: int) -> None:
-        """Let a new project come to itself."""
-        ...
-
-    def do(self, *words: str) -> str | None:
-        """Run a command that changes something, its output shown. None, or where it fails what it said on stderr."""
-        ...
-
-
-class RealShell:
-    def look(self, *words: str) -> str | None:
-        ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-        return ended.stdout.strip() if ended.returncode == 0 else None
-
-    def pause(self, seconds: int) -> None:
-        time.sleep(seconds)
-
-    def answer(self, *words: str) -> str:
-        ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-        return ended.stdout or ended.stderr
-
-    def do(self, *words: str) -> str | None:
-        process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        lines = []
-        for line in process.stderr or ():
-            sys.stderr.write(line)
-            lines.append(line)
-        return "".join(lines[-200:]) if process.wait() else None
+UNKNOWN_IMAGE = "@sha256:" + "0" * 64
+"""Stands for the digest of an image that is not built yet."""
 
 
 class Deployment(Struct, frozen=True):
     place: Place
     shell: Shell
     say: Callable[[str], None]
-    apply: bool
+    act: bool
     """False: say what would be done, and only look."""
     despite: frozenset[str] = frozenset()
     """Checks of doctor that may fail."""
+    canary_percent: int | None = None
+    """How much of the traffic the new revisions get; None = all."""
 
-    def forward(self) -> None:
-        """Raises Stopped where a step fails, with the way back."""
+    def plan(self) -> None:
+        """Check, build and plan: nothing that runs is changed. Raises Stopped where a step fails."""
+        self._tools()
+        self._clean()
         made = bundle.make(ROOT / BUNDLE)
         self.say(f"bundle {made.digest[:12]}: {made.bytes:,} bytes; functions {', '.join(made.targets)}")
-        self._tools(made)
-        self._doctor()
-        self._prepare()
-        self._key()
-        self._roll_out(BUNDLE)
-
-    def back(self) -> None:
-        """The newest bundle in the bucket that is not the one that runs. Raises Stopped where there is none."""
-        self._init()
-        running = self.shell.look("terraform", "-chdir=terraform", "output", "-raw", "bundle")
-        listed = self.shell.look("gcloud", "storage", "ls", "--json", f"gs://{self.place.source}/bundles/*.zip")
-        before = earlier(listed or "[]", running or "")
-        if before is None:
-            raise Stopped(
-                f"gs://{self.place.source}/bundles holds no bundle but the one that runs: nothing to go back to"
-            )
-        self.say(f"back from {(running or 'nothing known')[:12]} to {Path(before).stem[:12]}")
-        (ROOT / BACK).parent.mkdir(exist_ok=True)
-        self._do("gcloud", "storage", "cp", before, str(BACK))
-        self._roll_out(BACK)
-
-    def _tools(self, made: bundle.Bundle) -> None:
-        """What the steps themselves need: nothing of it is doctor's to know."""
-        missing = [program for program in ("terraform", "gcloud") if shutil.which(program) is None]
-        if missing:
-            raise Stopped(f"{' and '.join(missing)} not found; install {' and '.join(missing)} first")
-        if not made.compiled:
-            wanted = ".".join(map(str, bundle.RUNTIME))
-            raise Stopped(f"the bundle is not byte-compiled: run with Python {wanted}, the functions' own")
         if self.place.console_group and "console" not in made.targets:
             raise Stopped("console_group names a group, but functions/main.py has no function `console`")
-        if self.apply and self.shell.look("gcloud", "auth", "print-access-token") is None:
+        self._doctor()
+        self._prepare()
+        self._made_first()
+        image = self._image(made)
+        kept, variables = plan_file.path_of(self.place.environment), self._variables(image)
+        self._while_new(self._terraform("plan", f"-out=../{kept}", *variables))
+        if self.act:
+            self._refuse_losses(kept)
+            plan_file.remember(ROOT / kept, plan_file.Note(made.digest, variables))
+
+    def apply(self) -> None:
+        """Apply the very plan that `plan` showed. Raises Stopped where there is none of this source."""
+        self._tools()
+        kept = plan_file.path_of(self.place.environment)
+        note = plan_file.read(ROOT / kept)
+        if self.act and (note is None or note.bundle != bundle.make(ROOT / BUNDLE).digest):
+            raise Stopped(
+                f"there is no plan of this source; look at it first: ./scripts/deploy {self.place.environment} --plan"
+            )
+        # What is left of a plan that failed midway is planned anew, of the same image.
+        again = self._terraform("plan", f"-out=../{kept}", *(note.variables if note else ()))
+        self._while_new(self._terraform("apply", f"../{kept}"), again)
+        if self.act:
+            plan_file.forget(ROOT / kept)
+        self._smoke()
+
+    def back(self) -> None:
+        """Give all traffic to the revisions of the release before: seconds, nothing is built. Raises Stopped where
+        there is none."""
+        for service in self._services():
+            before = revisions.before(self._json("run", "services", "describe", service), self._revisions(service))
+            if before is None:
+                raise Stopped(f"{service} has no ready revision of an earlier release: nothing to go back to")
+            self._do(
+                "gcloud", "run", "services", "update-traffic", service, f"--to-revisions={before}=100", *self._where()
+            )
+        self._smoke()
+        self.say("The next `--plan` and `--yes` give the traffic to the newest revision again.")
+
+    def _services(self) -> list[str]:
+        found = self.shell.look("terraform", "-chdir=terraform", "output", "-json", "entry_points")
+        return [f"renderlane-{name}" for name in json.loads(found or "[]")] or ["renderlane-render"]
+
+    def _revisions(self, service: str) -> list[Any]:
+        return list(self._json("run", "revisions", "list", f"--service={service}") or [])
+
+    def _json(self, *words: str) -> Any:
+        return json.loads(self.shell.look("gcloud", *words, "--format=json", *self._where()) or "null")
+
+    def _where(self) -> tuple[str, str]:
+        return f"--region={self.place.region}", f"--project={self.place.project}"
+
+    def _tools(self) -> None:
+        """What the steps themselves need: nothing of it is doctor's to know."""
+        missing = [program for program in ("terraform", "gcloud", "git") if shutil.which(program) is None]
+        if missing:
+            raise Stopped(f"{' and '.join(missing)} not found; install {' and '.join(missing)} first")
+        if self.act and self.shell.look("gcloud", "auth", "print-access-token") is None:
             raise Stopped(
                 "gcloud is not signed in; run `gcloud auth login` and `gcloud auth application-default login`"
             )
 
+    def _clean(self) -> None:
+        """What is deployed must be a commit: a regression has to have a date."""
+        changed = self.shell.look(
+            "git", "status", "--porcelain", "--", "functions", "shared", "terraform", "Dockerfile"
+        )
+        if self.act and changed:
+            raise Stopped(f"the work tree differs from the last commit; commit or stash it first:\n{changed}")
+
     def _doctor(self) -> None:
         """The launch checklist. Of a project in which nothing runs yet only what can be known beforehand.
 
-        The function `watch` is among the last things an apply makes: a first apply that failed midway is no deployment.
+        The service of `watch` is among the last things an apply makes: a first apply that failed midway is no
+        deployment.
         """
-        watch = ("renderlane-watch", f"--region={self.place.region}", f"--project={self.place.project}")
-        deployed = not self.apply or self.shell.look("gcloud", "run", "services", "describe", *watch) is not None
+        described = self.shell.look("gcloud", "run", "services", "describe", "renderlane-watch", *self._where())
+        deployed = not self.act or described is not None
         words = checklist.command(self.place, deployed=deployed)
-        self.say(f"{'runs ' if self.apply else 'would run'} {shlex.join(words)}")
-        if self.apply:
+        self.say(f"{'runs ' if self.act else 'would run'} {shlex.join(words)}")
+        if self.act:
             for line in checklist.judge(checklist.read(self.shell.answer(*words)), self.despite):
                 self.say(line)
 
@@ -157,103 +166,148 @@ class Deployment(Struct, frozen=True):
         for agent in agents:
             self._do("gcloud", "beta", "services", "identity", "create", f"--service={agent}", project)
         bucket = f"gs://{self.place.state}"
-        if not self.apply or self.shell.look("gcloud", "storage", "buckets", "describe", bucket) is None:
+        if not self.act or self.shell.look("gcloud", "storage", "buckets", "describe", bucket) is None:
             self._do(
                 "gcloud", "storage", "buckets", "create", bucket, project, f"--location={self.place.region}",
                 "--uniform-bucket-level-access", "--public-access-prevention",
             )  # fmt: skip
             self._do("gcloud", "storage", "buckets", "update", bucket, "--versioning")
-        self._init()
+        backend = f"-backend-config=bucket={self.place.state}"
+        self._do("terraform", "-chdir=terraform", "init", "-input=false", "-reconfigure", backend)
 
-    def _init(self) -> None:
-        bucket = f"-backend-config=bucket={self.place.state}"
-        self._do("terraform", "-chdir=terraform", "init", "-input=false", "-reconfigure", bucket)
-
-    def _key(self) -> None:
-        """The secret comes before the functions, its value from whoever has it. Terraform never sees it."""
+    def _made_first(self) -> None:
+        """The secret comes before the services, its value from whoever has it. Terraform never sees it."""
         version, secret = self.place.key_version, "renderlane-gemini-key"
-        look = (
-            "gcloud",
-            "secrets",
-            "versions",
-            "describe",
-            version,
-            f"--secret={secret}",
-            f"--project={self.place.project}",
-        )
-        if self.apply and self.shell.look(*look) is not None:
+        look = ("gcloud", "secrets", "versions", "describe", version, f"--secret={secret}",
+                f"--project={self.place.project}")  # fmt: skip
+        if self.act and self.shell.look(*look) is not None:
             return
         targets = [f"-target={resource}" for resource in MADE_FIRST]
-        self._do_while_new(
-            ("terraform", "-chdir=terraform", "apply", "-input=false", "-auto-approve", *targets,
-             *self._variables(BUNDLE)),
-        )  # fmt: skip
-        if self.apply and self.shell.look(*look) is None:
+        image = f"{self.place.repository}/worker{UNKNOWN_IMAGE}"
+        self._while_new(self._terraform("apply", "-auto-approve", *targets, *self._variables(image)))
+        if self.act and self.shell.look(*look) is None:
             raise Stopped(
                 f"the secret {secret} has no version {version}: put the key there, then deploy again:\n"
                 f"  gcloud secrets versions add {secret} --data-file=- --project={self.place.project}"
             )
 
-    def _roll_out(self, path: Path) -> None:
-        kept = f"../build/{self.place.environment}.tfplan"
-        self._do_while_new(
-            ("terraform", "-chdir=terraform", "plan", "-input=false", f"-out={kept}", *self._variables(path)),
-            ("terraform", "-chdir=terraform", "apply", "-input=false", kept),
+    def _image(self, made: bundle.Bundle) -> str:
+        """The image of this bundle by its digest; built where the registry does not have it yet."""
+        tag = f"{self.place.repository}/worker:{made.digest[:12]}"
+        look = ("gcloud", "artifacts", "docker", "images", "describe", tag, "--format=value(image_summary.digest)",
+                f"--project={self.place.project}")  # fmt: skip
+        if not (self.act and self.shell.look(*look)):
+            account = f"renderlane-build@{self.place.project}.iam.gserviceaccount.com"
+            self._do(
+                "gcloud", "builds", "submit", str(BUNDLE), f"--tag={tag}", *self._where(),
+                f"--service-account=projects/{self.place.project}/serviceAccounts/{account}",
+                f"--gcs-source-staging-dir=gs://{self.place.source}/builds",
+                "--default-buckets-behavior=regional-user-owned-bucket",
+            )  # fmt: skip
+        digest = (self.shell.look(*look) if self.act else None) or UNKNOWN_IMAGE.removeprefix("@")
+        return f"{self.place.repository}/worker@{digest}"
+
+    def _variables(self, image: str) -> tuple[str, ...]:
+        commit = self.shell.look("git", "rev-parse", "--short=12", "HEAD") or ""
+        canary: tuple[str, ...] = ()
+        if self.canary_percent is not None:
+            serving = {
+                service.removeprefix("renderlane-"): revisions.serving(
+                    self._json("run", "services", "describe", service)
+                )
+                for service in self._services()
+            }
+            stable = json.dumps({name: revision for name, revision in serving.items() if revision})
+            canary = (f"-var=canary_percent={self.canary_percent}", f"-var=stable_revisions={stable}")
+        return (
+            f"-var-file=envs/{self.place.environment}.tfvars",
+            f"-var=image={image}",
+            f"-var=commit={commit}",
+            *canary,
         )
+
+    def _refuse_losses(self, kept: Path) -> None:
+        shown = self.shell.look("terraform", "-chdir=terraform", "show", "-json", f"../{kept}")
+        losses = plan_file.losses(shown or "{}")
+        if losses:
+            raise Stopped(f"the plan deletes what cannot be made again: {', '.join(losses)}; nothing was changed")
+
+    def _smoke(self) -> None:
         self._do("./scripts/smoke", f"--project={self.place.project}", f"--database={self.place.database}")
 
-    def _variables(self, path: Path) -> tuple[str, str]:
-        return f"-var-file=envs/{self.place.environment}.tfvars", f"-var=bundle=../{path}"
+    @staticmethod
+    def _terraform(verb: str, *words: str) -> tuple[str, ...]:
+        return "terraform", "-chdir=terraform", verb, "-input=false", *words
 
     def _do(self, *words: str) -> None:
         if self._problem(*words) is not None:
             raise self._failed(*words)
 
-    def _do_while_new(self, *commands: tuple[str, ...]) -> None:
-        """Run the commands; all of them again where one fails as it does in a project that is not ready yet."""
-        for applies_left in reversed(range(APPLIES)):
-            failed = next(((words, said) for words in commands if (said := self._problem(*words)) is not None), None)
-            if failed is None:
+    def _while_new(self, words: tuple[str, ...], before_again: tuple[str, ...] = ()) -> None:
+        """Run the command; again, after `before_again`, where it fails as in a project that is not ready yet."""
+        for tries_left in reversed(range(APPLIES)):
+            problem = self._problem(*words)
+            if problem is None:
                 return
-            words, said = failed
-            if applies_left == 0 or not TRANSIENT.search(said):
+            if tries_left == 0 or not TRANSIENT.search(problem):
                 raise self._failed(*words)
-            self.say(
-                f"the project is not ready yet; {applies_left} more of {APPLIES} tries, the next in {PAUSE_SECONDS} s"
-            )
+            self.say(f"the project is not ready yet; {tries_left} tries left, the next in {PAUSE_SECONDS} s")
             self.shell.pause(PAUSE_SECONDS)
+            if before_again:
+                self._do(*before_again)
 
     def _problem(self, *words: str) -> str | None:
         """What the command said where it failed."""
-        self.say(f"{'runs ' if self.apply else 'would run'} {shlex.join(words)}")
-        return self.shell.do(*words) if self.apply else None
+        self.say(f"{'runs ' if self.act else 'would run'} {shlex.join(words)}")
+        return self.shell.do(*words) if self.act else None
 
     def _failed(self, *words: str) -> Stopped:
         return Stopped(f"{shlex.join(words[:3])} failed.\n{self.way_back()}")
 
     def way_back(self) -> str:
         return (
-            f"The bundle before: ./scripts/deploy {self.place.environment} --back --yes\n"
-            "Until then: `renderlane flags --help` lists the flags; a tripped one bends the whole backlog in seconds."
+            f"The release before, in seconds: ./scripts/deploy {self.place.environment} --back --yes\n"
+            "Until then: `renderlane flags --help` lists the flags; a tripped one changes the whole backlog in seconds."
         )
-
-
-def earlier(listed: str, running: str) -> str | None:
-    """The newest bundle of a listing (`gcloud storage ls --json`) beside the one of that digest."""
-    found = [(each["metadata"]["timeCreated"], each["url"].partition("#")[0]) for each in json.loads(listed)]
-    others = sorted((at, url) for at, url in found if Path(url).stem != running)
-    return others[-1][1] if others else None
 
 
 @click.command(help="Deploy one environment of terraform/envs, or say what that would do.")
 @click.argument("environment")
-@click.option("--yes", is_flag=True, help="Do it. Without this nothing is changed.")
-@click.option("--back", is_flag=True, help="Go back to the bundle before.")
+@click.option(
+    "--plan", "only_plan", is_flag=True, help="Check, build the image and show the plan; nothing that runs changes."
+)
+@click.option(
+    "--yes", is_flag=True, help="Apply the plan that --plan has shown. Without this and --plan nothing is done."
+)
+@click.option("--back", is_flag=True, help="Give the traffic to the release before.")
+@click.option(
+    "--canary",
+    type=click.IntRange(0, 100),
+    metavar="PERCENT",
+    help="With --plan: the new revisions' part of the traffic.",
+)
 @click.option("--despite", multiple=True, metavar="CHECK", help="A check of doctor that may fail; repeatable.")
-def main(environment: str, yes: bool, back: bool, despite: tuple[str, ...]) -> None:
-    deployment = Deployment(Place.read(environment), RealShell(), click.echo, apply=yes, despite=frozenset(despite))
-    deployment.back() if back else deployment.forward()
-    click.echo("done" if yes else f"nothing was changed; --yes does it. {deployment.way_back()}")
+def main(
+    environment: str, only_plan: bool, yes: bool, back: bool, canary: int | None, despite: tuple[str, ...]
+) -> None:
+    deployment = Deployment(
+        Place.read(environment), RealShell(), click.echo, act=yes or only_plan, despite=frozenset(despite),
+        canary_percent=canary,
+    )  # fmt: skip
+    if back:
+        deployment.back()
+    elif yes:
+        deployment.apply()
+    else:
+        deployment.plan()
+        if not only_plan:
+            deployment.apply()
+    if not deployment.act:
+        click.echo(f"nothing was changed; --plan looks, --yes applies what it has shown. {deployment.way_back()}")
+    elif only_plan:
+        click.echo(f"nothing that runs was changed; ./scripts/deploy {environment} --yes applies this plan")
+    else:
+        click.echo("done")
 
 
 if __name__ == "__main__":

@@ -61,6 +61,11 @@ class Place(Struct, frozen=True):
         return f"{self.project}-renderlane-terraform"
 
     @property
+    def repository(self) -> str:
+        """Where images are: `HOST/PROJECT/REPOSITORY`."""
+        return f"{self.region}-docker.pkg.dev/{self.project}/renderlane"
+
+    @property
     def source(self) -> str:
         return f"{self.project}-renderlane-source"
 

@@ -7,7 +7,7 @@ mock_provider "google" {
 variables {
   project_id   = "render-test"
   alert_emails = ["oncall@example.com"]
-  bundle       = "bundle.zip"
+  image        = "europe-west1-docker.pkg.dev/render-test/renderlane/worker@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 }
 
 run "alerts_reach_somebody" {

@@ -7,7 +7,7 @@ mock_provider "google" {
 variables {
   project_id   = "render-test"
   alert_emails = ["oncall@example.com"]
-  bundle       = "bundle.zip"
+  image        = "europe-west1-docker.pkg.dev/render-test/renderlane/worker@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 }
 
 run "deliveries" {
@@ -16,7 +16,7 @@ run "deliveries" {
   assert {
     condition = alltrue([
       for name, each in google_pubsub_subscription.push :
-      each.ack_deadline_seconds >= google_cloudfunctions2_function.function[local.subscriptions[name].function].service_config[0].timeout_seconds
+      each.ack_deadline_seconds >= tonumber(trimsuffix(google_cloud_run_v2_service.function[local.subscriptions[name].function].template[0].timeout, "s"))
     ])
     error_message = "A subscription's ack deadline is under its function's time-out."
   }

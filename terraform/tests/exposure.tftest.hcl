@@ -7,7 +7,7 @@ mock_provider "google" {
 variables {
   project_id   = "render-test"
   alert_emails = ["oncall@example.com"]
-  bundle       = "bundle.zip"
+  image        = "europe-west1-docker.pkg.dev/render-test/renderlane/worker@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 }
 
 run "nothing_is_public" {
@@ -24,7 +24,7 @@ run "nothing_is_public" {
   }
 
   assert {
-    condition     = alltrue([for each in google_cloudfunctions2_function.function : each.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"])
+    condition     = alltrue([for each in google_cloud_run_v2_service.function : each.ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && !each.invoker_iam_disabled])
     error_message = "A function can be reached from outside."
   }
 

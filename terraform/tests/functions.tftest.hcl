@@ -7,44 +7,61 @@ mock_provider "google" {
 variables {
   project_id   = "render-test"
   alert_emails = ["oncall@example.com"]
-  bundle       = "bundle.zip"
+  image        = "europe-west1-docker.pkg.dev/render-test/renderlane/worker@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 }
 
 run "functions" {
   command = plan
 
   assert {
-    condition     = google_cloudfunctions2_function.function["pump"].service_config[0].max_instance_count == 1
+    condition     = google_cloud_run_v2_service.function["pump"].template[0].scaling[0].max_instance_count == 1
     error_message = "There must be one pump."
   }
 
   assert {
-    condition     = alltrue([for each in google_cloudfunctions2_function.function : each.service_config[0].max_instance_request_concurrency > 1])
-    error_message = "A function takes one request at a time: the default, and too few."
+    condition     = alltrue([for each in google_cloud_run_v2_service.function : each.template[0].max_instance_request_concurrency > 1])
+    error_message = "A function takes one request at a time: too few."
   }
 
   assert {
     condition = (
-      google_cloudfunctions2_function.function["render"].service_config[0].max_instance_count
-      * google_cloudfunctions2_function.function["render"].service_config[0].max_instance_request_concurrency
-      >= tonumber(google_cloudfunctions2_function.function["render"].service_config[0].environment_variables["RENDERLANE_CAPACITY"])
+      google_cloud_run_v2_service.function["render"].template[0].scaling[0].max_instance_count
+      * google_cloud_run_v2_service.function["render"].template[0].max_instance_request_concurrency
+      >= tonumber(one([for env in google_cloud_run_v2_service.function["render"].template[0].containers[0].env : env.value if env.name == "RENDERLANE_CAPACITY"]))
     )
     error_message = "The fleet carries less than RENDERLANE_CAPACITY."
   }
 
   assert {
-    condition     = alltrue([for each in google_cloudfunctions2_function.function : each.service_config[0].timeout_seconds <= 3600])
+    condition     = alltrue([for each in google_cloud_run_v2_service.function : tonumber(trimsuffix(each.template[0].timeout, "s")) <= 3600])
     error_message = "A function's time-out is over 60 minutes."
   }
 
   assert {
-    condition     = [for name, each in google_cloudfunctions2_function.function : name if length(each.service_config[0].secret_environment_variables) > 0] == ["render", "watch"]
+    condition = [
+      for name, each in google_cloud_run_v2_service.function : name
+      if anytrue([for env in each.template[0].containers[0].env : length(env.value_source) > 0])
+    ] == ["render", "watch"]
     error_message = "Another function than render and watch is given the Gemini key."
   }
 
   assert {
-    condition     = alltrue([for each in google_cloudfunctions2_function.function : !contains(keys(each.service_config[0].environment_variables), "GEMINI_API_KEY")])
+    condition = alltrue(flatten([
+      for each in google_cloud_run_v2_service.function : [
+        for env in each.template[0].containers[0].env : length(env.value_source) > 0 if strcontains(env.name, "API_KEY")
+      ]
+    ]))
     error_message = "The Gemini key is a plain environment variable."
+  }
+
+  assert {
+    condition     = alltrue([for each in google_cloud_run_v2_service.function : each.template[0].containers[0].image == var.image && each.template[0].containers[0].resources[0].startup_cpu_boost])
+    error_message = "A service runs another image, or starts without the boost."
+  }
+
+  assert {
+    condition     = alltrue([for name, each in google_cloud_run_v2_service.function : contains([for env in each.template[0].containers[0].env : env.value if env.name == "FUNCTION_TARGET"], name)])
+    error_message = "A service runs another function."
   }
 }
 
@@ -52,22 +69,42 @@ run "a_first_apply" {
   command = plan
 
   assert {
-    condition     = strcontains(google_project_iam_member.build_sources.condition[0].expression, "buckets/gcf-v2-sources-") && google_project_iam_member.build_sources.role == "roles/storage.objectViewer"
-    error_message = "Cloud Build cannot read the Functions API's copy of the source."
-  }
-
-  assert {
     condition     = contains(keys(google_project_service.api), "cloudtrace.googleapis.com")
     error_message = "Spans are thrown away: Cloud Trace is not enabled."
   }
 
   assert {
-    condition     = alltrue([for each in google_cloudfunctions2_function.function : strcontains(each.service_config[0].environment_variables["OTEL_RESOURCE_ATTRIBUTES"], "cloud.region=europe-west1")])
+    condition = alltrue([
+      for each in google_cloud_run_v2_service.function : anytrue([
+        for env in each.template[0].containers[0].env : strcontains(env.value, "cloud.region=europe-west1") && strcontains(env.value, "service.version=0123456789ab")
+        if env.name == "OTEL_RESOURCE_ATTRIBUTES"
+      ])
+    ])
     error_message = "Metrics without a location are refused."
+  }
+}
+
+run "all_traffic_goes_to_the_newest" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for each in google_cloud_run_v2_service.function : length(each.traffic) == 1 && each.traffic[0].percent == 100])
+    error_message = "A service keeps traffic on an older revision."
+  }
+}
+
+run "a_canary" {
+  command = plan
+
+  variables {
+    stable_revisions = { render = "renderlane-render-00007-abc" }
+    canary_percent   = 20
   }
 
   assert {
-    condition     = alltrue([for each in google_cloudfunctions2_function.function : each.build_config[0].environment_variables["SOURCE_DATE_EPOCH"] == "315532801"])
-    error_message = "The byte code of the bundle is stale when a function starts."
+    condition = [for each in google_cloud_run_v2_service.function["render"].traffic : "${each.type} ${each.percent}"] == [
+      "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION 80", "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST 20",
+    ]
+    error_message = "The canary does not get its part, or the stable revision not the rest."
   }
 }

@@ -8,7 +8,7 @@ mock_provider "google" {
 variables {
   project_id   = "render-test"
   alert_emails = ["oncall@example.com"]
-  bundle       = "bundle.zip"
+  image        = "europe-west1-docker.pkg.dev/render-test/renderlane/worker@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 }
 
 run "the_key" {
@@ -41,7 +41,9 @@ run "the_key" {
 
   assert {
     condition = alltrue(flatten([
-      for each in google_cloudfunctions2_function.function : [for held in each.service_config[0].secret_environment_variables : held.version == "1"]
+      for each in google_cloud_run_v2_service.function : [
+        for env in each.template[0].containers[0].env : env.value_source[0].secret_key_ref[0].version == "1" if length(env.value_source) > 0
+      ]
     ]))
     error_message = "A function runs another version of the key than gemini_key_version."
   }

@@ -7,7 +7,7 @@ mock_provider "google" {
 variables {
   project_id   = "render-test"
   alert_emails = ["oncall@example.com"]
-  bundle       = "bundle.zip"
+  image        = "europe-west1-docker.pkg.dev/render-test/renderlane/worker@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 }
 
 run "an_ack_deadline_under_the_time_out" {
@@ -154,13 +154,13 @@ run "names_that_google_would_refuse" {
     region             = "europe-west1-b"
     firestore_location = "europe"
     database           = "x"
-    bundle             = "bundle.tar"
+    image              = "worker:latest"
     reference_buckets  = ["gs://brand"]
     billing_account    = "my account"
   }
 
   expect_failures = [
-    var.project_id, var.region, var.firestore_location, var.database, var.bundle, var.reference_buckets, var.billing_account,
+    var.project_id, var.region, var.firestore_location, var.database, var.image, var.reference_buckets, var.billing_account,
   ]
 }
 
@@ -175,6 +175,8 @@ run "values_outside_their_range" {
     alert_emails             = ["oncall"]
     monthly_budget_usd       = 0.5
     monthly_budget           = 0.5
+    commit                   = "v1.2"
+    canary_percent           = 101
     image_readers            = ["allUsers"]
     operators                = ["allAuthenticatedUsers"]
     message_regions          = ["europe"]
@@ -187,7 +189,7 @@ run "values_outside_their_range" {
   expect_failures = [
     var.key_rotation, var.live_quota, var.otel, var.otlp_endpoint, var.alert_emails, var.monthly_budget_usd, var.gateway_keys,
     var.failure_alerts, var.monthly_budget, var.image_readers, var.operators, var.message_regions, var.secret_locations,
-    var.database_deletion_policy,
+    var.database_deletion_policy, var.commit, var.canary_percent,
   ]
 }
 

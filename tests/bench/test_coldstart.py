@@ -30,7 +30,7 @@ def test_more_than_the_goal_is_missed_and_a_floor_has_no_verdict() -> None:
 
 
 def test_every_function_is_measured_and_has_a_key_only_where_terraform_gives_it_one() -> None:
-    described = Path("terraform/functions.tf").read_text("utf-8")
+    described = Path("terraform/services.tf").read_text("utf-8")
     given = dict(re.findall(r"^    (\w+) = \{\n(?:.*\n)*?.*key = (true|false)", described, re.MULTILINE))
     starts = {each.name.partition(",")[0]: each for each in FUNCTIONS}
     assert set(given) == {"intake", "pump", "render", "watch", "bury"}

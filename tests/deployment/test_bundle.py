@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -50,7 +49,7 @@ def test_the_same_source_gives_the_same_bytes_wherever_it_lies(made: bundle.Bund
     copy = tmp_path / "elsewhere"
     for folder in ("functions", "shared"):
         shutil.copytree(folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("requirements.lock", "pyproject.toml", "LICENSE", "RUNBOOK.md"):
+    for file in ("requirements.lock", "pyproject.toml", "LICENSE", "RUNBOOK.md", "Dockerfile"):
         shutil.copy(file, copy / file)
     assert bundle.make(tmp_path / "again.zip", copy).digest == made.digest
 
@@ -59,22 +58,23 @@ def test_it_holds_only_what_runs_in_the_cloud(unpacked: Path) -> None:
     files = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
     sources = {name for name in files if "__pycache__" not in name}
     assert {name.partition("/")[0] for name in sources} == {
-        "main.py", "requirements.txt", "LICENSE", "RUNBOOK.md", "functions", "shared",
+        "Dockerfile", "main.py", "requirements.txt", "LICENSE", "RUNBOOK.md", "functions", "shared",
     }  # fmt: skip
     assert not [name for name in sources if "sqlite" in name or "local_topics" in name]
     assert {name for name in sources if not name.endswith(".py")} == {*contents.data(ROOT), "requirements.txt"}
 
 
-def test_every_source_has_its_byte_code_or_it_says_that_none_has(made: bundle.Bundle, unpacked: Path) -> None:
-    sources = [path.relative_to(unpacked) for path in unpacked.rglob("*.py")]
-    compiled = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*.pyc")}
-    wanted = {importlib.util.cache_from_source(str(path)) for path in sources} if made.compiled else set()
-    assert compiled == wanted
+def test_it_holds_no_byte_code_which_the_image_makes_for_its_own_python(unpacked: Path) -> None:
+    assert list(unpacked.rglob("*.pyc")) == []
 
 
-def test_it_is_compiled_for_the_runtime_of_the_functions() -> None:
-    (runtime,) = re.findall(r'runtime\s+= "python(\d)(\d+)"', Path("terraform/functions.tf").read_text("utf-8"))
-    assert tuple(map(int, runtime)) == bundle.RUNTIME
+def test_the_image_is_built_from_the_bundle_and_runs_as_nobody(unpacked: Path) -> None:
+    written = (unpacked / "Dockerfile").read_text("utf-8")
+    assert re.findall(r"^FROM python:(\d+\.\d+)-slim", written, re.MULTILINE) == ["3.13", "3.13"]
+    assert "--require-hashes" in written
+    assert "unchecked-hash" in written
+    assert re.search(r"^USER 65532", written, re.MULTILINE)
+    assert 'ENTRYPOINT ["functions-framework", "--source=main.py"]' in written
 
 
 def test_it_requires_nothing_of_the_one_machine_home_or_the_checks(unpacked: Path) -> None:

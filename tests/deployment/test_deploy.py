@@ -14,21 +14,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from scripts.deployment import checklist, contents
-from scripts.deployment.deploy import Deployment, earlier
+from scripts.deployment import bundle, checklist, contents, deploy, plan_file, revisions
+from scripts.deployment.deploy import Deployment
 from scripts.deployment.place import Place, Stopped
-
-OLD, NEW = "a" * 64, "b" * 64
-LISTED = json.dumps(
-    [
-        {"url": f"gs://p/bundles/{digest}.zip#1", "metadata": {"timeCreated": at}}
-        for digest, at in (
-            (OLD, "2026-11-20T10:00:00Z"),
-            ("c" * 64, "2026-11-01T10:00:00Z"),
-            (NEW, "2026-11-22T10:00:00Z"),
-        )
-    ]
-)
 
 
 @dataclass
@@ -56,6 +44,8 @@ class Told:
 
     def do(self, *words: str) -> str | None:
         self.done.append(" ".join(words))
+        if " plan " in self.done[-1]:
+            (HERE["root"] / KEPT).write_text("a plan")
         if self.problems and " apply " in self.done[-1]:
             return self.problems.pop(0)
         return "broken" if self.fails in self.done[-1] else None
@@ -65,6 +55,7 @@ SIGNED_IN = {
     "gcloud auth": "token",
     "gcloud secrets versions describe": "ENABLED",
     "gcloud storage buckets": "there",
+    "gcloud artifacts docker images describe": "sha256:" + "ab" * 32,
     "gcloud run services describe renderlane-watch": "there",
 }
 TRIPPED = {
@@ -74,9 +65,22 @@ TRIPPED = {
 UNSEEN = {"owner": "model", "check": "quality-bar", "verdict": "unknown", "found": "never", "remedy": "Look."}
 
 
+KEPT = plan_file.path_of("staging")
+HERE: dict[str, Path] = {}
+"""Where the test's deployment keeps its plan."""
+
+
 @pytest.fixture(autouse=True)
-def programs(monkeypatch: pytest.MonkeyPatch) -> None:
+def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every program is there, and what a deployment keeps lies in a folder of the test."""
     monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
+    (tmp_path / "root/terraform").mkdir(parents=True)
+    shutil.copy("terraform/apis.json", tmp_path / "root/terraform/apis.json")
+    (tmp_path / "root/build").mkdir()
+    monkeypatch.setattr(deploy, "ROOT", tmp_path / "root")
+    HERE["root"] = tmp_path / "root"
+    real = bundle.make
+    monkeypatch.setattr(bundle, "make", lambda path: real(path, Path.cwd()))
 
 
 def a_deployment(shell: Told, *, apply: bool, despite: frozenset[str] = frozenset()) -> tuple[Deployment, list[str]]:
@@ -84,10 +88,16 @@ def a_deployment(shell: Told, *, apply: bool, despite: frozenset[str] = frozense
     return Deployment(Place.read("staging"), shell, said.append, apply, despite), said
 
 
+def planned_and_applied(deployment: Deployment) -> None:
+    """What a person does: look at the plan, then apply it."""
+    deployment.plan()
+    deployment.apply()
+
+
 def test_without_yes_nothing_is_done_and_every_step_is_said() -> None:
     shell = Told()
     deployment, said = a_deployment(shell, apply=False)
-    deployment.forward()
+    planned_and_applied(deployment)
     assert shell.done == []
     steps = [line for line in said if line.startswith("would run")]
     for word in (
@@ -106,12 +116,12 @@ def test_without_yes_nothing_is_done_and_every_step_is_said() -> None:
 def test_it_plans_applies_and_smokes_in_that_order() -> None:
     shell = Told(SIGNED_IN)
     deployment, _ = a_deployment(shell, apply=True)
-    deployment.forward()
+    planned_and_applied(deployment)
     order = [re.sub(r".*terraform (\w+).*|.*/(smoke).*", r"\1\2", each) for each in shell.done if "gcloud" not in each]
     assert order == ["init", "plan", "apply", "smoke"]
-    assert "-var-file=envs/staging.tfvars -var=bundle=../build/bundle.zip" in next(
-        x for x in shell.done if " plan " in x
-    )
+    made = next(command for command in shell.done if " plan " in command)
+    assert "-var-file=envs/staging.tfvars" in made
+    assert f"-var=image=europe-west1-docker.pkg.dev/renderlane-staging/renderlane/worker@sha256:{'ab' * 32}" in made
     assert shell.done[-1] == "./scripts/smoke --project=renderlane-staging --database=renderlane"
 
 
@@ -119,7 +129,7 @@ def test_a_key_that_is_not_there_stops_before_the_functions_with_the_command_tha
     shell = Told({"gcloud auth": "token"})
     deployment, _ = a_deployment(shell, apply=True)
     with pytest.raises(Stopped, match="gcloud secrets versions add renderlane-gemini-key"):
-        deployment.forward()
+        planned_and_applied(deployment)
     assert "-target=google_secret_manager_secret.gemini_key" in shell.done[-1]
     assert "-target=google_logging_metric.event" in shell.done[-1], "alert policies find metrics only minutes later"
     assert not any(" plan " in each for each in shell.done)
@@ -132,7 +142,7 @@ DISABLED = "Error 403: Cloud Run Admin API has not been used in project 123 befo
 def test_a_project_that_is_not_ready_yet_is_planned_and_applied_again() -> None:
     shell = Told(SIGNED_IN, problems=[NO_METRIC, DISABLED])
     deployment, said = a_deployment(shell, apply=True)
-    deployment.forward()
+    planned_and_applied(deployment)
     assert [sum(f" {verb} " in command for command in shell.done) for verb in ("plan", "apply")] == [3, 3]
     assert len(shell.pauses) == 2
     assert any("not ready yet" in line for line in said)
@@ -142,13 +152,13 @@ def test_a_project_that_is_not_ready_yet_is_planned_and_applied_again() -> None:
 def test_an_apply_that_will_not_go_through_stops_with_the_way_back(problems: list[str]) -> None:
     deployment, _ = a_deployment(Told(SIGNED_IN, problems=problems), apply=True)
     with pytest.raises(Stopped, match="--back"):
-        deployment.forward()
+        planned_and_applied(deployment)
 
 
 def test_every_api_is_enabled_before_the_first_plan_and_the_state_lies_in_the_region() -> None:
     shell = Told({name: said for name, said in SIGNED_IN.items() if "buckets" not in name})
     deployment, _ = a_deployment(shell, apply=True)
-    deployment.forward()
+    planned_and_applied(deployment)
     enabled = {word for command in shell.done if "services enable" in command for word in command.split()}
     first = next(at for at, command in enumerate(shell.done) if "terraform" in command)
     assert set(json.loads(Path("terraform/apis.json").read_text("utf-8"))["always"]) <= enabled
@@ -159,31 +169,136 @@ def test_every_api_is_enabled_before_the_first_plan_and_the_state_lies_in_the_re
 def test_a_smoke_that_fails_names_the_way_back() -> None:
     deployment, _ = a_deployment(Told(SIGNED_IN, fails="smoke"), apply=True)
     with pytest.raises(Stopped, match=r"\./scripts/deploy staging --back --yes"):
-        deployment.forward()
+        planned_and_applied(deployment)
 
 
 def test_who_is_not_signed_in_is_told_before_anything_is_done() -> None:
     shell = Told()
     deployment, _ = a_deployment(shell, apply=True)
     with pytest.raises(Stopped, match="gcloud auth login"):
-        deployment.forward()
+        planned_and_applied(deployment)
     assert shell.done == []
 
 
-def test_the_way_back_takes_the_newest_bundle_that_does_not_run() -> None:
-    shell = Told({"terraform -chdir=terraform output": NEW, "gcloud storage ls": LISTED})
+def test_nothing_is_applied_that_was_not_planned_and_shown() -> None:
+    shell = Told(SIGNED_IN)
+    deployment, _ = a_deployment(shell, apply=True)
+    with pytest.raises(Stopped, match=r"look at it first: \./scripts/deploy staging --plan"):
+        deployment.apply()
+    assert shell.done == []
+
+
+def test_a_plan_is_applied_once() -> None:
+    deployment, _ = a_deployment(Told(SIGNED_IN), apply=True)
+    planned_and_applied(deployment)
+    with pytest.raises(Stopped, match="no plan of this source"):
+        deployment.apply()
+
+
+def test_a_plan_of_another_source_is_not_applied() -> None:
+    deployment, _ = a_deployment(Told(SIGNED_IN), apply=True)
+    deployment.plan()
+    plan_file.remember(HERE["root"] / KEPT, plan_file.Note("f" * 64, ()))
+    with pytest.raises(Stopped, match="no plan of this source"):
+        deployment.apply()
+
+
+def test_a_plan_that_deletes_what_cannot_be_made_again_is_refused() -> None:
+    change = {"address": "google_firestore_database.this", "type": "google_firestore_database",
+              "change": {"actions": ["delete", "create"]}}  # fmt: skip
+    shell = Told(SIGNED_IN | {"terraform -chdir=terraform show": json.dumps({"resource_changes": [change]})})
+    deployment, _ = a_deployment(shell, apply=True)
+    with pytest.raises(Stopped, match=r"google_firestore_database\.this"):
+        deployment.plan()
+    with pytest.raises(Stopped, match="no plan of this source"):
+        deployment.apply()
+
+
+def test_a_work_tree_that_differs_from_its_commit_is_not_deployed() -> None:
+    shell = Told(SIGNED_IN | {"git status": " M shared/config.py"})
+    deployment, _ = a_deployment(shell, apply=True)
+    with pytest.raises(Stopped, match=r"shared/config\.py"):
+        deployment.plan()
+    assert shell.done == []
+
+
+def test_an_image_is_built_once_and_by_the_build_account() -> None:
+    has_none = {name: said for name, said in SIGNED_IN.items() if "artifacts" not in name}
+    shell = Told(has_none)
+    a_deployment(shell, apply=True)[0].plan()
+    (built,) = [command for command in shell.done if "builds submit" in command]
+    assert "serviceAccounts/renderlane-build@renderlane-staging.iam.gserviceaccount.com" in built
+    again = Told(SIGNED_IN)
+    a_deployment(again, apply=True)[0].plan()
+    assert not [command for command in again.done if "builds submit" in command]
+
+
+def a_revision(name: str, made_at: str, release: str, *, ready: bool = True) -> dict[str, object]:
+    """As `gcloud run revisions list --format=json` has it."""
+    return {
+        "metadata": {"name": name, "creationTimestamp": made_at, "labels": {"release": release}},
+        "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},
+    }
+
+
+def a_service(*traffic: tuple[str, int]) -> dict[str, object]:
+    return {"status": {"traffic": [{"revisionName": name, "percent": percent} for name, percent in traffic]}}
+
+
+A, B, C = (
+    a_revision(f"renderlane-render-{at}", f"2026-11-2{at}T10:00:00Z", release)
+    for at, release in ((1, "a"), (2, "b"), (3, "c"))
+)
+
+
+def test_the_way_back_gives_traffic_to_the_release_before_and_builds_nothing() -> None:
+    shell = Told(
+        {
+            "terraform -chdir=terraform output": '["render"]',
+            "gcloud run services describe": json.dumps(a_service(("renderlane-render-3", 100))),
+            "gcloud run revisions list": json.dumps([A, B, C]),
+        }
+    )
     deployment, _ = a_deployment(shell, apply=True)
     deployment.back()
-    assert f"gcloud storage cp gs://p/bundles/{OLD}.zip build/bundle-before.zip" in shell.done
-    assert "-var=bundle=../build/bundle-before.zip" in next(each for each in shell.done if " plan " in each)
+    assert shell.done[0].startswith(
+        "gcloud run services update-traffic renderlane-render --to-revisions=renderlane-render-2=100"
+    )
+    assert not [command for command in shell.done if "build" in command or "terraform" in command]
 
 
-def test_there_is_no_way_back_from_the_first_bundle() -> None:
-    assert earlier(LISTED, NEW) == f"gs://p/bundles/{OLD}.zip"
-    assert earlier("[]", NEW) is None
+def test_going_back_twice_reaches_the_release_before_that() -> None:
+    assert revisions.before(a_service(("renderlane-render-3", 100)), [A, B, C]) == "renderlane-render-2"
+    assert revisions.before(a_service(("renderlane-render-2", 100)), [A, B, C]) == "renderlane-render-1"
+    assert revisions.before(a_service(("renderlane-render-1", 100)), [A, B, C]) is None
+
+
+def test_the_way_back_passes_over_revisions_of_the_same_release_and_such_as_never_started() -> None:
+    same = a_revision("renderlane-render-4", "2026-11-24T10:00:00Z", "c")
+    broken = a_revision("renderlane-render-2", "2026-11-22T10:00:00Z", "b", ready=False)
+    assert revisions.before(a_service(("renderlane-render-4", 90)), [A, broken, C, same]) == "renderlane-render-1"
+
+
+def test_there_is_no_way_back_from_the_first_release() -> None:
     deployment, _ = a_deployment(Told(), apply=True)
     with pytest.raises(Stopped, match="nothing to go back to"):
         deployment.back()
+
+
+def test_a_canary_keeps_the_rest_of_the_traffic_on_what_serves() -> None:
+    shell = Told(
+        SIGNED_IN
+        | {
+            "terraform -chdir=terraform output": '["render"]',
+            "gcloud run services describe": json.dumps(
+                a_service(("renderlane-render-2", 80), ("renderlane-render-3", 20))
+            ),
+        }
+    )
+    deployment, _ = a_deployment(shell, apply=True)
+    replace(deployment, canary_percent=10).plan()
+    made = next(command for command in shell.done if " plan " in command)
+    assert '-var=canary_percent=10 -var=stable_revisions={"render": "renderlane-render-2"}' in made
 
 
 def test_an_environment_without_a_file_is_refused_with_those_that_have_one() -> None:
@@ -196,7 +311,7 @@ def test_doctor_looks_at_what_is_deployed_before_anything_is_done() -> None:
     shell = Told(SIGNED_IN, doctor="no JSON: RENDERLANE_QUOTA: found 'x'")
     deployment, _ = a_deployment(shell, apply=True)
     with pytest.raises(Stopped, match="could not check anything:\nno JSON: RENDERLANE_QUOTA"):
-        deployment.forward()
+        planned_and_applied(deployment)
     assert shell.done == []
     (asked,) = shell.asked
     assert asked.endswith(".venv/bin/renderlane doctor --json")
@@ -213,7 +328,7 @@ def test_doctor_looks_at_what_is_deployed_before_anything_is_done() -> None:
 def test_of_a_project_with_nothing_in_it_only_what_can_be_known_is_asked() -> None:
     shell = Told({name: said for name, said in SIGNED_IN.items() if "gcloud run" not in name})
     deployment, _ = a_deployment(shell, apply=True)
-    deployment.forward()
+    planned_and_applied(deployment)
     assert "RENDERLANE_HOME=build/nothing-deployed" in shell.asked[0]
     assert "RENDERLANE_STORE" not in shell.asked[0]
 
@@ -222,7 +337,7 @@ def test_a_check_that_fails_stops_it_with_its_remedy() -> None:
     shell = Told(SIGNED_IN, doctor=json.dumps({"checks": [TRIPPED, UNSEEN]}))
     deployment, said = a_deployment(shell, apply=True)
     with pytest.raises(Stopped, match=r"pause-ann by ann: too dear\n +Reset what is no longer needed"):
-        deployment.forward()
+        planned_and_applied(deployment)
     assert shell.done == []
     assert "doctor: 0 checks pass, 1 fail" in said
     assert "doctor does not know: quality-bar" in said
@@ -231,7 +346,7 @@ def test_a_check_that_fails_stops_it_with_its_remedy() -> None:
 def test_a_deployment_that_is_the_remedy_goes_on_despite_the_named_check() -> None:
     shell = Told(SIGNED_IN, doctor=json.dumps({"checks": [TRIPPED]}))
     deployment, said = a_deployment(shell, apply=True, despite=frozenset({"flags-left-tripped"}))
-    deployment.forward()
+    planned_and_applied(deployment)
     assert "goes on despite flags-left-tripped: pause-ann by ann: too dear" in said
     assert shell.done[-1].startswith("./scripts/smoke")
 
@@ -239,17 +354,9 @@ def test_a_deployment_that_is_the_remedy_goes_on_despite_the_named_check() -> No
 def test_without_yes_doctor_is_named_and_not_run() -> None:
     shell = Told()
     deployment, said = a_deployment(shell, apply=False)
-    deployment.forward()
+    planned_and_applied(deployment)
     assert shell.asked == []
     assert any(line.startswith("would run") and "renderlane doctor --json" in line for line in said)
-
-
-def test_the_way_back_waits_for_no_doctor() -> None:
-    shell = Told({"terraform -chdir=terraform output": NEW, "gcloud storage ls": LISTED}, doctor="broken")
-    deployment, _ = a_deployment(shell, apply=True)
-    deployment.back()
-    assert shell.asked == []
-    assert shell.done[-1].startswith("./scripts/smoke")
 
 
 @pytest.mark.parametrize("has_it", [True, False])
@@ -262,17 +369,17 @@ def test_a_console_needs_its_function_in_the_bundle_and_the_agent_of_its_proxy(
     with_console = replace(deployment, place=replace(deployment.place, console_group="oncall@example.com"))
     if not has_it:
         with pytest.raises(Stopped, match="no function `console`"):
-            with_console.forward()
+            planned_and_applied(with_console)
         assert shell.done == []
         return
-    with_console.forward()
+    planned_and_applied(with_console)
     assert any("identity create --service=iap.googleapis.com" in each for each in shell.done)
 
 
 def test_without_a_console_nothing_is_made_for_its_proxy() -> None:
     shell = Told(SIGNED_IN)
     deployment, _ = a_deployment(shell, apply=True)
-    deployment.forward()
+    planned_and_applied(deployment)
     assert not any("iap" in each for each in shell.done)
 
 

@@ -46,13 +46,17 @@ def exposures(plan: Planned) -> list[str]:
 def open_doors(plan: Planned) -> list[str]:
     """Functions that can be reached from outside, and services that nobody stands in front of."""
     granted = grants(plan)
+    services = plan.of("google_cloud_run_v2_service")
     found = [
         f"{name} can be reached from outside"
-        for name, values in plan.of("google_cloudfunctions2_function").items()
-        if values["service_config"][0]["ingress_settings"] != "ALLOW_INTERNAL_ONLY"
+        for name, values in services.items()
+        if name.startswith("function[") and values["ingress"] != "INGRESS_TRAFFIC_INTERNAL_ONLY"
     ]
-    for values in plan.of("google_cloud_run_v2_service").values():
+    for address, values in services.items():
         name = values["name"]
+        if address.startswith("function["):
+            found += [f"{name} is called without a grant"] if values["invoker_iam_disabled"] else []
+            continue
         if not values["iap_enabled"] or values["invoker_iam_disabled"]:
             found.append(f"{name} has no Identity-Aware Proxy in front of it")
         callers = {who for who, role, on in granted if role == "roles/run.invoker" and on == name}

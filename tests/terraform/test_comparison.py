@@ -68,7 +68,7 @@ def test_the_subscriptions_are_the_topologys(plan: Planned) -> None:
         assert retry["maximum_backoff"] == f"{each.maximum_backoff.total_seconds():.0f}s"
 
 
-def test_every_function_of_the_bundle_is_deployed_and_no_other(plan: Planned, full: Planned) -> None:
+def test_every_function_of_the_image_is_deployed_and_no_other(plan: Planned, full: Planned) -> None:
     tree = ast.parse(Path("functions/main.py").read_text("utf-8"))
     targets = {each.name for each in tree.body if isinstance(each, ast.AsyncFunctionDef) and each.decorator_list}
     assert set(plan.outputs["entry_points"]) == targets - {"console"}, "console is off until its group is named"
@@ -130,10 +130,10 @@ def test_every_variable_has_its_place(full: Planned) -> None:
     read = set(re.findall(r'"((?:RENDERLANE|GEMINI|GOOGLE)_[A-Z_]+)"', code)) - {"GOOGLE_API_KEY"}
     rows = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
     named = read | set(re.findall(r"`([A-Z][A-Z_]+)`", rows))
-    placed = _environment(full, "render") | {each["key"]: "" for each in _secrets(full, "render")} | _of_console(full)
+    placed = _environment(full, "render") | dict.fromkeys(_secrets(full, "render"), "") | _of_console(full)
     begun = {name for name in named if name.endswith("_") and any(each.startswith(name) for each in placed)}
     assert named - set(placed) - begun == ONE_MACHINE_ONLY & named
-    assert {each["key"] for each in _secrets(full, "render")} == SECRET
+    assert set(_secrets(full, "render")) == SECRET
 
 
 def test_the_worker_accepts_the_environment_it_is_given(full: Planned, tmp_path: Path) -> None:
@@ -277,22 +277,12 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         ("renderlane-build", read, "render-test-renderlane-source"),
         ("renderlane-build", "roles/artifactregistry.writer", "renderlane"),
         ("renderlane-build", "roles/logging.logWriter", "render-test"),
-        ("renderlane-build", read, "render-test"),
         (pubsub, "roles/iam.serviceAccountTokenCreator", "renderlane-push"),
         (pubsub, publisher, RENDER_DEAD_LETTERS),
         (pubsub, "roles/pubsub.subscriber", "render-requests-intake"),
         (pubsub, "roles/pubsub.subscriber", "render-releases-render"),
         (secrets, publisher, "renderlane-key-rotation"),
     }
-
-
-def test_the_build_account_reads_the_functions_own_copies_of_the_source_and_no_other_bucket(plan: Planned) -> None:
-    conditions = [
-        values["condition"][0]["expression"]
-        for values in plan.of("google_project_iam_member").values()
-        if values["role"] == "roles/storage.objectViewer"
-    ]
-    assert conditions == ['resource.name.startsWith("projects/_/buckets/gcf-v2-sources-123456789012-europe-west1")']
 
 
 def test_operators_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform, plan: Planned) -> None:
@@ -320,7 +310,9 @@ def test_the_console_can_do_what_is_listed_here_and_nothing_else(terraform: Terr
 
 def test_without_a_group_nothing_of_the_console_exists(plan: Planned) -> None:
     told = {address: str(values) for address, values in plan.resources.items() if "google_monitoring" not in address}
-    assert [address for address, values in told.items() if "console" in address + values or "iap" in values] == []
+    assert [
+        address for address, values in told.items() if "console" in address + values or "gcp-sa-iap" in values
+    ] == []
 
 
 def test_the_console_knows_whose_signature_to_expect(full: Planned) -> None:
@@ -354,22 +346,25 @@ def _named(field: str, order: str) -> str:
     return {"ASCENDING": "", "DESCENDING": "-"}[order] + field
 
 
-def _service(plan: Planned, function: str) -> dict[str, Any]:
-    config: dict[str, Any] = plan.of("google_cloudfunctions2_function")[f'function["{function}"]']["service_config"][0]
-    return config
+def _variables(plan: Planned, address: str) -> list[dict[str, Any]]:
+    service = plan.of("google_cloud_run_v2_service")[address]
+    return list(service["template"][0]["containers"][0]["env"])
 
 
 def _environment(plan: Planned, function: str) -> dict[str, str]:
-    return dict(_service(plan, function)["environment_variables"])
+    return {each["name"]: each["value"] for each in _plain(_variables(plan, f'function["{function}"]'))}
 
 
-def _secrets(plan: Planned, function: str) -> list[dict[str, Any]]:
-    return list(_service(plan, function)["secret_environment_variables"])
+def _secrets(plan: Planned, function: str) -> list[str]:
+    return [each["name"] for each in _variables(plan, f'function["{function}"]') if each["value_source"]]
+
+
+def _plain(variables: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for each in variables if not each["value_source"]]
 
 
 def _of_console(plan: Planned) -> dict[str, str]:
-    (service,) = plan.of("google_cloud_run_v2_service").values()
-    return {each["name"]: each["value"] for each in service["template"][0]["containers"][0]["env"]}
+    return {each["name"]: each["value"] for each in _plain(_variables(plan, 'console["console"]'))}
 
 
 def _alerts(plan: Planned) -> dict[str, dict[str, Any]]:

@@ -29,9 +29,9 @@ def plant(copy: Terraform, file: str, right: str, wrong: str) -> None:
         ("subscriptions.tf", "push_endpoint =", "push_url =", "Unsupported argument"),
         ("topics.tf", "google_pubsub_schema", "google_pubsub_shape", "Invalid resource type"),
         (
-            "functions.tf",
-            "timeout_seconds                  = var",
-            "timeout_seconds = [9] #",
+            "services.tf",
+            "max_instance_request_concurrency = each",
+            "max_instance_request_concurrency = [9] #",
             "Incorrect attribute value",
         ),
         ("database.tf", '"FIRESTORE_NATIVE"', '"FIRESTORE_NATIV"', "FIRESTORE_NATIVE, DATASTORE_MODE"),
@@ -66,8 +66,14 @@ def test_a_wrong_name_type_or_value_does_not_validate(
             "may not take messages off a subscription",
         ),
         ("exposure", "images.tf", '"enforced"', '"inherited"', "A bucket could be made public"),
-        ("exposure", "functions.tf", '"ALLOW_INTERNAL_ONLY"', '"ALLOW_ALL"', "can be reached from outside"),
-        ("functions", "functions.tf", 'images = "none", key = false', 'images = "none", key = true', "Gemini key"),
+        (
+            "exposure",
+            "services.tf",
+            '"INGRESS_TRAFFIC_INTERNAL_ONLY"',
+            '"INGRESS_TRAFFIC_ALL"',
+            "can be reached from outside",
+        ),
+        ("functions", "services.tf", 'images = "none", key = false', 'images = "none", key = true', "Gemini key"),
         (
             "exposure",
             "console.tf",
@@ -121,7 +127,7 @@ def test_a_console_without_its_proxy_is_seen(copy: Terraform) -> None:
 
 
 def test_a_function_that_can_be_reached_from_outside_is_seen(copy: Terraform) -> None:
-    plant(copy, "functions.tf", '"ALLOW_INTERNAL_ONLY"', '"ALLOW_ALL"')
+    plant(copy, "services.tf", '"INGRESS_TRAFFIC_INTERNAL_ONLY"', '"INGRESS_TRAFFIC_ALL"')
     assert 'function["intake"] can be reached from outside' in rules.open_doors(copy.planned())
 
 

@@ -1,0 +1,165 @@
+# The functions that are fed by subscriptions and the schedule: one image, one Cloud Run service and one account each.
+# functions-framework is the image's entry point; FUNCTION_TARGET names the function. console.tf has the console.
+#
+# publishes: the topics its flow writes to; images: what it may do in the bucket; key: whether it is given the Gemini key;
+# roles: what else it may do in the project.
+
+locals {
+  functions = {
+    intake = {
+      concurrency = 80, max_instances = 20, min_instances = var.min_instances.intake, memory_mib = 512
+      publishes   = ["pump-kicks", "render-results"], images = "none", key = false, roles = []
+    }
+    # One instance with many requests: a kick meets the running loop inside its own process and just wakes it.
+    pump = {
+      concurrency = 250, max_instances = 1, min_instances = var.min_instances.pump, memory_mib = 1024
+      publishes   = ["pump-kicks", "render-releases", "render-results"], images = "none", key = false, roles = []
+    }
+    render = {
+      concurrency   = var.render.concurrency, max_instances = var.render.max_instances
+      min_instances = var.min_instances.render, memory_mib = var.render.memory_mib
+      publishes     = ["pump-kicks", "render-results"], images = "writer", key = true, roles = []
+    }
+    # It tends batches too: reads references, hands them over with the key, stores what comes back.
+    watch = {
+      concurrency = 10, max_instances = 1, min_instances = 0, memory_mib = 1024
+      publishes   = ["pump-kicks", "render-results"], images = "writer", key = true
+      roles       = ["roles/cloudquotas.viewer", "roles/monitoring.viewer"]
+    }
+    bury = {
+      concurrency = 10, max_instances = 2, min_instances = 0, memory_mib = 512
+      publishes   = ["pump-kicks", "render-results"], images = "reader", key = false, roles = []
+    }
+  }
+
+  environment = { for name, value in {
+    GOOGLE_CLOUD_PROJECT        = var.project_id
+    GOOGLE_GEMINI_BASE_URL      = var.gemini_base_url
+    RENDERLANE_STORE            = "firestore://${var.project_id}/${google_firestore_database.this.name}"
+    RENDERLANE_TOPICS           = "pubsub://${var.project_id}"
+    RENDERLANE_IMAGES           = "gs://${google_storage_bucket.images.name}"
+    RENDERLANE_REFERENCES       = join(",", [for bucket in sort(var.reference_buckets) : "gs://${bucket}/"])
+    RENDERLANE_CATALOGUE        = var.catalogue
+    RENDERLANE_QUOTA            = var.quota
+    RENDERLANE_LIVE_QUOTA       = var.live_quota
+    RENDERLANE_CAPACITY         = tostring(var.capacity)
+    RENDERLANE_GATEWAYS         = join(",", sort(keys(var.gateway_keys)))
+    RENDERLANE_FLAG_PROVIDER    = var.flag_provider
+    OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint
+  } : name => value if value != "" }
+}
+
+locals {
+  telemetry = {
+    # Metrics without a location are refused: https://cloud.google.com/stackdriver/docs/reference/telemetry/v1.metrics
+    OTEL_RESOURCE_ATTRIBUTES = "cloud.platform=gcp_cloud_run,cloud.region=${var.region},service.namespace=renderlane,service.version=${local.release}"
+    # The framework would put Cloud Run's own span id beside our trace id.
+    LOG_EXECUTION_ID = "false"
+  }
+  # What runs, in every log line, span, label and revision: the image's digest and, where it is known, the commit.
+  image_digest = substr(element(split("@sha256:", var.image), 1), 0, 12)
+  release      = join("-", compact([var.commit, local.image_digest]))
+}
+
+resource "google_cloud_run_v2_service" "function" {
+  for_each = local.functions
+
+  name                 = "renderlane-${each.key}"
+  location             = var.region
+  ingress              = "INGRESS_TRAFFIC_INTERNAL_ONLY"
+  iap_enabled          = false
+  invoker_iam_disabled = false
+  deletion_protection  = false
+  labels               = { release = local.release }
+
+  template {
+    service_account                  = google_service_account.function[each.key].email
+    timeout                          = "${var.timeout_seconds[each.key]}s"
+    max_instance_request_concurrency = each.value.concurrency
+    labels                           = { release = local.release }
+
+    scaling {
+      min_instance_count = each.value.min_instances
+      max_instance_count = each.value.max_instances
+    }
+
+    containers {
+      image = var.image
+
+      resources {
+        limits            = { cpu = "1", memory = "${each.value.memory_mib}Mi" }
+        cpu_idle          = true
+        startup_cpu_boost = true
+      }
+
+      ports {
+        container_port = 8080
+      }
+
+      # The port opens when the function's flow is imported.
+      startup_probe {
+        period_seconds    = 1
+        timeout_seconds   = 1
+        failure_threshold = 60
+
+        tcp_socket {
+          port = 8080
+        }
+      }
+
+      dynamic "env" {
+        for_each = merge(local.environment, local.telemetry, { OTEL_SERVICE_NAME = "renderlane-${each.key}", FUNCTION_TARGET = each.key }, var.otel)
+
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+
+      dynamic "env" {
+        for_each = merge(
+          each.value.key ? { GEMINI_API_KEY = { secret = google_secret_manager_secret.gemini_key.secret_id, version = var.gemini_key_version } } : {},
+          each.key == "render" ? { for name, held in var.gateway_keys : "RENDERLANE_GATEWAY_KEY_${name}" => held } : {},
+        )
+
+        content {
+          name = env.key
+
+          value_source {
+            secret_key_ref {
+              secret  = env.value.secret
+              version = env.value.version
+            }
+          }
+        }
+      }
+    }
+  }
+
+  # All traffic to the newest revision; with a canary, a part of it to that and the rest to the revision that ran before.
+  dynamic "traffic" {
+    for_each = contains(keys(var.stable_revisions), each.key) ? [1] : []
+
+    content {
+      type     = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+      revision = var.stable_revisions[each.key]
+      percent  = 100 - var.canary_percent
+    }
+  }
+
+  traffic {
+    type    = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
+    percent = contains(keys(var.stable_revisions), each.key) ? var.canary_percent : 100
+  }
+
+  # Topics with their schemas first: a function must not publish a field that no revision knows. Indexes first: a query without its
+  # index fails until the index is built, which takes longer than a revision.
+  depends_on = [
+    google_project_service.api,
+    google_pubsub_topic.topic,
+    google_firestore_index.composite,
+    google_firestore_field.field,
+    google_secret_manager_secret_iam_member.reader,
+    google_secret_manager_secret_iam_member.gateway,
+  ]
+}
