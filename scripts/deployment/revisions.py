@@ -34,8 +34,8 @@ def before(service: Any, revisions: list[Any]) -> str | None:
     return str(newest["metadata"]["name"]) if newest else None
 
 
-def _release(revision: Any) -> str | None:
-    return revision["metadata"].get("labels", {}).get(RELEASE)
+def _release(revision: Any) -> str:
+    return str(revision["metadata"].get("labels", {}).get(RELEASE, ""))
 
 
 def _is_ready(revision: Any) -> bool:
