@@ -486,3 +486,42 @@ variable "failure_alerts" {
     error_message = "failure_alerts: allowed are whole numbers from 0; 0 alerts on the first."
   }
 }
+
+variable "slo" {
+  description = "What is promised over 28 days: the part of requests that end with an image or a refusal."
+  type        = object({ ends_well = optional(number, 0.99) })
+  default     = {}
+
+  validation {
+    condition     = var.slo.ends_well > 0 && var.slo.ends_well < 1
+    error_message = "slo.ends_well: allowed are numbers between 0 and 1, such as 0.99; 1 leaves no error budget."
+  }
+}
+
+variable "audit_documents" {
+  description = "Whether reads and writes of Firestore documents are logged as well; many and large lines."
+  type        = bool
+  default     = false
+}
+
+variable "github_repository" {
+  description = "The repository that may deploy, as OWNER/NAME; empty = none, and nothing of it exists."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.github_repository == "" || can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
+    error_message = "github_repository: allowed is OWNER/NAME."
+  }
+}
+
+variable "github_environment" {
+  description = "The environment of that repository whose approval is needed before an apply."
+  type        = string
+  default     = "production"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]*$", var.github_environment))
+    error_message = "github_environment: allowed are lower-case letters, digits and hyphens."
+  }
+}
