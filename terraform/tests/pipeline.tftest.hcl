@@ -37,7 +37,7 @@ run "one_repository_deploys" {
   }
 
   assert {
-    condition     = alltrue([for name, each in google_service_account_iam_member.pipeline : strcontains(each.member, "attribute.environment/example/renderlane/production") if startswith(name, "deployer ")])
+    condition     = [for name in keys(google_service_account_iam_member.pipeline) : name if startswith(name, "deployer ")] == ["deployer attribute.environment/example/renderlane/production"]
     error_message = "What applies does not need the environment's approval."
   }
 }
