@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +14,9 @@ import pytest_asyncio
 from PIL import Image
 
 from scripts.simulator.faults import Fault
-from shared.adapters.batch_answer import read_line, write_line
+from shared.adapters.batch_answer import read_line, result_of, write_line
 from shared.adapters.batch_lane import GeminiBatches
+from shared.adapters.picked import Elsewhere
 from shared.core.answer import Made, Order, Reference
 from shared.core.batch import Progress, Result
 from shared.core.failure import Failure, FailureKind
@@ -296,9 +297,16 @@ async def test_a_line_is_the_documented_one() -> None:
     assert "imageConfig" not in plain["request"]["generationConfig"]
 
 
+def read_one(line: dict[str, Any], prompts: Mapping[str, str] | None = None, api_key: str = "") -> Result:
+    """As the lane reads a line whose picture does not lie elsewhere."""
+    found = read_line(json.dumps(line).encode(), PRO, NOW)
+    assert not isinstance(found.read, Elsewhere)
+    return result_of(found.key, found.read, (prompts or {}).get(found.key, ""), api_key)
+
+
 async def test_a_quoted_prompt_or_key_is_taken_out_of_an_items_error() -> None:
     line = {"key": "k", "error": {"code": 3, "message": "the prompt 'a very secret red lighthouse' with AQ.test"}}
-    result = read_line(json.dumps(line).encode(), PRO, {"k": "a very secret red lighthouse"}, "AQ.test", NOW)
+    result = read_one(line, {"k": "a very secret red lighthouse"}, "AQ.test")
     assert isinstance(result.answer, Failure)
     assert "secret" not in result.answer.message
     assert "AQ.test" not in result.answer.message
@@ -315,7 +323,7 @@ async def test_a_quoted_prompt_or_key_is_taken_out_of_an_items_error() -> None:
     ],
 )
 async def test_an_error_of_any_shape_is_a_failure_and_spoils_no_other_line(error: Any) -> None:
-    result = read_line(json.dumps({"key": "k", "error": error}).encode(), PRO, {}, "", NOW)
+    result = read_one({"key": "k", "error": error})
     assert result.key == "k"
     assert isinstance(result.answer, Failure)
 
@@ -329,6 +337,6 @@ async def test_a_picture_that_the_model_thought_with_is_not_the_answer(house: Ho
     }
     draft = {"inlineData": {"mimeType": "image/jpeg", "data": "AAAA"}, "thought": True}
     response = {"candidates": [{"content": {"parts": [image, draft]}, "finishReason": "STOP"}]}
-    result = read_line(json.dumps({"key": "k", "response": response}).encode(), PRO, {}, "", NOW)
+    result = read_one({"key": "k", "response": response})
     assert isinstance(result.answer, Made)
     assert result.answer.usage is None
