@@ -7,7 +7,7 @@ https://github.com/BerriAI/litellm/issues/28989 (content policy), https://github
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -75,6 +75,11 @@ def problem_in(body: bytes | bytearray | Raw) -> Problem | None:
         return None
     told = gemini_errors.read_inner_problem(body)
     return replace(told, message=told.message or message) if told is not None else Problem((), message)
+
+
+def problem_among(values: Iterable[Raw]) -> Problem | None:
+    """The first that one of the JSON values of an answer speaks of."""
+    return next(filter(None, map(problem_in, values)), None)
 
 
 def inner_problem(error: Raw) -> Problem | None:

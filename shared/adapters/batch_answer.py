@@ -19,6 +19,7 @@ from shared.adapters.generate_content_answer import read_values
 from shared.adapters.json_member import Json, decoded, text_of
 from shared.adapters.picked import Read
 from shared.adapters.redaction import redacted
+from shared.adapters.sse import without_mark
 from shared.core.answer import Answer, Order
 from shared.core.batch import Result
 from shared.core.failure import Failure, FailureKind
@@ -67,7 +68,7 @@ class Line(Struct, frozen=True):
 
 def read_line(line: Json, model: str, now: datetime, key: str = "") -> Line:
     """What one line says; `key` where it has none. What stands in a failure is not redacted yet."""
-    found = decoded(line, _Line)
+    found = decoded(without_mark(line), _Line)
     if found is None:
         size = len(memoryview(line))
         return Line(key, Failure(FailureKind.MALFORMED_ANSWER, f"{size} bytes that are no line of a batch"))

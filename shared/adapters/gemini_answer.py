@@ -37,6 +37,7 @@ class _Interaction(msgspec.Struct):
     service_tier: Raw = NONE
     usage: Raw = NONE
     errors: Raw = NONE
+    error: Raw = NONE
     interaction: Raw = NONE
     """Around all of it, in the events of a stream."""
 
@@ -60,8 +61,11 @@ def read_answer(body: bytes | bytearray, order: Order, headers: Mapping[str, str
     lane = tier(_name(found.service_tier for found in interactions), headers) or order.lane
     request_id = _name(found.id for found in interactions) or header_id(headers)
     usage = next(filter(None, (usage_of(found.usage) for found in reversed(interactions))), None)
-    if not parts and not _is_interaction(said):
-        return _no_interaction(body, headers, now)
+    problem = answer_errors.problem_among(values) if not parts and not _has_steps(said) else None
+    if problem is not None:
+        return answer_errors.judge(problem, headers, now)
+    if not parts and not _has_steps(said) and not first_byte(said.status):
+        return _no_interaction(body, headers)
     return picked.read(
         parts, Served(usage, model, lane, request_id), lambda fault: _without_image(said, fault, headers, now)
     )
@@ -96,8 +100,8 @@ def _last_said(interactions: Sequence[_Interaction]) -> _Interaction:
     return said
 
 
-def _is_interaction(said: _Interaction) -> bool:
-    return any(first_byte(member) for member in (said.status, said.steps, said.outputs))
+def _has_steps(said: _Interaction) -> bool:
+    return b"[" in (first_byte(said.steps), first_byte(said.outputs))
 
 
 def _name(members: Iterable[Raw]) -> str:
@@ -134,16 +138,13 @@ def _is_empty_list(said: _Interaction) -> bool:
 
 
 def _problems(said: _Interaction, steps: Sequence[_Step]) -> Iterator[gemini_errors.Problem]:
-    for error in (*items_of(said.errors, Raw), *(step.error for step in steps)):
+    for error in (*items_of(said.errors, Raw), *(step.error for step in steps), said.error):
         problem = answer_errors.inner_problem(error)
         if problem is not None:
             yield problem
 
 
-def _no_interaction(body: bytes | bytearray, headers: Mapping[str, str], now: datetime) -> Failure:
-    problem = answer_errors.problem_in(body)
-    if problem is not None:
-        return answer_errors.judge(problem, headers, now)
+def _no_interaction(body: bytes | bytearray, headers: Mapping[str, str]) -> Failure:
     return Failure(
         FailureKind.MALFORMED_ANSWER,
         f"HTTP 200 with {len(body)} bytes that are no interaction",

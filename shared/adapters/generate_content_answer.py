@@ -75,6 +75,7 @@ class _Answer(msgspec.Struct):
     model_version: Raw = NONE
     responseId: Raw = NONE
     response_id: Raw = NONE
+    error: Raw = NONE
     response: Raw = NONE
     """Around all of it, at some relays: https://github.com/su-kaka/gcli2api."""
 
@@ -84,8 +85,9 @@ def read_answer(body: bytes | bytearray, order: Order, headers: Mapping[str, str
 
     A body of another shape is MALFORMED_ANSWER. What stands in the failure is not redacted yet.
     """
+    values = values_of(body)
     return read_values(
-        values_of(body), order.model, order.lane, headers, now, lambda: _no_answer(body, headers, now)
+        values, order.model, order.lane, headers, now, lambda: _no_answer(body, values, headers, now)
     )  # fmt: skip
 
 
@@ -146,7 +148,9 @@ def _without_image(
     blocked = [found for chunk in chunks if (found := _block(chunk)) is not None]
     if blocked:
         return blocked[0]
-    ends = [end for candidate in candidates if (end := _unusual_end(candidate, headers, now)) is not None]
+    problems = [problem for chunk in chunks if (problem := answer_errors.inner_problem(chunk.error)) is not None]
+    ends = [answer_errors.judge(problem, headers, now, FailureKind.NO_IMAGE) for problem in problems]
+    ends += [end for candidate in candidates if (end := _unusual_end(candidate, headers, now)) is not None]
     refusals = [end for end in ends if end.kind is FailureKind.REFUSED]
     if refusals:
         return refusals[0]
@@ -198,8 +202,8 @@ def _searches(candidate: _Candidate) -> int:
     return 0
 
 
-def _no_answer(body: bytes | bytearray, headers: Mapping[str, str], now: datetime) -> Failure:
-    problem = answer_errors.problem_in(body)
+def _no_answer(body: bytes | bytearray, values: Sequence[Raw], headers: Mapping[str, str], now: datetime) -> Failure:
+    problem = answer_errors.problem_among(values)
     if problem is not None:
         return answer_errors.judge(problem, headers, now)
     return Failure(

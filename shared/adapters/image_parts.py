@@ -24,7 +24,8 @@ from shared.adapters.text_images import addresses_in, data_urls_in
 DEEPEST = 12
 NONE = Raw(b"")
 THOUGHTS = ("thought", "thinking", "reasoning")
-ADDRESS_LETTERS = 4_000
+ADDRESS_LETTERS = 2_000
+"""Longer ones are passed over: they are kept in documents."""
 
 
 class Part(Struct, frozen=True):
@@ -181,8 +182,8 @@ def _of_string(raw: Raw, *, thought: bool, is_address: bool) -> Iterator[Part]:
     if not is_address:
         yield Part(encoded=raw if len(memoryview(raw)) > 2 else "", is_thought=thought)
         return
-    address = text_of(raw)[:ADDRESS_LETTERS].strip()
-    if address:
+    address = text_of(raw).strip()
+    if 0 < len(address) <= ADDRESS_LETTERS:
         yield Part(address=address, is_thought=thought)
 
 
@@ -196,4 +197,5 @@ def in_text(text: str, *, texts: Texts, thought: bool = False) -> Iterator[Part]
         yield Part(encoded=encoded, is_thought=thought, in_text=True)
     if texts:
         for address in addresses_in(text):
-            yield Part(address=address, is_thought=thought, in_text=True)
+            if len(address) <= ADDRESS_LETTERS:
+                yield Part(address=address, is_thought=thought, in_text=True)

@@ -95,7 +95,7 @@ def _read(body: bytes, order: Order, headers: Mapping[str, str], now: datetime, 
     if len(chunks) > 1:
         parts += _in_pieces(choices, texts=is_chat)
     if not parts and not any(map(_is_answer, chunks)):
-        return _no_answer(body, headers, now)
+        return _no_answer(body, values, headers, now)
     served = Served(
         None,
         _name(chunk.model for chunk in chunks) or order.model,
@@ -164,8 +164,8 @@ def _of_problem(problem: Problem, headers: Mapping[str, str], now: datetime) -> 
     return replace(failure, http_status=problem.number)
 
 
-def _no_answer(body: bytes, headers: Mapping[str, str], now: datetime) -> Failure:
-    problem = answer_errors.problem_in(body)
+def _no_answer(body: bytes, values: Sequence[Raw], headers: Mapping[str, str], now: datetime) -> Failure:
+    problem = answer_errors.problem_among(values)
     if problem is not None:
         return answer_errors.judge(problem, headers, now)
     return Failure(

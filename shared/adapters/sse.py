@@ -19,7 +19,7 @@ _STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
 
 def values_of(body: bytes | bytearray) -> list[Raw]:
     """Views of the body. Empty where it holds no JSON."""
-    whole = decoded(_without_mark(body), Raw)
+    whole = decoded(without_mark(body), Raw)
     if whole is not None:
         chunks = decoded(whole, list[Raw]) if bytes(memoryview(whole)[:1]) == b"[" else None
         return [whole] if chunks is None else chunks
@@ -30,9 +30,10 @@ def values_of(body: bytes | bytearray) -> list[Raw]:
     return values if len(values) == len(lines) else []
 
 
-def _without_mark(body: bytes | bytearray) -> Json:
+def without_mark(body: Json) -> Json:
     """Without the byte order mark that some servers write."""
-    return memoryview(body)[3:] if body[:3] == b"\xef\xbb\xbf" else body
+    view = memoryview(body)
+    return view[3:] if bytes(view[:3]) == b"\xef\xbb\xbf" else body
 
 
 def _events(body: bytes | bytearray) -> Iterator[list[memoryview]]:
