@@ -22,6 +22,7 @@ from shared.core.batch import Progress, Result
 from shared.core.failure import Failure, FailureKind
 from shared.ports import ResultsUnavailable
 from tests.builders import NOW
+from tests.fakes.scripted_gemini import Reply, a_png, scripted
 from tests.simulator.conftest import House, house, running
 
 __all__ = ["house", "running"]
@@ -340,3 +341,86 @@ async def test_a_picture_that_the_model_thought_with_is_not_the_answer(house: Ho
     result = read_one({"key": "k", "response": response})
     assert isinstance(result.answer, Made)
     assert result.answer.usage is None
+
+
+# -- answers in the batch itself, and batches of other shapes ----------------------------------------------------------
+
+
+def an_inlined(key: str | None, size: int) -> dict[str, Any]:
+    part = {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(a_png(size, 4)).decode()}}
+    answer = {"response": {"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]}}
+    return answer | ({"metadata": {"key": key}} if key is not None else {})
+
+
+def an_ended(output: dict[str, Any], place: str = "response") -> dict[str, Any]:
+    metadata = {"state": "BATCH_STATE_SUCCEEDED", "batchStats": None, "displayName": 7}
+    if place == "metadata":
+        return {"name": "batches/x", "done": True, "metadata": metadata | {"output": output}}
+    return {"name": "batches/x", "done": True, "metadata": metadata, place: output}
+
+
+PROMPTS = {"r-1/1": "a", "r-2/1": "b"}
+KEYED = [an_inlined("r-2/1", 8), an_inlined("r-1/1", 16)]
+BARE = [an_inlined(None, 16), an_inlined(None, 8)]
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        an_ended({"inlinedResponses": {"inlinedResponses": KEYED}}),
+        an_ended({"inlinedResponses": KEYED}),
+        an_ended({"inlinedResponses": {"inlinedResponses": KEYED}}, "metadata"),
+        an_ended({"inlined_responses": {"inlined_responses": KEYED}}, "dest"),
+        an_ended({"inlinedResponses": {"inlinedResponses": BARE}}),
+        an_ended({"responsesFile": None, "inlinedResponses": BARE}, "output"),
+    ],
+)
+async def test_answers_in_the_batch_itself_are_read_by_key_else_in_order(batch: dict[str, Any]) -> None:
+    """https://github.com/maximhq/bifrost/issues/3951"""
+    async with scripted(Reply(batch)) as google:
+        lane = GeminiBatches("AQ.test", google.url)
+        progress = await lane.look("batches/x")
+        assert isinstance(progress, Progress), progress
+        assert (progress.state, progress.results) == ("succeeded", "batches/x")
+        results = [each async for each in await lane.results("batches/x", PRO, PROMPTS)]
+        await lane.close()
+    widths = {each.key: each.answer.picture.width for each in results if isinstance(each.answer, Made)}
+    assert widths == {"r-1/1": 16, "r-2/1": 8}
+
+
+async def test_an_error_among_inlined_answers_is_that_requests_own() -> None:
+    failed = {"metadata": {"key": "r-1/1"}, "error": {"code": 3, "message": "bad"}}
+    async with scripted(Reply(an_ended({"inlinedResponses": {"inlinedResponses": [failed, KEYED[0]]}}))) as google:
+        lane = GeminiBatches("AQ.test", google.url)
+        results = [each async for each in await lane.results("batches/x", PRO, PROMPTS)]
+        await lane.close()
+    kinds = {each.key: each.answer.kind for each in results if isinstance(each.answer, Failure)}
+    assert kinds == {"r-1/1": FailureKind.INVALID_REQUEST}
+
+
+@pytest.mark.parametrize("answers", [None, [], ["r-1/1", "r-1/1", None]])
+async def test_inlined_answers_that_are_gone_or_nobodys_are_given_to_nobody(answers: list[str | None] | None) -> None:
+    listed = None if answers is None else [an_inlined(key, 8) for key in answers]
+    async with scripted(Reply(an_ended({"inlinedResponses": listed}))) as google:
+        lane = GeminiBatches("AQ.test", google.url)
+        if not answers:
+            with pytest.raises(ResultsUnavailable):
+                _ = [each async for each in await lane.results("batches/x", PRO, PROMPTS)]
+        else:
+            keys = [each.key async for each in await lane.results("batches/x", PRO, PROMPTS)]
+            assert keys == ["r-1/1", "r-1/1", ""]
+        await lane.close()
+
+
+async def test_a_picture_of_a_batch_that_lies_at_an_address_is_fetched() -> None:
+    part = {
+        "fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/p", "mimeType": "image/png"}
+    }
+    inlined = {"response": {"candidates": [{"content": {"parts": [part]}}]}, "metadata": {"key": "r-1/1"}}
+    batch = Reply(an_ended({"inlinedResponses": [inlined]}))
+    async with scripted(batch, Reply(a_png(16, 4), headers={})) as google:
+        lane = GeminiBatches("AQ.test", google.url)
+        (result,) = [each async for each in await lane.results("batches/x", PRO, PROMPTS)]
+        await lane.close()
+        assert google.posts[1].path == "/v1beta/files/p:download?alt=media"
+    assert isinstance(result.answer, Made)
