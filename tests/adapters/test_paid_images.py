@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from shared.adapters import paid_images
 from shared.adapters.gemini_lane import GeminiLane
@@ -16,7 +17,7 @@ from shared.adapters.picked import Elsewhere, Served, malformed
 from shared.core.answer import Answer, Made, Order
 from shared.core.failure import Failure, FailureKind
 from tests.adapters.test_gemini_lane import an_order
-from tests.adapters.test_references import Response, Web, certificate, web
+from tests.adapters.test_references import Web, certificate, web
 from tests.fakes.scripted_gemini import Reply, ScriptedGemini, a_png, interaction, output, scripted
 from tests.fakes.slots import at_once, too_late
 

@@ -448,7 +448,7 @@ async def test_a_batch_that_succeeded_and_names_no_answers_is_looked_at_again_an
     assert world.batches.creates == 1
     told = [event for event in world.signals.of(signals.ESCALATION) if "names no answers" in str(event["what"])]
     assert len(told) == 1
-    world.batches.answers = made_in_batch
+    world.batches.answers = lambda key, order: [Result(key, made_in_batch(order))]
     await world.run_until_quiet()
     checked(world)
     assert world.batches.creates == 1
