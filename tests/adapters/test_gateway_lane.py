@@ -17,6 +17,7 @@ from scripts.simulator.simulation import Simulation
 from scripts.simulator.tariff import Tariff
 from shared.adapters.gateway_lane import GatewayLane, lane_of
 from shared.adapters.openai_lane import OpenAiLane
+from shared.adapters.paid_images import PaidImages
 from shared.core import gateway
 from shared.core.answer import Made, Order, Reference
 from shared.core.catalogue import Form, Gateway
@@ -40,7 +41,11 @@ def a_gateway(url: str, form: Form, **changes: Any) -> Gateway:
 
 
 def a_lane(provider: Gateway, key: str = KEY) -> GatewayLane:
-    return GatewayLane({"g": provider}, {"g": lane_of(provider, key)})
+    return GatewayLane({"g": provider}, {"g": lane_of(provider, key, sleep=no_wait)})
+
+
+async def no_wait(seconds: float) -> None:
+    """Between the tries at an address."""
 
 
 def plain(**more: Any) -> Order:
@@ -289,7 +294,7 @@ async def test_any_other_body_is_malformed(chat: tuple[ScriptedGemini, OpenAiLan
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chat() -> AsyncIterator[tuple[ScriptedGemini, OpenAiLane]]:
     async with scripted() as server:
-        lane = OpenAiLane(KEY, server.url, "chat")
+        lane = OpenAiLane(KEY, server.url, "chat", paid=PaidImages(server.url, sleep=no_wait))
         yield server, lane
         await lane.close()
 
@@ -306,3 +311,15 @@ async def test_a_key_or_an_address_that_can_never_work_is_refused_without_repeat
     with pytest.raises(ValueError, match="as the provider gave it") as refused:
         lane_of(a_gateway("http://127.0.0.1:1", form), "two words")
     assert "two words" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("row", "sent"), [({}, ["image", "text"]), ({"modalities": ()}, None)])
+async def test_the_chat_form_asks_for_pictures_unless_the_row_says_that_it_must_not(
+    row: dict[str, Any], sent: list[str] | None
+) -> None:
+    async with scripted(Reply({"choices": [{"message": {"images": [f"data:image/png;base64,{PNG}"]}}]})) as server:
+        lane = a_lane(a_gateway(server.url, "chat", **row))
+        assert isinstance(await lane.generate(plain(), SOON, at_once), Made)
+        await lane.close()
+        (post,) = server.posts
+    assert post.body.get("modalities") == sent
