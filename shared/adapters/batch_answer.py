@@ -16,6 +16,7 @@ from msgspec import Meta, Raw
 from msgspec.structs import replace
 
 from shared.adapters import gemini_errors, image_header
+from shared.adapters.quotation import SENT, Sent
 from shared.adapters.redaction import redacted
 from shared.core.answer import Answer, Made, Order, Usage
 from shared.core.batch import Result
@@ -105,9 +106,14 @@ def read_line(line: bytes | bytearray, model: str, prompts: Mapping[str, str], a
     found = gemini_errors.decoded(line, _Line)
     if found is None:
         return Result("", Failure(FailureKind.MALFORMED_ANSWER, f"{len(line)} bytes that are no line of a batch"))
-    answer = _answer(found, model, now)
+    prompt = prompts.get(found.key, "")
+    token = SENT.set(Sent((prompt, found.key), model))
+    try:
+        answer = _answer(found, model, now)
+    finally:
+        SENT.reset(token)
     if isinstance(answer, Failure):
-        answer = _clean(answer, prompts.get(found.key, ""), api_key)
+        answer = _clean(answer, prompt, api_key)
     return Result(found.key, answer)
 
 

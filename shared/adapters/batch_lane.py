@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from shared.adapters import gemini_errors
 from shared.adapters.batch_answer import read_line, write_line
 from shared.adapters.batch_status import Operation, Page, created_at, progress_of
+from shared.adapters.quotation import SENT, Sent
 from shared.adapters.redaction import redacted
 from shared.core.answer import Order
 from shared.core.batch import Progress, Result
@@ -27,6 +28,10 @@ from shared.core.failure import Failure, FailureKind
 from shared.ports import ResultsUnavailable
 
 GOOGLE = "https://generativelanguage.googleapis.com"
+MOST_QUOTABLE = 1_000
+"""Texts of a file that are remembered, to be cut out of an error about it."""
+MOST_FILES = 8
+"""Files of which they are remembered."""
 CALL_WITHIN = timedelta(seconds=60)
 """For one small call, from the connection to the last byte."""
 FILE_WITHIN = timedelta(minutes=7)
@@ -52,19 +57,27 @@ class GeminiBatches:
         self._api_key = api_key
         self._base_url = (base_url or GOOGLE).rstrip("/")
         self._now = now
+        self._quotable: dict[str, tuple[str, ...]] = {}
+        """By file."""
         self._client: httpx2.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def upload(self, display_name: str, orders: AsyncIterable[tuple[str, Order]]) -> str | Failure:
         with tempfile.TemporaryFile() as file:
             size = 0
+            quotable: list[str] = []
             async for key, order in orders:
                 size += file.write(write_line(key, order))
+                if len(quotable) < MOST_QUOTABLE:
+                    quotable += Sent.of(order).texts
             if size == 0:
                 return Failure(FailureKind.INVALID_REQUEST, "a file without requests is not sent")
             if size > MOST_FILE_BYTES:
                 return Failure(FailureKind.INVALID_REQUEST, f"a file of {size:,} bytes; {MOST_FILE_BYTES:,} are taken")
-            return await self._upload(display_name, file, size)
+            name = await self._upload(display_name, file, size)
+            if isinstance(name, str):
+                self._quotable = dict([*self._quotable.items(), (name, tuple(quotable))][-MOST_FILES:])
+            return name
 
     async def _upload(self, display_name: str, file: IO[bytes], size: int) -> str | Failure:
         """Resumable: the start answers with the address that takes the bytes."""
@@ -94,7 +107,11 @@ class GeminiBatches:
     async def create(self, display_name: str, model: str, file: str, leave_within: timedelta) -> str | Failure:
         body = {"batch": {"displayName": display_name, "inputConfig": {"fileName": file}}}
         path = f"/v1beta/models/{model}:batchGenerateContent"
-        answer = await self._call("POST", path, json=body, leave_within=leave_within)
+        sent = SENT.set(Sent(self._quotable.get(file, ()), model))
+        try:
+            answer = await self._call("POST", path, json=body, leave_within=leave_within)
+        finally:
+            SENT.reset(sent)
         return answer if isinstance(answer, Failure) else _named(answer, _NAME)
 
     async def find(self, display_name: str, since: datetime) -> str | Failure | None:

@@ -18,6 +18,7 @@ from shared.adapters import one_call
 from shared.adapters.gemini_answer import read_answer
 from shared.adapters.genai_once import GenaiOnce
 from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES, MAX_CONNECTIONS, Call
+from shared.adapters.quotation import Sent
 from shared.core.answer import Answer, Made, Order
 from shared.core.failure import Failure, FailureKind
 from shared.ports import AtSlot
@@ -70,7 +71,7 @@ class GeminiLane:
         The SDK takes some 10 ms of processor to write a request, and a hundred of them stand in each other's way: so
         they are written ahead, and wait for their slot where only the sending is left.
         """
-        call = Call(at_slot, timeout)
+        call = Call(at_slot, timeout, Sent.of(order))
         sdk = await self._sdk.get()
         answer = await one_call.bounded(call, self._exchange(sdk, order, timeout), sdk.error, self._now)
         return answer if isinstance(answer, Made) else one_call.cleaned(answer, order, self._api_key, call)

@@ -20,6 +20,7 @@ from shared.adapters.gemini_lane import labels
 from shared.adapters.genai_once import GenaiOnce
 from shared.adapters.generate_content_answer import read_answer
 from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES
+from shared.adapters.quotation import Sent
 from shared.core.answer import Answer, Made, Order
 from shared.core.failure import Failure, FailureKind
 from shared.ports import AtSlot
@@ -72,7 +73,7 @@ class GenerateContentLane:
 
     async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
         """One POST. `timeout` bounds the whole call, from its slot to the last byte of the answer."""
-        call = one_call.Call(at_slot, timeout)
+        call = one_call.Call(at_slot, timeout, Sent.of(order))
         sdk = await self._sdk.get()
         exchange = self._exchange(sdk, order, timeout, call)
         answer = await one_call.bounded(call, exchange, sdk.error, self._now, self._whom)

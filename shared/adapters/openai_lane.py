@@ -13,6 +13,7 @@ import httpx2
 from shared.adapters import one_call, openai_answer
 from shared.adapters.one_call import CALL, MAX_ANSWER_BYTES, OTHER_ERRORS, Call
 from shared.adapters.openai_answer import Elsewhere, Read
+from shared.adapters.quotation import SENT, Sent
 from shared.core.answer import Answer, Made, Order
 from shared.core.failure import Failure, FailureKind
 from shared.ports import AtSlot
@@ -45,9 +46,9 @@ class OpenAiLane:
 
     async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
         """One POST, and one GET where the image lies at an address; `timeout` bounds both together."""
-        call = Call(at_slot, timeout)
+        call = Call(at_slot, timeout, Sent.of(order))
         client = self._ready()
-        token = CALL.set(call)
+        token, sent = CALL.set(call), SENT.set(call.quotable)
         found: Read | None = None
         try:
             async with call.bounded():
@@ -59,6 +60,7 @@ class OpenAiLane:
             answer = self._broken(found, call, error)
         finally:
             CALL.reset(token)
+            SENT.reset(sent)
         return answer if isinstance(answer, Made) else one_call.cleaned(answer, order, self._api_key, call)
 
     async def close(self) -> None:
