@@ -217,9 +217,14 @@ QUOTING = {
     "spaced": lambda text: text.replace(" ", "\n  "),
     "truncated": lambda text: f"{text[: max(len(text) * 2 // 3, 6)]}…",
 }
-BODIES: Any = [(400, rpc, (400, "INVALID_ARGUMENT")), (403, rpc, (403, "PERMISSION_DENIED")),
-          (404, rpc, (404, "NOT_FOUND")),
-          (429, rpc, (429, "RESOURCE_EXHAUSTED")), (500, rpc, (500, "X")), (400, words, ("invalid_request",))]  # fmt: skip
+BODIES: Any = [
+    (400, rpc, (400, "INVALID_ARGUMENT")),
+    (403, rpc, (403, "PERMISSION_DENIED")),
+    (404, rpc, (404, "NOT_FOUND")),
+    (429, rpc, (429, "RESOURCE_EXHAUSTED")),
+    (500, rpc, (500, "X")),
+    (400, words, ("invalid_request",)),
+]
 
 
 @given(
