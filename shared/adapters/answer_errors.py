@@ -21,27 +21,6 @@ from shared.adapters.json_member import decoded, text_of
 from shared.core.failure import Failure, FailureKind
 
 NONE = Raw(b"")
-OPENAI_REFUSALS = frozenset(
-    [
-        "content_filter",
-        "content_filtered",
-        "content_policy",
-        "content_policy_violation",
-        "contentpolicyviolationerror",
-        "content_moderation",
-        "moderation",
-        "moderation_blocked",
-        "prompt_blocked",
-        "prompt_filtered",
-        "refusal",
-        "responsible_ai_policy_violation",
-        "responsibleaipolicyviolation",
-        "safety_violation",
-        "sensitive_words_detected",
-        "image_generation_refused",
-    ]
-)
-"""A gateway's words for the model's or the policy's no."""
 _REFUSED = re.compile(
     r"content[ _-]?(policy|filter|management policy|moderation)|contentpolicyviolation|safety (system|filter|polic)"
     r"|flagged (by|for|as)\b.{0,40}(moderation|safety|content|polic)|moderation[ _]blocked|prohibited[ _]content"
@@ -96,7 +75,7 @@ def judge(
 ) -> Failure:
     """As gemini_errors.judge of a 200, and it knows a refusal in OpenAI's words."""
     if is_refusal(problem):
-        word = next((code for code in problem.codes if code in OPENAI_REFUSALS | REFUSALS), problem.code)
+        word = next((code for code in problem.codes if code in REFUSALS), problem.code)
         return Failure(FailureKind.REFUSED, problem.message or f"refused: {word}", word, http_status=200)
     return gemini_errors.judge(problem, 200, headers, now, unnamed)
 
@@ -114,7 +93,7 @@ def judge_instead(
 
 def is_refusal(problem: Problem) -> bool:
     """By its code; by its words only where no code or number says that it is something else."""
-    if not (OPENAI_REFUSALS | REFUSALS).isdisjoint(problem.codes):
+    if not REFUSALS.isdisjoint(problem.codes):
         return True
     if not NO_IMAGE.isdisjoint(problem.codes) or problem.number not in (None, 400, 403, 422):
         return False

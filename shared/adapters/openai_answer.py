@@ -148,7 +148,7 @@ def _refusal(choices: Sequence[_Choice]) -> Failure | None:
     """The model's no in the words of the choice: `refusal`, or how it ended."""
     said = "".join(text_of(message.refusal) for message in _messages(choices))
     ends = [printable(text_of(raw)).lower() for c in choices for raw in (c.native_finish_reason, c.finish_reason)]
-    code = next((end for end in ends if end in answer_errors.OPENAI_REFUSALS | REFUSALS), "")
+    code = next((end for end in ends if end in REFUSALS), "")
     if not said and not code:
         return None
     return Failure(FailureKind.REFUSED, said or f"the answer was filtered: {code}", code)
