@@ -136,9 +136,31 @@ class RenderRequest(Struct, frozen=True):
 
     @property
     def content_hash(self) -> str:
-        """Equal for equal parsed values: the same id with the same hash is the same request."""
-        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """Equal for equal parsed values: the same id with the same hash is the same request.
+
+        A field at its default counts as one left out, so a new optional field changes no hash of an old message.
+        """
+        return hash_of_content(self.to_json(), type(self))
+
+
+def hash_of_content(content: Mapping[str, Any], kind: type[RenderRequest] = RenderRequest) -> str:
+    """The hash of a request as `to_json` wrote it, in this release or an earlier one: it need not be valid any more."""
+    chosen = _without_defaults(content, kind(request_id="", prompt="").to_json())
+    canonical = json.dumps(chosen, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _without_defaults(payload: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the fields that say no more than leaving them out, in objects within objects too."""
+    kept: dict[str, Any] = {}
+    for name, value in payload.items():
+        default = defaults.get(name)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            if inner := _without_defaults(value, default):
+                kept[name] = inner
+        elif value != default or type(value) is not type(default):
+            kept[name] = value
+    return kept
 
 
 class Cancel(Struct, frozen=True):

@@ -150,7 +150,7 @@ def _trace(
 
 async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: Document, visit: _Visit) -> None:
     """The same id again: the same content is the same request; other content is refused and the first one kept."""
-    if existing.data["content_hash"] != request.content_hash:
+    if record.content_hash(existing.data) != request.content_hash:
         problem = Problem(
             "request_id",
             shown(request.request_id),

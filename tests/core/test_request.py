@@ -23,6 +23,7 @@ from shared.core.request import (
     InvalidRequest,
     ReferenceUri,
     RenderRequest,
+    hash_of_content,
     parse_message,
 )
 from shared.core.shape import UNKNOWN_LIMIT, Problem
@@ -470,6 +471,7 @@ SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"deadline": "2026-12-01T12:00:00Z"}, {"deadline": "2026-12-01T13:00:00+01:00"}),
     ({"deadline": "2026-12-01T12:00:00Z"}, {"deadline": "2026-12-01t12:00:00.000z"}),
     ({"labels": {"a": "1", "b": "2"}}, {"labels": {"b": "2", "a": "1"}}),
+    ({"allow": {"gateway": True}}, {"allow": {"batch": False, "gateway": True}}),
 ]
 
 OTHER: list[dict[str, Any]] = [
@@ -529,6 +531,47 @@ def test_the_content_is_compared_before_aliases_are_resolved() -> None:
 def test_the_hash_of_a_content_stays_what_it_is_from_release_to_release() -> None:
     """It stands in the store for 30 days: a change of its recipe would refuse every repeated request."""
     assert a_full_request().content_hash == "a07e79b060817508433b2e6adb5f7d289224593fe4ca247e09b91a9a8a06fc63"
+    assert a_request().content_hash == "cafe49f4942031db211239970719d1208d1bb2a36ccb9d85fcb306b8c477ed64"
+
+
+class _NewerRequest(RenderRequest):
+    """A release that has one more optional field, and one more consent."""
+
+    sharpness: str = "as it comes"
+    allow_elsewhere: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        older = super().to_json()
+        allow = older["allow"] | {"elsewhere": self.allow_elsewhere}
+        return older | {"sharpness": self.sharpness, "allow": allow}
+
+
+def _newer(request: RenderRequest, **changes: Any) -> _NewerRequest:
+    return _NewerRequest(**{name: getattr(request, name) for name in request.__struct_fields__} | changes)
+
+
+@pytest.mark.parametrize("fields", [{}, *OTHER], ids=short)
+def test_a_new_optional_field_changes_no_hash_of_an_old_message(fields: dict[str, Any]) -> None:
+    request = a_request(**fields)
+    assert _newer(request).content_hash == request.content_hash
+
+
+def test_a_new_optional_field_that_is_set_is_other_content() -> None:
+    request = a_request()
+    hashes = {
+        request.content_hash,
+        _newer(request, sharpness="high").content_hash,
+        _newer(request, allow_elsewhere=False).content_hash,
+    }
+    assert len(hashes) == 3
+
+
+@pytest.mark.parametrize("fields", [{}, *OTHER], ids=short)
+def test_content_that_an_earlier_release_wrote_has_the_hash_of_today(fields: dict[str, Any]) -> None:
+    request = a_request(**fields)
+    older = {name: value for name, value in request.to_json().items() if name != "grounding" or value}
+    assert hash_of_content(older) == hash_of_content(request.to_json()) == request.content_hash
+    assert hash_of_content(older, _NewerRequest) == _newer(request).content_hash
 
 
 # -- to JSON and back -------------------------------------------------------------------------------------------------
