@@ -360,4 +360,4 @@ def content_hash(data: Fields) -> str:
 
 
 def request_of(data: Fields) -> RenderRequest:
-    return RenderRequest.parse(data["request"])
+    return RenderRequest.restored(data["request"])
