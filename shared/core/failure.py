@@ -187,6 +187,11 @@ class Failure(Struct, frozen=True):
     """The provider named the shared thing itself (an ErrorInfo reason, a quotaId, `model_not_found` with the model's
     name): its own statement about a model, lane, key, project, account or limit, not a guess from a status code."""
 
+    def __post_init__(self) -> None:
+        """A worker that died reports no usage: the attempt is booked as unknown, and later undone as unknown."""
+        if self.kind is FailureKind.CRASHED and self.usage is not None:
+            raise ValueError("a crashed attempt has no usage: whoever knows it names the failure that was met")
+
     @property
     def rule(self) -> Rule:
         return RULES[self.kind]

@@ -13,6 +13,7 @@ from shared.core.documents import Document
 from shared.core.fairness import queue_name
 from shared.core.record import Head
 from shared.core.request import PRIORITIES
+from shared.flows.item_by_item import heads
 from shared.ports import Ports
 
 PAGE = 100
@@ -60,11 +61,11 @@ class HeadPages:
         )
         read_at = self._ports.clock.monotonic()
         for key, found in zip(due, pages, strict=True):
-            self._pages[key] = _Page(_heads(found), len(found) >= PAGE, read_at)
+            self._pages[key] = _Page(self._heads(found), len(found) >= PAGE, read_at)
             self._saw(found)
         self._saw(woken)
         fronts = {each: head for page in self._pages.values() for each, head in page.heads.items()}
-        return list((self._ahead | fronts | _heads(woken)).values())
+        return list((self._ahead | fronts | self._heads(woken)).values())
 
     def ahead(self, heads: Iterable[Head]) -> None:
         """Have these planned with the fronts from now on."""
@@ -116,6 +117,5 @@ class HeadPages:
         if found and (self.read_at is None or found[0].read_at > self.read_at):
             self.read_at = found[0].read_at
 
-
-def _heads(found: list[Document]) -> dict[str, Head]:
-    return {each.id: Head.of(each.id, each.version, each.data) for each in found}
+    def _heads(self, found: list[Document]) -> dict[str, Head]:
+        return {head.request_id: head for head in heads(self._ports, found)}
