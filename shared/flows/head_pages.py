@@ -44,7 +44,7 @@ class HeadPages:
         """Found deep in a queue that is closed to them, with another route: they do not wait for their place in it."""
         self._woken_read_at = float("-inf")
         self.read_at: datetime | None = None
-        """The store's time of the newest read."""
+        """The store's time of the newest read of the last `read`; None where it found nothing, or read nothing."""
 
     def kicked(self, queues: Collection[str]) -> None:
         """These have something new; none named = any may."""
@@ -54,6 +54,7 @@ class HeadPages:
 
     async def read(self, now: datetime) -> list[Head]:
         """The front of every queue, and whoever has slept long enough."""
+        self.read_at = None
         due = [key for key, page in self._pages.items() if self._is_due(key, page)]
         woken, *pages = await asyncio.gather(
             self._read_woken(now),

@@ -88,3 +88,19 @@ def _is_shut(full: Full, now: datetime) -> bool:
     if full.reason == "zero":
         return True
     return full.reason in ("closed", "day") and full.until is not None and full.until > now + SLEEP_AFTER
+
+
+async def wake_from_the_future(ports: Ports, now: datetime) -> None:
+    """Those that were put to sleep by a clock that has been set back since: their time would come too late."""
+    after = now
+    while True:
+        page = await ports.store.query(queries.asleep_since(after, WOKEN_AT_ONCE))
+        for each in page:
+            if each.is_readable and each.data["updated_at"] > now:
+                await ports.store.commit(Update(each.path, record.awake(now), each.version))
+        if len(page) < WOKEN_AT_ONCE or not page[-1].is_readable:
+            return
+        after = page[-1].data["wake_at"]
+
+
+WOKEN_AT_ONCE = 200
