@@ -12,6 +12,7 @@ from shared.core.documents import Committed, Update
 from shared.core.ladder import Waits
 from shared.core.record import Head
 from shared.flows.head_pages import PAGE, HeadPages
+from shared.flows.item_by_item import heads
 from shared.ports import Ports
 
 SLEEP_AFTER = timedelta(seconds=60)
@@ -65,14 +66,13 @@ class Sleepers:
         if self._woken_epoch >= epoch:
             return
         found = await self._ports.store.query(queries.asleep_before(epoch, PAGE))
-        heads = [Head.of(each.id, each.version, each.data) for each in found]
-        await self._change(heads, record.awake(now))
+        await self._change(heads(self._ports, found), record.awake(now))
         if len(found) < PAGE:
             self._woken_epoch = epoch
 
-    async def settle(self, heads: Iterable[Head], now: datetime) -> None:
+    async def settle(self, woken: Iterable[Head], now: datetime) -> None:
         """Those that woke and got no slot take their places in the queue: a closed model's must not hide others."""
-        await self._change(list(heads), record.awake(now))
+        await self._change(list(woken), record.awake(now))
 
     async def _change(self, heads: list[Head], changes: dict[str, object]) -> None:
         updates = (Update(record.path(head.request_id), changes, head.version) for head in heads)
