@@ -292,7 +292,7 @@ async def test_slowness_adds_up_and_joins_other_faults(house: House) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_is_in_the_list_shown_to_users(kind: str) -> None:
+async def test_every_kind_is_in_the_list_shown_to_users(kind: str) -> None:
     """The answer to a kind that there is not; and each that is shown is taken."""
     with pytest.raises(InvalidFaults) as refused:
         parse('[{"kind": "no such kind"}]')
