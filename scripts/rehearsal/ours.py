@@ -28,16 +28,15 @@ from shared.core.retry import Again, Tally, after_failure
 from shared.core.route import Route
 from shared.core.standing import Standing
 from shared.core.tick import Memory, Sight, Ticked, tick
-from shared.flows import evidence, live_quota, pump, pump_documents
-from shared.flows.head_pages import FRESH_FOR as PAGE_FRESH_FOR
-from shared.flows.head_pages import PAGE
-from shared.flows.pump import EXTRA_PER_SECOND, EXTRA_TICKS
-from shared.flows.pump_sight import COUNT_EVERY
+from shared.flows import evidence, head_pages, live_quota, pump, pump_documents, pump_sight
 
 TICK, FULL_TICK, LEAST_BETWEEN = (each.total_seconds() for each in (pump.TICK, pump.FULL_TICK, pump.LEAST_BETWEEN))
 LEAD, RENEW_WITHIN = pump_documents.LEAD.total_seconds(), pump_documents.RENEW_WITHIN.total_seconds()
 KICKED_AFTER = (0.1, 1.5)
 """Seconds from a lapsed lead to the kick of whoever settles next."""
+EXTRA_TICKS, EXTRA_PER_SECOND = pump.EXTRA_TICKS, pump.EXTRA_PER_SECOND
+PAGE, PAGE_FRESH_FOR = head_pages.PAGE, head_pages.FRESH_FOR
+COUNT_EVERY = pump_sight.COUNT_EVERY
 QUIET_AFTER = pump.QUIET_AFTER.total_seconds()
 REPORT_SPACING = evidence.SPACING.total_seconds()
 LIVE_EVERY = live_quota.READ_EVERY.total_seconds()

@@ -515,7 +515,7 @@ async def test_an_image_that_can_never_be_stored_ends_the_request_and_is_not_bou
 async def test_a_cancellation_noted_while_the_call_turned_out_too_late_keeps_nobody_from_the_queue() -> None:
     """The slot is given back under the version that the cancellation made."""
     world = World(quota="*=rpm:60")
-    noted = []
+    noted: list[bool] = []
 
     async def cancel_meanwhile() -> None:
         if not noted:
@@ -528,7 +528,7 @@ async def test_a_cancellation_noted_while_the_call_turned_out_too_late_keeps_nob
         await cancel_meanwhile()
         return await real(*args)
 
-    world.lane.generate = generate  # type: ignore[method-assign]
+    world.lane.generate = generate  # type: ignore[method-assign, assignment]
     world.lane.then(FailureKind.LATE)
     world.boot()
     await world.submit()
