@@ -14,7 +14,7 @@ from shared.adapters.firestore_store import FirestoreStore
 from shared.core.documents import Committed, Create, Increment, Write
 from shared.ports import StoreUnavailable
 
-AT = DatetimeWithNanoseconds(2026, 11, 22)
+AT = DatetimeWithNanoseconds(2026, 11, 22)  # type: ignore[no-untyped-call]
 CREATE, COUNT = Create("things/a", {}), Increment("things/b", {"count": 1})
 BUSY: Exception = Aborted("busy")  # type: ignore[no-untyped-call]
 LOST: list[Exception] = [each("lost") for each in (ServiceUnavailable, DeadlineExceeded, InternalServerError)]
