@@ -341,6 +341,8 @@ class Ports(Struct, frozen=True, eq=False):
     key_kind: str
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
+    reported: dict[str, float] = field(default_factory=dict)
+    """When, by the monotonic clock, this process last reported a document that it had to skip; by path."""
 
     @property
     def gateways_in_use(self) -> frozenset[str]:

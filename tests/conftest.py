@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import functions
+import scripts
+import shared
+
 settings.register_profile(
     "renderlane", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 settings.load_profile("renderlane")
+
+
+def _import_the_product() -> None:
+    """Hypothesis draws constants from every module of ours that is imported: always the same, whatever is collected."""
+    for package in (shared, functions, scripts):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.startswith("shared.client"):
+                importlib.import_module(module.name)
+
+
+_import_the_product()
 
 
 def _must_run(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -14,6 +14,7 @@ QUERIES: dict[str, Query] = {
     "longest_queued": queries.longest_queued("bulk", 10),
     "due_before": queries.due_before("gemini-3-pro-image", NOW, 10),
     "sleeping": queries.sleeping(NOW, 10),
+    "asleep_since": queries.asleep_since(NOW, 10),
     "overdue": queries.overdue(NOW, 10),
     "unclaimed": queries.unclaimed(NOW, 10),
     "lapsed": queries.lapsed(NOW, 10),

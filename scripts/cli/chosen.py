@@ -133,13 +133,23 @@ def _is_flag(flag_id: str, named: str) -> bool:
     return flag_id == named or flag_id.rpartition("-")[0] == named
 
 
-async def read(store: Store, choice: Choice, fields: Iterable[str] | None, limit: int | None = None) -> list[Document]:
-    """All that are meant, newest first, with these `fields` beside LOOKED_AT; None: whole documents, prompts too."""
+async def read(
+    store: Store,
+    choice: Choice,
+    fields: Iterable[str] | None,
+    limit: int | None = None,
+    unreadable: list[Document] | None = None,
+) -> list[Document]:
+    """All that are meant, newest first, with these `fields` beside LOOKED_AT; None: whole documents, prompts too.
+
+    What cannot be read is put into `unreadable`.
+    """
+    damaged = [] if unreadable is None else unreadable
     found: list[Document] = []
     wanted = () if fields is None else tuple(dict.fromkeys((*LOOKED_AT, *fields)))
     for status in choice.statuses or (None,):
         kept: list[Document] = []
-        async for page in _pages(store, choice, status, wanted, limit):
+        async for page in _pages(store, choice, status, wanted, limit, damaged):
             kept += page
             if limit is not None and len(kept) >= limit:
                 break
@@ -148,7 +158,12 @@ async def read(store: Store, choice: Choice, fields: Iterable[str] | None, limit
 
 
 async def _pages(
-    store: Store, choice: Choice, status: str | None, fields: Sequence[str], limit: int | None
+    store: Store,
+    choice: Choice,
+    status: str | None,
+    fields: Sequence[str],
+    limit: int | None,
+    damaged: list[Document],
 ) -> AsyncIterator[list[Document]]:
     """No index knows tenants, models and outcomes: the pages hold what is meant of all that were read.
 
@@ -165,8 +180,27 @@ async def _pages(
         at_most = max(at_most, len(seen))
         query = replace(queries.newest(status, at_most + len(seen)), bounds=bounds, fields=fields)
         page = await store.query(query)
-        yield [each for each in page if each.id not in seen and choice.takes(each.data)]
+        new = [each for each in page if each.id not in seen]
+        readable = [each for each in page if _is_sound(each)]
+        damaged += [each for each in new if each not in readable]
+        yield [each for each in new if each in readable and choice.takes(each.data)]
         if len(page) < query.limit:
             return
-        edge = page[-1].data["created_at"]
-        seen = frozenset(each.id for each in page if each.data["created_at"] == edge)
+        if readable:
+            edge = readable[-1].data["created_at"]
+        seen = frozenset(each.id for each in page if each not in readable or each.data["created_at"] == edge)
+
+
+def _is_sound(document: Document) -> bool:
+    """Whether everything is there that choosing and a list look at, in the form they know."""
+    try:
+        Choice(tenant="", priority="", group="", outcome="", flag="", lane="", model_ids=("",)).takes(document.data)
+        return isinstance(document.data["created_at"], datetime) and "lane" in document.data["route"]
+    except Exception:  # noqa: BLE001  whatever a damaged document raises
+        return False
+
+
+def say_unreadable(documents: Sequence[Document]) -> None:
+    """On standard error, one line each."""
+    for each in documents:
+        click.echo(f"{each.path}: unreadable, left out; the row in the store is damaged", err=True)

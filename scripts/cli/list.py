@@ -73,19 +73,25 @@ async def _list(choice: Choice, limit: int, *, as_json: bool) -> None:
     from scripts.cli import held, show
     from scripts.cli.found import Found, to_json, with_attempts
     from shared import wiring
+    from shared.core.documents import Document
 
     settings = place.read_settings()
     catalogue = wiring.catalogue(settings)
     choice = choice.with_models(catalogue)
     async with place.reading(settings) as store:
-        documents = await chosen.read(store, choice, None if as_json else (*show.LISTED, "wake_at", "ask"), limit)
+        unreadable: list[Document] = []
+        fields = None if as_json else (*show.LISTED, "wake_at", "ask")
+        documents = await chosen.read(store, choice, fields, limit, unreadable)
         place.say_if_simulated(settings)
         if as_json:
             for each in await with_attempts(store, documents):
                 click.echo(to_json(each.document()))
+            for document in unreadable:
+                click.echo(to_json({"request_id": document.id, "status": "unreadable"}))
             return
         found = [Found(document.id, document.data) for document in documents]
         why = await held.read(store, found, catalogue)
+    chosen.say_unreadable(unreadable)
     if not found:
         click.echo("no such requests", err=True)
         return

@@ -78,6 +78,7 @@ def explained() -> Iterator[None]:
 
 def _told(error: Exception) -> click.ClickException | None:
     from shared.config import InvalidSetting
+    from shared.core.documents import UnreadableDocument
     from shared.core.toml_fields import BrokenCatalogue
     from shared.ports import ImagesUnavailable, StoreUnavailable, TopicsUnavailable
 
@@ -92,6 +93,8 @@ def _told(error: Exception) -> click.ClickException | None:
             return Unavailable(
                 f"the topics did not answer: {error}. Check RENDERLANE_TOPICS; publishing again is safe."
             )
+        case UnreadableDocument():
+            return Unavailable(f"{error}. The row in the store is damaged: repair it, or remove it.")
         case ImagesUnavailable():
             return Unavailable(f"the image store did not answer: {error}. Check RENDERLANE_IMAGES.")
         case _:

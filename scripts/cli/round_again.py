@@ -79,7 +79,9 @@ class _Reach(Struct, frozen=True):
 
 async def look(store: Store, choice: Choice, catalogue: Catalogue) -> Preview:
     """What would be revived; nothing is changed."""
-    found = await chosen.read(store, choice, NEEDED)
+    unreadable: list[Document] = []
+    found = await chosen.read(store, choice, NEEDED, unreadable=unreadable)
+    chosen.say_unreadable(unreadable)
     successors = [record.path(name) for each in found if (name := each.data.get("revived_as"))]
     there: set[str] = set()
     for start in range(0, len(successors), chosen.PAGE):

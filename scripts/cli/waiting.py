@@ -106,13 +106,13 @@ class Waiting:
                     continue
                 if document.path.startswith("rejected/"):
                     self.rejected[document.id] = Rejected(document.data["request_id"], document.data)
-                elif (document.id, document.data["content_hash"]) in asked:
+                elif (document.id, record.content_hash(document.data)) in asked:
                     self.requests[document.id] = document
 
     def _own(self, sent: Sent) -> Document | None:
         """The request that this message asked for: another content under the same id is another request."""
         document = self.requests.get(sent.request_id or "")
-        return document if document and document.data["content_hash"] == sent.content_hash else None
+        return document if document and record.content_hash(document.data) == sent.content_hash else None
 
     def _status(self, sent: Sent) -> str:
         document = self._own(sent)

@@ -28,18 +28,18 @@ from shared.core.retry import Again, Tally, after_failure
 from shared.core.route import Route
 from shared.core.standing import Standing
 from shared.core.tick import Memory, Sight, Ticked, tick
+from shared.flows import evidence, head_pages, live_quota, pump, pump_documents, pump_sight
 
-TICK, FULL_TICK, LEAST_BETWEEN = 1.0, 0.5, 0.15
-EXTRA_TICKS, EXTRA_PER_SECOND = 3.0, 0.15
-LEAD = 6.0
+TICK, FULL_TICK, LEAST_BETWEEN = (each.total_seconds() for each in (pump.TICK, pump.FULL_TICK, pump.LEAST_BETWEEN))
+LEAD, RENEW_WITHIN = pump_documents.LEAD.total_seconds(), pump_documents.RENEW_WITHIN.total_seconds()
 KICKED_AFTER = (0.1, 1.5)
 """Seconds from a lapsed lead to the kick of whoever settles next."""
-PAGE = 100
-PAGE_FRESH_FOR = 5.0
-COUNT_EVERY = 5.0
-QUIET_AFTER = 3.0
-REPORT_SPACING = 2.0
-LIVE_EVERY = 60.0
+EXTRA_TICKS, EXTRA_PER_SECOND = pump.EXTRA_TICKS, pump.EXTRA_PER_SECOND
+PAGE, PAGE_FRESH_FOR = head_pages.PAGE, head_pages.FRESH_FOR
+COUNT_EVERY = pump_sight.COUNT_EVERY
+QUIET_AFTER = pump.QUIET_AFTER.total_seconds()
+REPORT_SPACING = evidence.SPACING.total_seconds()
+LIVE_EVERY = live_quota.READ_EVERY.total_seconds()
 """`watch` reads the limits; the pump sees them at once."""
 ASK = Ask("default", None, "1K", None, "standard", 10, 0, False, None)
 
@@ -227,7 +227,7 @@ class Renderlane:
             f"calendars/{model}" for model, each in ticked.memory.standings.items() if self._changed(each, model, now)
         ]
         self._memory = ticked.memory
-        if paths or self._lead_until - self._engine.now < LEAD / 2:
+        if paths or self._lead_until - self._engine.now < RENEW_WITHIN:
             self._lead_until = self._engine.now + LEAD
             self._world.documents.commit(["pump/pump", *paths], partial(self._hand_out, lead, ticked, by_id))
         else:

@@ -44,6 +44,7 @@ from shared.core.documents import (
     Delete,
     Document,
     Fields,
+    InvalidDocument,
     Query,
     Update,
     Value,
@@ -66,7 +67,7 @@ _REFUSED = (FailedPrecondition, AlreadyExists, NotFound)
 
 
 class FirestoreStore:
-    """See shared.ports.Store. Beside `StoreUnavailable` only ValueError, for what no store accepts."""
+    """See shared.ports.Store. Beside `StoreUnavailable` only InvalidDocument, for what no store accepts."""
 
     def __init__(self, project: str, database: str | None = None, patience: timedelta = PATIENCE) -> None:
         """Connects at the first call, inside the loop that makes it."""
@@ -208,7 +209,7 @@ class FirestoreStore:
         try:
             answer: T = await retry(call)()
         except InvalidArgument as error:
-            raise ValueError(f"Firestore refuses the {what}: {error}") from error
+            raise InvalidDocument(f"Firestore refuses the {what}: {error}") from error
         except (GoogleAPIError, GoogleAuthError) as error:
             cause = error.cause if isinstance(error, RetryError) else error
             raise StoreUnavailable(f"Firestore of project {self._project}, {what}: {cause}") from cause

@@ -37,6 +37,8 @@ _TABLES = (
         attributes TEXT NOT NULL, data BLOB NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS messages_by_due_at ON messages (subscription, due_at, id)",
 )
+SET_BACK = timedelta(seconds=1)
+"""Between two looks at the clock: less is how clocks are disciplined."""
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -65,6 +67,8 @@ class LocalTopics:
         self._clock = clock
         self._project = project
         self._waiting: set[asyncio.Future[None]] = set()
+        self._clock_began = clock.now() - timedelta(seconds=clock.monotonic())
+        """When the monotonic clock began, by the wall clock as it was last seen."""
         self._thread = SqliteThread(
             path, "topics", TopicsUnavailable, partial(_prepare, path), on_foreign_change=self._wake
         )
@@ -84,6 +88,7 @@ class LocalTopics:
     async def pull(self, subscription: str, limit: int, wait: timedelta) -> list[Delivery]:
         until = self._clock.monotonic() + wait.total_seconds()
         while True:
+            await self._follow_the_clock()
             with self._news() as news:  # registered before looking, so nothing slips between
                 now = self._now()
                 claimed = await self._thread.run(partial(_claim, subscription, limit, now, self._project))
@@ -120,6 +125,13 @@ class LocalTopics:
 
     async def close(self) -> None:
         await self._thread.close()
+
+    async def _follow_the_clock(self) -> None:
+        """What is due by a clock that was set back since is due as much sooner: nothing waits for it to come round."""
+        began = self._clock.now() - timedelta(seconds=self._clock.monotonic())
+        fell, self._clock_began = self._clock_began - began, began
+        if fell > SET_BACK:
+            await self._thread.run(partial(_make_due_sooner, fell // _MICROSECOND))
 
     def _now(self) -> int:
         return (self._clock.now() - _EPOCH) // _MICROSECOND
@@ -272,10 +284,15 @@ def _extend(subscription: str, handles: tuple[str, ...], due_at: int, transactio
     )
 
 
+def _make_due_sooner(by: int, transaction: Transaction) -> None:
+    transaction.begin()
+    transaction.connection.execute("UPDATE messages SET due_at = due_at - ?", [by])
+
+
 def _redeliver_all(now: int, transaction: Transaction) -> int:
     transaction.begin()
     changed = transaction.connection.execute(
-        "UPDATE messages SET due_at = ? WHERE number > 0 AND due_at > ?", [now, now]
+        "UPDATE messages SET due_at = ? WHERE (number > 0 OR published_at > ?) AND due_at > ?", [now, now, now]
     )
     return changed.rowcount
 

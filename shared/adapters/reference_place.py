@@ -87,12 +87,35 @@ def is_address(host: str) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Also looks into IPv6 addresses that carry an IPv4 one, which a router may unwrap."""
+    """Also looks into IPv6 addresses that carry an IPv4 one, which a router or gateway may unwrap."""
     found = ipaddress.ip_address(address.partition("%")[0])
+    if any(found in each for each in _NEVER_PUBLIC if each.version == found.version):
+        return False
     if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
-        if inner is not None and not inner.is_global:
-            return False
-        if found in ipaddress.ip_network("64:ff9b::/96"):
+        if found in _TRANSLATED:
             return is_public(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
+        if inner is not None and not is_public(str(inner)):
+            return False
     return found.is_global and not found.is_multicast
+
+
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+"""NAT64 (RFC 6052): the last 32 bits are the IPv4 address that is reached."""
+_NEVER_PUBLIC = tuple(
+    ipaddress.ip_network(each)
+    for each in (
+        "64:ff9b:1::/48",  # NAT64 of a network's own (RFC 8215)
+        "::/96",  # IPv4-compatible, deprecated (RFC 4291)
+        "::ffff:0:0:0/96",  # IPv4-translated (RFC 2765)
+        "fec0::/10",  # site-local, deprecated (RFC 3879)
+        "2001::/32",  # Teredo (RFC 4380)
+        "2002::/16",  # 6to4 (RFC 3056)
+        "3fff::/20",  # documentation (RFC 9637)
+        "5f00::/16",  # segment routing (RFC 9602)
+        "100::/64",  # discard (RFC 6666)
+        "192.88.99.0/24",  # 6to4 relays, deprecated (RFC 7526)
+        "192.0.0.0/24",  # protocol assignments (RFC 6890)
+        "100.64.0.0/10",  # shared by carriers (RFC 6598)
+    )
+)

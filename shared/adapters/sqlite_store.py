@@ -30,13 +30,17 @@ from shared.core.documents import (
     Document,
     Fields,
     Increment,
+    InvalidDocument,
     Query,
+    UnreadableDocument,
+    UnreadableFields,
     Update,
     Value,
     Write,
 )
 from shared.ports import Clock, StoreUnavailable
 
+MOMENT_LENGTH = len("2026-11-22T13:00:00.000000Z")
 DOCUMENT_LIMIT_BYTES = 1_048_576
 """Firestore's limit, as far as JSON can tell it."""
 
@@ -53,8 +57,8 @@ Index = tuple[str, tuple[str, ...]]
 
 
 class SqliteStore:
-    """See shared.ports.Store. Beside `StoreUnavailable` only ValueError, for what no store accepts, and InvalidSetting
-    for a file that another version wrote.
+    """See shared.ports.Store. Beside `StoreUnavailable` only InvalidDocument, for what no store accepts, and
+    InvalidSetting for a file that another version wrote.
     """
 
     def __init__(self, path: Path | str, clock: Clock, indexes: Sequence[Index] = ()) -> None:
@@ -108,7 +112,7 @@ class SqliteStore:
             "SELECT path, version, data FROM documents WHERE path IN (SELECT value FROM json_each(?))",
             [json.dumps(list(paths))],
         )
-        found = {path: Document(path, decode(data), str(version), read_at) for path, version, data in rows}
+        found = {path: Document(path, _fields(path, data), str(version), read_at) for path, version, data in rows}
         return [found.get(path) or Absent(path, read_at) for path in paths]
 
     def _select(self, query: Query) -> tuple[str, list[Any]]:
@@ -121,7 +125,7 @@ class SqliteStore:
         sql, values = self._select(query)
         read_at = self._now()
         return [
-            Document(path, _project(decode(data), query.fields), str(version), read_at)
+            Document(path, _fields(path, data, query.fields), str(version), read_at)
             for path, version, data in reading.connection.execute(sql, values)
         ]
 
@@ -212,7 +216,10 @@ def _apply(connection: sqlite3.Connection, write: Write, text: str, before: str 
 
 def _merged(before: str | None, changes: dict[str, Any], amounts: Mapping[str, int] | None = None) -> str:
     """Works on the stored form: what is not changed is not decoded."""
-    stored: dict[str, Any] = json.loads(before) if before else {}
+    try:
+        stored: dict[str, Any] = json.loads(before) if before else {}
+    except ValueError as error:
+        raise UnreadableDocument("the row that is to be changed cannot be read") from error
     stored.update(changes)
     for name, amount in (amounts or {}).items():
         now = stored.get(_key(name))
@@ -235,14 +242,30 @@ def _encode_write(write: Write) -> str:
 
 
 def _check_size(path: str, text: str) -> None:
-    """A lone surrogate is a ValueError too (no UTF-8)."""
     size = len(text.encode())
     if size > DOCUMENT_LIMIT_BYTES:
-        raise ValueError(f"{path} has {size:,} bytes: a document may have {DOCUMENT_LIMIT_BYTES:,}")
+        raise InvalidDocument(f"{path} has {size:,} bytes: a document may have {DOCUMENT_LIMIT_BYTES:,}")
 
 
-def _project(data: dict[str, Value], fields: Sequence[str]) -> dict[str, Value]:
-    return {name: data[name] for name in fields if name in data} if fields else data
+def _fields(path: str, text: str, names: Sequence[str] = ()) -> Fields:
+    """The fields of a row, `names` of them where any are named. A damaged row takes no other with it."""
+    try:
+        data = decode(text)
+    except _UNREADABLE as error:
+        return _some_fields(path, text, names) if names else UnreadableFields(path, type(error).__name__)
+    return {name: data[name] for name in names if name in data} if names else data
+
+
+_UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError)
+
+
+def _some_fields(path: str, text: str, names: Sequence[str]) -> Fields:
+    """The named fields of a row of which others cannot be read."""
+    try:
+        stored = json.loads(text)
+        return {name: _decode_json(json.dumps(stored[_key(name)])) for name in names if _key(name) in stored}
+    except _UNREADABLE as error:
+        return UnreadableFields(path, type(error).__name__)
 
 
 def _dumps(value: Any) -> str:
@@ -253,7 +276,7 @@ def encoded(value: Value) -> Any:
     """The value as JSON can hold it."""
     match value:
         case datetime():
-            return {"$at": value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+            return {"$at": value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")}
         case list() | tuple():
             return [encoded(each) for each in value]
         case Mapping():
@@ -268,8 +291,15 @@ def _key(key: str) -> str:
 
 def _decode_map(value: dict[str, Any]) -> Any:
     if "$at" in value:
-        return datetime.fromisoformat(value["$at"])
+        return _moment(value["$at"])
     return {key[1:] if key.startswith("$") else key: each for key, each in value.items()}
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:  # years before 1000 were written without their leading zeros
+        return datetime.fromisoformat(text.zfill(MOMENT_LENGTH))
 
 
 _decode_json: Callable[[str], Any] = json.JSONDecoder(object_hook=_decode_map).decode

@@ -57,6 +57,27 @@ class Usage(Struct, frozen=True):
     grounding_searches: int = 0
 
 
+MOST_COUNTED = 10_000_000
+"""Tokens of one kind in one answer: a count beyond any model's window is no statement of the bill."""
+WORD_LIMIT = 128
+"""Characters that are kept of a word of the provider's: a model's name, a tier, an id."""
+
+
+def word(text: str) -> str:
+    """A provider's word as it can be kept anywhere: printable, and not too long."""
+    printable = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[: WORD_LIMIT + 1])
+    return printable if len(printable) <= WORD_LIMIT else f"{printable[: WORD_LIMIT - 1]}…"
+
+
+def counted(usage: Usage | None) -> Usage | None:
+    """None where the counts cannot be true."""
+    if usage is None:
+        return None
+    counts = (getattr(usage, name) for name in Usage.__struct_fields__)
+    sound = all(type(each) is int and 0 <= each <= MOST_COUNTED for each in counts)
+    return usage if sound else None
+
+
 class Picture(Struct, frozen=True):
     """Encoded image bytes with what their own header says."""
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TypeAlias, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from shared.core.answer import Made, Remark, Usage
+from shared.core.answer import Made, Remark, Usage, counted, word
 from shared.core.failure import Failure
 
 
@@ -31,10 +32,10 @@ class Delivered(Struct, frozen=True):
             image_uri,
             made.picture.width,
             made.picture.height,
-            made.usage,
-            made.model,
-            made.lane,
-            made.provider_request_id,
+            counted(made.usage),
+            word(made.model),
+            word(made.lane),
+            word(made.provider_request_id),
             made.remark,
             made.paid_before,
         )
@@ -77,3 +78,21 @@ def _remark(word: str) -> Remark:
 
 
 Ending: TypeAlias = Delivered | Failure
+
+
+def storable(ending: Ending) -> Ending:
+    """The ending with the provider's own words and counts as any store takes them; a sound one stays as it is."""
+    kept = replace(
+        ending,
+        model=word(ending.model),
+        lane=word(ending.lane),
+        provider_request_id=word(ending.provider_request_id),
+        usage=counted(ending.usage),
+    )
+    return (
+        replace(kept, message=kept.message[:MESSAGE_LIMIT], code=word(kept.code)) if isinstance(kept, Failure) else kept
+    )
+
+
+MESSAGE_LIMIT = 4_000
+"""Characters of a failure's message; lanes cut theirs shorter."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
@@ -12,6 +12,34 @@ Value: TypeAlias = Any
 """None, bool, int, float, str, aware datetime (microseconds, UTC), or a list or dict (string keys) of these."""
 
 Fields: TypeAlias = Mapping[str, Value]
+
+
+class InvalidDocument(ValueError):
+    """A path, query or write that no store accepts. It is the caller's mistake, or the content it was given."""
+
+
+class UnreadableDocument(Exception):
+    """A document lies in the store and cannot be read: its row is damaged, or a release wrote what none reads."""
+
+
+class UnreadableFields(Mapping[str, Value]):
+    """The fields of a row that cannot be read. Looking at them raises UnreadableDocument: only who looks is stopped."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+
+    def __getitem__(self, name: str) -> Value:
+        raise UnreadableDocument(f"{self.path} cannot be read: {self.reason}")
+
+    def __iter__(self) -> Iterator[str]:
+        raise UnreadableDocument(f"{self.path} cannot be read: {self.reason}")
+
+    def __len__(self) -> int:
+        raise UnreadableDocument(f"{self.path} cannot be read: {self.reason}")
+
+    def __repr__(self) -> str:
+        return f"UnreadableFields({self.path!r}, {self.reason!r})"
 
 
 class Document(Struct, frozen=True):
@@ -27,6 +55,10 @@ class Document(Struct, frozen=True):
     @property
     def id(self) -> str:
         return self.path.rpartition("/")[2]
+
+    @property
+    def is_readable(self) -> bool:
+        return not isinstance(self.data, UnreadableFields)
 
 
 class Absent(Struct, frozen=True):

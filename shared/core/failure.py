@@ -187,12 +187,17 @@ class Failure(Struct, frozen=True):
     """The provider named the shared thing itself (an ErrorInfo reason, a quotaId, `model_not_found` with the model's
     name): its own statement about a model, lane, key, project, account or limit, not a guess from a status code."""
     may_be_billed: bool = False
-    """Somebody who does not know the bill said this, such as a proxy in front of the API: no promise of the kind's rule
-    holds, and the estimate is held against the cost cap."""
+    """The answer did not come from the API itself but, for example, from a proxy in front of it: the promise of the kind's
+    rule does not hold, and the estimate is held against the cost cap."""
 
     address: str = ""
     """Where the picture lies that this answer was charged for and that could not be fetched. It may hold a signature:
     only the attempt's document has it whole."""
+
+    def __post_init__(self) -> None:
+        """A worker that died reports no usage: the attempt is booked as unknown, and later undone as unknown."""
+        if self.kind is FailureKind.CRASHED and self.usage is not None:
+            raise ValueError("a crashed attempt has no usage: its worker never read an answer")
 
     @property
     def rule(self) -> Rule:

@@ -108,7 +108,7 @@ class Fleet(Struct, frozen=True):
         claimed = max(self.in_air - in_air, 0)
         most = max(LEAST_IN_AIR, 2 * claimed * (1 + self.lead_seconds), 0.9 * self.most_in_air)
         seen = replace(self, in_air=in_air, most_in_air=most, seen_at=now)
-        seconds = 0.0 if self.seen_at is None else min((now - self.seen_at).total_seconds(), 2.0)
+        seconds = 0.0 if self.seen_at is None else min(max((now - self.seen_at).total_seconds(), 0.0), 2.0)
         starts = max(recent.starts, late.count)
         if _too_many(late.count, starts):
             return seen._cut(late.count / starts, _too_many(late.deliveries, starts), filling, now)
@@ -192,5 +192,5 @@ def concurrency_cap(limits: Limits, capacity: int, unknown_for: timedelta | None
         return min(limits.concurrency, most)
     if unknown_for is None or not is_untimed(limits):
         return most
-    doublings = min(int(unknown_for / CAP_DOUBLES_EVERY), 20)
+    doublings = min(max(int(unknown_for / CAP_DOUBLES_EVERY), 0), 20)  # a clock may be set back
     return min(FIRST_CAP << doublings, most)

@@ -121,6 +121,11 @@ def sleeping(now: datetime, limit: int) -> Query:
     )
 
 
+def asleep_since(wake_after: datetime, limit: int) -> Query:
+    """Sleepers, the first to wake first, with the moment at which each was put to sleep."""
+    return replace(sleeping(wake_after, limit), fields=("wake_at", "updated_at"))
+
+
 def overdue(now: datetime, limit: int) -> Query:
     """Queued requests whose deadline has passed."""
     return Query(

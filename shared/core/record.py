@@ -14,7 +14,7 @@ from shared.core.budget import Reservation
 from shared.core.documents import Fields
 from shared.core.ladder import Planned
 from shared.core.outcome import Outcome
-from shared.core.request import RenderRequest
+from shared.core.request import RenderRequest, hash_of_content
 from shared.core.route import Route
 from shared.core.terms import FRESH, Course
 from shared.core.trace import Place
@@ -357,5 +357,10 @@ def finished(status: str, outcome: Outcome, now: datetime) -> dict[str, Any]:
     }
 
 
+def content_hash(data: Fields) -> str:
+    """Of the content on record, by today's recipe: the hash stored beside it may be of an earlier release's."""
+    return hash_of_content(data["request"])
+
+
 def request_of(data: Fields) -> RenderRequest:
-    return RenderRequest.parse(data["request"])
+    return RenderRequest.restored(data["request"])

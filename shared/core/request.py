@@ -26,6 +26,18 @@ PRIORITIES = ("interactive", "normal", "bulk")
 ID_PATTERN = r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:-]*"
 ID_WORDS = "letters, digits and . _ : -, starting with a letter or digit, without '..'"
 
+INVISIBLE = (
+    r"\u0000-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""Characters that show nothing, as the inside of a regular expression's class: controls, spaces, zero-width and filler
+characters (Unicode 16: White_Space, Default_Ignorable_Code_Point, Cc, U+2800).
+"""
+VISIBLE_PATTERN = rf"[{INVISIBLE}]*[^{INVISIBLE}][\s\S]*"
+LABEL_KEY_PATTERN = r"[^_][\s\S]*|_(?:[^_][\s\S]*)?|[\s\S]*[^_]_?"
+"""What does not begin and end with two underscores: the store keeps such field names for itself."""
+
 
 class InvalidRequest(Exception):
     """The message cannot be a render request. It is recorded, answered and never retried."""
@@ -81,6 +93,20 @@ class RenderRequest(Struct, frozen=True):
             found = REQUEST.parse(payload, "")
         except ShapeError as error:
             raise InvalidRequest(error.problems, named_id(payload)) from error
+        return cls._of(found)
+
+    @classmethod
+    def restored(cls, content: Mapping[str, Any]) -> RenderRequest:
+        """A request from the JSON that `to_json` wrote. It was accepted once: the rules of today do not concern it."""
+        found = dict(content)
+        if "deadline" in found:
+            found["deadline"] = _moment(found["deadline"])
+        if "max_cost_usd" in found:
+            found["max_cost_usd"] = micros_from_usd(found["max_cost_usd"])
+        return cls._of(found)
+
+    @classmethod
+    def _of(cls, found: Mapping[str, Any]) -> RenderRequest:
         floor = found.get("floor", {})
         allow = found.get("allow", {})
         return cls(
@@ -136,9 +162,31 @@ class RenderRequest(Struct, frozen=True):
 
     @property
     def content_hash(self) -> str:
-        """Equal for equal parsed values: the same id with the same hash is the same request."""
-        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """Equal for equal parsed values: the same id with the same hash is the same request.
+
+        A field at its default counts as one left out, so a new optional field changes no hash of an old message.
+        """
+        return hash_of_content(self.to_json(), type(self))
+
+
+def hash_of_content(content: Mapping[str, Any], kind: type[RenderRequest] = RenderRequest) -> str:
+    """The hash of a request as `to_json` wrote it, in this release or an earlier one: it need not be valid any more."""
+    chosen = _without_defaults(content, kind(request_id="", prompt="").to_json())
+    canonical = json.dumps(chosen, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _without_defaults(payload: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the fields that say no more than leaving them out, in objects within objects too."""
+    kept: dict[str, Any] = {}
+    for name, value in payload.items():
+        default = defaults.get(name)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            if inner := _without_defaults(value, default):
+                kept[name] = inner
+        elif value != default or type(value) is not type(default):
+            kept[name] = value
+    return kept
 
 
 class Cancel(Struct, frozen=True):
@@ -199,23 +247,41 @@ def _decode(data: bytes) -> object:
             fields[name] = value
         return fields
 
+    _refuse_encodings(data)
     try:
         payload: object = json.loads(
             data.decode("utf-8"), parse_constant=refuse_constant, object_pairs_hook=refuse_twice
         )
         json.dumps(payload, ensure_ascii=False).encode("utf-8")  # half a surrogate pair parses but cannot be stored
     except UnicodeError as error:
-        raise _unreadable("text that is not valid Unicode") from error
+        raise _unreadable(
+            "text that is not valid Unicode", "Write it as UTF-8, without halves of characters."
+        ) from error
     except RecursionError as error:
-        raise _unreadable("JSON nested too deeply") from error
+        raise _unreadable("JSON nested too deeply", "Write one flat JSON object.") from error
     except ValueError as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise _unreadable(f"bytes that are not JSON ({reason})") from error
+        raise _unreadable(f"bytes that are not JSON ({reason})", "Write one JSON object, as UTF-8.") from error
     return payload
 
 
-def _unreadable(found: str) -> InvalidRequest:
-    remedy = "Publish the request as a JSON object in the data of the message, not in its attributes."
+def _refuse_encodings(data: bytes) -> None:
+    """What an editor or a shell may have made of JSON text, named for what it is."""
+    if not data:
+        remedy = "Publish the request as a JSON object in the data of the message, not in its attributes."
+        raise _unreadable("bytes that are not JSON (Expecting value: there are none)", remedy)
+    if data.startswith(_UTF8_MARK):
+        raise _unreadable("UTF-8 with a byte order mark (BOM) before the JSON", _SAVE_AS)
+    if data.startswith(_UTF16_MARKS) or b"\0" in data:
+        raise _unreadable("text that is not valid Unicode in UTF-8: it looks like UTF-16 or UTF-32", _SAVE_AS)
+
+
+_SAVE_AS = "Save it as UTF-8 without a byte order mark."
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def _unreadable(found: str, remedy: str) -> InvalidRequest:
     return InvalidRequest((Problem("the message", found, "UTF-8 JSON", remedy),), None)
 
 
@@ -247,7 +313,15 @@ _SIZE = shape.Choice(SIZES, _size_hint)
 REQUEST = shape.Record(
     fields={
         "request_id": _REQUEST_ID,
-        "prompt": shape.Text(1, PROMPT_LIMIT, secret=True),
+        "prompt": shape.Text(
+            1,
+            PROMPT_LIMIT,
+            VISIBLE_PATTERN,
+            f"1 to {PROMPT_LIMIT:,} characters, at least one of them visible",
+            secret=True,
+            description="At least one character must be visible: no white space, control or zero-width character.",
+            remedy="Say what the image should show.",
+        ),
         "tenant": shape.Text(1, 64, ID_PATTERN, f"1 to 64 {ID_WORDS}", description="Who pays."),
         "purpose": shape.Choice(PURPOSES, description="Picks the model when none is named."),
         "model": shape.Text(
@@ -285,10 +359,11 @@ REQUEST = shape.Record(
             shape.Text(
                 20,
                 35,
-                r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+                r"2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
                 r"(\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])",
-                "a date and time with offset, such as 2026-12-01T12:00:00Z",
-                description="Not begun by then, the request expires unpaid. Must be a real day, of the year 2 to 9998.",
+                "a date and time with offset, such as 2026-12-01T12:00:00Z, of the years 2000 to 2999",
+                description="Not begun by then, the request expires unpaid. A real day of the years 2000 to 2999.",
+                remedy="Write such a moment, or leave the deadline out.",
             ),
             _moment,
         ),
@@ -321,7 +396,12 @@ REQUEST = shape.Record(
         "grounding": shape.Flag("Ground the image in search results; searches are charged."),
         "labels": shape.Labels(
             32,
-            shape.Text(1, 63, r"(?!__.*__$)[\s\S]+", "1 to 63 characters, not of the form __name__"),
+            shape.Text(
+                1,
+                63,
+                LABEL_KEY_PATTERN,
+                "1 to 63 characters that do not begin and end with __ (such as __name__)",
+            ),
             shape.Text(0, 255),
         ),
     },

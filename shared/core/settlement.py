@@ -15,7 +15,7 @@ from shared.core import booking, record
 from shared.core.answer import Usage
 from shared.core.calendar import next_pacific_midnight
 from shared.core.catalogue import Catalogue
-from shared.core.delivered import Delivered, Ending
+from shared.core.delivered import Delivered, Ending, storable
 from shared.core.documents import Document, Fields, Update, Write
 from shared.core.failure import Failure, FailureKind, Next
 from shared.core.health import SICK
@@ -83,6 +83,7 @@ def settle(
     shard: int,
 ) -> Settlement:
     """The writes that end `attempt` with `ending`, given both documents as they were read. Pure."""
+    ending = storable(ending)
     closed_as = (attempt.data["outcome"] or {}).get("code")
     if closed_as not in (None, FailureKind.CRASHED.value):
         return Settlement((), "settled before")
@@ -118,6 +119,13 @@ def settle(
         *booking.against_budget(request, attempt.data, ending, cost, is_final=effect == "final"),
     )
     return Settlement(writes, effect)
+
+
+def bare(ending: Ending) -> Ending:
+    """Only what is needed to end the attempt: for an answer that no store takes whole. A paid image is kept."""
+    if isinstance(ending, Delivered):
+        return replace(ending, usage=None, model="", provider_request_id="")
+    return Failure(ending.kind, "The provider's own words could not be stored.", http_status=ending.http_status)
 
 
 def _after(

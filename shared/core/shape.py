@@ -82,6 +82,8 @@ class Text(Struct, frozen=True):
     secret: bool = False
     """A value that no error may show (a prompt)."""
     description: str = ""
+    remedy: str = ""
+    """For a value that does not match the pattern."""
 
     def parse(self, value: object, at: str) -> str:
         allowed = self.allowed or f"a string of {self.minimum} to {self.maximum:,} characters"
@@ -93,7 +95,7 @@ class Text(Struct, frozen=True):
         if len(value) > self.maximum:
             raise ShapeError([Problem(at, found, allowed, f"Shorten {at} to {self.maximum:,} characters.")])
         if self.pattern is not None and re.fullmatch(self.pattern, value) is None:
-            raise ShapeError([Problem(at, found, allowed, f"Change {at} to match.")])
+            raise ShapeError([Problem(at, found, allowed, self.remedy or f"Change {at} to match.")])
         return value
 
     def schema(self) -> dict[str, Any]:

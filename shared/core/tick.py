@@ -273,7 +273,7 @@ def _room(standing: Standing, known: Limits, sight: Sight, model: str) -> int:
     since = max(
         (each for each in (pressure.first_used_at, pressure.rejected_at) if each is not None), default=sight.now
     )
-    unknown_for = None if pressure.cap is not None else sight.now - since
+    unknown_for = None if pressure.cap is not None else max(sight.now - since, timedelta(0))
     denied = standing.denied_until
     if denied is not None and sight.now < denied + FIRST_ALONE:
         return max(0, 1 - standing.calendar.starts(denied, sight.now + FIRST_ALONE))

@@ -22,6 +22,7 @@ from shared.flows.batch_collect import close_due
 from shared.flows.batch_document import RUNBOOK, change, say_delayed, take
 from shared.flows.batch_settle import settle_all, settle_results
 from shared.flows.batch_submit import submit
+from shared.flows.item_by_item import attempt
 from shared.flows.server_time import ServerTime
 from shared.ports import ImagesUnavailable, Ports, ResultsUnavailable
 
@@ -34,20 +35,25 @@ TEND_FOR = timedelta(minutes=4)
 async def tend_batches(ports: Ports, now: datetime) -> int:
     """Everything that is due for any batch. How many were looked at."""
     time = ServerTime(ports.clock, now)
-    await close_due(ports, now)
+    await attempt(ports, "close batches", "batches", close_due(ports, now))
     count = 0
     for each in await ports.store.query(queries.due_batches(time.now(), PAGE)):
         if time.now() - now > TEND_FOR:
             break
-        held = await take(ports, each, time.now())
-        if held is None:
-            continue
-        count += 1
-        if held.data["state"] == "collected":
-            await submit(ports, held, time)
-        else:
-            await _look_after(ports, held, time)
+        count += await attempt(ports, "look after a batch", each.path, _tend(ports, each, time)) or 0
     return count
+
+
+async def _tend(ports: Ports, found: Document, time: ServerTime) -> int:
+    """1 where it was nobody else's."""
+    held = await take(ports, found, time.now())
+    if held is None:
+        return 0
+    if held.data["state"] == "collected":
+        await submit(ports, held, time)
+    else:
+        await _look_after(ports, held, time)
+    return 1
 
 
 async def _look_after(ports: Ports, held: Document, time: ServerTime) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -13,6 +13,7 @@ from shared.core.documents import Increment
 from shared.core.failure import Failure, FailureKind
 from shared.core.health import ALL_WELL, Health
 from shared.core.report import NOTHING_SEEN, Named, Seen, Sign
+from shared.core.rewind import FELL
 from shared.core.route import Route
 from shared.core.testimony import closing, named_limit, sign
 from shared.flows.claim_times import ClaimTimes
@@ -46,6 +47,7 @@ class Evidence:
         self._drift: dict[str, int] = {}
         """Not reported yet, by model."""
         self._written_at = float("-inf")
+        self._reported_at = _NEVER
         self._unwritten = False
         self._writing = asyncio.Lock()
 
@@ -113,11 +115,17 @@ class Evidence:
             self._unwritten = False
             self._written_at = self._ports.clock.monotonic()
             now = time.now()
+            if self._reported_at - now > FELL:  # what was seen is told by a clock that was set back since
+                self._seen, self._health = {}, {}
+            self._reported_at = now
             self._drift = {}
             models = {model: seen.to_json() for model, seen in self._seen.items()}
             routes = {circuit: health.to_json() for circuit, health in self._health.items()}
             also = {"updated_at": now, "models": models, "routes": routes, "expire_at": now + KEEP_FOR}
             await self._ports.store.commit(Increment(f"evidence/{self._ports.boot}", {"reports": 1}, also=also))
+
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def _is_closed_for(kind: FailureKind, seen: Seen, now: datetime) -> bool:

@@ -10,6 +10,7 @@ from shared.core.documents import Committed, Document, Update
 from shared.core.outcome import EXPIRED, Outcome
 from shared.core.record import Head
 from shared.flows.announce import ended
+from shared.flows.item_by_item import attempt, heads
 from shared.ports import Ports
 
 PAGE = 100
@@ -32,20 +33,27 @@ async def expire_due_before(
 ) -> list[Head]:
     """End one model's queued requests that are due before it starts anything again. The ones `unless` speaks for."""
     due = await ports.store.query(queries.due_before(model, opens_at, PAGE))
-    heads = [Head.of(each.id, each.version, each.data) for each in due]
-    stay = [head for head in heads if unless(head, model)]
-    kept = {head.request_id for head in stay}
-    await _expire(ports, [each for each in due if each.id not in kept], outcome, now)
+    found = heads(ports, due)
+    stay = [head for head in found if unless(head, model)]
+    going = {head.request_id for head in found} - {head.request_id for head in stay}
+    await _expire(ports, [each for each in due if each.id in going], outcome, now)
     return stay
 
 
 async def _expire(ports: Ports, requests: Sequence[Document], outcome: Outcome, now: datetime) -> int:
     count = 0
     for request in requests:
-        changes = record.finished("expired", outcome, now)
-        committed = await ports.store.commit(Update(request.path, changes, request.version))
-        if isinstance(committed, Committed):
-            count += 1
-            after = Document(request.path, {**request.data, **changes}, committed.versions[0], now)
-            await ended(ports, after, was="queued")
+        expired = await attempt(ports, "expire a request", request.path, _expire_one(ports, request, outcome, now))
+        count += expired or 0
     return count
+
+
+async def _expire_one(ports: Ports, request: Document, outcome: Outcome, now: datetime) -> int:
+    """1 where it was queued still."""
+    changes = record.finished("expired", outcome, now)
+    after = {**request.data, **changes}
+    committed = await ports.store.commit(Update(request.path, changes, request.version))
+    if not isinstance(committed, Committed):
+        return 0
+    await ended(ports, Document(request.path, after, committed.versions[0], now), was="queued")
+    return 1

@@ -49,6 +49,8 @@ class Granting:
         self._ticked_at = ports.clock.monotonic()
         self._stuck: frozenset[str] = frozenset()
         """Models whose requests had no route left at the last tick, breakers and all."""
+        self.ticks = 0
+        """That went well."""
         self.crowded = False
         """The last tick left requests waiting for attempts in flight to end."""
 

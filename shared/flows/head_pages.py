@@ -13,6 +13,7 @@ from shared.core.documents import Document
 from shared.core.fairness import queue_name
 from shared.core.record import Head
 from shared.core.request import PRIORITIES
+from shared.flows.item_by_item import heads
 from shared.ports import Ports
 
 PAGE = 100
@@ -43,7 +44,7 @@ class HeadPages:
         """Found deep in a queue that is closed to them, with another route: they do not wait for their place in it."""
         self._woken_read_at = float("-inf")
         self.read_at: datetime | None = None
-        """The store's time of the newest read."""
+        """The store's time of the newest read of the last `read`; None where it found nothing, or read nothing."""
 
     def kicked(self, queues: Collection[str]) -> None:
         """These have something new; none named = any may."""
@@ -53,6 +54,7 @@ class HeadPages:
 
     async def read(self, now: datetime) -> list[Head]:
         """The front of every queue, and whoever has slept long enough."""
+        self.read_at = None
         due = [key for key, page in self._pages.items() if self._is_due(key, page)]
         woken, *pages = await asyncio.gather(
             self._read_woken(now),
@@ -60,11 +62,11 @@ class HeadPages:
         )
         read_at = self._ports.clock.monotonic()
         for key, found in zip(due, pages, strict=True):
-            self._pages[key] = _Page(_heads(found), len(found) >= PAGE, read_at)
+            self._pages[key] = _Page(self._heads(found), len(found) >= PAGE, read_at)
             self._saw(found)
         self._saw(woken)
         fronts = {each: head for page in self._pages.values() for each, head in page.heads.items()}
-        return list((self._ahead | fronts | _heads(woken)).values())
+        return list((self._ahead | fronts | self._heads(woken)).values())
 
     def ahead(self, heads: Iterable[Head]) -> None:
         """Have these planned with the fronts from now on."""
@@ -116,6 +118,5 @@ class HeadPages:
         if found and (self.read_at is None or found[0].read_at > self.read_at):
             self.read_at = found[0].read_at
 
-
-def _heads(found: list[Document]) -> dict[str, Head]:
-    return {each.id: Head.of(each.id, each.version, each.data) for each in found}
+    def _heads(self, found: list[Document]) -> dict[str, Head]:
+        return {head.request_id: head for head in heads(self._ports, found)}

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from shared.core import budget, ladder, record, signals, spans
 from shared.core.ask import Ask
 from shared.core.catalogue import Catalogue, UnknownModel
-from shared.core.documents import Absent, Conflict, Create, Document, Update
+from shared.core.documents import Absent, Conflict, Create, Document, InvalidDocument, Update
 from shared.core.ladder import Planned, Unroutable
 from shared.core.messages import rejection_event
 from shared.core.outcome import CANCELLED, EXPIRED
@@ -44,6 +44,31 @@ async def take_in(ports: Ports, kicks: Kicks, tags: FairTags, message: Message) 
                 await _queue(ports, kicks, tags, request, visit)
     except InvalidRequest as reason:
         await _reject(ports, reason, visit)
+    except InvalidDocument as reason:
+        await _reject(ports, _unstorable(message, str(reason)), visit)
+
+
+async def give_up(ports: Ports, message: Message, reason: str) -> bool:
+    """Reject a message that kept crashing. False where its request is on record and goes its way."""
+    problem = _unstorable(message, reason)
+    if problem.request_id is not None:
+        known = await ports.store.get(record.path(problem.request_id))
+        if isinstance(known, Document) and known.data.get("message_id") == message.id:
+            return False
+    await _reject(ports, problem, _Visit.of(ports, message))
+    return True
+
+
+def _unstorable(message: Message, reason: str) -> InvalidRequest:
+    """For content that passed every rule of a request and can be put on record nowhere."""
+    request_id: str | None
+    try:
+        request_id = parse_message(message.data).request_id
+    except InvalidRequest as error:
+        request_id = error.request_id
+    remedy = "Change what it names. Report it to those who run the worker: its own rules should have refused this."
+    problem = Problem("the message", f"content that cannot be put on record ({reason})", "what the store takes", remedy)
+    return InvalidRequest((problem,), request_id)
 
 
 class _Visit(Struct, frozen=True):
@@ -91,7 +116,10 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
     if overdue:
         document |= record.finished("expired", EXPIRED, now)
     path = record.path(request.request_id)
-    created = await ports.store.commit(Create(path, document))
+    try:
+        created = await ports.store.commit(Create(path, document))
+    except ValueError as error:  # this request alone: nothing else is written here
+        raise InvalidDocument(str(error)) from error
     if isinstance(created, Conflict):
         current = await ports.store.get(path)
         assert isinstance(current, Document), "requests are never deleted within their time"
@@ -150,7 +178,7 @@ def _trace(
 
 async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: Document, visit: _Visit) -> None:
     """The same id again: the same content is the same request; other content is refused and the first one kept."""
-    if existing.data["content_hash"] != request.content_hash:
+    if record.content_hash(existing.data) != request.content_hash:
         problem = Problem(
             "request_id",
             shown(request.request_id),

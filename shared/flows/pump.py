@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from shared.core import signals
 from shared.flows.grant import Granting
+from shared.flows.item_by_item import reason_of
 from shared.flows.kicks import Kicks
 from shared.flows.pump_documents import LeadLost, PumpDocuments
-from shared.ports import Ports
+from shared.flows.server_time import ClockFell
+from shared.ports import Ports, StoreUnavailable, TopicsUnavailable
 
 if TYPE_CHECKING:
     from shared.flows.summary import Summarizing
@@ -26,6 +28,8 @@ about one write a second for long."""
 EXTRA_PER_SECOND = 0.35
 ANSWER_WITHIN = timedelta(seconds=540)
 """A push may stay unanswered for 600 s."""
+LONGEST_REST = 10.0
+"""Seconds after a tick that failed; the first rest is two."""
 QUIET_AFTER = timedelta(seconds=3)
 """Without work for so long, the loop gives up its lead; a kick brings it back within milliseconds."""
 
@@ -68,25 +72,40 @@ class Pump:
         self._wake.set()
 
     async def _lead(self, summarizing: Summarizing, answer_within: timedelta) -> None:
-        ports = self._ports
-        documents = await PumpDocuments.take_lead(ports)
-        if documents is None:
-            return
-        ports.signals.emit(signals.LEAD_TAKEN, holder=ports.boot)
-        try:
-            why = await self._loop(Granting(ports, documents), summarizing, answer_within)
-        except LeadLost:
-            ports.signals.emit(signals.LEAD_LEFT, holder=ports.boot, why="another pump leads")
-            return
+        ports, clock = self._ports, self._ports.clock
+        ends = clock.monotonic() + answer_within.total_seconds()
+        failed = 0
+        while True:
+            documents = await PumpDocuments.take_lead(ports)
+            if documents is None:
+                return
+            ports.signals.emit(signals.LEAD_TAKEN, holder=ports.boot)
+            granting = Granting(ports, documents)
+            try:
+                why = await self._loop(granting, summarizing, ends)
+                break
+            except LeadLost:
+                ports.signals.emit(signals.LEAD_LEFT, holder=ports.boot, why="another pump leads")
+                return
+            except ClockFell:
+                continue  # with everything read anew
+            except (StoreUnavailable, TopicsUnavailable):
+                raise
+            except Exception as error:
+                failed = 1 if granting.ticks else failed + 1
+                if failed == 1:
+                    ports.signals.emit(signals.TICK_FAILED, reason=reason_of(error))
+                if self._ending or clock.monotonic() + LONGEST_REST >= ends:
+                    raise
+                await clock.sleep(min(2.0**failed, LONGEST_REST))
         await documents.leave()
         ports.signals.emit(signals.LEAD_LEFT, holder=ports.boot, why=why)
         if why != "quiet" or self._wake.is_set():
             await self._kicks.kick()
 
-    async def _loop(self, granting: Granting, summarizing: Summarizing, answer_within: timedelta) -> str:
-        """Tick until there is a reason to leave, and say which."""
+    async def _loop(self, granting: Granting, summarizing: Summarizing, ends: float) -> str:
+        """Tick until there is a reason to leave, `ends` by the monotonic clock among them, and say which."""
         clock = self._ports.clock
-        ends = clock.monotonic() + answer_within.total_seconds()
         busy_at = clock.monotonic()
         while True:
             began = clock.monotonic()
@@ -96,6 +115,7 @@ class Pump:
                 granting.kicked(kicked or ())
             if await granting.tick():
                 busy_at = clock.monotonic()
+            granting.ticks += 1
             summarizing.tend()
             if self._ending:
                 return "the process is going down"

@@ -12,16 +12,18 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from shared.core import standing
+from shared.core import signals, standing
 from shared.core.budget import Account
 from shared.core.documents import Absent, Committed, Conflict, Create, Document, Fields, Update, Write
 from shared.core.fleet import Fleet
+from shared.core.rewind import fell_by, rewound, rewound_routing
 from shared.core.routing import Routing
 from shared.core.spend import Spend
 from shared.core.standing import Standing
 from shared.core.tick import Memory
-from shared.flows.pump_view import PUMP
+from shared.flows.pump_view import LONGEST_LEAD, PUMP
 from shared.flows.server_time import ServerTime
+from shared.flows.sleepers import wake_from_the_future
 from shared.ports import Ports
 
 LEAD = timedelta(seconds=6)
@@ -57,13 +59,27 @@ class PumpDocuments(Struct):
         pump = await ports.store.get(PUMP)
         if isinstance(pump, Document):
             holder, until = pump.data["lead_holder"], pump.data["lead_until"]
-            if holder not in (None, ports.boot) and until is not None and until > pump.read_at:
+            leads = until is not None and pump.read_at < until <= pump.read_at + LONGEST_LEAD
+            if holder not in (None, ports.boot) and leads:
                 return None
         routing = Routing.from_json(pump.data["routing"]) if isinstance(pump, Document) else Routing()
         documents = cls(ports, ServerTime(ports.clock, pump.read_at), pump, _memory(pump), routing)
         documents.over_budget = tuple(pump.data.get("over_budget", ())) if isinstance(pump, Document) else ()
-        committed = await documents._commit(documents.memory, routing, {}, held={}, waiting=[])
+        by = fell_by(documents.memory, pump.read_at)
+        if by:
+            await documents._rewind(by)
+        changed = documents.memory.standings if by else {}
+        committed = await documents._commit(documents.memory, documents.routing, changed, held={}, waiting=[])
         return documents if isinstance(committed, Committed) else None
+
+    async def _rewind(self, by: timedelta) -> None:
+        """Everything remembered, as the clock tells it that was set back by so much; and its sleepers awake."""
+        self.ports.signals.emit(signals.CLOCK_SET_BACK, seconds=round(by.total_seconds()))
+        await self.read_standings({*self.ports.catalogue.models, *self.memory.limits})
+        known = {model: each for model, each in self.memory.standings.items() if each != Standing()}
+        self.memory = rewound(replace(self.memory, standings=known), by)
+        self.routing = rewound_routing(self.routing, by)
+        await wake_from_the_future(self.ports, self.time.now())
 
     async def leave(self) -> None:
         """Give up the lead, for whoever is kicked next."""

@@ -14,6 +14,7 @@ from shared.core.health import REMEMBERED, Health
 from shared.core.health import summed as summed_health
 from shared.core.live_quota import LiveLimits, LiveQuota
 from shared.core.report import Seen, Sign, summed
+from shared.core.rewind import FELL
 from shared.flows.flags import Board, read_board
 from shared.flows.gateways import read_off
 from shared.ports import Ports
@@ -111,7 +112,8 @@ class PumpSight(Struct):
     async def _read_reports(self, now: datetime) -> None:
         """Whole reports of the last while, by any worker's clock: reading one twice changes nothing."""
         since = now - (REMEMBERED if self._looked else FIRST_LOOK)
-        found = await self.ports.store.query(queries.evidence_since(since))
+        read = await self.ports.store.query(queries.evidence_since(since))
+        found = [each for each in read if each.data["updated_at"] <= now + FELL]  # else told by a clock set back since
         self._reports = {
             each.id: {model: Seen.from_json(seen) for model, seen in each.data["models"].items()} for each in found
         }

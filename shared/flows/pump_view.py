@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from shared.core.documents import Absent, Document
@@ -12,6 +13,8 @@ PUMP = "pump/pump"
 """The one document that spans models: the lead, what waits, how far each queue is served."""
 PumpState: TypeAlias = Literal["leads", "left", "lapsed"]
 """Somebody leads; left when there was nothing to do; or died with the lead."""
+LONGEST_LEAD = timedelta(minutes=1)
+"""No lead is taken for so long: one that seems to be was taken before the clock was set back."""
 GOOD_FOR = 1.0
 """Seconds."""
 
@@ -29,7 +32,7 @@ class PumpView:
         if isinstance(pump, Absent) or pump.data["lead_until"] is None:
             return "left"
         now = ServerTime(self._ports.clock, pump.read_at).now()
-        return "leads" if pump.data["lead_until"] >= now else "lapsed"
+        return "leads" if now <= pump.data["lead_until"] <= now + LONGEST_LEAD else "lapsed"
 
     async def knows_of(self, queue: str) -> bool:
         """It leads, and will come to this queue by itself: something of it waits already."""

@@ -9,13 +9,14 @@ from msgspec import Struct
 from shared.core import budget, queries, record, signals, spans
 from shared.core.admission import Grant
 from shared.core.budget import Reservation
-from shared.core.documents import Committed, Conflict, Update
+from shared.core.documents import Conflict, Document, Update
 from shared.core.messages import Release
 from shared.core.record import Head
 from shared.core.tick import LostSlot
 from shared.core.topology import RENDER_RELEASES
 from shared.core.trace import Place
 from shared.flows import traced, waits
+from shared.flows.item_by_item import attempt
 from shared.flows.server_time import ServerTime
 from shared.ports import Ports, StoreUnavailable, TopicsUnavailable
 
@@ -101,13 +102,21 @@ async def take_back_unclaimed(ports: Ports, time: ServerTime) -> list[Head]:
     now = time.now()
     taken: list[Head] = []
     for request in await ports.store.query(queries.unclaimed(now - UNCLAIMED_AFTER, PAGE)):
-        changes = record.not_started(request.data, "its release was not taken up", now)
-        given_back = budget.given_back(request.id, request.data)
-        committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
-        if isinstance(committed, Committed):
-            ports.signals.emit(
-                signals.REQUEUED, request_id=request.id, reason=changes["reason"], trace_id=request.data["trace_id"]
-            )
-            waits.slot_ended(ports, request, now, lost="not_taken_up")
-            taken.append(Head.of(request.id, committed.versions[0], {**request.data, **changes}))
+        head = await attempt(ports, "take back a release", request.path, _take_back(ports, request, now))
+        if head is not None:
+            taken.append(head)
     return taken
+
+
+async def _take_back(ports: Ports, request: Document, now: datetime) -> Head | None:
+    """None where somebody else had it."""
+    changes = record.not_started(request.data, "its release was not taken up", now)
+    given_back = budget.given_back(request.id, request.data)
+    committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
+    if isinstance(committed, Conflict):
+        return None
+    ports.signals.emit(
+        signals.REQUEUED, request_id=request.id, reason=changes["reason"], trace_id=request.data["trace_id"]
+    )
+    waits.slot_ended(ports, request, now, lost="not_taken_up")
+    return Head.of(request.id, committed.versions[0], {**request.data, **changes})

@@ -18,6 +18,7 @@ from shared.core.health import SICK
 from shared.core.messages import BadMessage, Release
 from shared.core.outcome import of_failure
 from shared.core.report import Sign
+from shared.core.rewind import FELL
 from shared.core.route import Route
 from shared.core.settlement import Effect
 from shared.flows import traced, waits
@@ -55,6 +56,8 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     """What became of the request."""
     asked, released = record.request_of(request.data), request
     claim_at = request.data["slot_at"] - evidence.claims.ahead
+    if claim_at - time.now() > FELL:  # no slot is given so long ahead: the clock was set back
+        return await _give_back(ports, evidence, None, request, time, released)
     late = Sign.DELIVERED_LATE if time.now() > claim_at else Sign.LATE
     """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
     await ports.lanes[request.data["route"]["lane"]].prepare()
@@ -164,7 +167,7 @@ def _timeout(ports: Ports, order: Order) -> timedelta:
 async def _give_back(
     ports: Ports,
     evidence: Evidence,
-    late: Sign,
+    late: Sign | None,
     request: Document,
     time: ServerTime,
     released: Document | None,
@@ -193,7 +196,8 @@ async def _give_back(
         )
         if released is not None:
             waits.slot_ended(ports, released, time.now(), lost="slot_passed")
-    await evidence.late(Route.from_json(request.data["route"]).pool, late, request.data["slot_at"], time)
+    if late is not None:
+        await evidence.late(Route.from_json(request.data["route"]).pool, late, request.data["slot_at"], time)
     return "queued"
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from shared.core import record, revival, signals
 from shared.core.documents import Absent, Conflict, Document, Update
-from shared.core.request import RenderRequest
+from shared.core.request import RenderRequest, named_id
 from shared.core.shape import Problem, shown
 from shared.core.topology import RENDER_REQUESTS
 from shared.ports import Events, Store, Topics
@@ -93,8 +93,8 @@ async def revive_with(ports: Reach, request_id: str, actor: str, *, deadline: da
 
 async def predecessor(store: Store, attributes: Mapping[str, str], request: RenderRequest) -> Document | None:
     """The request that this message says it revives: known, of the same tenant, and marked with this new id."""
-    old_id = attributes.get(revival.ATTRIBUTE)
-    if not old_id or "/" in old_id:
+    old_id = named_id({"request_id": attributes.get(revival.ATTRIBUTE)})
+    if old_id is None:
         return None
     old = await store.get(record.path(old_id))
     if isinstance(old, Absent) or old.data["tenant"] != request.tenant:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections import deque
 from datetime import datetime, timedelta
 
+from shared.core.rewind import FELL
 from shared.ports import Clock
+
+
+class ClockFell(Exception):
+    """The store's clock was set back by more than FELL: what rests on its time begins anew."""
+
 
 READS_COUNT_FOR = 60.0
 """Seconds: clocks drift apart by a millisecond meanwhile."""
@@ -20,7 +26,9 @@ class ServerTime:
         self._seen = clock.monotonic()
 
     def observe(self, read_at: datetime) -> None:
-        """A newer read: its time is the better one."""
+        """A newer read: its time is the better one. Raises ClockFell where the store's clock was set back."""
+        if self.now() - read_at > FELL:
+            raise ClockFell
         self._read_at = max(read_at, self.now())
         self._seen = self._clock.monotonic()
 
@@ -48,6 +56,8 @@ class Reads:
         """The store's time, with a read that has just come back."""
         now = self._clock.monotonic()
         began_at = read_at - timedelta(seconds=now)
+        if self._seen and self._seen[0][1] - began_at > FELL:
+            self._seen.clear()  # nothing waits so long to be taken up: the store's clock was set back
         while self._seen and self._seen[0][0] < now - READS_COUNT_FOR:
             self._seen.popleft()
         while self._seen and self._seen[-1][1] <= began_at:

@@ -7,12 +7,13 @@ from datetime import datetime
 from shared.core import ledger, record, settlement, signals, spans
 from shared.core.answer import Made
 from shared.core.delivered import Delivered, Ending
-from shared.core.documents import Committed, Document, Update
+from shared.core.documents import Committed, Document, InvalidDocument, Update
 from shared.core.failure import Failure, FailureKind
 from shared.core.route import Route
 from shared.core.settlement import Effect
 from shared.flows import traced
 from shared.flows.announce import ended
+from shared.flows.item_by_item import report
 from shared.ports import ImagesUnavailable, Ports
 
 STORE_IMAGE_ATTEMPTS = 6
@@ -72,7 +73,14 @@ async def settle(ports: Ports, request: Document, attempt: Document, ending: End
         )
         if settled.effect == "settled before":
             return settled.effect
-        committed = await ports.store.commit(*settled.writes)
+        try:
+            committed = await ports.store.commit(*settled.writes)
+        except InvalidDocument as error:
+            if ending == (bare := settlement.bare(ending)):
+                raise
+            report(ports, "settle an attempt with all that its answer said", attempt.path, error)
+            ending = bare
+            continue
         if isinstance(committed, Committed):
             _trace(ports, request, attempt, settled, began_at, now)
             await _report(ports, request, attempt, ending, settled, committed, latency_ms)

@@ -12,6 +12,7 @@ from shared.core.documents import Committed, Update
 from shared.core.ladder import Waits
 from shared.core.record import Head
 from shared.flows.head_pages import PAGE, HeadPages
+from shared.flows.item_by_item import heads
 from shared.ports import Ports
 
 SLEEP_AFTER = timedelta(seconds=60)
@@ -65,14 +66,13 @@ class Sleepers:
         if self._woken_epoch >= epoch:
             return
         found = await self._ports.store.query(queries.asleep_before(epoch, PAGE))
-        heads = [Head.of(each.id, each.version, each.data) for each in found]
-        await self._change(heads, record.awake(now))
+        await self._change(heads(self._ports, found), record.awake(now))
         if len(found) < PAGE:
             self._woken_epoch = epoch
 
-    async def settle(self, heads: Iterable[Head], now: datetime) -> None:
+    async def settle(self, woken: Iterable[Head], now: datetime) -> None:
         """Those that woke and got no slot take their places in the queue: a closed model's must not hide others."""
-        await self._change(list(heads), record.awake(now))
+        await self._change(list(woken), record.awake(now))
 
     async def _change(self, heads: list[Head], changes: dict[str, object]) -> None:
         updates = (Update(record.path(head.request_id), changes, head.version) for head in heads)
@@ -88,3 +88,19 @@ def _is_shut(full: Full, now: datetime) -> bool:
     if full.reason == "zero":
         return True
     return full.reason in ("closed", "day") and full.until is not None and full.until > now + SLEEP_AFTER
+
+
+async def wake_from_the_future(ports: Ports, now: datetime) -> None:
+    """Those that were put to sleep by a clock that has been set back since: their time would come too late."""
+    after = now
+    while True:
+        page = await ports.store.query(queries.asleep_since(after, WOKEN_AT_ONCE))
+        for each in page:
+            if each.is_readable and each.data["updated_at"] > now:
+                await ports.store.commit(Update(each.path, record.awake(now), each.version))
+        if len(page) < WOKEN_AT_ONCE or not page[-1].is_readable:
+            return
+        after = page[-1].data["wake_at"]
+
+
+WOKEN_AT_ONCE = 200

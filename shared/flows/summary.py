@@ -17,7 +17,7 @@ from shared.core import budget, in_force, queries, standing
 from shared.core.bill import bills
 from shared.core.budget import OVER_BUDGET
 from shared.core.calendar import pacific_day
-from shared.core.documents import Create, Document, Update, Write
+from shared.core.documents import Create, Document, UnreadableDocument, Update, Write
 from shared.core.live_quota import PATH as LIVE
 from shared.core.live_quota import LiveQuota
 from shared.core.request import PRIORITIES
@@ -38,6 +38,7 @@ from shared.core.summary import (
     grouped,
     sampled,
 )  # fmt: skip
+from shared.flows.item_by_item import report
 from shared.flows.purses import read_purse
 from shared.ports import Ports, StoreUnavailable
 
@@ -134,7 +135,7 @@ async def _depths(ports: Ports) -> list[Depth]:
         if not first:
             return Depth(priority, 0, None)
         count = await ports.store.count(queries.longest_queued(priority, COUNTED_TO))
-        return Depth(priority, count, first[0].data["queued_at"])
+        return Depth(priority, count, first[0].data["queued_at"] if first[0].is_readable else None)
 
     return list(await asyncio.gather(*(of(each) for each in PRIORITIES)))
 
@@ -167,7 +168,7 @@ async def _of_queue(ports: Ports, model: str, priority: str) -> list[Waiting]:
 
 async def _running(ports: Ports) -> tuple[tuple[Running, ...], int]:
     page = await ports.store.query(queries.running(MOST_RUNNING))
-    running = tuple(_attempt(each) for each in page)
+    running = tuple(_attempt(each) for each in page if each.is_readable)
     if len(page) < MOST_RUNNING:
         return running, len(page)
     return running, await ports.store.count(queries.in_status("rendering", COUNTED_TO))
@@ -205,13 +206,25 @@ async def _quota(ports: Ports, before: Summary, now: datetime) -> tuple[QuotaUse
 async def _ended(ports: Ports, status: str, before: Summary, now: datetime) -> Ended:
     known = next((each for each in before.ended if each.status == status), None)
     first = await ports.store.query(queries.newest_ended(status, 1))
-    newest = _newest(first[0]) if first else None
+    newest = _newest(first[0]) if first and first[0].is_readable else None
     if known is not None and known.at is not None and known.newest == newest and now - known.at < ENDED_ANEW:
         return known
     page = await ports.store.query(queries.newest_ended(status, MOST_ENDED)) if first else []
-    ends = [(_newest(each), each.data["outcome"]["code"], each.data["outcome"]["message"]) for each in page]
-    complete = len(page) < MOST_ENDED or ends[-1][0].at < now - RING
+    ends = [end for each in page if (end := _end(ports, each)) is not None]
+    complete = len(page) < MOST_ENDED or not ends or ends[-1][0].at < now - RING
     return Ended(status, grouped(status, ends, since=now - RING), complete, newest, now)
+
+
+def _end(ports: Ports, document: Document) -> tuple[Newest, str, str] | None:
+    """None where it cannot be read."""
+    try:
+        newest, outcome = _newest(document), document.data["outcome"]
+        if not isinstance(newest.at, datetime):
+            raise UnreadableDocument(f"{document.path} has ended at no moment")
+        return newest, outcome["code"], outcome["message"]
+    except Exception as error:  # noqa: BLE001  whatever a damaged document raises
+        report(ports, "summarize an end", document.path, error)
+        return None
 
 
 def _newest(document: Document) -> Newest:

@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 
 from shared.core import queries, signals
 from shared.core.documents import Absent, Delete, Document, Update
+from shared.core.summary import PATH as SUMMARY
+from shared.core.summary import Summary
 from shared.flows import flags, gauges, summary
 from shared.flows.announce import announce
 from shared.flows.batch_tend import tend_batches
 from shared.flows.expire import expire_overdue
+from shared.flows.item_by_item import attempt
 from shared.flows.kicks import Kicks
 from shared.flows.live_quota import read_live_quota
 from shared.flows.pump_view import PUMP
@@ -27,24 +30,29 @@ async def watch(ports: Ports, kicks: Kicks) -> None:
     now = probe.read_at
     lapsed = await ports.store.query(queries.lapsed(now, PAGE))
     for request in lapsed:
-        await recover(ports, request)
+        await attempt(ports, "recover a lapsed attempt", request.path, recover(ports, request))
     overdue = await expire_overdue(ports, now)
     unannounced = await ports.store.query(queries.unannounced(now - ANNOUNCE_AFTER, PAGE))
     for request in unannounced:
-        await announce(ports, request)
-    await read_live_quota(ports)
-    await flags.expire(ports, now)
-    await tend_batches(ports, now)
+        await attempt(ports, "announce a result", request.path, announce(ports, request))
+    await attempt(ports, "read the live limits", "quota/live", read_live_quota(ports))
+    await attempt(ports, "expire flags", "flags", flags.expire(ports, now))
+    await attempt(ports, "look after batches", "batches", tend_batches(ports, now))
     if await ports.store.count(queries.in_status("queued", 1)) or await ports.store.count(
         queries.in_status("released", 1)
     ):
         await kicks.kick()
-    gathered = None if _leads(probe, now) else await summary.write(ports)
-    await gauges.observe(ports, gathered, now)
+    gathered = await attempt(ports, "write the summary", SUMMARY, _summary(ports, probe, now))
+    await attempt(ports, "observe the gauges", PUMP, gauges.observe(ports, gathered, now))
     forgotten = await _forget(ports, now)
     ports.signals.emit(
         signals.WATCHED, lapsed=len(lapsed), overdue=overdue, announced=len(unannounced), forgotten=forgotten
     )
+
+
+async def _summary(ports: Ports, pump: Document | Absent, now: datetime) -> Summary | None:
+    """Written here where no pump leads that writes it."""
+    return None if _leads(pump, now) else await summary.write(ports)
 
 
 def _leads(pump: Document | Absent, now: datetime) -> bool:
@@ -57,14 +65,19 @@ async def _forget(ports: Ports, now: datetime) -> int:
     count = 0
     for collection in queries.EXPIRING:
         for document in await ports.store.query(queries.outlived(collection, now, PAGE)):
-            parts: list[Document] = []
-            if collection == "requests":
-                parts = await ports.store.query(queries.attempts_of(document.id))
-            # The request itself goes last: what dies halfway is found again.
-            for each in [*parts, document]:
-                await ports.store.commit(Delete(each.path, each.version))
-            count += 1 + len(parts)
+            forgotten = await attempt(ports, "forget a document", document.path, _forget_one(ports, document))
+            count += forgotten or 0
     return count
+
+
+async def _forget_one(ports: Ports, document: Document) -> int:
+    parts: list[Document] = []
+    if document.path.startswith("requests/"):
+        parts = await ports.store.query(queries.attempts_of(document.id))
+    # The request itself goes last: what dies halfway is found again.
+    for each in [*parts, document]:
+        await ports.store.commit(Delete(each.path, each.version))
+    return 1 + len(parts)
 
 
 async def break_lead(ports: Ports) -> None:
@@ -80,9 +93,18 @@ async def break_leases(ports: Ports) -> int:
     count = 0
     while True:
         rendering = await ports.store.query(queries.rendering(PAGE))
-        orphaned = [request for request in rendering if request.data["lease_holder"] != ports.boot]
-        for request in orphaned:
-            await recover(ports, request)
-        count += len(orphaned)
-        if len(rendering) < PAGE or not orphaned:
+        ended = 0
+        for request in rendering:
+            broken = await attempt(ports, "recover an orphaned attempt", request.path, _break(ports, request))
+            ended += broken or 0
+        count += ended
+        if len(rendering) < PAGE or not ended:
             return count
+
+
+async def _break(ports: Ports, request: Document) -> int:
+    """1 where the attempt was of an earlier boot, and is ended."""
+    if request.data["lease_holder"] == ports.boot:
+        return 0
+    await recover(ports, request)
+    return 1

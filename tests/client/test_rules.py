@@ -17,6 +17,7 @@ from renderlane.rules import encoded
 from shared.core import request as worker
 from shared.core.request import Cancel, RenderRequest, parse_message, request_schema
 from tests.builders import a_payload
+from tests.core.test_request import BLANK, RESERVED_KEYS
 from tests.core.test_request_schema import instances
 
 SHIPPED = Path("shared/client/src/renderlane/request.schema.json")
@@ -57,6 +58,10 @@ WRONG: list[dict[str, Any]] = [
     {"grounding": "yes"},
     {"labels": {"": "v"}},
     {"labels": {"__a__": "v"}},
+    *({"labels": {key: "v"}} for key in RESERVED_KEYS),
+    *({"prompt": prompt} for prompt in BLANK),
+    {"deadline": "0002-01-01T00:00:00Z"},
+    {"deadline": "9998-01-01T00:00:00Z"},
     {"labels": {"k": "v" * 256}},
     {"labels": {"k": 1}},
     {"labels": {f"k{number}": "v" for number in range(33)}},

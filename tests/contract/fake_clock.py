@@ -13,10 +13,15 @@ class FakeClock:
 
     def __init__(self) -> None:
         self._elapsed = timedelta(0)
+        self._start = START
         self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
 
     def now(self) -> datetime:
-        return START + self._elapsed
+        return self._start + self._elapsed
+
+    def set_back(self, by: timedelta) -> None:
+        """The wall clock alone."""
+        self._start -= by
 
     def monotonic(self) -> float:
         return self._elapsed.total_seconds()

@@ -25,6 +25,7 @@ from shared.core.documents import (
     Delete,
     Document,
     Increment,
+    InvalidDocument,
     Query,
     Range,
     Update,
@@ -609,7 +610,7 @@ class TestSqlite:
             return_exceptions=True,
         )
 
-        assert [type(answer) for answer in answers] == [*[Committed] * 5, ValueError, *[Committed] * 5]
+        assert [type(answer) for answer in answers] == [*[Committed] * 5, InvalidDocument, *[Committed] * 5]
         assert await sqlite.count(Query("things")) == 11
 
     async def test_a_file_that_is_no_database_is_unavailable_by_name(self, tmp_path: Path, clock: FakeClock) -> None:

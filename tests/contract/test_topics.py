@@ -440,3 +440,31 @@ class TestPubsub:
         found = [each.data for _ in range(3) for each in await topics.pull(INTAKE.name, 1, timedelta(seconds=10))]
         assert sorted(found) == [b"a", b"b", b"c"]
         await topics.close()
+
+
+async def test_messages_of_a_clock_that_was_set_back_are_due_as_soon_as_before(tmp_path: Path) -> None:
+    clock = FakeClock()
+    topics = LocalTopics(tmp_path / "state.db", clock, "test")
+    await topics.ensure([INTAKE])
+    await topics.publish(INTAKE.topic, b"waiting")
+    clock.set_back(timedelta(hours=1))
+    assert [each.data for each in await topics.pull(INTAKE.name, 10, timedelta(0))] == [b"waiting"]
+    clock.set_back(timedelta(hours=1))
+    clock.advance(INTAKE.ack_deadline + timedelta(seconds=1))
+    assert [each.data for each in await topics.pull(INTAKE.name, 10, timedelta(0))] == [b"waiting"]
+    await topics.close()
+
+
+async def test_a_home_that_starts_after_the_clock_was_set_back_hands_out_what_was_published_before(
+    tmp_path: Path,
+) -> None:
+    clock = FakeClock()
+    first = LocalTopics(tmp_path / "state.db", clock, "test")
+    await first.ensure([INTAKE])
+    await first.publish(INTAKE.topic, b"waiting")
+    await first.close()
+    clock.set_back(timedelta(hours=1))
+    second = LocalTopics(tmp_path / "state.db", clock, "test")
+    await second.redeliver_all()
+    assert [each.data for each in await second.pull(INTAKE.name, 10, timedelta(0))] == [b"waiting"]
+    await second.close()

@@ -73,6 +73,9 @@ def test_what_nobody_states_is_unknown_and_what_was_counted_is_paid(kind: Failur
     counted = Usage(text_in=100, thought=200)
     if kind is not FailureKind.IMAGE_STORE:
         assert cost_of(a_failure(kind), attempt.data, a_catalogue()) == price.UNKNOWN
+    if kind is FailureKind.CRASHED:
+        return  # a worker that died read no answer, so it has no usage
+    if kind is not FailureKind.IMAGE_STORE:
         assert cost_of(a_failure(kind, usage=Usage()), attempt.data, a_catalogue()) == price.UNKNOWN
     paid = cost_of(a_failure(kind, usage=counted), attempt.data, a_catalogue())
     assert paid.micros > 0

@@ -152,3 +152,13 @@ def test_a_floor_above_what_was_asked_for_contradicts_it(
     assert isinstance(planned, Planned)
     problem = below_floor(planned.route, floor, a_catalogue())
     assert (problem.field if problem else None) == field
+
+
+def test_the_next_route_of_a_plan_lies_in_another_circuit() -> None:
+    """What its own circuit offers besides would fail with it: a smaller size is no way out."""
+    request = a_request(model="nano-banana-pro", image_size="4K", floor={"image_size": "1K"})
+    planned = a_planned(request)
+    assert planned.next is not None
+    assert planned.next.route.circuit != planned.route.circuit
+    alone = a_planned(a_request(model="nano-banana-2", image_size="4K"))
+    assert alone.next is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -11,18 +12,22 @@ from time import process_time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from shared.adapters.store_rules import check_writes
 from shared.core import record
+from shared.core.documents import Create, InvalidDocument
 from shared.core.request import (
     MESSAGE_LIMIT_BYTES,
+    VISIBLE_PATTERN,
     Cancel,
     Floor,
     InvalidRequest,
     ReferenceUri,
     RenderRequest,
+    hash_of_content,
     parse_message,
 )
 from shared.core.shape import UNKNOWN_LIMIT, Problem
@@ -59,6 +64,7 @@ ACCEPTED: list[tuple[str, object]] = [
     ("prompt", "x"),
     ("prompt", "x" * 32_000),
     ("prompt", "🎹" * 32_000),
+    *(("prompt", each) for each in ("🎹", "٣", ".", "\u200b\n a", "👩\u200d👩", "x\u200b", "é", "字", "\u0301")),
     ("prompt", "line\nline\ttab \u0000 \u2028"),
     ("tenant", "t" * 64),
     ("model", "nano-banana-pro"),
@@ -91,7 +97,18 @@ ACCEPTED: list[tuple[str, object]] = [
     ("labels", {}),
     ("labels", {f"key{number}": "" for number in range(32)}),
     ("labels", {"k" * 63: "v" * 255}),
+    *(("labels", {each: "v"}) for each in ("_", "_a", "__a", "a__", "__a_", "_a__", "_a_", "__a__\n", "__\n", "\n")),
+    ("deadline", "2000-01-01T00:00:00Z"),
+    ("deadline", "2000-01-01T00:00:00+14:00"),
+    ("deadline", "2999-12-31T23:59:59-12:00"),
 ]
+
+BLANK = (
+    *(" ", "   ", "\n", "\t\r\n", "\u0000", "\u007f\u0085", "\u00a0", "\u00ad", "\u200b", "\u200c\u200d", "\u2060"),
+    *("\ufeff", "\u3000", "\u2028\u2029", "\u202e", "\u180e", "\u3164", "\u115f", "\u2800", "\ufe0f"),
+    *("\U000e0041", "\U000e0100", " \u200b" * 16_000),
+)
+RESERVED_KEYS = ("__", "___", "____", "__a__", "_____", "__a\nb__", "__\n__", "__\u2028__")
 
 REFUSED: list[tuple[str, object, str]] = [
     ("request_id", "", "request_id"),
@@ -110,6 +127,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("prompt", "", "prompt"),
     ("prompt", "x" * 32_001, "prompt"),
     ("prompt", None, "prompt"),
+    *(("prompt", each, "prompt") for each in BLANK),
     ("tenant", "", "tenant"),
     ("tenant", "t" * 65, "tenant"),
     ("tenant", "a..b", "tenant"),
@@ -188,6 +206,9 @@ REFUSED: list[tuple[str, object, str]] = [
     ("labels", {"k": "v" * 256}, "labels.k"),
     ("labels", {"k": None}, "labels.k"),
     ("labels", [["k", "v"]], "labels"),
+    *(("labels", {each: "v"}, f"labels.{each}") for each in RESERVED_KEYS),
+    *(("deadline", f"{each}-01-01T00:00:00Z", "deadline") for each in ("0002", "0999", "1970", "3000", "9998")),
+    ("deadline", "1999-12-31T23:59:59-01:00", "deadline"),
 ]
 
 
@@ -470,6 +491,7 @@ SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"deadline": "2026-12-01T12:00:00Z"}, {"deadline": "2026-12-01T13:00:00+01:00"}),
     ({"deadline": "2026-12-01T12:00:00Z"}, {"deadline": "2026-12-01t12:00:00.000z"}),
     ({"labels": {"a": "1", "b": "2"}}, {"labels": {"b": "2", "a": "1"}}),
+    ({"allow": {"gateway": True}}, {"allow": {"batch": False, "gateway": True}}),
 ]
 
 OTHER: list[dict[str, Any]] = [
@@ -529,20 +551,65 @@ def test_the_content_is_compared_before_aliases_are_resolved() -> None:
 def test_the_hash_of_a_content_stays_what_it_is_from_release_to_release() -> None:
     """It stands in the store for 30 days: a change of its recipe would refuse every repeated request."""
     assert a_full_request().content_hash == "a07e79b060817508433b2e6adb5f7d289224593fe4ca247e09b91a9a8a06fc63"
+    assert a_request().content_hash == "cafe49f4942031db211239970719d1208d1bb2a36ccb9d85fcb306b8c477ed64"
+
+
+class _NewerRequest(RenderRequest, frozen=True):
+    """A release that has one more optional field, and one more consent."""
+
+    sharpness: str = "as it comes"
+    allow_elsewhere: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        older = super().to_json()
+        allow = older["allow"] | {"elsewhere": self.allow_elsewhere}
+        return older | {"sharpness": self.sharpness, "allow": allow}
+
+
+def _newer(request: RenderRequest, **changes: Any) -> _NewerRequest:
+    return _NewerRequest(**{name: getattr(request, name) for name in request.__struct_fields__} | changes)
+
+
+@pytest.mark.parametrize("fields", [{}, *OTHER], ids=short)
+def test_a_new_optional_field_changes_no_hash_of_an_old_message(fields: dict[str, Any]) -> None:
+    request = a_request(**fields)
+    assert _newer(request).content_hash == request.content_hash
+
+
+def test_a_new_optional_field_that_is_set_is_other_content() -> None:
+    request = a_request()
+    hashes = {
+        request.content_hash,
+        _newer(request, sharpness="high").content_hash,
+        _newer(request, allow_elsewhere=False).content_hash,
+    }
+    assert len(hashes) == 3
+
+
+@pytest.mark.parametrize("fields", [{}, *OTHER], ids=short)
+def test_content_that_an_earlier_release_wrote_has_the_hash_of_today(fields: dict[str, Any]) -> None:
+    request = a_request(**fields)
+    older = {name: value for name, value in request.to_json().items() if name != "grounding" or value}
+    assert hash_of_content(older) == hash_of_content(request.to_json()) == request.content_hash
+    assert hash_of_content(older, _NewerRequest) == _newer(request).content_hash
 
 
 # -- to JSON and back -------------------------------------------------------------------------------------------------
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+prompts = words.map(lambda text: f"{text}.")
+label_keys = words.filter(lambda key: not (key.startswith("__") and key.endswith("__")))
 ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,20}(\.[A-Za-z0-9]{1,5})?", fullmatch=True)
-seconds = st.integers(int(datetime(2, 1, 1, tzinfo=UTC).timestamp()), int(datetime(9998, 1, 1, tzinfo=UTC).timestamp()))
+seconds = st.integers(
+    int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()), int(datetime(2999, 1, 1, tzinfo=UTC).timestamp())
+)
 moments = st.builds(
     lambda s, micros: datetime.fromtimestamp(s, UTC).replace(microsecond=micros), seconds, st.integers(0, 999_999)
 )
 requests = st.builds(
     RenderRequest,
     request_id=ids,
-    prompt=words,
+    prompt=prompts,
     tenant=ids,
     purpose=st.sampled_from(["draft", "default", "final"]),
     model=st.none() | words,
@@ -561,7 +628,7 @@ requests = st.builds(
     escalates=st.none() | ids,
     group=st.none() | words,
     grounding=st.booleans(),
-    labels=st.dictionaries(words, words, max_size=32),
+    labels=st.dictionaries(label_keys, words, max_size=32),
 )
 
 
@@ -595,6 +662,60 @@ def test_a_message_may_be_256_kib_long_and_not_a_byte_more() -> None:
     assert problem.found == "262,145 bytes"
     assert problem.allowed == "at most 262,144 bytes"
     assert "bucket" in problem.remedy
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_text_in_another_encoding_is_told_to_be_saved_as_utf_8(encoding: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_message(encoded(a_payload()).decode().encode(encoding))
+    (problem,) = refused.value.problems
+    assert problem.remedy == "Save it as UTF-8 without a byte order mark."
+    assert "attributes" not in problem.remedy
+
+
+def test_a_message_without_data_is_told_where_the_request_belongs() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_message(b"")
+    assert "not in its attributes" in refused.value.problems[0].remedy
+
+
+def test_a_prompt_that_shows_nothing_is_told_what_is_missing_and_not_shown() -> None:
+    problem = only_problem(a_payload(prompt=" \u200b"))
+    assert problem.found == "a string of 2 characters"
+    assert "visible" in problem.allowed
+    assert problem.remedy == "Say what the image should show."
+
+
+def test_what_shows_nothing_is_what_unicode_calls_blank_or_ignorable() -> None:
+    """By the categories that Python's tables have; fillers are letters there, and joiners may stand between letters."""
+    for code in range(0x110000):
+        character = chr(code)
+        category = unicodedata.category(character)
+        if category in ("Cc", "Zs", "Zl", "Zp") or character.isspace():
+            assert re.fullmatch(VISIBLE_PATTERN, character) is None, hex(code)
+        elif category[0] in "LNPS" and code not in FILLERS:
+            assert re.fullmatch(VISIBLE_PATTERN, character), hex(code)
+
+
+FILLERS = (0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0)
+
+
+@given(st.text(st.sampled_from("_a\n$.") | st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8))
+@example("__")
+@example("___")
+@example("__a\nb__")
+def test_the_request_takes_the_label_keys_that_the_store_takes(key: str) -> None:
+    try:
+        check_writes([Create("requests/a", {"request": {"labels": {key: "v"}}})])
+        stored = True
+    except InvalidDocument:
+        stored = False
+    try:
+        a_request(labels={key: "v"})
+        taken = True
+    except InvalidRequest:
+        taken = False
+    assert taken == stored
 
 
 UNREADABLE: list[tuple[bytes, str]] = [

@@ -22,6 +22,7 @@ from shared.core.documents import (
     Delete,
     Document,
     Increment,
+    InvalidDocument,
     Query,
     Range,
     Update,
@@ -145,7 +146,7 @@ class MemoryStore:
 def _check_size(write: Create | Update) -> None:
     size = _size(write.data if isinstance(write, Create) else write.changes)
     if size > DOCUMENT_LIMIT_BYTES:
-        raise ValueError(f"{write.path} has {size:,} bytes: a document may have {DOCUMENT_LIMIT_BYTES:,}")
+        raise InvalidDocument(f"{write.path} has {size:,} bytes: a document may have {DOCUMENT_LIMIT_BYTES:,}")
 
 
 def _size(value: Value) -> int:

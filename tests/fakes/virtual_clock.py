@@ -39,6 +39,10 @@ class VirtualClock:
         heapq.heappush(self._sleepers, (self._elapsed + seconds, next(self._order), woken))
         await woken
 
+    def set_back(self, by: timedelta) -> None:
+        """The wall clock alone, as a person or NTP does; forward where negative."""
+        self._start -= by
+
     def advance(self, by: timedelta) -> None:
         """Leap without waking anybody before the next `run`."""
         self._elapsed += by.total_seconds()

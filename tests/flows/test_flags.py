@@ -128,7 +128,7 @@ async def test_pause_holds_a_tenant_while_others_go_on_and_a_reset_lets_it_go() 
         await world.submit(f"w-{number}", tenant="web", model=PRO)
     await world.submit("a-1", tenant="app", model=PRO)
     await world.run_for(MINUTE)
-    assert world.status("a-1")["status"] == "succeeded", "it stands behind a page of paused ones"
+    assert world.status("a-1")["status"] == "succeeded"
     assert {world.status(f"w-{number}")["status"] for number in range(150)} == {"queued"}
 
     async def story() -> None:
@@ -138,6 +138,23 @@ async def test_pause_holds_a_tenant_while_others_go_on_and_a_reset_lets_it_go() 
 
     await world.run_for(30 * SECOND, story())
     assert {world.status(f"w-{number}")["status"] for number in range(150)} == {"succeeded"}
+
+
+async def test_a_page_of_paused_requests_hides_nobody_behind_it() -> None:
+    """All of one tenant: they stand in the order they came in."""
+    world = World(quota="*=rpm:600")
+    await world.clock.run(trip(world, "pause", purpose="final"))
+    for number in range(150):
+        await world.submit(f"w-{number}", purpose="final", model=PRO)
+        await world.clock.run(world.clock.sleep(0.001))
+    await world.run_for(5 * SECOND)
+    await world.submit("a-1", model=PRO)
+    await world.run_for(MINUTE)
+    waiting = {each.id: each.data["fair_tag"] for each in world.store.all("requests")}
+    before = [each for each in waiting if waiting[each] < waiting["a-1"]]
+    assert len(before) == 150, "it stands behind more than a page of paused ones"
+    assert world.status("a-1")["status"] == "succeeded"
+    assert {world.status(f"w-{number}")["status"] for number in range(150)} == {"queued"}
 
 
 async def test_a_paused_model_is_not_rewritten_and_the_pump_goes_home() -> None:

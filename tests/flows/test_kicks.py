@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
+from shared.core.failure import FailureKind
 from shared.core.messages import Kick
+from shared.core.settlement import Effect
 from shared.core.topology import PUMP_KICKS
+from shared.flows.pump_view import PumpState, PumpView
 from tests.world import World
 
 PRO = "gemini-3-pro-image"
@@ -100,3 +105,35 @@ async def test_the_schedule_kicks_a_queue_that_nobody_pumps() -> None:
     world.topics.publish = publish  # type: ignore[method-assign]
     await world.run_until_quiet(within=timedelta(minutes=2))
     assert world.statuses() == {"r-1": "succeeded"}
+
+
+async def test_a_request_that_comes_back_when_the_pump_has_left_kicks_it() -> None:
+    world = World(latency=30 * SECOND)
+    world.lane.then(FailureKind.OVERLOAD)
+    await world.submit(model=PRO)
+
+    async def story() -> None:
+        await world.clock.sleep(29)
+        (pump,) = world.store.all("pump")
+        assert pump.data["lead_until"] is None, "it has left: the only request is in flight"
+        before = len(kicks(world))
+        await world.clock.sleep(4)
+        assert len(kicks(world)) > before
+
+    await world.run_for(40 * SECOND, story())
+
+
+@pytest.mark.parametrize(("state", "effect", "count"), [
+    ("left", "queued", 1), ("left", "final", 0), ("leads", "queued", 0), ("lapsed", "final", 1),
+    ("lapsed", "queued", 1),
+])  # fmt: skip
+async def test_after_a_render_the_pump_is_kicked_where_nobody_would_notice_else(
+    monkeypatch: pytest.MonkeyPatch, state: PumpState, effect: Effect, count: int
+) -> None:
+    async def found(_: PumpView) -> PumpState:
+        return state
+
+    monkeypatch.setattr(PumpView, "state", found)
+    world = World()
+    await world.run(world.kicks.after_render(effect))
+    assert len(kicks(world)) == count

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from shared.core.catalogue_reader import read_catalogue
 from shared.core.documents import Update
 from shared.core.failure import Failure, FailureKind
@@ -117,6 +119,25 @@ async def _take_in_all(world: World) -> None:
         await take_in(
             world.ports, world.kicks, world.tags, Message(delivery.message_id, delivery.data, delivery.attributes)
         )
+
+
+@pytest.mark.parametrize("recipe", ["the hash of an earlier release", None])
+async def test_a_repeat_of_a_request_from_before_a_release_is_still_the_same_request(recipe: str | None) -> None:
+    """Its stored hash was made by another recipe, and its content lacks what the release added."""
+    world = World()
+    await world.submit("r-1", labels={"a": "1"})
+    await world.run_until_quiet()
+    stored = world.request("r-1")
+    older = {name: value for name, value in stored.data["request"].items() if name not in ("grounding", "allow")}
+    changes = {"request": older} | ({"content_hash": recipe} if recipe else {})
+    await world.store.commit(Update(stored.path, changes, stored.version))
+    await world.submit("r-1", labels={"a": "1"})
+    await world.run_until_quiet()
+    assert [event["status"] for event in world.results("r-1")] == ["succeeded", "succeeded"]
+    assert len(world.lane.calls) == 1
+    await world.submit("r-1", labels={"a": "2"})
+    await world.run_for(timedelta(seconds=5))
+    assert [event["status"] for event in world.results("r-1")][2:] == ["rejected"]
 
 
 async def test_an_id_is_remembered_for_thirty_days_after_its_end_and_then_free_again() -> None:

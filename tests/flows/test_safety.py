@@ -18,7 +18,7 @@ from shared.core.failure import FailureKind
 from shared.core.messages import Release
 from shared.core.topology import RENDER_RELEASES
 from shared.flows import bury as bury_flow
-from shared.flows.intake import take_in
+from shared.flows.intake import cancel, take_in
 from shared.flows.message import Message
 from shared.flows.render import render
 from shared.flows.watch import watch
@@ -510,3 +510,30 @@ async def test_an_image_that_can_never_be_stored_ends_the_request_and_is_not_bou
     assert world.status()["outcome"]["code"] == "image_store"
     assert len(world.lane.calls) == 1
     assert world.status()["cost_micros"] > 0, "it was made and is paid for"
+
+
+async def test_a_cancellation_noted_while_the_call_turned_out_too_late_keeps_nobody_from_the_queue() -> None:
+    """The slot is given back under the version that the cancellation made."""
+    world = World(quota="*=rpm:60")
+    noted: list[bool] = []
+
+    async def cancel_meanwhile() -> None:
+        if not noted:
+            noted.append(True)
+            await cancel(world.ports, "r-1")
+
+    real = world.lane.generate
+
+    async def generate(*args: Any) -> Any:
+        await cancel_meanwhile()
+        return await real(*args)
+
+    world.lane.generate = generate  # type: ignore[method-assign, assignment]
+    world.lane.then(FailureKind.LATE)
+    world.boot()
+    await world.submit()
+    await world.run_for(timedelta(seconds=20))
+    assert noted
+    assert world.status()["status"] != "rendering"
+    assert world.status()["late_count"] == 1
+    assert [each for each in world.attempts() if each["outcome"] is None] == []

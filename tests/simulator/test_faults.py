@@ -291,8 +291,14 @@ async def test_slowness_adds_up_and_joins_other_faults(house: House) -> None:
     assert house.clock.slept == [10.0]
 
 
-async def test_every_kind_is_in_the_list_shown_to_users() -> None:
-    assert len(set(KINDS)) == len(KINDS) == 33
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_kind_is_in_the_list_shown_to_users(kind: str) -> None:
+    """The answer to a kind that there is not."""
+    with pytest.raises(InvalidFaults) as refused:
+        parse('[{"kind": "no such kind"}]')
+    shown = str(refused.value).rpartition("kinds: ")[2].split(", ")
+    assert kind in shown
+    assert len(shown) == len(set(shown)) == len(KINDS)
 
 
 # The script itself, without a server.

@@ -22,6 +22,11 @@ FOUND_LIMIT = 80
 SECRET = frozenset({"prompt"})
 """Fields of which no error shows the value."""
 HINTS = {"image_size": "The K is a capital letter, and the size is text."}
+IN_WORDS = {
+    "prompt": "with at least one visible character",
+    "deadline": "that is a date and time with offset, such as 2026-12-01T12:00:00Z, of the years 2000 to 2999",
+}
+"""What a pattern means that nobody wants to read."""
 
 Schema = Mapping[str, Any]
 
@@ -85,7 +90,8 @@ def _either(value: object, choices: list[Schema], at: str) -> Iterator[Problem]:
 
 def _text(value: object, schema: Schema, at: str) -> Iterator[Problem]:
     least, most, pattern = schema["minLength"], schema["maxLength"], schema.get("pattern")
-    allowed = f"text of {least} to {most:,} characters" + (f" that matches {pattern}" if pattern else "")
+    means = IN_WORDS.get(at, f"that matches {pattern}") if pattern else ""
+    allowed = f"text of {least} to {most:,} characters {means}".rstrip()
     if not isinstance(value, str):
         yield Problem(at, shown(value, at), allowed, "Give text.")
     elif not least <= len(value) <= most:
