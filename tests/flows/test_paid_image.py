@@ -177,7 +177,7 @@ async def test_one_image_that_can_never_be_stored_does_not_keep_the_others_waiti
             raise ImagesUnavailable("not this one")
         return await real(key, *rest)
 
-    world.images.put = put  # type: ignore[method-assign]
+    world.images.put = put  # type: ignore[method-assign, assignment]
     world.boot()
     for number in range(5):
         await world.submit(f"r-{number}")
