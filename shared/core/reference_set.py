@@ -14,8 +14,10 @@ from shared.core.catalogue import Catalogue
 from shared.core.reference_name import named
 from shared.core.route import GATEWAY, Route
 
-ANSWER_BYTES = 25_000_000
-"""Memory that a call takes without references: the largest known image, as text and as bytes (scripts/bench/memory)."""
+ANSWER_BYTES = {"512": 5_000_000, "1K": 5_000_000, "2K": 12_000_000, "4K": 25_000_000}
+"""Memory that a call takes without references, by the size it asks for: a PNG as text and as bytes
+(scripts/bench/memory)."""
+LARGEST_ANSWER = max(ANSWER_BYTES.values())
 COPIES = 6
 """Bytes of memory for each byte of references: read, as base64, in the body, and on its way."""
 ENVELOPE_BYTES = 4_096
@@ -41,12 +43,12 @@ def raw_limit(body: int, prompt: str) -> int:
 
 def memory_limit(room: int) -> int:
     """Bytes of references that one request may have in a process with so much room."""
-    return max((room - ANSWER_BYTES) // COPIES, 0)
+    return max((room - LARGEST_ANSWER) // COPIES, 0)
 
 
-def weight(raw: int) -> int:
-    """Memory of a call with so many bytes of references."""
-    return ANSWER_BYTES + COPIES * raw
+def weight(raw: int, image_size: str | None = None) -> int:
+    """Memory of a call with so many bytes of references, for an image of that size; None: of any."""
+    return ANSWER_BYTES.get(image_size or "", LARGEST_ANSWER) + COPIES * raw
 
 
 def too_large(sizes: Sequence[int | None], uris: Sequence[str], limit: int, of: str) -> str | None:

@@ -25,7 +25,7 @@ from msgspec import Struct
 from shared.core import reference_set
 from shared.core.answer import Reference
 from shared.core.documents import Committed, Document, Update
-from shared.core.reference_set import ANSWER_BYTES, MOST_FETCHES
+from shared.core.reference_set import MOST_FETCHES
 from shared.core.request import RenderRequest
 from shared.core.route import Route
 from shared.flows import orders
@@ -56,10 +56,11 @@ class Gathering:
 
         Raises ReferenceUnusable, and StoreUnavailable. The room of what is returned is the caller's to give back.
         """
-        if not asked.references:
-            await self._take_room(ports, ANSWER_BYTES)
-            return Load((), ANSWER_BYTES)
         route = Route.from_json(request.data["route"])
+        if not asked.references:
+            room = reference_set.weight(0, route.image_size)
+            await self._take_room(ports, room)
+            return Load((), room)
         bounds = Bounds.on(ports, asked, route, request.data.get("gateway") or "")
         parked = self._parked.pop(request.id, None)
         if parked is not None:
@@ -94,7 +95,8 @@ class Gathering:
     async def _gather(self, ports: Ports, request: Document, bounds: Bounds) -> Load | None:
         sizes = await orders.sizes(ports.references, bounds)
         unknown = bounds.limit - sum(size or 0 for size in sizes) if None in sizes else 0
-        room = reference_set.weight(sum(size or 0 for size in sizes) + unknown)
+        size_asked = bounds.route.image_size
+        room = reference_set.weight(sum(size or 0 for size in sizes) + unknown, size_asked)
         await self._take_room(ports, room)
         load = Load((), room)
         try:
@@ -106,7 +108,7 @@ class Gathering:
         except BaseException:
             self.let_go(ports, load)
             raise
-        needed = reference_set.weight(sum(len(each.data) for each in references))
+        needed = reference_set.weight(sum(len(each.data) for each in references), size_asked)
         if needed < room:
             ports.room.give_back(room - needed)
         return Load(references, min(needed, room))
