@@ -145,11 +145,12 @@ async def test_slow_references_are_fetched_once_and_are_no_sign_of_a_slow_fleet(
     assert [found.get(each.value, 0) for each in (Sign.LATE, Sign.DELIVERED_LATE, Sign.TIGHT)] == [0, 0, 0]
 
 
-async def test_requests_wait_for_memory_and_none_is_lost_for_it() -> None:
+@pytest.mark.parametrize("seconds", [0, 2, 12, 30])
+async def test_requests_wait_for_memory_and_none_is_lost_for_it(seconds: int) -> None:
     world = World()
     world.room_bytes = reference_set.weight(40 * MEGABYTE)
     places = Places(world)
-    places.slow = timedelta(seconds=2)
+    places.slow = timedelta(seconds=seconds)
     world.references = places  # type: ignore[assignment]
     world.boot()
     for number in range(8):
@@ -158,6 +159,27 @@ async def test_requests_wait_for_memory_and_none_is_lost_for_it() -> None:
     assert set(world.statuses().values()) == {"succeeded"}
     assert places.most_flying == 1
     assert len(world.lane.calls) == 8
+    assert len(places.fetches) == 8, "each once"
+
+
+async def test_memory_that_a_cancelled_request_holds_is_given_to_those_that_wait() -> None:
+    world = World()
+    world.room_bytes = reference_set.weight(40 * MEGABYTE)
+    places = Places(world)
+    places.slow = timedelta(seconds=12)
+    world.references = places  # type: ignore[assignment]
+    world.boot()
+    await submit(world, places, "gone", 30 * MEGABYTE)
+
+    async def cancel() -> None:
+        await world.clock.sleep(12.5)
+        await world.publish({"cancel": "gone"})
+        await submit(world, places, "next", 30 * MEGABYTE)
+
+    await world.run_for(timedelta(minutes=1), cancel())
+    await world.run_until_quiet(timedelta(minutes=5))
+    assert world.status("next")["status"] == "succeeded"
+    assert world.status("gone")["status"] in ("cancelled", "succeeded")
 
 
 async def test_a_request_that_kills_its_worker_before_the_claim_ends_after_a_few_times() -> None:
