@@ -11,16 +11,18 @@ from functools import cache, cached_property, partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
+from shared.adapters.byte_room import ByteRoom, memory_of_this_process, room_of
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
 from shared.adapters.keyless_batches import KeylessBatches
 from shared.adapters.keyless_lane import KeylessLane
 from shared.adapters.no_flag_source import NoFlagSource
 from shared.adapters.no_live_quota import NoLiveQuota
-from shared.adapters.references import AllowedReferences
+from shared.adapters.references import CACHE_BYTES, AllowedReferences
 from shared.adapters.system_clock import SystemClock
 from shared.adapters.telemetry import MetricExport, Sampler, SpanExport, Telemetry
 from shared.config import (
@@ -38,6 +40,7 @@ from shared.config import (
 from shared.core.catalogue import Api, Catalogue
 from shared.core.catalogue_reader import read_catalogue
 from shared.core.gateway import serving, with_limits
+from shared.core.kept import KeepRules
 from shared.core.quota import Quota
 from shared.core.toml_fields import BrokenCatalogue
 from shared.flows.kicks import Kicks
@@ -52,6 +55,7 @@ from shared.ports import (
     Ports,
     References,
     Signals,
+    Spool,
     Store,
     Subscriptions,
     Topics,
@@ -129,6 +133,7 @@ class Worker(Struct, frozen=True, dict=True):
         for lane in {id(lane): lane for lane in self.ports.lanes.values()}.values():
             await lane.close()
         await self.ports.batches.close()
+        self.ports.spool.close()
         await self.ports.topics.close()
         await self.ports.store.close()
         await self.ports.signals.close()
@@ -154,6 +159,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
     """Adapters for these settings; `events` takes the events as JSON lines, `traces` the spans."""
     clock, boot = SystemClock(), uuid.uuid4().hex
     chance = random.Random()
+    room = room_of(memory_of_this_process())
     images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
     models = catalogue(settings)
     google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
@@ -164,7 +170,8 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         store=store(settings, clock),
         topics=messaging or topics(settings, clock),
         images=images,
-        references=references(settings, images),
+        spool=spool(settings),
+        references=references(settings, images, max(room // 4, CACHE_BYTES)),
         lanes={**dict.fromkeys(LANES_AT_ONCE, google), **others},
         batches=gemini_batches(settings),
         live_quota=live_quota(settings, models, clock),
@@ -179,8 +186,27 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         boot=boot,
         project=settings.project,
         key_kind=key_kind(settings),
+        room=ByteRoom(room),
+        keep_rules=keep_rules(settings),
         gateways=gateways,
     )
+
+
+def spool(settings: Settings) -> Spool:
+    """Raises InvalidSetting."""
+    if settings.spool.startswith("file://"):
+        from shared.adapters.disk_spool import DiskSpool
+
+        return DiskSpool(Path(unquote(urlsplit(settings.spool).path)))
+    from shared.adapters.object_spool import ObjectSpool
+
+    return _set_by("RENDERLANE_SPOOL", lambda: ObjectSpool(settings.spool))
+
+
+def keep_rules(settings: Settings) -> KeepRules:
+    """A process of one machine can hold an image in memory for as long as it lives; a function, as long as a push."""
+    in_a_push = KeepRules(settings.keep_paid)
+    return KeepRules(settings.keep_paid, settings.keep_paid) if settings.one_machine else in_a_push
 
 
 def google_lane(settings: Settings, models: Catalogue) -> Lane:
@@ -216,10 +242,12 @@ def key_kind(settings: Settings) -> str:
     return gemini_lane.key_kind(settings.api_key)
 
 
-def references(settings: Settings, images: ObjectImages | None = None) -> References:
+def references(settings: Settings, images: ObjectImages | None = None, cache_bytes: int = CACHE_BYTES) -> References:
     """Raises InvalidSetting. Without `images` they are opened as `settings` say."""
     images = images or _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
-    return _set_by("RENDERLANE_REFERENCES", lambda: AllowedReferences(settings.references, images))
+    return _set_by(
+        "RENDERLANE_REFERENCES", lambda: AllowedReferences(settings.references, images, cache_bytes=cache_bytes)
+    )
 
 
 def gateway_keys(settings: Settings, models: Catalogue) -> dict[str, str]:

@@ -10,6 +10,7 @@ locals {
     dead-letter            = "A delivery kept crashing and was given up; the message has been looked at once more."
     no-balance             = "No balance, no billing or a limit of 0: the model is closed five minutes at a time."
     no-route               = "Requests wait because no route is open for them."
+    paid-image-waits       = "An image that is paid for could not be stored; it is kept and tried again each minute."
     permission             = "The project may not make this call."
     release-not-handed-out = "A slot was granted and its release could not be published."
   }

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from shared.adapters.byte_room import ByteRoom
 from shared.adapters.no_flag_source import NoFlagSource
 from shared.core import record
 from shared.core.catalogue import Catalogue
@@ -33,7 +34,15 @@ from shared.ports import Delivery, Ports
 from tests.fakes.batches import ScriptedBatches
 from tests.fakes.lane import ScriptedLane
 from tests.fakes.live_quota import ScriptedLiveQuota
-from tests.fakes.memory import PATIENCE, MemoryImages, MemoryReferences, MemoryStore, MemoryTopics, RecordedSignals
+from tests.fakes.memory import (
+    PATIENCE,
+    MemoryImages,
+    MemoryReferences,
+    MemorySpool,
+    MemoryStore,
+    MemoryTopics,
+    RecordedSignals,
+)
 from tests.fakes.virtual_clock import VirtualClock
 
 WATCH_EVERY = timedelta(minutes=1)
@@ -55,6 +64,8 @@ class World:
         self.store = MemoryStore(self.clock)
         self.topics = MemoryTopics(self.clock)
         self.images = MemoryImages()
+        self.spool = MemorySpool()
+        self.room_bytes = 1 << 40
         self.references = MemoryReferences()
         self.lane = ScriptedLane(self.clock, latency)
         self.batches = ScriptedBatches(self.clock)
@@ -82,6 +93,7 @@ class World:
             store=self.guard(self.store, "store"),
             topics=self.guard(self.topics, "topics"),
             images=self.guard(self.images, "images"),
+            spool=self.guard(self.spool, "spool"),
             references=self.references,
             lanes={"standard": lane, "priority": lane, "flex": lane},
             batches=self.guard(self.batches, "batches"),
@@ -97,6 +109,7 @@ class World:
             boot=f"boot-{self.boots}",
             project="test",
             key_kind="auth",
+            room=ByteRoom(self.room_bytes),
         )
         view = PumpView(self.ports)
         self.kicks = Kicks(self.ports, view)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 
-from shared.adapters.image_ending import is_whole
+from shared.adapters.whole_image import is_whole
 from shared.core.answer import Picture
 
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp")
@@ -32,7 +32,7 @@ def picture(data: bytes) -> Picture | None:
     The bytes are not copied: BytesIO shares them until someone writes.
     """
     kind = content_type(data)
-    if kind not in PICTURE_TYPES or not is_whole(data, kind):
+    if kind not in PICTURE_TYPES or not is_whole(data):
         return None
     import imagesize  # with its XML reader: not before the first picture
 
@@ -46,6 +46,6 @@ def picture(data: bytes) -> Picture | None:
 def fault(data: bytes) -> str:
     """Why `picture` takes these bytes for none."""
     kind = content_type(data)
-    if kind in PICTURE_TYPES and not is_whole(data, kind):
+    if kind in PICTURE_TYPES and not is_whole(data):
         return f"a picture that ends in the middle ({kind}, truncated after {len(data)} bytes)"
     return f"{len(data)} bytes that are no readable jpeg, png or webp"

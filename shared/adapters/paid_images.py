@@ -24,9 +24,10 @@ import httpx2
 from shared.adapters import image_header, picked
 from shared.adapters.one_call import MAX_ANSWER_BYTES, OTHER_ERRORS
 from shared.adapters.picked import Elsewhere, Served
-from shared.adapters.reference_place import is_public, named
+from shared.adapters.reference_place import is_public
 from shared.core.answer import Answer, Made, Order, Picture
 from shared.core.failure import Failure, FailureKind
+from shared.core.reference_name import origin
 
 WAITS = tuple(timedelta(seconds=seconds) for seconds in (1, 2, 4, 8, 16))
 """Between the tries."""
@@ -232,6 +233,6 @@ def _unfetched(found: Elsewhere, address: str, reason: str) -> Answer:
         case Failure(kind=FailureKind.REFUSED) | Made():
             return found.otherwise
         case _:
-            message = f"the image at {named(address)} could not be fetched ({reason})"
+            message = f"the image at {origin(address)} could not be fetched ({reason})"
             failure = Failure(FailureKind.MALFORMED_ANSWER, message, address=address)
             return picked.named(failure, found.served)

@@ -151,7 +151,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.IMAGE_STORE: Rule(
         Next.END, Charge.UNKNOWN, "worker",
-        advice="The image is paid for but could not be stored for a minute. Check the bucket, submit under a new id.",
+        advice="The image is paid for and could not be stored. Mend the image store; take it from where it is kept.",
     ),
     FailureKind.LATE: Rule(
         Next.WAIT, Charge.NOTHING, "worker",
@@ -187,8 +187,8 @@ class Failure(Struct, frozen=True):
     """The provider named the shared thing itself (an ErrorInfo reason, a quotaId, `model_not_found` with the model's
     name): its own statement about a model, lane, key, project, account or limit, not a guess from a status code."""
     may_be_billed: bool = False
-    """The answer did not come from the API itself but, for example, from a proxy in front of it: the promise of the kind's
-    rule does not hold, and the estimate is held against the cost cap."""
+    """The answer did not come from the API itself but, for example, from a proxy in front of it: the promise of the
+    kind's rule does not hold, and the estimate is held against the cost cap."""
 
     address: str = ""
     """Where the picture lies that this answer was charged for and that could not be fetched. It may hold a signature:

@@ -17,6 +17,7 @@ from shared.core.rewind import FELL
 from shared.core.route import Route
 from shared.core.testimony import closing, named_limit, sign
 from shared.flows.claim_times import ClaimTimes
+from shared.flows.gather import Gathering
 from shared.flows.server_time import Reads, ServerTime
 from shared.ports import Ports
 
@@ -40,6 +41,7 @@ class Evidence:
     def __init__(self, ports: Ports) -> None:
         self.claims = ClaimTimes(ports.clock)
         self.reads = Reads(ports.clock)
+        self.gathering = Gathering()
         self._ports = ports
         self._seen: dict[str, Seen] = {}
         self._health: dict[str, Health] = {}

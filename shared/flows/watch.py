@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from shared.core import queries, signals
-from shared.core.documents import Absent, Delete, Document, Update
+from shared.core.documents import Absent, Delete, Document, UnreadableDocument, Update
 from shared.core.summary import PATH as SUMMARY
 from shared.core.summary import Summary
 from shared.flows import flags, gauges, summary
@@ -16,7 +16,7 @@ from shared.flows.item_by_item import attempt
 from shared.flows.kicks import Kicks
 from shared.flows.live_quota import read_live_quota
 from shared.flows.pump_view import PUMP
-from shared.flows.settle import recover
+from shared.flows.settle import recover_all
 from shared.ports import Ports
 
 PAGE = 200
@@ -29,8 +29,7 @@ async def watch(ports: Ports, kicks: Kicks) -> None:
     probe = await ports.store.get(PUMP)
     now = probe.read_at
     lapsed = await ports.store.query(queries.lapsed(now, PAGE))
-    for request in lapsed:
-        await attempt(ports, "recover a lapsed attempt", request.path, recover(ports, request))
+    await recover_all(ports, lapsed)
     overdue = await expire_overdue(ports, now)
     unannounced = await ports.store.query(queries.unannounced(now - ANNOUNCE_AFTER, PAGE))
     for request in unannounced:
@@ -93,18 +92,16 @@ async def break_leases(ports: Ports) -> int:
     count = 0
     while True:
         rendering = await ports.store.query(queries.rendering(PAGE))
-        ended = 0
-        for request in rendering:
-            broken = await attempt(ports, "recover an orphaned attempt", request.path, _break(ports, request))
-            ended += broken or 0
-        count += ended
-        if len(rendering) < PAGE or not ended:
+        orphaned = [request for request in rendering if _is_orphaned(ports, request)]
+        recovered = await recover_all(ports, orphaned)
+        count += recovered
+        if len(rendering) < PAGE or not recovered:
             return count
 
 
-async def _break(ports: Ports, request: Document) -> int:
-    """1 where the attempt was of an earlier boot, and is ended."""
-    if request.data["lease_holder"] == ports.boot:
-        return 0
-    await recover(ports, request)
-    return 1
+def _is_orphaned(ports: Ports, request: Document) -> bool:
+    """Its worker was of an earlier boot. One that cannot be read counts: recovering it reports it."""
+    try:
+        return bool(request.data["lease_holder"] != ports.boot)
+    except UnreadableDocument:
+        return True

@@ -29,6 +29,7 @@ from shared.core.documents import (
     Value,
     Write,
 )
+from shared.core.kept import KeptImage
 from shared.core.metrics import Measure
 from shared.core.signals import Signal
 from shared.core.spans import Span, Stage
@@ -290,6 +291,36 @@ class MemoryImages:
         return StoredImage(f"memory://{key}", key, len(data), facts)
 
 
+class MemorySpool:
+    """Outlives the processes of a world, as a disk does."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[Picture, dict[str, str]]] = {}
+
+    async def keep(self, key: str, picture: Picture, facts: Mapping[str, str]) -> KeptImage:
+        await asyncio.sleep(0)
+        self.kept[key] = (picture, dict(facts))
+        return self._image(key)
+
+    async def find(self, prefix: str) -> KeptImage | None:
+        await asyncio.sleep(0)
+        return next((self._image(key) for key in self.kept if key.startswith(prefix)), None)
+
+    async def read(self, kept: KeptImage) -> Picture:
+        await asyncio.sleep(0)
+        return self.kept[kept.key][0]
+
+    async def drop(self, kept: KeptImage) -> None:
+        await asyncio.sleep(0)
+        self.kept.pop(kept.key, None)
+
+    def close(self) -> None:
+        pass
+
+    def _image(self, key: str) -> KeptImage:
+        return KeptImage(key, f"spool://{key}", self.kept[key][1])
+
+
 @dataclass
 class MemoryReferences:
     known: dict[str, bytes] = field(default_factory=dict)
@@ -298,7 +329,11 @@ class MemoryReferences:
         if not uri.startswith("gs://allowed/"):
             raise ReferenceUnusable(f"{uri} lies in no allowed place")
 
-    async def fetch(self, uri: str, mime_type: str | None) -> Reference:
+    async def size(self, uri: str) -> int | None:
+        await asyncio.sleep(0)
+        return len(self.known[uri]) if uri in self.known else None
+
+    async def fetch(self, uri: str, mime_type: str | None, most: int | None = None) -> Reference:
         await asyncio.sleep(0)
         if uri not in self.known:
             raise ReferenceUnusable(f"{uri} does not exist")
