@@ -49,8 +49,14 @@ def shipped_catalogue() -> Catalogue:
 
 
 class World:
-    def __init__(self, quota: str = "", seed: int = 1, latency: timedelta = timedelta(seconds=1)) -> None:
-        self.clock = VirtualClock()
+    def __init__(
+        self,
+        quota: str = "",
+        seed: int = 1,
+        latency: timedelta = timedelta(seconds=1),
+        clock: VirtualClock | None = None,
+    ) -> None:
+        self.clock = clock or VirtualClock()
         self.started = self.clock.now()
         self.store = MemoryStore(self.clock)
         self.topics = MemoryTopics(self.clock)

@@ -1,0 +1,349 @@
+"""The whole worker on a case: real flows, real lanes and SDK, a real HTTP server, virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared.adapters.batch_lane import GeminiBatches
+from shared.adapters.by_api_lane import ByApiLane
+from shared.adapters.gateway_lane import GatewayLane, lane_of
+from shared.adapters.gemini_lane import GeminiLane
+from shared.adapters.generate_content_lane import GenerateContentLane
+from shared.adapters.references import AllowedReferences
+from shared.core import gateway, record
+from shared.core.answer import Answer, Order
+from shared.core.catalogue import Catalogue, Gateway
+from shared.core.documents import Create
+from shared.core.failure import RULES, FailureKind
+from shared.core.flag import Flag
+from shared.core.gateway import serving
+from shared.core.proof import ITEMS, TEST, Evidence, Proof
+from shared.core.proof import path as proof_path
+from shared.core.route import Route
+from shared.flows import evidence, fair_tags, flags, kicks, pump, pump_view
+from shared.ports import AtSlot, Lane
+from tests.corpus import pictures
+from tests.corpus.case import Case
+from tests.corpus.stand_in import StandIn, standing_in
+from tests.corpus.virtual_loop import LoopClock, VirtualLoop
+from tests.fakes.virtual_clock import START
+from tests.world import World, shipped_catalogue
+
+KEY = "AQ.a-key-of-nobody-0123456789"
+GATEWAY_FORMS: Mapping[str, str] = {
+    "chat": "gemini-3-pro-image",
+    "images": "gemini-nano-banana-2.1",
+    "native": "gemini-3.1-flash-lite-image",
+}
+"""Three gateways, each with one model: the model that a request names chooses the form."""
+BYSTANDER = "bystander"
+BYSTANDER_AFTER = 3
+BYSTANDER_WITHIN = 30
+"""Seconds in which a request on the same model is served where nothing was concluded about it."""
+
+
+class Attempt(Struct, frozen=True):
+    kind: str
+    charge: str
+    cost_micros: int
+    circuit: str
+
+
+class Ended(Struct, frozen=True):
+    """One request when the case was over."""
+
+    status: str
+    outcome: str
+    attempts: tuple[Attempt, ...]
+    avoided: tuple[str, ...]
+
+    @property
+    def next(self) -> str:
+        """What became of it after the first attempt."""
+        if not self.attempts:
+            return "end" if self.status in record.FINAL else "wait"
+        first = self.attempts[0]
+        if first.kind == "succeeded":
+            return "done"
+        if len(self.attempts) > 1:
+            same = self.attempts[1].circuit == first.circuit
+            return _step(first.kind) if same else "elsewhere"
+        if self.status in record.FINAL:
+            return "end"
+        lane = first.circuit.partition("/")[0]
+        return "elsewhere" if {first.circuit, f"{lane}/*"} & set(self.avoided) else _step(first.kind)
+
+
+class Seen(Struct, frozen=True):
+    """What came of a case."""
+
+    requests: tuple[Ended, ...]
+    bystander: str | None
+    calls: int
+    paid: int
+    """Calls of the case's requests that the provider charges."""
+    billed: int
+    """All that it charges, the bystander's too."""
+    booked: int
+    """Attempts that are booked as charged or as unknown."""
+    crashes: tuple[str, ...]
+    pictures: int
+    """Stored for the case's own requests."""
+
+
+class CorpusWorld(World):
+    """A world whose lanes call a real server."""
+
+    def __init__(self, case: Case, provider: StandIn, loop: VirtualLoop, folder: Path) -> None:
+        self._case = case
+        self._loop = loop
+        self._catalogue = _catalogue(case, provider.url)
+        self._google = _Busy(loop, _google(self._catalogue, provider.url, loop))
+        self._gateways = _Busy(loop, _gateways(self._catalogue))
+        self._batches = _BusyBatches(loop, GeminiBatches(KEY, provider.url))
+        self._references = _BusyReferences(loop, AllowedReferences([f"file://{folder}"]))
+        super().__init__(quota="*=rpm:600", clock=LoopClock(loop, START))  # type: ignore[arg-type]
+
+    def boot(self) -> None:
+        self.catalogue = self._catalogue
+        super().boot()
+        lanes = dict.fromkeys(("standard", "priority", "flex"), self._google)
+        served = serving(self.catalogue, self.catalogue.gateways)
+        self.ports = replace(
+            self.ports,
+            lanes={**lanes, "gateway": self._gateways},
+            gateways=served,
+            batches=self._batches,
+            references=self._references,
+        )
+        view = pump_view.PumpView(self.ports)
+        self.kicks = kicks.Kicks(self.ports, view)
+        self.tags = fair_tags.FairTags(self.ports, view)
+        self.evidence = evidence.Evidence(self.ports)
+        self.pump = pump.Pump(self.ports, self.kicks)
+
+    async def prepare(self) -> None:
+        await self._google.prepare()
+        await self._gateways.prepare()
+        if not self._case.gateways:
+            return
+        now = self.clock.now()
+        for name, row in self.catalogue.gateways.items():
+            about = gateway.fingerprint(row)
+            items = {
+                item: Evidence("seen", "ann", now, about, {"passed": True} if item == TEST else {}) for item in ITEMS
+            }
+            await self.store.commit(Create(proof_path(name), Proof(items).to_json()))
+        flag = Flag("use-gateway-ann", "use-gateway", "ann", "Google is slow", now, now + timedelta(days=1))
+        await flags.trip(self.store, self.signals, flag)
+
+    async def close(self) -> None:
+        await self._google.close()
+        await self._gateways.close()
+        await self._batches.close()
+
+    def ended(self, request_id: str) -> Ended:
+        status = self.status(request_id)
+        outcome = status["outcome"] or {}
+        return Ended(
+            status["status"],
+            f"{outcome.get('code')}: {outcome.get('message')} {outcome.get('advice')}",
+            tuple(_attempt(each) for each in self.attempts(request_id)),
+            tuple(status["avoided"]),
+        )
+
+
+async def played(case: Case, loop: VirtualLoop, folder: Path) -> Seen:
+    """Run the case through the worker."""
+    async with standing_in(loop, case) as provider:
+        world = CorpusWorld(case, provider, loop, folder)
+        try:
+            await world.prepare()
+            bystander = await _run(world, case, folder)
+            ids = [each["request_id"] for each in case.requests if _known(world, each["request_id"])]
+            attempts = [each for request_id in world.statuses() for each in world.attempts(request_id)]
+            rejected = [Ended("rejected", "", (), ())] * (len(case.requests) - len(ids))
+            assert not provider.faults, provider.faults
+            return Seen(
+                requests=(*(world.ended(each) for each in ids), *rejected),
+                bystander=bystander,
+                calls=len(provider.calls),
+                paid=sum(each.is_billed for each in provider.calls),
+                billed=sum(each.is_billed for each in provider.bills),
+                booked=sum(each["cost_micros"] > 0 or each["cost_basis"] in (None, "unknown") for each in attempts),
+                crashes=tuple(map(repr, (*world.crashes, *world.watch_crashes))),
+                pictures=sum(world.status(each)["image_uri"] is not None for each in ids),
+            )
+        finally:
+            await world.close()
+
+
+async def _run(world: CorpusWorld, case: Case, folder: Path) -> str | None:
+    for request in case.requests:
+        await world.publish(_request(request, folder))
+    story = _bystander(world, case)
+    within = timedelta(seconds=case.timeout)
+    if case.expected.others == "may_wait":
+        story.close()
+        await _quiet(world, within)
+        return None
+    task = asyncio.ensure_future(story)
+    await world.run_for(timedelta(seconds=BYSTANDER_AFTER + BYSTANDER_WITHIN))
+    await _quiet(world, within)
+    return await task
+
+
+async def _bystander(world: CorpusWorld, case: Case) -> str:
+    await asyncio.sleep(BYSTANDER_AFTER)
+    first = case.requests[0]
+    same = {name: first[name] for name in ("model", "image_size", "allow") if name in first}
+    await world.publish({"request_id": BYSTANDER, "prompt": "a boat", **same})
+    await asyncio.sleep(BYSTANDER_WITHIN - 1)
+    found = world.status(BYSTANDER)
+    return f"{found['status']} {(found['route'] or {}).get('model')}"
+
+
+async def _quiet(world: CorpusWorld, within: timedelta) -> None:
+    try:
+        await world.run_until_quiet(within)
+    except AssertionError as error:
+        if "not quiet in time" not in str(error):
+            raise
+
+
+def _request(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    references = [
+        {**each, "uri": each["uri"].replace("file://REFS", f"file://{folder}")}
+        for each in request.get("references", ())
+    ]
+    return request | ({"references": references} if references else {})
+
+
+def write_references(folder: Path) -> None:
+    for name, data in pictures.references().items():
+        (folder / name).write_bytes(data)
+
+
+def _known(world: World, request_id: str) -> bool:
+    return request_id in world.statuses()
+
+
+def _attempt(data: Mapping[str, Any]) -> Attempt:
+    micros, basis = data["cost_micros"], data["cost_basis"]
+    charge = "unknown" if basis in (None, "unknown") else "nothing" if not micros else basis
+    kind = (data["outcome"] or {"code": "under way"})["code"]
+    return Attempt(kind, charge, micros, Route.from_json(data["route"]).circuit)
+
+
+def _step(kind: str) -> str:
+    return RULES[FailureKind(kind)].next.value
+
+
+# -- the world's own parts --------------------------------------------------------------------------------------------
+
+
+def _catalogue(case: Case, url: str) -> Catalogue:
+    shipped = shipped_catalogue()
+    row = shipped.gateways["laozhang"]
+    gateways = {form: _gateway(row, form, model, url) for form, model in GATEWAY_FORMS.items()}
+    models = dict(shipped.models)
+    if case.generate or case.form == "generate":
+        for name, model in models.items():
+            lanes = {lane: replace(rates, api="generate_content") for lane, rates in model.lanes.items()}
+            models[name] = replace(model, lanes=lanes)
+    return replace(shipped, gateways=gateways, models=models)
+
+
+def _gateway(row: Gateway, form: Any, model: str, url: str) -> Gateway:
+    sizes = row.sizes if form == "native" else ("1K",)
+    return replace(row, base_url=url, form=form, sizes=sizes, prices={model: row.prices[model]}, edit_prices={})
+
+
+def _google(catalogue: Catalogue, url: str, loop: VirtualLoop) -> Lane:
+    lanes: dict[Any, Lane] = {
+        "interactions": GeminiLane(KEY, url),
+        "generate_content": GenerateContentLane(KEY, url),
+    }
+    return ByApiLane(catalogue, lanes)
+
+
+def _gateways(catalogue: Catalogue) -> Lane:
+    return GatewayLane(catalogue.gateways, {name: lane_of(row, KEY) for name, row in catalogue.gateways.items()})
+
+
+class _Busy:
+    """A lane: the loop knows from the slot on that bytes are moving."""
+
+    def __init__(self, loop: VirtualLoop, lane: Lane) -> None:
+        self._loop = loop
+        self._lane = lane
+
+    async def prepare(self) -> None:
+        await self._lane.prepare()
+
+    async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
+        async def waited() -> timedelta:
+            self._loop.busy -= 1
+            try:
+                return await at_slot()
+            finally:
+                self._loop.busy += 1
+
+        self._loop.busy += 1
+        try:
+            return await self._lane.generate(order, timeout, waited)
+        finally:
+            self._loop.busy -= 1
+
+    async def close(self) -> None:
+        await self._lane.close()
+
+
+class _BusyBatches:
+    """The Batches port, the same way."""
+
+    def __init__(self, loop: VirtualLoop, batches: GeminiBatches) -> None:
+        self._loop = loop
+        self._inner = batches
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+        if not inspect.iscoroutinefunction(method):
+            return method
+
+        async def busy(*args: Any, **more: Any) -> Any:
+            self._loop.busy += 1
+            try:
+                answer = await method(*args, **more)
+            finally:
+                self._loop.busy -= 1
+            return self._lines(answer) if name == "results" else answer
+
+        return busy
+
+    async def _lines(self, inner: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        while True:
+            self._loop.busy += 1
+            try:
+                line = await anext(inner)
+            except StopAsyncIteration:
+                return
+            finally:
+                self._loop.busy -= 1
+            yield line
+
+
+class _BusyReferences(_BusyBatches):
+    """The References port, the same way."""
+
+    def __init__(self, loop: VirtualLoop, references: AllowedReferences) -> None:
+        self._loop = loop
+        self._inner = references  # type: ignore[assignment]
