@@ -130,9 +130,8 @@ class CorpusWorld(World):
         self.evidence = evidence.Evidence(self.ports)
         self.pump = pump.Pump(self.ports, self.kicks)
 
-    async def prepare(self) -> None:
-        await self._google.prepare()
-        await self._gateways.prepare()
+    async def prove(self) -> None:
+        """Open the gateways, where the case has any."""
         if not self._case.gateways:
             return
         now = self.clock.now()
@@ -166,7 +165,7 @@ async def played(case: Case, loop: VirtualLoop, folder: Path) -> Seen:
     async with standing_in(loop, case) as provider:
         world = CorpusWorld(case, provider, loop, folder)
         try:
-            await world.prepare()
+            await world.prove()
             bystander = await _run(world, case, folder)
             ids = [each["request_id"] for each in case.requests if _known(world, each["request_id"])]
             attempts = [each for request_id in world.statuses() for each in world.attempts(request_id)]
