@@ -123,6 +123,9 @@ class Case(Struct, forbid_unknown_fields=True, frozen=True):
     name: str = ""
     """The file's name."""
 
+    def __repr__(self) -> str:
+        return self.name
+
     @property
     def form(self) -> Form:
         form = FORMS[self.name.partition("-")[0]]

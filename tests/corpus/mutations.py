@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 Path: TypeAlias = tuple[str | int, ...]
 Json: TypeAlias = Any
 OTHER_TYPES: tuple[Json, ...] = (None, 0, -1, 2**70, 1.5, True, "", "x", [], {}, [None], {"a": 1})
-STATUSES = (200, 201, 204, 400, 401, 402, 403, 404, 408, 409, 413, 416, 422, 429, 499, 500, 501, 502, 503, 504, 520, 522,
-            523, 524, 525, 530, 598)  # fmt: skip
+CLIENT_STATUSES = (400, 401, 402, 403, 404, 408, 409, 413, 416, 422, 429, 499)
+SERVER_STATUSES = (500, 501, 502, 503, 504, 520, 522, 523, 524, 525, 530, 598)
+STATUSES = (200, 201, 204, *CLIENT_STATUSES, *SERVER_STATUSES)
 HEADERS: tuple[Mapping[str, str], ...] = (
     {},
     {"content-type": "text/html"},
