@@ -84,6 +84,7 @@ def _sheet(made: dict[str, Any]) -> RenderableType:
         "status": f"{made['http_status'] or 'no HTTP status'}, "
         + (f"{outcome['code']}: {outcome['message']}" if outcome else "in flight"),
         "provider id": made["provider_request_id"] or "none came",
+        **({"image at": made["image_address"]} if made["image_address"] else {}),
         "trace": made["trace_id"],
         "times": f"{show.moment(made['started_at'])}"
         + (f", {made['latency_ms'] / 1000:.2f} s" if made["latency_ms"] is not None else ""),

@@ -38,7 +38,7 @@ def headline(body: Mapping[str, Any], model: str, form: Form) -> Headline:
 
 
 def chat_order(body: Mapping[str, Any]) -> Order:
-    _only(body, ("model", "messages", "stream"))
+    _only(body, ("model", "messages", "stream", "modalities"))
     if body.get("stream"):
         raise invalid("stream is not served")
     texts, references = [], []

@@ -18,8 +18,20 @@ import httpx2
 from msgspec.structs import replace
 
 from shared.adapters import gemini_errors
-from shared.adapters.batch_answer import read_line, write_line
-from shared.adapters.batch_status import Operation, Page, created_at, progress_of
+from shared.adapters.batch_answer import Line, read_line, result_of, write_line
+from shared.adapters.batch_status import (
+    Operation,
+    Page,
+    created_at,
+    display_name_of,
+    inlined,
+    name_of,
+    operations_of,
+    progress_of,
+)
+from shared.adapters.json_member import text_of
+from shared.adapters.paid_images import PaidImages, google_files
+from shared.adapters.picked import Elsewhere
 from shared.adapters.redaction import redacted
 from shared.core.answer import Order
 from shared.core.batch import Progress, Result
@@ -47,11 +59,17 @@ class GeminiBatches:
     """The Batches port on the Gemini API. `base_url` None: Google's own."""
 
     def __init__(
-        self, api_key: str, base_url: str | None = None, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        api_key: str,
+        base_url: str | None = None,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        paid: PaidImages | None = None,
     ) -> None:
         self._api_key = api_key
         self._base_url = (base_url or GOOGLE).rstrip("/")
         self._now = now
+        self._paid = paid or google_files(api_key, base_url)
         self._client: httpx2.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -108,11 +126,12 @@ class GeminiBatches:
             page = gemini_errors.decoded(answer.content, Page)
             if page is None:
                 return Failure(FailureKind.MALFORMED_ANSWER, "the list of batches cannot be read", http_status=200)
-            for each in page.operations:
-                if each.metadata.displayName == display_name and _NAME.fullmatch(each.name):
-                    return each.name
-            token = page.nextPageToken
-            if not token or all(created_at(each) < since for each in page.operations):
+            operations = operations_of(page)
+            for operation in operations:
+                if display_name_of(operation) == display_name and _NAME.fullmatch(name_of(operation)):
+                    return name_of(operation)
+            token = text_of(page.nextPageToken)
+            if not token or all(created_at(operation) < since for operation in operations):
                 return None
         return Failure(FailureKind.MALFORMED_ANSWER, "the list of batches does not end", http_status=200)
 
@@ -124,7 +143,9 @@ class GeminiBatches:
         if found is None:
             return Failure(FailureKind.MALFORMED_ANSWER, "the batch cannot be read", http_status=200)
         progress = progress_of(found, self._now())
-        if progress.results is not None and not _FILE.fullmatch(progress.results):
+        if progress.results == name_of(found) != "":
+            progress = replace(progress, results=name)
+        elif progress.results is not None and not _FILE.fullmatch(progress.results):
             return Failure(FailureKind.MALFORMED_ANSWER, "the batch names no file of answers", http_status=200)
         return progress
 
@@ -132,8 +153,30 @@ class GeminiBatches:
         return self._results(file, model, prompts)
 
     async def _results(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Result]:
+        lines = self._inlined(file, model, list(prompts)) if _NAME.fullmatch(file) else self._in_file(file, model)
+        async for line in lines:
+            answer = await self._paid.fetched(line.read) if isinstance(line.read, Elsewhere) else line.read
+            yield result_of(line.key, answer, prompts.get(line.key, ""), self._api_key)
+
+    async def _in_file(self, file: str, model: str) -> AsyncIterator[Line]:
         async for line in self._lines(f"/v1beta/{file}:download"):
-            yield read_line(line, model, prompts, self._api_key, self._now())
+            yield read_line(line, model, self._now())
+
+    async def _inlined(self, name: str, model: str, keys: list[str]) -> AsyncIterator[Line]:
+        """The answers in the batch itself: under their keys, else in the order of the requests. Raises
+        ResultsUnavailable.
+        """
+        answer = await self._call("GET", f"/v1beta/{name}", within=FILE_WITHIN)
+        if isinstance(answer, Failure):
+            raise ResultsUnavailable(answer)
+        found = gemini_errors.decoded(answer.content, Operation)
+        lines = [read_line(raw, model, self._now()) for raw in (inlined(found) if found is not None else ())]
+        if not lines:
+            raise ResultsUnavailable(Failure(FailureKind.MALFORMED_ANSWER, "the batch's answers are gone from it"))
+        if len(lines) == len(keys) and not any(line.key for line in lines):
+            lines = [replace(line, key=key) for line, key in zip(lines, keys, strict=True)]
+        for line in lines:
+            yield line
 
     async def _lines(self, path: str) -> AsyncIterator[bytes | bytearray]:
         """The lines of a file, one in memory at a time. Raises ResultsUnavailable."""

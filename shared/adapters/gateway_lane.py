@@ -8,8 +8,10 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
+from shared.adapters import one_call
 from shared.adapters.generate_content_lane import GenerateContentLane
 from shared.adapters.openai_lane import OpenAiLane
+from shared.adapters.paid_images import PaidImages, Sleep
 from shared.core import gateway
 from shared.core.answer import Answer, Order
 from shared.core.catalogue import Gateway
@@ -43,10 +45,14 @@ class GatewayLane:
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
 
 
-def lane_of(provider: Gateway, api_key: str) -> Lane:
-    """The lane of one gateway in the form that it speaks. Raises ValueError for a key that could never work."""
+def lane_of(provider: Gateway, api_key: str, *, sleep: Sleep = asyncio.sleep) -> Lane:
+    """The lane of one gateway in the form that it speaks; `sleep` between the tries at an address of a picture. Raises
+    ValueError for a key that could never work.
+    """
+    one_call.check_base_url(provider.base_url)
+    paid = PaidImages(provider.base_url, hosts=provider.image_hosts, sleep=sleep)
     match provider.form:
         case "native":
-            return GenerateContentLane(api_key, provider.base_url, bearer=True)
+            return GenerateContentLane(api_key, provider.base_url, bearer=True, paid=paid)
         case "chat" | "images":
-            return OpenAiLane(api_key, provider.base_url, provider.form)
+            return OpenAiLane(api_key, provider.base_url, provider.form, modalities=provider.modalities, paid=paid)

@@ -1,203 +1,153 @@
 """What the body of a Gemini interaction holds: a picture, or the failure it means. Pure.
 
-The body is decoded in three steps (interaction, content of a model_output step, image data), each a view of the same
-buffer, so that a 20 MB image exists as its base64 once and as its bytes once.
+Every member is kept as it came and read for itself: only what is needed is decoded, and nothing else may make the
+answer unreadable. A 20 MB image exists as its base64 once and as its bytes once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Raw
 
-from shared.adapters import gemini_errors, image_header
-from shared.core.answer import Answer, Made, Order, Usage
+from shared.adapters import answer_errors, gemini_errors, picked
+from shared.adapters.image_parts import parts_of
+from shared.adapters.json_member import decoded, first_byte, items_of, name_of, printable, text_of
+from shared.adapters.picked import Read, Served, malformed
+from shared.adapters.sse import values_of
+from shared.adapters.token_counts import usage_of
+from shared.core.answer import Order
 from shared.core.failure import Failure, FailureKind
 
 TIERS = ("standard", "priority", "flex")
 ENDED_WITHOUT = ("failed", "incomplete", "requires_action", "requires_continuation", "cancelled", "budget_exceeded")
 """Statuses of an interaction that has ended, or will not go on by itself, without its image being finished."""
-
-_Count = Annotated[int, Meta(ge=0, le=10**9)]
-
-
-class _Tokens(msgspec.Struct):
-    modality: str = ""
-    tokens: _Count = 0
-
-
-class _Searches(msgspec.Struct):
-    type: str = ""
-    count: _Count = 0
-
-
-class _Usage(msgspec.Struct):
-    total_input_tokens: _Count | None = None
-    input_tokens_by_modality: list[_Tokens] | None = None
-    total_output_tokens: _Count | None = None
-    output_tokens_by_modality: list[_Tokens] | None = None
-    total_thought_tokens: _Count | None = None
-    grounding_tool_count: list[_Searches] | None = None
-
-
-class _Part(msgspec.Struct):
-    type: str
-    data: Raw = Raw(b"null")
-
-
-class _Step(msgspec.Struct):
-    type: str
-    content: Raw = Raw(b"null")
-    error: Raw = Raw(b"null")
+NONE = Raw(b"")
 
 
 class _Interaction(msgspec.Struct):
-    status: str
-    steps: list[_Step] | None = None
-    id: str | None = None
-    model: str | None = None
-    service_tier: str | None = None
-    usage: Raw = Raw(b"null")
-    errors: list[Raw] | None = None
+    status: Raw = NONE
+    steps: Raw = NONE
+    outputs: Raw = NONE
+    """As steps were called: https://github.com/defog-ai/defog/pull/288."""
+    id: Raw = NONE
+    model: Raw = NONE
+    service_tier: Raw = NONE
+    usage: Raw = NONE
+    errors: Raw = NONE
+    error: Raw = NONE
+    interaction: Raw = NONE
+    """Around all of it, in the events of a stream."""
 
 
-class _Unreadable(Exception):
-    """The body is of another shape than an interaction's; the message says where."""
+class _Step(msgspec.Struct):
+    type: Raw = NONE
+    error: Raw = NONE
 
 
-def read_answer(body: bytearray, order: Order, headers: Mapping[str, str], now: datetime) -> Answer:
+def read_answer(body: bytes | bytearray, order: Order, headers: Mapping[str, str], now: datetime) -> Read:
     """The answer in the body of an HTTP 200. `headers` by lower-case name.
 
-    A body of another shape is MALFORMED_ANSWER. An `incomplete` interaction that holds an image counts as made: the
-    image is paid for and whole, what was cut off came after it. What stands in the failure is not redacted yet.
+    A picture that can be read is the answer, whatever stands beside it: it is paid for. What stands in a failure is not
+    redacted yet.
     """
-    found = gemini_errors.decoded(body, _Interaction)
-    if found is None:
-        return _no_interaction(body, headers, now)
-    usage = _usage(found.usage)
-    model = (found.model or "").removeprefix("models/") or order.model
-    lane = _tier(found, headers) or order.lane
-    request_id = found.id or header_id(headers)
-    try:
-        data = _last_image(found)
-    except _Unreadable as error:
-        return Failure(
-            FailureKind.MALFORMED_ANSWER,
-            str(error),
-            http_status=200,
-            provider_request_id=request_id,
-            usage=usage,
-            model=model,
-            lane=lane,
-        )
-    if data is not None:
-        picture = image_header.picture(data)
-        if picture is not None:
-            return Made(picture, usage, model, lane, request_id)
-    failure = _without_image(found, data, headers, now)
-    return Failure(
-        failure.kind,
-        failure.message,
-        failure.code,
-        http_status=200,
-        retry_after=failure.retry_after,
-        quota_id=failure.quota_id,
-        quota_value=failure.quota_value,
-        provider_request_id=request_id,
-        usage=usage,
-        model=model,
-        lane=lane,
+    values = values_of(body)
+    interactions = [found for value in values if (found := _interaction(value)) is not None]
+    said = _last_said(interactions)
+    parts = [part for value in values for part in parts_of(value)]
+    model = _name(found.model for found in interactions).removeprefix("models/") or order.model
+    lane = tier(_name(found.service_tier for found in interactions), headers) or order.lane
+    request_id = _name(found.id for found in interactions) or header_id(headers)
+    usage = next(filter(None, (usage_of(found.usage) for found in reversed(interactions))), None)
+    problem = answer_errors.problem_among(values) if not parts and not _has_steps(said) else None
+    if problem is not None:
+        return answer_errors.judge(problem, headers, now)
+    if not parts and not _has_steps(said) and not first_byte(said.status):
+        return _no_interaction(body, headers)
+    return picked.read(
+        parts, Served(usage, model, lane, request_id), lambda fault: _without_image(said, fault, headers, now)
     )
 
 
 def header_id(headers: Mapping[str, str]) -> str:
     """The provider's name for the call, where a header tells it."""
     names = ("x-request-id", "x-goog-request-id", "x-cloud-trace-context", "x-guploader-uploadid")
-    return next((headers[each] for each in names if headers.get(each)), "")
+    return next((printable(headers[name]) for name in names if headers.get(name)), "")
 
 
-def _last_image(found: _Interaction) -> bytes | None:
-    """The bytes of the last image of a model_output step; None where there is none. Raises _Unreadable."""
-    if found.status not in ("completed", "incomplete"):
-        return None
-    if found.steps is None and found.status == "completed":
-        raise _Unreadable("a completed interaction without steps")
-    for step in reversed(found.steps or ()):
-        if step.type != "model_output":
-            continue
-        try:
-            parts = msgspec.json.decode(step.content, type=list[_Part] | None) or []
-            images = [each for each in parts if each.type == "image"]
-            if images:
-                return msgspec.json.decode(images[-1].data, type=bytes)
-        except (ValueError, RecursionError) as error:
-            raise _Unreadable("a model_output step whose content is no list of parts with base64 data") from error
-    return None
+def tier(said: str, headers: Mapping[str, str]) -> str | None:
+    told = (said, headers.get("x-gemini-service-tier"))
+    return next((name.lower() for name in told if name and name.lower() in TIERS), None)
 
 
-def _without_image(found: _Interaction, data: bytes | None, headers: Mapping[str, str], now: datetime) -> Failure:
-    if data is not None:
-        return Failure(FailureKind.MALFORMED_ANSWER, f"{len(data)} bytes that are no readable jpeg, png or webp")
-    if found.status not in ("completed", *ENDED_WITHOUT):
-        return Failure(FailureKind.MALFORMED_ANSWER, f"an interaction that is {found.status[:40]!r}, not ended")
-    problems = [gemini_errors.judge(each, 200, headers, now, FailureKind.NO_IMAGE) for each in _problems(found)]
-    refusals = [each for each in problems if each.kind is FailureKind.REFUSED]
+def _interaction(value: Raw) -> _Interaction | None:
+    found = decoded(value, _Interaction)
+    if found is not None and first_byte(found.interaction) == b"{":
+        return decoded(found.interaction, _Interaction)
+    return found
+
+
+def _last_said(interactions: Sequence[_Interaction]) -> _Interaction:
+    """Each member as it was said last."""
+    said = _Interaction()
+    for found in interactions:
+        for name in _Interaction.__struct_fields__:
+            value = getattr(found, name)
+            if first_byte(value) not in (b"", b"n"):
+                setattr(said, name, value)
+    return said
+
+
+def _has_steps(said: _Interaction) -> bool:
+    return b"[" in (first_byte(said.steps), first_byte(said.outputs))
+
+
+def _name(members: Iterable[Raw]) -> str:
+    return next(filter(None, map(name_of, members)), "")
+
+
+def _steps(said: _Interaction) -> list[_Step]:
+    return [*items_of(said.steps, _Step), *items_of(said.outputs, _Step)]
+
+
+def _without_image(said: _Interaction, fault: str, headers: Mapping[str, str], now: datetime) -> Failure:
+    status, steps = text_of(said.status), _steps(said)
+    problems = [answer_errors.judge(problem, headers, now, FailureKind.NO_IMAGE) for problem in _problems(said, steps)]
+    refusals = [failure for failure in problems if failure.kind is FailureKind.REFUSED]
+    if refusals:
+        return refusals[0]
+    if fault:
+        return malformed(fault)
+    if status not in ("completed", *ENDED_WITHOUT):
+        return malformed(f"an interaction that is {printable(status)[:40]!r}, not ended")
     if problems:
-        return (refusals or problems)[0]
-    if found.status != "completed":
-        return Failure(FailureKind.NO_IMAGE, f"the interaction ended as {found.status} without an image", found.status)
-    what = "text only" if any(each.type == "model_output" for each in found.steps or ()) else "no output at all"
+        return problems[0]
+    if status != "completed":
+        return Failure(FailureKind.NO_IMAGE, f"the interaction ended as {status} without an image", status)
+    if not steps and not _is_empty_list(said):
+        return malformed("a completed interaction without steps that can be read")
+    what = "text only" if any(text_of(step.type) in ("model_output", "text") for step in steps) else "no output at all"
     return Failure(FailureKind.NO_IMAGE, f"the interaction completed with {what} and gave no reason")
 
 
-def _problems(found: _Interaction) -> Iterator[gemini_errors.Problem]:
-    inner = [*(found.errors or ()), *(each.error for each in found.steps or ())]
-    for each in inner:
-        problem = gemini_errors.read_inner_problem(each)
-        if problem is not None and (problem.codes or problem.number or problem.message):
+def _is_empty_list(said: _Interaction) -> bool:
+    lists = (decoded(member, list[Raw]) for member in (said.steps, said.outputs))
+    return any(found == [] for found in lists)
+
+
+def _problems(said: _Interaction, steps: Sequence[_Step]) -> Iterator[gemini_errors.Problem]:
+    for error in (*items_of(said.errors, Raw), *(step.error for step in steps), said.error):
+        problem = answer_errors.inner_problem(error)
+        if problem is not None:
             yield problem
 
 
-def _no_interaction(body: bytearray, headers: Mapping[str, str], now: datetime) -> Failure:
-    problem = gemini_errors.read_problem(body)
-    if problem is not None:
-        return gemini_errors.judge(problem, 200, headers, now)
+def _no_interaction(body: bytes | bytearray, headers: Mapping[str, str]) -> Failure:
     return Failure(
         FailureKind.MALFORMED_ANSWER,
         f"HTTP 200 with {len(body)} bytes that are no interaction",
         http_status=200,
         provider_request_id=header_id(headers),
     )
-
-
-def _tier(found: _Interaction, headers: Mapping[str, str]) -> str | None:
-    said = (found.service_tier, headers.get("x-gemini-service-tier"))
-    return next((each.lower() for each in said if each and each.lower() in TIERS), None)
-
-
-def _usage(raw: Raw) -> Usage | None:
-    """None where there is none, or one that cannot be read: the image beside it is paid for all the same."""
-    found = gemini_errors.decoded(raw, _Usage | None)  # type: ignore[arg-type]  # msgspec takes unions
-    if found is None:
-        return None
-    image_in, listed_in = _sums(found.input_tokens_by_modality)
-    image_out, listed_out = _sums(found.output_tokens_by_modality)
-    total_in = listed_in if found.total_input_tokens is None else found.total_input_tokens
-    total_out = listed_out if found.total_output_tokens is None else found.total_output_tokens
-    return Usage(
-        text_in=max(0, total_in - image_in),
-        image_in=image_in,
-        text_out=max(0, total_out - image_out),
-        image_out=image_out,
-        thought=found.total_thought_tokens or 0,
-        grounding_searches=sum(each.count for each in found.grounding_tool_count or () if each.type == "google_search"),
-    )
-
-
-def _sums(listed: list[_Tokens] | None) -> tuple[int, int]:
-    """Image tokens, and all tokens that are listed by modality."""
-    each_of = listed or []
-    return sum(each.tokens for each in each_of if each.modality.lower() == "image"), sum(e.tokens for e in each_of)

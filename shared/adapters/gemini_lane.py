@@ -18,6 +18,8 @@ from shared.adapters import one_call
 from shared.adapters.gemini_answer import read_answer
 from shared.adapters.genai_once import GenaiOnce
 from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES, MAX_CONNECTIONS, Call
+from shared.adapters.paid_images import PaidImages, google_files
+from shared.adapters.picked import Elsewhere, Read
 from shared.core.answer import Answer, Made, Order
 from shared.core.failure import Failure, FailureKind
 from shared.ports import AtSlot
@@ -51,6 +53,7 @@ class GeminiLane:
         *,
         max_connections: int = MAX_CONNECTIONS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        paid: PaidImages | None = None,
     ) -> None:
         one_call.check_key(api_key, "the key of AI Studio as it is")
         if base_url is not None:
@@ -59,6 +62,7 @@ class GeminiLane:
         self._base_url = base_url
         self._max_connections = max_connections
         self._now = now
+        self._paid = paid or google_files(api_key, base_url)
         self._sdk = GenaiOnce(("", "._interactions", "._gaos.models"), self._build)
 
     async def prepare(self) -> None:
@@ -70,9 +74,13 @@ class GeminiLane:
         The SDK takes some 10 ms of processor to write a request, and a hundred of them stand in each other's way: so
         they are written ahead, and wait for their slot where only the sending is left.
         """
+        kept = await self._paid.once_more(order)
+        if kept is not None:
+            return kept
         call = Call(at_slot, timeout)
         sdk = await self._sdk.get()
-        answer = await one_call.bounded(call, self._exchange(sdk, order, timeout), sdk.error, self._now)
+        found = await one_call.bounded(call, self._exchange(sdk, order, timeout), sdk.error, self._now)
+        answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
         return answer if isinstance(answer, Made) else one_call.cleaned(answer, order, self._api_key, call)
 
     async def close(self) -> None:
@@ -96,7 +104,7 @@ class GeminiLane:
         )
         return _Sdk(client, errors.GeminiNextGenAPIClientError, models.CreateInteractionRequest)
 
-    async def _exchange(self, sdk: _Sdk, order: Order, timeout: timedelta) -> Answer:
+    async def _exchange(self, sdk: _Sdk, order: Order, timeout: timedelta) -> Read:
         once = {"automatic_continuation": False, "timeout": timeout.total_seconds()}
         create = sdk.client.aio.interactions.with_streaming_response.create
         async with create(request=sdk.request(body=body_of(order)), **once) as response:

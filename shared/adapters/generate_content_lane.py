@@ -20,6 +20,8 @@ from shared.adapters.gemini_lane import labels
 from shared.adapters.genai_once import GenaiOnce
 from shared.adapters.generate_content_answer import read_answer
 from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES
+from shared.adapters.paid_images import PaidImages, google_files
+from shared.adapters.picked import Elsewhere, Read
 from shared.core.answer import Answer, Made, Order
 from shared.core.failure import Failure, FailureKind
 from shared.ports import AtSlot
@@ -45,7 +47,8 @@ class GenerateContentLane:
     """The Lane port on `models/{model}:generateContent`.
 
     `base_url` None: GOOGLE_GEMINI_BASE_URL or Google's own. `bearer`: the key goes as `Authorization: Bearer`, as
-    gateways want it, and in no other header. Raises ValueError for a key or a base URL that could never work.
+    gateways want it, and in no other header. `paid` fetches what an answer names instead of sending it. Raises
+    ValueError for a key or a base URL that could never work.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class GenerateContentLane:
         api_version: str = API_VERSION,
         bearer: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        paid: PaidImages | None = None,
     ) -> None:
         one_call.check_key(api_key, "the key as the provider gave it")
         if base_url is not None:
@@ -65,6 +69,7 @@ class GenerateContentLane:
         self._api_version = api_version
         self._bearer = bearer
         self._now = now
+        self._paid = paid or google_files(api_key, base_url)
         self._sdk = GenaiOnce(("", ".errors"), self._build)
 
     async def prepare(self) -> None:
@@ -72,10 +77,14 @@ class GenerateContentLane:
 
     async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
         """One POST. `timeout` bounds the whole call, from its slot to the last byte of the answer."""
+        kept = await self._paid.once_more(order)
+        if kept is not None:
+            return kept
         call = one_call.Call(at_slot, timeout)
         sdk = await self._sdk.get()
         exchange = self._exchange(sdk, order, timeout, call)
-        answer = await one_call.bounded(call, exchange, sdk.error, self._now, self._whom)
+        found = await one_call.bounded(call, exchange, sdk.error, self._now, self._whom)
+        answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
         return answer if isinstance(answer, Made) else one_call.cleaned(answer, order, self._api_key, call)
 
     async def close(self) -> None:
@@ -85,7 +94,7 @@ class GenerateContentLane:
     def _whom(self) -> str:
         return "the gateway" if self._bearer else one_call.GEMINI_API
 
-    async def _exchange(self, sdk: _Sdk, order: Order, timeout: timedelta, call: one_call.Call) -> Answer:
+    async def _exchange(self, sdk: _Sdk, order: Order, timeout: timedelta, call: one_call.Call) -> Read:
         """What the SDK was answered is read from the response itself."""
         await sdk.client.aio.models.generate_content(
             model=order.model, contents=_contents(sdk.types, order), config=_config(sdk.types, order, timeout)

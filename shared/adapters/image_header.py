@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 
+from shared.adapters.image_ending import is_whole
 from shared.core.answer import Picture
 
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp")
@@ -26,12 +27,12 @@ def content_type(data: bytes) -> str | None:
 
 
 def picture(data: bytes) -> Picture | None:
-    """The picture these bytes hold, or None where they are no jpeg, png or webp with a readable size.
+    """The picture these bytes hold, or None where they are no whole jpeg, png or webp with a readable size.
 
     The bytes are not copied: BytesIO shares them until someone writes.
     """
     kind = content_type(data)
-    if kind not in PICTURE_TYPES:
+    if kind not in PICTURE_TYPES or not is_whole(data, kind):
         return None
     import imagesize  # with its XML reader: not before the first picture
 
@@ -40,3 +41,11 @@ def picture(data: bytes) -> Picture | None:
     except Exception:  # noqa: BLE001  a broken header raises whatever the parser stumbled on; each means "no picture"
         return None
     return Picture(data, kind, width, height) if width > 0 and height > 0 else None
+
+
+def fault(data: bytes) -> str:
+    """Why `picture` takes these bytes for none."""
+    kind = content_type(data)
+    if kind in PICTURE_TYPES and not is_whole(data, kind):
+        return f"a picture that ends in the middle ({kind}, truncated after {len(data)} bytes)"
+    return f"{len(data)} bytes that are no readable jpeg, png or webp"

@@ -11,7 +11,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -21,10 +21,11 @@ from msgspec.structs import replace
 from shared.adapters import gemini_errors
 from shared.adapters.gemini_answer import header_id
 from shared.adapters.redaction import redacted
-from shared.core.answer import Answer, Order
+from shared.core.answer import Order
 from shared.core.failure import Failure, FailureKind
 from shared.ports import AtSlot
 
+T = TypeVar("T")
 CONNECT_TIMEOUT = timedelta(seconds=10)
 LONGEST_CALL = timedelta(seconds=540)
 """What a call may take where its own time-out were lost."""
@@ -88,11 +89,11 @@ def limits(max_connections: int = MAX_CONNECTIONS) -> httpx2.Limits:
 
 async def bounded(
     call: Call,
-    exchange: Awaitable[Answer],
+    exchange: Awaitable[T],
     errors: type[Exception],
     now: Callable[[], datetime],
     whom: str = GEMINI_API,
-) -> Answer:
+) -> T | Failure:
     """What the exchange answers in its time, or the failure that its breaking is; `errors` roots the SDK's."""
     token = CALL.set(call)
     try:
@@ -128,7 +129,8 @@ def broken(call: Call, error: BaseException, now: datetime, whom: str = GEMINI_A
 
 
 def cleaned(failure: Failure, order: Order, api_key: str, call: Call) -> Failure:
-    """Prompt, key and data taken out of everything the provider chose the words of."""
+    """Prompt, key and data taken out of everything the provider chose the words of. An address stays as it is, since
+    the picture lies there, unless the key is in it."""
     headers = call.response.headers if call.response is not None else {}
     request_id = failure.provider_request_id or header_id(headers)
     return replace(
@@ -138,6 +140,7 @@ def cleaned(failure: Failure, order: Order, api_key: str, call: Call) -> Failure
         model=redacted(failure.model, order.prompt, api_key)[:128],
         provider_request_id=redacted(request_id, order.prompt, api_key)[:128],
         quota_id=redacted(failure.quota_id, order.prompt, api_key) if failure.quota_id else None,
+        address="" if api_key and api_key in failure.address else failure.address,
     )
 
 

@@ -1,82 +1,76 @@
 """The two OpenAI-compatible forms of a gateway: what is posted, and what the answer holds. Pure.
 
-Chat: the image is an address in choices[0].message.content, with or without markdown around it, mostly a data URL.
+Chat: the picture is in message.images (OpenRouter, LiteLLM, Vercel), message.image, a part of message.content, or in
+its text, as a data URL or an address, with or without markdown around it.
 Images: data[].b64_json or data[].url. Both make 1K and take neither size nor ratio.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw
+from msgspec.structs import replace
 
-from shared.adapters import gemini_errors, image_header
+from shared.adapters import answer_errors, picked
 from shared.adapters.gemini_answer import header_id
-from shared.core.answer import Answer, Made, Order
+from shared.adapters.gemini_codes import REFUSALS
+from shared.adapters.gemini_errors import Problem
+from shared.adapters.image_parts import Part, in_text, parts_of
+from shared.adapters.json_member import decoded, first_byte, items_of, name_of, printable, text_of
+from shared.adapters.picked import Read, Served, malformed
+from shared.adapters.sse import values_of
+from shared.core.answer import Order
 from shared.core.failure import Failure, FailureKind
+from shared.core.route import GATEWAY
 
 CHAT_PATH = "/v1/chat/completions"
 IMAGES_PATH = "/v1/images/generations"
-
-_DATA = re.compile(r"data:image/(?:png|jpe?g|webp);base64,([A-Za-z0-9+/_=\s-]+)")
-_MARKDOWN = re.compile(r"!\[[^\]]*\]\(\s*(https?://[^\s)]+)")
-_BARE = re.compile(r"^\s*(https?://\S+)\s*$")
+MODALITIES = ("image", "text")
+"""Without them these give text alone: OpenRouter, LiteLLM from 1.77 on, the AI Gateway of Vercel
+(https://github.com/QuantumNous/new-api/issues/1723, https://openrouter.ai/docs/features/multimodal/image-generation).
+"""
+NONE = Raw(b"")
 
 
 class _Message(msgspec.Struct):
-    content: str | list[dict[str, Any]] | None = None
-    refusal: str | None = None
+    content: Raw = NONE
+    refusal: Raw = NONE
 
 
 class _Choice(msgspec.Struct):
-    message: _Message | None = None
-    finish_reason: str | None = None
+    message: Raw = NONE
+    delta: Raw = NONE
+    finish_reason: Raw = NONE
+    native_finish_reason: Raw = NONE
+    error: Raw = NONE
 
 
-class _Chat(msgspec.Struct):
-    choices: list[_Choice]
-    id: str | None = None
-    model: str | None = None
+class _Answer(msgspec.Struct):
+    choices: Raw = NONE
+    data: Raw = NONE
+    id: Raw = NONE
+    model: Raw = NONE
+    error: Raw = NONE
 
 
-class _Image(msgspec.Struct):
-    b64_json: str | None = None
-    url: str | None = None
-
-
-class _Images(msgspec.Struct):
-    data: list[_Image]
-    id: str | None = None
-    model: str | None = None
-
-
-class Elsewhere(Struct, frozen=True):
-    """The image lies at an address and is still to be fetched."""
-
-    url: str
-    model: str
-    provider_request_id: str
-
-
-Read: TypeAlias = Answer | Elsewhere
-
-
-def chat_body(order: Order) -> dict[str, Any]:
+def chat_body(order: Order, modalities: Sequence[str] = MODALITIES) -> dict[str, Any]:
+    """`modalities` empty: the gateway refuses them, and they are left out."""
     if not order.references:
         content: Any = order.prompt
     else:
         images = (
-            f"data:{each.mime_type};base64,{base64.b64encode(each.data).decode('ascii')}" for each in order.references
+            f"data:{image.mime_type};base64,{base64.b64encode(image.data).decode('ascii')}"
+            for image in order.references
         )
         content = [{"type": "text", "text": order.prompt}]
         content += [{"type": "image_url", "image_url": {"url": url}} for url in images]
-    return {"model": order.model, "stream": False, "messages": [{"role": "user", "content": content}]}
+    body = {"model": order.model, "stream": False, "messages": [{"role": "user", "content": content}]}
+    return body | ({"modalities": list(modalities)} if modalities else {})
 
 
 def images_body(order: Order) -> dict[str, Any]:
@@ -85,89 +79,95 @@ def images_body(order: Order) -> dict[str, Any]:
 
 def read_chat(body: bytes, order: Order, headers: Mapping[str, str], now: datetime) -> Read:
     """The answer in the body of an HTTP 200. What stands in a failure is not redacted yet."""
-    found = gemini_errors.decoded(body, _Chat)
-    if found is None:
-        return _no_answer(body, headers, now)
-    model, request_id = found.model or order.model, found.id or header_id(headers)
-    choice = found.choices[0] if found.choices else _Choice()
-    message = choice.message or _Message()
-    text = message.content if isinstance(message.content, str) else _joined(message.content)
-    if inline := _DATA.search(text):
-        return _made(inline[1], model, request_id)
-    if linked := _MARKDOWN.search(text) or _BARE.search(text):
-        return Elsewhere(linked[1], model, request_id)
-    if message.refusal or choice.finish_reason == "content_filter":
-        kind, said = FailureKind.REFUSED, message.refusal or "the answer was filtered"
-    else:
-        kind, said = FailureKind.NO_IMAGE, "the model answered with text only" if text else "an answer without content"
-    return _failed(kind, said, choice.finish_reason or "", model, request_id)
+    return _read(body, order, headers, now, is_chat=True)
 
 
 def read_images(body: bytes, order: Order, headers: Mapping[str, str], now: datetime) -> Read:
     """As read_chat. An `error` beside the data is the reason why there is none."""
-    found = gemini_errors.decoded(body, _Images)
-    if found is None:
-        return _no_answer(body, headers, now)
-    model, request_id = found.model or order.model, found.id or header_id(headers)
-    for each in found.data[-1:]:
-        if each.b64_json:
-            return _made(each.b64_json.rpartition(",")[2], model, request_id)
-        if each.url and (inline := _DATA.match(each.url)):
-            return _made(inline[1], model, request_id)
-        if each.url:
-            return Elsewhere(each.url, model, request_id)
-    problem = gemini_errors.read_problem(body)
+    return _read(body, order, headers, now, is_chat=False)
+
+
+def _read(body: bytes, order: Order, headers: Mapping[str, str], now: datetime, *, is_chat: bool) -> Read:
+    values = values_of(body)
+    chunks = [found for value in values if (found := decoded(value, _Answer)) is not None]
+    choices = [found for chunk in chunks for found in items_of(chunk.choices, _Choice)]
+    parts = [part for value in values for part in parts_of(value, texts=is_chat)]
+    if len(chunks) > 1:
+        parts += _in_pieces(choices, texts=is_chat)
+    if not parts and not any(map(_is_answer, chunks)):
+        return _no_answer(body, values, headers, now)
+    served = Served(
+        None,
+        _name(chunk.model for chunk in chunks) or order.model,
+        GATEWAY,
+        _name(chunk.id for chunk in chunks) or header_id(headers),
+    )
+    return picked.read(parts, served, lambda fault: _without_image(chunks, choices, fault, headers, now))
+
+
+def _in_pieces(choices: Sequence[_Choice], *, texts: bool) -> Iterator[Part]:
+    """What stands in the text of all chunks of a stream together: a data URL goes over many of them."""
+    return in_text("".join(text_of(message.content) for message in _messages(choices)), texts=texts)
+
+
+def _is_answer(chunk: _Answer) -> bool:
+    return b"[" in (first_byte(chunk.choices), first_byte(chunk.data))
+
+
+def _name(members: Iterable[Raw]) -> str:
+    return next(filter(None, map(name_of, members)), "")
+
+
+def _messages(choices: Sequence[_Choice]) -> list[_Message]:
+    """Of whole answers and of the chunks of a stream."""
+    raws = [raw for choice in choices for raw in (choice.message, choice.delta)]
+    return [found for raw in raws if (found := decoded(raw, _Message)) is not None]
+
+
+def _without_image(
+    chunks: Sequence[_Answer], choices: Sequence[_Choice], fault: str, headers: Mapping[str, str], now: datetime
+) -> Failure:
+    errors = [*(chunk.error for chunk in chunks), *(choice.error for choice in choices)]
+    problems = [found for error in errors if (found := answer_errors.inner_problem(error)) is not None]
+    failures = [_of_problem(problem, headers, now) for problem in problems]
+    refusal = next((failure for failure in failures if failure.kind is FailureKind.REFUSED), None)
+    refusal = refusal or _refusal(choices)
+    if refusal is not None:
+        return refusal
+    if failures:
+        return failures[0]
+    if fault:
+        return malformed(fault)
+    if not choices and any(first_byte(chunk.data) == b"[" for chunk in chunks):
+        return Failure(FailureKind.NO_IMAGE, "an answer without an image and without a reason")
+    text = any(text_of(message.content) for message in _messages(choices))
+    said = "the model answered with text only" if text else "an answer without content"
+    ends = (choice.native_finish_reason for choice in choices), (choice.finish_reason for choice in choices)
+    return Failure(FailureKind.NO_IMAGE, said, _name(ends[1]) or _name(ends[0]))
+
+
+def _refusal(choices: Sequence[_Choice]) -> Failure | None:
+    """The model's no in the words of the choice: `refusal`, or how it ended."""
+    said = "".join(text_of(message.refusal) for message in _messages(choices))
+    ends = [printable(text_of(raw)).lower() for c in choices for raw in (c.native_finish_reason, c.finish_reason)]
+    code = next((end for end in ends if end in answer_errors.OPENAI_REFUSALS | REFUSALS), "")
+    if not said and not code:
+        return None
+    return Failure(FailureKind.REFUSED, said or f"the answer was filtered: {code}", code)
+
+
+def _of_problem(problem: Problem, headers: Mapping[str, str], now: datetime) -> Failure:
+    """With the status that the error names: what a gateway charges goes by it."""
+    failure = answer_errors.judge(problem, headers, now, FailureKind.NO_IMAGE)
+    if problem.number is None or failure.kind is FailureKind.REFUSED:
+        return failure
+    return replace(failure, http_status=problem.number)
+
+
+def _no_answer(body: bytes, values: Sequence[Raw], headers: Mapping[str, str], now: datetime) -> Failure:
+    problem = answer_errors.problem_among(values)
     if problem is not None:
-        return _named(gemini_errors.judge(problem, 200, headers, now, FailureKind.NO_IMAGE), model, request_id)
-    return _failed(FailureKind.NO_IMAGE, "an answer without an image and without a reason", "", model, request_id)
-
-
-def fetched(data: bytes, found: Elsewhere) -> Answer:
-    """The image that lay at the address."""
-    picture = image_header.picture(data)
-    if picture is None:
-        said = f"{len(data)} bytes at the address of the image that are no readable jpeg, png or webp"
-        return _failed(FailureKind.MALFORMED_ANSWER, said, "", found.model, found.provider_request_id)
-    return Made(picture, None, found.model, "gateway", found.provider_request_id)
-
-
-def _made(encoded: str, model: str, request_id: str) -> Answer:
-    text = "".join(encoded.split()).replace("-", "+").replace("_", "/")
-    try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        return _failed(FailureKind.MALFORMED_ANSWER, "image data that is no base64", "", model, request_id)
-    picture = image_header.picture(data)
-    if picture is None:
-        said = f"{len(data)} bytes that are no readable jpeg, png or webp"
-        return _failed(FailureKind.MALFORMED_ANSWER, said, "", model, request_id)
-    return Made(picture, None, model, "gateway", request_id)
-
-
-def _joined(parts: list[dict[str, Any]] | None) -> str:
-    """The texts and addresses of a content that is a list of parts."""
-    found: list[str] = []
-    for part in parts or ():
-        image = part.get("image_url")
-        url = image.get("url") if isinstance(image, dict) else image
-        found += [each for each in (part.get("text"), url) if isinstance(each, str)]
-    return "\n".join(found)
-
-
-def _failed(kind: FailureKind, said: str, code: str, model: str, request_id: str) -> Failure:
-    return Failure(
-        kind, said, code, http_status=200, provider_request_id=request_id, model=model, lane="gateway"
-    )  # fmt: skip
-
-
-def _named(failure: Failure, model: str, request_id: str) -> Failure:
-    return _failed(failure.kind, failure.message, failure.code, model, request_id)
-
-
-def _no_answer(body: bytes, headers: Mapping[str, str], now: datetime) -> Failure:
-    problem = gemini_errors.read_problem(body)
-    if problem is not None:
-        return gemini_errors.judge(problem, 200, headers, now)
+        return answer_errors.judge(problem, headers, now)
     return Failure(
         FailureKind.MALFORMED_ANSWER,
         f"HTTP 200 with {len(body)} bytes that are no answer of this form",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -36,6 +36,9 @@ class Order(Struct, frozen=True):
     grounding: bool = False
     gateway: str = ""
     """Whose, on the lane `gateway`."""
+    paid_at: str = ""
+    """The address of a picture that an earlier attempt paid for and could not fetch: it is tried before another one is
+    bought."""
     labels: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
@@ -72,6 +75,11 @@ class Picture(Struct, frozen=True):
         return {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}[self.content_type]
 
 
+Remark: TypeAlias = Literal["", "thought_image", "earlier_image"]
+"""Which of an answer's pictures it is, where it is not its last: one of the model's thoughts, as there was no other, or
+one before the last, as the last could not be read."""
+
+
 class Made(Struct, frozen=True):
     """The provider made an image."""
 
@@ -84,6 +92,9 @@ class Made(Struct, frozen=True):
     """The tier that served."""
     provider_request_id: str
     http_status: int = 200
+    remark: Remark = ""
+    paid_before: bool = False
+    """An earlier attempt was charged for it; it lay at an address that could not be read then."""
 
 
 Answer: TypeAlias = Made | Failure

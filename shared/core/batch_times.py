@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from shared.core.batch import Progress
 from shared.core.batch_rules import DEFAULT_RULES, BatchRules
 from shared.core.documents import Fields
 
@@ -17,6 +18,8 @@ LOOK_AGAIN = timedelta(minutes=1)
 LOOK_LATER = timedelta(minutes=5)
 YOUNG = timedelta(hours=1)
 """So long it is looked at each minute."""
+ANSWERS_WITHIN = timedelta(hours=48)
+"""The provider keeps the answers of a batch for so long."""
 CANCELLED_AFTER = timedelta(hours=50)
 """The provider lets a batch expire after 48 hours; one that does not is cancelled."""
 GIVEN_UP_AFTER = timedelta(hours=52)
@@ -43,6 +46,12 @@ def is_to_be_cancelled(data: Fields, now: datetime) -> bool:
 
 def is_given_up(data: Fields, now: datetime) -> bool:
     return bool(now - data["submitted_at"] >= GIVEN_UP_AFTER)
+
+
+def is_without_answers(data: Fields, progress: Progress, now: datetime) -> bool:
+    """It has succeeded and names neither a file nor answers of its own, and may still come to."""
+    nowhere = progress.state == "succeeded" and progress.results is None
+    return bool(nowhere and now - data["submitted_at"] < ANSWERS_WITHIN)
 
 
 def may_create_again(data: Fields, now: datetime) -> bool:

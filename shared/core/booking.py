@@ -21,6 +21,8 @@ from shared.core.route import Route
 def cost_of(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
     """What the attempt is known to owe."""
     route = Route.from_json(attempt["route"])
+    if isinstance(ending, Delivered) and ending.paid_before:
+        return price.NOTHING
     if route.lane == gateway.GATEWAY:
         return _of_gateway(ending, attempt, catalogue)
     match ending:

@@ -111,6 +111,11 @@ class Gateway(Struct, frozen=True):
     checked: date
     ask_again: timedelta = timedelta(minutes=1)
     """So long nothing goes there after it said that there is no balance, or that the key or the call is not allowed."""
+    modalities: tuple[str, ...] = ("image", "text")
+    """What the form `chat` asks for; none where the provider refuses the field."""
+    image_hosts: tuple[str, ...] = ()
+    """Beside its own host, the only ones that pictures are fetched from where an answer names an address, with what
+    lies below them; none: any public host."""
 
 
 class StalePrice(Struct, frozen=True):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from msgspec import Struct
 
-from shared.core.answer import Made, Usage
+from shared.core.answer import Made, Remark, Usage
 from shared.core.failure import Failure
 
 
@@ -21,6 +21,9 @@ class Delivered(Struct, frozen=True):
     model: str
     lane: str
     provider_request_id: str
+    remark: Remark = ""
+    paid_before: bool = False
+    """An earlier attempt was charged for it."""
 
     @classmethod
     def of(cls, made: Made, image_uri: str) -> Delivered:
@@ -32,6 +35,8 @@ class Delivered(Struct, frozen=True):
             made.model,
             made.lane,
             made.provider_request_id,
+            made.remark,
+            made.paid_before,
         )
 
     def to_facts(self) -> dict[str, str]:
@@ -43,6 +48,10 @@ class Delivered(Struct, frozen=True):
             "lane": self.lane,
             "provider_request_id": self.provider_request_id,
         }
+        if self.remark:
+            facts["remark"] = self.remark
+        if self.paid_before:
+            facts["paid_before"] = "true"
         if self.usage is not None:
             facts |= {f"usage_{name}": str(getattr(self.usage, name)) for name in Usage.__struct_fields__}
         return facts
@@ -58,7 +67,13 @@ class Delivered(Struct, frozen=True):
             model=facts["model"],
             lane=facts["lane"],
             provider_request_id=facts["provider_request_id"],
+            remark=_remark(facts.get("remark", "")),
+            paid_before=facts.get("paid_before") == "true",
         )
+
+
+def _remark(word: str) -> Remark:
+    return next((remark for remark in get_args(Remark) if remark == word), "")
 
 
 Ending: TypeAlias = Delivered | Failure

@@ -187,6 +187,10 @@ class Failure(Struct, frozen=True):
     """The provider named the shared thing itself (an ErrorInfo reason, a quotaId, `model_not_found` with the model's
     name): its own statement about a model, lane, key, project, account or limit, not a guess from a status code."""
 
+    address: str = ""
+    """Where the picture lies that this answer was charged for and that could not be fetched. It may hold a signature:
+    only the attempt's document has it whole."""
+
     @property
     def rule(self) -> Rule:
         return RULES[self.kind]

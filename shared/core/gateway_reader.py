@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -19,6 +20,7 @@ TIMEOUT_4K_SECONDS = LONGEST_CALL_SECONDS
 """Providers advise 600 s for 4K; a call must stay under what a push allows."""
 FRESH_DAYS = 30
 ASK_AGAIN_SECONDS = 60
+MODALITIES = ("image", "text")
 
 
 class GatewayFields(TomlFields):
@@ -32,7 +34,8 @@ class GatewayFields(TomlFields):
     def gateway(self, table: Mapping[str, Any], at: tuple[str, ...], models: Mapping[str, Model]) -> Gateway:
         details = ("owner", "base_url", "form", "aliases", "sizes", "timeout_seconds", "timeout_4k_seconds", "rpm")
         more = ("concurrency", "fresh_days", "failed_calls", "edit_prices", "per", "prices", "ask_again_seconds")
-        self.only(table, (*details, *more, "source", "checked", "note"), at)
+        answers = ("modalities", "image_hosts")
+        self.only(table, (*details, *more, *answers, "source", "checked", "note"), at)
         if not at[1].isascii() or not at[1].replace("-", "").replace("_", "").isalnum():
             self.refuse(at, f"the name {at[1]!r}; allowed: letters, digits, - and _")
         form = self.one_of(table, "form", at, FORMS)
@@ -57,6 +60,8 @@ class GatewayFields(TomlFields):
             source=self.typed(table, "source", at, str, "where the prices come from, in quotes"),
             checked=self.day(table, "checked", at),
             ask_again=self.seconds(table, "ask_again_seconds", at, ASK_AGAIN_SECONDS, most=3_600),
+            modalities=self.modalities(table, at),
+            image_hosts=self.hosts(table, at),
         )
 
     def amounts(
@@ -80,6 +85,21 @@ class GatewayFields(TomlFields):
         found = self.words(table, "sizes", at) if "sizes" in table else most
         if not found or not set(found) <= set(most):
             self.refuse((*at, "sizes"), f"{found_text(list(found))}; allowed in the form {form}: {', '.join(most)}")
+        return found
+
+    def modalities(self, table: Mapping[str, Any], at: tuple[str, ...]) -> tuple[str, ...]:
+        if "modalities" not in table:
+            return MODALITIES
+        found = self.words(table, "modalities", at)
+        if not set(found) <= set(MODALITIES):
+            self.refuse((*at, "modalities"), f"{found_text(list(found))}; allowed: {', '.join(MODALITIES)}, or none")
+        return found
+
+    def hosts(self, table: Mapping[str, Any], at: tuple[str, ...]) -> tuple[str, ...]:
+        found = self.words(table, "image_hosts", at) if "image_hosts" in table else ()
+        for host in found:
+            if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", host):
+                self.refuse((*at, "image_hosts"), f"{host!r}; allowed: names of hosts, as cdn.example.com")
         return found
 
     def seconds(

@@ -6,15 +6,23 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from shared.core.answer import Usage
+from shared.core.answer import Remark, Usage
 from shared.core.catalogue import Catalogue
 from shared.core.route import Route
 
-What: TypeAlias = Literal["image_size", "aspect_ratio", "image_tokens", "model", "lane"]
+What: TypeAlias = Literal[
+    "image_size", "aspect_ratio", "image_tokens", "model", "lane", "thought_image", "earlier_image"
+]
 
 AREAS = {"512": 512**2, "1K": 1024**2, "2K": 2048**2, "4K": 4096**2}
 RATIO_TOLERANCE = 0.05
 """Sides are multiples of 16 or 32 pixels: 4:5 is delivered as 928 x 1152."""
+
+
+REMARKS: dict[Literal["thought_image", "earlier_image"], str] = {
+    "thought_image": "the answer's only picture is one that the model drew while it thought",
+    "earlier_image": "the answer's last picture cannot be read; it is the one before",
+}
 
 
 class Mismatch(Struct, frozen=True):
@@ -40,6 +48,7 @@ def mismatches(
     model: str,
     lane: str,
     catalogue: Catalogue,
+    remark: Remark = "",
 ) -> tuple[Mismatch, ...]:
     """Everything that differs from the order, in the order of the fields; empty where all is as ordered."""
     found: list[Mismatch] = []
@@ -58,6 +67,8 @@ def mismatches(
         found.append(Mismatch("model", f"model {route.model} was ordered; {model} served"))
     if lane != route.lane:
         found.append(Mismatch("lane", f"lane {route.lane} was ordered; {lane} served"))
+    if remark:
+        found.append(Mismatch(remark, REMARKS[remark]))
     return tuple(found)
 
 

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Fields
@@ -53,8 +54,29 @@ def packet(
         "started_at": attempt["started_at"],
         "ended_at": attempt["ended_at"],
         "latency_ms": attempt["latency_ms"],
+        "image_address": shown_address(attempt.get("image_address"), asked["prompt"], with_prompt=with_prompt),
         "billing": _billing(attempt, catalogue),
     }
+
+
+def shown_address(address: str | None, prompt: str, *, with_prompt: bool) -> str | None:
+    """Where a paid picture lies, without user and query, which may hold a signature; and without the path where that
+    repeats the prompt.
+    """
+    if not address:
+        return None
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return None
+    host = parts.netloc.rpartition("@")[2]
+    quoted, path = _letters(prompt)[:12], _letters(unquote(parts.path))
+    hidden = not with_prompt and quoted and quoted in path
+    return urlunsplit((parts.scheme, host, "/…" if hidden else parts.path, "", ""))
+
+
+def _letters(text: str) -> str:
+    return "".join(letter.lower() for letter in text if letter.isalnum())
 
 
 def curl(url: str, body: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.core.answer import Usage
 from shared.core.catalogue import Catalogue, Model, Rates, UnknownModel
@@ -52,7 +53,10 @@ def metered(usage: Usage, rates: Rates) -> Cost:
 def of_made(
     catalogue: Catalogue, usage: Usage | None, served_model: str, served_lane: str, asked_model: str, size: str
 ) -> Cost:
-    """The cost of a delivered image: metered by what served it, else the listed price of one image and its searches."""
+    """The cost of a delivered image: metered by what served it. Where nobody said which tokens are the image's, the
+    listed price of one image, and everything else that was counted: input, thoughts, searches, and text beyond the
+    tokens of one image.
+    """
     rates = served_rates(catalogue, served_model, served_lane, asked_model)
     if rates is None:
         return UNKNOWN
@@ -60,9 +64,11 @@ def of_made(
         return metered(usage, rates)
     if size not in rates.listed:
         return UNKNOWN
-    searches = usage.grounding_searches * rates.grounding_search if usage is not None else 0
-    parts = {"image": rates.listed[size]} | ({"grounding": searches} if searches else {})
-    return Cost(sum(parts.values()), "listed", parts)
+    counted = usage or Usage()
+    image_tokens = _image_tokens(catalogue, served_model, asked_model, size)
+    beside = metered(replace(counted, text_out=max(0, counted.text_out - image_tokens)), rates)
+    parts = {"image": rates.listed[size]} | dict(beside.parts)
+    return Cost(rates.listed[size] + beside.micros, "listed", parts)
 
 
 def of_failed(catalogue: Catalogue, usage: Usage | None, model: str, lane: str, asked_model: str) -> Cost:
@@ -82,6 +88,11 @@ def served_rates(catalogue: Catalogue, model: str, lane: str, asked_model: str) 
         except UnknownModel:
             continue
     return None
+
+
+def _image_tokens(catalogue: Catalogue, served_model: str, asked_model: str, size: str) -> int:
+    """Of one image of that size."""
+    return catalogue.find(billed_model(catalogue, served_model, asked_model)).image_tokens.get(size, 0)
 
 
 def billed_model(catalogue: Catalogue, model: str, asked_model: str) -> str:

@@ -19,6 +19,8 @@ def receipt(request: Fields, attempt: Fields, delivered: Delivered, cost: Cost, 
     ask = request["ask"]
     found = mismatches(ask, Route.from_json(attempt["route"]), delivered, catalogue)
     reasons = [*attempt["route_reasons"], *(each.reason for each in found)]
+    if delivered.paid_before:
+        reasons.append("an earlier attempt paid for this image, which could not be fetched from its address then")
     if cost.micros > attempt["estimate_micros"]:
         reasons.append(
             f"the bill of {usd(cost.micros)} is over the estimate of {usd(attempt['estimate_micros'])}: "
@@ -58,4 +60,5 @@ def mismatches(ask: Fields, route: Route, delivered: Delivered, catalogue: Catal
         model=delivered.model,
         lane=delivered.lane,
         catalogue=catalogue,
+        remark=delivered.remark,
     )

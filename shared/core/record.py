@@ -196,6 +196,7 @@ def new_document(
         "last_route": None,
         "avoided": {},
         "sick_on": {},
+        "paid_at": None,
         "probe": None,
         "gateway": planned.gateway,
         "budget": None,
@@ -333,6 +334,7 @@ def not_started(data: Fields, reason: str, now: datetime) -> dict[str, Any]:
         "model": route.model,
         "unused_slot": unused.to_json(),
         "late_count": data["late_count"] + 1,
+        "paid_at": None,  # the last look at it may be what took so long
     }
 
 

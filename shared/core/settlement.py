@@ -67,6 +67,7 @@ def open_attempt(
         "cost_parts": {},
         "latency_ms": None,
         "image_uri": None,
+        "image_address": None,
     }
 
 
@@ -142,6 +143,7 @@ def _after(
         "model": route.model,
         "last_route": route.to_json(),
         "sick_on": request["sick_on"] | ({route.circuit: sick_before + 1} if failure.kind in SICK else {}),
+        "paid_at": failure.address or (request.get("paid_at") if failure.rule.next is Next.WAIT else None),
         "avoided": request["avoided"] | ({left: failure.kind.value} if elsewhere else {}),
     }
     tally = Tally(
@@ -185,6 +187,7 @@ def _closed(ending: Ending, code: str, cost: Cost, now: datetime, latency_ms: in
                 "provider_request_id": ending.provider_request_id,
                 "usage": _usage(ending.usage),
                 "model": ending.model or None,
+                "image_address": ending.address or None,
             }
 
 

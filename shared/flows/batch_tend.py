@@ -6,13 +6,20 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from shared.core import batch, queries
+from shared.core import batch, queries, signals
 from shared.core.batch import OVER, Progress
-from shared.core.batch_times import LOOK_AGAIN, LOOK_LATER, is_given_up, is_to_be_cancelled, next_look
+from shared.core.batch_times import (
+    LOOK_AGAIN,
+    LOOK_LATER,
+    is_given_up,
+    is_to_be_cancelled,
+    is_without_answers,
+    next_look,
+)
 from shared.core.documents import Document
 from shared.core.failure import Failure, FailureKind
 from shared.flows.batch_collect import close_due
-from shared.flows.batch_document import change, say_delayed, take
+from shared.flows.batch_document import RUNBOOK, change, say_delayed, take
 from shared.flows.batch_settle import settle_all, settle_results
 from shared.flows.batch_submit import submit
 from shared.flows.server_time import ServerTime
@@ -52,6 +59,8 @@ async def _look_after(ports: Ports, held: Document, time: ServerTime) -> None:
             await _later(ports, held, progress, "look", time)
         case Progress(state="cancelled") if is_to_be_cancelled(held.data, time.now()):  # by us: it had run too long
             await _settle(ports, held, replace(progress, state="expired"), time)
+        case Progress() if is_without_answers(held.data, progress, time.now()):
+            await _look_for_answers(ports, held, progress, time)
         case Progress() if progress.state in OVER:
             await _settle(ports, held, progress, time)
         case Progress() if is_given_up(held.data, time.now()):
@@ -61,6 +70,15 @@ async def _look_after(ports: Ports, held: Document, time: ServerTime) -> None:
                 await ports.batches.cancel(held.data["name"])
             changes = batch.seen(held.data, progress, time.now()) | {"due_at": next_look(held.data, time.now())}
             await change(ports, held, changes)
+
+
+async def _look_for_answers(ports: Ports, held: Document, progress: Progress, time: ServerTime) -> None:
+    """It has succeeded and names no answers: they are paid for, so it is looked at again rather than made again."""
+    if held.data["provider_state"] != progress.state:
+        what = f"batch {held.id} ({held.data['name']}) has succeeded and names no answers; it is looked at again"
+        ports.signals.emit(signals.ESCALATION, what=what, request_id=None, runbook=RUNBOOK)
+    now = time.now()
+    await change(ports, held, batch.seen(held.data, progress, now) | {"due_at": next_look(held.data, now)})
 
 
 async def _settle(ports: Ports, held: Document, progress: Progress, time: ServerTime) -> None:

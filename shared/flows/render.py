@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from datetime import timedelta
 
+from msgspec.structs import replace
+
 from shared.core import budget, gateway, record, settlement, signals
 from shared.core.answer import Answer, Made, Order
 from shared.core.delivered import Ending
@@ -78,6 +80,8 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     async with hold:
         provider = request.data.get("gateway") or ""
         order = order_of(asked, Route.from_json(request.data["route"]), references, ports.catalogue, provider)
+        if request.data["probe"] is None:  # a probe is there to ask the model
+            order = replace(order, paid_at=request.data.get("paid_at") or "")
         answer = await ports.lanes[order.lane].generate(order, _timeout(ports, order), start.at_slot)
         latency_ms = round((ports.clock.monotonic() - start.began) * 1000)
         began_at, answered_at = start.began_at, time.now()

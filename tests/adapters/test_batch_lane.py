@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -14,13 +14,15 @@ import pytest_asyncio
 from PIL import Image
 
 from scripts.simulator.faults import Fault
-from shared.adapters.batch_answer import read_line, write_line
+from shared.adapters.batch_answer import read_line, result_of, write_line
 from shared.adapters.batch_lane import GeminiBatches
+from shared.adapters.picked import Elsewhere
 from shared.core.answer import Made, Order, Reference
 from shared.core.batch import Progress, Result
 from shared.core.failure import Failure, FailureKind
 from shared.ports import ResultsUnavailable
 from tests.builders import NOW
+from tests.fakes.scripted_gemini import Reply, a_png, scripted
 from tests.simulator.conftest import House, house, running
 
 __all__ = ["house", "running"]
@@ -296,9 +298,16 @@ async def test_a_line_is_the_documented_one() -> None:
     assert "imageConfig" not in plain["request"]["generationConfig"]
 
 
+def read_one(line: dict[str, Any], prompts: Mapping[str, str] | None = None, api_key: str = "") -> Result:
+    """As the lane reads a line whose picture does not lie elsewhere."""
+    found = read_line(json.dumps(line).encode(), PRO, NOW)
+    assert not isinstance(found.read, Elsewhere)
+    return result_of(found.key, found.read, (prompts or {}).get(found.key, ""), api_key)
+
+
 async def test_a_quoted_prompt_or_key_is_taken_out_of_an_items_error() -> None:
     line = {"key": "k", "error": {"code": 3, "message": "the prompt 'a very secret red lighthouse' with AQ.test"}}
-    result = read_line(json.dumps(line).encode(), PRO, {"k": "a very secret red lighthouse"}, "AQ.test", NOW)
+    result = read_one(line, {"k": "a very secret red lighthouse"}, "AQ.test")
     assert isinstance(result.answer, Failure)
     assert "secret" not in result.answer.message
     assert "AQ.test" not in result.answer.message
@@ -315,7 +324,7 @@ async def test_a_quoted_prompt_or_key_is_taken_out_of_an_items_error() -> None:
     ],
 )
 async def test_an_error_of_any_shape_is_a_failure_and_spoils_no_other_line(error: Any) -> None:
-    result = read_line(json.dumps({"key": "k", "error": error}).encode(), PRO, {}, "", NOW)
+    result = read_one({"key": "k", "error": error})
     assert result.key == "k"
     assert isinstance(result.answer, Failure)
 
@@ -329,6 +338,89 @@ async def test_a_picture_that_the_model_thought_with_is_not_the_answer(house: Ho
     }
     draft = {"inlineData": {"mimeType": "image/jpeg", "data": "AAAA"}, "thought": True}
     response = {"candidates": [{"content": {"parts": [image, draft]}, "finishReason": "STOP"}]}
-    result = read_line(json.dumps({"key": "k", "response": response}).encode(), PRO, {}, "", NOW)
+    result = read_one({"key": "k", "response": response})
     assert isinstance(result.answer, Made)
     assert result.answer.usage is None
+
+
+# -- answers in the batch itself, and batches of other shapes ----------------------------------------------------------
+
+
+def an_inlined(key: str | None, size: int) -> dict[str, Any]:
+    part = {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(a_png(size, 4)).decode()}}
+    answer = {"response": {"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]}}
+    return answer | ({"metadata": {"key": key}} if key is not None else {})
+
+
+def an_ended(output: dict[str, Any], place: str = "response") -> dict[str, Any]:
+    metadata = {"state": "BATCH_STATE_SUCCEEDED", "batchStats": None, "displayName": 7}
+    if place == "metadata":
+        return {"name": "batches/x", "done": True, "metadata": metadata | {"output": output}}
+    return {"name": "batches/x", "done": True, "metadata": metadata, place: output}
+
+
+PROMPTS = {"r-1/1": "a", "r-2/1": "b"}
+KEYED = [an_inlined("r-2/1", 8), an_inlined("r-1/1", 16)]
+BARE = [an_inlined(None, 16), an_inlined(None, 8)]
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        an_ended({"inlinedResponses": {"inlinedResponses": KEYED}}),
+        an_ended({"inlinedResponses": KEYED}),
+        an_ended({"inlinedResponses": {"inlinedResponses": KEYED}}, "metadata"),
+        an_ended({"inlined_responses": {"inlined_responses": KEYED}}, "dest"),
+        an_ended({"inlinedResponses": {"inlinedResponses": BARE}}),
+        an_ended({"responsesFile": None, "inlinedResponses": BARE}, "output"),
+    ],
+)
+async def test_answers_in_the_batch_itself_are_read_by_key_else_in_order(batch: dict[str, Any]) -> None:
+    """https://github.com/maximhq/bifrost/issues/3951"""
+    async with scripted(Reply(batch)) as google:
+        lane = GeminiBatches("AQ.test", google.url)
+        progress = await lane.look("batches/x")
+        assert isinstance(progress, Progress), progress
+        assert (progress.state, progress.results) == ("succeeded", "batches/x")
+        results = [each async for each in await lane.results("batches/x", PRO, PROMPTS)]
+        await lane.close()
+    widths = {each.key: each.answer.picture.width for each in results if isinstance(each.answer, Made)}
+    assert widths == {"r-1/1": 16, "r-2/1": 8}
+
+
+async def test_an_error_among_inlined_answers_is_that_requests_own() -> None:
+    failed = {"metadata": {"key": "r-1/1"}, "error": {"code": 3, "message": "bad"}}
+    async with scripted(Reply(an_ended({"inlinedResponses": {"inlinedResponses": [failed, KEYED[0]]}}))) as google:
+        lane = GeminiBatches("AQ.test", google.url)
+        results = [each async for each in await lane.results("batches/x", PRO, PROMPTS)]
+        await lane.close()
+    kinds = {each.key: each.answer.kind for each in results if isinstance(each.answer, Failure)}
+    assert kinds == {"r-1/1": FailureKind.INVALID_REQUEST}
+
+
+@pytest.mark.parametrize("answers", [None, [], ["r-1/1", "r-1/1", None]])
+async def test_inlined_answers_that_are_gone_or_nobodys_are_given_to_nobody(answers: list[str | None] | None) -> None:
+    listed = None if answers is None else [an_inlined(key, 8) for key in answers]
+    async with scripted(Reply(an_ended({"inlinedResponses": listed}))) as google:
+        lane = GeminiBatches("AQ.test", google.url)
+        if not answers:
+            with pytest.raises(ResultsUnavailable):
+                _ = [each async for each in await lane.results("batches/x", PRO, PROMPTS)]
+        else:
+            keys = [each.key async for each in await lane.results("batches/x", PRO, PROMPTS)]
+            assert keys == ["r-1/1", "r-1/1", ""]
+        await lane.close()
+
+
+async def test_a_picture_of_a_batch_that_lies_at_an_address_is_fetched() -> None:
+    part = {
+        "fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/p", "mimeType": "image/png"}
+    }
+    inlined = {"response": {"candidates": [{"content": {"parts": [part]}}]}, "metadata": {"key": "r-1/1"}}
+    batch = Reply(an_ended({"inlinedResponses": [inlined]}))
+    async with scripted(batch, Reply(a_png(16, 4), headers={})) as google:
+        lane = GeminiBatches("AQ.test", google.url)
+        (result,) = [each async for each in await lane.results("batches/x", PRO, PROMPTS)]
+        await lane.close()
+        assert google.posts[1].path == "/v1beta/files/p:download?alt=media"
+    assert isinstance(result.answer, Made)

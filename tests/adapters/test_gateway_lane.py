@@ -17,6 +17,7 @@ from scripts.simulator.simulation import Simulation
 from scripts.simulator.tariff import Tariff
 from shared.adapters.gateway_lane import GatewayLane, lane_of
 from shared.adapters.openai_lane import OpenAiLane
+from shared.adapters.paid_images import PaidImages
 from shared.core import gateway
 from shared.core.answer import Made, Order, Reference
 from shared.core.catalogue import Form, Gateway
@@ -40,7 +41,11 @@ def a_gateway(url: str, form: Form, **changes: Any) -> Gateway:
 
 
 def a_lane(provider: Gateway, key: str = KEY) -> GatewayLane:
-    return GatewayLane({"g": provider}, {"g": lane_of(provider, key)})
+    return GatewayLane({"g": provider}, {"g": lane_of(provider, key, sleep=no_wait)})
+
+
+async def no_wait(seconds: float) -> None:
+    """Between the tries at an address."""
 
 
 def plain(**more: Any) -> Order:
@@ -289,7 +294,7 @@ async def test_any_other_body_is_malformed(chat: tuple[ScriptedGemini, OpenAiLan
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chat() -> AsyncIterator[tuple[ScriptedGemini, OpenAiLane]]:
     async with scripted() as server:
-        lane = OpenAiLane(KEY, server.url, "chat")
+        lane = OpenAiLane(KEY, server.url, "chat", paid=PaidImages(server.url, sleep=no_wait))
         yield server, lane
         await lane.close()
 

@@ -256,7 +256,9 @@ WITHOUT_IMAGE = [
             "requires_continuation"),
     *(Without(each, interaction(status=each), K.NO_IMAGE, each)
       for each in ("requires_action", "budget_exceeded", "cancelled")),
-    *(Without(each, a_drawing(status=each), K.MALFORMED_ANSWER) for each in ("queued", "in_progress", "perfect")),
+    *(Without(each, interaction(output(TEXT), status=each), K.MALFORMED_ANSWER)
+      for each in ("queued", "in_progress", "perfect")),
+    Without("content that is text", interaction({"type": "model_output", "content": "text"}), K.NO_IMAGE),
 ]  # fmt: skip
 
 
@@ -279,16 +281,13 @@ MALFORMED: dict[str, Any] = {
     "empty": b"",
     "html": "<html>hello</html>",
     "another shape": {"candidates": [{"content": {"parts": []}}]},
-    "an image without status": {"steps": a_drawing()["steps"]},
     "a list": [],
     "null": b"null",
     "half of it": json.dumps(a_drawing()).encode()[:-20],
-    "no UTF-8": b'{"status":"completed","steps":[],"id":"\xff"}',
+    "no UTF-8": b'{"status":"\xff","steps":[]}',
     "deeply nested": b'{"status":"completed","steps":' + b"[" * 100_000,
     "completed without steps": interaction(steps=None),
     "steps that are none": interaction(steps=["step"]),
-    "content that is none": interaction({"type": "model_output", "content": "text"}),
-    "an image by address": interaction(output({"type": "image", "uri": "https://example.com/x.png"})),
     "an image that is no base64": interaction(output({"type": "image", "data": "!!!!"})),
     "an empty image": interaction(output(image_part(b""))),
     "an image that is a GIF": interaction(output(image_part(b"GIF89a\x01\x00\x01\x00", "image/png"))),

@@ -61,7 +61,7 @@ def test_a_tier_that_was_moved_up_or_down_is_paid_at_the_tier_that_served(asked:
 
 
 def test_searches_are_charged_also_where_the_image_is_paid_as_listed() -> None:
-    usage = Usage(text_in=20, grounding_searches=2)
+    usage = Usage(grounding_searches=2)
     cost = price.of_made(a_catalogue(), usage, PRO, "standard", PRO, "4K")
     assert (cost.micros, cost.basis) == (240_000 + 28_000, "listed")
     assert cost.parts == {"image": 240_000, "grounding": 28_000}

@@ -36,6 +36,8 @@ def found(route: Route | None = None, ratio: str | None = None, **came: Any) -> 
         ({"model": "gemini-9-image"}, ["model"]),
         ({"lane": "flex"}, ["lane"]),
         ({"ratio": "16:9"}, ["aspect_ratio"]),
+        ({"remark": "thought_image"}, ["thought_image"]),
+        ({"remark": "earlier_image"}, ["earlier_image"]),
     ],
 )
 def test_each_thing_that_differs_is_named_and_nothing_else(came: dict[str, Any], what: list[str]) -> None:

@@ -106,7 +106,7 @@ def test_what_has_no_rate_is_of_unknown_cost_and_never_guessed(model: str, lane:
     assert price.of_failed(a_catalogue(), a_usage(), model, lane, NB21) == UNKNOWN
 
 
-@pytest.mark.parametrize("usage", [None, Usage(), Usage(text_in=20, text_out=1300)])
+@pytest.mark.parametrize("usage", [None, Usage(), Usage(text_out=1300)])
 def test_an_image_whose_tokens_were_not_counted_costs_what_is_listed(usage: Usage | None) -> None:
     cost = made(usage, size="2K")
     assert (cost.micros, cost.basis) == (50_400, "listed")
@@ -160,3 +160,16 @@ def test_a_prompt_counts_a_token_for_four_letters_and_for_each_character_that_is
     assert price.prompt_tokens("a lighthouse") == 3
     assert price.prompt_tokens("灯台の絵") == 4
     assert price.prompt_tokens("é" * 8) == 8
+
+
+def test_what_was_counted_beside_an_image_without_modalities_is_charged_too() -> None:
+    """https://github.com/HeyPuter/puter/issues/2348: 6,000 tokens in, 1,120 out, 2,000 thought."""
+    usage = Usage(text_in=6_000, text_out=1_120, thought=2_000)
+    cost = price.of_made(a_catalogue(), usage, PRO, "standard", PRO, "1K")
+    assert (cost.micros, cost.basis) == (12_000 + 134_000 + 24_000, "listed")
+    assert cost.parts == {"image": 134_000, "input": 12_000, "thinking": 24_000}
+
+
+def test_text_beyond_one_images_tokens_is_charged_as_text() -> None:
+    usage = Usage(text_out=1_120 + 500)
+    assert price.of_made(a_catalogue(), usage, PRO, "standard", PRO, "1K").micros == 134_000 + 6_000

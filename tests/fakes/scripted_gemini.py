@@ -97,7 +97,7 @@ async def _read(reader: asyncio.StreamReader) -> Post:
     first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").strip().split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Post(first.split()[1], headers, json.loads(body))
+    return Post(first.split()[1], headers, json.loads(body) if body else {})
 
 
 async def _answer(reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

@@ -12,8 +12,9 @@ from scripts.simulator.answer import Answer as SimulatorAnswer
 from scripts.simulator.batch_work import lines_of
 from scripts.simulator.batches import Batches
 from scripts.simulator.simulation import Simulation
-from shared.adapters.batch_answer import read_line, write_line
+from shared.adapters.batch_answer import read_line, result_of, write_line
 from shared.adapters.batch_status import Operation, progress_of
+from shared.adapters.picked import Elsewhere
 from shared.core.answer import Order
 from shared.core.batch import Progress, Result
 from shared.core.failure import Failure, FailureKind
@@ -61,7 +62,9 @@ class SimulatedBatches:
 
     async def _results(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Result]:
         for line in await lines_of(self._simulation.files.whole(file)):
-            yield read_line(line, model, prompts, "AQ.test", self._clock.now())
+            found = read_line(line, model, self._clock.now())
+            assert not isinstance(found.read, Elsewhere), "its images lie in the answer"
+            yield result_of(found.key, found.read, prompts.get(found.key, ""), "AQ.test")
 
     async def cancel(self, name: str) -> None:
         self._simulation.jobs[name].cancelled_at = self._clock.now()

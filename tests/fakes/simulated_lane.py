@@ -18,6 +18,7 @@ from scripts.simulator.tariff import Tariff
 from shared.adapters import gemini_errors, openai_answer
 from shared.adapters.gemini_answer import read_answer
 from shared.adapters.gemini_lane import body_of
+from shared.adapters.picked import Elsewhere
 from shared.core.answer import Answer, Order
 from shared.core.failure import Failure, FailureKind
 from shared.ports import AtSlot, Clock
@@ -97,7 +98,9 @@ class SimulatedLane:
         return InteractionRequest(key="AQ.test", body=body_of(order), resumed=None, form=self.simulation.error_form)
 
     def _read(self, body: bytes, order: Order, headers: dict[str, str]) -> Answer:
-        return read_answer(bytearray(body), order, headers, self._clock.now())
+        found = read_answer(bytearray(body), order, headers, self._clock.now())
+        assert not isinstance(found, Elsewhere), "its images lie in the answer"
+        return found
 
 
 class SimulatedGateway(SimulatedLane):
@@ -113,5 +116,5 @@ class SimulatedGateway(SimulatedLane):
 
     def _read(self, body: bytes, order: Order, headers: dict[str, str]) -> Answer:
         found = openai_answer.read_chat(body, order, headers, self._clock.now())
-        assert not isinstance(found, openai_answer.Elsewhere), "its images lie in the answer"
+        assert not isinstance(found, Elsewhere), "its images lie in the answer"
         return found

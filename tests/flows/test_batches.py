@@ -437,3 +437,29 @@ async def test_an_ended_batch_is_forgotten_after_its_time() -> None:
     world.clock.advance(timedelta(days=31))
     await world.run_for(timedelta(minutes=2))
     assert world.store.all("batches") == []
+
+
+async def test_a_batch_that_succeeded_and_names_no_answers_is_looked_at_again_and_never_made_again() -> None:
+    world = World()
+    world.batches.answers = lambda key, order: []
+    await batch_of(world, 2)
+    await world.run_for(timedelta(hours=3))
+    assert set(world.statuses().values()) == {"batched"}
+    assert world.batches.creates == 1
+    told = [event for event in world.signals.of(signals.ESCALATION) if "names no answers" in str(event["what"])]
+    assert len(told) == 1
+    world.batches.answers = lambda key, order: [Result(key, made_in_batch(order))]
+    await world.run_until_quiet()
+    checked(world)
+    assert world.batches.creates == 1
+    assert set(world.statuses().values()) == {"succeeded"}
+
+
+async def test_a_batch_whose_answers_never_come_ends_after_two_days() -> None:
+    world = World()
+    world.batches.answers = lambda key, order: []
+    await batch_of(world, 1)
+    await world.run_for(timedelta(hours=47))
+    assert world.batches.creates == 1
+    await world.run_for(timedelta(hours=3))
+    assert world.batches.creates == 2

@@ -10,10 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from shared.core import signals, spans
-from shared.core.answer import Order
+from shared.core.answer import Made, Order
 from shared.core.failure import Failure, FailureKind
 from shared.core.flag import Flag
 from shared.core.gateway import serving
+from shared.core.packet import shown_address
 from shared.core.proof import ITEMS, TEST
 from shared.flows import flags, gateways
 from shared.flows.evidence import Evidence
@@ -372,3 +373,52 @@ async def test_a_gateway_that_takes_nothing_from_us_is_left_by_all_its_models_at
     assert world.status("r-1")["avoided"] == {"gateway/*": kind.value}
     assert [each["route"]["lane"] for each in world.attempts("r-2")] == ["standard"]
     assert [call.order.model for call in world.lane.calls] == [PRO, NB21]
+
+
+FAR = "https://cdn.example.com/a.png?signature=abc"
+
+
+def unfetched(order: Order) -> Failure:
+    """Paid, and what was paid for could not be fetched."""
+    return Failure(FailureKind.MALFORMED_ANSWER, "HTTP 404", http_status=200, address=FAR)
+
+
+async def test_a_paid_picture_that_lies_at_an_address_is_looked_at_before_another_is_bought_and_paid_once() -> None:
+    world = await an_open_world()
+
+    def found(order: Order) -> Made:
+        assert order.paid_at == FAR
+        return replace(made(order), paid_before=True)
+
+    world.provider.then(unfetched, found)
+    await world.submit("r-1", model=PRO, image_size="4K", allow=CONSENT)
+    await world.run_until_quiet()
+    first, second = world.attempts()
+    status = world.status()
+    assert (first["image_address"], first["cost_micros"]) == (FAR, 90_000)
+    assert (second["cost_micros"], status["cost_micros"], world.ledger_micros()) == (0, 90_000, 90_000)
+    assert status["status"] == "succeeded"
+    assert any("earlier attempt paid" in reason for reason in status["receipt"]["reasons"])
+
+
+async def test_an_old_address_is_looked_at_once_more_and_no_more() -> None:
+    world = await an_open_world()
+    orders: list[Order] = []
+
+    def noted(order: Order) -> Failure:
+        orders.append(order)
+        return Failure(FailureKind.OVERLOAD, "busy", http_status=503)
+
+    world.provider.then(unfetched, noted)
+    await world.submit("r-1", model=PRO, image_size="4K", allow=CONSENT)
+    await world.run_until_quiet()
+    assert [order.paid_at for order in orders] == [FAR]
+    assert world.renders[-1].paid_at == ""
+
+
+def test_a_packet_names_where_a_paid_picture_lies_without_what_is_secret() -> None:
+    address = "https://user:secret@cdn.example.com/a.png?signature=abc#x"
+    assert shown_address(address, "a red cube", with_prompt=False) == "https://cdn.example.com/a.png"
+    told = "https://img.example.com/prompt/a%20red%20cube%20on%20a%20table?seed=1"
+    assert shown_address(told, "A red cube, on a table", with_prompt=False) == "https://img.example.com/…"
+    assert shown_address(None, "a", with_prompt=True) is None

@@ -1,0 +1,67 @@
+"""Pictures in the text of a chat message: data URLs, and addresses in markdown, in HTML or by themselves. Pure.
+
+The text follows a caller's prompt, so every search is linear in its length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+MOST = 50
+"""Of one message; what follows is not looked at."""
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
+BEFORE = 300
+"""Letters before an address that say what it is."""
+
+_DATA_URL = re.compile(r"data:image/[\w.+-]{1,40}(?:;[^;,\s]{1,60}){0,6},\s*", re.I)
+_ENCODED = re.compile(r"[A-Za-z0-9+/_%\s-]+")
+_ADDRESS = re.compile(r"https?://[^\s)\]\"'<>\\`]+|(?<=\]\()/[^\s)\"'<>\\]+", re.I)
+_TRAILING = ".,;:!?*_"
+
+
+def data_urls_in(text: str) -> Iterator[str]:
+    """The base64 of each, without what leads it. One that is wrapped into lines comes twice: whole, then its first
+    line, since words of the message may follow it.
+    """
+    for number, found in enumerate(_DATA_URL.finditer(text)):
+        encoded = _ENCODED.match(text, found.end())
+        if number == MOST or encoded is None:
+            break
+        lines = encoded[0].split(maxsplit=1)
+        yield encoded[0]
+        if len(lines) > 1:
+            yield lines[0]
+
+
+def addresses_in(text: str) -> Iterator[str]:
+    """Of pictures, as far as the text around tells: one in `![]()` or `src=`, with the name of a picture, or alone."""
+    for number, found in enumerate(_ADDRESS.finditer(text)):
+        if number == MOST:
+            break
+        before, address = text[max(0, found.start() - BEFORE) : found.start()], found[0]
+        if _is_shown(before):
+            yield address
+        elif address.startswith("/"):
+            continue
+        elif found[0] == text.strip():
+            yield address
+        elif _path(address.rstrip(_TRAILING)).endswith(EXTENSIONS):
+            yield address.rstrip(_TRAILING)
+
+
+def _is_shown(before: str) -> bool:
+    """Whether an image of markdown or HTML opens there."""
+    text = before.rstrip(" <")
+    if text.endswith("]("):
+        opened = text.rfind("[")
+        return text[opened - 1 : opened] == "!" if opened > 0 else len(before) == BEFORE
+    return re.search(r"\bsrc\s*=\s*[\"']?$", before[-12:], re.I) is not None
+
+
+def _path(address: str) -> str:
+    try:
+        return urlsplit(address).path.lower()
+    except ValueError:
+        return ""
