@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
@@ -61,6 +62,10 @@ class Settings(Struct, frozen=True):
     topics: LocalTopics | PubsubTopics
     images: str
     """`file:///path` or `gs://BUCKET[/PREFIX]`."""
+    spool: str
+    """Where paid images are kept that cannot be stored; as `images`."""
+    keep_paid: timedelta
+    """For how long such an image is tried to be stored."""
     references: tuple[str, ...]
     """Allowed URI prefixes beside the image store itself."""
     catalogue: Path | None
@@ -113,12 +118,17 @@ class Settings(Struct, frozen=True):
         project = _project(given, store, topics)
         on_one_machine = isinstance(store, SqliteStore)
         references = given.get("RENDERLANE_REFERENCES", f"{here.as_uri()}/" if on_one_machine else "")
+        images = _images(given.get("RENDERLANE_IMAGES", (home / "images").absolute().as_uri()))
         return cls(
             home=home,
             project=project,
             store=store,
             topics=topics,
-            images=_images(given.get("RENDERLANE_IMAGES", (home / "images").absolute().as_uri())),
+            images=images,
+            spool=_spool(given.get("RENDERLANE_SPOOL"), home, images, on_one_machine=on_one_machine),
+            keep_paid=timedelta(
+                hours=_whole("RENDERLANE_KEEP_PAID_HOURS", given.get("RENDERLANE_KEEP_PAID_HOURS", "24"))
+            ),
             references=_references(references),
             catalogue=_catalogue(given.get("RENDERLANE_CATALOGUE"), here),
             quota=_quota(given.get("RENDERLANE_QUOTA", "")),
@@ -174,13 +184,21 @@ def _project(given: Mapping[str, str], store: object, topics: object) -> str:
     return project
 
 
-def _images(text: str) -> str:
+def _spool(text: str | None, home: Path, images: str, *, on_one_machine: bool) -> str:
+    """On one machine a folder of the home; elsewhere, where none is named, a folder beside the images."""
+    if text is None:
+        on_disk = on_one_machine or images.startswith("file:")
+        return (home / "spool").absolute().as_uri() if on_disk else f"{images}/kept"
+    return _images(text, "RENDERLANE_SPOOL")
+
+
+def _images(text: str, name: str = "RENDERLANE_IMAGES") -> str:
     parts = urlsplit(text)
     good = (parts.scheme == "file" and not parts.netloc and parts.path not in ("", "/")) or (
         parts.scheme == "gs" and parts.netloc
     )
     if not good:
-        raise _wrong("RENDERLANE_IMAGES", text, "file:///path or gs://BUCKET[/PREFIX]")
+        raise _wrong(name, text, "file:///path or gs://BUCKET[/PREFIX]")
     return text.rstrip("/")
 
 
@@ -257,6 +275,13 @@ def _whole(name: str, text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
         raise _wrong(name, text, "a whole number of at least 1")
     return int(text)
+
+
+def _hours(name: str, given: Mapping[str, str], default: str = "24") -> timedelta:
+    text = given.get(name, default)
+    if not text.isdecimal() or not 1 <= int(text) <= 720:  # so long an ended request is remembered
+        raise _wrong(name, text, "a whole number of hours from 1 to 720")
+    return timedelta(hours=int(text))
 
 
 def _base_url(text: str | None) -> str | None:

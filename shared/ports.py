@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
+from shared.core.kept import KeepRules
+
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
     from shared.core.answer import Answer, Order, Picture, Reference
     from shared.core.batch import Progress, Result
@@ -15,6 +17,7 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.core.catalogue import Catalogue
     from shared.core.documents import Absent, Committed, Conflict, Document, Query, Write
     from shared.core.failure import Failure
+    from shared.core.kept import KeptImage
     from shared.core.live_quota import LiveLimits, UsageByModel
     from shared.core.metrics import Measure
     from shared.core.quota import Quota
@@ -150,6 +153,26 @@ class Images(Protocol):
         ...
 
     async def read(self, uri: str) -> bytes: ...
+
+
+class Spool(Protocol):
+    """Where a paid image is kept that could not be stored. Every method raises ImagesUnavailable."""
+
+    async def keep(self, key: str, picture: Picture, facts: Mapping[str, str]) -> KeptImage:
+        """Returns when the image will outlive this process. The same key again is the same image."""
+        ...
+
+    async def find(self, prefix: str) -> KeptImage | None:
+        """The image whose key begins with `prefix`, whole; a torn one is none."""
+        ...
+
+    async def read(self, kept: KeptImage) -> Picture: ...
+
+    async def drop(self, kept: KeptImage) -> None:
+        """It is stored. One that is not there is no error."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class References(Protocol):
@@ -319,6 +342,7 @@ class Ports(Struct, frozen=True, eq=False):
     store: Store
     topics: Topics
     images: Images
+    spool: Spool
     references: References
     lanes: Mapping[str, Lane]
     """By lane name: those that answer at once."""
@@ -339,6 +363,8 @@ class Ports(Struct, frozen=True, eq=False):
     """Names this process; never used again by another."""
     project: str
     key_kind: str
+    keep_rules: KeepRules = KeepRules()
+    """For a paid image that cannot be stored."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
 

@@ -11,6 +11,7 @@ from functools import cache, cached_property, partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
@@ -38,6 +39,7 @@ from shared.config import (
 from shared.core.catalogue import Api, Catalogue
 from shared.core.catalogue_reader import read_catalogue
 from shared.core.gateway import serving, with_limits
+from shared.core.kept import KeepRules
 from shared.core.quota import Quota
 from shared.core.toml_fields import BrokenCatalogue
 from shared.flows.kicks import Kicks
@@ -52,6 +54,7 @@ from shared.ports import (
     Ports,
     References,
     Signals,
+    Spool,
     Store,
     Subscriptions,
     Topics,
@@ -129,6 +132,7 @@ class Worker(Struct, frozen=True, dict=True):
         for lane in {id(lane): lane for lane in self.ports.lanes.values()}.values():
             await lane.close()
         await self.ports.batches.close()
+        self.ports.spool.close()
         await self.ports.topics.close()
         await self.ports.store.close()
         await self.ports.signals.close()
@@ -164,6 +168,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         store=store(settings, clock),
         topics=messaging or topics(settings, clock),
         images=images,
+        spool=spool(settings),
         references=references(settings, images),
         lanes={**dict.fromkeys(LANES_AT_ONCE, google), **others},
         batches=gemini_batches(settings),
@@ -179,8 +184,26 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         boot=boot,
         project=settings.project,
         key_kind=key_kind(settings),
+        keep_rules=keep_rules(settings),
         gateways=gateways,
     )
+
+
+def spool(settings: Settings) -> Spool:
+    """Raises InvalidSetting."""
+    if settings.spool.startswith("file://"):
+        from shared.adapters.disk_spool import DiskSpool
+
+        return DiskSpool(Path(unquote(urlsplit(settings.spool).path)))
+    from shared.adapters.object_spool import ObjectSpool
+
+    return _set_by("RENDERLANE_SPOOL", lambda: ObjectSpool(settings.spool))
+
+
+def keep_rules(settings: Settings) -> KeepRules:
+    """A process of one machine can hold an image in memory for as long as it lives; a function, as long as a push."""
+    in_a_push = KeepRules(settings.keep_paid)
+    return KeepRules(settings.keep_paid, settings.keep_paid) if settings.one_machine else in_a_push
 
 
 def google_lane(settings: Settings, models: Catalogue) -> Lane:

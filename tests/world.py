@@ -33,7 +33,15 @@ from shared.ports import Delivery, Ports
 from tests.fakes.batches import ScriptedBatches
 from tests.fakes.lane import ScriptedLane
 from tests.fakes.live_quota import ScriptedLiveQuota
-from tests.fakes.memory import PATIENCE, MemoryImages, MemoryReferences, MemoryStore, MemoryTopics, RecordedSignals
+from tests.fakes.memory import (
+    PATIENCE,
+    MemoryImages,
+    MemoryReferences,
+    MemorySpool,
+    MemoryStore,
+    MemoryTopics,
+    RecordedSignals,
+)
 from tests.fakes.virtual_clock import VirtualClock
 
 WATCH_EVERY = timedelta(minutes=1)
@@ -61,6 +69,7 @@ class World:
         self.store = MemoryStore(self.clock)
         self.topics = MemoryTopics(self.clock)
         self.images = MemoryImages()
+        self.spool = MemorySpool()
         self.references = MemoryReferences()
         self.lane = ScriptedLane(self.clock, latency)
         self.batches = ScriptedBatches(self.clock)
@@ -88,6 +97,7 @@ class World:
             store=self.guard(self.store, "store"),
             topics=self.guard(self.topics, "topics"),
             images=self.guard(self.images, "images"),
+            spool=self.guard(self.spool, "spool"),
             references=self.references,
             lanes={"standard": lane, "priority": lane, "flex": lane},
             batches=self.guard(self.batches, "batches"),

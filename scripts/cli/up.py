@@ -61,6 +61,8 @@ async def _up(settings: Settings, port: int, simulated: Simulated) -> None:
                 told_to_stop = asyncio.create_task(until_signalled(lambda: None))
                 await asyncio.sleep(0)  # it listens before anybody knows that there is something to stop
                 click.echo(_ready(home, events.name))
+                for note in home.notes:
+                    click.echo(note, err=True)
                 await told_to_stop
                 await _say_what_is_left(home)
     except AlreadyRunning as error:

@@ -22,13 +22,17 @@ PAUSE_AFTER_TROUBLE = 1.0
 class Courier:
     """One puller for each subscription; a delivery is in flight until its function has answered."""
 
-    def __init__(self, subscriptions: Subscriptions, base_url: str, in_flight: int, project: str) -> None:
-        """`base_url` has the functions at `/functions/NAME`; `in_flight` bounds the deliveries of one subscription."""
+    def __init__(
+        self, subscriptions: Subscriptions, base_url: str, in_flight: int, project: str, connections: int | None = None
+    ) -> None:
+        """`base_url` has the functions at `/functions/NAME`; `in_flight` bounds the deliveries of one subscription,
+        `connections` those of all together.
+        """
         self._subscriptions = subscriptions
         self._project = project
         self._in_flight = in_flight
         # The pool looks at every idle connection at each request: a few are enough on loopback.
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=10)
+        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=10)
         self._client = httpx2.AsyncClient(base_url=base_url, limits=limits, trust_env=False)
         self._pullers: list[asyncio.Task[None]] = []
         self._deliveries: set[asyncio.Task[None]] = set()

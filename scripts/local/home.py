@@ -28,7 +28,8 @@ from functions.console.app import BASE as CONSOLE
 from functions.console.app import app as console
 from functions.console.app import desk_of
 from functions.console.desk import Desk
-from scripts.local import lock
+from scripts.local import limits, lock
+from scripts.local.accept_reports import AT_ONCE, AcceptReports, lengthen_queue
 from scripts.local.courier import Courier
 from scripts.local.publish import publish
 from shared import wiring
@@ -63,6 +64,8 @@ class Home(Struct, frozen=True):
     simulator_url: str | None
     recovered: int
     """Attempts of earlier boots that were ended at the start."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of this machine's limits."""
 
 
 def app(worker: Worker, desk: Desk) -> Starlette:
@@ -87,6 +90,8 @@ async def _healthy(request: Request) -> Response:
 async def running(settings: Settings, port: int, simulated: Simulated, events: TextIO) -> AsyncIterator[Home]:
     """The home from its start to its orderly end. Raises lock.AlreadyRunning and what `wiring.build` raises."""
     _check_images(settings)
+    settings, notes = limits.fitted(settings)
+    asyncio.get_running_loop().set_exception_handler(AcceptReports())
     with lock.hold(settings):
         async with contextlib.AsyncExitStack() as stack:
             simulator_url = None
@@ -103,11 +108,13 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             url = await stack.enter_async_context(serving(app(worker, desk), port))
             for lane in worker.ports.lanes.values():
                 await lane.prepare()
-            courier = Courier(messaging, url, 2 * settings.capacity, settings.project)
+            courier = Courier(
+                messaging, url, 2 * settings.capacity, settings.project, limits.deliveries(settings.capacity)
+            )
             await courier.start()
             watching = asyncio.create_task(_watch(url))
             try:
-                yield Home(url, f"{url}{CONSOLE}/", worker, courier, simulator_url, recovered)
+                yield Home(url, f"{url}{CONSOLE}/", worker, courier, simulator_url, recovered, notes)
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
@@ -204,12 +211,13 @@ async def serving(application: Starlette, port: int) -> AsyncIterator[str]:
         listener.close()
         raise
     config = uvicorn.Config(
-        application, log_level="warning", access_log=False, lifespan="off", backlog=4096, timeout_graceful_shutdown=1
+        application, log_level="warning", access_log=False, lifespan="off", backlog=AT_ONCE, timeout_graceful_shutdown=1
     )
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     await server.startup(sockets=[listener])
+    lengthen_queue(listener)
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:

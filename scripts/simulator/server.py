@@ -19,6 +19,8 @@ from scripts.simulator.simulation import Simulation
 from scripts.simulator.tariff import Tariff
 
 _BACKLOG = 4096
+_AT_ONCE = 16
+"""Connections that the accept loop takes, or fails to take and reports, in one turn."""
 _GRACE_SECONDS = 1
 """For calls in flight when the server stops."""
 
@@ -73,13 +75,14 @@ async def serve(simulation: Simulation, host: str = "127.0.0.1", port: int = 0) 
         date_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_GRACE_SECONDS,
-        backlog=_BACKLOG,
+        backlog=_AT_ONCE,
     )
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     # Not Server.serve(): it takes the process's signals, and polls ten times a second for what never comes here.
     await server.startup(sockets=[bound])
+    bound.listen(_BACKLOG)  # the queue is the kernel's; one turn of the accept loop stays short
     return Server(server, bound, host)
 
 

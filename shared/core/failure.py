@@ -151,7 +151,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.IMAGE_STORE: Rule(
         Next.END, Charge.UNKNOWN, "worker",
-        advice="The image is paid for but could not be stored for a minute. Check the bucket, submit under a new id.",
+        advice="The image is paid for and could not be stored. Mend the image store; take it from where it is kept.",
     ),
     FailureKind.LATE: Rule(
         Next.WAIT, Charge.NOTHING, "worker",

@@ -26,7 +26,8 @@ from shared.core.retry import Again, End, Tally, after_failure, is_done_with
 from shared.core.route import Route, circuit
 from shared.core.testimony import DENIED
 
-Effect: TypeAlias = Literal["final", "queued", "booked", "settled before"]
+Effect: TypeAlias = Literal["final", "queued", "booked", "settled before", "kept"]
+"""`kept`: nothing is settled; the attempt's paid image waits to be stored."""
 
 
 class Settlement(Struct, frozen=True):

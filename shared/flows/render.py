@@ -8,13 +8,14 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from shared.core import budget, gateway, record, settlement, signals
+from shared.core import budget, gateway, kept, record, settlement, signals
 from shared.core.answer import Answer, Made, Order
 from shared.core.delivered import Ending
 from shared.core.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
 from shared.core.failure import Failure, FailureKind
 from shared.core.gateway import CONTRACT
 from shared.core.health import SICK
+from shared.core.kept import KeptImage
 from shared.core.messages import BadMessage, Release
 from shared.core.outcome import of_failure
 from shared.core.report import Sign
@@ -26,8 +27,9 @@ from shared.flows.evidence import Evidence
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
 from shared.flows.orders import fetched, order_of
+from shared.flows.paid_image import keep_waiting, store_image
 from shared.flows.server_time import ServerTime
-from shared.flows.settle import recover, settle, store_image
+from shared.flows.settle import recover, settle
 from shared.flows.start import Start
 from shared.flows.traced_call import trace_call
 from shared.ports import Ports, ReferenceUnusable
@@ -87,7 +89,7 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
         began_at, answered_at = start.began_at, time.now()
         await start.told()
         parent = traced.attempt_of(request.data, attempt.data["number"])
-        ending: Ending
+        ending: Ending | KeptImage
         match answer:
             case Failure(kind=FailureKind.LATE):
                 waiting = None if start.in_time else released
@@ -98,10 +100,15 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
             case Failure():
                 trace_call(ports, request, attempt, parent, answer, began_at, answered_at, order.image_size)
                 ending = answer
+    if isinstance(ending, KeptImage):
+        await keep_waiting(ports, hold.request, kept.reason(ending.place))
     row = ports.catalogue.gateways.get(order.gateway)
     ask_again = row.ask_again if row else None
-    settling = settle(ports, hold.request, attempt, ending, latency_ms)
-    effect, _ = await asyncio.gather(settling, _note(evidence, answer, request, time, ask_again))
+    noting = _note(evidence, answer, request, time, ask_again)
+    if isinstance(ending, KeptImage):
+        await noting
+        return "kept"
+    effect, _ = await asyncio.gather(settle(ports, hold.request, attempt, ending, latency_ms), noting)
     return effect
 
 

@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from shared.core import ledger, record, settlement, signals, spans
-from shared.core.answer import Made
 from shared.core.delivered import Delivered, Ending
 from shared.core.documents import Committed, Document, Update
-from shared.core.failure import Failure, FailureKind
 from shared.core.route import Route
 from shared.core.settlement import Effect
-from shared.flows import traced
+from shared.flows import paid_image, traced
 from shared.flows.announce import ended
-from shared.ports import ImagesUnavailable, Ports
-
-STORE_IMAGE_ATTEMPTS = 6
-"""A paid image is worth some patience: about a minute in all."""
-
-
-async def store_image(ports: Ports, request: Document, number: int, made: Made) -> Delivered | Failure:
-    """Put a paid image away with all that settling it needs. It exists from here on, whatever happens to us."""
-    key = record.image_key(request.id, request.data["tenant"], request.data["created_at"], number)
-    began_at = ports.clock.now()
-    for attempt in range(STORE_IMAGE_ATTEMPTS):
-        delivered = Delivered.of(made, "")
-        try:
-            stored = await ports.images.put(key + made.picture.extension, made.picture, delivered.to_facts())
-        except ImagesUnavailable as error:
-            failure = Failure(
-                FailureKind.IMAGE_STORE,
-                str(error),
-                http_status=made.http_status,
-                provider_request_id=made.provider_request_id,
-                usage=made.usage,
-                model=made.model,
-                lane=made.lane,
-            )
-            await ports.clock.sleep(2.0**attempt * (0.5 + 0.5 * ports.chance()))
-            continue
-        _trace_storing(ports, request, number, made, began_at, attempt + 1)
-        return Delivered.of(made, stored.uri)
-    _trace_storing(ports, request, number, made, began_at, STORE_IMAGE_ATTEMPTS, failure.kind.value)
-    return failure
-
-
-def _trace_storing(
-    ports: Ports, request: Document, number: int, made: Made, began_at: datetime, tries: int, failed: str | None = None
-) -> None:
-    parent = traced.attempt_of(request.data, number)
-    traced.write(
-        ports, spans.STORE_IMAGE, traced.below(ports, parent), parent, began_at, ports.clock.now(), failed=failed,
-        request_id=request.id, attempt=number, image_bytes=len(made.picture.data), tries=tries,
-    )  # fmt: skip
+from shared.ports import Ports
 
 
 async def settle(ports: Ports, request: Document, attempt: Document, ending: Ending, latency_ms: int) -> Effect:
@@ -111,18 +71,31 @@ def _trace(
     )  # fmt: skip
 
 
+AWAY_AFTER = 3
+"""Images in a row that could not be stored: the image store is away, and asking it takes long each time."""
+
+
+async def recover_all(ports: Ports, requests: Sequence[Document]) -> None:
+    """Each of them, in any order: one image that can never be stored must not stand before the others for ever."""
+    failed = 0
+    for request in sorted(requests, key=lambda _: ports.chance()):
+        if failed >= AWAY_AFTER and request.data["reason"] is not None:
+            await paid_image.keep_waiting(ports, request, request.data["reason"])
+            continue
+        failed = failed + 1 if await recover(ports, request) == "kept" else 0
+
+
 async def recover(ports: Ports, request: Document) -> Effect:
-    """End an attempt whose worker is gone: from its stored image where there is one, else as crashed."""
+    """End an attempt whose worker is gone: from its image where there is one, else as crashed.
+
+    An image that cannot be stored yet ends nothing: see `shared.flows.paid_image`.
+    """
     number = request.data["attempt_count"]
     attempt = await ports.store.get(record.attempt_path(request.id, number))
     assert isinstance(attempt, Document), "the attempt is on record before a request is rendering"
-    key = record.image_key(request.id, request.data["tenant"], request.data["created_at"], number)
-    stored = await ports.images.find(key)
-    ending: Ending
-    if stored is not None:
-        ending = Delivered.from_facts(stored.uri, stored.facts)
-    else:
-        ending = Failure(FailureKind.CRASHED, "The worker stopped during the attempt.")
+    ending = await paid_image.what_is_left(ports, request, attempt)
+    if ending is None:
+        return "kept"
     latency = request.read_at - attempt.data["started_at"]
     effect = await settle(ports, request, attempt, ending, int(latency.total_seconds() * 1000))
     ports.signals.emit(

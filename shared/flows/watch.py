@@ -13,7 +13,7 @@ from shared.flows.expire import expire_overdue
 from shared.flows.kicks import Kicks
 from shared.flows.live_quota import read_live_quota
 from shared.flows.pump_view import PUMP
-from shared.flows.settle import recover
+from shared.flows.settle import recover_all
 from shared.ports import Ports
 
 PAGE = 200
@@ -26,8 +26,7 @@ async def watch(ports: Ports, kicks: Kicks) -> None:
     probe = await ports.store.get(PUMP)
     now = probe.read_at
     lapsed = await ports.store.query(queries.lapsed(now, PAGE))
-    for request in lapsed:
-        await recover(ports, request)
+    await recover_all(ports, lapsed)
     overdue = await expire_overdue(ports, now)
     unannounced = await ports.store.query(queries.unannounced(now - ANNOUNCE_AFTER, PAGE))
     for request in unannounced:
@@ -81,8 +80,7 @@ async def break_leases(ports: Ports) -> int:
     while True:
         rendering = await ports.store.query(queries.rendering(PAGE))
         orphaned = [request for request in rendering if request.data["lease_holder"] != ports.boot]
-        for request in orphaned:
-            await recover(ports, request)
+        await recover_all(ports, orphaned)
         count += len(orphaned)
         if len(rendering) < PAGE or not orphaned:
             return count

@@ -39,7 +39,7 @@ class Gcs:
 
     @property
     def app(self) -> Starlette:
-        keyed = Route("/{bucket}/{key:path}", self._object, methods=["PUT", "GET", "HEAD"])
+        keyed = Route("/{bucket}/{key:path}", self._object, methods=["PUT", "GET", "HEAD", "DELETE"])
         return Starlette(routes=[Route("/{bucket}", self._list, methods=["GET"]), keyed])
 
     async def _object(self, request: Request) -> Response:
@@ -48,6 +48,9 @@ class Gcs:
             return _error(403, "AccessDenied")
         if request.method == "PUT":
             return self._put(name, await request.body(), request)
+        if request.method == "DELETE":
+            known = self.objects.pop(name, None) is not None
+            return Response(status_code=204) if known else _error(404, "NoSuchKey")
         found = self.objects.get(name)
         if found is None:
             return _error(404, "NoSuchKey")

@@ -28,6 +28,7 @@ from shared.core.documents import (
     Value,
     Write,
 )
+from shared.core.kept import KeptImage
 from shared.core.metrics import Measure
 from shared.core.signals import Signal
 from shared.core.spans import Span, Stage
@@ -287,6 +288,36 @@ class MemoryImages:
     def _image(self, key: str) -> StoredImage:
         data, facts = self.stored[key]
         return StoredImage(f"memory://{key}", key, len(data), facts)
+
+
+class MemorySpool:
+    """Outlives the processes of a world, as a disk does."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[Picture, dict[str, str]]] = {}
+
+    async def keep(self, key: str, picture: Picture, facts: Mapping[str, str]) -> KeptImage:
+        await asyncio.sleep(0)
+        self.kept[key] = (picture, dict(facts))
+        return self._image(key)
+
+    async def find(self, prefix: str) -> KeptImage | None:
+        await asyncio.sleep(0)
+        return next((self._image(key) for key in self.kept if key.startswith(prefix)), None)
+
+    async def read(self, kept: KeptImage) -> Picture:
+        await asyncio.sleep(0)
+        return self.kept[kept.key][0]
+
+    async def drop(self, kept: KeptImage) -> None:
+        await asyncio.sleep(0)
+        self.kept.pop(kept.key, None)
+
+    def close(self) -> None:
+        pass
+
+    def _image(self, key: str) -> KeptImage:
+        return KeptImage(key, f"spool://{key}", self.kept[key][1])
 
 
 @dataclass

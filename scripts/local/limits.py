@@ -1,0 +1,123 @@
+"""What the one-machine home may use, checked at its start against RENDERLANE_CAPACITY: file descriptors and disk.
+
+Sources of the check: https://github.com/fastapi/fastapi/issues/4231, https://github.com/Kludex/uvicorn/issues/1030 (a
+server without descriptors), https://github.com/liamcottle/reticulum-meshchat/issues/140 (macOS starts with 256).
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared.config import InvalidSetting, Settings
+
+OTHER_DELIVERIES = 16
+"""Connections of the courier beside those that wait for a slot: intake, the pump, the dead letters."""
+OWN = 112 - 2 * OTHER_DELIVERIES
+"""Descriptors of the home itself: the store, events, the listeners, the console, callers."""
+PER_ATTEMPT = 7
+"""Two deliveries, one of them waiting for its slot, with both ends here; the call, with both ends where the simulator
+answers it; the image's file."""
+LEAST_FREE = 64_000_000
+IMAGE_BYTES = 5_000_000
+"""Of a usual image, for what the disk should have free."""
+
+
+class Fit(Struct, frozen=True):
+    """What the start does about this machine's limits."""
+
+    capacity: int
+    notes: tuple[str, ...] = ()
+    """For a person: what was found, and the remedy."""
+
+
+def deliveries(capacity: int) -> int:
+    """Connections that the courier may open at once."""
+    return 2 * capacity + OTHER_DELIVERIES
+
+
+def descriptors_for(capacity: int) -> int:
+    return OWN + 2 * OTHER_DELIVERIES + PER_ATTEMPT * capacity
+
+
+def fit(capacity: int, descriptors: int) -> Fit:
+    """The capacity that so many file descriptors carry. Raises InvalidSetting where they carry none. Pure."""
+    needed = descriptors_for(capacity)
+    if descriptors >= needed:
+        return Fit(capacity)
+    carried = (descriptors - descriptors_for(0)) // PER_ATTEMPT
+    if carried < 1:
+        raise InvalidSetting(
+            f"RENDERLANE_CAPACITY: found {descriptors} file descriptors for this process; allowed: at least "
+            f"{descriptors_for(1)}, and {needed} for a capacity of {capacity}. Raise the limit: ulimit -n {needed}"
+        )
+    return Fit(
+        carried,
+        (
+            f"capacity {carried} instead of {capacity}: this process may have {descriptors} file descriptors, and "
+            f"{needed} are needed. Raise the limit (ulimit -n {needed}) or set RENDERLANE_CAPACITY={carried}",
+        ),
+    )
+
+
+def raised_descriptors(needed: int) -> int:
+    """The limit of file descriptors, raised to `needed` as far as this process may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return needed
+    wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (ValueError, OSError):  # macOS has a limit of its own below an unlimited hard one
+        return soft
+    return wanted
+
+
+def fitted(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """The settings with a capacity that this machine carries, and what a person should know. Raises InvalidSetting."""
+    found = fit(settings.capacity, raised_descriptors(descriptors_for(settings.capacity)))
+    notes = (*found.notes, *disk_notes(settings))
+    return replace(settings, capacity=found.capacity), notes
+
+
+def disk_notes(settings: Settings) -> tuple[str, ...]:
+    """Raises InvalidSetting where there is no room to begin with: what is paid for could not be put anywhere."""
+    places = {"RENDERLANE_HOME": settings.home, "RENDERLANE_IMAGES": _folder(settings.images)}
+    notes = []
+    for name, folder in places.items():
+        free = _free(folder)
+        if free is None:
+            continue
+        if free < LEAST_FREE:
+            raise InvalidSetting(
+                f"{name}: found {free:,} bytes free at {folder}; allowed: at least {LEAST_FREE:,}. Make room, or name "
+                "another place: an image that is paid for could not be stored"
+            )
+        if free < settings.capacity * IMAGE_BYTES:
+            notes.append(
+                f"{name}: {free:,} bytes are free at {folder}; {settings.capacity} images at once may need "
+                f"{settings.capacity * IMAGE_BYTES:,}. Make room, or name another place"
+            )
+    return tuple(notes)
+
+
+def _folder(images: str) -> Path | None:
+    parts = urlsplit(images)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
+def _free(folder: Path | None) -> int | None:
+    """Bytes at the nearest parent that exists."""
+    if folder is None:
+        return None
+    for each in (folder, *folder.absolute().parents):
+        try:
+            return shutil.disk_usage(each).free
+        except OSError:
+            continue
+    return None

@@ -1,0 +1,45 @@
+"""A paid image that could not be stored: what is kept of it beside its bytes, and how long it is kept. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+RETRY_EVERY = timedelta(minutes=1)
+"""Between two tries to store it."""
+
+
+class KeepRules(Struct, frozen=True):
+    """How long a paid image is tried to be stored."""
+
+    keep_for: timedelta = timedelta(hours=24)
+    """From the start of its attempt; then the request ends `failed` with the place of the bytes."""
+    hold_for: timedelta = timedelta(minutes=9)
+    """In memory, where it can be kept nowhere: as long as a delivery may stay unanswered."""
+
+
+class KeptImage(Struct, frozen=True):
+    """An image that lies in the spool."""
+
+    key: str
+    """The key that it has in the image store, with its extension."""
+    place: str
+    """A URI, for a person."""
+    facts: Mapping[str, str]
+    """See `Delivered.to_facts`."""
+
+
+def reason(place: str) -> str:
+    """What `status` says of the request meanwhile."""
+    return f"the image is paid for and waits to be stored; it is kept at {place}"
+
+
+def unseen_reason() -> str:
+    """The same, where nobody can look whether the image is stored."""
+    return "the image store cannot be read, so nobody knows whether the image of its last attempt is stored"
+
+
+def gives_up(started_at: datetime, now: datetime, rules: KeepRules) -> bool:
+    return now - started_at >= rules.keep_for
