@@ -51,7 +51,7 @@ def read(form: Form, status: int, headers: Mapping[str, str], body: bytes, order
         case "images":
             return _known(openai_answer.read_images(body, order, headers, NOW))
         case "batch":
-            return _known(read_line(body, order.model, {}, "", NOW).answer)
+            return _known(read_line(body, order.model, NOW).read)
 
 
 def as_line(body: bytes) -> bytes:
