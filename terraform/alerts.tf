@@ -8,8 +8,9 @@ locals {
     batch-stuck            = "A batch has not changed for 12 hours, or could not be handed over for one."
     credential             = "The Gemini API rejects the key: nothing renders until it is replaced."
     dead-letter            = "A delivery kept crashing and was given up; the message has been looked at once more."
-    no-balance             = "No balance, no billing or a limit of 0: the model is closed five minutes at a time."
+    no-balance             = "No balance, no billing or a limit of 0: the model is closed, but for a probe now and then."
     no-route               = "Requests wait because no route is open for them."
+    paid-and-nothing-came  = "Calls of a route are charged and send no picture; the route is struck, but for a probe now and then."
     permission             = "The project may not make this call."
     release-not-handed-out = "A slot was granted and its release could not be published."
   }

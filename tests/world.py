@@ -117,7 +117,7 @@ class World:
         view = PumpView(self.ports)
         self.kicks = Kicks(self.ports, view)
         self.tags = FairTags(self.ports, view)
-        self.evidence = Evidence(self.ports)
+        self.evidence = Evidence(self.ports, view)
         self.pump = Pump(self.ports, self.kicks)
 
     # -- what a caller does -------------------------------------------------------------------------------------------

@@ -40,7 +40,8 @@ COUNTS = {
 
 HEAD_FIELDS = (
     "ask", "model", "priority", "tenant", "fair_tag", "deadline", "round", "release", "unused_slot", "late_count",
-    "wake_at", "cost_micros", "unknown_estimate_micros", "avoided", "traceparent", "queued_at",
+    "wake_at", "cost_micros", "unknown_estimate_micros", "avoided", "sick_on",
+    "traceparent", "queued_at",
 )  # fmt: skip
 
 
@@ -120,6 +121,7 @@ def course_of(request_id: str, data: Fields) -> Course:
         deadline=data["deadline"],
         spent_micros=data["cost_micros"] + data["unknown_estimate_micros"],
         avoided=data["avoided"],
+        sick_on=data["sick_on"],
     )
 
 

@@ -13,7 +13,6 @@ from msgspec.structs import asdict, replace
 
 from shared.core import booking, record
 from shared.core.answer import Usage
-from shared.core.calendar import next_pacific_midnight
 from shared.core.catalogue import Catalogue
 from shared.core.delivered import Delivered, Ending
 from shared.core.documents import Document, Fields, Update, Write
@@ -23,7 +22,7 @@ from shared.core.outcome import SUCCEEDED, of_failure
 from shared.core.price import Cost
 from shared.core.receipt import receipt
 from shared.core.retry import Again, End, Tally, after_failure, is_done_with
-from shared.core.route import Route, circuit
+from shared.core.route import GATEWAY, Route, circuit
 from shared.core.testimony import DENIED
 
 Effect: TypeAlias = Literal["final", "queued", "booked", "settled before", "kept"]
@@ -126,9 +125,9 @@ def _after(
 ) -> tuple[dict[str, Any], Effect]:
     """The request's own changes after the failure of its current attempt."""
     if failure.kind is FailureKind.QUOTA_DAY:  # its hint is not to be trusted: one real body said 856 ms
-        failure = replace(failure, retry_after=next_pacific_midnight(now) - now)
+        failure = replace(failure, retry_after=None)
     counts = {
-        "failure_count": request["failure_count"] + int(failure.rule.next is Next.AGAIN and not attempt["probe"]),
+        "failure_count": request["failure_count"] + int(failure.rule.next is Next.AGAIN),
         "ambiguous_count": request["ambiguous_count"] + int(failure.rule.ambiguous),
         "no_image_count": request["no_image_count"]
         + int(failure.kind in (FailureKind.NO_IMAGE, FailureKind.MALFORMED_ANSWER)),
@@ -139,7 +138,8 @@ def _after(
     route = Route.from_json(attempt["route"])
     sick_before = request["sick_on"].get(route.circuit, 0)
     elsewhere = is_done_with(failure, sick_before, route.lane)
-    left = circuit(route.lane, "*") if elsewhere and failure.kind.value in DENIED else route.circuit
+    is_account = route.lane == GATEWAY and failure.kind.value in DENIED
+    left = circuit(route.lane, "*") if is_account else route.circuit
     met = {
         "model": route.model,
         "last_route": route.to_json(),

@@ -1,0 +1,100 @@
+"""One request in twenty is always turned away, on every route: the others are made as if it were not there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import pytest
+
+from shared.adapters.gemini_errors import read_failure
+from shared.core import signals
+from shared.core.answer import Order
+from shared.core.failure import Failure
+from tests.world import World
+
+COUNT, EVERY = 200, 20
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+ANSWERS = {
+    404: b'{"error": {"code": "model_not_found", "message": "models/gemini-3-pro-image is not found."}}',
+    403: b'{"error": {"code": 403, "status": "PERMISSION_DENIED", "message": "The caller does not have permission"}}',
+    400: b'{"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "Request contains an invalid argument."}}',
+    524: b"<html><title>524: A timeout occurred</title></html>",
+}
+ENDS_AS = {404: {"model_gone"}, 403: {"permission"}, 400: {"invalid_request"}, 524: {"server_error", "timeout"}}
+"""What each poisoned request ends with, by the status it is always answered."""
+
+
+def is_poison(number: int, spread: str) -> bool:
+    """Evenly, all of them first, or in clumps."""
+    match spread:
+        case "even":
+            return number % EVERY == EVERY - 1
+        case "first":
+            return number < COUNT // EVERY
+        case _:
+            return number % (2 * EVERY) in (11, 12)
+
+
+async def played(statuses: Sequence[int], spread: str, *, gap: float, latency: float, quota: str) -> World:
+    """All 200, `gap` seconds apart; with no statuses nobody is poisoned."""
+    world = World(quota, latency=latency * SECOND)
+
+    def answer(order: Order, now: datetime) -> Failure | None:
+        number = int(order.request_id.rpartition("-")[2])
+        if not statuses or not is_poison(number, spread):
+            return None
+        status = statuses[number % len(statuses)]
+        return read_failure(status, {}, ANSWERS[status], now)
+
+    async def arrive() -> None:
+        for number in range(COUNT):
+            await world.submit(f"r-{number:03d}", model="gemini-3-pro-image")
+            await world.clock.sleep(gap)
+
+    world.lane.sick = answer
+    world.lane.failures_take = 0.5 * SECOND
+    await world.run_for(timedelta(seconds=COUNT * gap) + 3 * MINUTE, arrive())
+    await world.run_until_quiet()
+    return world
+
+
+def good(world: World, spread: str) -> list[float]:
+    """Seconds from the start to the end of each good request."""
+    ends = [world.status(f"r-{number:03d}")["finished_at"] for number in range(COUNT) if not is_poison(number, spread)]
+    return [(each - world.started).total_seconds() for each in ends]
+
+
+@pytest.mark.parametrize("spread", ["even", "first", "clumps"])
+@pytest.mark.parametrize(
+    ("gap", "latency", "quota"),
+    [(0.0, 8.0, ""), (0.0, 8.0, "*=rpm:120"), (0.5, 12.0, "*=rpm:300"), (0.1, 1.0, "*=rpm:600")],
+    ids=["a backlog, limits unknown", "a backlog at two a second", "steady, slow pictures", "steady, quick pictures"],
+)
+async def test_the_others_are_made_as_soon_and_each_poisoned_request_ends_with_its_own_reason(
+    spread: str, gap: float, latency: float, quota: str
+) -> None:
+    clean = await played((), spread, gap=gap, latency=latency, quota=quota)
+    world = await played(tuple(ANSWERS), spread, gap=gap, latency=latency, quota=quota)
+    assert max(good(world, spread)) <= 1.2 * max(good(clean, spread))
+    assert sum(good(world, spread)) <= 1.2 * sum(good(clean, spread))
+    for number in range(COUNT):
+        document = world.status(f"r-{number:03d}")
+        if is_poison(number, spread):
+            assert document["outcome"]["code"] in ENDS_AS[tuple(ANSWERS)[number % 4]], document["outcome"]
+        else:
+            assert document["status"] == "succeeded"
+            assert document["route"]["model"] == "gemini-3-pro-image", "nobody was sent to a lesser model"
+    assert world.signals.of(signals.ROUTE_LACKING) == []
+
+
+@pytest.mark.parametrize("status", list(ANSWERS))
+@pytest.mark.parametrize("spread", ["even", "first"])
+async def test_ten_alike_stop_nobody_either(status: int, spread: str) -> None:
+    clean = await played((), spread, gap=0.2, latency=8.0, quota="*=rpm:600")
+    world = await played((status,), spread, gap=0.2, latency=8.0, quota="*=rpm:600")
+    assert max(good(world, spread)) <= 1.2 * max(good(clean, spread))
+    outcomes = {
+        world.status(f"r-{number:03d}")["outcome"]["code"] for number in range(COUNT) if is_poison(number, spread)
+    }
+    assert outcomes <= ENDS_AS[status]
