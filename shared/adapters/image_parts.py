@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from shared.adapters.json_member import decoded, first_byte, is_true, text_of
-from shared.adapters.text_images import addresses_in, data_urls_in
+from shared.adapters.text_images import addresses_in, apart
 
 DEEPEST = 12
 NONE = Raw(b"")
@@ -193,9 +193,9 @@ def _in_text(raw: Raw, texts: Texts, *, thought: bool) -> Iterator[Part]:
 
 def in_text(text: str, *, texts: Texts, thought: bool = False) -> Iterator[Part]:
     """Pictures in what the model wrote: data URLs, and where `texts` says so, addresses."""
-    for encoded in data_urls_in(text):
+    found = apart(text)
+    for encoded in found.encoded:
         yield Part(encoded=encoded, is_thought=thought, in_text=True)
-    if texts:
-        for address in addresses_in(text):
-            if len(address) <= ADDRESS_LETTERS:
-                yield Part(address=address, is_thought=thought, in_text=True)
+    for address in addresses_in(found.rest) if texts else ():
+        if len(address) <= ADDRESS_LETTERS:
+            yield Part(address=address, is_thought=thought, in_text=True)

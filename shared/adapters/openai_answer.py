@@ -25,15 +25,12 @@ from shared.adapters.json_member import decoded, first_byte, items_of, name_of, 
 from shared.adapters.picked import Read, Served, malformed
 from shared.adapters.sse import values_of
 from shared.core.answer import Order
+from shared.core.catalogue import MODALITIES
 from shared.core.failure import Failure, FailureKind
 from shared.core.route import GATEWAY
 
 CHAT_PATH = "/v1/chat/completions"
 IMAGES_PATH = "/v1/images/generations"
-MODALITIES = ("image", "text")
-"""Without them these give text alone: OpenRouter, LiteLLM from 1.77 on, the AI Gateway of Vercel
-(https://github.com/QuantumNous/new-api/issues/1723, https://openrouter.ai/docs/features/multimodal/image-generation).
-"""
 NONE = Raw(b"")
 
 
@@ -59,7 +56,10 @@ class _Answer(msgspec.Struct):
 
 
 def chat_body(order: Order, modalities: Sequence[str] = MODALITIES) -> dict[str, Any]:
-    """`modalities` empty: the gateway refuses them, and they are left out."""
+    """`modalities` empty: the gateway refuses them, and they are left out. Without them OpenRouter, LiteLLM from 1.77
+    on and the AI Gateway of Vercel give text alone (https://github.com/QuantumNous/new-api/issues/1723,
+    https://openrouter.ai/docs/features/multimodal/image-generation).
+    """
     if not order.references:
         content: Any = order.prompt
     else:

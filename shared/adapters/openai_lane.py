@@ -11,10 +11,10 @@ import httpx2
 
 from shared.adapters import one_call, openai_answer
 from shared.adapters.one_call import MAX_ANSWER_BYTES, Call
-from shared.adapters.openai_answer import MODALITIES
 from shared.adapters.paid_images import PaidImages
 from shared.adapters.picked import Elsewhere, Read
 from shared.core.answer import Answer, Made, Order
+from shared.core.catalogue import MODALITIES
 from shared.core.failure import Failure, FailureKind
 from shared.ports import AtSlot
 

@@ -9,34 +9,54 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 MOST = 50
 """Of one message; what follows is not looked at."""
+LETTERS = 500_000
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 BEFORE = 300
 """Letters before an address that say what it is."""
 
 _DATA_URL = re.compile(r"data:image/[\w.+-]{1,40}(?:;[^;,\s]{1,60}){0,6},\s*", re.I)
+_SPACE = re.compile(r"\s")
 _ENCODED = re.compile(r"[A-Za-z0-9+/_%\s-]+")
 _ADDRESS = re.compile(r"https?://[^\s)\]\"'<>\\`]+|(?<=\]\()/[^\s)\"'<>\\]+", re.I)
 _TRAILING = ".,;:!?*_"
 
 
-def data_urls_in(text: str) -> Iterator[str]:
-    """The base64 of each, without what leads it. One that is wrapped into lines comes twice: whole, then its first
-    line, since words of the message may follow it.
+class Texts(Struct, frozen=True):
+    """A text, taken apart."""
+
+    encoded: tuple[str, ...]
+    """The base64 of each data URL, without what leads it. One that has spaces in it comes twice: whole, since it may be
+    wrapped into lines, then what is before the first, since words of the message may follow it.
     """
-    for number, found in enumerate(_DATA_URL.finditer(text)):
-        encoded = _ENCODED.match(text, found.end())
-        if number == MOST or encoded is None:
-            break
-        lines = encoded[0].split(maxsplit=1)
-        yield encoded[0]
-        if len(lines) > 1:
-            yield lines[0]
+    rest: str
+    """Everything else."""
+
+
+def apart(text: str) -> Texts:
+    encoded: list[str] = []
+    rest: list[str] = []
+    at = 0
+    while (found := _DATA_URL.search(text, at)) and len(encoded) < MOST:
+        rest.append(text[at : found.start()])
+        data = _ENCODED.match(text, found.end())
+        at = data.end() if data is not None else found.end()
+        if data is None:
+            continue
+        encoded.append(data[0])
+        space = _SPACE.search(text, found.end(), at)
+        if space is not None:
+            encoded.append(text[found.end() : space.start()])
+    rest.append(text[at:])
+    return Texts(tuple(encoded), " ".join(rest) if len(rest) > 1 else text)
 
 
 def addresses_in(text: str) -> Iterator[str]:
     """Of pictures, as far as the text around tells: one in `![]()` or `src=`, with the name of a picture, or alone."""
+    text = text[:LETTERS]
     for number, found in enumerate(_ADDRESS.finditer(text)):
         if number == MOST:
             break

@@ -82,6 +82,9 @@ class Model(Struct, frozen=True):
         return next((size for size in self.sizes if SIZES.index(size) >= SIZES.index(asked)), None)
 
 
+MODALITIES = ("image", "text")
+
+
 class Gateway(Struct, frozen=True):
     """A provider's endpoint and what it says it charges: another contract, never Google's price."""
 
@@ -111,7 +114,7 @@ class Gateway(Struct, frozen=True):
     checked: date
     ask_again: timedelta = timedelta(minutes=1)
     """So long nothing goes there after it said that there is no balance, or that the key or the call is not allowed."""
-    modalities: tuple[str, ...] = ("image", "text")
+    modalities: tuple[str, ...] = MODALITIES
     """What the form `chat` asks for; none where the provider refuses the field."""
     image_hosts: tuple[str, ...] = ()
     """Beside its own host, the only ones that pictures are fetched from where an answer names an address, with what

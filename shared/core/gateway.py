@@ -9,10 +9,10 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from shared.core.ask import Ask
-from shared.core.catalogue import Catalogue, Gateway
+from shared.core.catalogue import MODALITIES, Catalogue, Gateway
 from shared.core.failure import Failure, FailureKind
 from shared.core.price import NOTHING, UNKNOWN, Cost
 from shared.core.quota import Limits, Quota
@@ -112,7 +112,7 @@ def event(failure: Failure) -> Event:
 
 def fingerprint(gateway: Gateway) -> str:
     """Changes with everything that a proof is about: the address, the names, the prices, the rules."""
-    about = {
+    about: dict[str, Any] = {
         "base_url": gateway.base_url,
         "form": gateway.form,
         "aliases": dict(gateway.aliases),
@@ -120,4 +120,6 @@ def fingerprint(gateway: Gateway) -> str:
         "edit_prices": dict(gateway.edit_prices),
         "bills": dict(gateway.bills),
     }
+    if gateway.modalities != MODALITIES:  # so that proofs from before the field was known go on
+        about["modalities"] = list(gateway.modalities)
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.core.catalogue import FAILED_CALLS, FORMS, Gateway, Model
+from shared.core.catalogue import FAILED_CALLS, FORMS, MODALITIES, Gateway, Model
 from shared.core.money import MICROS_PER_USD, round_micros
 from shared.core.request import SIZES
 from shared.core.toml_fields import TomlFields, found_text
@@ -20,7 +20,6 @@ TIMEOUT_4K_SECONDS = LONGEST_CALL_SECONDS
 """Providers advise 600 s for 4K; a call must stay under what a push allows."""
 FRESH_DAYS = 30
 ASK_AGAIN_SECONDS = 60
-MODALITIES = ("image", "text")
 
 
 class GatewayFields(TomlFields):

@@ -311,3 +311,15 @@ async def test_a_key_or_an_address_that_can_never_work_is_refused_without_repeat
     with pytest.raises(ValueError, match="as the provider gave it") as refused:
         lane_of(a_gateway("http://127.0.0.1:1", form), "two words")
     assert "two words" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("row", "sent"), [({}, ["image", "text"]), ({"modalities": ()}, None)])
+async def test_the_chat_form_asks_for_pictures_unless_the_row_says_that_it_must_not(
+    row: dict[str, Any], sent: list[str] | None
+) -> None:
+    async with scripted(Reply({"choices": [{"message": {"images": [f"data:image/png;base64,{PNG}"]}}]})) as server:
+        lane = a_lane(a_gateway(server.url, "chat", **row))
+        assert isinstance(await lane.generate(plain(), SOON, at_once), Made)
+        await lane.close()
+        (post,) = server.posts
+    assert post.body.get("modalities") == sent

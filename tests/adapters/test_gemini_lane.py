@@ -213,6 +213,12 @@ async def test_a_compressed_answer_is_read(world: World) -> None:
     await world.made(Reply(packed, headers=JSON | {"content-encoding": "gzip"}))
 
 
+async def test_a_stream_that_nobody_asked_for_is_read_through_the_sdk(world: World) -> None:
+    body = f"event: interaction.complete\ndata: {json.dumps({'interaction': a_drawing()})}\n\n"
+    answer = await world.made(Reply(body, headers={"content-type": "text/event-stream"}))
+    assert answer.usage == Usage(22, 560, 30, 1120, 210, 3)
+
+
 def failed(*codes: str) -> dict[str, Any]:
     return interaction(status="failed", errors=[{"code": each, "message": "x"} for each in codes])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, get_args
@@ -240,3 +241,11 @@ async def test_what_is_sent_is_the_documented_request(odd: Scripted) -> None:
     text, image = post.body["contents"][0]["parts"]
     assert text == {"text": order.prompt}
     assert image["inlineData"]["data"] == base64.b64encode(b"abc").decode()
+
+
+async def test_a_stream_that_nobody_asked_for_is_read_through_the_sdk(odd: Scripted) -> None:
+    chunks = [an_answer({"text": "Here"}, finish=None), an_answer(inline(a_png()))]
+    body = "".join(f"data: {json.dumps(chunk)}\r\n\r\n" for chunk in chunks)
+    answer = await odd.answer(Reply(body, headers={"content-type": "text/event-stream"}))
+    assert isinstance(answer, Made), answer
+    assert answer.provider_request_id == "r_x"

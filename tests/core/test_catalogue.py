@@ -496,6 +496,8 @@ def test_any_value_in_place_of_a_top_level_table_is_refused_or_harmless(name: st
             "gateways.laozhang.prices.gemini-9: found an unknown name",
         ),
         ('"gemini-3-pro-image" = 0.09', '"gemini-3-pro-image" = -0.09', "an amount from 0"),
+        ('form = "native"', 'form = "native"\nmodalities = ["video"]', "gateways.laozhang.modalities: found ['video']"),
+        ('form = "native"', 'form = "native"\nimage_hosts = ["https://a.b/c"]', "names of hosts, as cdn.example.com"),
     ],
 )
 def test_a_broken_gateway_is_refused_with_its_line(written: str, instead: str, said: str) -> None:
@@ -543,3 +545,12 @@ def test_a_providers_prices_are_values_of_their_own() -> None:
     gateway = a_catalogue().gateways["laozhang"]
     assert gateway.prices["gemini-3-pro-image"] == 90_000
     assert gateway.prices.keys() <= a_catalogue().models.keys()
+
+
+def test_a_gateway_may_name_where_its_pictures_lie_and_ask_for_no_modalities() -> None:
+    text = CATALOGUE_FILE.read_text("utf-8")
+    more = 'form = "native"\nmodalities = []\nimage_hosts = ["cdn.example.com"]'
+    gateway = read_catalogue(text.replace('form = "native"', more, 1)).gateways["laozhang"]
+    assert (gateway.modalities, gateway.image_hosts) == ((), ("cdn.example.com",))
+    shipped = read_catalogue(text).gateways["laozhang"]
+    assert (shipped.modalities, shipped.image_hosts) == (("image", "text"), ())

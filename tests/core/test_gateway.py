@@ -166,6 +166,7 @@ def test_any_failure_has_a_cost(kind: FailureKind, status: int | None) -> None:
 )  # fmt: skip
 def test_a_proof_is_of_one_row(change: dict[str, Any]) -> None:
     assert fingerprint(a_gateway(**change)) != fingerprint(a_gateway())
+    assert fingerprint(a_gateway(modalities=())) != fingerprint(a_gateway())
     assert fingerprint(a_gateway(checked=NOW.date())) == fingerprint(a_gateway())
 
 

@@ -220,7 +220,8 @@ async def test_a_call_by_batch_has_its_span_from_the_handing_over_to_its_answer(
 
 async def test_a_call_by_batch_that_brought_nothing_says_why_and_each_attempt_has_its_own() -> None:
     world = World()
-    world.batches.answers = lambda _key, _order: []
+    nothing = Failure(FailureKind.NO_IMAGE, "text only", http_status=200)
+    world.batches.answers = lambda key, _order: [Result(key, nothing)]
     await batch_of(world, 1)
     await world.run_for(timedelta(minutes=30))
     world.batches.answers = lambda key, order: [Result(key, made_in_batch(order))]
