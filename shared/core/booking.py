@@ -39,7 +39,7 @@ def cost_of(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
                 catalogue, usage, ending.model or route.model, ending.lane or route.lane, route.model
             )
         case Failure():
-            return price.NOTHING if ending.rule.charge is Charge.NOTHING else price.UNKNOWN
+            return price.NOTHING if ending.charge is Charge.NOTHING else price.UNKNOWN
 
 
 def _of_gateway(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
@@ -53,7 +53,7 @@ def _of_gateway(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
 def on_request(request: Fields, attempt: Fields, ending: Ending, cost: Cost, *, was_given_up: bool) -> dict[str, Any]:
     """The request's money after this attempt. An attempt given up as crashed was booked as unknown: that is undone."""
     unknown = int(cost.basis == "unknown") - int(was_given_up)
-    held = int(isinstance(ending, Failure) and ending.rule.ambiguous and cost.basis == "unknown") - int(was_given_up)
+    held = int(isinstance(ending, Failure) and ending.ambiguous and cost.basis == "unknown") - int(was_given_up)
     unknown_attempts = request["cost_unknown_attempts"] + unknown
     before = request["cost_basis"] if request["cost_micros"] else None
     return {
@@ -99,7 +99,7 @@ def in_ledger(
         number=attempt["number"],
         estimate_micros=attempt["estimate_micros"],
         made=made,
-        ambiguous=isinstance(ending, Failure) and ending.rule.ambiguous,
+        ambiguous=isinstance(ending, Failure) and ending.ambiguous,
         was_given_up=was_given_up,
         searches=usage.grounding_searches if usage is not None and cost.micros else 0,
         mismatched=mismatched,
@@ -119,7 +119,7 @@ def against_budget(
     request: Document, attempt: Fields, ending: Ending, cost: Cost, *, is_final: bool
 ) -> tuple[Increment, ...]:
     """What was reserved for the attempt comes back, and its cost is taken; what may have been billed stays held."""
-    held = cost.basis == "unknown" and (isinstance(ending, Delivered) or ending.rule.ambiguous)
+    held = cost.basis == "unknown" and (isinstance(ending, Delivered) or ending.ambiguous)
     tenant = request.data["tenant"]
     moved = budget.ended(tenant, request.id, budget.Reservation.of(attempt), cost.micros, held=held)
     if is_final and not record.has_begun(request.data):  # the next attempt will not begin

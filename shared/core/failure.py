@@ -79,7 +79,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.PERMISSION: Rule(
         Next.WAIT, Charge.NOTHING, "project",
-        advice="The project may not make this call. Check billing, API restrictions and policy of the key's project.",
+        advice="The project may not make this call. Check billing, region, API and policy of the key's project.",
     ),
     FailureKind.QUOTA_MINUTE: Rule(
         Next.WAIT, Charge.UNKNOWN, "quota",
@@ -115,7 +115,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.CONNECTION: Rule(
         Next.AGAIN, Charge.NOTHING, "capacity",
-        advice="The provider could not be reached. Check DNS and the base URL (GOOGLE_GEMINI_BASE_URL, the gateway's).",
+        advice="The provider could not be reached. Check DNS, proxies and the base URL (GOOGLE_GEMINI_BASE_URL, the gateway's).",
     ),
     FailureKind.CONNECTION_LOST: Rule(
         Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True,
@@ -147,7 +147,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.REFERENCE: Rule(
         Next.END, Charge.NOTHING, "request",
-        advice="A reference image cannot be used. Check its place, type and access.",
+        advice="A reference image cannot be used. Check its place, type, size and access.",
     ),
     FailureKind.IMAGE_STORE: Rule(
         Next.END, Charge.UNKNOWN, "worker",
@@ -186,6 +186,9 @@ class Failure(Struct, frozen=True):
     explicit: bool = False
     """The provider named the shared thing itself (an ErrorInfo reason, a quotaId, `model_not_found` with the model's
     name): its own statement about a model, lane, key, project, account or limit, not a guess from a status code."""
+    may_be_billed: bool = False
+    """Somebody who does not know the bill said this, such as a proxy in front of the API: no promise of the kind's rule
+    holds, and the estimate is held against the cost cap."""
 
     address: str = ""
     """Where the picture lies that this answer was charged for and that could not be fetched. It may hold a signature:
@@ -194,3 +197,18 @@ class Failure(Struct, frozen=True):
     @property
     def rule(self) -> Rule:
         return RULES[self.kind]
+
+    @property
+    def charge(self) -> Charge:
+        return Charge.UNKNOWN if self.may_be_billed else self.rule.charge
+
+    @property
+    def ambiguous(self) -> bool:
+        """Money may have been spent with no image to show for it: the estimate is held against the cost cap."""
+        return self.may_be_billed or self.rule.ambiguous
+
+    @property
+    def limits_repeats(self) -> bool:
+        """It counts as a call that was probably paid. A proxy's 503 was most likely never passed on: that one is only
+        held against the cap."""
+        return self.ambiguous and self.kind is not FailureKind.OVERLOAD

@@ -101,6 +101,8 @@ def of_failed(gateway: Gateway | None, failure: Failure, micros: int) -> Cost:
 def event(failure: Failure) -> Event:
     """Which line of a gateway's failed-call rule concerns this failure."""
     status = failure.http_status
+    if failure.may_be_billed:  # a proxy's answer: the provider's rules for its own answers do not concern it
+        return "broken_off"
     if failure.kind in BROKEN_OFF and (status is None or status < 400):
         return "broken_off"
     if failure.kind is FailureKind.BALANCE or status in (402, 429, 503, 529):

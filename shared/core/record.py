@@ -35,6 +35,7 @@ COUNTS = {
     "late_count": 0,
     "wait_count": 0,
     "denied_count": 0,
+    "probe_count": 0,
 }
 """failure_count and the three after it are of this round; attempt numbers go on through rounds."""
 

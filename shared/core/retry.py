@@ -13,18 +13,29 @@ from shared.core.outcome import EXPIRED, Outcome, final_status, of_failure
 from shared.core.route import GATEWAY
 from shared.core.testimony import DENIED
 
+CAPACITY = SICK | {FailureKind.QUOTA_UNKNOWN}
+"""Somebody is short of capacity: the hint is an estimate, not the end of a quota's window."""
 MAX_FAILURES = 5
 """Counted failures (those of kind AGAIN) in one round before the request ends."""
 MAX_SICK_ON_ONE_ROUTE = 2
 """One retry on the same path, then the next route."""
 MAX_DENIED = 3
 """Answers that the project may not make this very call: by then it is the request, not the project."""
+MAX_PROBES = 24
+"""Failed probes of a sick route by one request: the outage is not its fault, but nothing repeats without end."""
 MAX_AMBIGUOUS_REPEATS = 2
 """Repeats of attempts that may have been billed, where no cost cap decides."""
 MAX_NO_IMAGE = 2
 """Answers without an image that can be read: they are charged."""
 BASE_BACKOFF = timedelta(seconds=1)
 MAX_BACKOFF = timedelta(seconds=60)
+MAX_PROBE_BACKOFF = timedelta(minutes=5)
+"""A request whose probes fail leaves the next ones to others for a while: at least an hour passes before MAX_PROBES."""
+LONG_HINT = timedelta(minutes=1)
+"""A server without capacity that says more is left, where the ladder has another route."""
+LONGEST_PARKING = timedelta(hours=1)
+"""One answer of a server without capacity parks no request for longer, whatever it hints."""
+LONGEST_PARKING_INTERACTIVE = timedelta(minutes=5)
 QUOTA_BACKOFF = timedelta(seconds=5)
 """A 429 without a hint."""
 MAX_DAY_BACKOFF = timedelta(minutes=30)
@@ -49,6 +60,9 @@ class Tally(Struct, frozen=True):
     """This route is done with, for this request."""
     fallback: bool = False
     """The ladder has another route."""
+    probes: int = 0
+    """Failed probes of sick routes, those aside that were probably paid: these count as failures."""
+    interactive: bool = False
 
 
 class Again(Struct, frozen=True):
@@ -80,9 +94,9 @@ def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: floa
         case Next.AGAIN:
             if tally.failures >= MAX_FAILURES or tally.no_image >= MAX_NO_IMAGE:
                 return ending
-            if failure.rule.ambiguous and not _may_repeat_ambiguous(tally):
+            if tally.probes >= MAX_PROBES or (failure.limits_repeats and not _may_repeat_ambiguous(tally)):
                 return ending
-            ceiling = min(MAX_BACKOFF, BASE_BACKOFF * 2**tally.failures)
+            ceiling = _backoff(tally)
         case Next.WAIT:
             if tally.denied >= MAX_DENIED:
                 return ending
@@ -93,13 +107,28 @@ def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: floa
                                           "Raise max_cost_usd under a new id."))  # fmt: skip
     if next_route:
         return Again(now + min(ceiling, BASE_BACKOFF) * jitter, f"next route after {failure.kind.value}")
-    hint = failure.retry_after or timedelta(0)
+    hint = _waited_for(failure, tally)
     wake_at = now + hint + ceiling * jitter
     if tally.deadline is not None and wake_at >= tally.deadline:
         if tally.fallback:  # the ladder knows a route that does not wait so long
             return Again(now + BASE_BACKOFF * jitter, _reason(failure))
         return End("expired", Outcome(EXPIRED.code, f"{ending.outcome.message} {EXPIRED.message}", EXPIRED.advice))
     return Again(wake_at, _reason(failure))
+
+
+def _backoff(tally: Tally) -> timedelta:
+    """The longest pause before the next attempt."""
+    if tally.probes:
+        return min(MAX_PROBE_BACKOFF, BASE_BACKOFF * 2 ** min(tally.failures + tally.probes, 20))
+    return min(MAX_BACKOFF, BASE_BACKOFF * 2**tally.failures)
+
+
+def _waited_for(failure: Failure, tally: Tally) -> timedelta:
+    """How much of the server's hint is waited for on the same route."""
+    hint = failure.retry_after or timedelta(0)
+    if failure.kind not in CAPACITY:
+        return hint
+    return min(hint, LONGEST_PARKING_INTERACTIVE if tally.interactive else LONGEST_PARKING)
 
 
 def _may_repeat_ambiguous(tally: Tally) -> bool:
@@ -119,9 +148,12 @@ def _reason(failure: Failure) -> str:
 def is_done_with(failure: Failure, sick_before: int, lane: str) -> bool:
     """Whether the request should leave this route: a silent one at once (asking again costs as long again), one that
     does not have the model or the lane, Flex that sheds, a gateway that takes nothing from us (no balance, a rejected
-    key: another contract may), a bare 403 (it may be about this call), any other sick one after one retry. A key and an
-    account are the same on all of Google's routes: such a request waits.
+    key: another contract may), a bare 403 (it may be about this call), one without capacity for longer than a minute,
+    any other sick one after one retry. A key and an account are the same on all of Google's routes: such a request
+    waits.
     """
+    if failure.kind in CAPACITY and (failure.retry_after or timedelta(0)) > LONG_HINT:
+        return True
     if failure.kind in LACKS or (failure.kind is FailureKind.TIMEOUT and failure.http_status is None):
         return True
     if failure.kind is FailureKind.OVERLOAD and lane == "flex":

@@ -126,14 +126,17 @@ def _after(
     """The request's own changes after the failure of its current attempt."""
     if failure.kind is FailureKind.QUOTA_DAY:  # its hint is not to be trusted: one real body said 856 ms
         failure = replace(failure, retry_after=None)
+    is_repeated = failure.rule.next is Next.AGAIN
+    is_free_probe = bool(attempt["probe"]) and not failure.limits_repeats
     counts = {
-        "failure_count": request["failure_count"] + int(failure.rule.next is Next.AGAIN),
-        "ambiguous_count": request["ambiguous_count"] + int(failure.rule.ambiguous),
+        "failure_count": request["failure_count"] + int(is_repeated and not is_free_probe),
+        "probe_count": request.get("probe_count", 0) + int(is_repeated and is_free_probe),
+        "ambiguous_count": request["ambiguous_count"] + int(failure.limits_repeats),
         "no_image_count": request["no_image_count"]
         + int(failure.kind in (FailureKind.NO_IMAGE, FailureKind.MALFORMED_ANSWER)),
         "crash_count": request["crash_count"] + int(failure.kind is FailureKind.CRASHED),
         "wait_count": request["wait_count"] + int(failure.rule.next is Next.WAIT),
-        "denied_count": request["denied_count"] + int(failure.kind is FailureKind.PERMISSION),
+        "denied_count": request["denied_count"] + int(failure.kind is FailureKind.PERMISSION and not failure.explicit),
     }
     route = Route.from_json(attempt["route"])
     sick_before = request["sick_on"].get(route.circuit, 0)
@@ -159,6 +162,8 @@ def _after(
         denied=counts["denied_count"],
         elsewhere=elsewhere,
         fallback=request["next_route"] is not None,
+        probes=counts["probe_count"],
+        interactive=request["ask"].get("priority") == "interactive",
     )
     decision = after_failure(failure, tally, now=now, jitter=jitter)
     match decision:
