@@ -180,9 +180,50 @@ class References(Protocol):
         """Raises ReferenceUnusable for a place that may not be read; fetches nothing."""
         ...
 
-    async def fetch(self, uri: str, mime_type: str | None) -> Reference:
-        """The bytes of a reference image from an allowed place. Raises ReferenceUnusable."""
+    async def size(self, uri: str) -> int | None:
+        """Bytes, by a look without reading; None where its place does not say. Raises ReferenceUnusable."""
         ...
+
+    async def fetch(self, uri: str, mime_type: str | None, most: int | None = None) -> Reference:
+        """The bytes of a whole reference image from an allowed place, `most` at most. Raises ReferenceUnusable."""
+        ...
+
+
+class Room(Protocol):
+    """The memory that this process has for what its calls hold: references, bodies, answers. First come, first served.
+
+    One that wants more than there is gets in alone.
+    """
+
+    @property
+    def limit(self) -> int:
+        """Bytes."""
+        ...
+
+    def is_full_for(self, size: int) -> bool:
+        """Who wants so many bytes has to wait; so does who comes after somebody that waits."""
+        ...
+
+    async def take(self, size: int) -> None:
+        """Returns when there is room for so many bytes, which are then taken."""
+        ...
+
+    def give_back(self, size: int) -> None: ...
+
+
+class EndlessRoom:
+    """For who calls nobody."""
+
+    limit = 1 << 50
+
+    def is_full_for(self, _size: int) -> bool:
+        return False
+
+    async def take(self, size: int) -> None:
+        pass
+
+    def give_back(self, size: int) -> None:
+        pass
 
 
 AtSlot: TypeAlias = Callable[[], Awaitable[timedelta]]
@@ -363,6 +404,7 @@ class Ports(Struct, frozen=True, eq=False):
     """Names this process; never used again by another."""
     project: str
     key_kind: str
+    room: Room = field(default_factory=EndlessRoom)
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)

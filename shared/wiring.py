@@ -15,13 +15,14 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
+from shared.adapters.byte_room import ByteRoom, memory_of_this_process, room_of
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
 from shared.adapters.keyless_batches import KeylessBatches
 from shared.adapters.keyless_lane import KeylessLane
 from shared.adapters.no_flag_source import NoFlagSource
 from shared.adapters.no_live_quota import NoLiveQuota
-from shared.adapters.references import AllowedReferences
+from shared.adapters.references import CACHE_BYTES, AllowedReferences
 from shared.adapters.system_clock import SystemClock
 from shared.adapters.telemetry import MetricExport, Sampler, SpanExport, Telemetry
 from shared.config import (
@@ -158,6 +159,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
     """Adapters for these settings; `events` takes the events as JSON lines, `traces` the spans."""
     clock, boot = SystemClock(), uuid.uuid4().hex
     chance = random.Random()
+    room = room_of(memory_of_this_process())
     images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
     models = catalogue(settings)
     google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
@@ -169,7 +171,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         topics=messaging or topics(settings, clock),
         images=images,
         spool=spool(settings),
-        references=references(settings, images),
+        references=references(settings, images, max(room // 4, CACHE_BYTES)),
         lanes={**dict.fromkeys(LANES_AT_ONCE, google), **others},
         batches=gemini_batches(settings),
         live_quota=live_quota(settings, models, clock),
@@ -184,6 +186,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         boot=boot,
         project=settings.project,
         key_kind=key_kind(settings),
+        room=ByteRoom(room),
         keep_rules=keep_rules(settings),
         gateways=gateways,
     )
@@ -239,10 +242,12 @@ def key_kind(settings: Settings) -> str:
     return gemini_lane.key_kind(settings.api_key)
 
 
-def references(settings: Settings, images: ObjectImages | None = None) -> References:
+def references(settings: Settings, images: ObjectImages | None = None, cache_bytes: int = CACHE_BYTES) -> References:
     """Raises InvalidSetting. Without `images` they are opened as `settings` say."""
     images = images or _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
-    return _set_by("RENDERLANE_REFERENCES", lambda: AllowedReferences(settings.references, images))
+    return _set_by(
+        "RENDERLANE_REFERENCES", lambda: AllowedReferences(settings.references, images, cache_bytes=cache_bytes)
+    )
 
 
 def gateway_keys(settings: Settings, models: Catalogue) -> dict[str, str]:

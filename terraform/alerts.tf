@@ -11,6 +11,7 @@ locals {
     no-balance             = "No balance, no billing or a limit of 0: the model is closed, but for a probe now and then."
     no-route               = "Requests wait because no route is open for them."
     paid-and-nothing-came  = "Calls of a route are charged and send no picture; the route is struck, but for a probe now and then."
+    paid-image-waits       = "An image that is paid for could not be stored; it is kept and tried again each minute."
     permission             = "The project may not make this call."
     release-not-handed-out = "A slot was granted and its release could not be published."
   }

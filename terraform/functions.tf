@@ -37,6 +37,8 @@ locals {
     RENDERLANE_STORE            = "firestore://${var.project_id}/${google_firestore_database.this.name}"
     RENDERLANE_TOPICS           = "pubsub://${var.project_id}"
     RENDERLANE_IMAGES           = "gs://${google_storage_bucket.images.name}"
+    RENDERLANE_SPOOL            = "gs://${google_storage_bucket.spool.name}"
+    RENDERLANE_KEEP_PAID_HOURS  = tostring(var.keep_paid_hours)
     RENDERLANE_REFERENCES       = join(",", [for bucket in sort(var.reference_buckets) : "gs://${bucket}/"])
     RENDERLANE_CATALOGUE        = var.catalogue
     RENDERLANE_QUOTA            = var.quota

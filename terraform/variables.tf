@@ -58,6 +58,17 @@ variable "image_retention_days" {
   }
 }
 
+variable "keep_paid_hours" {
+  description = "Hours for which an image that is paid for and could not be stored is tried to be stored."
+  type        = number
+  default     = 24
+
+  validation {
+    condition     = var.keep_paid_hours >= 1 && var.keep_paid_hours <= 720 && floor(var.keep_paid_hours) == var.keep_paid_hours
+    error_message = "keep_paid_hours: allowed are whole numbers from 1 to 720."
+  }
+}
+
 variable "bundle" {
   description = "The path of the zip file that scripts/bundle made."
   type        = string

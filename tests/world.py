@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from shared.adapters.byte_room import ByteRoom
 from shared.adapters.no_flag_source import NoFlagSource
 from shared.core import record
 from shared.core.catalogue import Catalogue
@@ -70,6 +71,7 @@ class World:
         self.topics = MemoryTopics(self.clock)
         self.images = MemoryImages()
         self.spool = MemorySpool()
+        self.room_bytes = 1 << 40
         self.references = MemoryReferences()
         self.lane = ScriptedLane(self.clock, latency)
         self.batches = ScriptedBatches(self.clock)
@@ -113,6 +115,7 @@ class World:
             boot=f"boot-{self.boots}",
             project="test",
             key_kind="auth",
+            room=ByteRoom(self.room_bytes),
         )
         view = PumpView(self.ports)
         self.kicks = Kicks(self.ports, view)

@@ -1,4 +1,4 @@
-"""What the one-machine home may use, checked at its start against RENDERLANE_CAPACITY: file descriptors and disk.
+"""What the one-machine home may use, checked at its start against RENDERLANE_CAPACITY: descriptors, memory, disk.
 
 Sources of the check: https://github.com/fastapi/fastapi/issues/4231, https://github.com/Kludex/uvicorn/issues/1030 (a
 server without descriptors), https://github.com/liamcottle/reticulum-meshchat/issues/140 (macOS starts with 256).
@@ -14,7 +14,9 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
+from shared.adapters.byte_room import memory_of_this_process, room_of
 from shared.config import InvalidSetting, Settings
+from shared.core.reference_set import ANSWER_BYTES
 
 OTHER_DELIVERIES = 16
 """Connections of the courier beside those that wait for a slot: intake, the pump, the dead letters."""
@@ -65,6 +67,21 @@ def fit(capacity: int, descriptors: int) -> Fit:
     )
 
 
+def fit_memory(capacity: int, room: int) -> Fit:
+    """The capacity that so much memory carries, of usual images: more would wait for it past their slots. Pure."""
+    carried = max(room // ANSWER_BYTES["1K"], 1)
+    if carried >= capacity:
+        return Fit(capacity)
+    return Fit(
+        carried,
+        (
+            f"capacity {carried} instead of {capacity}: there are {room:,} bytes of memory for calls, and "
+            f"{ANSWER_BYTES['1K']:,} are counted for each. Give this process more memory, or set "
+            f"RENDERLANE_CAPACITY={carried}",
+        ),
+    )
+
+
 def raised_descriptors(needed: int) -> int:
     """The limit of file descriptors, raised to `needed` as far as this process may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -81,8 +98,9 @@ def raised_descriptors(needed: int) -> int:
 def fitted(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
     """The settings with a capacity that this machine carries, and what a person should know. Raises InvalidSetting."""
     found = fit(settings.capacity, raised_descriptors(descriptors_for(settings.capacity)))
-    notes = (*found.notes, *disk_notes(settings))
-    return replace(settings, capacity=found.capacity), notes
+    remembered = fit_memory(found.capacity, room_of(memory_of_this_process()))
+    notes = (*found.notes, *remembered.notes, *disk_notes(settings))
+    return replace(settings, capacity=remembered.capacity), notes
 
 
 def disk_notes(settings: Settings) -> tuple[str, ...]:

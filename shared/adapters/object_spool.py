@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import GCSStore
 
 from shared.adapters import kept_file
@@ -33,7 +33,9 @@ class ObjectSpool:
     async def keep(self, key: str, picture: Picture, facts: Mapping[str, str]) -> KeptImage:
         name = kept_file.name_of(key)
         with self._explained(f"keep {key}"):
-            await obstore.put_async(self._store, name, kept_file.written(key, picture, facts), use_multipart=False)
+            data = kept_file.written(key, picture, facts)
+            with suppress(AlreadyExistsError):  # the same attempt's image; who may only create may not replace it
+                await obstore.put_async(self._store, name, data, mode="create", use_multipart=False)
         return self._kept(name, key, facts)
 
     async def find(self, prefix: str) -> KeptImage | None:

@@ -69,15 +69,6 @@ def _under(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
 
 
-def named(uri: str) -> str:
-    """What an error may say of a URI."""
-    found = re.match(r"([a-z][a-z0-9+.-]{0,20}://)([^/?#\\\s]*)", uri, re.I)
-    if not found:
-        return "the reference"
-    host = found[2].rpartition("@")[2]
-    return f"{found[1].lower()}{host[:100]}" if host else f"the {found[1].lower()} reference"
-
-
 def is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)

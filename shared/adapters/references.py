@@ -1,8 +1,8 @@
 """Reference images from allowed places only: file://, gs://, https:// and the image store itself.
 
 A caller names the URI, so a URI is hostile until it lies under an allowed prefix: compared part by part, symlinks and
-`..` resolved, no redirect followed, no private address reached through a public name, never more than 20 MB read.
-Errors name scheme and host only: a query string may hold a signature.
+`..` resolved, no redirect followed, no private address reached through a public name, never more read than is asked
+for. Errors name scheme, host and path: a query string may hold a signature, what stands before an @ a password.
 """
 
 from __future__ import annotations
@@ -14,25 +14,33 @@ import ssl
 import stat
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import GCSStore
 
-from shared.adapters.image_header import content_type
 from shared.adapters.image_store import PATIENCE, ObjectImages
-from shared.adapters.reference_place import Place, is_address, is_public, named, place_of
+from shared.adapters.reference_place import Place, is_address, is_public, place_of
+from shared.adapters.reference_type import image_type, word_for
+from shared.adapters.whole_image import is_whole
 from shared.core.answer import Reference
+from shared.core.reference_name import named
 from shared.ports import ImagesUnavailable, ReferenceUnusable
 
-LIMIT_BYTES = 20_000_000
-"""The Gemini API takes less than 20 MB a request inline."""
+if TYPE_CHECKING:
+    import httpx2
+
+LIMIT_BYTES = 75_000_000
+"""Of one image: a request may have 100 MB since 2026-01-08, and base64 makes four bytes of three. What a request may
+have in all stands in the catalogue, and is counted where its references are gathered."""
 CACHE_BYTES = 64 * 1024 * 1024
+"""Where nobody says how much memory there is; the references of one request always fit (see `wiring`)."""
 CACHE_AGE = timedelta(minutes=10)
 """An object may be overwritten under its name; a request that waits for quota comes back well within this."""
 TIMEOUT = timedelta(seconds=20)
@@ -90,22 +98,46 @@ class AllowedReferences:
         """Raises ReferenceUnusable where the URI is none, or lies in no allowed place; nothing is fetched."""
         self._place(uri)
 
-    async def fetch(self, uri: str, mime_type: str | None) -> Reference:
+    async def size(self, uri: str) -> int | None:
+        """By a look without reading. Raises ReferenceUnusable; what a look does not tell, fetching will."""
+        place = self._place(uri)
+        data = self._cache.get(uri, self._monotonic())
+        if data is not None:
+            return len(data)
+        try:
+            async with asyncio.timeout(self._timeout.total_seconds()):
+                return await self._look(uri, place)
+        except (TimeoutError, _Hiccup, BaseError, OSError, ValueError):
+            return None
+
+    async def _look(self, uri: str, place: Place) -> int | None:
+        if place.scheme == "file":
+            return await asyncio.to_thread(lambda: os.stat(place.path, follow_symlinks=False).st_size)
+        if place.scheme == "gs":
+            return int((await obstore.head_async(self._bucket(place), place.path.lstrip("/")))["size"])
+        async with self._web(uri, place, "HEAD", 1) as response:
+            text = response.headers.get("content-length", "")
+            return int(text) if response.status_code == 200 and text.isdecimal() else None
+
+    async def fetch(self, uri: str, mime_type: str | None, most: int | None = None) -> Reference:
         """The bytes, with the type they have. `mime_type` None: whatever they are. Raises ReferenceUnusable."""
         place = self._place(uri)
         data = self._cache.get(uri, self._monotonic())
         if data is None:
-            data = await self._patiently(uri, place)
+            limit = self._limit if most is None else min(most, self._limit)
+            data = await self._patiently(uri, place, limit)
             if place.scheme != "file":  # a local file is read as fast, and may be changed by the same hand
                 self._cache.put(uri, data, self._monotonic() + CACHE_AGE.total_seconds())
-        found = content_type(data)
+        found = image_type(data)
         if found is None:
-            raise ReferenceUnusable(f"{named(uri)} is no image; use png, jpeg, webp, heic or heif")
+            raise ReferenceUnusable(f"{named(uri)} is {word_for(data)}; use png, jpeg, webp, heic or heif")
         declared = mime_type or found
         if declared != found and not {declared, found} <= SAME_FAMILY:
             raise ReferenceUnusable(
                 f"{named(uri)} is declared {declared} but is {found}; correct mime_type or leave it out"
             )
+        if not await asyncio.to_thread(is_whole, data):
+            raise ReferenceUnusable(f"{named(uri)} ends in the middle of the image; put the whole file there")
         return Reference(found, data)
 
     def _place(self, uri: str) -> Place:
@@ -119,11 +151,11 @@ class AllowedReferences:
             raise ReferenceUnusable(f"{named(uri)} is in no allowed place; add its prefix to RENDERLANE_REFERENCES")
         return place
 
-    async def _patiently(self, uri: str, place: Place) -> bytes:
+    async def _patiently(self, uri: str, place: Place, limit: int) -> bytes:
         for trial in range(1, TRIES + 1):
             try:
                 async with asyncio.timeout(self._timeout.total_seconds()):
-                    return await self._read(uri, place, trial)
+                    return await self._read(uri, place, trial, limit)
             except (TimeoutError, _Hiccup) as error:
                 if trial == TRIES:
                     reason = str(error) or "no answer in time"
@@ -133,16 +165,16 @@ class AllowedReferences:
             await self._sleep(0.25 * 4**trial)
         raise AssertionError("the last trial returns or raises")
 
-    async def _read(self, uri: str, place: Place, trial: int) -> bytes:
+    async def _read(self, uri: str, place: Place, trial: int, limit: int) -> bytes:
         if self._images is not None and self._images.owns(uri):
-            return self._within_limit(uri, await self._from_images(uri, self._images))
+            return _within(limit, uri, await self._from_images(uri, self._images))
         match place.scheme:
             case "file":
-                return await asyncio.to_thread(self._from_file, uri, Path(place.path))
+                return await asyncio.to_thread(self._from_file, uri, Path(place.path), limit)
             case "gs":
-                return await self._from_bucket(uri, place)
+                return await self._from_bucket(uri, place, limit)
             case _:
-                return await self._from_web(uri, place, trial)
+                return await self._from_web(uri, place, trial, limit)
 
     async def _from_images(self, uri: str, images: ObjectImages) -> bytes:
         try:
@@ -150,60 +182,70 @@ class AllowedReferences:
         except ImagesUnavailable as error:
             raise ReferenceUnusable(str(error)) from error
 
-    def _from_file(self, uri: str, path: Path) -> bytes:
+    def _from_file(self, uri: str, path: Path, limit: int) -> bytes:
         """`path` is resolved: a symlink put there since then is refused, and so is what is no plain file."""
         try:
             opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             with open(opened, "rb") as file:
                 if not stat.S_ISREG(os.fstat(opened).st_mode):
                     raise ReferenceUnusable(f"{named(uri)} is no plain file; name an image file")
-                return self._within_limit(uri, file.read(self._limit + 1))
+                return _within(limit, uri, file.read(limit + 1))
         except OSError as error:
             raise ReferenceUnusable(
                 f"{named(uri)} cannot be read ({error.strerror}); check that the file exists and may be read"
             ) from error
 
-    async def _from_bucket(self, uri: str, place: Place) -> bytes:
+    def _bucket(self, place: Place) -> GCSStore:
+        if place.host not in self._buckets:
+            self._buckets[place.host] = GCSStore(place.host, **{"retry_config": PATIENCE, **self._gcs_options})
+        return self._buckets[place.host]
+
+    async def _from_bucket(self, uri: str, place: Place, limit: int) -> bytes:
         try:
-            if place.host not in self._buckets:
-                self._buckets[place.host] = GCSStore(place.host, **{"retry_config": PATIENCE, **self._gcs_options})
-            store = self._buckets[place.host]
-            result = await obstore.get_async(store, place.path.lstrip("/"))
-            if result.meta["size"] > self._limit:
-                raise self._too_large(uri)
-            return self._within_limit(uri, bytes(await result.bytes_async()))
+            result = await obstore.get_async(self._bucket(place), place.path.lstrip("/"))
+            if result.meta["size"] > limit:
+                raise _too_large(limit, uri)
+            return _within(limit, uri, bytes(await result.bytes_async()))
         except (BaseError, OSError, ValueError) as error:
             raise ReferenceUnusable(
                 f"{named(uri)} cannot be read ({type(error).__name__}); check that the object exists and that this "
                 "service account may read it"
             ) from error
 
-    async def _from_web(self, uri: str, place: Place, trial: int) -> bytes:
-        """One GET to an address that was checked: the name is not looked up a second time."""
+    async def _from_web(self, uri: str, place: Place, trial: int, limit: int) -> bytes:
+        async with self._web(uri, place, "GET", trial) as response:
+            self._check_status(uri, response.status_code)
+            length = response.headers.get("content-length", "")
+            if length.isdecimal() and int(length) > limit:
+                raise _too_large(limit, uri)
+            data = bytearray()
+            async for piece in response.aiter_bytes():
+                data += piece
+                if len(data) > limit:
+                    raise _too_large(limit, uri)
+            return bytes(data)
+
+    @asynccontextmanager
+    async def _web(self, uri: str, place: Place, method: str, trial: int) -> AsyncIterator[httpx2.Response]:
+        """One call to an address that was checked: the name is not looked up a second time. Raises _Hiccup."""
         import httpx2  # only who fetches from the web pays for it
 
         addresses = await self._addresses(uri, place)
         self._tls = self._tls or httpx2.create_ssl_context()
-        address = addresses[(trial - 1) % len(addresses)]
-        url = httpx2.URL(uri).copy_with(host=address, fragment=None)
+        url = httpx2.URL(uri).copy_with(host=addresses[(trial - 1) % len(addresses)], fragment=None)
+        headers = {"host": urlsplit(uri).netloc, "accept": "image/*", "accept-encoding": "identity"}
         try:
             async with (
                 httpx2.AsyncClient(verify=self._tls, follow_redirects=False, trust_env=False) as client,
                 client.stream(
-                    "GET",
+                    method,
                     url,
-                    headers={"host": urlsplit(uri).netloc, "accept": "image/*", "accept-encoding": "identity"},
+                    headers=headers,
                     extensions={"sni_hostname": place.host},
                     timeout=self._timeout.total_seconds() / 2,  # httpx2 closes what it times out; a cancel may not
                 ) as response,
             ):
-                self._check_status(uri, response.status_code)
-                data = bytearray()
-                async for piece in response.aiter_bytes():
-                    data += piece
-                    if len(data) > self._limit:
-                        raise self._too_large(uri)
-                return bytes(data)
+                yield response
         except httpx2.HTTPError as error:
             raise _Hiccup(type(error).__name__) from error
 
@@ -230,13 +272,15 @@ class AllowedReferences:
         remedy = "name the final address, redirects are not followed" if 300 <= status < 400 else "check its access"
         raise ReferenceUnusable(f"{named(uri)} answers HTTP {status}; {remedy}")
 
-    def _within_limit(self, uri: str, data: bytes) -> bytes:
-        if len(data) > self._limit:
-            raise self._too_large(uri)
-        return data
 
-    def _too_large(self, uri: str) -> ReferenceUnusable:
-        return ReferenceUnusable(f"{named(uri)} is larger than {self._limit:,} bytes; send a smaller image")
+def _within(limit: int, uri: str, data: bytes) -> bytes:
+    if len(data) > limit:
+        raise _too_large(limit, uri)
+    return data
+
+
+def _too_large(limit: int, uri: str) -> ReferenceUnusable:
+    return ReferenceUnusable(f"{named(uri)} is larger than {limit:,} bytes; send a smaller image")
 
 
 class _Cache:

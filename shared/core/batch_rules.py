@@ -21,6 +21,8 @@ class BatchRules(Struct, frozen=True):
     """Without any change; the provider's target for the whole is 24 hours."""
     unsent_stuck_after: timedelta = timedelta(hours=1)
     """For one that could not be handed over."""
+    most_bytes: int = 200_000_000
+    """In one file: it lies in memory where there is no disk. What does not fit goes with a later one."""
 
 
 DEFAULT_RULES = BatchRules()

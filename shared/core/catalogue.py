@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from shared.core.batch_rules import DEFAULT_RULES, BatchRules
 from shared.core.billing import NO_BILLING, Billing
@@ -23,6 +23,12 @@ FORMS: tuple[Form, ...] = ("native", "chat", "images")
 Billed: TypeAlias = Literal["charged", "free", "unknown"]
 FAILED_CALLS = ("without_image", "rejected", "turned_away", "failed", "broken_off")
 """A 200 without an image; 4xx; 429 and 503; other 5xx; a call that left and was not answered."""
+
+REQUEST_BYTES = 20_000_000
+"""Of a request where nobody names a limit: what the Gemini API took before 2026-01-08, and others copied."""
+REQUESTS_OF = (*APIS, "batch")
+REFERENCE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
+"""Inline; by URI Google takes gif, bmp and tiff too."""
 
 STATUSES = ("live", "deprecated", "retired")
 """deprecated = still called, with a warning; retired = never called, its successor instead."""
@@ -72,6 +78,8 @@ class Model(Struct, frozen=True):
     lanes: Mapping[str, Rates]
     source: str
     checked: date
+    reference_types: tuple[str, ...] = ()
+    """Types of reference images that it takes inline; none named = those of the catalogue."""
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -119,6 +127,8 @@ class Gateway(Struct, frozen=True):
     image_hosts: tuple[str, ...] = ()
     """Beside its own host, the only ones that pictures are fetched from where an answer names an address, with what
     lies below them; none: any public host."""
+    request_bytes: int = REQUEST_BYTES
+    """A request may have so many, references and prompt together, as it is sent."""
 
 
 class StalePrice(Struct, frozen=True):
@@ -145,6 +155,10 @@ class Catalogue(Struct, frozen=True):
     """How Google's bill names what is priced here."""
     batch: BatchRules = DEFAULT_RULES
     """When collections of the batch lane are closed, and when somebody is told that one hangs."""
+    request_bytes: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(REQUESTS_OF, REQUEST_BYTES))
+    """By form of the API, and of a request in a batch: bytes as it is sent, base64 and prompt included."""
+    reference_types: tuple[str, ...] = REFERENCE_TYPES
+    """That models take inline which name none of their own."""
 
     def find(self, name: str) -> Model:
         """The model of that id or alias, whatever its status. Raises UnknownModel."""

@@ -8,13 +8,16 @@ from typing import Any
 
 from shared.core.batch_rules import DEFAULT_RULES, LARGEST_FILE, BatchRules
 from shared.core.billing import NO_BILLING, PARTS, Billing
-from shared.core.catalogue import APIS, STATUSES, Catalogue, Model, Rates, Status
+from shared.core.catalogue import APIS, REFERENCE_TYPES, REQUESTS_OF, STATUSES, Catalogue, Model, Rates, Status
 from shared.core.gateway_reader import GatewayFields
 from shared.core.money import MICROS_PER_USD, round_micros
 from shared.core.request import LANES, PURPOSES, SIZES
 from shared.core.toml_fields import found_text
 
 HOUR = timedelta(hours=1)
+_TABLES = ("purposes", "ladder", "floor", "models", "google", "gateways")
+MOST_REQUEST_BYTES = 2_000_000_000
+ALL_TYPES = (*REFERENCE_TYPES, "image/gif", "image/bmp", "image/tiff", "image/avif")
 
 
 def read_catalogue(text: str) -> Catalogue:
@@ -27,7 +30,7 @@ class _Reader(GatewayFields):
     """Turns tables into values."""
 
     def catalogue(self, tables: Mapping[str, Any]) -> Catalogue:
-        self.only(tables, ("purposes", "ladder", "floor", "models", "google", "gateways", "billing", "batch"), ())
+        self.only(tables, (*_TABLES, "requests", "billing", "batch"), ())
         models_table = self.table(tables, "models", ())
         prices = self.table(tables, "google", ())
         for name in prices:
@@ -65,16 +68,39 @@ class _Reader(GatewayFields):
             gateways=self.gateways(self.table(tables, "gateways", ()) if "gateways" in tables else {}, models),
             billing=self.billing(self.table(tables, "billing", ()), models) if "billing" in tables else NO_BILLING,
             batch=self.batch(self.table(tables, "batch", ())) if "batch" in tables else DEFAULT_RULES,
+            **(self.requests(self.table(tables, "requests", ())) if "requests" in tables else {}),
         )
         for purpose, name in catalogue.purposes.items():
             if catalogue.live(name).id not in ladder:
                 self.refuse(("purposes", purpose), f"{name!r}, whose live model is not on the ladder")
         return catalogue
 
+    def requests(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        """How large a request may be, and which reference images it may hold."""
+        at = ("requests",)
+        self.only(table, ("bytes", "reference_types", "source", "checked", "note"), at)
+        self.typed(table, "source", at, str, "where the limits come from, in quotes")
+        self.day(table, "checked", at)
+        sizes = self.table(table, "bytes", at)
+        self.only(sizes, REQUESTS_OF, (*at, "bytes"))
+        return {
+            "request_bytes": {
+                each: self.whole(sizes, each, (*at, "bytes"), least=10_000, most=MOST_REQUEST_BYTES)
+                for each in REQUESTS_OF
+            },
+            "reference_types": self.image_types(table, at),
+        }
+
+    def image_types(self, table: Mapping[str, Any], at: tuple[str, ...]) -> tuple[str, ...]:
+        types = self.words(table, "reference_types", at)
+        if not types or not set(types) <= set(ALL_TYPES):
+            self.refuse((*at, "reference_types"), f"{found_text(list(types))}; allowed: {', '.join(ALL_TYPES)}")
+        return types
+
     def model(self, name: str, table: Mapping[str, Any], prices: Mapping[str, Any]) -> Model:
         at = ("models", name)
         details = ("image_tokens", "aspect_ratios", "sends_image_size", "max_references", "reference_tokens")
-        more = ("thought_tokens", "timeout_seconds", "aliases", "status", "successor", "retired_on")
+        more = ("thought_tokens", "timeout_seconds", "aliases", "status", "successor", "retired_on", "reference_types")
         self.only(table, (*details, *more, "source", "checked", "note"), at)
         status: Status = self.one_of(table, "status", at, STATUSES)  # type: ignore[assignment]
         if status == "retired" and "image_tokens" not in table:
@@ -109,6 +135,7 @@ class _Reader(GatewayFields):
             lanes=lanes,
             source=self.typed(table, "source", at, str, "where the row comes from, in quotes"),
             checked=self.day(table, "checked", at),
+            reference_types=self.image_types(table, at) if "reference_types" in table else (),
         )
 
     def rates(self, table: object, at: tuple[str, ...], sizes: Mapping[str, Any]) -> Rates:
@@ -153,7 +180,7 @@ class _Reader(GatewayFields):
 
     def batch(self, table: Mapping[str, Any]) -> BatchRules:
         at, default = ("batch",), DEFAULT_RULES
-        self.only(table, ("collect_seconds", "most_requests", "stuck_hours", "unsent_stuck_hours"), at)
+        self.only(table, ("collect_seconds", "most_requests", "most_bytes", "stuck_hours", "unsent_stuck_hours"), at)
 
         def whole(key: str, otherwise: int, most: int) -> int:
             return self.whole(table, key, at, least=1, most=most) if key in table else otherwise
@@ -161,6 +188,9 @@ class _Reader(GatewayFields):
         return BatchRules(
             collect_for=timedelta(seconds=whole("collect_seconds", int(default.collect_for.total_seconds()), 43_200)),
             most_requests=whole("most_requests", default.most_requests, LARGEST_FILE),
+            most_bytes=self.whole(table, "most_bytes", at, least=1_000_000, most=MOST_REQUEST_BYTES)
+            if "most_bytes" in table
+            else default.most_bytes,
             stuck_after=timedelta(hours=whole("stuck_hours", default.stuck_after // HOUR, 48)),
             unsent_stuck_after=timedelta(hours=whole("unsent_stuck_hours", default.unsent_stuck_after // HOUR, 24)),
         )

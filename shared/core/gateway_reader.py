@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.core.catalogue import FAILED_CALLS, FORMS, MODALITIES, Gateway, Model
+from shared.core.catalogue import FAILED_CALLS, FORMS, MODALITIES, REQUEST_BYTES, Gateway, Model
 from shared.core.money import MICROS_PER_USD, round_micros
 from shared.core.request import SIZES
 from shared.core.toml_fields import TomlFields, found_text
@@ -33,7 +33,7 @@ class GatewayFields(TomlFields):
     def gateway(self, table: Mapping[str, Any], at: tuple[str, ...], models: Mapping[str, Model]) -> Gateway:
         details = ("owner", "base_url", "form", "aliases", "sizes", "timeout_seconds", "timeout_4k_seconds", "rpm")
         more = ("concurrency", "fresh_days", "failed_calls", "edit_prices", "per", "prices", "ask_again_seconds")
-        answers = ("modalities", "image_hosts")
+        answers = ("modalities", "image_hosts", "request_bytes")
         self.only(table, (*details, *more, *answers, "source", "checked", "note"), at)
         if not at[1].isascii() or not at[1].replace("-", "").replace("_", "").isalnum():
             self.refuse(at, f"the name {at[1]!r}; allowed: letters, digits, - and _")
@@ -61,6 +61,9 @@ class GatewayFields(TomlFields):
             ask_again=self.seconds(table, "ask_again_seconds", at, ASK_AGAIN_SECONDS, most=3_600),
             modalities=self.modalities(table, at),
             image_hosts=self.hosts(table, at),
+            request_bytes=self.whole(table, "request_bytes", at, least=10_000, most=2_000_000_000)
+            if "request_bytes" in table
+            else REQUEST_BYTES,
         )
 
     def amounts(

@@ -33,11 +33,14 @@ COUNTS = {
     "no_image_count": 0,
     "crash_count": 0,
     "late_count": 0,
+    "fetch_count": 0,
     "wait_count": 0,
     "denied_count": 0,
     "probe_count": 0,
 }
-"""failure_count and the three after it are of this round; attempt numbers go on through rounds."""
+"""fetch_count: fetching its references was begun so often without a call after it.
+
+failure_count and the three after it are of this round; attempt numbers go on through rounds."""
 
 HEAD_FIELDS = (
     "ask", "model", "priority", "tenant", "fair_tag", "deadline", "round", "release", "unused_slot", "late_count",

@@ -12,7 +12,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from shared.core import batch, budget, record, signals
-from shared.core.answer import Order
+from shared.core.answer import Order, Reference
 from shared.core.batch import Item
 from shared.core.batch_times import FOUND_WITHIN, HOLD, LEAVE_WITHIN, may_create_again
 from shared.core.delivered import Ending
@@ -20,11 +20,12 @@ from shared.core.documents import Committed, Create, Delete, Document, Fields, U
 from shared.core.failure import Failure, FailureKind
 from shared.core.outcome import EXPIRED
 from shared.core.route import Route
+from shared.flows import orders
 from shared.flows.announce import ended
 from shared.flows.batch_document import change, say_delayed
 from shared.flows.batch_settle import settle_all
 from shared.flows.evidence import Asker, Evidence
-from shared.flows.orders import fetched, order_of
+from shared.flows.orders import Bounds, order_of
 from shared.flows.server_time import ServerTime
 from shared.flows.settle import settle
 from shared.ports import Ports, ReferenceUnusable
@@ -38,9 +39,9 @@ async def submit(ports: Ports, held: Document, time: ServerTime) -> None:
     """Hand over a closed batch that is in our hand; where that is not known to have worked, it is due again."""
     if held.data["creating_at"] is not None and not await _is_free_to_create(ports, held, time):
         return
-    orders = _Orders(ports, held, time)
-    uploaded = await ports.batches.upload(held.data["display_name"], orders.each())
-    if orders.all_read and orders.count == 0:
+    lines = _Orders(ports, held, time)
+    uploaded = await ports.batches.upload(held.data["display_name"], lines.each())
+    if lines.all_read and lines.count == 0:
         await settle_all(ports, held, batch.gone(), time)  # all of them have ended before: closes the batch
         return
     if isinstance(uploaded, Failure):
@@ -131,6 +132,10 @@ async def _delay(ports: Ports, held: Document, failure: Failure, step: str, chan
         say_delayed(ports, held, failure, step, changes["due_at"])
 
 
+class _Full(Exception):
+    """No more references go into this file."""
+
+
 class _Orders:
     """The requests of a batch as they go into its file; those that cannot go any more end by themselves."""
 
@@ -138,6 +143,8 @@ class _Orders:
         self._ports = ports
         self._held = held
         self._time = time
+        self._bytes = 0
+        """Of references, as they are sent."""
         self.count = 0
         """How many have gone in."""
         self.all_read = False
@@ -162,14 +169,35 @@ class _Orders:
         if request.data["deadline"] is not None and request.data["deadline"] <= self._time.now():
             await self._expire(request, attempt)
             return None
-        asked = record.request_of(request.data)
+        asked, route = record.request_of(request.data), Route.from_json(attempt.data["route"])
         try:
-            references = await fetched(ports.references, asked)
+            references = await self._references(Bounds.on(ports, asked, route))
         except ReferenceUnusable as error:
             unusable: Ending = Failure(FailureKind.REFERENCE, str(error))
             await settle(ports, request, attempt, unusable, 0)
             return None
-        return order_of(asked, Route.from_json(attempt.data["route"]), references, ports.catalogue)
+        except _Full:
+            no_room: Ending = Failure(FailureKind.LATE, "The file of its batch was full; it goes with another one.")
+            await settle(ports, request, attempt, no_room, 0)
+            return None
+        return order_of(asked, route, references, ports.catalogue)
+
+    async def _references(self, bounds: Bounds) -> tuple[Reference, ...]:
+        """Raises ReferenceUnusable, and _Full where they do not fit into the file any more: the first always fits."""
+        if not bounds.asked.references:
+            return ()
+        sizes = await orders.sizes(self._ports.references, bounds)
+        self._check_fits(sum(size or 0 for size in sizes))
+        references = await orders.fetched(self._ports.references, bounds, sizes)
+        orders.check(bounds, references, self._ports.catalogue)
+        size = sum(len(each.data) for each in references)
+        self._check_fits(size)
+        self._bytes += size * 4 // 3
+        return references
+
+    def _check_fits(self, size: int) -> None:
+        if self._bytes and self._bytes + size * 4 // 3 > self._ports.catalogue.batch.most_bytes:
+            raise _Full
 
     async def _expire(self, request: Document, attempt: Document) -> None:
         """Nothing was sent: its attempt was none."""

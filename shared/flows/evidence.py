@@ -24,6 +24,7 @@ from shared.core.report import NOTHING_SEEN, Named, Seen, Sign
 from shared.core.route import Route
 from shared.core.testimony import closing, named_limit, sign
 from shared.flows.claim_times import ClaimTimes
+from shared.flows.gather import Gathering
 from shared.flows.pump_view import PumpView
 from shared.flows.server_time import Reads, ServerTime
 from shared.ports import Ports, StoreUnavailable
@@ -62,6 +63,7 @@ class Evidence:
     def __init__(self, ports: Ports, view: PumpView | None = None) -> None:
         self.claims = ClaimTimes(ports.clock)
         self.reads = Reads(ports.clock)
+        self.gathering = Gathering()
         self._ports = ports
         self._seen: dict[str, Seen] = {}
         self._view = view or PumpView(ports)

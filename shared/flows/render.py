@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -19,14 +19,16 @@ from shared.core.kept import KeptImage
 from shared.core.messages import BadMessage, Release
 from shared.core.outcome import of_failure
 from shared.core.report import Sign
+from shared.core.request import RenderRequest
 from shared.core.route import Route
 from shared.core.settlement import Effect
 from shared.flows import traced, waits
 from shared.flows.announce import announce, ended
 from shared.flows.evidence import Asker, Evidence
+from shared.flows.gather import Load
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
-from shared.flows.orders import fetched, order_of
+from shared.flows.orders import order_of
 from shared.flows.paid_image import keep_waiting, store_image
 from shared.flows.server_time import ServerTime
 from shared.flows.settle import recover, settle
@@ -55,22 +57,84 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
 
 async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: ServerTime) -> Effect:
     """What became of the request."""
-    asked, released = record.request_of(request.data), request
-    claim_at = request.data["slot_at"] - evidence.claims.ahead
-    late = Sign.DELIVERED_LATE if time.now() > claim_at else Sign.LATE
+    asked = record.request_of(request.data)
+    late = Sign.DELIVERED_LATE if time.now() > _claim_at(evidence, request) else Sign.LATE
     """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
     await ports.lanes[request.data["route"]["lane"]].prepare()
-    try:
-        references = await fetched(
-            ports.references, asked
-        )  # before the slot: a slow bucket must not make the start late
+    try:  # before the slot: a slow bucket must not make the start late
+        load = await evidence.gathering.gather(ports, request, asked)
     except ReferenceUnusable as error:
-        await _end_unbegun(ports, request, Failure(FailureKind.REFERENCE, str(error)), time)
-        return "final"
-    await time.wait_until(claim_at)
+        return await _end_unusable(ports, request, error, time)
+    if load is None:
+        return "settled before"  # another delivery has it in hand
+    keeper = _Keeper(ports, evidence, request.id, load)
+    with keeper:
+        if asked.references:
+            newest = await ports.store.get(request.path)
+            if not isinstance(newest, Document) or newest.data["status"] in record.FINAL:
+                return "settled before"
+            if newest.data["status"] != "released":
+                keeper.park()  # taken back meanwhile: its next release finds what was fetched
+                return "settled before"
+            request = newest
+        slow = keeper.fetched and time.now() > _claim_at(evidence, request)
+        if slow and time.now() > request.data["slot_until"]:
+            keeper.park()
+            why = "its references were not there in time"
+            return await _give_back(ports, evidence, None, request, time, request, reason=why)
+        await time.wait_until(_claim_at(evidence, request))
+        effect = await _call(ports, evidence, request, asked, load, None if slow else late, time)
+        if effect == "queued":
+            keeper.park()
+        return effect
+
+
+def _claim_at(evidence: Evidence, request: Document) -> datetime:
+    moment: datetime = request.data["slot_at"] - evidence.claims.ahead
+    return moment
+
+
+class _Keeper:
+    """Gives the room of a load back at the end, or parks the load."""
+
+    def __init__(self, ports: Ports, evidence: Evidence, request_id: str, load: Load) -> None:
+        self._ports = ports
+        self._gathering = evidence.gathering
+        self._request_id = request_id
+        self._load = load
+        self._parks = False
+        self.fetched = bool(load.references) and load.parked_at is None
+        """Just now, and not for an earlier release."""
+
+    def park(self) -> None:
+        self._parks = True
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        if self._parks:
+            self._gathering.park(self._ports, self._request_id, self._load)
+        else:
+            self._gathering.let_go(self._ports, self._load)
+
+
+async def _call(
+    ports: Ports,
+    evidence: Evidence,
+    request: Document,
+    asked: RenderRequest,
+    load: Load,
+    late: Sign | None,
+    time: ServerTime,
+) -> Effect:
+    """Claim the release, make the call at its slot, and settle what comes of it. `late` None: the fleet is not slow
+    where this call is.
+    """
+    released = request
     if time.now() > request.data["slot_until"]:
         return await _give_back(ports, evidence, late, request, time, released)
-    start = Start(ports, evidence, released, time)
+    start = Start(ports, evidence, released, time, tells=late is not None)
     claimed = await _claim(ports, request, time)
     if claimed is None:
         return "settled before"  # cancelled, expired, or claimed by another delivery of this release
@@ -81,7 +145,7 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     hold = _Hold(ports, request)
     async with hold:
         provider = request.data.get("gateway") or ""
-        order = order_of(asked, Route.from_json(request.data["route"]), references, ports.catalogue, provider)
+        order = order_of(asked, Route.from_json(request.data["route"]), load.references, ports.catalogue, provider)
         if request.data["probe"] is None:  # a probe is there to ask the model
             order = replace(order, paid_at=request.data.get("paid_at") or "")
         answer = await ports.lanes[order.lane].generate(order, _timeout(ports, order), start.at_slot)
@@ -141,6 +205,7 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
     changes = {
         "status": "rendering",
         "attempt_count": number,
+        "fetch_count": 0,
         "lease_holder": ports.boot,
         "lease_until": now + record.LEASE,
         "updated_at": now,
@@ -171,18 +236,19 @@ def _timeout(ports: Ports, order: Order) -> timedelta:
 async def _give_back(
     ports: Ports,
     evidence: Evidence,
-    late: Sign,
+    late: Sign | None,
     request: Document,
     time: ServerTime,
     released: Document | None,
     unopened: Document | None = None,
+    reason: str = "its slot had passed",
 ) -> Effect:
     """Too late for the slot: back to the front of the queue, unpaid, the slot kept for the pump to give back.
 
     No call left, so the attempt that was put on record for it was none. `released` where the wait for the slot is not
-    over yet.
+    over yet; `late` None where it says nothing of the fleet.
     """
-    changes = record.not_started(request.data, "its slot had passed", time.now())
+    changes = record.not_started(request.data, reason, time.now())
     given_back = budget.given_back(request.id, request.data)
     if unopened is None:
         committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
@@ -200,8 +266,18 @@ async def _give_back(
         )
         if released is not None:
             waits.slot_ended(ports, released, time.now(), lost="slot_passed")
-    await evidence.late(Route.from_json(request.data["route"]).pool, late, request.data["slot_at"], time)
+    if late is not None:
+        await evidence.late(Route.from_json(request.data["route"]).pool, late, request.data["slot_at"], time)
     return "queued"
+
+
+async def _end_unusable(ports: Ports, request: Document, error: ReferenceUnusable, time: ServerTime) -> Effect:
+    """Whatever release it is of by now: its references cannot be used."""
+    newest = await ports.store.get(request.path)
+    if not isinstance(newest, Document) or newest.data["status"] != "released":
+        return "settled before"
+    await _end_unbegun(ports, newest, Failure(FailureKind.REFERENCE, str(error)), time)
+    return "final"
 
 
 async def _end_unbegun(ports: Ports, request: Document, failure: Failure, time: ServerTime) -> None:

@@ -21,13 +21,18 @@ TIGHT = timedelta(milliseconds=200)
 
 
 class Start:
-    """Made when getting ready begins: with the claim. `released` is the request as its release left it."""
+    """Made when getting ready begins: with the claim. `released` is the request as its release left it; one that
+    `tells` reports a start that was only just in time.
+    """
 
-    def __init__(self, ports: Ports, evidence: Evidence, released: Document, time: ServerTime) -> None:
+    def __init__(
+        self, ports: Ports, evidence: Evidence, released: Document, time: ServerTime, *, tells: bool = True
+    ) -> None:
         self._ports = ports
         self._evidence = evidence
         self._released = released
         self._time = time
+        self._tells = tells
         self._readying_since: float | None = ports.clock.monotonic()
         self._telling: asyncio.Task[None] | None = None
         self.began, self.began_at = ports.clock.monotonic(), time.now()
@@ -44,7 +49,7 @@ class Start:
         self.in_time = left >= timedelta(0)
         if self.in_time:
             waits.slot_ended(self._ports, self._released, self.began_at)
-            if self.began_at > data["slot_at"] + TIGHT:
+            if self._tells and self.began_at > data["slot_at"] + TIGHT:
                 self._telling = asyncio.create_task(self._tell_tight())
         return left
 

@@ -106,6 +106,16 @@ run "images_deleted_before_their_id_is_forgotten" {
   expect_failures = [var.image_retention_days]
 }
 
+run "paid_images_never_tried_again" {
+  command = plan
+
+  variables {
+    keep_paid_hours = 0
+  }
+
+  expect_failures = [var.keep_paid_hours]
+}
+
 run "nobody_to_alert" {
   command = plan
 

@@ -33,11 +33,11 @@ from tests.fakes.loopback import Loopback, serving
 from tests.fakes.scripted_gemini import a_png
 
 PNG = a_png()
-JPEG = b"\xff\xd8\xff\xe0 a jpeg"
-WEBP = b"RIFF\x10\0\0\0WEBPVP8 a webp"
+JPEG = b"\xff\xd8\xff\xe0\0\x04ab\xff\xd9"
+WEBP = b"RIFF\x10\0\0\0WEBPVP8 a webp.."
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 HEIF = b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic"
-AVIF = b"\0\0\0\x1cftypavif\0\0\0\0avifmif1"
+AVIF = b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf"
 
 
 @dataclass
@@ -134,10 +134,11 @@ def test_a_prefix_that_is_none_is_refused_at_once(prefix: str) -> None:
         references([prefix])
 
 
-def test_an_error_says_no_more_of_a_uri_than_scheme_and_host() -> None:
+def test_an_error_says_no_more_of_a_uri_than_scheme_host_and_path() -> None:
     for uri in (
         "https://user:secret@evil.org/path?signature=secret#secret",
-        "https://evil.org/secret?signature=secret",
+        "https://evil.org/path/secret@x?signature=secret",
+        "https://evil.org/path;?signature=secret",
     ):
         with pytest.raises(ReferenceUnusable) as refused:
             references(["https://example.com"]).check(uri)
@@ -250,11 +251,65 @@ async def test_the_type_is_that_of_the_bytes(folder: Path, data: bytes, declared
     assert (await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", declared)).mime_type == found
 
 
-@pytest.mark.parametrize("data", [b"", b"GIF89a", b"<svg/>", AVIF, b"%PDF-1.7", b"\xff\xd8"])
-async def test_what_is_no_image_is_refused(folder: Path, data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (b"", "empty"),
+        (b"<svg/>", "an SVG drawing"),
+        (b'<?xml version="1.0"?>\n<svg>', "an SVG drawing"),
+        (b"<!DOCTYPE html>", "an HTML page"),
+        (b"%PDF-1.7", "a PDF"),
+        (b'{"error": 404}', "JSON text"),
+        (b"\0\0\0\x18ftypmp42", "a video"),
+        (b"\xff\xd8", "no image"),
+    ],
+)
+async def test_what_is_no_image_is_refused_with_what_it_is(folder: Path, data: bytes, word: str) -> None:
     (folder / "a").write_bytes(data)
-    with pytest.raises(ReferenceUnusable, match="is no image; use png, jpeg, webp, heic or heif"):
+    with pytest.raises(ReferenceUnusable, match=f"a is {word}; use png, jpeg, webp, heic or heif"):
         await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", None)
+
+
+GIF = b"GIF89a\x01\0\x01\0\0\0\0;"
+BMP = b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0"
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [(GIF, "image/gif"), (BMP, "image/bmp"), (b"II*\0\x08\0\0\0", "image/tiff"), (AVIF, "image/avif")],
+)
+async def test_an_image_that_perhaps_no_model_takes_is_named_by_its_type(folder: Path, data: bytes, found: str) -> None:
+    (folder / "a").write_bytes(data)
+    assert (await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", None)).mime_type == found
+
+
+@pytest.mark.parametrize("data", [PNG, JPEG, WEBP, GIF, HEIC + b"\0\0\0\x10mdat12345678"])
+async def test_a_torn_image_is_refused_before_anybody_is_paid_for_it(folder: Path, data: bytes) -> None:
+    (folder / "a").write_bytes(data[:-1])
+    with pytest.raises(ReferenceUnusable, match="a ends in the middle of the image; put the whole file there"):
+        await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", None)
+
+
+async def test_a_size_is_told_without_reading(folder: Path, cloud: tuple[gcs.Gcs, Loopback], web: Web) -> None:
+    cloud[0].objects["bucket/a.png"] = gcs.StoredObject(PNG, {})
+    web.answers = [Response(PNG)]
+    allowed = web.references(folder.as_uri(), "gs://bucket", web.url, gcs_options=gcs.options(cloud[1]))
+    for uri in (f"{folder.as_uri()}/a.png", "gs://bucket/a.png", f"{web.url}/a.png?signature=s"):
+        assert await allowed.size(uri) == len(PNG)
+    assert [each.method for each in web.asked] == ["HEAD"]
+    for uri in (f"{folder.as_uri()}/missing.png", "gs://bucket/missing.png"):
+        assert await allowed.size(uri) is None
+    with pytest.raises(ReferenceUnusable, match="in no allowed place"):
+        await allowed.size("https://evil.org/a.png")
+
+
+async def test_no_more_is_read_than_is_asked_for(folder: Path, cloud: tuple[gcs.Gcs, Loopback], web: Web) -> None:
+    cloud[0].objects["bucket/a.png"] = gcs.StoredObject(PNG, {})
+    web.answers = [Response(PNG)]
+    allowed = web.references(folder.as_uri(), "gs://bucket", web.url, gcs_options=gcs.options(cloud[1]))
+    for uri in (f"{folder.as_uri()}/a.png", "gs://bucket/a.png", f"{web.url}/a.png"):
+        with pytest.raises(ReferenceUnusable, match="larger than 20 bytes"):
+            await allowed.fetch(uri, None, 20)
 
 
 async def test_a_wrong_declaration_names_both_types(folder: Path) -> None:
@@ -386,7 +441,7 @@ async def test_a_body_without_end_is_cut_off(web: Web) -> None:
 async def test_a_refusal_is_not_asked_twice_and_tells_no_query(web: Web, status: int) -> None:
     web.answers = [Response(status_code=status)]
     with pytest.raises(ReferenceUnusable, match=f"HTTP {status}; check its access") as refused:
-        await web.references().fetch(f"{web.url}/secret.png?signature=secret", None)
+        await web.references().fetch(f"{web.url}/a.png?signature=secret", None)
     assert "secret" not in str(refused.value)
     assert len(web.asked) == 1
 

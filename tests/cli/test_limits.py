@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.local.accept_reports import AcceptReports
-from scripts.local.limits import deliveries, descriptors_for, fit
+from scripts.local.limits import deliveries, descriptors_for, fit, fit_memory
 from shared.config import InvalidSetting
 from tests.cli.conftest import ROOT, environment, json_lines, renderlane
 
@@ -41,6 +41,14 @@ def test_the_remedy_that_is_named_is_enough() -> None:
     (note,) = fit(200, 256).notes
     assert "ulimit -n 1512" in note
     assert fit(20, 256).notes == ()
+
+
+def test_a_small_machine_carries_less_and_says_so() -> None:
+    assert fit_memory(200, 1_000_000_000).notes == ()
+    found = fit_memory(200, 500_000_000)
+    assert found.capacity == 100
+    assert "RENDERLANE_CAPACITY=100" in found.notes[0]
+    assert fit_memory(200, 1).capacity == 1
 
 
 def test_a_moment_without_descriptors_is_reported_once_a_second() -> None:

@@ -142,6 +142,7 @@ def test_the_worker_accepts_the_environment_it_is_given(full: Planned, tmp_path:
     assert settings.store == FirestoreStore("render-test", "renderlane")
     assert settings.topics == PubsubTopics("render-test")
     assert settings.images == "gs://render-test-renderlane-images"
+    assert settings.spool == "gs://render-test-renderlane-spool"
     assert settings.references == ("gs://brand-assets/",)
     assert settings.live_quota == LiveQuotaOn("limits and usage", None)
     assert settings.capacity == 200
@@ -269,6 +270,9 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         ("renderlane-watch", "roles/cloudquotas.viewer", "render-test"),
         ("renderlane-watch", "roles/monitoring.viewer", "render-test"),
         ("renderlane-bury", read, images),
+        ("renderlane-render", "roles/storage.objectUser", "render-test-renderlane-spool"),
+        ("renderlane-watch", "roles/storage.objectUser", "render-test-renderlane-spool"),
+        ("renderlane-bury", read, "render-test-renderlane-spool"),
         *(
             ("renderlane-push", "roles/run.invoker", f"renderlane-{each}")
             for each in ("intake", "pump", "render", "bury")

@@ -1,0 +1,19 @@
+"""What an error may say of a reference's URI. Pure."""
+
+from __future__ import annotations
+
+import re
+
+_PARTS = re.compile(r"([a-z][a-z0-9+.-]{0,20}://)([^/?#\\\s]*)([^?#\\\s]*)", re.IGNORECASE)
+
+
+def named(uri: str) -> str:
+    """Scheme, host and path; no user, no query, no fragment: they may hold a password or a signature."""
+    found = _PARTS.match(uri)
+    if not found:
+        return "the reference"
+    scheme, host, path = found[1].lower(), found[2].rpartition("@")[2], found[3]
+    if "@" in path:  # what stands before an @ may be a password, wherever it came to stand
+        path = ""
+    path = path if len(path) <= 160 else f"{path[:80]}...{path[-60:]}"
+    return f"{scheme}{host[:100]}{path}" if host or path else f"the {scheme} reference"
