@@ -7,6 +7,7 @@ line, so that it exists as base64 once and as bytes once.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from shared.adapters import answer_errors
 from shared.adapters.generate_content_answer import read_values
 from shared.adapters.json_member import Json, decoded, text_of
 from shared.adapters.picked import Read
+from shared.adapters.quotation import SENT, Sent
 from shared.adapters.redaction import redacted
 from shared.adapters.sse import without_mark
 from shared.core.answer import Answer, Order
@@ -66,7 +68,9 @@ class Line(Struct, frozen=True):
     read: Read
 
 
-def read_line(line: Json, model: str, now: datetime, key: str = "") -> Line:
+def read_line(
+    line: Json, model: str, now: datetime, key: str = "", prompts: Mapping[str, str] | None = None
+) -> Line:
     """What one line says; `key` where it has none. What stands in a failure is not redacted yet."""
     found = decoded(without_mark(line), _Line)
     if found is None:
@@ -74,7 +78,11 @@ def read_line(line: Json, model: str, now: datetime, key: str = "") -> Line:
         return Line(key, Failure(FailureKind.MALFORMED_ANSWER, f"{size} bytes that are no line of a batch"))
     metadata = decoded(found.metadata, _Metadata)
     key = text_of(found.key) or (text_of(metadata.key) if metadata is not None else "") or key
-    return Line(key, read_values([found.response], model, LANE, {}, now, lambda: _without_response(found, now)))
+    token = SENT.set(Sent(((prompts or {}).get(key, ""), key), model))
+    try:
+        return Line(key, read_values([found.response], model, LANE, {}, now, lambda: _without_response(found, now)))
+    finally:
+        SENT.reset(token)
 
 
 def result_of(key: str, answer: Answer, prompt: str, api_key: str) -> Result:

@@ -32,6 +32,7 @@ from shared.adapters.batch_status import (
 from shared.adapters.json_member import text_of
 from shared.adapters.paid_images import PaidImages, google_files
 from shared.adapters.picked import Elsewhere
+from shared.adapters.quotation import SENT, Sent
 from shared.adapters.redaction import redacted
 from shared.core.answer import Order
 from shared.core.batch import Progress, Result
@@ -39,6 +40,10 @@ from shared.core.failure import Failure, FailureKind
 from shared.ports import ResultsUnavailable
 
 GOOGLE = "https://generativelanguage.googleapis.com"
+MOST_QUOTABLE = 1_000
+"""Texts of a file that are remembered, to be cut out of an error about it."""
+MOST_FILES = 8
+"""Files of which they are remembered."""
 CALL_WITHIN = timedelta(seconds=60)
 """For one small call, from the connection to the last byte."""
 FILE_WITHIN = timedelta(minutes=7)
@@ -70,19 +75,27 @@ class GeminiBatches:
         self._base_url = (base_url or GOOGLE).rstrip("/")
         self._now = now
         self._paid = paid or google_files(api_key, base_url)
+        self._quotable: dict[str, tuple[str, ...]] = {}
+        """By file."""
         self._client: httpx2.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def upload(self, display_name: str, orders: AsyncIterable[tuple[str, Order]]) -> str | Failure:
         with tempfile.TemporaryFile() as file:
             size = 0
+            quotable: list[str] = []
             async for key, order in orders:
                 size += file.write(write_line(key, order))
+                if len(quotable) < MOST_QUOTABLE:
+                    quotable += Sent.of(order).texts
             if size == 0:
                 return Failure(FailureKind.INVALID_REQUEST, "a file without requests is not sent")
             if size > MOST_FILE_BYTES:
                 return Failure(FailureKind.INVALID_REQUEST, f"a file of {size:,} bytes; {MOST_FILE_BYTES:,} are taken")
-            return await self._upload(display_name, file, size)
+            name = await self._upload(display_name, file, size)
+            if isinstance(name, str):
+                self._quotable = dict([*self._quotable.items(), (name, tuple(quotable))][-MOST_FILES:])
+            return name
 
     async def _upload(self, display_name: str, file: IO[bytes], size: int) -> str | Failure:
         """Resumable: the start answers with the address that takes the bytes."""
@@ -112,7 +125,11 @@ class GeminiBatches:
     async def create(self, display_name: str, model: str, file: str, leave_within: timedelta) -> str | Failure:
         body = {"batch": {"displayName": display_name, "inputConfig": {"fileName": file}}}
         path = f"/v1beta/models/{model}:batchGenerateContent"
-        answer = await self._call("POST", path, json=body, leave_within=leave_within)
+        sent = SENT.set(Sent(self._quotable.get(file, ()), model))
+        try:
+            answer = await self._call("POST", path, json=body, leave_within=leave_within)
+        finally:
+            SENT.reset(sent)
         return answer if isinstance(answer, Failure) else _named(answer, _NAME)
 
     async def find(self, display_name: str, since: datetime) -> str | Failure | None:
@@ -153,16 +170,16 @@ class GeminiBatches:
         return self._results(file, model, prompts)
 
     async def _results(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Result]:
-        lines = self._inlined(file, model, list(prompts)) if _NAME.fullmatch(file) else self._in_file(file, model)
+        lines = self._inlined(file, model, prompts) if _NAME.fullmatch(file) else self._in_file(file, model, prompts)
         async for line in lines:
             answer = await self._paid.fetched(line.read) if isinstance(line.read, Elsewhere) else line.read
             yield result_of(line.key, answer, prompts.get(line.key, ""), self._api_key)
 
-    async def _in_file(self, file: str, model: str) -> AsyncIterator[Line]:
+    async def _in_file(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Line]:
         async for line in self._lines(f"/v1beta/{file}:download"):
-            yield read_line(line, model, self._now())
+            yield read_line(line, model, self._now(), prompts=prompts)
 
-    async def _inlined(self, name: str, model: str, keys: list[str]) -> AsyncIterator[Line]:
+    async def _inlined(self, name: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Line]:
         """The answers in the batch itself: under their keys, else in the order of the requests. Raises
         ResultsUnavailable.
         """
@@ -170,11 +187,12 @@ class GeminiBatches:
         if isinstance(answer, Failure):
             raise ResultsUnavailable(answer)
         found = gemini_errors.decoded(answer.content, Operation)
-        lines = [read_line(raw, model, self._now()) for raw in (inlined(found) if found is not None else ())]
+        raws = inlined(found) if found is not None else ()
+        lines = [read_line(raw, model, self._now(), prompts=prompts) for raw in raws]
         if not lines:
             raise ResultsUnavailable(Failure(FailureKind.MALFORMED_ANSWER, "the batch's answers are gone from it"))
-        if len(lines) == len(keys) and not any(line.key for line in lines):
-            lines = [replace(line, key=key) for line, key in zip(lines, keys, strict=True)]
+        if len(lines) == len(prompts) and not any(line.key for line in lines):
+            lines = [replace(line, key=key) for line, key in zip(lines, prompts, strict=True)]
         for line in lines:
             yield line
 

@@ -8,6 +8,10 @@ What is not documented is decided so: 409 (already_exists, aborted) is OVERLOAD,
 499 is CONNECTION_LOST, since we did not cancel; 3xx is CONNECTION, since no API of Google's redirects, and so is a 404
 that names nothing an API could lack (a page, a path that is not served): the base URL is wrong; 502 is SERVER_ERROR
 like other 5xx. A 403 in the API's own words that speaks of a file or a URI means a reference, not the project.
+
+Codes decide first: those of refusals, google.rpc.ErrorInfo's reason, those of an empty account. Then the status, and
+words only within it. What the request sent is cut out of the words before (`quotation`). What comes from a proxy in
+front of the API is no statement of the bill, so such a failure says `may_be_billed`.
 """
 
 from __future__ import annotations
@@ -19,32 +23,41 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from shared.adapters import gemini_quota
-from shared.adapters.gemini_codes import NO_IMAGE, REFUSALS, RPC_CODES, STATUS_OF_CODE
+from shared.adapters import gemini_quota, gemini_words
+from shared.adapters.gemini_codes import (
+    BLOCKED_REGIONS,
+    BUSY,
+    KEYS,
+    NO_IMAGE,
+    NO_MONEY,
+    REFUSALS,
+    RPC_CODES,
+    STATUS_OF_CODE,
+    kind_of_reason,
+)
 from shared.adapters.gemini_quota import Violation
+from shared.adapters.quotation import SENT, Sent, provider_words
 from shared.core.failure import Failure, FailureKind
 
 T = TypeVar("T")
 
-_BAD_KEY = re.compile(r"api[ _]key (is |was )?(not valid|invalid|expired|not found|(reported as )?leaked)", re.I)
-_NO_BILLING = re.compile(
-    r"(enable|set up|activate) billing|billing (is |has )?(not (been )?|dis)(enabled|abled)?", re.I
-)
 _OTHER_NAME = re.compile(r"\b(files|cachedContents|interactions|environments|operations)/[\w-]", re.I)
 _OTHER_THING = re.compile(
     r"\b(file|cached ?content|interaction|previous_interaction_id|environment|operation)s?\b", re.I
 )
 _MODEL = re.compile(r"\bmodels?\b", re.I)
 _FILE = re.compile(r"\b(files?|file_?(uri|data)|ur[il]s?|gs)\b", re.I)
-_TIER = re.compile(r"\b(service[ _-]?tiers?|flex|priority)\b", re.I)
-_NOT_HAD = re.compile(
-    r"(\bnot|n't)( yet| currently)? (support|available|allowed|enabled|offered)|\bunsupported|\bunavailable"
-    r"|\binvalid value|\bunknown (name|field|parameter)",
-    re.I,
-)
-_SENTENCE_END = re.compile(r"(?<=[.;!])\s+")
 _LEADING_CODE = re.compile(r"([a-z_]{4,40}|[A-Z_]{4,40}): ")
+_FLEX = re.compile(r"\b(flex|priority)\b", re.I)
+_GOOGLE = ("googleapis.com",)
+CLOUDFLARE = frozenset([520, 521, 522, 523, 524, 525, 526, 527])
+"""Cloudflare's own: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/"""
+NEVER_PASSED_ON = frozenset([521, 522, 523])
+"""Of these the origin saw nothing, where it was Cloudflare who said it."""
+PROXY_PAGES = frozenset([400, 403, 405, 407, 411, 414, 421, 426, 431, 494, 495, 496, 497])
+"""As a page of HTML these are a proxy's: no API answers so."""
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.I | re.S)
 
 
@@ -52,6 +65,7 @@ class _Detail(msgspec.Struct):
     """Any of google.rpc's details; a field of another shape makes the whole detail unread, never the error."""
 
     reason: str = ""
+    domain: str = ""
     retryDelay: str = ""
     violations: list[msgspec.Raw] = []
 
@@ -62,6 +76,18 @@ class _Error(msgspec.Struct):
     status: str | None = None
     type: str | None = None
     details: list[msgspec.Raw] | None = None
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
+    innererror: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Flagged(msgspec.Struct):
+    """OpenRouter's reasons for a 403: https://openrouter.ai/docs/api/reference/errors-and-debugging"""
+
+    reasons: list[str]
+
+
+class _Inner(msgspec.Struct):
+    code: str
 
 
 class _Body(msgspec.Struct):
@@ -83,15 +109,32 @@ class Problem(Struct, frozen=True):
     retry_delays: tuple[str, ...] = ()
     in_form: bool = True
     """It came as an error of an API; else as a page or as text of who knows whom."""
+    own_form: bool = False
+    """As an error object with a code: not a proxy's JSON."""
+    is_page: bool = False
+    reasons: tuple[str, ...] = ()
+    """google.rpc.ErrorInfo's of Google's domain."""
 
     @property
     def code(self) -> str:
         return self.codes[0] if self.codes else ""
 
 
-def read_failure(status: int, headers: Mapping[str, str], body: Body, now: datetime) -> Failure:
+class _Meaning(Struct, frozen=True):
+    kind: FailureKind
+    violation: Violation | None = None
+    explicit: bool = False
+
+
+def read_failure(
+    status: int, headers: Mapping[str, str], body: Body, now: datetime, sent: Sent | None = None
+) -> Failure:
     """The failure of an HTTP answer that is an error. `headers` by lower-case name; `now` turns a date into a delay."""
-    return judge(read_problem(body) or Problem((), _plain_text(body), in_form=False), status, headers, now)
+    problem = read_problem(body)
+    if problem is None:
+        is_page = bytes(memoryview(body)[:200]).lstrip()[:1] == b"<" or "html" in headers.get("content-type", "")
+        problem = Problem((), _plain_text(body), in_form=False, is_page=is_page)
+    return judge(problem, status, headers, now, sent=sent)
 
 
 def read_problem(body: Body) -> Problem | None:
@@ -114,20 +157,24 @@ def judge(
     headers: Mapping[str, str],
     now: datetime,
     unnamed: FailureKind = FailureKind.MALFORMED_ANSWER,
+    sent: Sent | None = None,
 ) -> Failure:
-    """Name the failure; `unnamed` where neither the HTTP status (200) nor the body says which error it is."""
-    kind, violation = _kind(problem, status, unnamed)
-    message = problem.message or f"HTTP {status} without a readable reason"
-    if kind is FailureKind.CONNECTION and status == 404:
-        message = f"HTTP 404 that names no model: is the base URL that of the API? It said: {message}"
+    """Name the failure; `unnamed` where neither the HTTP status (200) nor the body says which error it is. `sent`: what
+    the answer may quote; by default that of the call at hand."""
+    sent = SENT.get() if sent is None else sent
+    words = provider_words(problem.message, sent)
+    problem = _led_by(problem, words)
+    meaning = _meaning(problem, words, status, headers, unnamed, sent)
     return Failure(
-        kind,
-        message,
+        meaning.kind,
+        _message(problem, meaning.kind, status, headers),
         code=problem.code,
         http_status=status,
-        retry_after=gemini_quota.retry_after(headers, problem.retry_delays, problem.message, now),
-        quota_id=violation.quota_id if violation else None,
-        quota_value=violation.value if violation else None,
+        retry_after=gemini_quota.retry_after(headers, problem.retry_delays, words, now),
+        quota_id=meaning.violation.quota_id if meaning.violation else None,
+        quota_value=meaning.violation.value if meaning.violation else None,
+        explicit=meaning.explicit,
+        may_be_billed=_may_be_billed(problem, meaning.kind, words, status, headers),
     )
 
 
@@ -139,23 +186,115 @@ def decoded(body: Body, kind: type[T]) -> T | None:
         return None
 
 
-def _kind(problem: Problem, status: int, unnamed: FailureKind) -> tuple[FailureKind, Violation | None]:
-    if not REFUSALS.isdisjoint(problem.codes):
-        return FailureKind.REFUSED, None
-    if not NO_IMAGE.isdisjoint(problem.codes):
-        return FailureKind.NO_IMAGE, None
+def _message(problem: Problem, kind: FailureKind, status: int, headers: Mapping[str, str]) -> str:
+    message = problem.message or f"HTTP {status} without a readable reason"
+    if kind is not FailureKind.CONNECTION:
+        return message
+    if status == 404:
+        return f"HTTP 404 that names no model: is the base URL that of the API? It said: {message}"
+    name = headers.get("via") or headers.get("server") or "unnamed"
+    return f"HTTP {status} of a proxy ({name}), not of the API: {message}" if status >= 400 else message
+
+
+def _may_be_billed(problem: Problem, kind: FailureKind, words: str, status: int, headers: Mapping[str, str]) -> bool:
+    """Google's promise that a 500 costs nothing is not that of a proxy, nor of a gateway that gave up waiting."""
+    if kind is FailureKind.CONNECTION or (status < 500 and status not in (408, 499)):
+        return False
+    content_type = headers.get("content-type", "json")
+    own = problem.own_form and ("json" in content_type or "event-stream" in content_type)
+    return not own or status == 502 or status in CLOUDFLARE or _gave_up(problem, words)
+
+
+def _gave_up(problem: Problem, words: str) -> bool:
+    """A gateway that says of its own upstream that it did not answer in time. Google's own 500 is none."""
+    google = "internal" in problem.codes or problem.codes == ("api_error",)
+    return not google and gemini_words.is_upstream_timeout(" ".join((words, *problem.codes)))
+
+
+def _meaning(
+    problem: Problem, words: str, status: int, headers: Mapping[str, str], unnamed: FailureKind, sent: Sent
+) -> _Meaning:
+    by_code = _by_code(problem)
+    if by_code is not None:
+        return by_code
+    if status in CLOUDFLARE or status in (598, 599):
+        passed_on = status not in NEVER_PASSED_ON or "cf-ray" not in headers
+        return _Meaning(FailureKind.TIMEOUT if passed_on else FailureKind.CONNECTION)
+    if status in (407, 511) or (problem.is_page and status in PROXY_PAGES):
+        return _Meaning(FailureKind.CONNECTION)
     said = _said_status(problem, status)
-    if said in (400, 402, 403, 429) and gemini_quota.has_no_balance(problem.codes, problem.message):
-        return FailureKind.BALANCE, None
-    if said in (400, 401, 403) and ("api_key_invalid" in problem.codes or _BAD_KEY.search(problem.message)):
-        return FailureKind.CREDENTIAL, None
     if said == 429:
-        return gemini_quota.kind(problem.codes, problem.message, problem.violations)
-    if said == 400 and _NO_BILLING.search(problem.message):
-        return FailureKind.BALANCE, None
-    if said in (400, 422) and _lacks_tier(problem.message):
-        return FailureKind.LANE_UNSUPPORTED, None
-    return _kind_of_status(said, problem, unnamed), None
+        return _of_quota(problem, words)
+    by_words = _by_words(problem, words, said, sent) if 400 <= said < 500 or status == 200 else None
+    if by_words is not None:
+        return by_words
+    kind = _kind_of_status(said, problem, words, unnamed)
+    if kind is FailureKind.SERVER_ERROR and _gave_up(problem, words):
+        return _Meaning(FailureKind.TIMEOUT)
+    if kind is FailureKind.INVALID_REQUEST and said == 413 and sent.has_references:
+        return _Meaning(FailureKind.REFERENCE)
+    return _Meaning(kind, explicit=kind is FailureKind.MODEL_GONE and _names_model(problem, words, sent))
+
+
+def _by_code(problem: Problem) -> _Meaning | None:
+    """What a code says that means one thing at any status."""
+    codes = problem.codes
+    if not REFUSALS.isdisjoint(codes):
+        return _Meaning(FailureKind.REFUSED)
+    if not NO_IMAGE.isdisjoint(codes):
+        return _Meaning(FailureKind.NO_IMAGE)
+    by_reason = next((kind for each in problem.reasons if (kind := kind_of_reason(each)) is not None), None)
+    if by_reason is not None:
+        return _Meaning(by_reason, explicit=True)
+    for named, kind in (
+        (NO_MONEY, FailureKind.BALANCE),
+        (KEYS, FailureKind.CREDENTIAL),
+        (BLOCKED_REGIONS, FailureKind.PERMISSION),
+    ):
+        if not named.isdisjoint(codes):
+            return _Meaning(kind, explicit=True)
+    return None if BUSY.isdisjoint(codes) else _Meaning(FailureKind.OVERLOAD)
+
+
+def _of_quota(problem: Problem, words: str) -> _Meaning:
+    if not problem.violations and gemini_quota.has_no_balance(problem.codes, words):
+        return _Meaning(FailureKind.BALANCE, explicit=problem.in_form)
+    if not problem.violations and gemini_quota.is_overload(problem.codes, words):
+        return _Meaning(FailureKind.OVERLOAD)
+    kind, violation = gemini_quota.kind(problem.codes, words, problem.violations)
+    if violation is None and gemini_quota.has_no_balance(problem.codes, words):
+        kind = FailureKind.BALANCE
+    return _Meaning(kind, violation, explicit=violation is not None and bool(violation.quota_id))
+
+
+def _by_words(problem: Problem, words: str, said: int, sent: Sent) -> _Meaning | None:
+    """What the sentence says within a status that says little. A page's or a proxy's text is nobody's statement."""
+    if not problem.in_form:
+        return None
+    if said in (200, 400, 403, 422, 451) and gemini_words.is_refusal(words):
+        return _Meaning(FailureKind.REFUSED)
+    if said == 200:
+        return None
+    if said in (400, 401, 402, 403) and gemini_quota.has_no_balance(problem.codes, words):
+        return _Meaning(FailureKind.BALANCE, explicit=True)
+    if said in (400, 401, 403) and gemini_words.is_of_key(words):
+        return _Meaning(FailureKind.CREDENTIAL, explicit=True)
+    if said in (400, 403, 412) and gemini_words.is_of_billing(words):
+        return _Meaning(FailureKind.BALANCE, explicit=True)
+    if said in (400, 422) and gemini_words.lacks_tier(words):
+        return _Meaning(FailureKind.LANE_UNSUPPORTED, explicit=bool(_FLEX.search(words)))
+    if said in (400, 403, 410, 412, 451) and gemini_words.is_of_project(words):
+        return _Meaning(FailureKind.PERMISSION, explicit=True)
+    if said in (400, 413, 415, 422) and sent.has_references and gemini_words.is_of_picture(words):
+        return _Meaning(FailureKind.REFERENCE)
+    if said == 403 and problem.reasons:  # it names what forbids it, in a word that is new
+        return _Meaning(FailureKind.PERMISSION, explicit=True)
+    return None
+
+
+def _names_model(problem: Problem, words: str, sent: Sent) -> bool:
+    """It says of the very model that was asked that there is none."""
+    return "model_not_found" in problem.codes or bool(sent.model and sent.model.lower() in words.lower())
 
 
 def _said_status(problem: Problem, status: int) -> int:
@@ -166,17 +305,17 @@ def _said_status(problem: Problem, status: int) -> int:
     return named or problem.number or status
 
 
-def _kind_of_status(status: int, problem: Problem, unnamed: FailureKind) -> FailureKind:
+def _kind_of_status(status: int, problem: Problem, words: str, unnamed: FailureKind) -> FailureKind:
     match status:
         case 401:
             return FailureKind.CREDENTIAL
         case 402:
             return FailureKind.BALANCE
-        case 403:
-            of_file = problem.in_form and _FILE.search(problem.message)
+        case 403 | 451:
+            of_file = problem.in_form and _FILE.search(words)
             return FailureKind.REFERENCE if of_file else FailureKind.PERMISSION
         case 404:
-            return _missing(problem)
+            return _missing(problem, words)
         case 408 | 504:
             return FailureKind.TIMEOUT
         case 409 | 503 | 529:
@@ -193,25 +332,20 @@ def _kind_of_status(status: int, problem: Problem, unnamed: FailureKind) -> Fail
             return unnamed
 
 
-def _missing(problem: Problem) -> FailureKind:
+def _missing(problem: Problem, words: str) -> FailureKind:
     """A 404 is the model's where it says so, or where the API says `not_found` of nothing in particular: the model is
     all that we name. Else something was reached that does not know our path."""
     if not problem.in_form:
         return FailureKind.CONNECTION
     if "model_not_found" in problem.codes:
         return FailureKind.MODEL_GONE
-    if _OTHER_NAME.search(problem.message):
+    if _OTHER_NAME.search(words):
         return FailureKind.INVALID_REQUEST
-    if _MODEL.search(problem.message):
+    if _MODEL.search(words):
         return FailureKind.MODEL_GONE
-    if _OTHER_THING.search(problem.message):
+    if _OTHER_THING.search(words):
         return FailureKind.INVALID_REQUEST
     return FailureKind.MODEL_GONE if "not_found" in problem.codes else FailureKind.CONNECTION
-
-
-def _lacks_tier(message: str) -> bool:
-    """One sentence says of a service tier that the model does not have it."""
-    return any(_TIER.search(each) and _NOT_HAD.search(each) for each in _SENTENCE_END.split(message))
 
 
 def _problem(error: _Error) -> Problem:
@@ -220,21 +354,28 @@ def _problem(error: _Error) -> Problem:
     word = error.code if isinstance(error.code, str) and number is None else None
     if number is not None and 0 < number < len(RPC_CODES):
         word, number = RPC_CODES[number], None
-    words: Sequence[str | None] = (_led_by(error), word, error.status, error.type, *(each.reason for each in details))
+    reasons = [each.reason for each in details if each.reason]
+    flagged = "flagged" if getattr(decoded(error.metadata, _Flagged), "reasons", None) else None
+    inner = decoded(error.innererror, _Inner)
+    said: Sequence[str | None] = (
+        word, error.status, error.type, *reasons, flagged, inner.code if inner is not None else None
+    )  # fmt: skip
     return Problem(
-        tuple(_word(each) for each in words if each),
+        tuple(_word(each) for each in said if each),
         error.message or "",
         number if number is not None and 300 <= number < 600 else None,
         tuple(gemini_quota.violations(raw for each in details for raw in each.violations)),
         tuple(each.retryDelay for each in details if each.retryDelay),
+        own_form=bool(error.code is not None or error.status or error.type),
+        reasons=tuple(_word(each.reason) for each in details if each.reason and each.domain.endswith(_GOOGLE)),
     )
 
 
-def _led_by(error: _Error) -> str | None:
-    """The code of a refusal that leads the message, as a step's error has it beside a bare number."""
-    found = _LEADING_CODE.match(error.message or "")
+def _led_by(problem: Problem, words: str) -> Problem:
+    """With the code of a refusal that leads the message, as a step's error has it beside a bare number."""
+    found = _LEADING_CODE.match(words)
     word = _word(found[1]) if found else ""
-    return word if word in REFUSALS or word in NO_IMAGE else None
+    return replace(problem, codes=(word, *problem.codes)) if word in REFUSALS or word in NO_IMAGE else problem
 
 
 def _number(code: Any) -> int | None:

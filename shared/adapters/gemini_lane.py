@@ -20,6 +20,7 @@ from shared.adapters.genai_once import GenaiOnce
 from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES, MAX_CONNECTIONS, Call
 from shared.adapters.paid_images import PaidImages, google_files
 from shared.adapters.picked import Elsewhere, Read
+from shared.adapters.quotation import Sent
 from shared.core.answer import Answer, Made, Order
 from shared.core.failure import Failure, FailureKind
 from shared.ports import AtSlot
@@ -77,7 +78,7 @@ class GeminiLane:
         kept = await self._paid.once_more(order)
         if kept is not None:
             return kept
-        call = Call(at_slot, timeout)
+        call = Call(at_slot, timeout, Sent.of(order))
         sdk = await self._sdk.get()
         found = await one_call.bounded(call, self._exchange(sdk, order, timeout), sdk.error, self._now)
         answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 import msgspec
 from msgspec import Struct
 
+from shared.adapters.gemini_codes import BUSY, NO_MONEY
 from shared.core.failure import FailureKind
 
 LONGEST_HINT = timedelta(days=7)
@@ -19,8 +20,29 @@ UNLIMITED = 9 * 10**18
 
 _ZERO = re.compile(r"\blimit:\s*0(?![.\d])", re.I)
 _NO_MONEY = re.compile(
-    r"insufficient[ _](user[ _]quota|balance|funds|credits?)|\bcredits? (are|is|have been) (depleted|exhausted|used up)"
-    r"|\bno (balance|credits?)\b|monthly spend",
+    r"insufficient[ _-]+(user[ _]quota|(account |available |remaining |user |your )?(balance|funds|credits?|quota))"
+    r"|not[ _]enough[ _](balance|funds|credits?|quota|money)"
+    r"|\b(credits?|balance|funds) (are|is|has been|have been|has|have) "
+    r"(depleted|exhausted|used up|insufficient|too low|not (enough|sufficient)|run out|negative)"
+    r"|\b(balance|credits?) (too low|exhausted|depleted)\b"
+    r"|\b(ha(s|ve)|with|there (is|are)) no (more |remaining |available )?(balance|credits?|funds)\b"
+    r"|\bno (balance|credits?|funds) (left|remaining|available)\b|\bout of (credits?|funds|balance)\b"
+    r"|\b(run|ran) out of (credits?|funds|balance)\b|\brequires more credits\b|\badd (more )?credits\b"
+    r"|\b(budget|credit limit|billing hard limit|spending cap|monthly spend(ing)?( cap| limit)?)\b.{0,40}"
+    r"\b(exceeded|reached|hit|exhausted)\b"
+    r"|\b(exceeded|reached|hit|over)\b.{0,30}\b(budget|billing hard limit|spending cap|monthly spend)"
+    r"|\bmonthly spend(ing)? (cap|limit)"
+    r"|\b(key|token|account) (limit|quota) (exceeded|exhausted)\b|\bplease (recharge|top up|top-up)\b|\barrears\b"
+    r"|余额不足|额度不足|额度已用尽|额度已用完|配额不足|预扣费.{0,10}失败|欠费|请充值|積分不足|积分不足",
+    re.I,
+)
+_INNOCENT = re.compile(
+    r"\b(no|not|nothing|never|without)\b[^.;!,]{0,40}\b(charged?|charging|used|deducted|billed|consumed|spent)\b", re.I
+)
+"""That nothing was taken says nothing of what is left."""
+_BUSY = re.compile(
+    r"high demand|overloaded|\bat capacity\b|\b(no|insufficient|out of|not enough) capacity\b"
+    r"|model is (currently )?busy",
     re.I,
 )
 _PER_DAY = re.compile(r"per[ _-]?day", re.I)
@@ -89,7 +111,12 @@ def kind(codes: Collection[str], message: str, violations: Sequence[Violation]) 
 
 def has_no_balance(codes: Collection[str], message: str) -> bool:
     """An empty account: waiting does not help, money does."""
-    return "insufficient_user_quota" in codes or bool(_NO_MONEY.search(message))
+    return not NO_MONEY.isdisjoint(codes) or bool(_NO_MONEY.search(_INNOCENT.sub(" ", message)))
+
+
+def is_overload(codes: Collection[str], message: str) -> bool:
+    """A 429 of a server without capacity: no quota of ours."""
+    return not BUSY.isdisjoint(codes) or bool(_BUSY.search(message))
 
 
 def worst(violations: Sequence[Violation]) -> Violation | None:

@@ -22,6 +22,7 @@ from shared.adapters.generate_content_answer import read_answer
 from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES
 from shared.adapters.paid_images import PaidImages, google_files
 from shared.adapters.picked import Elsewhere, Read
+from shared.adapters.quotation import Sent
 from shared.core.answer import Answer, Made, Order
 from shared.core.failure import Failure, FailureKind
 from shared.ports import AtSlot
@@ -80,7 +81,7 @@ class GenerateContentLane:
         kept = await self._paid.once_more(order)
         if kept is not None:
             return kept
-        call = one_call.Call(at_slot, timeout)
+        call = one_call.Call(at_slot, timeout, Sent.of(order))
         sdk = await self._sdk.get()
         exchange = self._exchange(sdk, order, timeout, call)
         found = await one_call.bounded(call, exchange, sdk.error, self._now, self._whom)

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from shared.adapters import gemini_errors
 from shared.adapters.gemini_answer import header_id
+from shared.adapters.quotation import NOTHING_SENT, SENT, Sent
 from shared.adapters.redaction import redacted
 from shared.core.answer import Order
 from shared.core.failure import Failure, FailureKind
@@ -46,6 +47,8 @@ class Call(Struct):
     at_slot: AtSlot
     timeout: timedelta
     """From its slot on."""
+    quotable: Sent = NOTHING_SENT
+    """What its answer may quote."""
     leave_by: float = math.inf
     """The event loop's time after which the call may not leave any more."""
     sent: bool = False
@@ -95,7 +98,7 @@ async def bounded(
     whom: str = GEMINI_API,
 ) -> T | Failure:
     """What the exchange answers in its time, or the failure that its breaking is; `errors` roots the SDK's."""
-    token = CALL.set(call)
+    token, sent = CALL.set(call), SENT.set(call.quotable)
     try:
         async with call.bounded():
             return await exchange
@@ -105,6 +108,7 @@ async def bounded(
         return broken(call, error, now(), whom)
     finally:
         CALL.reset(token)
+        SENT.reset(sent)
 
 
 def broken(call: Call, error: BaseException, now: datetime, whom: str = GEMINI_API) -> Failure:
@@ -113,7 +117,7 @@ def broken(call: Call, error: BaseException, now: datetime, whom: str = GEMINI_A
         return Failure(FailureKind.LATE, "the call could not leave within its slot")
     response = call.response
     if response is not None and response.status_code >= 400:
-        return gemini_errors.read_failure(response.status_code, response.headers, arrived(response), now)
+        return gemini_errors.read_failure(response.status_code, response.headers, arrived(response), now, call.quotable)
     if response is not None and response.status_code >= 300:
         return odd(response.status_code)
     cause = error if isinstance(error, OTHER_ERRORS) else error.__cause__ or error

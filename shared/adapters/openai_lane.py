@@ -13,6 +13,7 @@ from shared.adapters import one_call, openai_answer
 from shared.adapters.one_call import MAX_ANSWER_BYTES, Call
 from shared.adapters.paid_images import PaidImages
 from shared.adapters.picked import Elsewhere, Read
+from shared.adapters.quotation import Sent
 from shared.core.answer import Answer, Made, Order
 from shared.core.catalogue import MODALITIES
 from shared.core.failure import Failure, FailureKind
@@ -53,7 +54,7 @@ class OpenAiLane:
         kept = await self._paid.once_more(order)
         if kept is not None:
             return kept
-        call = Call(at_slot, timeout)
+        call = Call(at_slot, timeout, Sent.of(order))
         exchange = self._post(self._ready(), order, call, timeout)
         found = await one_call.bounded(call, exchange, httpx2.HTTPError, self._now, "the gateway")
         answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found

@@ -24,9 +24,10 @@ import httpx2
 from shared.adapters import image_header, picked
 from shared.adapters.one_call import MAX_ANSWER_BYTES, OTHER_ERRORS
 from shared.adapters.picked import Elsewhere, Served
-from shared.adapters.reference_place import is_public, named
+from shared.adapters.reference_place import is_public
 from shared.core.answer import Answer, Made, Order, Picture
 from shared.core.failure import Failure, FailureKind
+from shared.core.reference_name import named
 
 WAITS = tuple(timedelta(seconds=seconds) for seconds in (1, 2, 4, 8, 16))
 """Between the tries."""

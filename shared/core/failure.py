@@ -115,7 +115,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.CONNECTION: Rule(
         Next.AGAIN, Charge.NOTHING, "capacity",
-        advice="The provider could not be reached. Check DNS, proxies and the base URL (GOOGLE_GEMINI_BASE_URL, the gateway's).",
+        advice="The provider could not be reached. Check DNS, proxies and the base URL (the gateway's too).",
     ),
     FailureKind.CONNECTION_LOST: Rule(
         Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True,

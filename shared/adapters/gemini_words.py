@@ -1,0 +1,110 @@
+"""The sentences of providers that say what no code says. They are searched in a provider's own words alone. Pure."""
+
+from __future__ import annotations
+
+import re
+
+_KEY = re.compile(
+    r"(api|auth)[ _-]?key (is |was )?(not valid|invalid|expired|not found|(reported as )?leaked)"
+    r"|(invalid|incorrect|expired|unknown) (api|auth)[ _-]?key",
+    re.I,
+)
+_NO_BILLING = re.compile(
+    r"(enable|set up|activate) billing|billing (is |has )?(not (been )?|dis)(enabled|abled)?|requires? billing", re.I
+)
+_REGION = re.compile(
+    r"\b(location|country|region|territory|territories|ip address)\b.{0,40}"
+    r"\b(is|are)? ?(not|n't|un)[ -]?(currently )?(support|available|allow|permit|eligible)"
+    r"|\bnot (currently )?(supported|available|allowed) (in|from|for) (your|this|the|user'?s?) "
+    r"(current )?(country|region|location|territory|geograph)"
+    r"|\bunsupported (country|region|location|territory)",
+    re.I,
+)
+_VERSION = re.compile(
+    r"\b(schema|api[ _-]?version|api[ _-]?revision|sdk|client version|legacy (api|interactions?)|version of the api)\b"
+    r".{0,100}\b(no longer|not any ?more|deprecated|retired|sunset|removed|shut ?down|discontinued|too old|outdated"
+    r"|unsupported|not supported)"
+    r"|\b(no longer|not any ?more|stopped) (supports?|supporting|accepts?|accepting)\b.{0,60}"
+    r"\b(schema|api[ _-]?version|revision|sdk|legacy|client)\b",
+    re.I,
+)
+_DENIED = re.compile(
+    r"\bdenied access\b"
+    r"|\b(project|consumer|account|organi[sz]ation|api[ _-]?key|credential|user|billing account)\b.{0,80}"
+    r"\b(ha(s|ve) been|is|was|were|are) (temporarily |permanently |currently )?"
+    r"(suspended|disabled|deactivated|blocked|restricted|banned|deleted|closed|terminated|locked)"
+    r"|\bapi has not been (used|enabled)\b|\bapi\b.{0,60}\b(is|was) (disabled|not enabled)\b"
+    r"|\brequests to this api\b.{0,160}\bare blocked\b",
+    re.I,
+)
+_REFUSED = re.compile(
+    r"\b(input|prompt|content|request|message|image)s?\b.{0,60}\b(was|were|been|is|are|got) flagged\b"
+    r"|\bflagged (as|for|by)\b|\bour safety system\b|\brequires moderation\b|\bmoderation (system|filter|polic)"
+    r"|\bcontent[ _]?policy|\bcontentpolicy|\bviolat\w+\b.{0,60}\b(content|usage|safety|use)( \w+)? polic"
+    r"|\bblocked by (our|the|a)? ?(content|safety|moderation)|\bcontent (management|filter)\w* polic",
+    re.I,
+)
+_PICTURE = re.compile(
+    r"\b(process|read|decode|open|parse|load) (the |an? |your )?(input |provided |uploaded |given |reference )?images?\b"
+    r"|\b(provided|input|uploaded|reference|given) (image|picture)s?\b.{0,30}"
+    r"\b(not|in)[ -]?(valid|supported|readable)"
+    r"|\binvalid (input |base64 )?image( data)?\b(?! ?(size|config))"
+    r"|\bunsupported (image|picture|mime)[ _-]?(format|type)?\b(?! ?(size|config))"
+    r"|\b(image|picture) (format|type|mime[ _-]?type)\b.{0,40}\b(not|un|in)[ -]?(supported|valid|recognized)"
+    r"|\bmime[ _-]?type\b.{0,40}\b(not|un)[ -]?(supported|allowed)"
+    r"|\b(image|picture|file)s? (is|are) (too (large|big)|corrupt\w*|empty|broken)",
+    re.I,
+)
+_TOO_LARGE = re.compile(
+    r"\bpayload size\b|\brequest (entity |body |payload )?(is |was )?too large\b"
+    r"|\b(request|payload|body|content)[ _]size\b"
+    r".{0,40}\b(exceed|limit|large|maximum)|\bpayload too large\b",
+    re.I,
+)
+_UPSTREAM_SILENT = re.compile(
+    r"context deadline exceeded|deadline[ _]exceeded|\btime[d ]?[ -]?outs?\b|\bdo_request_failed\b|client\.timeout",
+    re.I,
+)
+_TIER = re.compile(r"\b(service[ _-]?tiers?|flex|priority)\b", re.I)
+_NOT_HAD = re.compile(
+    r"(\bnot|n't)( yet| currently)? (support|available|allowed|enabled|offered)|\bunsupported|\bunavailable"
+    r"|\binvalid value|\bunknown (name|field|parameter)",
+    re.I,
+)
+_SENTENCE_END = re.compile(r"(?<=[.;!])\s+")
+
+
+def is_of_key(words: str) -> bool:
+    return bool(_KEY.search(words))
+
+
+def is_of_billing(words: str) -> bool:
+    return bool(_NO_BILLING.search(words))
+
+
+def is_of_project(words: str) -> bool:
+    """Of the region, the version of the API, or a project or an account that may not call: no request can mend it."""
+    return any(pattern.search(words) for pattern in (_REGION, _VERSION, _DENIED))
+
+
+def is_refusal(words: str) -> bool:
+    return bool(_REFUSED.search(words))
+
+
+def is_of_picture(words: str) -> bool:
+    """Of a reference, or of the size of all."""
+    return bool(_PICTURE.search(words) or is_too_large(words))
+
+
+def is_too_large(words: str) -> bool:
+    return bool(_TOO_LARGE.search(words))
+
+
+def is_upstream_timeout(words: str) -> bool:
+    """Somebody behind the one who answers did not answer in time."""
+    return bool(_UPSTREAM_SILENT.search(words))
+
+
+def lacks_tier(words: str) -> bool:
+    """One sentence says of a service tier that the model does not have it."""
+    return any(_TIER.search(each) and _NOT_HAD.search(each) for each in _SENTENCE_END.split(words))
