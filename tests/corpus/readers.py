@@ -6,11 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from shared.adapters.quotation import SENT, Sent
+
 from shared.adapters import gemini_answer, gemini_errors, generate_content_answer, openai_answer
 from shared.adapters.batch_answer import read_line
-from shared.core.answer import Answer, Made, Order
+from shared.core.answer import Answer, Made, Order, Reference
 from shared.core.failure import Failure
 from tests.builders import NOW
+from tests.corpus import pictures
 from tests.corpus.case import Form
 
 MODELS: Mapping[str, str] = {
@@ -22,11 +25,18 @@ Read: TypeAlias = Answer | None
 """None: the picture lies at an address, and is still to be fetched."""
 
 
-def an_order(form: str, prompt: str = "a teapot on a table") -> Order:
+def an_order(form: str, prompt: str = "a teapot on a table", references: int = 0) -> Order:
     lane = "gateway" if form in ("native", "chat", "images") else "batch" if form == "batch" else "standard"
     model = MODELS.get(form, "gemini-3-pro-image")
     return Order(
-        request_id="r-1", model=model, lane=lane, prompt=prompt, image_size="1K", aspect_ratio=None, gateway=form
+        request_id="r-1",
+        model=model,
+        lane=lane,
+        prompt=prompt,
+        image_size="1K",
+        aspect_ratio=None,
+        references=[Reference("image/png", pictures.encoded("PNG"))] * references,
+        gateway=form,
     )
 
 
@@ -37,21 +47,29 @@ def forms_like(form: Form) -> Sequence[Form]:
 
 
 def read(form: Form, status: int, headers: Mapping[str, str], body: bytes, order: Order | None = None) -> Read:
-    """What the product makes of an HTTP answer. Never raises."""
+    """What the product makes of an HTTP answer to this order, as the lanes read it. Never raises."""
     order = order or an_order(form)
+    sent = SENT.set(Sent.of(order))
+    try:
+        return _known(_read(form, status, headers, body, order))
+    finally:
+        SENT.reset(sent)
+
+
+def _read(form: Form, status: int, headers: Mapping[str, str], body: bytes, order: Order) -> object:
     if status >= 400:
         return gemini_errors.read_failure(status, headers, body, NOW)
     match form:
         case "interactions":
-            return _known(gemini_answer.read_answer(bytearray(body), order, headers, NOW))
+            return gemini_answer.read_answer(bytearray(body), order, headers, NOW)
         case "generate" | "native":
-            return _known(generate_content_answer.read_answer(body, order, headers, NOW))
+            return generate_content_answer.read_answer(body, order, headers, NOW)
         case "chat":
-            return _known(openai_answer.read_chat(body, order, headers, NOW))
+            return openai_answer.read_chat(body, order, headers, NOW)
         case "images":
-            return _known(openai_answer.read_images(body, order, headers, NOW))
+            return openai_answer.read_images(body, order, headers, NOW)
         case "batch":
-            return _known(read_line(body, order.model, NOW).read)
+            return read_line(body, order.model, NOW).read
 
 
 def as_line(body: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.core.answer import Made
+from shared.core.answer import Made, Order
 from shared.core.failure import Failure
 from tests.corpus.case import Case, Form, Scripted, all_cases, one_of
 from tests.corpus.readers import an_order, as_line, error_as_line, forms_like, read
@@ -57,8 +57,13 @@ def test_the_answer_is_what_it_is(case: Case, form: Form) -> None:
         body = as_line(answer.plain)
     elif case.form == "batch":
         body = b'{"key": "r-1/1", ' + answer.plain[1:]
-    found = read(form, status, answer.headers, body, an_order(form, case.requests[0]["prompt"]))
+    found = read(form, status, answer.headers, body, _order(case, form))
     _check(case, found)
+
+
+def _order(case: Case, form: Form) -> Order:
+    request = case.requests[0]
+    return an_order(form, request["prompt"], len(request.get("references", ())))
 
 
 def _check(case: Case, found: object) -> None:
