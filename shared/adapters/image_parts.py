@@ -129,7 +129,7 @@ def _things(raw: Raw) -> Sequence[_Thing | Raw]:
 
 def _of_thing(thing: _Thing, texts: Texts, *, thought: bool, depth: int) -> Iterator[Part]:
     kind = text_of(thing.type).lower()
-    if _is_input(kind, text_of(thing.role).lower()) or not _may_be_image(thing):
+    if _is_input(kind, text_of(thing.role).lower()):
         return
     thought = thought or is_true(thing.thought) or kind in THOUGHTS
     for name in LEADING:
@@ -140,7 +140,7 @@ def _of_thing(thing: _Thing, texts: Texts, *, thought: bool, depth: int) -> Iter
             yield from _in_text(told, texts, thought=thought)
         else:
             yield from _walk(told, texts, thought=thought, depth=depth)
-    for name in ADDRESSED:
+    for name in ADDRESSED if _may_be_fetched(thing) else ():
         yield from _held(getattr(thing, name), texts, thought=thought, depth=depth, is_address=True)
     for name in HOLDING:
         yield from _held(getattr(thing, name), texts, thought=thought, depth=depth, is_address=False)
@@ -152,9 +152,10 @@ def _is_input(kind: str, role: str) -> bool:
     return role == "user" or kind.startswith("user") or (kind.endswith(("_call", "_result")) and not own)
 
 
-def _may_be_image(thing: _Thing) -> bool:
+def _may_be_fetched(thing: _Thing) -> bool:
+    """Bytes say themselves what they are; of what lies at an address only this is known."""
     said = text_of(thing.mime_type) or text_of(thing.mimeType)
-    return said.lower().partition("/")[0] in ("", "image", "application")  # some say application/octet-stream
+    return said.lower().partition("/")[0] not in ("text", "audio", "video")
 
 
 def _held(raw: Raw, texts: Texts, *, thought: bool, depth: int, is_address: bool) -> Iterator[Part]:

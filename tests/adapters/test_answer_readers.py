@@ -498,7 +498,7 @@ NEEDED = {
     "images", "image_url", "url", "response", "key",
 }  # fmt: skip
 """Members that lead to the picture: everything else may be dropped, or be of any type."""
-NEVER = {"role", "type", "mime_type", "mimeType", "thought"}
+NEVER = {"role", "type", "thought"}
 """They say that a part is no answer of the model's: only dropped or null."""
 ODD = st.sampled_from([None, 0, 7, -1, 1.5, True, "", "x", "STOP", [], {}, [None], {"a": None}, "\ud83d\ude00" * 40])
 
