@@ -39,13 +39,16 @@ _DENIED = re.compile(
 )
 _REFUSED = re.compile(
     r"\b(input|prompt|content|request|message|image)s?\b.{0,60}\b(was|were|been|is|are|got) flagged\b"
-    r"|\bflagged (as|for|by)\b|\bour safety system\b|\brequires moderation\b|\bmoderation (system|filter|polic)"
+    r"|\bflagged (as|for|by)\b|\bour safety system\b|\brequires moderation\b"
+    r"|\bmoderation (system|filter|polic)"
     r"|\bcontent[ _]?policy|\bcontentpolicy|\bviolat\w+\b.{0,60}\b(content|usage|safety|use)( \w+)? polic"
-    r"|\bblocked by (our|the|a)? ?(content|safety|moderation)|\bcontent (management|filter)\w* polic",
+    r"|\bblocked by (our|the|a)? ?(content|safety|moderation)"
+    r"|\bcontent (management|filter)\w* polic",
     re.I,
 )
 _PICTURE = re.compile(
-    r"\b(process|read|decode|open|parse|load) (the |an? |your )?(input |provided |uploaded |given |reference )?images?\b"
+    r"\b(process|read|decode|open|parse|load) (the |an? |your )?"
+    r"(input |provided |uploaded |given |reference )?images?\b"
     r"|\b(provided|input|uploaded|reference|given) (image|picture)s?\b.{0,30}"
     r"\b(not|in)[ -]?(valid|supported|readable)"
     r"|\binvalid (input |base64 )?image( data)?\b(?! ?(size|config))"

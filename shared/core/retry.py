@@ -119,8 +119,8 @@ def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: floa
 def _backoff(tally: Tally) -> timedelta:
     """The longest pause before the next attempt."""
     if tally.probes:
-        return min(MAX_PROBE_BACKOFF, BASE_BACKOFF * 2 ** min(tally.failures + tally.probes, 20))
-    return min(MAX_BACKOFF, BASE_BACKOFF * 2**tally.failures)
+        return min(MAX_PROBE_BACKOFF, BASE_BACKOFF * 2.0 ** min(tally.failures + tally.probes, 20))
+    return min(MAX_BACKOFF, BASE_BACKOFF * 2.0**tally.failures)
 
 
 def _waited_for(failure: Failure, tally: Tally) -> timedelta:

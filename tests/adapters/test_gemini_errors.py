@@ -146,7 +146,7 @@ ERRORS = [
     Row("403 that visits a console", 403,
         rpc(403, "PERMISSION_DENIED", "Gemini API is disabled. Enable it by visiting https://console.cloud.google.com"),
         K.PERMISSION, "permission_denied"),
-    Row("403 html of a firewall", 403, b"<p>The requested URL was rejected.</p>", K.PERMISSION),
+    Row("403 html of a firewall", 403, b"<p>The requested URL was rejected.</p>", K.CONNECTION),
     Row("403 image_safety rpc", 403,
         rpc(403, "PERMISSION_DENIED", "The file was blocked.", {"@type": RPC + "ErrorInfo", "reason": "IMAGE_SAFETY"}),
         K.REFUSED, "permission_denied"),

@@ -123,6 +123,9 @@ def test_intake_plans_no_gateway() -> None:
         (a_failure(K.TIMEOUT), "broken_off"),
         (a_failure(K.CONNECTION_LOST, http_status=200), "broken_off"),
         (a_failure(K.CRASHED), "broken_off"),
+        (a_failure(K.TIMEOUT, http_status=524, may_be_billed=True), "broken_off"),
+        (a_failure(K.SERVER_ERROR, http_status=502, may_be_billed=True), "broken_off"),
+        (a_failure(K.OVERLOAD, http_status=503, may_be_billed=True), "broken_off"),
     ],
 )
 def test_every_failure_has_its_line_in_the_failed_call_rule(failure: Failure, line: str) -> None:

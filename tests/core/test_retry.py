@@ -12,11 +12,17 @@ from msgspec.structs import replace
 from shared.core.failure import RULES, FailureKind, Next
 from shared.core.retry import (
     BASE_BACKOFF,
+    CAPACITY,
+    LONG_HINT,
+    LONGEST_PARKING,
+    LONGEST_PARKING_INTERACTIVE,
     MAX_AMBIGUOUS_REPEATS,
     MAX_BACKOFF,
     MAX_DENIED,
     MAX_FAILURES,
     MAX_NO_IMAGE,
+    MAX_PROBE_BACKOFF,
+    MAX_PROBES,
     QUOTA_BACKOFF,
     Again,
     Decision,
@@ -160,7 +166,8 @@ def test_never_before_the_hint_never_past_the_deadline_never_over_the_cap(
 ) -> None:
     match decided(kind, tally, jitter, hint):
         case Again(wake_at, reason):
-            earliest = NOW + (hint or timedelta(0))
+            waited = hint or timedelta(0)
+            earliest = NOW + (min(waited, LONGEST_PARKING) if kind in CAPACITY else waited)
             assert earliest <= wake_at <= earliest + MAX_BACKOFF
             assert reason
             assert RULES[kind].next is not Next.END
@@ -262,3 +269,41 @@ def test_a_lone_request_asks_a_used_up_day_every_half_hour_in_the_end() -> None:
 
 def test_a_gateway_whose_minute_is_full_is_waited_for() -> None:
     assert not is_done_with(a_failure(FailureKind.QUOTA_MINUTE), 0, "gateway")
+
+
+@pytest.mark.parametrize("kind", sorted(CAPACITY))
+def test_a_server_that_is_short_of_capacity_for_longer_than_a_minute_is_left_at_once(kind: FailureKind) -> None:
+    short, long = (a_failure(kind, retry_after=hint, http_status=503) for hint in (LONG_HINT, LONG_HINT * 60))
+    assert not is_done_with(short, 0, "standard")
+    assert is_done_with(long, 0, "standard")
+    decision = after_failure(long, a_tally(elsewhere=True, fallback=True), now=NOW, jitter=0.5)
+    assert isinstance(decision, Again)
+    assert decision.wake_at <= NOW + BASE_BACKOFF
+
+
+@pytest.mark.parametrize("kind", sorted(CAPACITY))
+def test_one_hint_parks_no_request_for_ever_and_an_interactive_one_for_minutes(kind: FailureKind) -> None:
+    hint = timedelta(days=2)
+    waits = {asked: decided(kind, a_tally(interactive=asked), 0.0, hint) for asked in (False, True)}
+    assert {asked: wait.wake_at - NOW for asked, wait in waits.items() if isinstance(wait, Again)} == {
+        False: LONGEST_PARKING,
+        True: LONGEST_PARKING_INTERACTIVE,
+    }
+
+
+def test_probes_of_a_sick_route_are_bounded_and_grow_apart() -> None:
+    pauses = []
+    for probes in range(1, MAX_PROBES):
+        decision = decided(FailureKind.SERVER_ERROR, a_tally(failures=0, probes=probes), ALMOST_ONE)
+        assert isinstance(decision, Again)
+        pauses.append(decision.wake_at - NOW)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == MAX_PROBE_BACKOFF
+    assert sum(pauses, timedelta(0)) > timedelta(hours=1), "an outage of an hour is outlived"
+    assert isinstance(decided(FailureKind.SERVER_ERROR, a_tally(failures=0, probes=MAX_PROBES)), End)
+
+
+def test_a_proxys_failure_that_may_be_billed_is_repeated_as_seldom_as_a_timeout() -> None:
+    page = a_failure(FailureKind.SERVER_ERROR, may_be_billed=True)
+    ends = [isinstance(after_failure(page, a_tally(ambiguous=n), now=NOW, jitter=0.5), End) for n in (1, 2, 3)]
+    assert ends == [False, False, True]

@@ -19,7 +19,7 @@ from shared.core.ledger import SHARDS
 from shared.core.mismatch import size_of_pixels
 from shared.core.price import Cost
 from shared.core.receipt import receipt
-from shared.core.retry import MAX_FAILURES, QUOTA_BACKOFF
+from shared.core.retry import MAX_AMBIGUOUS_REPEATS, MAX_DENIED, MAX_FAILURES, MAX_PROBES, QUOTA_BACKOFF
 from shared.core.settlement import Settlement, open_attempt, settle
 from tests.builders import (
     NOW,
@@ -276,6 +276,59 @@ def test_what_was_spent_is_held_against_the_cost_cap() -> None:
         world = books(max_cost_usd=f"{cap / 1_000_000:.6f}")
         no_image = a_failure(FailureKind.NO_IMAGE, usage=Usage(text_out=100), model="gemini-nano-banana-2.1")
         assert world.settle(no_image).effect == effect
+
+
+def a_page(**more: Any) -> Failure:
+    """A proxy's page: nobody's statement of the bill."""
+    return a_failure(FailureKind.SERVER_ERROR, http_status=502, may_be_billed=True, **more)
+
+
+def test_a_proxys_page_is_unknown_and_held_though_the_kind_is_not_charged() -> None:
+    estimate = a_planned().estimate_micros
+    world = books(max_cost_usd=f"{(2 * estimate - 1) / 1_000_000:.6f}")
+    assert world.settle(a_page()).effect == "final"
+    request = world.request.data
+    assert (request["outcome"]["code"], request["cost_basis"]) == ("cost_cap", "unknown")
+    assert (request["unknown_estimate_micros"], request["cost_unknown_attempts"]) == (estimate, 1)
+
+
+@pytest.mark.parametrize("ending", [a_page(), a_failure(FailureKind.TIMEOUT, http_status=524)])
+@pytest.mark.parametrize("probe", [False, True])
+def test_what_was_probably_paid_is_bounded_as_a_probe_too(ending: Failure, *, probe: bool) -> None:
+    world, effects = books(), ["queued"]
+    for number in range(1, 10):
+        if number > 1:
+            world.begin()
+        world.change(world.attempt(number), probe=probe)
+        effects.append(world.settle(ending, number).effect)
+        if effects[-1] == "final":
+            break
+    assert len(effects) - 1 == MAX_AMBIGUOUS_REPEATS + 1
+
+
+def test_a_free_probe_outlives_a_long_outage_and_not_an_endless_one() -> None:
+    world, made = books(), 0
+    effect = "queued"
+    while effect == "queued":
+        made += 1
+        if made > 1:
+            world.begin()
+        world.change(world.attempt(made), probe=True)
+        effect = world.settle(a_failure(FailureKind.SERVER_ERROR, http_status=500), made).effect
+    assert made == MAX_PROBES
+    assert world.request.data["failure_count"] == 0
+
+
+@pytest.mark.parametrize(("explicit", "status"), [(False, "failed"), (True, "queued")])
+def test_a_denial_that_names_the_project_ends_no_request_and_a_bare_one_the_third_time(
+    *, explicit: bool, status: str
+) -> None:
+    world = books()
+    for number in range(1, MAX_DENIED + 1):
+        if number > 1:
+            world.begin()
+        world.settle(a_failure(FailureKind.PERMISSION, http_status=403, explicit=explicit), number)
+    assert world.request.data["status"] == status
 
 
 def test_five_crashes_are_the_end() -> None:
