@@ -29,6 +29,7 @@ ROUNDS = 3
 """Escapes inside escapes that are undone."""
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrtbf])|(.))", re.DOTALL)
+_GAP = re.compile(r"[\W_]*")
 _PERCENT = re.compile(r"%[0-9a-fA-F]{2}")
 _ENTITY = re.compile(r"&(#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,10});", re.I)
 _MARKS = (
@@ -78,7 +79,7 @@ def provider_words(message: str, sent: Sent) -> str:
     marks, single names aside (a model, a tier, a field)."""
     text = " ".join(unescaped(message[:READ]).split())
     for each in sent.texts:
-        text = _without_runs(_without_beginning(text, each), each)
+        text = _without_beginning(_without_runs(text, each), each)
         if " " in each:
             text = without(text, each, CUT, LETTERS)
     for marks in _MARKS:
@@ -129,8 +130,9 @@ def _without_beginning(text: str, quoted: str) -> str:
     for length in range(min(WINDOW - 1, len(known)), SHORTEST - 1, -1):
         at = letters.find(known[:length])
         while at >= 0:
-            rest = text[places[at + length - 1] + 1 :].lstrip()
-            if rest.startswith(("…", "..", "[...", "[…")) or not rest.strip("\"'`.)]}"):
+            rest = text[places[at + length - 1] + 1 :]
+            gap = _GAP.match(rest)
+            if gap is not None and ("…" in gap[0] or ".." in gap[0] or gap[0] == rest):
                 return f"{text[: places[at]]}{CUT}{rest}"
             at = letters.find(known[:length], at + 1)
     return text
