@@ -132,10 +132,16 @@ def _data(facts: Facts) -> list[Finding]:
         if isinstance(facts.held, str) and facts.settings.one_machine
         else fails("data", "bucket", facts.images, "Make it, and give the account roles/storage.objectUser on it.")
     )
+    machine = _machine(facts)
     places = ", ".join(facts.settings.references) or "none but the image store"
     references = passes("data", "references", f"reference images come from: {places}")
     if isinstance(facts.held, str):
-        return [bucket, references, *(unknown("data", each, facts.held, START) for each in ("indexes", "retention"))]
+        return [
+            bucket,
+            *machine,
+            references,
+            *(unknown("data", each, facts.held, START) for each in ("indexes", "retention")),
+        ]
     slow, late = facts.held.slow, facts.held.outlived
     indexes = (
         fails("data", "indexes", "; ".join(slow), "Make the indexes (terraform), and wait until they are built.")
@@ -147,7 +153,16 @@ def _data(facts: Facts) -> list[Finding]:
         if late
         else passes("data", "retention", "nothing is kept beyond its time")
     )
-    return [bucket, references, indexes, retention]
+    return [bucket, *machine, references, indexes, retention]
+
+
+def _machine(facts: Facts) -> list[Finding]:
+    """File descriptors, memory and disk of this machine, where the work is done on it."""
+    if facts.limits is None:
+        return []
+    if facts.limits:
+        return [fails("data", "machine", "; ".join(facts.limits), "Give it more, or lower RENDERLANE_CAPACITY.")]
+    return [passes("data", "machine", f"descriptors, memory and disk carry a capacity of {facts.settings.capacity}")]
 
 
 def _fallback(facts: Facts) -> list[Finding]:

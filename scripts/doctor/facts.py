@@ -9,10 +9,11 @@ from msgspec import Struct
 
 from scripts.cli import place, quota_held
 from scripts.cli.quota_held import ModelQuota
+from scripts.local import limits
 from shared import wiring
 from shared.adapters.gemini_lane import key_kind
 from shared.adapters.system_clock import SystemClock
-from shared.config import PubsubTopics, Settings, SqliteStore
+from shared.config import InvalidSetting, PubsubTopics, Settings, SqliteStore
 from shared.core import proof, queries
 from shared.core.board import PATH as BOARD
 from shared.core.board import Board
@@ -64,6 +65,8 @@ class Facts(Struct, frozen=True):
     """Why the image store cannot be used."""
     topics: str | None
     """Why nothing can be published."""
+    limits: Sequence[str] | None = None
+    """What this machine does not have that RENDERLANE_CAPACITY needs; None: the work is done elsewhere."""
 
 
 async def gather(settings: Settings) -> Facts:
@@ -79,7 +82,15 @@ async def gather(settings: Settings) -> Facts:
         held=await _held(settings, catalogue),
         images=await _images(settings),
         topics=await _topics(settings),
+        limits=_limits(settings) if settings.one_machine else None,
     )
+
+
+def _limits(settings: Settings) -> Sequence[str]:
+    try:
+        return limits.fitted(settings)[1]
+    except InvalidSetting as error:
+        return [str(error)]
 
 
 async def _held(settings: Settings, catalogue: Catalogue) -> Held | str:

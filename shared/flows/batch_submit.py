@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from shared.core import batch, budget, record, signals
+from shared.core import batch, budget, record, reference_set, signals
 from shared.core.answer import Order, Reference
 from shared.core.batch import Item
 from shared.core.batch_times import FOUND_WITHIN, HOLD, LEAVE_WITHIN, may_create_again
@@ -145,16 +145,22 @@ class _Orders:
         self._time = time
         self._bytes = 0
         """Of references, as they are sent."""
+        self._room = 0
+        """Memory that is taken for the order in hand."""
         self.count = 0
         """How many have gone in."""
         self.all_read = False
 
     async def each(self) -> AsyncIterator[tuple[str, Order]]:
         for item in batch.items_of(self._held.data):
-            order = await self._order(item)
-            if order is not None:
-                self.count += 1
-                yield item.key, order
+            try:
+                order = await self._order(item)
+                if order is not None:
+                    self.count += 1
+                    yield item.key, order
+            finally:
+                self._ports.room.give_back(self._room)
+                self._room = 0
         self.all_read = True
 
     async def _order(self, item: Item) -> Order | None:
@@ -173,7 +179,7 @@ class _Orders:
         try:
             references = await self._references(Bounds.on(ports, asked, route))
         except ReferenceUnusable as error:
-            unusable: Ending = Failure(FailureKind.REFERENCE, str(error))
+            unusable: Ending = Failure(FailureKind.REFERENCE, f"{error}.")
             await settle(ports, request, attempt, unusable, 0)
             return None
         except _Full:
@@ -188,6 +194,9 @@ class _Orders:
             return ()
         sizes = await orders.sizes(self._ports.references, bounds)
         self._check_fits(sum(size or 0 for size in sizes))
+        room = reference_set.weight(bounds.limit if None in sizes else sum(size or 0 for size in sizes))
+        await self._ports.room.take(room)
+        self._room = room
         references = await orders.fetched(self._ports.references, bounds, sizes)
         orders.check(bounds, references, self._ports.catalogue)
         size = sum(len(each.data) for each in references)

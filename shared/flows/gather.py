@@ -12,11 +12,13 @@ A release comes with its slot, and references may take longer than that. So, of 
    fleet is not slow, the reference is. The bytes stay here, parked, and the next release finds them. Its slot comes
    with a longer lead, as after any late start.
 
-Parked bytes keep their room until the release takes them up, room is short, or two minutes are over.
+Parked bytes keep their room until the release takes them up: for 15 seconds in any case, for two minutes where nobody
+waits for room.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from datetime import timedelta
 
@@ -33,6 +35,8 @@ from shared.flows.orders import Bounds
 from shared.ports import Ports, ReferenceUnusable
 
 PARKED_FOR = timedelta(minutes=2)
+SURE_FOR = timedelta(seconds=15)
+"""So long a load stays parked though others wait: its next release is on its way, and fetching it again costs more."""
 
 
 class Load(Struct, frozen=True):
@@ -115,14 +119,30 @@ class Gathering:
 
     async def _take_room(self, ports: Ports, size: int) -> None:
         self._make_room(ports, size)
-        await ports.room.take(size)
+        if not ports.room.is_full_for(size):
+            await ports.room.take(size)
+            return
+        taking = asyncio.ensure_future(ports.room.take(size))
+        try:
+            while not taking.done():
+                pause = asyncio.ensure_future(ports.clock.sleep(SURE_FOR.total_seconds()))
+                await asyncio.wait({taking, pause}, return_when=asyncio.FIRST_COMPLETED)
+                pause.cancel()
+                self._make_room(ports, size)
+        except BaseException:
+            if not taking.cancel() and taking.done():
+                ports.room.give_back(size)
+            raise
+        await taking
 
     def _make_room(self, ports: Ports, size: int = 0) -> None:
-        """Parked loads go when they are old, and before somebody has to wait for room."""
-        oldest = ports.clock.monotonic() - PARKED_FOR.total_seconds()
+        """Parked loads go when they are old, and sooner where somebody waits for room; the oldest comes first."""
+        now = ports.clock.monotonic()
         while self._parked:
             load = next(iter(self._parked.values()))
-            if (load.parked_at or 0.0) > oldest and not ports.room.is_full_for(size):
+            age = now - (load.parked_at or 0.0)
+            is_wanted = age >= SURE_FOR.total_seconds() and ports.room.is_full_for(size)
+            if age < PARKED_FOR.total_seconds() and not is_wanted:
                 return
             self._parked.popitem(last=False)
             self.let_go(ports, load)

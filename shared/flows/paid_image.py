@@ -106,7 +106,10 @@ async def what_is_left(ports: Ports, request: Document, attempt: Document) -> En
         return None
     if in_spool is not None:
         await _let_go(ports, in_spool)
-    return Delivered.from_facts(stored.uri, stored.facts)
+    facts = stored.facts or (in_spool.facts if in_spool is not None else {})
+    if not facts:
+        return Failure(FailureKind.CRASHED, f"The worker stopped; nothing is known of the image at {stored.uri}.")
+    return Delivered.from_facts(stored.uri, facts)
 
 
 async def _keep(ports: Ports, key: str, made: Made, facts: dict[str, str]) -> KeptImage | None:

@@ -276,7 +276,7 @@ async def _end_unusable(ports: Ports, request: Document, error: ReferenceUnusabl
     newest = await ports.store.get(request.path)
     if not isinstance(newest, Document) or newest.data["status"] != "released":
         return "settled before"
-    await _end_unbegun(ports, newest, Failure(FailureKind.REFERENCE, str(error)), time)
+    await _end_unbegun(ports, newest, Failure(FailureKind.REFERENCE, f"{error}."), time)
     return "final"
 
 

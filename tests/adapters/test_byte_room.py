@@ -82,6 +82,6 @@ def test_no_more_is_taken_than_there_is(sizes: list[int]) -> None:
 
 
 def test_the_room_is_what_the_instance_has_beside_itself() -> None:
-    assert room_of(2 << 30) == int(((2 << 30) - 200_000_000) * 0.8)
+    assert room_of(2 << 30) == int(((2 << 30) - 200_000_000) * 0.7)
     assert room_of(128 << 20) == LEAST
     assert 64 << 20 < memory_of_this_process() < 1 << 45

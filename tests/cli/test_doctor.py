@@ -190,6 +190,7 @@ async def test_unknown_costs_fail_and_known_ones_pass(tmp_path: Path) -> None:
     ("change", "check"),
     [
         (lambda facts: replace(facts, images="no such bucket"), "bucket"),
+        (lambda facts: replace(facts, limits=["capacity 20 instead of 200"]), "machine"),
         (lambda facts: replace(facts, topics="denied"), "permissions"),
         (lambda facts: held(facts, slow=["requests by status: missing index"]), "indexes"),
         (lambda facts: held(facts, outlived=["requests"]), "retention"),

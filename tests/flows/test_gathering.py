@@ -114,7 +114,7 @@ async def test_an_image_that_the_model_does_not_take_is_named_with_its_type() ->
     await world.run_until_quiet()
     message = world.status()["outcome"]["message"]
     assert message.startswith("references[2]: gs://allowed/r-1-2.png is a GIF, which ")
-    assert message.endswith("does not take; use png, jpeg, webp, heic or heif")
+    assert message.endswith("does not take; use png, jpeg, webp, heic or heif.")
     assert world.lane.calls == []
 
 
@@ -145,11 +145,12 @@ async def test_slow_references_are_fetched_once_and_are_no_sign_of_a_slow_fleet(
     assert [found.get(each.value, 0) for each in (Sign.LATE, Sign.DELIVERED_LATE, Sign.TIGHT)] == [0, 0, 0]
 
 
-async def test_requests_wait_for_memory_and_none_is_lost_for_it() -> None:
+@pytest.mark.parametrize("seconds", [0, 2, 12, 30])
+async def test_requests_wait_for_memory_and_none_is_lost_for_it(seconds: int) -> None:
     world = World()
     world.room_bytes = reference_set.weight(40 * MEGABYTE)
     places = Places(world)
-    places.slow = timedelta(seconds=2)
+    places.slow = timedelta(seconds=seconds)
     world.references = places  # type: ignore[assignment]
     world.boot()
     for number in range(8):
@@ -158,6 +159,27 @@ async def test_requests_wait_for_memory_and_none_is_lost_for_it() -> None:
     assert set(world.statuses().values()) == {"succeeded"}
     assert places.most_flying == 1
     assert len(world.lane.calls) == 8
+    assert len(places.fetches) == 8, "each once"
+
+
+async def test_memory_that_a_cancelled_request_holds_is_given_to_those_that_wait() -> None:
+    world = World()
+    world.room_bytes = reference_set.weight(40 * MEGABYTE)
+    places = Places(world)
+    places.slow = timedelta(seconds=12)
+    world.references = places  # type: ignore[assignment]
+    world.boot()
+    await submit(world, places, "gone", 30 * MEGABYTE)
+
+    async def cancel() -> None:
+        await world.clock.sleep(12.5)
+        await world.publish({"cancel": "gone"})
+        await submit(world, places, "next", 30 * MEGABYTE)
+
+    await world.run_for(timedelta(minutes=1), cancel())
+    await world.run_until_quiet(timedelta(minutes=5))
+    assert world.status("next")["status"] == "succeeded"
+    assert world.status("gone")["status"] in ("cancelled", "succeeded")
 
 
 async def test_a_request_that_kills_its_worker_before_the_claim_ends_after_a_few_times() -> None:
@@ -198,3 +220,30 @@ async def test_all_room_is_given_back() -> None:
     await submit(world, places, "too-large", 80 * MEGABYTE)
     await world.run_until_quiet()
     assert not world.ports.room.is_full_for(world.room_bytes)
+
+
+async def test_a_batch_file_is_bounded_in_bytes_and_the_rest_goes_with_another() -> None:
+    world, places = a_world(quota="*=rpm:1")
+    for number in range(5):
+        await submit(world, places, f"r-{number}", *([10 * MEGABYTE] * 6), lane="batch", allow={"batch": True})
+    await world.run_until_quiet()
+    assert set(world.statuses().values()) == {"succeeded"}
+    for job in world.batches.jobs:
+        sent = sum(len(each.data) * 4 // 3 for _, order in job.orders for each in order.references)
+        assert sent <= world.catalogue.batch.most_bytes
+    assert sorted(order.request_id for job in world.batches.jobs for _, order in job.orders) == [
+        f"r-{number}" for number in range(5)
+    ]
+    assert len(world.batches.jobs) == 3
+    assert world.ledger_micros() == sum(each.data["cost_micros"] for each in world.store.all("requests"))
+    assert not world.ports.room.is_full_for(world.room_bytes)
+
+
+async def test_what_no_batch_takes_ends_by_itself_and_the_others_go() -> None:
+    world, places = a_world(quota="*=rpm:1")
+    await submit(world, places, "large", *([10 * MEGABYTE] * 8), lane="batch", allow={"batch": True})
+    await submit(world, places, "fine", 10, lane="batch", allow={"batch": True})
+    await world.run_until_quiet()
+    assert world.status("large")["outcome"]["code"] == "reference"
+    assert "80,000,000 bytes together" in world.status("large")["outcome"]["message"]
+    assert world.status("fine")["status"] == "succeeded"
