@@ -101,6 +101,17 @@ def judge(
     return gemini_errors.judge(problem, 200, headers, now, unnamed)
 
 
+def judge_instead(
+    problem: Problem, headers: Mapping[str, str], now: datetime, unnamed: FailureKind = FailureKind.MALFORMED_ANSWER
+) -> Failure:
+    """Of an error that stands in the answer's place, with the HTTP status that it names: what a gateway charges goes by
+    it, and one that turned the call away in a 200 has made no image.
+    """
+    failure = judge(problem, headers, now, unnamed)
+    said = problem.number or next((STATUS_OF_CODE[code] for code in problem.codes if code in STATUS_OF_CODE), 200)
+    return failure if said < 400 or failure.kind is FailureKind.REFUSED else replace(failure, http_status=said)
+
+
 def is_refusal(problem: Problem) -> bool:
     """By its code; by its words only where no code or number says that it is something else."""
     if not (OPENAI_REFUSALS | REFUSALS).isdisjoint(problem.codes):

@@ -205,7 +205,7 @@ def _searches(candidate: _Candidate) -> int:
 def _no_answer(body: bytes | bytearray, values: Sequence[Raw], headers: Mapping[str, str], now: datetime) -> Failure:
     problem = answer_errors.problem_among(values)
     if problem is not None:
-        return answer_errors.judge(problem, headers, now)
+        return answer_errors.judge_instead(problem, headers, now)
     return Failure(
         FailureKind.MALFORMED_ANSWER,
         f"HTTP 200 with {len(body)} bytes that are no generateContent answer",

@@ -14,12 +14,10 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw
-from msgspec.structs import replace
 
 from shared.adapters import answer_errors, picked
 from shared.adapters.gemini_answer import header_id
 from shared.adapters.gemini_codes import REFUSALS
-from shared.adapters.gemini_errors import Problem
 from shared.adapters.image_parts import Part, in_text, parts_of
 from shared.adapters.json_member import decoded, first_byte, items_of, name_of, printable, text_of
 from shared.adapters.picked import Read, Served, malformed
@@ -129,7 +127,7 @@ def _without_image(
 ) -> Failure:
     errors = [*(chunk.error for chunk in chunks), *(choice.error for choice in choices)]
     problems = [found for error in errors if (found := answer_errors.inner_problem(error)) is not None]
-    failures = [_of_problem(problem, headers, now) for problem in problems]
+    failures = [answer_errors.judge_instead(problem, headers, now, FailureKind.NO_IMAGE) for problem in problems]
     refusal = next((failure for failure in failures if failure.kind is FailureKind.REFUSED), None)
     refusal = refusal or _refusal(choices)
     if refusal is not None:
@@ -156,18 +154,10 @@ def _refusal(choices: Sequence[_Choice]) -> Failure | None:
     return Failure(FailureKind.REFUSED, said or f"the answer was filtered: {code}", code)
 
 
-def _of_problem(problem: Problem, headers: Mapping[str, str], now: datetime) -> Failure:
-    """With the status that the error names: what a gateway charges goes by it."""
-    failure = answer_errors.judge(problem, headers, now, FailureKind.NO_IMAGE)
-    if problem.number is None or failure.kind is FailureKind.REFUSED:
-        return failure
-    return replace(failure, http_status=problem.number)
-
-
 def _no_answer(body: bytes, values: Sequence[Raw], headers: Mapping[str, str], now: datetime) -> Failure:
     problem = answer_errors.problem_among(values)
     if problem is not None:
-        return answer_errors.judge(problem, headers, now)
+        return answer_errors.judge_instead(problem, headers, now)
     return Failure(
         FailureKind.MALFORMED_ANSWER,
         f"HTTP 200 with {len(body)} bytes that are no answer of this form",
