@@ -68,9 +68,7 @@ class Line(Struct, frozen=True):
     read: Read
 
 
-def read_line(
-    line: Json, model: str, now: datetime, key: str = "", prompts: Mapping[str, str] | None = None
-) -> Line:
+def read_line(line: Json, model: str, now: datetime, key: str = "", prompts: Mapping[str, str] | None = None) -> Line:
     """What one line says; `key` where it has none. What stands in a failure is not redacted yet."""
     found = decoded(without_mark(line), _Line)
     if found is None:
