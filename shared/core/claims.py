@@ -50,6 +50,8 @@ class Policy(Struct, frozen=True):
     """One request's plain statement (`Failure.explicit`) is enough while nothing else succeeds there."""
     share: float = 0.6
     """Of the calls that began since the first of them, so many must have failed so: others may be about to succeed."""
+    counts_once: bool = False
+    """A request that is tried again counts once in that share: its repetitions are no starts either."""
     first: timedelta = timedelta(seconds=5)
     """From the conclusion to its first probe; doubled with each probe that fails."""
     longest: timedelta = timedelta(minutes=5)
@@ -68,7 +70,7 @@ POLICIES: Mapping[Claim, Policy] = {
         means="does not take this lane (400): remove it from the catalogue",
     ),
     Claim.PAID_NOTHING: Policy(
-        "200 without a picture that can be read", "route", "strikes", requests=4, share=0.25,
+        "200 without a picture that can be read", "route", "strikes", requests=4, share=0.4, counts_once=True,
         runbook="paid-and-nothing-came", means="was paid for and sent no picture",
     ),
     Claim.CREDENTIAL: Policy(

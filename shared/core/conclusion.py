@@ -108,7 +108,7 @@ class Case(Struct, frozen=True):
 
     def to_json(self) -> dict[str, Any]:
         return {
-            **Heard(self.voices, {}, self.success).to_json(),
+            **Heard(self.voices, success=self.success).to_json(),
             "cleared": self.cleared,
             "conclusion": self.conclusion.to_json() if self.conclusion else None,
         }
@@ -216,12 +216,12 @@ def judge(
         claim, subject = parted(each)
         case = _with_evidence(known.cases.get(each, Case()), heard.get(each, NOTHING_HEARD), now)
         case = _cleared(case, (resets or {}).get(each))
-        calls = heard.get(each, NOTHING_HEARD).calls
         most = min(POLICIES[claim].longest, (longest or {}).get(subject, timedelta.max))
         if case.conclusion is not None:
             case = _after_probe(_if_it_stands(case, now), heard.get(each, NOTHING_HEARD), most, now)
         else:
-            case = _concluded(case, claim, subject, calls, _of_subject(starts, subject), now)
+            said = heard.get(each, NOTHING_HEARD)
+            case = _concluded(case, claim, subject, said, _of_subject(starts, subject), now)
         if _is_worth_keeping(case, claim, now):
             cases[each] = case
     return Conclusions(cases)
@@ -282,11 +282,11 @@ def _after_probe(case: Case, heard: Heard, most: timedelta, now: datetime) -> Ca
     return replace(case, conclusion=longer)
 
 
-def _concluded(case: Case, claim: Claim, subject: str, calls: Mapping[int, int], starts: Starts, now: datetime) -> Case:
-    fresh, policy = case.fresh, POLICIES[claim]
+def _concluded(case: Case, claim: Claim, subject: str, heard: Heard, starts: Starts, now: datetime) -> Case:
+    fresh, policy, calls = case.fresh, POLICIES[claim], heard.calls
     if not fresh:
         return case
-    is_enough = len(fresh) >= policy.requests and _most_fail(fresh, calls, starts, policy, now)
+    is_enough = len(fresh) >= policy.requests and _most_fail(fresh, heard, starts, policy, now)
     lately = any(second >= (now - LULL).timestamp() for second in calls)
     is_stated = policy.statement and lately and any(each.explicit for each in fresh.values())
     is_stated = is_stated and _is_lull(calls, starts, now)
@@ -297,13 +297,12 @@ def _concluded(case: Case, claim: Claim, subject: str, calls: Mapping[int, int],
     return replace(case, conclusion=Conclusion(claim, subject, now, needs, then, now + wait))
 
 
-def _most_fail(
-    fresh: Mapping[str, Voice], calls: Mapping[int, int], starts: Starts, policy: Policy, now: datetime
-) -> bool:
+def _most_fail(fresh: Mapping[str, Voice], heard: Heard, starts: Starts, policy: Policy, now: datetime) -> bool:
     """Of the calls that began since the first failure."""
+    failures = heard.requests if policy.counts_once else heard.calls
     first, until = min(each.at for each in fresh.values()), int((now - SEEN_TO_FAIL).timestamp())
     began = sum(count for second, count in starts.items() if first <= second <= until)
-    failed = sum(count for second, count in calls.items() if second >= first)
+    failed = sum(count for second, count in failures.items() if second >= first)
     return first <= until and max(failed, len(fresh)) >= policy.share * began
 
 

@@ -38,17 +38,19 @@ class Heard(Struct, frozen=True):
     """By a short hash of the request's id; the newest MOST_VOICES."""
     calls: Mapping[int, int] = field(default_factory=dict)
     """Failed calls by second, a request's repetitions included."""
+    requests: Mapping[int, int] = field(default_factory=dict)
+    """Requests by the second of the first call that failed them."""
     success: int = NEVER
     """The last second in which a call began that went well."""
     vain: int = NEVER
     """The last second in which a probe began whose answer says nothing of this."""
 
-    def with_failure(self, request: str, voice: Voice, now: datetime) -> Heard:
-        """`request` as `short()` makes it."""
-        oldest = int((now - CALLS_KEPT).timestamp())
-        calls = {second: count for second, count in self.calls.items() if second >= oldest}
-        calls[voice.at] = calls.get(voice.at, 0) + 1
-        return replace(self, voices=merged(self.voices, {request: voice}, now), calls=calls)
+    def with_failure(self, request: str, voice: Voice, now: datetime, *, again: bool = False) -> Heard:
+        """`request` as `short()` makes it; `again`: this process has heard it say so before."""
+        known = request in self.voices
+        requests = self.requests if again or known else _counted(self.requests, voice.at, now)
+        voices = self.voices if again and not known else merged(self.voices, {request: voice}, now)
+        return replace(self, voices=voices, calls=_counted(self.calls, voice.at, now), requests=requests)
 
     def with_success(self, began_at: datetime) -> Heard:
         return replace(self, success=max(self.success, int(began_at.timestamp())))
@@ -65,6 +67,7 @@ class Heard(Struct, frozen=True):
         return {
             "voices": {request: [each.at, each.tenant, each.explicit] for request, each in self.voices.items()},
             "calls": {str(second): count for second, count in self.calls.items()},
+            "requests": {str(second): count for second, count in self.requests.items()},
             "success": self.success,
             "vain": self.vain,
         }
@@ -74,6 +77,7 @@ class Heard(Struct, frozen=True):
         return cls(
             {request: Voice(*each) for request, each in data["voices"].items()},
             {int(second): count for second, count in data["calls"].items()},
+            {int(second): count for second, count in data["requests"].items()},
             data["success"],
             data["vain"],
         )
@@ -104,10 +108,19 @@ def merged(one: Mapping[str, Voice], other: Mapping[str, Voice], now: datetime) 
 def summed(reports: Iterable[Heard], now: datetime) -> Heard:
     voices: dict[str, Voice] = {}
     calls: dict[int, int] = {}
+    requests: dict[int, int] = {}
     success = vain = NEVER
     for report in reports:
         voices = merged(voices, report.voices, now)
-        for second, count in report.calls.items():
-            calls[second] = calls.get(second, 0) + count
+        for total, counts in ((calls, report.calls), (requests, report.requests)):
+            for second, count in counts.items():
+                total[second] = total.get(second, 0) + count
         success, vain = max(success, report.success), max(vain, report.vain)
-    return Heard(voices, calls, success, vain)
+    return Heard(voices, calls, requests, success, vain)
+
+
+def _counted(counts: Mapping[int, int], second: int, now: datetime) -> dict[int, int]:
+    oldest = int((now - CALLS_KEPT).timestamp())
+    kept = {each: count for each, count in counts.items() if each >= oldest}
+    kept[second] = kept.get(second, 0) + 1
+    return kept

@@ -53,7 +53,8 @@ class Routing(Struct, frozen=True):
         for grant in grants:
             planned = grant.candidate.planned
             name = planned.route.circuit
-            if not grant.candidate.head.course.sick_on:  # else it is no witness: see evidence
+            course = grant.candidate.head.course
+            if not course.sick_on and not course.no_image_count:  # else it is no witness: see evidence
                 circuits[name] = circuits.get(name, Circuit()).started(grant.slot_at)
             if planned.probe in circuits:
                 circuits[planned.probe] = replace(circuits[planned.probe], probed_at=grant.slot_at)

@@ -14,6 +14,7 @@ from msgspec.structs import asdict, replace
 from shared.core import booking, record
 from shared.core.answer import Usage
 from shared.core.catalogue import Catalogue
+from shared.core.claims import claim_id
 from shared.core.delivered import Delivered, Ending
 from shared.core.documents import Document, Fields, Update, Write
 from shared.core.failure import Failure, FailureKind, Next
@@ -126,6 +127,8 @@ def _after(
     """The request's own changes after the failure of its current attempt."""
     if failure.kind is FailureKind.QUOTA_DAY:  # its hint is not to be trusted: one real body said 856 ms
         failure = replace(failure, retry_after=None)
+    route = Route.from_json(attempt["route"])
+    as_concluded = attempt["probe"] is not None and attempt["probe"] == claim_id(failure.kind, route)
     is_repeated = failure.rule.next is Next.AGAIN
     is_free_probe = bool(attempt["probe"]) and not failure.limits_repeats
     counts = {
@@ -136,9 +139,9 @@ def _after(
         + int(failure.kind in (FailureKind.NO_IMAGE, FailureKind.MALFORMED_ANSWER)),
         "crash_count": request["crash_count"] + int(failure.kind is FailureKind.CRASHED),
         "wait_count": request["wait_count"] + int(failure.rule.next is Next.WAIT),
-        "denied_count": request["denied_count"] + int(failure.kind is FailureKind.PERMISSION and not failure.explicit),
+        "denied_count": request["denied_count"]
+        + int(failure.kind is FailureKind.PERMISSION and not failure.explicit and not as_concluded),
     }
-    route = Route.from_json(attempt["route"])
     sick_before = request["sick_on"].get(route.circuit, 0)
     elsewhere = is_done_with(failure, sick_before, route.lane)
     is_account = route.lane == GATEWAY and failure.kind.value in DENIED
@@ -166,6 +169,8 @@ def _after(
         interactive=request["ask"].get("priority") == "interactive",
     )
     decision = after_failure(failure, tally, now=now, jitter=jitter)
+    if as_concluded and isinstance(decision, End) and failure.rule.next is Next.ELSEWHERE:
+        decision = Again(now, f"no route but one that is out: {failure.kind.value}")  # it asked for all: it waits on
     match decision:
         case Again():
             return record.requeued(decision.reason, now, wake_at=decision.wake_at) | counts | met, "queued"

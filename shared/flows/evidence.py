@@ -33,6 +33,7 @@ SPACING = timedelta(seconds=2)
 """At most one write in this time from one process."""
 KEEP_FOR = timedelta(days=2)
 """A report says nothing after the voices in it are forgotten; a day more harms nobody."""
+MOST_REMEMBERED = 300
 DRIFT_WORTH_A_WRITE = 2_000
 """Input tokens that estimates were wrong by."""
 
@@ -71,6 +72,8 @@ class Evidence:
         """By circuit."""
         self._heard: dict[str, Heard] = {}
         """By conclusion."""
+        self._voices: dict[str, dict[str, None]] = {}
+        """Requests that have spoken, by conclusion, the newest last."""
         self._drift: dict[str, int] = {}
         """Not reported yet, by model."""
         self._written_at = float("-inf")
@@ -103,7 +106,11 @@ class Evidence:
             seen = replace(seen, named={**seen.named, named[0]: Named(named[1], now)})
         if claim is not None:
             voice = Voice(int(slot_at.timestamp()), short(asker.tenant), failure.explicit)
-            self._heard[claim] = self._heard.get(claim, NOTHING_HEARD).with_failure(request, voice, now)
+            again = request in (spoken_for := self._voices.setdefault(claim, {}))
+            spoken_for[request] = None
+            while len(spoken_for) > MOST_REMEMBERED:
+                del spoken_for[next(iter(spoken_for))]
+            self._heard[claim] = self._heard.get(claim, NOTHING_HEARD).with_failure(request, voice, now, again=again)
         if vain is not None and not spoken:
             self._heard[vain] = self._heard.get(vain, NOTHING_HEARD).with_vain_probe(slot_at)
         self._seen[model] = seen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.core.failure import RULES, Charge, FailureKind, Next
+from shared.core.failure import RULES, Charge, Failure, FailureKind, Next
 from shared.core.outcome import CANCELLED, EXPIRED, SUCCEEDED, final_status, of_failure
 from tests.builders import a_failure
 
