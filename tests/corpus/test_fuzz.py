@@ -168,13 +168,16 @@ def test_no_broken_200_is_free(case: Case, data: st.DataObject) -> None:
 # -- (c) a state of the project ends no request -----------------------------------------------------------------------
 
 SHARED = [case for case in ERRORS if {"wait", "elsewhere"} >= set(one_of(case.expected.next))]
-_SAYS = ("code", "status", "message", "reason", "type", "details", "error", "detail")
+_SAYS = ("code", "status", "message", "reason", "type", "error", "errors", "detail", "domain")
 """Members that the statement itself is made of."""
 
 
 def _beside_the_statement(value: Any) -> Iterator[Path]:
+    """The places that hold no word of the statement, and do not lead to one."""
+    saying = {path for path in mutations.paths(value) if path[-1] in _SAYS}
+    leading = {path[:length] for path in saying for length in range(1, len(path) + 1)}
     for path in mutations.paths(value):
-        if path[-1] not in _SAYS and path != (0,) and path[-2:-1] != ("details",):
+        if path not in leading:
             yield path
 
 
