@@ -162,7 +162,7 @@ class StandIn:
         told = answers[min(self._turns[key], len(answers) - 1)]
         self._turns[key] += 1
         scripted = Scripted(body={"response": ordinary("batch", model)}) if told == "ok" else told
-        body = json.loads(sent(scripted, "batch", model, self.url).plain)
+        body: dict[str, Any] = json.loads(sent(scripted, "batch", model, self.url).plain)
         billed = scripted.is_billed and "error" not in body if scripted.billed is None else scripted.billed
         self.bills.append(Billed("batch", billed, of_case=True))
         return {"key": asked["key"]} | body

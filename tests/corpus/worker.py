@@ -203,7 +203,8 @@ async def _run(world: CorpusWorld, case: Case, folder: Path) -> str | None:
 async def _bystander(world: CorpusWorld, case: Case) -> str:
     await asyncio.sleep(BYSTANDER_AFTER)
     first = case.requests[0]
-    same = {name: first[name] for name in ("model", "image_size", "allow") if name in first}
+    kept = ("model", "image_size", "allow")
+    same: dict[str, Any] = {name: value for name, value in first.items() if name in kept}
     await world.publish({"request_id": BYSTANDER, "prompt": "a boat", **same})
     await asyncio.sleep(BYSTANDER_WITHIN - 1)
     found = world.status(BYSTANDER)
