@@ -39,7 +39,7 @@ class Circuit(Struct, frozen=True):
     """What the pump remembers of one model in one lane."""
 
     starts: Mapping[int, int] = field(default_factory=dict)
-    """Slots granted to requests that were sick nowhere before, by second since the epoch."""
+    """Slots granted to requests that were not sick here before, by second since the epoch."""
     tripped_at: datetime | None = None
     trips: int = 0
     """In a row, each within TRIPPED_LATELY of the last."""

@@ -54,7 +54,7 @@ class Routing(Struct, frozen=True):
             planned = grant.candidate.planned
             name = planned.route.circuit
             course = grant.candidate.head.course
-            if not course.sick_on and not course.no_image_count:  # else it is no witness: see evidence
+            if name not in course.sick_on and not course.no_image_count:  # else it has begun here before
                 circuits[name] = circuits.get(name, Circuit()).started(grant.slot_at)
             if planned.probe in circuits:
                 circuits[planned.probe] = replace(circuits[planned.probe], probed_at=grant.slot_at)

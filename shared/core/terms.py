@@ -68,7 +68,7 @@ class Course(Struct, frozen=True):
     avoided: Mapping[str, str] = field(default_factory=dict)
     """Circuits that failed it, with the failure."""
     sick_on: Mapping[str, int] = field(default_factory=dict)
-    """How often it met sickness, by circuit: it is no witness any more."""
+    """How often it met sickness, by circuit."""
     no_image_count: int = 0
     """Answers of this round that were paid for and held no picture."""
 

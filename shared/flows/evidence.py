@@ -45,17 +45,15 @@ class Asker(Struct, frozen=True):
     tenant: str
     probe: str | None = None
     """The circuit or the conclusion that it asks about."""
-    sick_on: Collection[str] = ()
-    """Circuits where it met sickness before."""
     avoided: Mapping[str, str] = field(default_factory=dict)
     """What it met on circuits that it left, by circuit."""
 
     def is_witness(self, route: Route, failure: Failure) -> bool:
-        """A request that met the same on another route takes it along: what it meets here says nothing of the route."""
+        """A request that met the same on another route takes it along: what it meets here says nothing of the route.
+        Sickness is another matter: a whole provider may be sick, and who falls from route to route is lost in the end.
+        """
         elsewhere = {kind for circuit, kind in self.avoided.items() if circuit != route.circuit}
-        return failure.kind.value not in elsewhere and (
-            failure.kind not in SICK or not any(circuit != route.circuit for circuit in self.sick_on)
-        )
+        return failure.kind in SICK or failure.kind.value not in elsewhere
 
 
 class Evidence:

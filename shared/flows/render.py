@@ -179,7 +179,7 @@ async def _note(evidence: Evidence, answer: Answer, request: Document, time: Ser
     route = Route.from_json(request.data["route"])
     if isinstance(answer, Failure):
         data = request.data
-        asker = Asker(request.id, data["tenant"], data["probe"], data["sick_on"], data["avoided"])
+        asker = Asker(request.id, data["tenant"], data["probe"], data["avoided"])
         await evidence.failed(route, answer, request.data["slot_at"], time, asker)
     else:
         if answer.usage is not None:
