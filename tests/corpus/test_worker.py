@@ -49,6 +49,8 @@ def _wrong_of_all(case: Case, seen: Seen) -> list[str]:
         wrong.append(f"{seen.calls} calls, at most {expected.calls} are right")
     if seen.booked < seen.billed:
         wrong.append(f"{seen.billed} calls are charged, {seen.booked} are booked as charged or unknown")
+    if len(set(seen.micros)) > 1 or len(set(seen.unknown)) > 1:
+        wrong.append(f"attempts and ledger differ: {seen.micros} micros, {seen.unknown} of unknown cost")
     if expected.others == "go_on" and not (seen.bystander or "").startswith("succeeded"):
         wrong.append(f"another request on the same model is {seen.bystander}")
     wrong += [f"raised {crash}" for crash in seen.crashes]

@@ -94,6 +94,10 @@ class Seen(Struct, frozen=True):
     """All that it charges, the bystander's too."""
     booked: int
     """Attempts that are booked as charged or as unknown."""
+    unknown: tuple[int, int]
+    """Attempts of unknown cost, by the attempts themselves and by the ledger."""
+    micros: tuple[int, int]
+    """What all attempts cost, by the attempts themselves and by the ledger."""
     crashes: tuple[str, ...]
     pictures: int
     """Stored for the case's own requests."""
@@ -149,6 +153,9 @@ class CorpusWorld(World):
         await self._gateways.close()
         await self._batches.close()
 
+    def in_ledger(self, amount: str) -> int:
+        return sum(each.data.get(amount, 0) for each in self.store.all("ledger"))
+
     def ended(self, request_id: str) -> Ended:
         status = self.status(request_id)
         outcome = status["outcome"] or {}
@@ -178,6 +185,11 @@ async def played(case: Case, loop: VirtualLoop, folder: Path) -> Seen:
                 paid=sum(each.is_billed for each in provider.calls),
                 billed=sum(each.is_billed for each in provider.bills),
                 booked=sum(each["cost_micros"] > 0 or each["cost_basis"] in (None, "unknown") for each in attempts),
+                unknown=(
+                    sum(each["cost_basis"] == "unknown" for each in attempts),
+                    world.in_ledger("unknown_attempts"),
+                ),
+                micros=(sum(each["cost_micros"] for each in attempts), world.in_ledger("cost_micros")),
                 crashes=tuple(map(repr, (*world.crashes, *world.watch_crashes))),
                 pictures=sum(world.status(each)["image_uri"] is not None for each in ids),
             )
