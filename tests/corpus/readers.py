@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from shared.adapters.quotation import SENT, Sent
-
 from shared.adapters import gemini_answer, gemini_errors, generate_content_answer, openai_answer
 from shared.adapters.batch_answer import read_line
+from shared.adapters.quotation import SENT, Sent
 from shared.core.answer import Answer, Made, Order, Reference
 from shared.core.failure import Failure
 from tests.builders import NOW
