@@ -120,7 +120,7 @@ class Worker(Struct, frozen=True, dict=True):
     def evidence(self) -> Evidence:
         from shared.flows.evidence import Evidence
 
-        return Evidence(self.ports)
+        return Evidence(self.ports, self.view)
 
     @cached_property
     def pump(self) -> Pump:

@@ -131,6 +131,11 @@ def a_failure(kind: FailureKind = FailureKind.OVERLOAD, message: str = "the prov
     return Failure(kind, message, **more)
 
 
+def a_statement(kind: FailureKind, **more: Any) -> Failure:
+    """A failure in which the provider names the shared thing itself."""
+    return Failure(kind, "the provider says so", explicit=True, **more)
+
+
 def a_delivered(**changes: Any) -> Delivered:
     """A stored image of 1K by the model that "default" means."""
     delivered = Delivered(

@@ -58,8 +58,14 @@ def shipped_catalogue() -> Catalogue:
 
 
 class World:
-    def __init__(self, quota: str = "", seed: int = 1, latency: timedelta = timedelta(seconds=1)) -> None:
-        self.clock = VirtualClock()
+    def __init__(
+        self,
+        quota: str = "",
+        seed: int = 1,
+        latency: timedelta = timedelta(seconds=1),
+        clock: VirtualClock | None = None,
+    ) -> None:
+        self.clock = clock or VirtualClock()
         self.started = self.clock.now()
         self.store = MemoryStore(self.clock)
         self.topics = MemoryTopics(self.clock)
@@ -114,7 +120,7 @@ class World:
         view = PumpView(self.ports)
         self.kicks = Kicks(self.ports, view)
         self.tags = FairTags(self.ports, view)
-        self.evidence = Evidence(self.ports)
+        self.evidence = Evidence(self.ports, view)
         self.pump = Pump(self.ports, self.kicks)
 
     # -- what a caller does -------------------------------------------------------------------------------------------

@@ -119,13 +119,8 @@ def _needs(found: Summary | None, seen: Known) -> Iterator[Needs]:
             yield Needs(f"{model}: {words.held(model, why)}", "no-route")
         if why["reason"] == "zero":
             yield Needs(f"{model}: {words.held(model, why)}", "no-balance")
-    for use in found.quota if found is not None else ():
-        if use.denied_until is not None and use.denied_until > seen.now:
-            yield Needs(
-                f"{use.model} is closed until {words.minute(use.denied_until)} ({use.closed_why})", "credential"
-            )
-    for words_of_lack in seen.routing.lacking.values():
-        yield Needs(words_of_lack, "model_gone")
+    for each in seen.routing.conclusions.reached.values():
+        yield Needs(each.why, each.policy.runbook or each.claim.value)
     for purse in found.spent.purses if found is not None and found.spent is not None else ():
         if purse.waiting:
             yield Needs(f"{purse.tenant}: {purse.waiting:,} requests wait for money", "budget")

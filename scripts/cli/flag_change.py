@@ -16,6 +16,7 @@ from shared import wiring
 from shared.adapters.json_signals import JsonSignals
 from shared.adapters.system_clock import SystemClock
 from shared.config import Settings
+from shared.core.conclusion import Conclusion
 from shared.core.flag import Flag
 from shared.core.flag_wish import Wish
 from shared.core.messages import Kick
@@ -43,16 +44,20 @@ async def trip(settings: Settings, flag: Flag) -> None:
     await _kick(settings)
 
 
-async def reset(settings: Settings, named: str, actor: str, reason: str) -> tuple[Flag, Known]:
-    """The flag that was reset, and what was known before. Raises FlagRefused."""
+async def reset(settings: Settings, named: str, actor: str, reason: str) -> tuple[Flag | Conclusion, Known]:
+    """The flag or the conclusion that was reset, and what was known before. Raises FlagRefused."""
     catalogue = wiring.catalogue(settings)
     async with place.reading(settings) as store:
         seen = await known.read(store, settings, catalogue)
-        flag = flag_words.meant(named, seen.own, seen.board, seen.now)
+        conclusion = seen.routing.conclusions.reached.get(named)
         with signals(settings) as said:
-            await flags.reset(store, said, flag.id, actor, reason)
+            if conclusion is not None:
+                await flags.reset_conclusion(store, said, conclusion, actor, reason)
+            else:
+                flag = flag_words.meant(named, seen.own, seen.board, seen.now)
+                await flags.reset(store, said, flag.id, actor, reason)
     await _kick(settings)
-    return flag, seen
+    return conclusion or flag, seen
 
 
 async def extend(settings: Settings, named: str, lasts: timedelta, actor: str, reason: str) -> tuple[Flag, datetime]:

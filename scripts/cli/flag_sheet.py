@@ -55,7 +55,7 @@ def does_what(flag: Flag) -> str:
 
 
 def lines(known: Known) -> Iterator[Text]:
-    """Breakers that are open, circuits that on-call keeps closed, what providers lack, and flags kept elsewhere."""
+    """Breakers that are open, circuits that on-call keeps closed, what is concluded, and flags kept elsewhere."""
     for flag in known.tripped:
         if flag.actor == BREAKER and flag.circuit is not None:
             yield Text(
@@ -65,8 +65,8 @@ def lines(known: Known) -> Iterator[Text]:
     for circuit, until in sorted(known.own.overruled.items()):
         if until > known.now:
             yield Text(f"overruled: the breaker of {circuit} does not trip before {moment(until)}")
-    for words in known.routing.lacking.values():
-        yield Text(f"lacking: {words}", "yellow")
+    for each in known.routing.conclusions.reached.values():
+        yield Text(f"concluded: {each.why}", "yellow")
     for flag_id in known.kept_elsewhere:
         yield Text(f"the pump also goes by {flag_id}; with RENDERLANE_FLAG_PROVIDER set it is shown here too")
 
@@ -86,8 +86,15 @@ def documents(known: Known) -> Iterator[dict[str, Any]]:
     for circuit, until in sorted(known.own.overruled.items()):
         if until > known.now:
             yield {"kind": "overruled", "circuit": circuit, "until": until}
-    for circuit, lack in known.routing.lacks.items():
-        yield {"kind": "lacking", "circuit": circuit, "failure": lack.kind, "at": lack.at}
+    for each in known.routing.conclusions.reached.values():
+        yield {
+            "kind": "conclusion", "id": each.id, "claim": each.claim.value, "subject": each.subject,
+            "effect": each.policy.effect, "since": each.since, "why": each.why,
+            "requests": len(known.routing.conclusions.cases[each.id].voices), "failed_probes": each.probes,
+            "next_probe_at": each.next_probe_at,
+        }  # fmt: skip
+        if each.policy.effect == "strikes":  # as it was called before there were conclusions
+            yield {"kind": "lacking", "circuit": each.subject, "failure": each.claim.value, "at": each.since}
     for flag_id in known.kept_elsewhere:
         yield {"kind": "elsewhere", "id": flag_id}
 

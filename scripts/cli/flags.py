@@ -52,7 +52,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One object a line, told apart by `kind`.")
 def list_command(as_json: bool) -> None:
-    """Show what is tripped, by whom, why, and what it did.
+    """Show what is tripped, by whom, why, and what it did; and what the worker has concluded.
 
     Breakers that are open are flags of the actor `breaker`.
     """
@@ -87,12 +87,13 @@ def trip(name: FlagName, reason: str | None, actor: str | None, only_preview: bo
 
 
 @command.command("reset")
-@click.argument("named", metavar="ID|NAME")
+@click.argument("named", metavar="ID|NAME|CONCLUSION")
 @_by_and_why
 def reset(named: str, reason: str | None, actor: str | None) -> None:
-    """Reset a flag: what waits takes its usual route again.
+    """Reset a flag or a conclusion: what waits takes its usual route again.
 
-    A breaker's flag stays reset for ten minutes whatever the route does.
+    A breaker's flag stays reset for ten minutes whatever the route does. A conclusion (its id stands in `flags list`)
+    comes back only from calls that fail from now on.
     """
     asyncio.run(_reset(named, flag_words.actor(actor), flag_words.reason(reason)))
 
@@ -191,12 +192,16 @@ async def _reset(named: str, actor: str, reason: str) -> None:
     from scripts.cli import flag_change, flag_sheet
     from scripts.cli.show import moment
     from shared.core.breaker import OVERRULED
+    from shared.core.conclusion import Conclusion
     from shared.core.routing import Effect
     from shared.core.words import so_far
 
     settings = place.read_settings()
     with _refusals():
         flag, seen = await flag_change.reset(settings, named, actor, reason)
+    if isinstance(flag, Conclusion):
+        click.echo(f"reset {flag.id}: only calls that fail from now on speak for it")
+        return
     did = so_far(seen.routing.effects.get(flag.id, Effect()))
     changed = "it would have changed" if flag.shadow else "it changed"
     click.echo(f"reset {flag.id} ({flag_sheet.does_what(flag)} for {flag.scope}); {changed} {did}")

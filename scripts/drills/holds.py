@@ -83,17 +83,54 @@ def failing_calls_at_most(most: int) -> Hold:
     return Hold(f"at most {most} primary calls meet the failure", check)
 
 
+PROBES = 5
+"""5, 10, 20, 40 and 80 s apart: more than a scene lasts."""
+
+
 def the_route_is_left_within(seconds: float) -> Hold:
-    """From the first answer that says so to the last call that meets it."""
+    """From the first answer that says so to the last call that meets it, but for the probes."""
 
     def check(played: Played) -> str | None:
         met = [call for call in played.primary(until=played.mended_at) if call.outcome != "image"]
         if not met:
             return "no call met the failure: the scene proves nothing"
-        took = (met[-1].received_at - (met[0].finished_at or met[0].received_at)).total_seconds()
-        return None if took <= seconds else f"asked for {took:.1f} s after the first answer, allowed {seconds:g} s"
+        first = met[0].finished_at or met[0].received_at
+        later = [took for call in met if (took := (call.received_at - first).total_seconds()) > seconds]
+        if len(later) <= PROBES:
+            return None
+        return f"asked {len(later)} times later than that, up to {later[-1]:.1f} s, allowed are {PROBES} probes"
 
     return Hold(f"the route is left within {seconds:g} s", check)
+
+
+def only_the_marked_fail(mark: str) -> Hold:
+    """Whoever is always turned away ends; all others have their image of the model that they asked for."""
+
+    def check(played: Played) -> str | None:
+        marked = {each.request_id: each for each in played.requests if mark in each.fields["prompt"]}
+        wrong = [each.request_id for each in marked.values() if each.status != "failed"]
+        others = [each for each in played.requests if each.request_id not in marked]
+        wrong += [each.request_id for each in others if each.status != "succeeded" or each.model != PRIMARY]
+        return f"{len(marked)} are marked, and it went otherwise: {_names(wrong)}" if wrong or not marked else None
+
+    return Hold("the marked fail, the others have images of what they asked for", check)
+
+
+def nothing_is_concluded() -> Hold:
+    def check(played: Played) -> str | None:
+        found = [str(each["conclusion"]) for each in played.said("conclusion_reached")]
+        return f"concluded: {', '.join(found)}" if found else None
+
+    return Hold("nothing is concluded from single requests", check)
+
+
+def the_others_wait_at_most(seconds: float, mark: str) -> Hold:
+    def check(played: Played) -> str | None:
+        late = [each.request_id for each in played.delivered
+                if mark not in each.fields["prompt"] and (each.seconds or 0.0) > seconds]  # fmt: skip
+        return f"waited for more than {seconds:g} s: {_names(late)}" if late else None
+
+    return Hold(f"the others have their images within {seconds:g} s", check)
 
 
 def the_failure_is_met(least: int = 1) -> Hold:

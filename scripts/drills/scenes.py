@@ -15,9 +15,8 @@ from scripts.simulator.faults import BentKind, Fault, NoImageForm
 HINT = 6.0
 """Seconds that a 429 asks for."""
 RATE = 2.0
-LEFT = 6.0
-"""Seconds in which the whole fleet leaves a route that says it is closed: a report at most every 2 s, a tick a second,
-and slots that lie ahead."""
+CONCLUDED = 12.0
+"""Seconds until several requests have said so and their reports are summed, on a busy machine."""
 STEADY = Traffic(RATE, 10.0)
 WHOLE = (holds.everybody_has_an_image(), holds.one_image_each(), holds.booked_as_charged(),
          holds.no_downgrade_unexplained())  # fmt: skip
@@ -39,6 +38,20 @@ _NO_IMAGE: tuple[NoImageForm, ...] = ("text_only", "empty_steps", "failed", "ste
 _EMPTY = tuple(Fault(kind="no_image", form=form, prompt=f"[{form}]", nth=(1,)) for form in _NO_IMAGE)
 _BROKEN: tuple[BentKind, ...] = ("malformed", "other_shape", "corrupt_image", "cut")
 _MALFORMED = tuple(Fault(kind=kind, prompt=f"[{kind}]", nth=(1,)) for kind in _BROKEN)
+
+
+_POISON = (
+    Fault(kind="gone", prompt="[poison gone]"),
+    Fault(kind="permission", prompt="[poison permission]"),
+    Fault(kind="rejected", prompt="[poison rejected]"),
+    Fault(kind="internal", prompt="[poison internal]"),
+)
+_POISONED = tuple(
+    {"model": PRIMARY, "mark": f" {fault.prompt}"} if number == 0 else {"model": PRIMARY}
+    for fault in _POISON
+    for number in range(20)
+)
+"""One in twenty, of each kind in turn."""
 
 
 def _marked(marks: Sequence[str]) -> Traffic:
@@ -168,7 +181,7 @@ ALL: tuple[Scene, ...] = (
         "the key is rejected for 30 s",
         STEADY,
         (holds.ends_only_as("succeeded", "queued"), holds.one_image_each(), holds.booked_as_charged(),
-         holds.nothing_wasted(), holds.the_route_is_left_within(LEFT), holds.escalated("credential")),
+         holds.nothing_wasted(), holds.the_route_is_left_within(CONCLUDED), holds.escalated("credential")),
         (Fault(kind="credential"),),
         lasts=30.0,
         patience=120.0,
@@ -178,9 +191,21 @@ ALL: tuple[Scene, ...] = (
         "gone",
         "404: the model is gone",
         STEADY,
-        (*WHOLE, holds.nothing_wasted(), holds.the_route_is_left_within(LEFT), holds.warned_of_a_lack()),
+        (*WHOLE, holds.nothing_wasted(), holds.the_route_is_left_within(CONCLUDED), holds.warned_of_a_lack()),
         (Fault(kind="gone", model=PRIMARY),),
         mends=False,
+    ),
+    Scene(
+        "poison",
+        "one request in twenty is always turned away: 404, 403, 400, 500",
+        Traffic(5.0, 40.0, _POISONED),
+        (holds.only_the_marked_fail("[poison"), holds.the_others_wait_at_most(10.0, "[poison"),
+         holds.nothing_is_concluded(), holds.no_breaker(), holds.one_image_each(),
+         holds.booked_as_charged(), holds.nothing_wasted(), holds.the_failure_is_met(8)),
+        _POISON,
+        mends=False,
+        calm_first=0.0,
+        patience=90.0,
     ),
     Scene(
         "receipts",
@@ -211,7 +236,7 @@ ALL: tuple[Scene, ...] = (
         replace(STEADY, mix=DUE),
         (holds.ends_only_as("succeeded", "queued"), holds.due_ones_have_images(), holds.some_end_as("queued"),
          holds.one_image_each(), holds.nothing_wasted(), holds.booked_as_charged(),
-         holds.the_route_is_left_within(LEFT), holds.no_downgrade_unexplained()),
+         holds.the_route_is_left_within(CONCLUDED), holds.no_downgrade_unexplained()),
         (Fault(kind="quota", model=PRIMARY, variant="day_short_delay"),),
         mends=False,
         patience=12.0,

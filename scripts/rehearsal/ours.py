@@ -18,7 +18,11 @@ from shared.core import fairness, testimony
 from shared.core.admission import INTERACTIVE_HORIZON, Candidate, Grant
 from shared.core.ask import Ask
 from shared.core.calendar import WINDOW_BUCKETS, begin_of
+from shared.core.claims import claim_id, contradicted_by
+from shared.core.conclusion import asks_best, judge
 from shared.core.failure import Failure, FailureKind
+from shared.core.heard import NOTHING_HEARD, Heard, Voice, short
+from shared.core.heard import summed as summed_heard
 from shared.core.ladder import Planned
 from shared.core.live_quota import LiveLimits
 from shared.core.quota import Quota
@@ -26,6 +30,7 @@ from shared.core.record import Head, UnusedSlot
 from shared.core.report import NOTHING_SEEN, Named, Seen, Sign, summed
 from shared.core.retry import Again, Tally, after_failure
 from shared.core.route import Route
+from shared.core.routing import Routing
 from shared.core.standing import Standing
 from shared.core.tick import Memory, Sight, Ticked, tick
 from shared.flows import evidence, head_pages, live_quota, pump, pump_documents, pump_sight
@@ -96,6 +101,10 @@ class Renderlane:
         """What each instance saw."""
         self._reports: dict[int, dict[str, Seen]] = {}
         """What the pump can read of it."""
+        self._heard: dict[int, dict[str, Heard]] = {}
+        """What each instance heard for and against conclusions."""
+        self._heard_reports: dict[int, dict[str, Heard]] = {}
+        self._routing = Routing()
         self._report_due: dict[int, float] = {}
         self._reporting: set[int] = set()
         self._running: dict[str, int] = {}
@@ -214,7 +223,9 @@ class Renderlane:
         for held in self._held:
             self.held[held] = self.held.get(held, 0.0) + self._engine.now - self._decided_at
         heads = self._heads()
+        self._conclude(now)
         ticked = tick(before, self._sight(heads, now))
+        self._routing = self._routing.granted(ticked.grants)
         self._crowded = ticked.crowded
         self._held = [(model, full.reason) for model, full in ticked.held.items()]
         self._decided_at = self._engine.now
@@ -232,6 +243,16 @@ class Renderlane:
             self._world.documents.commit(["pump/pump", *paths], partial(self._hand_out, lead, ticked, by_id))
         else:
             self._hand_out(lead, ticked, by_id)
+
+    def _conclude(self, now: datetime) -> None:
+        reports = list(self._heard_reports.values())
+        heard = {
+            name: summed_heard([each[name] for each in reports if name in each], now)
+            for name in {name for each in reports for name in each}
+        }
+        circuits = {name: each.forget(now) for name, each in self._routing.circuits.items()}
+        routing = replace(self._routing, circuits=circuits)
+        self._routing = replace(routing, conclusions=judge(routing.conclusions, heard, routing.starts, now))
 
     def _changed(self, after: Standing, model: str, now: datetime) -> bool:
         before = self._memory.standings.get(model, Standing()).forget(now)
@@ -317,7 +338,9 @@ class Renderlane:
         models = {model for seen in self._reports.values() for model in seen}
         return Sight(
             now=now,
-            candidates=[self._candidate(each) for each in heads],
+            candidates=self._with_probes([self._candidate(each) for each in heads], now),
+            concluded=self._routing.conclusions.closings(),
+            day_goes_on=self._routing.conclusions.day_goes_on,
             configured=self._quota,
             capacity=self._world.fleet.size.capacity,
             reports={
@@ -327,6 +350,17 @@ class Renderlane:
             running=self._counted,
             in_air=self._in_air,
         )
+
+    def _with_probes(self, candidates: list[Candidate], now: datetime) -> list[Candidate]:
+        """One asks about each conclusion that is due, best one that did not make it."""
+        for about in self._routing.conclusions.due(now):
+            voices = self._routing.conclusions.cases[about.id].voices
+            of_pool = [each for each in candidates if each.model == about.subject]
+            if of_pool:
+                asks = min(of_pool, key=lambda each: asks_best(voices, short(each.head.request_id), ""))
+                probe = replace(asks, planned=replace(asks.planned, probe=about.id))
+                candidates = [probe if each is asks else each for each in candidates]
+        return candidates
 
     def _candidate(self, queued: Queued) -> Candidate:
         if queued.candidate is None:
@@ -371,6 +405,7 @@ class Renderlane:
             self._engine.after(0.1, self._kick_if_lapsed)
         match attempt.end:
             case Image():
+                self._made(attempt.instance, grant)
                 self._world.succeed(queued.request)
             case Late() | DeliveredLate():
                 sort = Sign.LATE if isinstance(attempt.end, Late) else Sign.DELIVERED_LATE
@@ -384,14 +419,32 @@ class Renderlane:
                 if self._leaps:
                     self._kick(fairness.queue_name(model, queued.request.arrival.priority))
             case MinuteFull() | DayFull() | Unexplained() | Overloaded():
-                self._failed(attempt.instance, queued, _failure(attempt.end), grant.slot_at)
+                self._failed(attempt.instance, queued, _failure(attempt.end), grant)
 
     def _kick_if_lapsed(self) -> None:
         if not self._leads and self._lead_until <= self._engine.now and self._store_is_waiting():
             self._kick()
 
-    def _failed(self, instance: int, queued: Queued, failure: Failure, slot_at: datetime) -> None:
-        now, model = self._engine.wall(), queued.request.arrival.model
+    def _made(self, instance: int, grant: Grant) -> None:
+        """A picture speaks against what is open, and is not reported otherwise."""
+        said = False
+        own = self._heard.setdefault(instance, {})
+        for each in contradicted_by(grant.candidate.planned.route):
+            heard = own.get(each, NOTHING_HEARD)
+            after = heard.with_success(grant.slot_at)
+            if after.success > heard.success and (heard.is_open or each in self._routing.conclusions.open):
+                own[each], said = after, True
+        if said:
+            model = grant.candidate.model
+            self._note(instance, model, self._of(instance, model))
+
+    def _failed(self, instance: int, queued: Queued, failure: Failure, grant: Grant) -> None:
+        now, model, slot_at = self._engine.wall(), queued.request.arrival.model, grant.slot_at
+        claim = claim_id(failure.kind, grant.candidate.planned.route)
+        if claim is not None:
+            own, request = self._heard.setdefault(instance, {}), short(queued.request.arrival.request_id)
+            voice = Voice(int(slot_at.timestamp()), short(queued.request.arrival.tenant), failure.explicit)
+            own[claim] = own.get(claim, NOTHING_HEARD).with_failure(request, voice, now)
         seen = self._of(instance, model)
         sort, closes, named = testimony.sign(failure), testimony.closing(failure, now), testimony.named_limit(failure)
         if sort is not None:
@@ -426,11 +479,11 @@ class Renderlane:
     def _report(self, instance: int) -> None:
         self._reporting.discard(instance)
         self._report_due[instance] = self._engine.now + REPORT_SPACING
-        written = dict(self._seen[instance])
-        self._world.documents.write(f"evidence/{instance}", partial(self._reported, instance, written))
+        written, heard = dict(self._seen[instance]), dict(self._heard.get(instance, {}))
+        self._world.documents.write(f"evidence/{instance}", partial(self._reported, instance, written, heard))
 
-    def _reported(self, instance: int, written: dict[str, Seen]) -> None:
-        self._reports[instance] = written
+    def _reported(self, instance: int, written: dict[str, Seen], heard: dict[str, Heard]) -> None:
+        self._reports[instance], self._heard_reports[instance] = written, heard
 
 
 def _planned(asked: Arrival) -> Planned:
@@ -444,7 +497,9 @@ def _failure(answer: Answer) -> Failure:
             return Failure(FailureKind.QUOTA_MINUTE, "", retry_after=hint, quota_id=quota_id, quota_value=value)
         case DayFull(quota_id, value, wait):
             hint = timedelta(seconds=wait)
-            return Failure(FailureKind.QUOTA_DAY, "", retry_after=hint, quota_id=quota_id, quota_value=value)
+            return Failure(
+                FailureKind.QUOTA_DAY, "", retry_after=hint, quota_id=quota_id, quota_value=value, explicit=True
+            )
         case Overloaded():
             return Failure(FailureKind.OVERLOAD, "")
         case _:

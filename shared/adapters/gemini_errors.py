@@ -19,13 +19,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.adapters import gemini_quota, gemini_words
+from shared.adapters.error_members import ErrorMembers, bare_error_in, error_in, members_of
 from shared.adapters.gemini_codes import (
     BLOCKED_REGIONS,
     BUSY,
@@ -38,6 +39,7 @@ from shared.adapters.gemini_codes import (
     kind_of_reason,
 )
 from shared.adapters.gemini_quota import Violation
+from shared.adapters.json_member import first_byte, items_of, text_of
 from shared.adapters.quotation import SENT, Sent, provider_words
 from shared.core.failure import Failure, FailureKind
 
@@ -62,22 +64,12 @@ _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.I | re.S)
 
 
 class _Detail(msgspec.Struct):
-    """Any of google.rpc's details; a field of another shape makes the whole detail unread, never the error."""
+    """Any of google.rpc's details; a member of another type says nothing."""
 
-    reason: str = ""
-    domain: str = ""
-    retryDelay: str = ""
-    violations: list[msgspec.Raw] = []
-
-
-class _Error(msgspec.Struct):
-    code: int | float | str | None = None
-    message: str | None = None
-    status: str | None = None
-    type: str | None = None
-    details: list[msgspec.Raw] | None = None
-    metadata: msgspec.Raw = msgspec.Raw(b"null")
-    innererror: msgspec.Raw = msgspec.Raw(b"null")
+    reason: msgspec.Raw = msgspec.Raw(b"")
+    domain: msgspec.Raw = msgspec.Raw(b"")
+    retryDelay: msgspec.Raw = msgspec.Raw(b"")
+    violations: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Flagged(msgspec.Struct):
@@ -88,10 +80,6 @@ class _Flagged(msgspec.Struct):
 
 class _Inner(msgspec.Struct):
     code: str
-
-
-class _Body(msgspec.Struct):
-    error: _Error | str
 
 
 Body: TypeAlias = bytes | bytearray | msgspec.Raw
@@ -130,7 +118,8 @@ def read_failure(
     status: int, headers: Mapping[str, str], body: Body, now: datetime, sent: Sent | None = None
 ) -> Failure:
     """The failure of an HTTP answer that is an error. `headers` by lower-case name; `now` turns a date into a delay."""
-    problem = read_problem(body)
+    members = bare_error_in(body)
+    problem = _problem(members) if members is not None else None
     if problem is None:
         is_page = bytes(memoryview(body)[:200]).lstrip()[:1] == b"<" or "html" in headers.get("content-type", "")
         problem = Problem((), _plain_text(body), in_form=False, is_page=is_page)
@@ -139,16 +128,14 @@ def read_failure(
 
 def read_problem(body: Body) -> Problem | None:
     """The error a JSON body speaks of, also inside a list of one; None where it speaks of none."""
-    found = decoded(body, _Body) or next(iter(decoded(body, list[_Body]) or ()), None)
-    if found is None:
-        return None
-    return Problem((), found.error) if isinstance(found.error, str) else _problem(found.error)
+    members = error_in(body)
+    return _problem(members) if members is not None else None
 
 
 def read_inner_problem(error: Body) -> Problem | None:
     """An error object that stands inside an answer: an item of `errors`, or the `error` of a step."""
-    found = decoded(error, _Error)
-    return _problem(found) if found is not None else None
+    members = members_of(error) if bytes(memoryview(error)[:1]) == b"{" else None
+    return _problem(members) if members is not None else None
 
 
 def judge(
@@ -202,7 +189,7 @@ def _may_be_billed(problem: Problem, kind: FailureKind, words: str, status: int,
         return False
     content_type = headers.get("content-type", "json")
     own = problem.own_form and ("json" in content_type or "event-stream" in content_type)
-    return not own or status == 502 or status in CLOUDFLARE or _gave_up(problem, words)
+    return not own or (kind is FailureKind.SERVER_ERROR and status != 500) or _gave_up(problem, words)
 
 
 def _gave_up(problem: Problem, words: str) -> bool:
@@ -348,26 +335,27 @@ def _missing(problem: Problem, words: str) -> FailureKind:
     return FailureKind.MODEL_GONE if "not_found" in problem.codes else FailureKind.CONNECTION
 
 
-def _problem(error: _Error) -> Problem:
-    details = [each for each in (decoded(raw, _Detail) for raw in error.details or ()) if each is not None]
-    number = _number(error.code)
-    word = error.code if isinstance(error.code, str) and number is None else None
+def _problem(error: ErrorMembers) -> Problem:
+    details = [each for each in (decoded(raw, _Detail) for raw in error.details) if each is not None]
+    number = _number(text_of(error.code))
+    word = text_of(error.code) if number is None and first_byte(error.code) == b'"' else ""
     if number is not None and 0 < number < len(RPC_CODES):
         word, number = RPC_CODES[number], None
-    reasons = [each.reason for each in details if each.reason]
+    reasons = [(reason, text_of(each.domain)) for each in details if (reason := text_of(each.reason))]
     flagged = "flagged" if getattr(decoded(error.metadata, _Flagged), "reasons", None) else None
     inner = decoded(error.innererror, _Inner)
     said: Sequence[str | None] = (
-        word, error.status, error.type, *reasons, flagged, inner.code if inner is not None else None
+        word, error.status, error.type, *(reason for reason, _ in reasons), flagged,
+        inner.code if inner is not None else None,
     )  # fmt: skip
     return Problem(
         tuple(_word(each) for each in said if each),
-        error.message or "",
+        error.message,
         number if number is not None and 300 <= number < 600 else None,
-        tuple(gemini_quota.violations(raw for each in details for raw in each.violations)),
-        tuple(each.retryDelay for each in details if each.retryDelay),
-        own_form=bool(error.code is not None or error.status or error.type),
-        reasons=tuple(_word(each.reason) for each in details if each.reason and each.domain.endswith(_GOOGLE)),
+        tuple(gemini_quota.violations(raw for each in details for raw in items_of(each.violations, msgspec.Raw))),
+        tuple(delay for each in details if (delay := text_of(each.retryDelay))),
+        own_form=not error.is_bare and bool(text_of(error.code) or error.status or error.type),
+        reasons=tuple(_word(reason) for reason, domain in reasons if domain.endswith(_GOOGLE)),
     )
 
 
@@ -378,10 +366,10 @@ def _led_by(problem: Problem, words: str) -> Problem:
     return replace(problem, codes=(word, *problem.codes)) if word in REFUSALS or word in NO_IMAGE else problem
 
 
-def _number(code: Any) -> int | None:
-    if isinstance(code, str):
-        return int(code) if code.isascii() and code.isdecimal() and len(code) < 4 else None
-    return int(code) if code is not None and 0 <= code < 1000 else None
+def _number(code: str) -> int | None:
+    """A whole number below 1000, also as 400.0."""
+    number = code.removesuffix(".0")
+    return int(number) if number.isascii() and number.isdecimal() and len(number) < 4 else None
 
 
 def _word(code: str) -> str:

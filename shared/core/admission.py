@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shared.core.calendar import NO_WEIGHT, UNPACED, Full, Granted, Weight, begin_of, bucket_of
+from shared.core.claims import Claim, conclusion_id
 from shared.core.fleet import HORIZON, LEAD, LONGEST_LEAD
 from shared.core.ladder import Planned
 from shared.core.quota import Limits
@@ -198,6 +199,8 @@ class _Queues(Struct):
             return Full("concurrency", None)
         turns, calendar = self.standing.turns, self.standing.calendar
         limits = self._limits(priority)
+        if candidate.planned.probe == conclusion_id(Claim.QUOTA_DAY, candidate.model):
+            limits = replace(limits, rpd=None)  # whether the day is used up is what it asks
         earliest = self.now + max(self.shared.lead, lead_time(candidate.head.late_count))
         horizon = earliest + self.shared.horizon
         if priority == "interactive" or self._is_owed(priority):

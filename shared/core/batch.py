@@ -145,7 +145,37 @@ def new_document(batch_id: str, route: Route, items: Sequence[Item], now: dateti
         "due_at": now,
         "ended_at": None,
         "expire_at": None,
+        "part_of": None,
+        "is_part": False,
     }
+
+
+def family(batch_id: str, data: Fields) -> str:
+    """The id under which its requests are filed: that of the batch which was split, where it is a part."""
+    return data.get("part_of") or batch_id
+
+
+def may_be_split(data: Fields) -> bool:
+    """Once, where there is more than one request in it."""
+    return not data.get("is_part", False) and len(data["items"]) > 1
+
+
+def halves(items: Sequence[tuple[Item, str]]) -> tuple[list[Item], list[Item]]:
+    """Two parts of items that come with their tenants: a tenant's stay together where there are several."""
+    ordered = sorted(items, key=lambda each: each[1])
+    middle = len(ordered) // 2
+    borders = [number for number in range(1, len(ordered)) if ordered[number][1] != ordered[number - 1][1]]
+    cut = min(borders, key=lambda border: abs(border - middle), default=max(middle, 1))
+    return [item for item, _ in ordered[:cut]], [item for item, _ in ordered[cut:]]
+
+
+def first_part(items: Sequence[Item], now: datetime) -> dict[str, Any]:
+    """What is left in a batch that was split: to be sent at once."""
+    return {"items": [each.to_json() for each in items], "is_part": True, "creating_at": None, "due_at": now}
+
+
+def second_part(batch_id: str, whole_id: str, route: Route, items: Sequence[Item], now: datetime) -> dict[str, Any]:
+    return new_document(batch_id, route, items, now) | {"part_of": whole_id, "is_part": True}
 
 
 def creating(now: datetime, hold_until: datetime) -> dict[str, Any]:
@@ -193,11 +223,14 @@ def is_worth_another_try(failure: Failure) -> bool:
     )
 
 
-def of_all(failure: Failure) -> Failure:
-    """What a refusal of the whole file means for each request in it. A 400 is no fault of any single one: those are
-    looked at when the batch runs, so it is the model that does not take batches, and the next route is taken.
+def of_all(failure: Failure, requests: int) -> Failure:
+    """What a refusal of the whole file means for each of so many requests in it: the next route, where its own answer
+    decides. A 400 is no fault of any single one: those are looked at when the batch runs. A refusal for safety is its
+    own where it is alone.
     """
-    if failure.kind is not FailureKind.INVALID_REQUEST:
+    if failure.kind is FailureKind.REFUSED and requests == 1:
+        return failure
+    if failure.kind not in (FailureKind.INVALID_REQUEST, FailureKind.REFUSED):
         return failure
     return Failure(FailureKind.LANE_UNSUPPORTED, failure.message, failure.code, http_status=failure.http_status)
 

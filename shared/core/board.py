@@ -18,6 +18,7 @@ HISTORY = "flag_history"
 HISTORY_KEPT = timedelta(days=90)
 MOST_FLAGS = 200
 """In one document."""
+RESETS_KEPT = 50
 
 
 class FlagRefused(Exception):
@@ -29,6 +30,8 @@ class Board(Struct, frozen=True):
     """By id; those whose time is over stay until somebody writes them into the history."""
     overruled: Mapping[str, datetime] = field(default_factory=dict)
     """Until when on-call has forbidden a breaker to trip, by circuit."""
+    resets: Mapping[str, datetime] = field(default_factory=dict)
+    """When on-call reset conclusions, by id: what was known by then counts no more."""
 
     def in_force(self, now: datetime) -> tuple[Flag, ...]:
         """Shadows too."""
@@ -60,6 +63,11 @@ class Board(Struct, frozen=True):
             self, flags={each: found for each, found in self.flags.items() if each != flag_id}, overruled=overruled
         )
 
+    def forgotten(self, conclusion: str, now: datetime) -> Board:
+        """With a conclusion that on-call resets. The newest RESETS_KEPT are remembered."""
+        newest = sorted({**self.resets, conclusion: now}.items(), key=lambda each: each[1])[-RESETS_KEPT:]
+        return replace(self, resets=dict(newest))
+
     def extended(self, flag_id: str, until: datetime, actor: str, now: datetime) -> Board:
         """Raises FlagRefused."""
         found = self.find(flag_id)
@@ -79,9 +87,10 @@ class Board(Struct, frozen=True):
         return {
             "flags": {each.id: each.to_json() for each in self.flags.values()},
             "overruled": dict(self.overruled),
+            "resets": dict(self.resets),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Board:
         flags = {flag_id: Flag.from_json(each) for flag_id, each in data["flags"].items()}
-        return cls(flags, dict(data["overruled"]))
+        return cls(flags, dict(data["overruled"]), dict(data.get("resets", {})))

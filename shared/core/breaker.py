@@ -1,9 +1,10 @@
 """Sick routes find themselves out: when to trip a flag, when to let one call probe, and when to reset it. Pure.
 
-A circuit is a model in a lane. While its breaker is open, PROBE_EVERY lets one call through at a time; two probes in a
-row that went well close it again, more after it has tripped lately. On-call sees the breaker's flag among the others
-and can overrule it both ways: a flag that is reset by hand keeps the breaker from tripping for OVERRULED, one that is
-extended by hand stays until it expires.
+A circuit is a model in a lane. What counts is how many distinct requests met a sick answer, of those that began there:
+a request that fails four times is one voice. While its breaker is open, PROBE_EVERY lets one call through at a time, by
+a request that was not sick there where one waits; two probes in a row that went well close it again, more after it has
+tripped lately. On-call sees the breaker's flag among the others and can overrule it both ways: a flag that is reset by
+hand keeps the breaker from tripping for OVERRULED, one that is extended by hand stays until it expires.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from shared.core.flag import BREAKER, DEFAULT_EXPIRY, Flag, FlagName, Scope
 from shared.core.health import ALL_WELL, Health, ended
 
 JUDGED_OVER = ((timedelta(seconds=10), 5, 0.9), (timedelta(seconds=60), 4, 0.6))
-"""Window, sick answers at least, and of the starts in the window at least: the short one sees a sudden outage, the
-long one a quiet or a slow one. An overload that lets more through is the pressure's to handle."""
+"""Window, distinct sick requests at least, and of those that began in it at least: the short one sees a sudden outage,
+the long one a quiet or a slow one. An overload that lets more through is the pressure's to handle."""
 PROBE_EVERY = timedelta(seconds=15)
 """Four calls a minute in an outage, whatever the size of the fleet."""
+LAST_RESORT_EVERY = timedelta(minutes=1)
+"""Where only requests that were sick there wait, one of them probes so often: the failure counts against it."""
 WELL_PROBES = 2
 MOST_WELL_PROBES = 8
 TRIPPED_LATELY = timedelta(minutes=10)
@@ -36,7 +39,7 @@ class Circuit(Struct, frozen=True):
     """What the pump remembers of one model in one lane."""
 
     starts: Mapping[int, int] = field(default_factory=dict)
-    """Slots granted, by second since the epoch."""
+    """Slots granted to requests that were not sick here before, by second since the epoch."""
     tripped_at: datetime | None = None
     trips: int = 0
     """In a row, each within TRIPPED_LATELY of the last."""
@@ -117,6 +120,11 @@ def may_probe(circuit: Circuit, health: Health, now: datetime) -> bool:
     return ended(health.well, circuit.probed_at) > 0
 
 
+def may_probe_again(circuit: Circuit, now: datetime) -> bool:
+    """Whether a request that was sick here itself may go through, for want of another."""
+    return circuit.probed_at is None or now - circuit.probed_at >= LAST_RESORT_EVERY
+
+
 def _sickness(known: Circuit, seen: Health, now: datetime) -> str | None:
     """Only what ended since the last trip is judged: a reset starts afresh."""
     for window, least, share in JUDGED_OVER:
@@ -124,10 +132,10 @@ def _sickness(known: Circuit, seen: Health, now: datetime) -> str | None:
         reset = max(known.tripped_at or since, since)
         if known.tripped_at is not None and known.probed_at is not None:
             reset = max(reset, known.probed_at)
-        sick = ended(seen.sick, reset)
+        sick, voices = ended(seen.sick, reset), sum(second + 1 > reset.timestamp() for second in seen.requests.values())
         starts = max(sum(count for second, count in known.starts.items() if second >= since.timestamp()), sick)
-        if sick >= least and sick >= share * starts:
-            return f"{seen.last}, {sick} of {starts} calls in {window.total_seconds():.0f} s"
+        if min(sick, voices) >= least and sick >= share * starts:
+            return f"{seen.last}, {sick} of {starts} requests in {window.total_seconds():.0f} s"
     return None
 
 

@@ -218,6 +218,9 @@ class Calendar(Struct, frozen=True):
             return self
         return replace(self, closed_until=until, closed_why=why)
 
+    def reopened(self) -> Calendar:
+        return replace(self, closed_until=None, closed_why="")
+
     def forget(self, now: datetime) -> Calendar:
         """Drop what no window from `now` on can see, nor one of a pump whose time is KEPT_LONGER behind."""
         oldest = bucket_of(now - KEPT_LONGER) - WINDOW_BUCKETS - PATIENCE

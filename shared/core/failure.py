@@ -205,7 +205,11 @@ class Failure(Struct, frozen=True):
 
     @property
     def charge(self) -> Charge:
-        return Charge.UNKNOWN if self.may_be_billed else self.rule.charge
+        """The price page says of the API's own 400 that it is not charged, also where it is a refusal."""
+        if self.may_be_billed:
+            return Charge.UNKNOWN
+        refused_at_once = self.http_status == 400 and self.kind is FailureKind.REFUSED
+        return Charge.NOTHING if refused_at_once else self.rule.charge
 
     @property
     def ambiguous(self) -> bool:

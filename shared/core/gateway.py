@@ -23,6 +23,8 @@ CONTRACT = "gateway:"
 """Before a gateway's name, as an attempt's contract."""
 Event: TypeAlias = Literal["without_image", "rejected", "turned_away", "failed", "broken_off"]
 NEVER_LEFT = frozenset({FailureKind.CONNECTION, FailureKind.LATE, FailureKind.REFERENCE})
+GAVE_UP = (408, 499)
+"""Of the client's class by their number, yet the call may go on at the provider."""
 BROKEN_OFF = frozenset({FailureKind.TIMEOUT, FailureKind.CONNECTION_LOST, FailureKind.CRASHED})
 
 
@@ -103,7 +105,7 @@ def event(failure: Failure) -> Event:
     status = failure.http_status
     if failure.may_be_billed:  # a proxy's answer: the provider's rules for its own answers do not concern it
         return "broken_off"
-    if failure.kind in BROKEN_OFF and (status is None or status < 400):
+    if failure.kind in BROKEN_OFF and (status is None or status < 400 or status in GAVE_UP):
         return "broken_off"
     if failure.kind is FailureKind.BALANCE or status in (402, 429, 503, 529):
         return "turned_away"

@@ -44,7 +44,8 @@ failure_count and the three after it are of this round; attempt numbers go on th
 
 HEAD_FIELDS = (
     "ask", "model", "priority", "tenant", "fair_tag", "deadline", "round", "release", "unused_slot", "late_count",
-    "wake_at", "cost_micros", "unknown_estimate_micros", "avoided", "traceparent", "queued_at",
+    "wake_at", "cost_micros", "unknown_estimate_micros", "avoided", "sick_on", "no_image_count",
+    "traceparent", "queued_at",
 )  # fmt: skip
 
 
@@ -124,6 +125,8 @@ def course_of(request_id: str, data: Fields) -> Course:
         deadline=data["deadline"],
         spent_micros=data["cost_micros"] + data["unknown_estimate_micros"],
         avoided=data["avoided"],
+        sick_on=data["sick_on"],
+        no_image_count=data["no_image_count"],
     )
 
 

@@ -38,6 +38,8 @@ LONGEST_PARKING = timedelta(hours=1)
 LONGEST_PARKING_INTERACTIVE = timedelta(minutes=5)
 QUOTA_BACKOFF = timedelta(seconds=5)
 """A 429 without a hint."""
+MAX_DAY_BACKOFF = timedelta(minutes=30)
+"""A day that is used up: a lone request, of which no conclusion is drawn, asks so seldom in the end."""
 
 
 class Tally(Struct, frozen=True):
@@ -98,7 +100,8 @@ def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: floa
         case Next.WAIT:
             if tally.denied >= MAX_DENIED:
                 return ending
-            ceiling = min(MAX_BACKOFF, QUOTA_BACKOFF * 2 ** min(max(tally.waits - 1, 0), 10))
+            longest = MAX_DAY_BACKOFF if failure.kind is FailureKind.QUOTA_DAY else MAX_BACKOFF
+            ceiling = min(longest, QUOTA_BACKOFF * 2 ** min(max(tally.waits - 1, 0), 10))
     if tally.max_cost_micros is not None and tally.spent_micros + tally.next_estimate_micros > tally.max_cost_micros:
         return End(ending.status, Outcome("cost_cap", f"{ending.outcome.message} Another attempt could exceed the cap.",
                                           "Raise max_cost_usd under a new id."))  # fmt: skip
@@ -145,7 +148,9 @@ def _reason(failure: Failure) -> str:
 def is_done_with(failure: Failure, sick_before: int, lane: str) -> bool:
     """Whether the request should leave this route: a silent one at once (asking again costs as long again), one that
     does not have the model or the lane, Flex that sheds, a gateway that takes nothing from us (no balance, a rejected
-    key: another contract may), one without capacity for longer than a minute, any other sick one after one retry.
+    key: another contract may), a bare 403 (it may be about this call), one without capacity for longer than a minute,
+    any other sick one after one retry. A key and an account are the same on all of Google's routes: such a request
+    waits.
     """
     if failure.kind in CAPACITY and (failure.retry_after or timedelta(0)) > LONG_HINT:
         return True
@@ -154,5 +159,7 @@ def is_done_with(failure: Failure, sick_before: int, lane: str) -> bool:
     if failure.kind is FailureKind.OVERLOAD and lane == "flex":
         return True
     if lane == GATEWAY and failure.kind.value in DENIED:
+        return True
+    if failure.kind is FailureKind.PERMISSION and not failure.explicit:
         return True
     return failure.kind in SICK and sick_before + 1 >= MAX_SICK_ON_ONE_ROUTE

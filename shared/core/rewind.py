@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from shared.core import calendar, spend
 from shared.core.calendar import Calendar
+from shared.core.conclusion import Conclusions
 from shared.core.fleet import Fleet
 from shared.core.record import LEASE
 from shared.core.routing import Routing
@@ -46,7 +47,8 @@ def rewound(memory: Memory, by: timedelta) -> Memory:
 
 
 def rewound_routing(routing: Routing, by: timedelta) -> Routing:
-    return Routing.from_json(_moved(routing.to_json(), by))
+    """Conclusions are dropped: their evidence counts seconds of the old clock. What still holds is concluded again."""
+    return replace(Routing.from_json(_moved(routing.to_json(), by)), conclusions=Conclusions())
 
 
 def _standing(standing: Standing, by: timedelta) -> Standing:

@@ -131,7 +131,8 @@ def _not_now(route: Route, terms: Terms) -> tuple[str | None, str | None]:
     for each in terms.flags:
         if each.actor == BREAKER and each.circuit == route.circuit:
             return f"breaker: {each.reason}", each.id
-    for key in (route.circuit, circuit("*", route.model)):
+    everywhere = () if route.lane == GATEWAY else (circuit("*", route.model),)
+    for key in (route.circuit, *everywhere):
         if key in terms.lacking:
             return terms.lacking[key], None
     return None, None

@@ -13,8 +13,8 @@ from msgspec.structs import asdict, replace
 
 from shared.core import booking, record
 from shared.core.answer import Usage
-from shared.core.calendar import next_pacific_midnight
 from shared.core.catalogue import Catalogue
+from shared.core.claims import claim_id
 from shared.core.delivered import Delivered, Ending, storable
 from shared.core.documents import Document, Fields, Update, Write
 from shared.core.failure import Failure, FailureKind, Next
@@ -23,7 +23,7 @@ from shared.core.outcome import SUCCEEDED, of_failure
 from shared.core.price import Cost
 from shared.core.receipt import receipt
 from shared.core.retry import Again, End, Tally, after_failure, is_done_with
-from shared.core.route import Route, circuit
+from shared.core.route import GATEWAY, Route, circuit
 from shared.core.testimony import DENIED
 
 Effect: TypeAlias = Literal["final", "queued", "booked", "settled before", "kept"]
@@ -134,7 +134,9 @@ def _after(
 ) -> tuple[dict[str, Any], Effect]:
     """The request's own changes after the failure of its current attempt."""
     if failure.kind is FailureKind.QUOTA_DAY:  # its hint is not to be trusted: one real body said 856 ms
-        failure = replace(failure, retry_after=next_pacific_midnight(now) - now)
+        failure = replace(failure, retry_after=None)
+    route = Route.from_json(attempt["route"])
+    as_concluded = attempt["probe"] is not None and attempt["probe"] == claim_id(failure.kind, route)
     is_repeated = failure.rule.next is Next.AGAIN
     is_free_probe = bool(attempt["probe"]) and not failure.limits_repeats
     counts = {
@@ -145,12 +147,13 @@ def _after(
         + int(failure.kind in (FailureKind.NO_IMAGE, FailureKind.MALFORMED_ANSWER)),
         "crash_count": request["crash_count"] + int(failure.kind is FailureKind.CRASHED),
         "wait_count": request["wait_count"] + int(failure.rule.next is Next.WAIT),
-        "denied_count": request["denied_count"] + int(failure.kind is FailureKind.PERMISSION and not failure.explicit),
+        "denied_count": request["denied_count"]
+        + int(failure.kind is FailureKind.PERMISSION and not failure.explicit and not as_concluded),
     }
-    route = Route.from_json(attempt["route"])
     sick_before = request["sick_on"].get(route.circuit, 0)
     elsewhere = is_done_with(failure, sick_before, route.lane)
-    left = circuit(route.lane, "*") if elsewhere and failure.kind.value in DENIED else route.circuit
+    is_account = route.lane == GATEWAY and failure.kind.value in DENIED
+    left = circuit(route.lane, "*") if is_account else route.circuit
     met = {
         "model": route.model,
         "last_route": route.to_json(),
@@ -174,6 +177,8 @@ def _after(
         interactive=request["ask"].get("priority") == "interactive",
     )
     decision = after_failure(failure, tally, now=now, jitter=jitter)
+    if as_concluded and isinstance(decision, End) and failure.rule.next is Next.ELSEWHERE:
+        decision = Again(now, f"no route but one that is out: {failure.kind.value}")  # it asked for all: it waits on
     match decision:
         case Again():
             return record.requeued(decision.reason, now, wake_at=decision.wake_at) | counts | met, "queued"

@@ -62,6 +62,8 @@ BATCH_ENDED = Signal(
     "batch_ended", "INFO", ("batch", "name", "state", "requests", "images", "extra_answers", "unknown_keys")
 )
 BREAKER_PROBED = Signal("breaker_probed", "INFO", ("circuit", "request_id", "slot_at", "trace_id"))
+CONCLUDED = Signal("conclusion_reached", "WARNING", ("conclusion", "why", "requests", "next_probe_at"))
+CONCLUSION_CLEARED = Signal("conclusion_cleared", "INFO", ("conclusion", "since", "probes"))
 ROUTE_LACKING = Signal("route_lacking", "WARNING", ("what",))
 COST_OVER_ESTIMATE = Signal(
     "cost_over_estimate", "WARNING", ("request_id", "attempt", "route", "cost_micros", "estimate_micros", "trace_id")

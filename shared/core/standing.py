@@ -22,7 +22,7 @@ class Standing(Struct, frozen=True):
     learned: Mapping[str, Learned] = field(default_factory=dict)
     """Limits that 429s named, by dimension."""
     denied_until: datetime | None = None
-    """When it opened, or opens, after answers that a person has to mend: key, project, balance."""
+    """When it is probed next, while a conclusion closes it that a person has to mend: key, project, balance."""
 
     def forget(self, now: datetime) -> Standing:
         return replace(self, calendar=self.calendar.forget(now), turns=self.turns.forget(now))

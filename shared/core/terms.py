@@ -34,7 +34,7 @@ class Terms(Struct, frozen=True):
     opens: Mapping[str, datetime] = field(default_factory=dict)
     """The quota outlook: until when a model starts nothing, by model id."""
     lacking: Mapping[str, str] = field(default_factory=dict)
-    """What providers answered they do not have, by circuit, with the reason."""
+    """Circuits that conclusions strike for now, with the reason; `*/model` is in every lane of Google's."""
     offers: Mapping[str, Offer] = field(default_factory=dict)
     """Of gateways, by model id; none where nobody has looked: at intake."""
     now: datetime | None = None
@@ -42,6 +42,16 @@ class Terms(Struct, frozen=True):
 
     def without(self, gone: Flag) -> Terms:
         return replace(self, flags=tuple(each for each in self.flags if each.id != gone.id))
+
+    def without_lacking(self, circuit_name: str) -> Terms:
+        return replace(self, lacking={each: why for each, why in self.lacking.items() if each != circuit_name})
+
+    def without_shut(self, pool_name: str) -> Terms:
+        """As if this gateway's account took calls again."""
+        model = pool_name.partition(":")[2]
+        if model not in self.offers:
+            return self
+        return replace(self, offers={**self.offers, model: replace(self.offers[model], shut=None)})
 
     def with_flag(self, extra: Flag) -> Terms:
         return replace(self, flags=(*self.flags, extra))
@@ -57,6 +67,10 @@ class Course(Struct, frozen=True):
     """Known cost of all attempts, plus the estimate for each whose cost is unknown."""
     avoided: Mapping[str, str] = field(default_factory=dict)
     """Circuits that failed it, with the failure."""
+    sick_on: Mapping[str, int] = field(default_factory=dict)
+    """How often it met sickness, by circuit."""
+    no_image_count: int = 0
+    """Answers of this round that were paid for and held no picture."""
 
 
 FRESH = Course()

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from shared.core.calendar import next_pacific_midnight
 from shared.core.failure import Failure, FailureKind
 from shared.core.report import Closing, Sign
 
 LONGEST_MINUTE_CLOSING = timedelta(seconds=60)
 UNHINTED_CLOSING = timedelta(seconds=1)
-NO_BALANCE_CLOSING = timedelta(minutes=5)
-DENIED_CLOSING = timedelta(minutes=1)
-"""Nobody gains by asking faster: a key or a project is mended by a person."""
+"""What a full minute may close at most, and for how long without a hint."""
 DENIED = frozenset({FailureKind.CREDENTIAL.value, FailureKind.PERMISSION.value, FailureKind.BALANCE.value})
+"""A person has to mend it."""
 
 
-def closing(failure: Failure, now: datetime, ask_again: timedelta | None = None) -> Closing | None:
-    """Until when this failure closes its model; None where only the ratio of such failures says something.
-
-    `ask_again`: how long the contract's own row says to leave it after a denial.
+def closing(failure: Failure, now: datetime) -> Closing | None:
+    """Until when this failure closes its model: for what a full minute lasts. All that lasts longer is a conclusion,
+    and no single answer draws one (`conclusion`).
     """
-    match failure.kind:
-        case FailureKind.QUOTA_DAY:
-            return Closing(next_pacific_midnight(now), failure.kind.value)
-        case FailureKind.QUOTA_MINUTE:
-            pause = min(failure.retry_after or UNHINTED_CLOSING, LONGEST_MINUTE_CLOSING)
-            return Closing(now + pause, failure.kind.value)
-        case FailureKind.BALANCE:
-            return Closing(now + (ask_again or NO_BALANCE_CLOSING), failure.kind.value)
-        case FailureKind.CREDENTIAL | FailureKind.PERMISSION:
-            return Closing(now + (ask_again or DENIED_CLOSING), failure.kind.value)
-        case _:
-            return None
+    if failure.kind is not FailureKind.QUOTA_MINUTE:
+        return None
+    pause = min(failure.retry_after or UNHINTED_CLOSING, LONGEST_MINUTE_CLOSING)
+    return Closing(now + pause, failure.kind.value)
 
 
 def sign(failure: Failure) -> Sign | None:

@@ -11,14 +11,15 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shared.core import fairness
-from shared.core.admission import Admission, Candidate, Grant, Shared, admit
+from shared.core.admission import Candidate, Grant, Shared, admit
 from shared.core.calendar import WINDOW_BUCKETS, Full, Weight, bucket_of, is_untimed
+from shared.core.claims import POLICIES
 from shared.core.fleet import HORIZON, Fleet, Late, Recent, concurrency_cap
 from shared.core.in_force import InForce, Learned, in_force, limits
 from shared.core.live_quota import LiveLimits
 from shared.core.pressure import feel
 from shared.core.quota import Limits, Quota
-from shared.core.report import NOTHING_SEEN, Seen, Sign, counted
+from shared.core.report import NOTHING_SEEN, Closing, Seen, Sign, counted
 from shared.core.spend import Spend, spend_limit
 from shared.core.standing import Standing
 from shared.core.testimony import DENIED
@@ -27,8 +28,7 @@ TICK = timedelta(seconds=1)
 LONGEST_HORIZON = timedelta(seconds=4)
 LATE_LOOKED_BACK = timedelta(seconds=10)
 LEARNED_FOR = timedelta(days=1)
-FIRST_ALONE = timedelta(seconds=6)
-"""After a denial one start asks whether somebody has mended it: so long its answer takes to be reported."""
+CONCLUDED = frozenset(claim.value for claim, policy in POLICIES.items() if policy.effect == "closes")
 _ANY_MOMENT = datetime.min.replace(tzinfo=UTC)
 
 
@@ -71,6 +71,10 @@ class Sight(Struct, frozen=True):
     """Releases and attempts in flight, by model."""
     in_air: int = 0
     """Releases that nobody has taken up."""
+    concluded: Mapping[str, Closing] = field(default_factory=dict)
+    """Pools that start nothing before their next probe, since a conclusion says so."""
+    day_goes_on: Mapping[str, datetime] = field(default_factory=dict)
+    """Until when limits of the day that 429s named are refuted, by pool."""
     drift: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     """Input tokens reported since the last tick to be more than estimated, by model and half-second of the start."""
     lost: Sequence[LostSlot] = ()
@@ -103,6 +107,7 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
     for model in models:
         seen = sight.reports.get(model, NOTHING_SEEN)
         standing, held = _learn(before[model], model, seen, sight)
+        standing = _with_conclusion(standing, sight.concluded.get(model), now)
         standings[model] = _felt(standing, limits(held), seen, sight.drift.get(model, {}), now)
         usable[model] = standings[model].pressure.limits(limits(held))
         numbers[model] = {dimension: limit.value for dimension, limit in held.items()}
@@ -116,7 +121,7 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
         filling=_filling(usable.values()),
     )
     admission = admit(
-        _in_fair_order(sight.candidates),
+        _in_fair_order([each for each in sight.candidates if not _is_behind_a_probe(each, sight)]),
         standings,
         usable,
         {model: _room(standings[model], usable[model], sight, model) for model in models},
@@ -145,8 +150,22 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
         epoch=memory.epoch + int(changed),
         limits=numbers,
     )
-    crowded = any(full.reason == "concurrency" and is_untimed(usable[each]) for each, full in admission.held.items())
-    return Ticked(after, admission.grants, admission.held, _missed(sight, admission), crowded)
+    waiting = {**_held_by_conclusions(sight), **admission.held}
+    crowded = any(full.reason == "concurrency" and is_untimed(usable[each]) for each, full in waiting.items())
+    return Ticked(after, admission.grants, waiting, _missed(sight, admission.grants, waiting), crowded)
+
+
+def _is_behind_a_probe(candidate: Candidate, sight: Sight) -> bool:
+    """Its pool is closed by a conclusion: nothing starts but the one that asks."""
+    return candidate.model in sight.concluded and candidate.planned.probe is None
+
+
+def _held_by_conclusions(sight: Sight) -> dict[str, Full]:
+    return {
+        each.model: Full("closed", sight.concluded[each.model].until)
+        for each in sight.candidates
+        if _is_behind_a_probe(each, sight)
+    }
 
 
 def _given_back(standings: dict[str, Standing], sight: Sight) -> dict[str, Standing]:
@@ -168,11 +187,17 @@ def _given_back(standings: dict[str, Standing], sight: Sight) -> dict[str, Stand
 def _learn(standing: Standing, model: str, seen: Seen, sight: Sight) -> tuple[Standing, Mapping[str, InForce]]:
     """With the limits that 429s named, each beside what the other sources said at the time.
 
-    After a day it is forgotten, and asked again: where nothing can be read, nobody would hear of a raise.
+    After a day it is forgotten, and asked again: where nothing can be read, nobody would hear of a raise. A day's limit
+    is forgotten as soon as a call goes well that it would have forbidden.
     """
     configured, live = sight.configured.limits(model), sight.live.get(model)
     learned = {name: each for name, each in standing.learned.items() if sight.now - each.at < LEARNED_FOR}
-    for dimension, named in seen.named.items():
+    named_limits = dict(seen.named)
+    goes_on = sight.day_goes_on.get(model)
+    if goes_on is not None:
+        learned = {name: each for name, each in learned.items() if name != "rpd" or each.at > goes_on}
+        named_limits = {name: each for name, each in named_limits.items() if name != "rpd" or each.at > goes_on}
+    for dimension, named in named_limits.items():
         known = learned.get(dimension)
         if sight.now - named.at < LEARNED_FOR and (known is None or named.at > known.at):
             said = None if live is None else live.said(dimension)
@@ -187,15 +212,23 @@ def _felt(standing: Standing, known: Limits, seen: Seen, drift: Mapping[int, int
     calendar = standing.calendar
     if drift:
         calendar = calendar.correct_tokens(drift)
-    denied_until = standing.denied_until
     if seen.closing is not None and seen.closing.until > now:
         calendar = calendar.close(seen.closing.until, seen.closing.why)
-        if seen.closing.why in DENIED:
-            denied_until = seen.closing.until
     felt = feel(standing.pressure, seen, calendar, known, now)
     if felt.close_until is not None:
         calendar = calendar.close(felt.close_until, "rejected without a reason")
-    return replace(standing, calendar=calendar, pressure=felt.pressure, denied_until=denied_until)
+    return replace(standing, calendar=calendar, pressure=felt.pressure)
+
+
+def _with_conclusion(standing: Standing, closing: Closing | None, now: datetime) -> Standing:
+    """Closed as long as the conclusion says, and not a moment longer."""
+    calendar, is_closed = standing.calendar, closing is not None and closing.until > now
+    if calendar.closed_why in CONCLUDED:
+        calendar = calendar.reopened()
+    if closing is not None and is_closed:
+        calendar = calendar.close(closing.until, closing.why)
+    denied = closing.until if closing is not None and closing.why in DENIED else None
+    return replace(standing, calendar=calendar, denied_until=denied)
 
 
 def _late(sight: Sight, since: datetime) -> Late:
@@ -245,13 +278,13 @@ def _in_fair_order(candidates: Sequence[Candidate]) -> list[Candidate]:
     ]
 
 
-def _missed(sight: Sight, admission: Admission) -> tuple[tuple[Candidate, Full], ...]:
-    granted = {grant.candidate.head.request_id for grant in admission.grants}
+def _missed(sight: Sight, grants: Sequence[Grant], held: Mapping[str, Full]) -> tuple[tuple[Candidate, Full], ...]:
+    granted = {grant.candidate.head.request_id for grant in grants}
     return tuple(
         (each, full)
         for each in sight.candidates
         if each.head.request_id not in granted
-        and (full := admission.held.get(each.model)) is not None
+        and (full := held.get(each.model)) is not None
         and each.head.deadline is not None
         and _opens_at(full) > each.head.deadline
     )
@@ -274,7 +307,4 @@ def _room(standing: Standing, known: Limits, sight: Sight, model: str) -> int:
         (each for each in (pressure.first_used_at, pressure.rejected_at) if each is not None), default=sight.now
     )
     unknown_for = None if pressure.cap is not None else max(sight.now - since, timedelta(0))
-    denied = standing.denied_until
-    if denied is not None and sight.now < denied + FIRST_ALONE:
-        return max(0, 1 - standing.calendar.starts(denied, sight.now + FIRST_ALONE))
     return concurrency_cap(known, sight.capacity, unknown_for) - sight.running.get(model, 0)

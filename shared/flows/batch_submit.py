@@ -16,16 +16,15 @@ from shared.core.answer import Order, Reference
 from shared.core.batch import Item
 from shared.core.batch_times import FOUND_WITHIN, HOLD, LEAVE_WITHIN, may_create_again
 from shared.core.delivered import Ending
-from shared.core.documents import Committed, Delete, Document, Fields, Update
+from shared.core.documents import Committed, Create, Delete, Document, Fields, Update
 from shared.core.failure import Failure, FailureKind
-from shared.core.health import LACKS
 from shared.core.outcome import EXPIRED
 from shared.core.route import Route
 from shared.flows import orders
 from shared.flows.announce import ended
 from shared.flows.batch_document import change, say_delayed
 from shared.flows.batch_settle import settle_all
-from shared.flows.evidence import Evidence
+from shared.flows.evidence import Asker, Evidence
 from shared.flows.orders import Bounds, order_of
 from shared.flows.server_time import ServerTime
 from shared.flows.settle import settle
@@ -82,6 +81,7 @@ async def _is_free_to_create(ports: Ports, held: Document, time: ServerTime) -> 
 async def _record(ports: Ports, held: Document, name: str, time: ServerTime, *, found_again: bool) -> None:
     if await change(ports, held, batch.submitted(name, time.now())) is not None:
         ports.signals.emit(signals.BATCH_SUBMITTED, batch=held.id, name=name, found_again=found_again)
+        await _reporter(ports, held).made(_route(held), time.now(), time)
 
 
 async def _refused(ports: Ports, held: Document, failure: Failure, step: str, time: ServerTime) -> None:
@@ -89,12 +89,42 @@ async def _refused(ports: Ports, held: Document, failure: Failure, step: str, ti
     if batch.is_worth_another_try(failure):
         await _delay(ports, held, failure, step, batch.not_created(held.data, time.now()))
         return
-    failure = batch.of_all(failure)
-    if step == "create" and failure.kind in LACKS:  # the pump learns of it, and plans no batch of this model for a day
-        route = Route("batch", held.data["model"], held.data["image_size"])
-        reporter = Evidence(replace(ports, boot=f"batch-{held.id}"))
-        await reporter.failed(route, failure, time.now(), time)
+    if batch.may_be_split(held.data):
+        await _split(ports, held, failure, step, time)
+        return
+    items = batch.items_of(held.data)
+    failure = batch.of_all(failure, len(items))
+    if step == "create":
+        await _report(ports, held, failure, time)
     await settle_all(ports, held, failure, time)
+
+
+async def _split(ports: Ports, held: Document, failure: Failure, step: str, time: ServerTime) -> None:
+    """One file must not speak for all that are in it: two of half its size, tenants apart."""
+    items, now = batch.items_of(held.data), time.now()
+    found = await ports.store.get_all([record.path(each.request_id) for each in items])
+    tenants = [each.data["tenant"] if isinstance(each, Document) else "" for each in found]
+    first, second = batch.halves(list(zip(items, tenants, strict=True)))
+    part_id = f"{held.id}-2"
+    part = batch.second_part(part_id, held.id, _route(held), second, now)
+    changes = batch.first_part(first, now)
+    committed = await ports.store.commit(Update(held.path, changes, held.version), Create(batch.path(part_id), part))
+    if isinstance(committed, Committed):
+        say_delayed(ports, held, failure, step, now)
+
+
+async def _report(ports: Ports, held: Document, failure: Failure, time: ServerTime) -> None:
+    """A file is one voice, whatever stands in it: the pump concludes nothing about the lane from one."""
+    file = Asker(batch.family(held.id, held.data), "")
+    await _reporter(ports, held).failed(_route(held), failure, time.now(), time, file)
+
+
+def _reporter(ports: Ports, held: Document) -> Evidence:
+    return Evidence(replace(ports, boot=f"batch-{held.id}"))
+
+
+def _route(held: Document) -> Route:
+    return Route("batch", held.data["model"], held.data["image_size"])
 
 
 async def _delay(ports: Ports, held: Document, failure: Failure, step: str, changes: Fields) -> None:
@@ -140,7 +170,7 @@ class _Orders:
         )
         if not isinstance(request, Document) or not isinstance(attempt, Document):
             return None
-        if request.data["batch"] != self._held.id or attempt.data["outcome"] is not None:
+        if request.data["batch"] != batch.family(self._held.id, self._held.data) or attempt.data["outcome"] is not None:
             return None
         if request.data["deadline"] is not None and request.data["deadline"] <= self._time.now():
             await self._expire(request, attempt)

@@ -1,51 +1,78 @@
-"""What a worker saw of the provider's limits, in a document of its own: the pump sums, no worker writes a calendar."""
+"""What a worker saw of the provider's limits, and what it heard for and against conclusions, in a document of its own.
+
+The pump sums and concludes, no worker writes a calendar. A picture is worth a report only where it speaks against
+something: this process's own failures, or what the pump has open. So a render writes nothing while all is well.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
-from shared.core import signals
 from shared.core.calendar import bucket_of
-from shared.core.documents import Increment
-from shared.core.failure import Failure, FailureKind
-from shared.core.health import ALL_WELL, Health
+from shared.core.claims import claim_id, contradicted_by
+from shared.core.conclusion import Conclusions
+from shared.core.documents import Document, Increment
+from shared.core.failure import Failure
+from shared.core.health import ALL_WELL, SICK, Health
+from shared.core.heard import NOTHING_HEARD, Heard, Voice, short
 from shared.core.report import NOTHING_SEEN, Named, Seen, Sign
 from shared.core.rewind import FELL
 from shared.core.route import Route
 from shared.core.testimony import closing, named_limit, sign
 from shared.flows.claim_times import ClaimTimes
 from shared.flows.gather import Gathering
+from shared.flows.pump_view import PumpView
 from shared.flows.server_time import Reads, ServerTime
-from shared.ports import Ports
+from shared.ports import Ports, StoreUnavailable
 
 SPACING = timedelta(seconds=2)
 """At most one write in this time from one process."""
 KEEP_FOR = timedelta(days=2)
-"""A report says nothing after the longest closing, which is a day."""
-ESCALATED = {
-    FailureKind.BALANCE: ("no balance, no billing or a limit of 0", "no-balance"),
-    FailureKind.CREDENTIAL: ("the key is rejected", "credential"),
-    FailureKind.PERMISSION: ("the project may not make this call", "permission"),
-}
-"""What somebody has to mend, with its heading in the runbook."""
+"""A report says nothing after the voices in it are forgotten; a day more harms nobody."""
+MOST_REMEMBERED = 300
 DRIFT_WORTH_A_WRITE = 2_000
 """Input tokens that estimates were wrong by."""
+
+
+class Asker(Struct, frozen=True):
+    """The request whose call was answered."""
+
+    request_id: str
+    tenant: str
+    probe: str | None = None
+    """The circuit or the conclusion that it asks about."""
+    avoided: Mapping[str, str] = field(default_factory=dict)
+    """What it met on circuits that it left, by circuit."""
+
+    def is_witness(self, route: Route, failure: Failure) -> bool:
+        """A request that met the same on another route takes it along: what it meets here says nothing of the route.
+        Sickness is another matter: a whole provider may be sick, and who falls from route to route is lost in the end.
+        """
+        elsewhere = {kind for circuit, kind in self.avoided.items() if circuit != route.circuit}
+        return failure.kind in SICK or failure.kind.value not in elsewhere
 
 
 class Evidence:
     """One per process."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, view: PumpView | None = None) -> None:
         self.claims = ClaimTimes(ports.clock)
         self.reads = Reads(ports.clock)
         self.gathering = Gathering()
         self._ports = ports
         self._seen: dict[str, Seen] = {}
+        self._view = view or PumpView(ports)
         self._health: dict[str, Health] = {}
         """By circuit."""
+        self._heard: dict[str, Heard] = {}
+        """By conclusion."""
+        self._voices: dict[str, dict[str, None]] = {}
+        """Requests that have spoken, by conclusion, the newest last."""
         self._drift: dict[str, int] = {}
         """Not reported yet, by model."""
         self._written_at = float("-inf")
@@ -53,25 +80,22 @@ class Evidence:
         self._unwritten = False
         self._writing = asyncio.Lock()
 
-    async def failed(
-        self, route: Route, failure: Failure, slot_at: datetime, time: ServerTime, ask_again: timedelta | None = None
-    ) -> None:
-        """Report a failure that says something about its model's limits or its route's health; returns when it is on
+    async def failed(self, route: Route, failure: Failure, slot_at: datetime, time: ServerTime, asker: Asker) -> None:
+        """Report a failure that says something about a limit, a route's health or a conclusion; returns when it is on
         record.
 
-        A limit's sign counts at the slot of its start, where the calendar counts the start itself. `ask_again` as for
-        `testimony.closing`.
+        A limit's sign counts at the slot of its start, where the calendar counts the start itself.
         """
-        now = time.now()
+        now, request = time.now(), short(asker.request_id)
         model, before = route.pool, self._health.get(route.circuit, ALL_WELL)
-        health = before.with_failure(failure, now)
-        seen, sort, closes, named = (
-            self._of(model),
-            sign(failure),
-            closing(failure, now, ask_again),
-            named_limit(failure),
-        )
-        if sort is None and closes is None and health is before:
+        is_probe, is_witness = asker.probe == route.circuit, asker.is_witness(route, failure)
+        health = before.with_failure(failure, now, request, is_probe=is_probe) if is_witness or is_probe else before
+        seen, sort, closes, named = self._of(model), sign(failure), closing(failure, now), named_limit(failure)
+        claim = claim_id(failure.kind, route)
+        claim = claim if is_witness or claim == asker.probe else None
+        spoken = self._speak_against(await self._open_among(contradicted_by(route, failure.kind)), slot_at)
+        vain = asker.probe if _says_nothing(asker.probe, claim, route) else None
+        if sort is None and closes is None and health is before and claim is None and vain is None and not spoken:
             return
         self._health[route.circuit] = health
         if sort is not None:
@@ -80,11 +104,47 @@ class Evidence:
             seen = seen.with_closing(closes, now)
         if named is not None:
             seen = replace(seen, named={**seen.named, named[0]: Named(named[1], now)})
-        if failure.kind in ESCALATED and not _is_closed_for(failure.kind, self._of(model), now):
-            what, runbook = ESCALATED[failure.kind]
-            self._ports.signals.emit(signals.ESCALATION, what=f"{model}: {what}", request_id=None, runbook=runbook)
+        if claim is not None:
+            voice = Voice(int(slot_at.timestamp()), short(asker.tenant), failure.explicit)
+            again = request in (spoken_for := self._voices.setdefault(claim, {}))
+            spoken_for[request] = None
+            while len(spoken_for) > MOST_REMEMBERED:
+                del spoken_for[next(iter(spoken_for))]
+            self._heard[claim] = self._heard.get(claim, NOTHING_HEARD).with_failure(request, voice, now, again=again)
+        if vain is not None and not spoken:
+            self._heard[vain] = self._heard.get(vain, NOTHING_HEARD).with_vain_probe(slot_at)
         self._seen[model] = seen
         await self._report(time)
+
+    async def made(self, route: Route, slot_at: datetime, time: ServerTime) -> None:
+        """Report that a route brought a picture, where that speaks against something which is open."""
+        if self._speak_against(await self._open_among(contradicted_by(route)), slot_at):
+            await self._report(time)
+
+    def _speak_against(self, conclusions: Collection[str], slot_at: datetime) -> bool:
+        for each in conclusions:
+            self._heard[each] = self._heard.get(each, NOTHING_HEARD).with_success(slot_at)
+        return bool(conclusions)
+
+    async def _open_among(self, conclusions: Collection[str]) -> list[str]:
+        """Those that this process or the pump has open."""
+        if not conclusions:
+            return []
+        published = await self._published()
+        return [
+            each
+            for each in conclusions
+            if (heard := self._heard.get(each, NOTHING_HEARD)).is_open or _is_open(published, each, heard.success)
+        ]
+
+    async def _published(self) -> Conclusions:
+        """What the pump has open, as of at most a second ago: its document is looked at after each render anyway."""
+        try:
+            pump = await self._view.document()
+        except StoreUnavailable:
+            return Conclusions()
+        routing = pump.data.get("routing") if isinstance(pump, Document) else None
+        return Conclusions.from_json((routing or {}).get("conclusions", {}))
 
     async def late(self, model: str, sort: Sign, slot_at: datetime, time: ServerTime) -> None:
         """Report a release that became no call in time, or only just."""
@@ -118,19 +178,27 @@ class Evidence:
             self._written_at = self._ports.clock.monotonic()
             now = time.now()
             if self._reported_at - now > FELL:  # what was seen is told by a clock that was set back since
-                self._seen, self._health = {}, {}
+                self._seen, self._health, self._heard = {}, {}, {}
             self._reported_at = now
             self._drift = {}
             models = {model: seen.to_json() for model, seen in self._seen.items()}
             routes = {circuit: health.to_json() for circuit, health in self._health.items()}
-            also = {"updated_at": now, "models": models, "routes": routes, "expire_at": now + KEEP_FOR}
+            heard = {each: found.to_json() for each, found in self._heard.items()}
+            also = {"updated_at": now, "models": models, "routes": routes, "heard": heard, "expire_at": now + KEEP_FOR}
             await self._ports.store.commit(Increment(f"evidence/{self._ports.boot}", {"reports": 1}, also=also))
 
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def _is_closed_for(kind: FailureKind, seen: Seen, now: datetime) -> bool:
-    """Somebody has been told: each closing is escalated once."""
-    closes = seen.closing
-    return closes is not None and closes.why == kind.value and closes.until > now
+def _is_open(published: Conclusions, conclusion: str, reported: int) -> bool:
+    """The pump has something open here that what we reported does not contradict."""
+    case = published.cases.get(conclusion)
+    if case is None:
+        return False
+    return any(each.at > max(reported, case.success) for each in case.voices.values()) or case.conclusion is not None
+
+
+def _says_nothing(probe: str | None, claim: str | None, route: Route) -> bool:
+    """A probe for a conclusion ended in a failure of another kind."""
+    return probe is not None and probe not in (claim, route.circuit)

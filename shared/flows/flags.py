@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from shared.core import signals
 from shared.core.board import HISTORY, HISTORY_KEPT, PATH, Board, FlagRefused
+from shared.core.conclusion import Conclusion
 from shared.core.documents import Committed, Create, Document, Update, Write
-from shared.core.flag import BREAKER, Flag
+from shared.core.flag import BREAKER, Flag, Scope
 from shared.ports import Events, Ports, Store
 
 Action = Literal["trip", "reset", "extend", "expire"]
 
-__all__ = ["Board", "expire", "extend", "read_board", "reset", "trip"]
+__all__ = ["Board", "expire", "extend", "read_board", "reset", "reset_conclusion", "trip"]
 
 
 async def read_board(ports: Ports) -> Board:
@@ -43,6 +44,30 @@ async def reset(
         return board.reset(flag_id, actor, now)
 
     await _change(store, said, "reset", actor, reason, flag_id, without)
+
+
+async def reset_conclusion(store: Store, said: Events, found: Conclusion, actor: str, reason: str) -> None:
+    """Have the pump forget a conclusion and all that speaks for it: only what fails from now on counts."""
+    while True:
+        document = await store.get(PATH)
+        now = document.read_at
+        before = Board.from_json(document.data) if isinstance(document, Document) else Board()
+        data = before.forgotten(found.id, now).to_json() | {"updated_at": now}
+        write: Write = Update(PATH, data, document.version) if isinstance(document, Document) else Create(PATH, data)
+        shown = Flag(found.id, "pause", "conclusion", found.why, found.since, now, scope=_scope(found))
+        line = {**_line("reset", shown, actor, reason, now), "name": "conclusion"}
+        history = Create(f"{HISTORY}/{now:%Y%m%dT%H%M%S%f}-reset-{found.id.replace('/', '-')}", line)
+        if isinstance(await store.commit(write, history), Committed):
+            said.emit(
+                signals.FLAG_CHANGED, flag=found.id, action="reset", name="conclusion", scope=str(shown.scope),
+                actor=actor, reason=reason, expires_at=now, shadow=False,
+            )  # fmt: skip
+            return
+
+
+def _scope(found: Conclusion) -> Scope:
+    lane, slash, model = found.subject.partition("/")
+    return Scope(model=model, lane=None if lane == "*" else lane) if slash else Scope(model=found.subject)
 
 
 async def extend(

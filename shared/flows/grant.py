@@ -84,7 +84,7 @@ class Granting:
             await self._overdue.end(head, "failed", outcome)
         leaving = self._budgets.take([each for each in judged.candidates if _goes_by_batch(each)])
         routing = self._judging.bent(routing.batched([each.planned for each in leaving]), leaving)
-        ticked = await self._decide([each for each in judged.candidates if not _goes_by_batch(each)])
+        ticked = await self._decide([each for each in judged.candidates if not _goes_by_batch(each)], routing)
         granted = [grant.candidate for grant in ticked.grants]
         self._pages.gone(each.head.request_id for each in granted)
         pump_words.tell_changes(self._ports.signals, documents.memory, ticked.memory)
@@ -143,13 +143,14 @@ class Granting:
             if (slot := each.head.unused_slot) is not None
         ]
 
-    async def _decide(self, candidates: Sequence[Candidate]) -> Ticked:
+    async def _decide(self, candidates: Sequence[Candidate], routing: Routing) -> Ticked:
         documents, sight = self._documents, self._sight
         models = {each.model for each in candidates} | {
             each.head.unused_slot.model for each in candidates if each.head.unused_slot is not None
         }
         known = models | set(documents.memory.standings) | set(documents.memory.limits)
-        await documents.read_standings(known | set(sight.reports))
+        concluded = routing.conclusions.closings()
+        await documents.read_standings(known | set(sight.reports) | set(concluded))
         return tick(
             documents.memory,
             Sight(
@@ -161,6 +162,8 @@ class Granting:
                 live=sight.live,
                 running=sight.running,
                 in_air=sight.in_air,
+                concluded=concluded,
+                day_goes_on=routing.conclusions.day_goes_on,
                 drift=sight.drift(),
                 lost=self._lost,
                 purses=self._budgets.purses,

@@ -1,9 +1,10 @@
-"""What is in force at a tick: breakers tripped and reset, what providers lack, and the routing to plan under."""
+"""What is in force at a tick: breakers tripped and reset, what is concluded, and the routing to plan under."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from msgspec.structs import replace
 
@@ -12,10 +13,14 @@ from shared.core.admission import Candidate, Grant
 from shared.core.board import FlagRefused
 from shared.core.breaker import Judged, judge
 from shared.core.calendar import Full
+from shared.core.claims import POLICIES, parted
+from shared.core.conclusion import Conclusion, Conclusions
+from shared.core.conclusion import judge as conclude
 from shared.core.flag import BREAKER
+from shared.core.route import GATEWAY, pool
 from shared.core.routing import Routing
 from shared.flows import flags
-from shared.flows.planning import Planner, denials, outlook
+from shared.flows.planning import Planner, outlook
 from shared.flows.pump_documents import PumpDocuments
 from shared.flows.pump_sight import PumpSight
 from shared.ports import Ports
@@ -29,16 +34,22 @@ class Judging:
         self._documents = documents
         self._sight = sight
         self._planner = planner
+        self._suspected: frozenset[str] = frozenset()
+        """Cases of too few requests for a conclusion, that somebody has been told of."""
 
     async def judge(self, held_back: Mapping[str, Full]) -> Routing:
-        """Trip and reset breakers, learn what providers lack, and plan under what is in force from here on.
+        """Trip and reset breakers, conclude what evidence allows, and plan under what is in force from here on.
 
         `held_back` by model: what the last tick found full.
         """
         documents, sight, now = self._documents, self._sight, self._documents.time.now()
-        routing = documents.routing.learned(sight.health, now)
-        for name in routing.lacks.keys() - documents.routing.lacks.keys():
-            self._ports.signals.emit(signals.ROUTE_LACKING, what=routing.lacking[name])
+        before = documents.routing
+        conclusions = conclude(
+            before.conclusions, sight.heard, before.starts, now, resets=sight.board.resets, longest=self._longest()
+        )
+        self._tell(before.conclusions, conclusions)
+        self._suspect(conclusions.suspected(sight.heard, before.starts, now))
+        routing = replace(before, conclusions=conclusions)
         judged = judge(
             routing.circuits, sight.health, sight.board.in_force(now), sight.board.overruled, self._ports.catalogue, now
         )
@@ -46,12 +57,50 @@ class Judging:
         await self._flag(judged)
         in_force = sight.board.in_force(now)
         ids = tuple(sorted(f"{each.id}@{each.expires_at.isoformat()}" for each in in_force))
-        if ids != routing.in_force or sight.gateways_changed:  # whoever sleeps may have a route now
+        concluded = conclusions.reached.keys() != before.conclusions.reached.keys()
+        if ids != routing.in_force or sight.gateways_changed or concluded:  # whoever sleeps may have a route now
             documents.memory = replace(documents.memory, epoch=documents.memory.epoch + 1)
-        opens = outlook(documents.memory.standings, sight.reports, held_back, now)
-        denied = denials(documents.memory.standings, sight.reports, now)
-        self._planner.under(in_force, opens, routing, now, sight.gateways_off, denied)
+        opens = outlook(documents.memory.standings, sight.reports, held_back, routing, now)
+        self._planner.under(in_force, opens, routing, now, sight.gateways_off)
         return routing.under(ids, tuple(sight.board.flags))
+
+    def _longest(self) -> dict[str, timedelta]:
+        """The most between two probes of a gateway's account, as its row in the catalogue says."""
+        ports = self._ports
+        return {
+            pool(GATEWAY, model): max(ports.catalogue.gateways[name].ask_again for name in names)
+            for model, names in ports.gateways.items()
+        }
+
+    def _tell(self, before: Conclusions, after: Conclusions) -> None:
+        said, was, now = self._ports.signals, before.reached, after.reached
+        for name in sorted(now.keys() - was.keys()):
+            found = now[name]
+            said.emit(
+                signals.CONCLUDED, conclusion=name, why=found.why, requests=len(after.cases[name].fresh),
+                next_probe_at=found.next_probe_at,
+            )  # fmt: skip
+            self._warn(found)
+        for name in sorted(was.keys() - now.keys()):
+            said.emit(signals.CONCLUSION_CLEARED, conclusion=name, since=was[name].since, probes=was[name].probes)
+
+    def _warn(self, found: Conclusion) -> None:
+        said = self._ports.signals
+        if found.policy.runbook:
+            said.emit(signals.ESCALATION, what=found.why, request_id=None, runbook=found.policy.runbook)
+        elif found.policy.effect == "strikes":
+            said.emit(signals.ROUTE_LACKING, what=found.why)
+
+    def _suspect(self, suspected: Sequence[str]) -> None:
+        """Tell somebody, once, where nothing but such failures comes and too few requests speak for a conclusion."""
+        for name in suspected:
+            if name not in self._suspected:
+                claim, subject = parted(name)
+                what = f"{subject} {POLICIES[claim].means}, say the few calls that were made"
+                self._ports.signals.emit(
+                    signals.ESCALATION, what=what, request_id=None, runbook=POLICIES[claim].runbook
+                )
+        self._suspected = frozenset(suspected)
 
     async def _flag(self, judged: Judged) -> None:
         """Have the board show what the breakers do."""

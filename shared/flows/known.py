@@ -1,4 +1,4 @@
-"""What the store says that routes are chosen under: flags, breakers, what providers lack, which models are closed."""
+"""What the store says that routes are chosen under: flags, breakers, conclusions, which models are closed."""
 
 from __future__ import annotations
 
@@ -82,15 +82,14 @@ async def read(
     standings = {each.id: Standing.from_json(each.data) for each in calendars if isinstance(each, Document)}
     held = _held(pump)
     full = {model: Full(why["reason"], why["until"]) for model, why in held.items()}
+    routing = _routing(pump)
     return Known(
         now=now,
         own=flags,
         board=await flag_source.beside(flags, now),
-        routing=_routing(pump),
-        opens=outlook(standings, {}, full, now),
-        offers=offers(
-            catalogue, offering, await read_off(store, catalogue, offering, now), denials(standings, {}, now)
-        ),
+        routing=routing,
+        opens=outlook(standings, {}, full, routing, now),
+        offers=offers(catalogue, offering, await read_off(store, catalogue, offering, now), denials(routing)),
         held={model: why for model, why in held.items() if why["until"] is None or why["until"] > now},
     )
 

@@ -11,19 +11,21 @@ from msgspec.structs import replace
 
 from shared.core import ladder
 from shared.core.admission import Candidate
-from shared.core.breaker import may_probe
-from shared.core.calendar import Full
+from shared.core.breaker import may_probe, may_probe_again
+from shared.core.calendar import Full, next_pacific_midnight
 from shared.core.catalogue import Catalogue
+from shared.core.claims import Claim
+from shared.core.conclusion import Conclusion, asks_best
 from shared.core.flag import BREAKER, Flag
 from shared.core.health import ALL_WELL, Health
+from shared.core.heard import short
 from shared.core.ladder import Plan, Planned, Unroutable, Waits, saved
 from shared.core.record import Head
 from shared.core.report import Seen
-from shared.core.route import GATEWAY, pool
+from shared.core.route import GATEWAY, Route, circuit, pool
 from shared.core.routing import Routing
 from shared.core.standing import Standing
 from shared.core.terms import Offer, Terms
-from shared.core.testimony import DENIED
 from shared.core.turns import RANK
 from shared.ports import Ports
 
@@ -57,9 +59,8 @@ class Planner(Struct):
         routing: Routing,
         now: datetime,
         gateways_off: Mapping[str, str | None] = MappingProxyType({}),
-        denied: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Plan under these terms from now on. `gateways_off` by name and `denied` by pool: why nothing goes there."""
+        """Plan under these terms from now on. `gateways_off` by name: why nothing goes there."""
         ports = self.ports
         terms = Terms(
             catalogue=ports.catalogue,
@@ -67,7 +68,7 @@ class Planner(Struct):
             flags=tuple(each for each in flags if not each.shadow),
             opens=opens,
             lacking=routing.lacking,
-            offers=offers(ports.catalogue, ports.gateways, gateways_off, denied),
+            offers=offers(ports.catalogue, ports.gateways, gateways_off, denials(routing)),
             now=now - timedelta(seconds=now.timestamp() % CLOCK_STEP.total_seconds()),
         )
         self.shadows = tuple(each for each in flags if each.shadow)
@@ -89,13 +90,13 @@ class Planner(Struct):
     def plan_all(
         self, heads: Sequence[Head], routing: Routing, health: Mapping[str, Health], now: datetime
     ) -> Planning:
-        """All of them, with a probe among them for each open breaker that is due for one."""
+        """All of them, with a probe among them for each open breaker and each conclusion that is due for one."""
         plans = {head.request_id: self.plan(head) for head in heads}
         for flag in self._terms.flags:
             if flag.actor == BREAKER and flag.circuit is not None:
-                known = routing.circuits.get(flag.circuit)
-                if known is None or may_probe(known, health.get(flag.circuit, ALL_WELL), now):
-                    plans |= self._probe(flag, heads)
+                plans |= self._breaker_probe(flag, flag.circuit, routing, health, heads, now)
+        for conclusion in routing.conclusions.due(now):
+            plans |= self._conclusion_probe(conclusion, routing, heads)
         candidates, waiting, unroutable = [], [], []
         for head in heads:
             match plans[head.request_id]:
@@ -120,13 +121,38 @@ class Planner(Struct):
                 found.append((flag.id, less))
         return found
 
-    def _probe(self, flag: Flag, heads: Sequence[Head]) -> dict[str, Plan]:
-        """One request that would take the closed route, of the lowest priority there is."""
-        terms = self._terms.without(flag)
+    def _breaker_probe(
+        self, flag: Flag, closed: str, routing: Routing, health: Mapping[str, Health], heads: Sequence[Head],
+        now: datetime,
+    ) -> dict[str, Plan]:  # fmt: skip
+        """One that was not sick there; after a while one that was, where no other waits."""
+        known = routing.circuits.get(closed)
+        if known is not None and not may_probe(known, health.get(closed, ALL_WELL), now):
+            return {}
+        well = [head for head in heads if closed not in head.course.sick_on]
+        found = self._probe(closed, self._terms.without(flag), well, closed)
+        if found or known is None or not may_probe_again(known, now):
+            return found
+        return self._probe(closed, self._terms.without(flag), [head for head in heads if head not in well], closed)
+
+    def _conclusion_probe(self, about: Conclusion, routing: Routing, heads: Sequence[Head]) -> dict[str, Plan]:
+        """One whose failure did not make the conclusion, best of a tenant that none of them is of; else one of them."""
+        voices = routing.conclusions.cases[about.id].voices
+        by_trust = sorted(heads, key=lambda head: asks_best(voices, short(head.request_id), short(head.tenant)))
+        terms = self._terms
+        match about.policy.effect:
+            case "strikes":
+                terms = terms.without_lacking(about.subject)
+            case "closes":
+                terms = terms.without_shut(about.subject)
+        return self._probe(about.subject, terms, by_trust, about.id)
+
+    def _probe(self, subject: str, terms: Terms, heads: Sequence[Head], probe: str) -> dict[str, Plan]:
+        """The first request that would take a route of the subject, of the lowest priority there is."""
         for head in sorted(heads, key=lambda head: -RANK[head.priority]):
             plan = ladder.plan(head.ask, terms, head.course)
-            if isinstance(plan, Planned) and plan.route.circuit == flag.circuit:
-                return {head.request_id: replace(plan, probe=flag.circuit)}
+            if isinstance(plan, Planned) and _is_of(plan.route, subject):
+                return {head.request_id: replace(plan, probe=probe)}
         return {}
 
     @property
@@ -158,30 +184,39 @@ def offers(
     return {model: Offer(name, catalogue.gateways[name], known[name], shut.get(name)) for model, name in chosen.items()}
 
 
-def denials(standings: Mapping[str, Standing], reports: Mapping[str, Seen], now: datetime) -> dict[str, str]:
-    """Pools that are closed since their contract takes nothing from us (no balance, key, project), with the reason."""
-    known = [
-        *((pool, each.calendar.closed_until, each.calendar.closed_why) for pool, each in standings.items()),
-        *((pool, each.closing.until, each.closing.why) for pool, each in reports.items() if each.closing is not None),
-    ]
+def denials(routing: Routing) -> dict[str, str]:
+    """Pools whose contract takes nothing from us (no balance, key, project), with the reason."""
     return {
-        pool: f"{why}, asked again at {until.isoformat(timespec='seconds')}"
-        for pool, until, why in known
-        if until is not None and until > now and why in DENIED
+        each.subject: each.why
+        for each in routing.conclusions.reached.values()
+        if each.policy.effect == "closes" and each.claim is not Claim.QUOTA_DAY
     }
 
 
 def outlook(
-    standings: Mapping[str, Standing], reports: Mapping[str, Seen], held: Mapping[str, Full], now: datetime
-) -> dict[str, datetime]:
-    """Until when models start nothing, as far as it is known: by what was reported, or a day that is used up."""
+    standings: Mapping[str, Standing], reports: Mapping[str, Seen], held: Mapping[str, Full], routing: Routing,
+    now: datetime,
+) -> dict[str, datetime]:  # fmt: skip
+    """Until when models start nothing, as far as it is known: by what was reported, or a day that is used up. It may
+    be sooner: what is concluded is probed.
+    """
     opens: dict[str, datetime] = {}
+    concluded = routing.conclusions.reached.values()
     known = [
         *((model, each.calendar.closed_until) for model, each in standings.items()),
         *((model, each.closing.until) for model, each in reports.items() if each.closing is not None),
         *((model, full.until) for model, full in held.items() if full.reason in ("closed", "day")),
+        *((pool, closing.until) for pool, closing in routing.conclusions.closings().items()),
+        *((each.subject, next_pacific_midnight(now)) for each in concluded if each.claim is Claim.QUOTA_DAY),
     ]
     for model, until in known:
         if until is not None and until > now:
             opens[model] = max(until, opens.get(model, until))
     return opens
+
+
+def _is_of(route: Route, subject: str) -> bool:
+    """`subject`: a circuit, `*/model` in every lane of Google's, or a pool."""
+    if "/" in subject:
+        return subject == route.circuit or (route.lane != GATEWAY and subject == circuit("*", route.model))
+    return route.pool == subject

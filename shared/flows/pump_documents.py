@@ -204,7 +204,10 @@ def _data(write: Write) -> Fields:
 def _told(routing: Routing) -> Any:
     """What is worth a write of its own: starts are written with the calendars."""
     probed = {name: (each.tripped_at, each.probed_at) for name, each in routing.circuits.items()}
-    return routing.in_force, routing.lacks, probed
+    conclusions = {
+        each: (case.conclusion, tuple(case.fresh)) for each, case in routing.conclusions.cases.items() if case.fresh
+    }
+    return routing.in_force, conclusions, probed
 
 
 def _lasting(held: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from shared.core import live_quota, queries
 from shared.core.documents import Document
 from shared.core.health import REMEMBERED, Health
 from shared.core.health import summed as summed_health
+from shared.core.heard import Heard
+from shared.core.heard import summed as summed_heard
 from shared.core.live_quota import LiveLimits, LiveQuota
 from shared.core.report import Seen, Sign, summed
 from shared.core.rewind import FELL
@@ -25,7 +27,7 @@ LIVE_EVERY = 5.0
 FLAGS_EVERY = 0.9
 GATEWAYS_EVERY = 3.0
 FIRST_LOOK = timedelta(days=1)
-"""A day's closing may have been reported while nobody led."""
+"""What speaks for a conclusion may have been reported while nobody led."""
 
 
 class PumpSight(Struct):
@@ -44,6 +46,8 @@ class PumpSight(Struct):
     """By the last look."""
     health: Mapping[str, Health] = field(default_factory=dict)
     """What the fleet met, by circuit."""
+    heard: Mapping[str, Heard] = field(default_factory=dict)
+    """What the fleet heard for and against conclusions, by id."""
     _reports: dict[str, dict[str, Seen]] = field(default_factory=dict)
     """By worker process and model."""
     _drift: dict[tuple[str, str], Mapping[int, int]] = field(default_factory=dict)
@@ -122,6 +126,11 @@ class PumpSight(Struct):
             for circuit, seen in each.data["routes"].items():
                 by_circuit.setdefault(circuit, []).append(Health.from_json(seen))
         self.health = {circuit: summed_health(each) for circuit, each in by_circuit.items()}
+        by_conclusion: dict[str, list[Heard]] = {}
+        for each in found:
+            for conclusion, heard in each.data.get("heard", {}).items():
+                by_conclusion.setdefault(conclusion, []).append(Heard.from_json(heard))
+        self.heard = {conclusion: summed_heard(each, now) for conclusion, each in by_conclusion.items()}
         if not self._looked:
             self.drift()  # what was reported to an earlier pump is done with
         self._looked = True

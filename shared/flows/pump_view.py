@@ -44,6 +44,10 @@ class PumpView:
         pump = await self._look()
         return float(pump.data["served"].get(queue, 0.0)) if isinstance(pump, Document) else 0.0
 
+    async def document(self) -> Document | Absent:
+        """As of at most GOOD_FOR ago."""
+        return await self._look()
+
     def forget(self) -> None:
         self._looked_at = float("-inf")
 

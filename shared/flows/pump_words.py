@@ -45,9 +45,13 @@ def tell_changes(said: Events, before: Memory, after: Memory) -> None:
 
 
 def tell_stuck(said: Events, planning: Planning, known: frozenset[str]) -> frozenset[str]:
-    """Models whose requests have no route left, by anything but on-call's own `pause`; told once, unless `known`."""
+    """Models whose requests have no route left, by anything but on-call's own `pause`; told once, unless `known`.
+
+    A probe that is out ends nothing: only a request that has its route again does.
+    """
     stuck = {head.model: waits.reason for head, waits in planning.waiting if not waits.paused}
     for model in stuck.keys() - known:
         what = f"{model}: every route is out, requests wait: {stuck[model]}"
         said.emit(signals.ESCALATION, what=what, request_id=None, runbook="no-route")
-    return frozenset(stuck)
+    routed = {each.head.model for each in planning.candidates if each.planned.probe is None}
+    return frozenset(stuck) | (known - routed)

@@ -25,7 +25,7 @@ from shared.core.route import Route
 from shared.core.settlement import Effect
 from shared.flows import traced, waits
 from shared.flows.announce import announce, ended
-from shared.flows.evidence import Evidence
+from shared.flows.evidence import Asker, Evidence
 from shared.flows.gather import Load
 from shared.flows.kicks import Kicks
 from shared.flows.message import Message
@@ -169,9 +169,7 @@ async def _call(
                 ending = answer
     if isinstance(ending, KeptImage):
         await keep_waiting(ports, hold.request, kept.reason(ending.place))
-    row = ports.catalogue.gateways.get(order.gateway)
-    ask_again = row.ask_again if row else None
-    noting = _note(evidence, answer, request, time, ask_again)
+    noting = _note(evidence, answer, request, time)
     if isinstance(ending, KeptImage):
         await noting
         return "kept"
@@ -179,16 +177,18 @@ async def _call(
     return effect
 
 
-async def _note(
-    evidence: Evidence, answer: Answer, request: Document, time: ServerTime, ask_again: timedelta | None
-) -> None:
-    """What this answer says of the model's limits and the route's health."""
+async def _note(evidence: Evidence, answer: Answer, request: Document, time: ServerTime) -> None:
+    """What this answer says of the model's limits, the route's health, and what is concluded of them."""
     route = Route.from_json(request.data["route"])
     if isinstance(answer, Failure):
-        await evidence.failed(route, answer, request.data["slot_at"], time, ask_again)
-    elif answer.usage is not None:
-        drift = answer.usage.text_in + answer.usage.image_in - request.data["input_tokens"]
-        await evidence.answered(route.pool, request.data["slot_at"], drift, time)
+        data = request.data
+        asker = Asker(request.id, data["tenant"], data["probe"], data["avoided"])
+        await evidence.failed(route, answer, request.data["slot_at"], time, asker)
+    else:
+        if answer.usage is not None:
+            drift = answer.usage.text_in + answer.usage.image_in - request.data["input_tokens"]
+            await evidence.answered(route.pool, request.data["slot_at"], drift, time)
+        await evidence.made(route, request.data["slot_at"], time)
     if request.data["probe"] == route.circuit and _is_well(answer):
         await evidence.probed(route, time)
 

@@ -12,8 +12,11 @@ from scripts.cli import place
 from shared.core import board, record
 from shared.core.board import Board
 from shared.core.breaker import Circuit
+from shared.core.claims import Claim
+from shared.core.conclusion import Case, Conclusion, Conclusions
 from shared.core.documents import Create, Document, Query, Write
 from shared.core.flag import BREAKER, Flag, FlagName, Scope
+from shared.core.heard import Voice
 from shared.core.routing import Routing
 from shared.flows.pump_view import PUMP
 from tests.builders import a_record, a_request
@@ -46,6 +49,19 @@ def pump(routing: Routing | None = None, **more: Any) -> Create:
 
 def probed(at: datetime = TRIPPED_AT, trips: int = 2) -> Circuit:
     return Circuit(tripped_at=at, trips=trips, probed_at=at)
+
+
+def concluded(*found: Conclusion) -> Conclusions:
+    """As the pump has reached them, each from one request."""
+    voice = Voice(int(TRIPPED_AT.timestamp()), "0123456789", explicit=True)
+    return Conclusions({each.id: Case({"abcdef0123": voice}, conclusion=each) for each in found})
+
+
+def a_conclusion(claim: Claim, subject: str) -> Conclusion:
+    return Conclusion(claim, subject, TRIPPED_AT, 1, timedelta(seconds=5), UNTIL)
+
+
+GONE = a_conclusion(Claim.MODEL_GONE, "*/gemini-2.5-flash-image")
 
 
 def queued(request_id: str, *, changes: dict[str, Any] | None = None, **fields: Any) -> Create:

@@ -84,7 +84,7 @@ def test_without_the_days_quota_deadlines_are_kept_and_others_wait(drills: Mappi
 @pytest.mark.slow
 def test_a_dead_key_loses_nothing_and_somebody_is_told(drills: Mapping[str, Played]) -> None:
     found = drills["credential"]
-    assert set(found.statuses()) == {"succeeded", "queued"}
+    assert set(found.statuses()) <= {"succeeded", "queued"}, "a probe lets them go within seconds of the mending"
     assert found.said("escalation", runbook="credential")
     assert found.wasted_micros == 0
 

@@ -21,12 +21,26 @@ from shared import wiring
 from shared.adapters.system_clock import SystemClock
 from shared.core.breaker import OVERRULED
 from shared.core.flag import Scope
-from shared.core.health import Lack
 from shared.core.messages import Kick
 from shared.core.routing import Effect, Routing
 from shared.core.topology import SUBSCRIPTIONS
 from tests.cli.conftest import json_lines, renderlane
-from tests.cli.stores import NB21, PRO, UNTIL, a_breaker, a_flag, flags, probed, pump, queued, read, tripped, write
+from tests.cli.stores import (
+    GONE,
+    NB21,
+    PRO,
+    UNTIL,
+    a_breaker,
+    a_flag,
+    concluded,
+    flags,
+    probed,
+    pump,
+    queued,
+    read,
+    tripped,
+    write,
+)
 
 WHY = ("--reason", "quota is short", "--actor", "ann")
 FLEX = a_flag("use-flex", tenant="web")
@@ -222,12 +236,23 @@ def test_nothing_tripped_is_said_plainly(home: Path) -> None:
     assert renderlane("flags", "list", "--json").stdout == ""
 
 
+def test_a_conclusion_is_reset_by_its_id_and_the_history_says_by_whom(home: Path) -> None:
+    everything(home)
+    result = renderlane("flags", "reset", GONE.id, "--reason", "it is back", "--actor", "ann")
+    assert f"reset {GONE.id}: only calls that fail from now on" in result.stdout
+    assert set(tripped().resets) == {GONE.id}
+    assert kicks(), "a pump that went home is woken"
+    (line,) = json_lines(renderlane("flags", "history", "--json", "--limit", "1").stdout)
+    assert (line["action"], line["flag_id"], line["actor"], line["reason"]) == ("reset", GONE.id, "ann", "it is back")
+    assert GONE.id in renderlane("flags", "history").stdout
+
+
 def everything(home: Path) -> None:
     """Two flags of on-call's, one in shadow, an open breaker, an overruled one, and a model that is gone."""
     at = datetime(2026, 11, 22, 12, tzinfo=UTC)
     routing = Routing(
         circuits={CIRCUIT: probed()},
-        lacks={"*/gemini-2.5-flash-image": Lack("model_gone", at)},
+        conclusions=concluded(GONE),
         in_force=(f"{FLEX.id}@2096", "pause@flagd@2096"),
         effects={FLEX.id: Effect(57, 3_200_000), "lower-resolution-1a2b": Effect(1, -500_000)},
     )
@@ -248,7 +273,7 @@ def test_the_list_shows_each_flag_with_its_effect_and_what_breakers_do(
         BREAKER.id, "overload, 9 of 9 calls in 10 s",
         f"breaker open: {CIRCUIT}: last probe", "closes after 4 good ones, tripped 2 times in a row",
         "overruled: the breaker of flex/x does not trip before 2096-11-23 08:00:00 UTC",
-        "lacking: gemini-2.5-flash-image is gone",
+        "concluded: gemini-2.5-flash-image is gone (404)", "next probe 2096-11-23T08:00:00Z", GONE.id,
         "the pump also goes by pause@flagd",
     ):  # fmt: skip
         assert part in said, part
@@ -268,7 +293,15 @@ def test_the_list_fits_a_narrow_terminal_and_keeps_ids_whole(home: Path, monkeyp
 def test_the_list_for_a_program_tells_kinds_apart(home: Path) -> None:
     everything(home)
     found = json_lines(renderlane("flags", "--json").stdout)
-    assert [each["kind"] for each in found] == ["flag", "flag", "breaker", "overruled", "lacking", "elsewhere"]
+    assert [each["kind"] for each in found] == [
+        "flag",
+        "flag",
+        "breaker",
+        "overruled",
+        "conclusion",
+        "lacking",
+        "elsewhere",
+    ]
     shadow, flex, breaker = found[:3]
     assert (flex["id"], flex["scope"]["tenant"], flex["changed_requests"], flex["saved_usd"]) == (
         FLEX.id, "web", 57, "3.200000",

@@ -160,3 +160,25 @@ def test_an_attempt_in_a_batch_is_the_current_one_of_its_request() -> None:
     (update, *_) = settled.writes
     assert isinstance(update, Update)
     assert (update.changes["status"], update.changes["batch"]) == ("queued", None)
+
+
+@pytest.mark.parametrize(
+    ("tenants", "first"),
+    [("aaaa", 2), ("aaab", 3), ("baaa", 3), ("abab", 2), ("ab", 1), ("aabbcc", 2), ("aa", 1)],
+)
+def test_a_refused_file_is_split_at_the_border_of_two_tenants_nearest_to_its_middle(tenants: str, first: int) -> None:
+    items = [(batch.Item(f"r-{number}", 1), tenant) for number, tenant in enumerate(tenants)]
+    one, other = batch.halves(items)
+    assert (len(one), len(other)) == (first, len(tenants) - first)
+    assert {*one, *other} == {item for item, _ in items}
+
+
+def test_a_batch_is_split_once_and_its_second_part_knows_under_which_id_its_requests_are_filed() -> None:
+    route, items = Route("batch", "gemini-3-pro-image", "1K"), [batch.Item("r-1", 1), batch.Item("r-2", 1)]
+    whole = batch.new_document("b", route, items, NOW)
+    assert batch.may_be_split(whole)
+    assert not batch.may_be_split(whole | {"items": whole["items"][:1]})
+    part = batch.second_part("b-2", "b", route, items, NOW)
+    assert not batch.may_be_split(part)
+    assert not batch.may_be_split(whole | batch.first_part(items, NOW))
+    assert (batch.family("b", whole), batch.family("b-2", part)) == ("b", "b")

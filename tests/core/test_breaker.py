@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.core.board import Board, FlagRefused
-from shared.core.breaker import MOST_WELL_PROBES, PROBE_EVERY, Circuit, Judged, judge, may_probe
+from shared.core.breaker import MOST_WELL_PROBES, PROBE_EVERY, Circuit, Judged, judge, may_probe, may_probe_again
 from shared.core.failure import FailureKind
 from shared.core.flag import Flag
-from shared.core.health import ALL_WELL, Health, Lack, summed
+from shared.core.health import ALL_WELL, Health, summed
 from tests.builders import a_catalogue, a_failure
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -24,9 +24,10 @@ ROUTE = f"standard/{PRO}"
 
 
 def sick(count: int, ago: int = 3, kind: FailureKind = FailureKind.OVERLOAD) -> Health:
+    """So many requests, each failed once."""
     health = ALL_WELL
-    for _ in range(count):
-        health = health.with_failure(a_failure(kind), NOW - ago * SECOND)
+    for number in range(count):
+        health = health.with_failure(a_failure(kind), NOW - ago * SECOND, f"r-{number}")
     return health
 
 
@@ -66,6 +67,39 @@ def test_a_breaker_trips_on_enough_sick_answers_and_a_large_share_of_them(
     assert bool(judged(started(starts), sick(failures)).trips) == trips
 
 
+def test_a_request_that_fails_again_and_again_is_one_voice() -> None:
+    health = ALL_WELL
+    for ago in range(50, 0, -5):
+        health = health.with_failure(a_failure(FailureKind.SERVER_ERROR), NOW - ago * SECOND, "bad")
+    assert sum(health.sick.values()) == 1
+    assert judged(started(1), health).trips == ()
+
+
+def test_the_same_few_requests_told_by_many_workers_are_few_voices() -> None:
+    reports = [sick(3) for _ in range(4)]
+    assert judged(started(12), summed(reports)).trips == ()
+    others = [ALL_WELL.with_failure(a_failure(), NOW - 3 * SECOND, f"worker-{each}") for each in range(9)]
+    assert judged(started(9), summed(others)).trips != ()
+
+
+def test_one_tenants_failing_requests_beside_as_many_good_ones_trip_nothing() -> None:
+    """Every second request always fails, four times each; the others are made."""
+    health = ALL_WELL
+    for number in range(25):
+        for again in range(4):
+            at = NOW - (50 - 2 * number + again) * SECOND
+            health = health.with_failure(a_failure(FailureKind.SERVER_ERROR), at, f"bad-{number}")
+    circuit = Circuit()
+    for second in range(50):
+        circuit = circuit.started(NOW - (50 - second) * SECOND)
+    assert judged(circuit, health).trips == ()
+
+
+def test_a_request_that_was_sick_there_probes_again_only_for_want_of_another_and_seldom() -> None:
+    assert not may_probe_again(Circuit(probed_at=NOW), NOW + 59 * SECOND)
+    assert may_probe_again(Circuit(probed_at=NOW), NOW + timedelta(minutes=1))
+
+
 @pytest.mark.parametrize("kind", list(FailureKind))
 def test_only_overload_time_outs_and_broken_connections_are_sickness(kind: FailureKind) -> None:
     sickness = {"overload", "server_error", "timeout", "connection", "connection_lost"}
@@ -85,7 +119,7 @@ def test_only_overload_time_outs_and_broken_connections_are_sickness(kind: Failu
 def test_it_trips_the_flag_that_on_call_would_have_with_its_route_and_reason(name: str, flag: str) -> None:
     (tripped,) = judged(started(9), sick(9), name=name).trips
     assert (tripped.name, tripped.actor, tripped.circuit) == (flag, "breaker", name)
-    assert "overload, 9 of 9 calls in 10 s" in tripped.reason
+    assert "overload, 9 of 9 requests in 10 s" in tripped.reason
     assert tripped.expires_at == NOW + timedelta(hours=2)
 
 
@@ -110,7 +144,7 @@ def test_two_probes_in_a_row_that_went_well_reset_it_and_a_sick_one_begins_the_c
     circuit = first.circuits[ROUTE]
     one = sick(9).with_probe(NOW + 16 * SECOND)
     assert judged(circuit, one, flag, now=NOW + 20 * SECOND).resets == ()
-    again_sick = one.with_failure(a_failure(FailureKind.TIMEOUT), NOW + 18 * SECOND)
+    again_sick = one.with_failure(a_failure(FailureKind.TIMEOUT), NOW + 18 * SECOND, "r-9", is_probe=True)
     assert judged(circuit, again_sick.with_probe(NOW + 19 * SECOND), flag, now=NOW + 20 * SECOND).resets == ()
     two = one.with_probe(NOW + 18 * SECOND)
     assert judged(circuit, two, flag, now=NOW + 20 * SECOND).resets == (flag,)
@@ -133,7 +167,11 @@ def test_a_flapping_route_must_go_well_for_longer_each_time() -> None:
 
 def _moved(health: Health, now: datetime) -> Health:
     by = int((now - NOW).total_seconds())
-    return replace(health, sick={second + by: count for second, count in health.sick.items()})
+    return replace(
+        health,
+        sick={second + by: count for second, count in health.sick.items()},
+        requests={request: second + by for request, second in health.requests.items()},
+    )
 
 
 def test_after_a_reset_only_what_ended_since_counts() -> None:
@@ -177,9 +215,8 @@ def test_a_change_of_a_flag_that_cannot_be_is_refused_with_what_is_allowed(chang
 
 
 def test_what_was_reported_survives_its_document() -> None:
-    health = sick(3).with_probe(NOW).with_failure(a_failure(FailureKind.MODEL_GONE), NOW)
+    health = sick(3).with_probe(NOW)
     assert Health.from_json(health.to_json()) == health
-    assert health.lack == Lack("model_gone", NOW)
     circuit = started(4, tripped_at=NOW, trips=2, probed_at=NOW)
     assert Circuit.from_json(circuit.to_json()) == circuit
     (flag,) = judged(started(9), sick(9)).trips
@@ -195,9 +232,9 @@ def test_reports_add_up_in_any_order_and_reading_them_twice_changes_nothing(
     seen = []
     for report in reports:
         health = ALL_WELL
-        for ago, is_probe in sorted(report, reverse=True):
-            at = NOW - ago * SECOND
-            health = health.with_probe(at) if is_probe else health.with_failure(a_failure(FailureKind.TIMEOUT), at)
+        for number, (ago, is_probe) in enumerate(sorted(report, reverse=True)):
+            at, timeout = NOW - ago * SECOND, a_failure(FailureKind.TIMEOUT)
+            health = health.with_probe(at) if is_probe else health.with_failure(timeout, at, f"r-{number}")
         seen.append(health)
     total = summed(seen)
     assert sum(total.sick.values()) == sum(not is_probe for report in reports for _, is_probe in report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.core.failure import RULES, Charge, FailureKind, Next
+from shared.core.failure import RULES, Charge, Failure, FailureKind, Next
 from shared.core.outcome import CANCELLED, EXPIRED, SUCCEEDED, final_status, of_failure
 from tests.builders import a_failure
 
@@ -58,3 +58,9 @@ def test_an_outcome_in_the_store_has_code_message_and_advice() -> None:
 def test_only_a_refusal_by_the_model_ends_as_refused() -> None:
     assert [kind for kind in FailureKind if final_status(kind) == "refused"] == [FailureKind.REFUSED]
     assert {final_status(kind) for kind in FailureKind} == {"refused", "failed"}
+
+
+def test_a_refusal_that_is_a_400_costs_nothing() -> None:
+    """https://ai.google.dev/gemini-api/docs/pricing: answers 400 and 500 are not charged."""
+    assert Failure(FailureKind.REFUSED, "no", http_status=400).charge is Charge.NOTHING
+    assert Failure(FailureKind.REFUSED, "no", http_status=200).charge is Charge.UNKNOWN

@@ -228,3 +228,9 @@ def test_a_row_says_what_differs_from_the_usual() -> None:
     assert gateway.alias(row, PRO) == "pro"
     assert gateway.alias(row, "gemini-nano-banana-2.1") == "gemini-nano-banana-2.1"
     assert (row.rpm, row.concurrency, row.fresh_for) == (9, 2, timedelta(days=7))
+
+
+@pytest.mark.parametrize(("kind", "status"), [(FailureKind.TIMEOUT, 408), (FailureKind.CONNECTION_LOST, 499)])
+def test_a_call_that_was_given_up_is_not_one_that_was_rejected(kind: FailureKind, status: int) -> None:
+    """Their numbers are those of a client's mistake; the picture may be made all the same."""
+    assert event(Failure(kind, "gave up", http_status=status)) == "broken_off"

@@ -31,7 +31,7 @@ from shared.core.retry import (
     after_failure,
     is_done_with,
 )
-from tests.builders import NOW, a_failure
+from tests.builders import NOW, a_failure, a_statement
 
 ALMOST_ONE = 1 - 2**-53
 QUOTA = [kind for kind in FailureKind if RULES[kind].next is Next.WAIT]
@@ -252,7 +252,19 @@ def test_one_bounded_retry_on_the_same_path_and_a_silent_route_at_once(
 @pytest.mark.parametrize("kind", [FailureKind.BALANCE, FailureKind.CREDENTIAL, FailureKind.PERMISSION])
 def test_what_one_account_denies_another_contract_may_grant(kind: FailureKind) -> None:
     assert is_done_with(a_failure(kind), 0, "gateway")
-    assert not is_done_with(a_failure(kind), 0, "standard"), "all of Google's routes have the same key and account"
+    assert not is_done_with(a_statement(kind), 0, "standard"), "all of Google's routes have the same key and account"
+
+
+def test_a_bare_403_strikes_the_route_for_that_request_alone() -> None:
+    assert is_done_with(a_failure(FailureKind.PERMISSION), 0, "standard")
+    assert not is_done_with(a_failure(FailureKind.CREDENTIAL), 0, "standard")
+
+
+def test_a_lone_request_asks_a_used_up_day_every_half_hour_in_the_end() -> None:
+    waits = [decided(FailureKind.QUOTA_DAY, a_tally(waits=each), jitter=1.0) for each in (1, 5, 30)]
+    assert [each.wake_at - NOW for each in waits if isinstance(each, Again)] == [
+        timedelta(seconds=5), timedelta(seconds=80), timedelta(minutes=30)
+    ]  # fmt: skip
 
 
 def test_a_gateway_whose_minute_is_full_is_waited_for() -> None:

@@ -6,10 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from shared.core.calendar import next_pacific_midnight
 from shared.core.failure import FailureKind
 from shared.core.report import Sign
-from shared.core.testimony import NO_BALANCE_CLOSING, closing, named_limit, sign
+from shared.core.testimony import closing, named_limit, sign
 from tests.builders import NOW, a_failure
 
 SIGNS = {
@@ -21,15 +20,6 @@ SIGNS = {
 }
 
 
-@pytest.mark.parametrize("retry_after", [None, timedelta(milliseconds=856), timedelta(hours=30)])
-def test_a_days_429_closes_until_midnight_in_los_angeles_whatever_its_retry_delay(
-    retry_after: timedelta | None,
-) -> None:
-    found = closing(a_failure(FailureKind.QUOTA_DAY, retry_after=retry_after), NOW)
-    assert found is not None
-    assert (found.until, found.why) == (next_pacific_midnight(NOW), "quota_day")
-
-
 @pytest.mark.parametrize(("hinted", "closed"), [(None, 1.0), (0.3, 0.3), (17, 17), (60, 60), (3_600, 60)])
 def test_a_minutes_429_closes_for_its_retry_delay_a_minute_at_most(hinted: float | None, closed: float) -> None:
     retry_after = None if hinted is None else timedelta(seconds=hinted)
@@ -38,31 +28,8 @@ def test_a_minutes_429_closes_for_its_retry_delay_a_minute_at_most(hinted: float
     assert found.until == NOW + timedelta(seconds=closed)
 
 
-def test_no_balance_closes_for_minutes_at_a_time() -> None:
-    found = closing(a_failure(FailureKind.BALANCE), NOW)
-    assert found is not None
-    assert found.until == NOW + NO_BALANCE_CLOSING
-
-
-CLOSING = (FailureKind.CREDENTIAL, FailureKind.PERMISSION)
-
-
-@pytest.mark.parametrize("kind", CLOSING)
-def test_a_dead_key_or_a_project_without_leave_closes_the_model_for_a_minute(kind: FailureKind) -> None:
-    found = closing(a_failure(kind), NOW)
-    assert found is not None
-    assert found.until == NOW + timedelta(minutes=1)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        each
-        for each in FailureKind
-        if each not in (*CLOSING, FailureKind.QUOTA_DAY, FailureKind.QUOTA_MINUTE, FailureKind.BALANCE)
-    ],
-)
-def test_no_other_failure_closes_a_model_by_itself(kind: FailureKind) -> None:
+@pytest.mark.parametrize("kind", [each for each in FailureKind if each is not FailureKind.QUOTA_MINUTE])
+def test_no_other_answer_closes_a_model_by_itself_that_takes_a_conclusion(kind: FailureKind) -> None:
     assert closing(a_failure(kind, retry_after=timedelta(seconds=30)), NOW) is None
 
 

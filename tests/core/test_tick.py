@@ -207,17 +207,28 @@ def test_slots_of_a_route_that_has_changed_go_back_to_the_model_they_were_grante
 # -- what workers report ----------------------------------------------------------------------------------------------
 
 
-def test_a_days_429_closes_until_pacific_midnight_and_a_later_minute_does_not_open_it() -> None:
-    midnight = next_pacific_midnight(NOW)
-    day = Seen(closing=Closing(midnight, "quota_day"))
-    ticked = tick(Memory(), a_sight(candidates(3), Limits(rpm=60), reports={PRO: day}))
-    assert ticked.held == {PRO: Full("closed", midnight)}
-    minute = Seen(closing=Closing(NOW + SECOND, "quota_minute"))
-    later = tick(
-        through_the_store(ticked.memory), a_sight(candidates(3), now=NOW + timedelta(hours=3), reports={PRO: minute})
-    )
-    assert later.held == {PRO: Full("closed", midnight)}
-    assert names(tick(later.memory, a_sight(candidates(3), now=midnight))) == ["r-0", "r-1", "r-2"]
+def test_a_concluded_pool_starts_nothing_but_its_probe_and_opens_when_the_conclusion_falls() -> None:
+    probe_at = NOW + MINUTE
+    concluded = {PRO: Closing(probe_at, "quota_day")}
+    closed = tick(Memory(), replace(a_sight(candidates(3), Limits(rpm=60)), concluded=concluded))
+    assert (closed.held, closed.grants) == ({PRO: Full("closed", probe_at)}, ())
+    memory = through_the_store(closed.memory)
+    probing = [replace(each, planned=replace(each.planned, probe="quota_day:x")) for each in candidates(1, "asks")]
+    sight = a_sight([*candidates(3), *probing], Limits(rpm=60), now=probe_at)
+    asked = tick(memory, replace(sight, concluded=concluded))
+    assert names(asked) == ["asks-0"]
+    assert asked.held[PRO].reason == "closed"
+    assert len(tick(asked.memory, a_sight(candidates(3), now=NOW + 2 * SECOND)).grants) == 3
+
+
+def test_a_probe_of_a_used_up_day_passes_the_limit_that_a_429_named() -> None:
+    concluded = {PRO: Closing(NOW, "quota_day")}
+    seen = {PRO: Seen(named={"rpd": Named(0, NOW - SECOND)})}
+    (asks,) = candidates(1, "asks")
+    asks = replace(asks, planned=replace(asks.planned, probe=f"quota_day:{PRO}"))
+    assert names(tick(Memory(), replace(a_sight([asks], reports=seen), concluded=concluded))) == ["asks-0"]
+    refuted = replace(a_sight(candidates(2), reports=seen), day_goes_on={PRO: NOW})
+    assert len(tick(Memory(), refuted).grants) == 2
 
 
 @pytest.mark.parametrize(

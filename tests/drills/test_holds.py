@@ -42,7 +42,7 @@ def test_what_is_charged_beyond_the_image_that_was_used_is_wasted() -> None:
         (holds.failing_calls_at_most(0), [an_end()], [a_call(outcome="hang")]),
         (holds.the_failure_is_met(), [an_end()], [a_call()]),
         (holds.each_asks_at_most(1, "hang"), [an_end()], [a_call(outcome="hang"), a_call(outcome="hang")]),
-        (holds.the_route_is_left_within(6), [], [a_call(outcome="gone"), a_call(seconds=7, outcome="gone")]),
+        (holds.the_route_is_left_within(6), [], [a_call(outcome="gone"), *[a_call(seconds=7, outcome="gone")] * 6]),
         (holds.refused_are_asked_once(), [an_end(status="refused")], [a_call(), a_call()]),
         (holds.only_refusals_are_refused(), [an_end(status="refused")], []),
         (holds.no_downgrade_unexplained(), [an_end(model=NB21)], []),

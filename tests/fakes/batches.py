@@ -51,6 +51,8 @@ class ScriptedBatches:
         """Calls of `create` that left."""
         self.refusals: dict[str, list[Failure]] = {}
         """How the next calls of a verb end, by its name: nothing happens at the provider."""
+        self.refuses: Callable[[list[tuple[str, Order]]], Failure | None] = lambda _orders: None
+        """How a create ends for what is in its file."""
         self.lost_replies: list[Failure] = []
         """How the next creates seem to end although they made their batch."""
         self.listed_after = timedelta(0)
@@ -75,7 +77,7 @@ class ScriptedBatches:
 
     async def create(self, display_name: str, model: str, file: str, leave_within: timedelta) -> str | Failure:
         await asyncio.sleep(0)
-        if failure := self._refusal("create"):
+        if failure := self._refusal("create") or self.refuses(self.files[file]):
             return failure
         self.creates += 1
         name = f"batches/{len(self.jobs) + 1}"

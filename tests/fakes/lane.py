@@ -26,9 +26,11 @@ class ScriptedLane:
     def __init__(self, clock: Clock, latency: timedelta = timedelta(seconds=1)) -> None:
         self._clock = clock
         self.latency = latency
+        self.failures_take: timedelta | None = None
+        """How long a failure that is told takes; None = as long as a picture. Rejections come sooner."""
         self.calls: list[Call] = []
         self.ended: list[Answer] = []
-        self.sick: Callable[[Order, datetime], FailureKind | None] = lambda _order, _now: None
+        self.sick: Callable[[Order, datetime], FailureKind | Failure | None] = lambda _order, _now: None
         """How a call that begins now ends, where the script has nothing for it: a time-out takes its whole time."""
         self._script: list[Answer | FailureKind | Callable[[Order], Answer]] = []
 
@@ -44,6 +46,8 @@ class ScriptedLane:
         self.calls.append(Call(order, self._clock.now()))
         step = self._script.pop(0) if self._script else self.sick(order, self._clock.now()) or made
         latency = timeout if step is FailureKind.TIMEOUT else min(self.latency, timeout)
+        if isinstance(step, Failure) and self.failures_take is not None:
+            latency = self.failures_take
         await self._clock.sleep(latency.total_seconds())
         match step:
             case FailureKind():

@@ -283,9 +283,12 @@ async def test_a_stuck_batch_is_escalated_once_then_cancelled_then_given_up(deaf
     assert (second["route"]["lane"], second["outcome"]["code"]) == ("flex", "succeeded")
 
 
-async def test_a_model_that_takes_no_batches_loses_its_requests_to_the_next_route() -> None:
+NOT_THIS_FILE = Failure(FailureKind.INVALID_REQUEST, "not for this model", http_status=400)
+
+
+async def test_a_refused_file_is_split_once_and_then_its_requests_take_their_next_route() -> None:
     world = World()
-    world.batches.refusals["create"] = [Failure(FailureKind.INVALID_REQUEST, "not for this model", http_status=400)]
+    world.batches.refusals["create"] = [NOT_THIS_FILE] * 3
     await batch_of(world, 2)
     await world.run_until_quiet()
     checked(world)
@@ -293,9 +296,43 @@ async def test_a_model_that_takes_no_batches_loses_its_requests_to_the_next_rout
     assert [each["outcome"]["code"] for each in world.attempts("r-0")] == ["lane_unsupported", "succeeded"]
     assert world.status("r-0")["receipt"]["delivered"]["lane"] == "flex"
     await world.submit("later", **PRO_IN_BATCH)
-    await world.run_until_quiet(timedelta(minutes=4))
-    assert world.status("later")["attempt_count"] == 1, "it is learned: nobody is sent there again"
-    assert "does not take the lane batch" in world.status("later")["receipt"]["reasons"][0]
+    await world.run_until_quiet()
+    assert world.status("later")["receipt"]["delivered"]["lane"] == "batch", "one file says nothing of the lane"
+
+
+async def test_one_tenants_file_that_is_refused_takes_nobody_else_out_of_the_batch() -> None:
+    world = World()
+    for number in range(4):
+        await world.submit(f"good-{number}", **PRO_IN_BATCH, tenant="good")
+    await world.submit("bad", **PRO_IN_BATCH, tenant="bad")
+    world.batches.refuses = lambda orders: NOT_THIS_FILE if any("bad/" in key for key, _ in orders) else None
+    await world.run_until_quiet()
+    checked(world)
+    assert set(world.statuses().values()) == {"succeeded"}
+    assert {world.status(f"good-{each}")["receipt"]["delivered"]["lane"] for each in range(4)} == {"batch"}
+    assert world.status("bad")["receipt"]["delivered"]["lane"] == "flex"
+
+
+async def test_a_refusal_of_the_whole_file_refuses_nobody_who_is_not_alone_in_it() -> None:
+    world = World()
+    world.batches.refusals["create"] = [Failure(FailureKind.REFUSED, "unsafe", http_status=400)] * 3
+    await batch_of(world, 4)
+    await world.run_until_quiet()
+    assert set(world.statuses().values()) == {"succeeded"}
+
+
+async def test_three_files_that_are_refused_conclude_that_the_lane_takes_none() -> None:
+    world = World()
+    world.batches.refusals["create"] = [NOT_THIS_FILE] * 3
+    for number in range(3):
+        await world.submit(f"r-{number}", **PRO_IN_BATCH)
+        await world.run_until_quiet()
+    await world.submit("asks", **PRO_IN_BATCH)
+    await world.submit("later", **PRO_IN_BATCH)
+    await world.run_until_quiet()
+    checked(world)
+    (said,) = world.signals.of(signals.ROUTE_LACKING)
+    assert "does not take this lane" in str(said["what"])
 
 
 @pytest.mark.parametrize("verb", ["upload", "create"])

@@ -110,7 +110,7 @@ async def test_a_rejected_key_holds_the_queue_tells_somebody_once_and_loses_noth
     await world.run_until_quiet()
     assert set(world.statuses().values()) == {"succeeded"}
     rejected = [each for each in world.lane.calls if each.at > began + 15 * SECOND and each.at < began + 10 * MINUTE]
-    assert len(rejected) <= 10, "one each minute asks whether it is mended"
+    assert len(rejected) <= 10, "one at a time asks whether it is mended"
     assert {each["runbook"] for each in world.signals.of(signals.ESCALATION)} == {"credential"}
 
 
@@ -125,30 +125,43 @@ async def test_a_request_that_is_denied_three_times_ends_and_others_go_on() -> N
     assert world.status("good")["status"] == "succeeded"
 
 
-async def test_a_model_that_is_gone_is_left_for_good_with_a_warning_and_no_further_call() -> None:
+async def test_a_model_that_is_gone_is_left_with_a_warning_and_asked_ever_more_seldom() -> None:
     world = World(quota="*=rpm:600")
     world.lane.sick = lambda order, _: FailureKind.MODEL_GONE if order.model == PRO else None
     for number in range(20):
         await world.submit(f"r-{number:03d}", model=PRO)
     await world.run_for(30 * SECOND)
     calls = sum(each.order.model == PRO for each in world.lane.calls)
+    await world.submit("asks", model=PRO)
     await world.submit("later", model=PRO)
     await world.run_until_quiet()
     assert set(world.statuses().values()) == {"succeeded"}
-    assert sum(each.order.model == PRO for each in world.lane.calls) == calls
+    assert sum(each.order.model == PRO for each in world.lane.calls) <= calls + 1
     assert len(world.signals.of(signals.ROUTE_LACKING)) == 1
-    assert f"{PRO} is gone (404 at" in world.status("later")["receipt"]["reasons"][0]
+    reasons = [world.status(each)["receipt"]["reasons"][0] for each in ("asks", "later")]
+    assert any(f"{PRO} is gone (404)" in each for each in reasons)
 
 
-async def test_flex_that_a_model_does_not_take_is_learned_and_the_request_takes_standard() -> None:
+async def test_a_model_that_comes_back_is_used_again_within_a_probe() -> None:
+    world = World(quota="*=rpm:600")
+    back = world.clock.now() + MINUTE
+    world.lane.sick = lambda order, now: FailureKind.MODEL_GONE if order.model == PRO and now < back else None
+    await world.run_for(5 * MINUTE, steady(world, 120, 2 * SECOND, model=PRO))
+    await world.run_until_quiet()
+    assert set(world.statuses().values()) == {"succeeded"}
+    late = [call.order.model for call in world.lane.calls if call.at > back + 85 * SECOND]
+    assert set(late) == {PRO}
+
+
+async def test_flex_that_a_model_does_not_take_is_learned_from_three_requests_and_the_next_takes_standard() -> None:
     world = World(quota="*=rpm:600")
     world.lane.sick = lambda order, _: FailureKind.LANE_UNSUPPORTED if order.lane == "flex" else None
-    await world.submit("r-1", model=PRO, lane="flex")
+    for number in range(4):
+        await world.submit(f"r-{number}", model=PRO, lane="flex")
+        await world.run_for(4 * SECOND)
     await world.run_until_quiet()
-    await world.submit("r-2", model=PRO, lane="flex")
-    await world.run_until_quiet()
-    assert [call.order.lane for call in world.lane.calls] == ["flex", "standard", "standard"]
-    assert "does not take the lane flex" in world.status("r-2")["receipt"]["reasons"][0]
+    assert [call.order.lane for call in world.lane.calls] == ["flex", "standard"] * 3 + ["standard"]
+    assert "does not take this lane" in world.status("r-3")["receipt"]["reasons"][0]
 
 
 async def test_flex_that_is_shed_takes_the_next_route_at_once() -> None:

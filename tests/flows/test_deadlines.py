@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.core.answer import Order
 from shared.core.failure import Failure, FailureKind
+from tests.builders import a_statement
 from tests.world import World
 
 PRO = "gemini-3-pro-image"
@@ -18,8 +19,10 @@ def in_time(world: World, after: timedelta) -> str:
     return (world.clock.now() + after).isoformat().replace("+00:00", "Z")
 
 
-def no_day_left(_: Order) -> Failure:
-    return Failure(FailureKind.QUOTA_DAY, "the day's quota is used up", retry_after=timedelta(seconds=0.9))
+def no_day_left(order: Order, _: datetime) -> Failure | None:
+    if order.model != PRO:
+        return None
+    return a_statement(FailureKind.QUOTA_DAY, retry_after=timedelta(seconds=0.9))
 
 
 def outcome(world: World, request_id: str) -> dict[str, Any]:
@@ -47,20 +50,23 @@ async def test_a_deadline_before_the_day_begins_anew_expires_at_once_with_the_re
     assert world.attempts("today") == []
 
 
-async def test_a_429_that_ends_the_day_expires_those_whose_deadline_it_breaks() -> None:
+async def test_after_a_429_that_ends_the_day_a_request_without_another_route_is_kept_until_its_deadline() -> None:
+    """The day may have been believed wrongly: it is asked about now and then, and nobody is given up before."""
     world = World(f"{PRO}=rpm:60")
-    world.lane.then(no_day_left)
+    world.lane.sick = no_day_left
     await world.submit("first", model=PRO)
     await world.run_for(4 * SECOND)
     await world.submit("today", model=PRO, floor="exact", deadline=in_time(world, timedelta(hours=1)))
     await world.run_for(70 * SECOND)
+    assert world.status("today")["status"] == "queued"
+    await world.run_for(timedelta(hours=1))
     assert outcome(world, "today")["code"] == "expired"
-    assert world.attempts("today") == []
+    assert len(world.lane.calls) <= 14, "one at a time, ever more seldom"
 
 
 async def test_a_429_that_ends_the_day_sends_those_who_cannot_wait_to_the_next_model_of_their_floor() -> None:
     world = World(f"{PRO}=rpm:60")
-    world.lane.then(no_day_left)
+    world.lane.sick = no_day_left
     await world.submit("first", model=PRO)
     await world.run_for(4 * SECOND)
     await world.submit("today", model=PRO, deadline=in_time(world, timedelta(hours=1)))

@@ -15,10 +15,10 @@ import pytest
 
 from shared.config import FirestoreStore, LiveQuotaOn, PubsubTopics, Settings
 from shared.core import queries, signals
+from shared.core.claims import POLICIES
 from shared.core.documents import Query
 from shared.core.failure import FailureKind
 from shared.core.topology import RENDER_DEAD_LETTERS, RENDER_REQUESTS, SUBSCRIPTIONS, TOPICS
-from shared.flows.evidence import ESCALATED
 from tests.terraform import firestore_layout, indexing, rules
 from tests.terraform.rehearsal import published_by
 from tests.terraform.terraform import Planned, Terraform
@@ -381,8 +381,8 @@ def _alerted(plan: Planned) -> set[str]:
 
 @cache
 def _escalated() -> set[str]:
-    """Every heading that the code names: `runbook="…"`, a constant of its module, or the table of failures."""
-    found = {heading for _, heading in ESCALATED.values()}
+    """Every heading that the code names: `runbook="…"`, a constant of its module, or the table of claims."""
+    found = {policy.runbook for policy in POLICIES.values()} - {""}
     for path in Path("shared").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(call, ast.keyword) and call.arg == "runbook":
@@ -397,5 +397,5 @@ def _headings(value: ast.expr, path: Path) -> set[str]:
     known = getattr(module, value.id, None) if isinstance(value, ast.Name) else None
     if isinstance(known, str):
         return {known}
-    assert hasattr(module, "ESCALATED"), f"{path}: which headings can {ast.unparse(value)} be?"
-    return {heading for _, heading in module.ESCALATED.values()}
+    assert ast.unparse(value).endswith(".runbook"), f"{path}: which headings can {ast.unparse(value)} be?"
+    return {policy.runbook for policy in POLICIES.values()} - {""}

@@ -1,0 +1,126 @@
+"""What one process has heard that speaks for or against a conclusion, and the sum of it over all processes. Pure.
+
+Times are the seconds in which calls *began*: an answer tells how things stood then, however long it took. A request has
+one voice, at the second of its first failure: what it meets again and again says no more than once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+MOST_VOICES = 8
+CALLS_KEPT = timedelta(seconds=90)
+VOICES_KEPT = timedelta(minutes=30)
+NEVER = -1
+
+
+class Voice(Struct, frozen=True):
+    """One request that failed."""
+
+    at: int
+    """Second since the epoch."""
+    tenant: str
+    """A short hash."""
+    explicit: bool
+    """The provider named the shared thing itself."""
+
+
+class Heard(Struct, frozen=True):
+    """Of one conclusion."""
+
+    voices: Mapping[str, Voice] = field(default_factory=dict)
+    """By a short hash of the request's id; the newest MOST_VOICES."""
+    calls: Mapping[int, int] = field(default_factory=dict)
+    """Failed calls by second, a request's repetitions included."""
+    requests: Mapping[int, int] = field(default_factory=dict)
+    """Requests by the second of the first call that failed them."""
+    success: int = NEVER
+    """The last second in which a call began that went well."""
+    vain: int = NEVER
+    """The last second in which a probe began whose answer says nothing of this."""
+
+    def with_failure(self, request: str, voice: Voice, now: datetime, *, again: bool = False) -> Heard:
+        """`request` as `short()` makes it; `again`: this process has heard it say so before."""
+        known = request in self.voices
+        requests = self.requests if again or known else _counted(self.requests, voice.at, now)
+        voices = self.voices if again and not known else merged(self.voices, {request: voice}, now)
+        return replace(self, voices=voices, calls=_counted(self.calls, voice.at, now), requests=requests)
+
+    def with_success(self, began_at: datetime) -> Heard:
+        return replace(self, success=max(self.success, int(began_at.timestamp())))
+
+    def with_vain_probe(self, began_at: datetime) -> Heard:
+        return replace(self, vain=max(self.vain, int(began_at.timestamp())))
+
+    @property
+    def is_open(self) -> bool:
+        """Something stands here that no success speaks against."""
+        return any(each.at > self.success for each in self.voices.values())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "voices": {request: [each.at, each.tenant, each.explicit] for request, each in self.voices.items()},
+            "calls": {str(second): count for second, count in self.calls.items()},
+            "requests": {str(second): count for second, count in self.requests.items()},
+            "success": self.success,
+            "vain": self.vain,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Heard:
+        return cls(
+            {request: Voice(*each) for request, each in data["voices"].items()},
+            {int(second): count for second, count in data["calls"].items()},
+            {int(second): count for second, count in data["requests"].items()},
+            data["success"],
+            data["vain"],
+        )
+
+
+NOTHING_HEARD = Heard()
+
+
+def short(name: str) -> str:
+    """A name that tells requests or tenants apart and gives nothing away."""
+    return hashlib.sha256(name.encode()).hexdigest()[:10]
+
+
+def merged(one: Mapping[str, Voice], other: Mapping[str, Voice], now: datetime) -> dict[str, Voice]:
+    """All voices, each at its first failure; plain where any of its failures was."""
+    found = dict(one)
+    for request, voice in other.items():
+        before = found.get(request)
+        if before is not None:
+            at, explicit = min(before.at, voice.at), before.explicit or voice.explicit
+            voice = Voice(at, voice.tenant, explicit)
+        found[request] = voice
+    oldest = (now - VOICES_KEPT).timestamp()
+    newest = sorted((each.at, request) for request, each in found.items() if each.at >= oldest)[-MOST_VOICES:]
+    return {request: found[request] for _, request in newest}
+
+
+def summed(reports: Iterable[Heard], now: datetime) -> Heard:
+    voices: dict[str, Voice] = {}
+    calls: dict[int, int] = {}
+    requests: dict[int, int] = {}
+    success = vain = NEVER
+    for report in reports:
+        voices = merged(voices, report.voices, now)
+        for total, counts in ((calls, report.calls), (requests, report.requests)):
+            for second, count in counts.items():
+                total[second] = total.get(second, 0) + count
+        success, vain = max(success, report.success), max(vain, report.vain)
+    return Heard(voices, calls, requests, success, vain)
+
+
+def _counted(counts: Mapping[int, int], second: int, now: datetime) -> dict[int, int]:
+    oldest = int((now - CALLS_KEPT).timestamp())
+    kept = {each: count for each, count in counts.items() if each >= oldest}
+    kept[second] = kept.get(second, 0) + 1
+    return kept
