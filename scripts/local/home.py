@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import tempfile
@@ -22,6 +23,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from functions import main as functions
 from functions.console.app import BASE as CONSOLE
@@ -30,6 +32,8 @@ from functions.console.app import desk_of
 from functions.console.desk import Desk
 from scripts.local import lock
 from scripts.local.courier import Courier
+from scripts.local.door import SECRET, Door
+from scripts.local.headers_in_time import HeadersInTime
 from scripts.local.publish import publish
 from shared import wiring
 from shared.adapters.local_topics import LocalTopics
@@ -63,6 +67,12 @@ class Home(Struct, frozen=True):
     simulator_url: str | None
     recovered: int
     """Attempts of earlier boots that were ended at the start."""
+    secret: str = ""
+    """Of this boot, for the header SECRET of a push to the functions."""
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"Home({self.url})"
 
 
 def app(worker: Worker, desk: Desk) -> Starlette:
@@ -77,6 +87,17 @@ def app(worker: Worker, desk: Desk) -> Starlette:
     application = Starlette(routes=routes)
     application.state.worker = worker
     return application
+
+
+def _behind_door(application: Starlette, secret: str) -> Door:
+    """The console has a guard of its own, which knows Identity-Aware Proxy too."""
+    return Door(
+        application,
+        json_below=("/v1/",),
+        own_below=("/functions/",),
+        secret=secret,
+        elsewhere=(f"{CONSOLE}/",),
+    )
 
 
 async def _healthy(request: Request) -> Response:
@@ -100,14 +121,15 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             await read_live_quota(worker.ports, every=timedelta(0))  # before the first grant, and of this provider
             desk = desk_of(worker, settings, simulated=simulator_url is not None)
             recovered = await _pick_up(settings, worker, messaging)
-            url = await stack.enter_async_context(serving(app(worker, desk), port))
+            secret = secrets.token_urlsafe(32)
+            url = await stack.enter_async_context(serving(_behind_door(app(worker, desk), secret), port))
             for lane in worker.ports.lanes.values():
                 await lane.prepare()
-            courier = Courier(messaging, url, 2 * settings.capacity, settings.project)
+            courier = Courier(messaging, url, 2 * settings.capacity, settings.project, secret)
             await courier.start()
-            watching = asyncio.create_task(_watch(url))
+            watching = asyncio.create_task(_watch(url, secret))
             try:
-                yield Home(url, f"{url}{CONSOLE}/", worker, courier, simulator_url, recovered)
+                yield Home(url, f"{url}{CONSOLE}/", worker, courier, simulator_url, recovered, secret)
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
@@ -173,9 +195,10 @@ async def _pick_up(settings: Settings, worker: Worker, messaging: Messaging) -> 
     return recovered
 
 
-async def _watch(url: str) -> None:
+async def _watch(url: str, secret: str) -> None:
     """Cloud Scheduler's part."""
-    async with httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+    headers = {SECRET: secret}
+    async with httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False, headers=headers) as client:
         while True:
             await asyncio.sleep(WATCH_EVERY.total_seconds())
             with contextlib.suppress(httpx2.HTTPError):  # it comes round again
@@ -193,7 +216,7 @@ async def _simulator(simulated: Simulated) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def serving(application: Starlette, port: int) -> AsyncIterator[str]:
+async def serving(application: ASGIApp, port: int) -> AsyncIterator[str]:
     """Loopback only."""
     # Named in full, or asyncio leaves Nagle's delay on: 40 ms an answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -204,7 +227,15 @@ async def serving(application: Starlette, port: int) -> AsyncIterator[str]:
         listener.close()
         raise
     config = uvicorn.Config(
-        application, log_level="warning", access_log=False, lifespan="off", backlog=4096, timeout_graceful_shutdown=1
+        application,
+        http=HeadersInTime,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        backlog=4096,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
     )
     config.load()
     server = uvicorn.Server(config)

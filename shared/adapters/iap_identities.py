@@ -26,6 +26,8 @@ ANEW_AFTER = 60.0
 """Seconds until keys are fetched again for an assertion that none of them fits."""
 FETCH_WITHIN = 10.0
 SKEW_SECONDS = 30
+_UNSOUND = (exceptions.GoogleAuthError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
+"""What google-auth raises for an assertion that is none: it reads header and claims before it knows their types."""
 REMEDY = "Open the console through Identity-Aware Proxy; RENDERLANE_CONSOLE_AUDIENCE must be the audience it shows"
 
 
@@ -49,12 +51,12 @@ class IapIdentities:
             raise NotIdentified(
                 f"the keys of Identity-Aware Proxy could not be fetched: {error}. Try again."
             ) from error
-        except (exceptions.GoogleAuthError, ValueError) as error:
+        except _UNSOUND as error:
             raise NotIdentified(
                 f"found an assertion that does not hold; allowed: one for this service. {REMEDY}"
             ) from error
-        email = claims.get("email")
-        if claims.get("iss") != ISSUER or not isinstance(email, str) or not email:
+        email = claims.get("email") if isinstance(claims, Mapping) else None
+        if not isinstance(email, str) or not email.isprintable() or not email or claims.get("iss") != ISSUER:
             raise NotIdentified(f"found an assertion without issuer or e-mail address; allowed: both. {REMEDY}")
         return email
 
@@ -62,7 +64,7 @@ class IapIdentities:
         """By the keys at hand; where they do not fit, once more by fresh ones."""
         try:
             return self._decoded(assertion)
-        except (exceptions.GoogleAuthError, ValueError):
+        except _UNSOUND:
             if not self._keys.forget():
                 raise
             return self._decoded(assertion)
