@@ -101,7 +101,7 @@ class Settings(Struct, frozen=True):
     def read(cls, environment: Mapping[str, str], here: Path) -> Settings:
         """Raises InvalidSetting. `here` is the current folder."""
         given = {name: value.strip() for name, value in environment.items() if value.strip()}
-        home = here / given.get("RENDERLANE_HOME", ".renderlane")
+        home = here / _expanded(given.get("RENDERLANE_HOME", ".renderlane"), given)
         store = _store(given.get("RENDERLANE_STORE", f"sqlite:///{home / 'state.db'}"), here)
         topics = _topics(given.get("RENDERLANE_TOPICS", "local"))
         if isinstance(topics, LocalTopics) and not isinstance(store, SqliteStore):
@@ -125,7 +125,7 @@ class Settings(Struct, frozen=True):
             live_quota=_live_quota(given, store, project),
             flag_provider=_provider(given.get("RENDERLANE_FLAG_PROVIDER")),
             capacity=_whole("RENDERLANE_CAPACITY", given.get("RENDERLANE_CAPACITY", "200")),
-            api_key=given.get("GEMINI_API_KEY") or given.get("GOOGLE_API_KEY"),
+            api_key=given.get("GEMINI_API_KEY"),
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
             gateway_keys={
                 _as_in_keys(name.removeprefix(GATEWAY_KEY)): key
@@ -137,6 +137,15 @@ class Settings(Struct, frozen=True):
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
         )
+
+
+def _expanded(text: str, given: Mapping[str, str]) -> str:
+    """With `~` as the account's own folder: a shell expands it, systemd and .env files do not."""
+    if text != "~" and not text.startswith("~/"):
+        return text
+    if "HOME" not in given:
+        raise _wrong("RENDERLANE_HOME", text, "a path without ~ where HOME is not set")
+    return f"{given['HOME']}{text[1:]}"
 
 
 def _as_in_keys(name: str) -> str:

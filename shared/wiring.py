@@ -137,6 +137,7 @@ class Worker(Struct, frozen=True, dict=True):
 @cache
 def environment() -> Settings:
     """This process's settings. Raises InvalidSetting."""
+    os.environ.pop("GOOGLE_API_KEY", None)  # another product's: Google's SDK would look at it too
     return Settings.read(os.environ, Path.cwd())
 
 

@@ -94,6 +94,11 @@ def _told(error: Exception) -> click.ClickException | None:
             )
         case ImagesUnavailable():
             return Unavailable(f"the image store did not answer: {error}. Check RENDERLANE_IMAGES.")
+        case PermissionError(filename=str(name)):
+            return Misconfigured(
+                f"{name} cannot be used ({error.strerror}). It may belong to another account: run the command as that "
+                "account, make the file yours (chown), or set RENDERLANE_HOME to another folder."
+            )
         case _:
             return None
 
@@ -109,4 +114,7 @@ def cli() -> None:
 
 
 def main() -> None:
+    from scripts.cli import streams
+
+    streams.open_missing()
     cli(prog_name="renderlane")

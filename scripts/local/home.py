@@ -36,6 +36,7 @@ from scripts.local.door import SECRET, Door
 from scripts.local.headers_in_time import HeadersInTime
 from scripts.local.publish import publish
 from shared import wiring
+from shared.adapters import private_file
 from shared.adapters.local_topics import LocalTopics
 from shared.adapters.system_clock import SystemClock
 from shared.config import InvalidSetting, LiveQuotaOff, LiveQuotaOn, Settings
@@ -47,6 +48,10 @@ from shared.wiring import Messaging, Worker
 WATCH_EVERY = timedelta(seconds=15)
 FINISH_WITHIN = timedelta(seconds=60)
 """For attempts in flight when the home is asked to stop; what is left then is found again at the next start."""
+
+
+class CannotListen(OSError):
+    """The port is taken, or may not be used."""
 
 
 class Simulated(Struct, frozen=True):
@@ -107,8 +112,8 @@ async def _healthy(request: Request) -> Response:
 @contextlib.asynccontextmanager
 async def running(settings: Settings, port: int, simulated: Simulated, events: TextIO) -> AsyncIterator[Home]:
     """The home from its start to its orderly end. Raises lock.AlreadyRunning and what `wiring.build` raises."""
-    _check_images(settings)
     with lock.hold(settings):
+        _check_images(settings)
         async with contextlib.AsyncExitStack() as stack:
             simulator_url = None
             if simulates(settings):
@@ -143,7 +148,7 @@ def _check_images(settings: Settings) -> None:
         return
     folder = Path(unquote(urlsplit(settings.images).path))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_file.make_folder(folder)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"renderlane")
     except OSError as error:
@@ -169,18 +174,25 @@ def _on_simulator(settings: Settings, url: str, simulated: Simulated) -> Setting
 
 
 async def until_signalled(on_stopping: Callable[[], None]) -> None:
-    """Returns at the first SIGINT or SIGTERM; a second one ends the process at once."""
+    """Returns at the first SIGINT, SIGTERM or SIGHUP (the terminal was closed); a second one ends the process at once.
+
+    A hangup alone never ends it at once: a shell that goes may send several. Where SIGHUP is ignored, as by nohup, it
+    stays ignored.
+    """
     stop = asyncio.Event()
 
-    def heard() -> None:
+    def heard(number: signal.Signals) -> None:
         if stop.is_set():
-            os._exit(130)
+            if number is not signal.SIGHUP:
+                os._exit(130)
+            return
         on_stopping()
         stop.set()
 
     loop = asyncio.get_running_loop()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, heard)
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    for each in (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,))):
+        loop.add_signal_handler(each, heard, each)
     await stop.wait()
 
 
@@ -223,9 +235,9 @@ async def serving(application: ASGIApp, port: int) -> AsyncIterator[str]:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        raise CannotListen(error.errno, error.strerror) from error
     config = uvicorn.Config(
         application,
         http=HeadersInTime,

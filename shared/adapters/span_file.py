@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from shared.adapters import private_file
 from shared.core.spans import Attribute, Span
 
 LARGEST_BYTES = 64 * 1024 * 1024
@@ -56,7 +57,7 @@ class SpanFile:
             self._path.replace(set_aside(self._path))
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("ab", buffering=0)
+            self._file = private_file.append_to(self._path)
         return self._file
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+from shared.adapters import private_file
+
 T = TypeVar("T")
 
 BUSY_TIMEOUT_SECONDS = 10.0
@@ -189,6 +191,7 @@ class SqliteThread:
     def _open(self) -> sqlite3.Connection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            private_file.make_file(self.path)
         except OSError as error:
             raise sqlite3.OperationalError(str(error)) from error
         connection = sqlite3.connect(

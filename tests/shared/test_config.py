@@ -148,3 +148,19 @@ def test_a_value_that_only_its_adapter_can_judge_is_refused_under_its_name_too(
 ) -> None:
     with pytest.raises(InvalidSetting, match=name):
         wiring.build(Settings.read({name: value}, tmp_path), io.StringIO())
+
+
+def test_a_key_of_another_google_product_is_not_read(tmp_path: Path) -> None:
+    """Report: https://github.com/google-gemini/gemini-cli/issues/9958"""
+    assert Settings.read({"GOOGLE_API_KEY": "AIza-of-another-product"}, tmp_path).api_key is None
+    both = Settings.read({"GOOGLE_API_KEY": "AIza-of-another-product", "GEMINI_API_KEY": "AQ.ours"}, tmp_path)
+    assert both.api_key == "AQ.ours"
+
+
+def test_a_home_below_the_accounts_own_folder_may_be_written_with_a_tilde(tmp_path: Path) -> None:
+    given = {"HOME": "/home/ann"}
+    assert Settings.read({"RENDERLANE_HOME": "~/rl", **given}, tmp_path).home == Path("/home/ann/rl")
+    assert Settings.read({"RENDERLANE_HOME": "~", **given}, tmp_path).home == Path("/home/ann")
+    assert Settings.read({"RENDERLANE_HOME": "a~/b", **given}, tmp_path).home == tmp_path / "a~" / "b"
+    with pytest.raises(InvalidSetting, match="RENDERLANE_HOME: found '~/rl'; allowed: "):
+        Settings.read({"RENDERLANE_HOME": "~/rl"}, tmp_path)
