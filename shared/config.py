@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
+from shared.core.otel_values import wrong_value
 from shared.core.quota import InvalidQuota, Quota
 
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
 GATEWAYS = "RENDERLANE_GATEWAYS"
 """Before a gateway's name in capitals, with `_` for `-`."""
+EMULATORS = ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
 
 
 class InvalidSetting(Exception):
@@ -101,6 +103,8 @@ class Settings(Struct, frozen=True):
     def read(cls, environment: Mapping[str, str], here: Path) -> Settings:
         """Raises InvalidSetting. `here` is the current folder."""
         given = {name: value.strip() for name, value in environment.items() if value.strip()}
+        for name in EMULATORS:
+            emulator_host(name, given.get(name, ""))
         home = here / _expanded(given.get("RENDERLANE_HOME", ".renderlane"), given)
         store = _store(given.get("RENDERLANE_STORE", f"sqlite:///{home / 'state.db'}"), here)
         topics = _topics(given.get("RENDERLANE_TOPICS", "local"))
@@ -243,6 +247,17 @@ def _live_quota(given: Mapping[str, str], store: object, project: str) -> LiveQu
     return LiveQuotaOn("limits" if len(words) == 1 else "limits and usage", server.rstrip("/") or None)
 
 
+def emulator_host(name: str, text: str) -> str | None:
+    """HOST:PORT of an emulator, also from an http:// address; None where nothing is named. Raises InvalidSetting."""
+    host = text.strip().removeprefix("http://").rstrip("/")
+    if not host:
+        return None
+    found = re.fullmatch(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", host)
+    if found is None or not 1 <= int(found[1]) <= 65_535:
+        raise _wrong(name, text, "HOST:PORT, e.g. 127.0.0.1:8085; leave it unset for Google's own")
+    return host
+
+
 def _is_server(text: str) -> bool:
     """Plain HTTP without credentials: a stand-in on this machine or beside it."""
     found = re.fullmatch(r"http://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})/?", text)
@@ -290,6 +305,9 @@ def _is_exported(what: str, given: Mapping[str, str]) -> bool:
     protocol = given.get(f"OTEL_EXPORTER_OTLP_{word}_PROTOCOL") or given.get("OTEL_EXPORTER_OTLP_PROTOCOL")
     if protocol not in (None, "http/protobuf"):
         raise _wrong("OTEL_EXPORTER_OTLP_PROTOCOL", protocol or "", "http/protobuf, to the collector's port 4318")
+    wrong = wrong_value(given)
+    if wrong is not None:
+        raise _wrong(wrong.name, wrong.found, wrong.allowed)
     return True
 
 

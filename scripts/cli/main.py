@@ -117,4 +117,8 @@ def main() -> None:
     from scripts.cli import streams
 
     streams.open_missing()
-    cli(prog_name="renderlane")
+    try:
+        cli(prog_name="renderlane")
+    except SystemExit as ended:
+        streams.leave(ended)
+        raise

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
+
+THREADS_END_WITHIN_S = 2.0
+OURS = ("telemetry-flush", "telemetry-close", "flag-provider", "live-quota")
+"""Daemons that still wait for somebody: what they hold would slow the interpreter's end by seconds."""
 
 
 def open_missing() -> None:
@@ -40,6 +46,28 @@ def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
     except (OSError, ValueError):
         _silence(2)
+
+
+def leave(ended: SystemExit) -> None:
+    """End the process now, where threads that are not ours (a flag provider's) would keep it from ending.
+
+    The interpreter joins every thread that is no daemon, without a time limit.
+    """
+    give_up_at = time.monotonic() + THREADS_END_WITHIN_S
+    others = [
+        thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.current_thread()
+    ]
+    for thread in others:
+        thread.join(max(0.0, give_up_at - time.monotonic()))
+    hanging = [thread for thread in threading.enumerate() if thread.name in OURS or thread in others]
+    if any(thread.is_alive() for thread in hanging):
+        code = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+        write([])
+        try:
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            pass
+        os._exit(code)
 
 
 def _silence(number: int) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from shared.adapters import one_call
+from shared.adapters import one_call, proxies
 from shared.adapters.gemini_answer import read_answer
 from shared.adapters.genai_once import GenaiOnce
 from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES, MAX_CONNECTIONS, Call
@@ -89,6 +89,7 @@ class GeminiLane:
                 retry_options=types.HttpRetryOptions(attempts=1),
                 async_client_args={
                     "limits": one_call.limits(self._max_connections),
+                    "trust_env": proxies.trusted(self._base_url),
                     "follow_redirects": False,
                     "event_hooks": one_call.hooks(),
                 },

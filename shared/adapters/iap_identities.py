@@ -16,6 +16,7 @@ from google.auth import exceptions, transport
 from google.oauth2 import id_token
 from msgspec import Struct
 
+from shared.adapters.proxies import trusted
 from shared.ports import Asked, NotIdentified
 
 KEYS = "https://www.gstatic.com/iap/verify/public_key"
@@ -96,8 +97,8 @@ class _Keys(transport.Request):
         with self._lock:
             if self._fetched is None or time.monotonic() - self._fetched_at > KEYS_GOOD_FOR:
                 try:
-                    answer = httpx2.request(method, url, timeout=FETCH_WITHIN)
-                except httpx2.HTTPError as error:
+                    answer = httpx2.request(method, url, timeout=FETCH_WITHIN, trust_env=trusted(url))
+                except (httpx2.HTTPError, ImportError, ValueError) as error:  # a proxy that cannot be used, too
                     raise exceptions.TransportError(str(error)) from error  # type: ignore[no-untyped-call]
                 fetched = _Fetched(answer.status_code, answer.content, dict(answer.headers))
                 if answer.status_code != 200:

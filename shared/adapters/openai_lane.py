@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
-from shared.adapters import one_call, openai_answer
+from shared.adapters import one_call, openai_answer, proxies
 from shared.adapters.one_call import CALL, MAX_ANSWER_BYTES, OTHER_ERRORS, Call
 from shared.adapters.openai_answer import Elsewhere, Read
 from shared.core.answer import Answer, Made, Order
@@ -70,7 +70,12 @@ class OpenAiLane:
         """The client of this event loop."""
         loop = asyncio.get_running_loop()
         if self._client is None or self._client[0] is not loop:
-            client = httpx2.AsyncClient(limits=one_call.limits(), follow_redirects=False, event_hooks=one_call.hooks())
+            client = httpx2.AsyncClient(
+                limits=one_call.limits(),
+                follow_redirects=False,
+                event_hooks=one_call.hooks(),
+                trust_env=proxies.trusted(self._base_url),
+            )
             self._client = (loop, client)
         return self._client[1]
 
@@ -99,7 +104,7 @@ class OpenAiLane:
             return _unfetched(found, "an address that is neither https nor the gateway's own")
         body, longest = bytearray(), one_call.LONGEST_CALL.total_seconds()
         async with (
-            httpx2.AsyncClient(follow_redirects=False) as client,
+            httpx2.AsyncClient(follow_redirects=False, trust_env=proxies.trusted(url)) as client,
             client.stream("GET", url, timeout=longest) as got,
         ):
             if got.status_code != 200:

@@ -73,6 +73,7 @@ QUOTA_UNREADABLE = Signal("live_quota_unreadable", "WARNING", ("what", "code", "
 QUOTA_READABLE = Signal("live_quota_readable", "INFO", ("what", "failed_since"))
 LIMIT_CHANGED = Signal("live_limit_changed", "INFO", ("model", "dimension", "old", "new"))
 BAD_MESSAGE = Signal("bad_message", "ERROR", ("function", "message_id", "reason"))
+FLAG_ILL_FORMED = Signal("flag_ill_formed", "WARNING", ("flag", "found", "allowed"))
 WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced", "forgotten"))
 OPERATED = Signal("operated", "INFO", ("action", "request_id", "actor", "trace_id"))
 ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"), may_carry=("trace_id",))

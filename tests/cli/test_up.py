@@ -16,6 +16,7 @@ import pytest
 
 from tests.cli.conftest import ROOT, environment, json_lines, renderlane, started
 
+NOWHERE = "http://127.0.0.1:9"
 QUICK = ("--port", "0", "--latency", "fixed:0.05")
 
 
@@ -84,6 +85,23 @@ def test_two_homes_on_one_database_are_refused(home: Path, tmp_path: Path) -> No
             assert second.process.wait(60) == 2
         assert "in use by another `renderlane up`" in "".join(second.errors)
         assert up.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "http_proxy": NOWHERE, "https_proxy": NOWHERE},
+        {"ALL_PROXY": "socks5://127.0.0.1:9", "all_proxy": "socks5://127.0.0.1:9"},
+        {"ALL_PROXY": NOWHERE, "NO_PROXY": "example.com"},
+    ],
+)
+def test_the_built_in_simulator_is_reached_past_every_proxy(home: Path, variables: dict[str, str]) -> None:
+    """Reports: https://github.com/urschrei/pyzotero/pull/375, https://github.com/AgentFlocks/flocks/pull/158"""
+    with started(home, "up", "--port", "0", "--latency", "fixed:0.05", **variables) as up:
+        assert renderlane("submit", "a red cube", "--wait", "--timeout", "60").exit_code == 0
+        assert up.stop() == 0
+    events = (home / "events.jsonl").read_text("utf-8")
+    assert "unreadable" not in events
 
 
 def test_a_killed_home_recovers_its_attempts(home: Path) -> None:

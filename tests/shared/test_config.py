@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
 
 from shared import wiring
 from shared.adapters.cloud_quotas import CloudQuotas
+from shared.adapters.emulator_host import settled
 from shared.adapters.no_live_quota import NoLiveQuota
 from shared.config import (
     FirestoreStore,
@@ -164,3 +166,33 @@ def test_a_home_below_the_accounts_own_folder_may_be_written_with_a_tilde(tmp_pa
     assert Settings.read({"RENDERLANE_HOME": "a~/b", **given}, tmp_path).home == tmp_path / "a~" / "b"
     with pytest.raises(InvalidSetting, match="RENDERLANE_HOME: found '~/rl'; allowed: "):
         Settings.read({"RENDERLANE_HOME": "~/rl"}, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"])
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("", None),
+        ("  ", None),
+        ("127.0.0.1:8085", "127.0.0.1:8085"),
+        ("http://127.0.0.1:8085", "127.0.0.1:8085"),
+        ("http://127.0.0.1:8085/", "127.0.0.1:8085"),
+        ("localhost:8085/", "localhost:8085"),
+        ("[::1]:8085", "[::1]:8085"),
+        ("pubsub_emulator:8085", "pubsub_emulator:8085"),
+    ],
+)
+def test_an_emulator_may_be_named_by_its_address(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, host: str | None
+) -> None:
+    """Report: https://github.com/abdolence/firestore-rs/pull/61. Google's clients read the variable themselves."""
+    monkeypatch.setenv(name, text)
+    monkeypatch.setenv("no_grpc_proxy", "")
+    assert settled(name) == host
+    assert os.environ.get(name) == host
+
+
+@pytest.mark.parametrize("text", ["8085", "127.0.0.1", "https://127.0.0.1:8085", "h:99999", "a b:1", "host:1/x"])
+def test_an_emulator_without_host_and_port_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"FIRESTORE_EMULATOR_HOST: found .*; allowed: HOST:PORT"):
+        Settings.read({"FIRESTORE_EMULATOR_HOST": text}, tmp_path)
