@@ -87,6 +87,7 @@ class GeminiLane:
                 base_url=self._base_url,
                 timeout=int(LONGEST_CALL.total_seconds() * 1000),
                 retry_options=types.HttpRetryOptions(attempts=1),
+                client_args={"trust_env": proxies.trusted(self._base_url)},
                 async_client_args={
                     "limits": one_call.limits(self._max_connections),
                     "trust_env": proxies.trusted(self._base_url),

@@ -112,6 +112,7 @@ class GenerateContentLane:
                 headers={"authorization": f"Bearer {self._api_key}"} if self._bearer else None,
                 timeout=int(LONGEST_CALL.total_seconds() * 1000),
                 retry_options=types.HttpRetryOptions(attempts=1),
+                client_args={"trust_env": proxies.trusted(self._base_url)},
                 async_client_args={
                     "limits": one_call.limits(),
                     "trust_env": proxies.trusted(self._base_url),
