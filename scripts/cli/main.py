@@ -33,13 +33,21 @@ VERBS = (
 """Each is a module of this package with a `command`."""
 
 
-class Misconfigured(click.ClickException):
+class _Told(click.ClickException):
+    def format_message(self) -> str:
+        """A file's or a caller's words may be in it."""
+        from shared.core.visible import visible
+
+        return visible(super().format_message(), keep="\n")
+
+
+class Misconfigured(_Told):
     """Something must be set or called otherwise."""
 
     exit_code = 2
 
 
-class Unavailable(click.ClickException):
+class Unavailable(_Told):
     """A part that the command needs did not answer."""
 
     exit_code = 1

@@ -13,6 +13,7 @@ import msgspec
 
 from shared.adapters import private_file
 from shared.core.spans import Attribute, Span
+from shared.core.visible import json_visible
 
 LARGEST_BYTES = 64 * 1024 * 1024
 """Then the file is set aside as `NAME.1`, in place of the one before."""
@@ -35,7 +36,10 @@ class SpanFile:
         self._told = False
 
     def write(self, span: Span) -> None:
-        line = self._before + self._encode(to_otlp(span)) + b"]}]}]}\n"
+        told = self._encode(to_otlp(span))
+        if not told.isascii() or b"\x7f" in told:
+            told = json_visible(told.decode("utf-8", "replace")).encode()
+        line = self._before + told + b"]}]}]}\n"
         try:
             self._open().write(line)
         except OSError as error:

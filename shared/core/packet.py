@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Fields
 from shared.core.price import served_rates
+from shared.core.visible import json_line
 
 PROMPT_LEFT_OUT = "PROMPT (left out; `renderlane packet ID --with-prompt` shows it)"
 KEY = '"x-goog-api-key: $GEMINI_API_KEY"'
@@ -59,7 +59,7 @@ def packet(
 
 def curl(url: str, body: Mapping[str, Any]) -> str:
     """The line that repeats the call, for a shell that has GEMINI_API_KEY."""
-    data = shlex.quote(json.dumps(body, ensure_ascii=False))
+    data = shlex.quote(json_line(body))
     return f"curl -sS {shlex.quote(url)} -H {KEY} -H 'content-type: application/json' -d {data}"
 
 
