@@ -45,6 +45,7 @@ async def _doctor(loads: Sequence[str], file: Path | None, *, as_json: bool, str
     from scripts.doctor import checks, owners
     from scripts.doctor.facts import gather
     from shared import wiring
+    from shared.core.visible import json_line
 
     settings = place.read_settings()
     load = _load(loads, wiring.catalogue(settings))
