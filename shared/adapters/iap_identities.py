@@ -47,7 +47,7 @@ class IapIdentities:
 
     def _verify(self, assertion: str) -> str:
         try:
-            claims = self._claims(assertion)
+            claims = dict(self._claims(assertion))
         except exceptions.TransportError as error:
             raise NotIdentified(
                 f"the keys of Identity-Aware Proxy could not be fetched: {error}. Try again."
@@ -56,7 +56,7 @@ class IapIdentities:
             raise NotIdentified(
                 f"found an assertion that does not hold; allowed: one for this service. {REMEDY}"
             ) from error
-        email = claims.get("email") if isinstance(claims, Mapping) else None
+        email = claims.get("email")
         if not isinstance(email, str) or not email.isprintable() or not email or claims.get("iss") != ISSUER:
             raise NotIdentified(f"found an assertion without issuer or e-mail address; allowed: both. {REMEDY}")
         return email

@@ -75,7 +75,7 @@ LIMIT_CHANGED = Signal("live_limit_changed", "INFO", ("model", "dimension", "old
 BAD_MESSAGE = Signal("bad_message", "ERROR", ("function", "message_id", "reason"))
 FLAG_ILL_FORMED = Signal("flag_ill_formed", "WARNING", ("flag", "found", "allowed"))
 WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced", "forgotten"))
-OPERATED = Signal("operated", "INFO", ("action", "request_id", "actor", "trace_id"))
+OPERATED = Signal("operated", "INFO", ("action", "request_id", "actor", "trace_id"), may_carry=("detail",))
 ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"), may_carry=("trace_id",))
 
 ALL = {each.name: each for each in tuple(globals().values()) if isinstance(each, Signal)}

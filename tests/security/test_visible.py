@@ -82,11 +82,12 @@ def test_an_event_is_one_line_for_every_reader() -> None:
 @pytest.mark.parametrize("place", ["field", "label", "value"])
 def test_a_rejection_holds_no_control_character(attack: str, place: str) -> None:
     payload: dict[str, Any] = {"request_id": "r-1", "prompt": "x"}
-    payload |= {
+    hostile: dict[str, dict[str, Any]] = {
         "field": {f"n{attack}": 1},
         "label": {"labels": {f"__{attack}__": "v"}},
         "value": {"lane": f"standard{attack}"},
-    }[place]
+    }
+    payload |= hostile[place]
     with pytest.raises(InvalidRequest) as rejected:
         raise found if isinstance(found := _parsed(payload), InvalidRequest) else InvalidRequest((), None)
     assert steering("\n".join(str(problem) for problem in rejected.value.problems)) == set()
