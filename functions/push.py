@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from shared import wiring
@@ -22,6 +22,8 @@ from shared.ports import ImagesUnavailable, StoreUnavailable, TopicsUnavailable
 from shared.wiring import Worker
 
 ACKNOWLEDGED = 204
+CALLER_LEFT = 499
+"""Nobody reads it; the message comes again."""
 DELIVER_AGAIN = 503
 RETRY_LATER = (StoreUnavailable, TopicsUnavailable, ImagesUnavailable)
 """The next step is not on record: only then is a message delivered again."""
@@ -38,6 +40,8 @@ async def answer(request: Request, function: str, flow: Callable[[Worker, Messag
     worker = worker_of(request)
     try:
         message = read(request.headers, await request.body())
+    except ClientDisconnect:
+        return Response(status_code=CALLER_LEFT)
     except NotAPush as error:
         return JSONResponse({"error": str(error)}, status_code=400)
     try:
@@ -80,11 +84,19 @@ def read(headers: Mapping[str, str], body: bytes) -> Message:
         data = base64.b64decode(message.get("data") or "", validate=True)
     except (binascii.Error, ValueError, TypeError) as error:
         raise NotAPush("message.data is not base64") from error
-    attributes = {str(key): str(value) for key, value in (message.get("attributes") or {}).items()}
+    attributes = _attributes(message.get("attributes"))
     message_id = str(message.get("messageId") or message.get("message_id") or "")
     subscription = _short(str(payload.get("subscription", "")))
     published_at = _moment(message.get("publishTime") or message.get("publish_time"))
     return Message(_document_id(message_id, data), data, attributes, subscription, published_at)
+
+
+def _attributes(found: object) -> dict[str, str]:
+    if not found:
+        return {}
+    if not isinstance(found, dict):
+        raise NotAPush(f"message.attributes: found {type(found).__name__}; allowed: an object of strings")
+    return {str(key): str(value) for key, value in found.items()}
 
 
 def _moment(text: object) -> datetime | None:

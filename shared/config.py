@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
+from shared.core.otel_values import wrong_value
 from shared.core.quota import InvalidQuota, Quota
 
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
 GATEWAYS = "RENDERLANE_GATEWAYS"
 """Before a gateway's name in capitals, with `_` for `-`."""
+EMULATORS = ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
 
 
 class InvalidSetting(Exception):
@@ -106,7 +108,9 @@ class Settings(Struct, frozen=True):
     def read(cls, environment: Mapping[str, str], here: Path) -> Settings:
         """Raises InvalidSetting. `here` is the current folder."""
         given = {name: value.strip() for name, value in environment.items() if value.strip()}
-        home = here / given.get("RENDERLANE_HOME", ".renderlane")
+        for name in EMULATORS:
+            emulator_host(name, given.get(name, ""))
+        home = here / _expanded(given.get("RENDERLANE_HOME", ".renderlane"), given)
         store = _store(given.get("RENDERLANE_STORE", f"sqlite:///{home / 'state.db'}"), here)
         topics = _topics(given.get("RENDERLANE_TOPICS", "local"))
         if isinstance(topics, LocalTopics) and not isinstance(store, SqliteStore):
@@ -135,7 +139,7 @@ class Settings(Struct, frozen=True):
             live_quota=_live_quota(given, store, project),
             flag_provider=_provider(given.get("RENDERLANE_FLAG_PROVIDER")),
             capacity=_whole("RENDERLANE_CAPACITY", given.get("RENDERLANE_CAPACITY", "200")),
-            api_key=given.get("GEMINI_API_KEY") or given.get("GOOGLE_API_KEY"),
+            api_key=given.get("GEMINI_API_KEY"),
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
             gateway_keys={
                 _as_in_keys(name.removeprefix(GATEWAY_KEY)): key
@@ -147,6 +151,15 @@ class Settings(Struct, frozen=True):
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
         )
+
+
+def _expanded(text: str, given: Mapping[str, str]) -> str:
+    """With `~` as the account's own folder: a shell expands it, systemd and .env files do not."""
+    if text != "~" and not text.startswith("~/"):
+        return text
+    if "HOME" not in given:
+        raise _wrong("RENDERLANE_HOME", text, "a path without ~ where HOME is not set")
+    return f"{given['HOME']}{text[1:]}"
 
 
 def _as_in_keys(name: str) -> str:
@@ -252,6 +265,17 @@ def _live_quota(given: Mapping[str, str], store: object, project: str) -> LiveQu
     return LiveQuotaOn("limits" if len(words) == 1 else "limits and usage", server.rstrip("/") or None)
 
 
+def emulator_host(name: str, text: str) -> str | None:
+    """HOST:PORT of an emulator, also from an http:// address; None where nothing is named. Raises InvalidSetting."""
+    host = text.strip().removeprefix("http://").rstrip("/")
+    if not host:
+        return None
+    found = re.fullmatch(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", host)
+    if found is None or not 1 <= int(found[1]) <= 65_535:
+        raise _wrong(name, text, "HOST:PORT, e.g. 127.0.0.1:8085; leave it unset for Google's own")
+    return host
+
+
 def _is_server(text: str) -> bool:
     """Plain HTTP without credentials: a stand-in on this machine or beside it."""
     found = re.fullmatch(r"http://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})/?", text)
@@ -306,6 +330,9 @@ def _is_exported(what: str, given: Mapping[str, str]) -> bool:
     protocol = given.get(f"OTEL_EXPORTER_OTLP_{word}_PROTOCOL") or given.get("OTEL_EXPORTER_OTLP_PROTOCOL")
     if protocol not in (None, "http/protobuf"):
         raise _wrong("OTEL_EXPORTER_OTLP_PROTOCOL", protocol or "", "http/protobuf, to the collector's port 4318")
+    wrong = wrong_value(given)
+    if wrong is not None:
+        raise _wrong(wrong.name, wrong.found, wrong.allowed)
     return True
 
 

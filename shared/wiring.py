@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
+from shared.adapters import proxies
 from shared.adapters.byte_room import ByteRoom, memory_of_this_process, room_of
 from shared.adapters.image_store import ObjectImages
 from shared.adapters.json_signals import JsonSignals
@@ -42,6 +43,7 @@ from shared.core.catalogue_reader import read_catalogue
 from shared.core.gateway import serving, with_limits
 from shared.core.kept import KeepRules
 from shared.core.quota import Quota
+from shared.core.signals import FLAG_ILL_FORMED
 from shared.core.toml_fields import BrokenCatalogue
 from shared.flows.kicks import Kicks
 from shared.flows.pump_view import PumpView
@@ -142,6 +144,7 @@ class Worker(Struct, frozen=True, dict=True):
 @cache
 def environment() -> Settings:
     """This process's settings. Raises InvalidSetting."""
+    os.environ.pop("GOOGLE_API_KEY", None)  # another product's: Google's SDK would look at it too
     return Settings.read(os.environ, Path.cwd())
 
 
@@ -162,9 +165,11 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
     room = room_of(memory_of_this_process())
     images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
     models = catalogue(settings)
+    _check_proxies(settings, models)
     google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
     gateways = serving(models, gateways_in_use(settings, models))
     others = {"gateway": gateway_lane(settings, models)} if gateways else {}
+    emitted = telemetry(settings, JsonSignals(events, clock, settings.project), boot, traces)
     configured = with_limits(quota(settings, models), models, gateways)
     return Ports(
         store=store(settings, clock),
@@ -175,8 +180,8 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         lanes={**dict.fromkeys(LANES_AT_ONCE, google), **others},
         batches=gemini_batches(settings),
         live_quota=live_quota(settings, models, clock),
-        flag_source=flag_source(settings, models),
-        signals=telemetry(settings, JsonSignals(events, clock, settings.project), boot, traces),
+        flag_source=flag_source(settings, models, emitted),
+        signals=emitted,
         clock=clock,
         chance=chance.random,
         fresh=lambda digits: f"{chance.getrandbits(4 * digits):0{digits}x}",
@@ -207,6 +212,19 @@ def keep_rules(settings: Settings) -> KeepRules:
     """A process of one machine can hold an image in memory for as long as it lives; a function, as long as a push."""
     in_a_push = KeepRules(settings.keep_paid)
     return KeepRules(settings.keep_paid, settings.keep_paid) if settings.one_machine else in_a_push
+
+
+def _check_proxies(settings: Settings, models: Catalogue) -> None:
+    """Before the first call, not in its middle. Raises InvalidSetting."""
+    urls: list[str | None] = [models.gateways[name].base_url for name in gateway_keys(settings, models)]
+    if settings.api_key is not None or settings.base_url is not None:
+        urls.append(settings.base_url)
+    if settings.console_audience is not None:
+        urls.append(None)  # the proxy's keys are Google's
+    try:
+        proxies.check(urls)
+    except ValueError as error:
+        raise InvalidSetting(str(error)) from error
 
 
 def google_lane(settings: Settings, models: Catalogue) -> Lane:
@@ -352,15 +370,20 @@ def telemetry(settings: Settings, events: JsonSignals, boot: str, traces: Path |
     return Telemetry(events, exports, sampler, meter)
 
 
-def flag_source(settings: Settings, models: Catalogue) -> FlagSource:
-    """Raises InvalidSetting for a provider that cannot be made."""
+def flag_source(settings: Settings, models: Catalogue, emitted: Signals | None = None) -> FlagSource:
+    """An ill-formed flag is an event of `emitted`. Raises InvalidSetting for a provider that cannot be made."""
     named = settings.flag_provider
     if named is None:
         return NoFlagSource()
     from shared.adapters.openfeature_flags import OpenFeatureFlags
 
     live_ids = {name: models.live(name).id for name in models.names}
-    return _set_by("RENDERLANE_FLAG_PROVIDER", lambda: OpenFeatureFlags.of(named, live_ids))
+
+    def report(flag: str, found: str, allowed: str) -> None:
+        if emitted is not None:
+            emitted.emit(FLAG_ILL_FORMED, flag=flag, found=found, allowed=allowed)
+
+    return _set_by("RENDERLANE_FLAG_PROVIDER", lambda: OpenFeatureFlags.of(named, live_ids, report))
 
 
 def identities(settings: Settings) -> Identities:

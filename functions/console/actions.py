@@ -113,11 +113,22 @@ async def revive(request: Request, form: Form) -> Response:
 
 async def show_prompt(request: Request, form: Form) -> Response:
     """Changes nothing; by POST, so that no address, log or history holds that it was asked for, or what it is."""
+    await _note_prompt(request, "page")
     return await pages.prompt_page(request)
 
 
 async def packet_with_prompt(request: Request, form: Form) -> Response:
+    await _note_prompt(request, "packet")
     return await pages.packet_page(request, with_prompt=True)
+
+
+async def _note_prompt(request: Request, where: str) -> None:
+    """Who looked, never at what."""
+    ports, found = desk_of(request).ports, await pages.of_address(request)
+    ports.signals.emit(
+        signals.OPERATED, action="show-prompt", request_id=found.request_id, actor=request.state.actor,
+        trace_id=found.data["trace_id"], detail=where,
+    )  # fmt: skip
 
 
 async def _kick(request: Request) -> None:

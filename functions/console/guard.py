@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,7 +17,19 @@ from functions.console.view import problem
 from shared.ports import Asked, NotIdentified
 
 ASSERTION = "x-goog-iap-jwt-assertion"
-PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+PROXIES = (
+    "forwarded", "via", "x-forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port",
+    "x-forwarded-proto", "x-forwarded-scheme", "x-forwarded-server", "x-forwarded-ssl", "x-forwarded-uri",
+    "x-forwarded-prefix", "x-forwarded-client-cert", "x-original-forwarded-for", "x-original-host",
+    "x-original-url", "x-original-uri", "x-proxyuser-ip", "x-proxy-id", "x-real-ip", "x-real-host",
+    "x-client-ip", "x-cluster-client-ip", "x-remote-ip", "x-remote-addr", "x-scheme",
+    "x-envoy-external-address", "x-envoy-peer-metadata", "x-appengine-user-ip", "x-azure-clientip",
+    "x-azure-socketip", "x-arr-ssl", "x-goog-authenticated-user-email", "cf-connecting-ip", "cf-ray",
+    "cdn-loop", "true-client-ip", "fastly-client-ip", "fly-client-ip", "client-ip", "x-nginx-proxy",
+    "front-end-https", "proxy-connection", "ngrok-trace-id", "tailscale-user-login", "max-forwards",
+)  # fmt: skip
+"""Headers that a proxy adds and a browser does not. A proxy that adds none cannot be told from a browser: the README
+says to put none in front."""
 FORM_LIMIT_BYTES = 64 * 1024
 HEADERS = {
     "content-security-policy": (
@@ -69,7 +81,8 @@ def asked(request: Request) -> Asked:
     return Asked(
         peer=request.client.host if request.client else "",
         host=request.headers.get("host", ""),
-        proxied=any(name in request.headers for name in PROXIES),
+        # HTTP/1.0 is what nginx speaks behind it where nothing else is set; no browser of this century does.
+        proxied=request.scope.get("http_version") == "1.0" or any(name in request.headers for name in PROXIES),
         assertion=request.headers.get(ASSERTION),
     )
 
@@ -129,12 +142,20 @@ def _check_origin(request: Request) -> None:
         raise Refused(f"found the origin {(origin or 'none')[:80]!r}; allowed: {host}. Use the console's own page.")
 
 
+async def _parts(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for part in request.stream():
+            yield part
+    except ClientDisconnect as error:
+        raise Refused("found half a form; allowed: a whole one. Send it again.") from error
+
+
 async def _form(request: Request) -> Form:
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if kind != "application/x-www-form-urlencoded":
         raise Refused(f"found a body of {kind[:80] or 'no'} type; allowed: application/x-www-form-urlencoded")
     body = bytearray()
-    async for part in request.stream():
+    async for part in _parts(request):
         body += part
         if len(body) > FORM_LIMIT_BYTES:
             raise Refused(f"found a form of more than {FORM_LIMIT_BYTES:,} bytes; allowed: that many. Shorten it.")

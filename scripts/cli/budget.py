@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from scripts.cli import place
+from scripts.cli import audit, place
 from shared.core.budget import OVERS, PERIODS, Over, PeriodName
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ async def _budget(name: str, limit: str | None, period: PeriodName | None, over:
     async with place.reading(settings) as store:
         if changes:
             await _set(store, name, limit, period, over)
+            given = {"limit": limit, "period": period, "over": over}
+            said = ", ".join(f"{key} {value}" for key, value in given.items() if value is not None)
+            audit.note(settings, "budget", detail=f"tenant {name}: {said}")
         seen = await _read(store, name)
     if changes:
         await _wake_the_pump()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scripts.cli import chosen, place
+from scripts.cli import audit, chosen, place
 
 if TYPE_CHECKING:
     from scripts.cli.chosen import Choice
@@ -56,6 +56,8 @@ async def _cancel(ids: tuple[str, ...]) -> None:
     settings = place.read_settings()
     async with place.publishing(settings) as topics:
         await send(topics, lines)
+    for each in ids:
+        audit.note(settings, "cancel", request_id=each)
     place.warn_unless_running(settings)
     for each in ids:
         click.echo(f"asked to cancel {each}; see `renderlane status {each}`")
@@ -76,6 +78,8 @@ async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
         async with place.publishing(settings) as topics:
             with progress.counted(len(found), "asked to cancel") as report:
                 await send(topics, _lines([each.id for each in found]), report)
+        for each in found:
+            audit.note(settings, "cancel", request_id=each.id, trace_id=each.data.get("trace_id"))
     if as_json:
         click.echo(json.dumps({"chosen": len(found), "asked": yes, "request_ids": [each.id for each in found]}))
         return

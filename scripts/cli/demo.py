@@ -19,7 +19,7 @@ from scripts.cli.main import Misconfigured, explained
 from scripts.cli.messages import Line, complaints, read_lines, send
 from scripts.cli.waiting import Waiting
 from scripts.local.home import Home, Simulated, running, simulates
-from scripts.local.lock import AlreadyRunning
+from scripts.local.lock import AlreadyRunning, LockUnusable
 from scripts.simulator.faults import REFUSE_MARK
 from shared import wiring
 from shared.config import Settings
@@ -62,7 +62,7 @@ def command(ctx: click.Context, yes: bool) -> None:
                 ctx.exit(2)
         try:
             ctx.exit(asyncio.run(_run(plan)))
-        except AlreadyRunning as error:
+        except (AlreadyRunning, LockUnusable) as error:
             raise Misconfigured(str(error)) from error
         except InvalidQuota as error:
             raise Misconfigured(f"RENDERLANE_QUOTA, for the simulator: {error}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -46,6 +45,7 @@ async def _doctor(loads: Sequence[str], file: Path | None, *, as_json: bool, str
     from scripts.doctor import checks, owners
     from scripts.doctor.facts import gather
     from shared import wiring
+    from shared.core.visible import json_line
 
     settings = place.read_settings()
     load = _load(loads, wiring.catalogue(settings))
@@ -61,7 +61,7 @@ async def _doctor(loads: Sequence[str], file: Path | None, *, as_json: bool, str
     if as_json:
         counts = {word: sum(each.verdict == word for each in findings) for word in MARKS}
         said = {"ready": worst == {"pass"}, **counts, "checks": [asdict(each) for each in findings]}
-        click.echo(json.dumps(said, ensure_ascii=False))
+        click.echo(json_line(said))
     else:
         show.console().print(_sheet(findings, named))
     return int(bad)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +13,7 @@ from msgspec import Struct
 
 from shared.core import queries, record
 from shared.core.documents import Absent, Document, Fields, Query
+from shared.core.visible import json_line
 from shared.ports import Store
 
 
@@ -115,7 +115,7 @@ async def _with_attempts(store: Store, document: Document | Absent) -> Found | A
 
 def to_json(document: Mapping[str, Any]) -> str:
     """One line; times as RFC 3339 in UTC."""
-    return json.dumps(document, ensure_ascii=False, default=_moment)
+    return json_line(document, _moment)
 
 
 def _moment(value: object) -> str:

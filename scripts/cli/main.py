@@ -33,13 +33,21 @@ VERBS = (
 """Each is a module of this package with a `command`."""
 
 
-class Misconfigured(click.ClickException):
+class _Told(click.ClickException):
+    def format_message(self) -> str:
+        """A file's or a caller's words may be in it."""
+        from shared.core.visible import visible
+
+        return visible(super().format_message(), keep="\n")
+
+
+class Misconfigured(_Told):
     """Something must be set or called otherwise."""
 
     exit_code = 2
 
 
-class Unavailable(click.ClickException):
+class Unavailable(_Told):
     """A part that the command needs did not answer."""
 
     exit_code = 1
@@ -97,6 +105,11 @@ def _told(error: Exception) -> click.ClickException | None:
             return Unavailable(f"{error}. The row in the store is damaged: repair it, or remove it.")
         case ImagesUnavailable():
             return Unavailable(f"the image store did not answer: {error}. Check RENDERLANE_IMAGES.")
+        case PermissionError(filename=str(name)):
+            return Misconfigured(
+                f"{name} cannot be used ({error.strerror}). It may belong to another account: run the command as that "
+                "account, make the file yours (chown), or set RENDERLANE_HOME to another folder."
+            )
         case _:
             return None
 
@@ -112,4 +125,11 @@ def cli() -> None:
 
 
 def main() -> None:
-    cli(prog_name="renderlane")
+    from scripts.cli import streams
+
+    streams.open_missing()
+    try:
+        cli(prog_name="renderlane")
+    except SystemExit as ended:
+        streams.leave(ended)
+        raise

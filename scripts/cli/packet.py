@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scripts.cli import place
+from scripts.cli import audit, place
 from shared.core.request import ID_WORDS, named_id
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ async def _packet(request_id: str, number: int | None, *, with_prompt: bool, as_
     catalogue = wiring.catalogue(settings)
     how = Repeating(settings.project, settings.base_url, wiring.body_of)
     found_out = made(request_id, found.data, attempt, catalogue, how, with_prompt=with_prompt)
+    if with_prompt:
+        trace_id = found.data.get("trace_id")
+        audit.note(settings, "show-prompt", request_id=request_id, trace_id=trace_id, detail="packet")
     place.say_if_simulated(settings)
     if as_json:
         click.echo(to_json(found_out))

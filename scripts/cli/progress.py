@@ -6,9 +6,11 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
+from scripts.cli import terminal
 from scripts.cli.found import Rejected
 from scripts.cli.show import dollars
 from scripts.cli.waiting import Ended, Waiting
+from shared.core.visible import visible
 
 Report = Callable[[Sequence[Ended]], None]
 
@@ -26,17 +28,16 @@ def _lines(waiting: Waiting) -> Report:
     def report(news: Sequence[Ended]) -> None:
         before = waiting.total - waiting.unfinished - len(news)
         for number, each in enumerate(news, start=before + 1):
-            print(f"{number}/{waiting.total}  {_line(each)}", file=sys.stderr, flush=True)
+            print(f"{number}/{waiting.total}  {visible(_line(each))}", file=sys.stderr, flush=True)
 
     return report
 
 
 @contextlib.contextmanager
 def _bar(waiting: Waiting) -> Iterator[Report]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    console = terminal.console(stderr=True)
     columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("sent", total=waiting.total)
@@ -66,11 +67,10 @@ LINE_EVERY = 1_000
 def counted(total: int, what: str) -> Iterator[Callable[[int], None]]:
     """For work on many things: call it with how many more are done. Few are not worth a word."""
     if sys.stderr.isatty():
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn(what), BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True, highlight=False)) as bar:
+        with Progress(*columns, console=terminal.console(stderr=True)) as bar:
             task = bar.add_task(what, total=total)
             yield lambda count: bar.update(task, advance=count)
         return

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from scripts.cli import held
 from scripts.cli.found import Found, Rejected
 from scripts.cli.narrow import Cell, Column, Narrowing
+from scripts.cli.terminal import console as console
 from shared.core.documents import Document, Fields
 from shared.core.route import Route
 from shared.core.words import age as age
@@ -23,7 +22,6 @@ from shared.core.words import dollars as dollars
 from shared.core.words import moment as moment
 from shared.core.words import seconds as seconds
 
-WIDTH_WITHOUT_TERMINAL = 160
 LONGEST_TABLE = 100
 LISTED = ("status", "tenant", "route", "ask", "receipt", "cost_micros", "cost_unknown_attempts", "created_at")
 """What a line of a list needs: no prompts."""
@@ -39,11 +37,6 @@ STYLES = {
     "batched": "cyan",
     "queued": "blue",
 }
-
-
-def console() -> Console:
-    fixed = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL
-    return Console(width=fixed, highlight=False, markup=False, emoji=False)
 
 
 def status(word: str) -> Text:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scripts.cli import place
+from scripts.cli import audit, place
 from shared.core.request import ID_WORDS, named_id
+from shared.core.visible import visible
 
 if TYPE_CHECKING:
     from scripts.cli.found import Found
@@ -54,6 +55,15 @@ async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, with_prom
         else:
             found = await find(store, ids)
             await _show(store, found, catalogue, as_json=as_json, with_prompt=with_prompt)
+        for each in found if with_prompt else ():
+            if isinstance(each, Found):
+                audit.note(
+                    settings,
+                    "show-prompt",
+                    request_id=each.request_id,
+                    trace_id=each.data.get("trace_id"),
+                    detail="status",
+                )
         for request_id, each in zip(ids, found, strict=True):
             if not isinstance(each, Found):
                 unknown += 1
@@ -80,7 +90,7 @@ async def _show(
 def _say_unknown(request_id: str, rejections: list[str]) -> None:
     if rejections:
         for reason in rejections:
-            click.echo(f"{request_id}: a message with this id was rejected: {reason}", err=True)
+            click.echo(f"{request_id}: a message with this id was rejected: {visible(reason)}", err=True)
         return
     hint = "See `renderlane list`, and check RENDERLANE_HOME or RENDERLANE_STORE. Ids are forgotten after 30 days."
     click.echo(f"{request_id}: no such request. {hint}", err=True)

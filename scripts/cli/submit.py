@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from scripts.cli import place
+from scripts.cli import place, streams
 
 if TYPE_CHECKING:
     from scripts.cli.messages import Line, Sent
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
 ABOUT_ALL = ("wait", "timeout", "as_json", "prefix", "no_check", "what")
 """Parameters that hold for a file too; the others describe one request."""
+
+FILE_NAME = re.compile(
+    r"\S+\.(jsonl?|ndjson|jsonlines|json5|txt|csv|tsv|ya?ml|toml|xml|md|gz|zst|zip|png|jpe?g|webp)", re.IGNORECASE
+)
 
 
 @click.command("submit")
@@ -68,19 +74,40 @@ def command(ctx: click.Context, /, what: str, **given: Any) -> None:
     if not lines:
         raise click.UsageError(f"{name} has no lines")
     settings = place.read_settings()
-    sent = asyncio.run(_publish(settings, lines))
-    place.say_if_simulated(settings)
-    place.warn_unless_running(settings)
+    sent = asyncio.run(_publish(settings, lines, is_new=name is None and given["request_id"] is None))
     if not given["wait"]:
         _say_sent(sent, as_json=given["as_json"])
+    _remark(settings)
+    if not given["wait"]:
         return
     try:
-        ctx.exit(asyncio.run(_wait(settings, sent, given["timeout"], as_json=given["as_json"])))
+        code = asyncio.run(_wait(settings, sent, given["timeout"], as_json=given["as_json"]))
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        ids = sorted({each.request_id for each in sent if each.request_id})
-        look = f"renderlane status {ids[0]}" if len(ids) == 1 else "renderlane list"
-        click.echo(f"\nno longer waiting; the requests go on: {look}", err=True)
+        streams.tell(f"\nno longer waiting; the requests go on: {_look(sent)}")
         ctx.exit(130)
+    except OSError as error:
+        streams.tell(f"the result cannot be shown ({error.strerror}); the requests were published: {_look(sent)}")
+        streams.write([])
+        ctx.exit(1)
+    except Exception:
+        streams.tell(f"the requests were published and go on: {_look(sent)}")
+        raise
+    ctx.exit(code)
+
+
+def _remark(settings: Settings) -> None:
+    """What is good to know. It is published: nothing that goes wrong here may say otherwise."""
+    try:
+        place.say_if_simulated(settings)
+        place.warn_unless_running(settings)
+    except (OSError, ValueError) as error:
+        streams.tell(f"note: whether `renderlane up` runs cannot be seen ({error})")
+
+
+def _look(sent: Sequence[Sent]) -> str:
+    ids = sorted({each.request_id for each in sent if each.request_id})
+    return f"renderlane status {ids[0]}" if len(ids) == 1 else "renderlane list"
 
 
 def _lines(ctx: click.Context, what: str, given: dict[str, Any]) -> tuple[list[Line], str | None]:
@@ -88,6 +115,7 @@ def _lines(ctx: click.Context, what: str, given: dict[str, Any]) -> tuple[list[L
     from scripts.cli.messages import Line, prefixed, read_lines
 
     if what != "-" and not what.endswith(".jsonl"):
+        _refuse_a_file(what)
         return [Line.of(prefixed(_request(what, given), given["prefix"]))], None
     of_one = [
         parameter.opts[0]
@@ -102,6 +130,22 @@ def _lines(ctx: click.Context, what: str, given: dict[str, Any]) -> tuple[list[L
     except OSError as error:
         raise click.UsageError(f"{what} cannot be read ({error.strerror})") from error
     return read_lines(content, given["prefix"]), "standard input" if what == "-" else what
+
+
+def _refuse_a_file(what: str) -> None:
+    """A file of another ending is not read, and its name is no prompt that anybody would pay for."""
+    try:
+        is_there = Path(what).exists()
+    except (OSError, ValueError):
+        is_there = False  # too long, or no name of a file at all
+    if not is_there and not FILE_NAME.fullmatch(what):
+        return
+    found = "a file or folder of that name" if is_there else "the name of a file, and there is none"
+    raise click.UsageError(
+        f"{what!r}: found {found}; allowed: a prompt, FILE.jsonl, or - for standard input. To send its lines: "
+        f"renderlane submit - < {shlex.quote(what)} (JSON Lines: one message a line). "
+        "To use it as a prompt, say it in more words."
+    )
 
 
 def _request(prompt: str, given: dict[str, Any]) -> bytes:
@@ -137,24 +181,34 @@ def _label(text: str) -> tuple[str, str]:
     return key, value
 
 
-async def _publish(settings: Settings, lines: Sequence[Line]) -> list[Sent]:
+async def _publish(settings: Settings, lines: Sequence[Line], *, is_new: bool) -> list[Sent]:
+    """`is_new`: its id was made up here, and is told where the publish may or may not have arrived."""
     from scripts.cli.messages import send
+    from shared.ports import TopicsUnavailable
 
     async with place.publishing(settings) as topics:
         try:
             return await send(topics, lines)
         except ValueError as error:  # only unchecked messages can be too long for any topic
             raise click.UsageError(f"{error}. Check the file without --no-check.") from error
+        except (TopicsUnavailable, asyncio.CancelledError):
+            if is_new:
+                streams.tell(f"to publish it again as the same request: --id {lines[0].request_id}")
+            raise
 
 
 def _say_sent(sent: Sequence[Sent], *, as_json: bool) -> None:
+    """On standard output, and where that cannot be written, on standard error: the id is all that leads back to it."""
+    lines = []
     for each in sent:
         if as_json:
-            click.echo(json.dumps({"request_id": each.request_id, "message_id": each.message_id}))
+            lines.append(json.dumps({"request_id": each.request_id, "message_id": each.message_id}))
         elif not each.cancels:
-            click.echo(each.request_id or f"message {each.message_id}")
+            lines.append(each.request_id or f"message {each.message_id}")
+    if not streams.write(lines):
+        streams.tell("\n".join([*lines, "standard output cannot be written; the messages above were published"]))
     if not as_json:
-        click.echo(f"published {len(sent)} message{'s' if len(sent) != 1 else ''}", err=True)
+        streams.tell(f"published {len(sent)} message{'s' if len(sent) != 1 else ''}")
 
 
 async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None, *, as_json: bool) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scripts.cli import place
+from scripts.cli import audit, place
 from shared.core.fairness import DEFAULT_WEIGHT, LEAST_WEIGHT, MOST_WEIGHT
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ async def _tenant(name: str, weight: float | None, *, as_json: bool) -> None:
     async with place.reading(settings) as store:
         if weight is not None:
             await set_weight(store, name, weight)
+            audit.note(settings, "tenant-weight", detail=f"tenant {name}: weight {weight:g}")
         seen = await _read(store, name, wiring.catalogue(settings))
     if as_json:
         click.echo(json.dumps(seen))

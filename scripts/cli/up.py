@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import os
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from scripts.cli import place
+from scripts.cli import place, streams
 
 if TYPE_CHECKING:
     from scripts.local.home import Home, Simulated
     from shared.config import Settings
 
+IGNORED_KEY = (
+    "GOOGLE_API_KEY is set and ignored: it may be another product's key, and calls with it would be paid. "
+    "To render with it, set GEMINI_API_KEY."
+)
 SHAPES_THE_SIMULATOR = ("limits", "latency", "seed")
 
 
@@ -30,6 +34,8 @@ def command(ctx: click.Context, port: int, limits: str, latency: str, seed: int)
     """Run the worker on this machine, until SIGINT or SIGTERM."""
     from scripts.local.home import Simulated
 
+    if os.environ.pop("GOOGLE_API_KEY", "").strip():  # taken out: Google's SDK would look at it too
+        click.echo(IGNORED_KEY, err=True)
     settings = place.read_settings()
     _refuse_idle_options(ctx, settings)
     asyncio.run(_up(settings, port, Simulated(limits, latency, seed)))
@@ -49,8 +55,8 @@ def _refuse_idle_options(ctx: click.Context, settings: Settings) -> None:
 
 async def _up(settings: Settings, port: int, simulated: Simulated) -> None:
     from scripts.cli.main import Misconfigured
-    from scripts.local.home import running, until_signalled
-    from scripts.local.lock import AlreadyRunning
+    from scripts.local.home import CannotListen, running, until_signalled
+    from scripts.local.lock import AlreadyRunning, LockUnusable
     from scripts.simulator.latency import InvalidLatency
     from shared.core.quota import InvalidQuota
 
@@ -65,17 +71,15 @@ async def _up(settings: Settings, port: int, simulated: Simulated) -> None:
                     click.echo(note, err=True)
                 await told_to_stop
                 await _say_what_is_left(home)
-    except AlreadyRunning as error:
+    except (AlreadyRunning, LockUnusable) as error:
         raise Misconfigured(str(error)) from error
     except InvalidQuota as error:
         raise Misconfigured(f"--limits: {error}") from error
     except InvalidLatency as error:
         raise Misconfigured(f"--latency: {error}") from error
-    except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise
+    except CannotListen as error:
         raise Misconfigured(f"port {port} cannot be listened on ({error.strerror}). Try --port 0.") from error
-    click.echo("stopped", err=True)
+    streams.tell("stopped")
 
 
 def _ready(home: Home, events_path: str) -> str:
@@ -101,7 +105,7 @@ async def _say_what_is_left(home: Home) -> None:
     except StoreUnavailable:
         own = home.courier.deliveries
     patience = f"at most {FINISH_WITHIN.total_seconds():.0f} s, or until a second Ctrl-C" if own else "none to wait for"
-    click.echo(f"stopping: {_attempts(own)} in flight, {patience}", err=True)
+    streams.tell(f"stopping: {_attempts(own)} in flight, {patience}")  # the terminal may be gone
 
 
 def _attempts(count: int) -> str:

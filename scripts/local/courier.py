@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import httpx2
 
+from scripts.local.door import SECRET
 from shared.core.topology import SUBSCRIPTIONS, Subscription
 from shared.ports import Delivery, Subscriptions, TopicsUnavailable
 
@@ -23,11 +24,18 @@ class Courier:
     """One puller for each subscription; a delivery is in flight until its function has answered."""
 
     def __init__(
-        self, subscriptions: Subscriptions, base_url: str, in_flight: int, project: str, connections: int | None = None
+        self,
+        subscriptions: Subscriptions,
+        base_url: str,
+        in_flight: int,
+        project: str,
+        connections: int | None = None,
+        secret: str = "",
     ) -> None:
         """`base_url` has the functions at `/functions/NAME`; `in_flight` bounds the deliveries of one subscription,
-        `connections` those of all together.
+        `connections` those of all together. `secret` opens the functions' door.
         """
+        self._headers = {"content-type": "application/json", SECRET: secret}
         self._subscriptions = subscriptions
         self._project = project
         self._in_flight = in_flight
@@ -86,7 +94,7 @@ class Courier:
             response = await self._client.post(
                 f"/functions/{subscription.function}",
                 content=envelope(delivery, subscription.name, self._project),
-                headers={"content-type": "application/json"},
+                headers=self._headers,
                 timeout=httpx2.Timeout(subscription.ack_deadline.total_seconds(), connect=5.0),
             )
             accepted = response.status_code in ACKNOWLEDGING

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import tempfile
@@ -22,6 +23,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from functions import main as functions
 from functions.console.app import BASE as CONSOLE
@@ -31,8 +33,11 @@ from functions.console.desk import Desk
 from scripts.local import limits, lock
 from scripts.local.accept_reports import AT_ONCE, AcceptReports, lengthen_queue
 from scripts.local.courier import Courier
+from scripts.local.door import SECRET, Door
+from scripts.local.headers_in_time import HeadersInTime
 from scripts.local.publish import publish
 from shared import wiring
+from shared.adapters import private_file
 from shared.adapters.local_topics import LocalTopics
 from shared.adapters.system_clock import SystemClock
 from shared.config import InvalidSetting, LiveQuotaOff, LiveQuotaOn, Settings
@@ -44,6 +49,10 @@ from shared.wiring import Messaging, Worker
 WATCH_EVERY = timedelta(seconds=15)
 FINISH_WITHIN = timedelta(seconds=60)
 """For attempts in flight when the home is asked to stop; what is left then is found again at the next start."""
+
+
+class CannotListen(OSError):
+    """The port is taken, or may not be used."""
 
 
 class Simulated(Struct, frozen=True):
@@ -66,6 +75,12 @@ class Home(Struct, frozen=True):
     """Attempts of earlier boots that were ended at the start."""
     notes: tuple[str, ...] = ()
     """What a person should know of this machine's limits."""
+    secret: str = ""
+    """Of this boot, for the header SECRET of a push to the functions."""
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"Home({self.url})"
 
 
 def app(worker: Worker, desk: Desk) -> Starlette:
@@ -82,6 +97,17 @@ def app(worker: Worker, desk: Desk) -> Starlette:
     return application
 
 
+def _behind_door(application: Starlette, secret: str) -> Door:
+    """The console has a guard of its own, which knows Identity-Aware Proxy too."""
+    return Door(
+        application,
+        json_below=("/v1/",),
+        own_below=("/functions/",),
+        secret=secret,
+        elsewhere=(f"{CONSOLE}/",),
+    )
+
+
 async def _healthy(request: Request) -> Response:
     return JSONResponse({"status": "ok", "boot": request.app.state.worker.ports.boot})
 
@@ -89,10 +115,10 @@ async def _healthy(request: Request) -> Response:
 @contextlib.asynccontextmanager
 async def running(settings: Settings, port: int, simulated: Simulated, events: TextIO) -> AsyncIterator[Home]:
     """The home from its start to its orderly end. Raises lock.AlreadyRunning and what `wiring.build` raises."""
-    _check_images(settings)
     settings, notes = limits.fitted(settings)
     asyncio.get_running_loop().set_exception_handler(AcceptReports())
     with lock.hold(settings):
+        _check_images(settings)
         async with contextlib.AsyncExitStack() as stack:
             simulator_url = None
             if simulates(settings):
@@ -105,16 +131,17 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             await read_live_quota(worker.ports, every=timedelta(0))  # before the first grant, and of this provider
             desk = desk_of(worker, settings, simulated=simulator_url is not None)
             recovered = await _pick_up(settings, worker, messaging)
-            url = await stack.enter_async_context(serving(app(worker, desk), port))
+            secret = secrets.token_urlsafe(32)
+            url = await stack.enter_async_context(serving(_behind_door(app(worker, desk), secret), port))
             for lane in worker.ports.lanes.values():
                 await lane.prepare()
             courier = Courier(
-                messaging, url, 2 * settings.capacity, settings.project, limits.deliveries(settings.capacity)
+                messaging, url, 2 * settings.capacity, settings.project, limits.deliveries(settings.capacity), secret
             )
             await courier.start()
-            watching = asyncio.create_task(_watch(url))
+            watching = asyncio.create_task(_watch(url, secret))
             try:
-                yield Home(url, f"{url}{CONSOLE}/", worker, courier, simulator_url, recovered, notes)
+                yield Home(url, f"{url}{CONSOLE}/", worker, courier, simulator_url, recovered, notes, secret)
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
@@ -128,7 +155,7 @@ def _check_images(settings: Settings) -> None:
         return
     folder = Path(unquote(urlsplit(settings.images).path))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_file.make_folder(folder)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"renderlane")
     except OSError as error:
@@ -154,18 +181,25 @@ def _on_simulator(settings: Settings, url: str, simulated: Simulated) -> Setting
 
 
 async def until_signalled(on_stopping: Callable[[], None]) -> None:
-    """Returns at the first SIGINT or SIGTERM; a second one ends the process at once."""
+    """Returns at the first SIGINT, SIGTERM or SIGHUP (the terminal was closed); a second one ends the process at once.
+
+    A hangup alone never ends it at once: a shell that goes may send several. Where SIGHUP is ignored, as by nohup, it
+    stays ignored.
+    """
     stop = asyncio.Event()
 
-    def heard() -> None:
+    def heard(number: signal.Signals) -> None:
         if stop.is_set():
-            os._exit(130)
+            if number is not signal.SIGHUP:
+                os._exit(130)
+            return
         on_stopping()
         stop.set()
 
     loop = asyncio.get_running_loop()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, heard)
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    for each in (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,))):
+        loop.add_signal_handler(each, heard, each)
     await stop.wait()
 
 
@@ -180,9 +214,10 @@ async def _pick_up(settings: Settings, worker: Worker, messaging: Messaging) -> 
     return recovered
 
 
-async def _watch(url: str) -> None:
+async def _watch(url: str, secret: str) -> None:
     """Cloud Scheduler's part."""
-    async with httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+    headers = {SECRET: secret}
+    async with httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False, headers=headers) as client:
         while True:
             await asyncio.sleep(WATCH_EVERY.total_seconds())
             with contextlib.suppress(httpx2.HTTPError):  # it comes round again
@@ -200,18 +235,26 @@ async def _simulator(simulated: Simulated) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def serving(application: Starlette, port: int) -> AsyncIterator[str]:
+async def serving(application: ASGIApp, port: int) -> AsyncIterator[str]:
     """Loopback only."""
     # Named in full, or asyncio leaves Nagle's delay on: 40 ms an answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        raise CannotListen(error.errno, error.strerror) from error
     config = uvicorn.Config(
-        application, log_level="warning", access_log=False, lifespan="off", backlog=AT_ONCE, timeout_graceful_shutdown=1
+        application,
+        http=HeadersInTime,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        backlog=AT_ONCE,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
     )
     config.load()
     server = uvicorn.Server(config)

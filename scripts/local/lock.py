@@ -1,50 +1,119 @@
-"""One process a home: a lock that the system lets go of even when its holder is killed."""
+"""One process a home, and one a database file: locks that the system lets go of even when their holder is killed."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
+import pwd
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TypeAlias
 
-from shared.config import Settings
+from scripts.local import private_home
+from shared.adapters import private_file
+from shared.config import Settings, SqliteStore
 
 LOOKS = 5
 PAUSE = 0.05
 """Seconds between two looks."""
 
+Standing: TypeAlias = Literal["held", "free", "unreadable"]
+
 
 class AlreadyRunning(Exception):
-    """Another process runs this home."""
+    """Another process runs this home, or another home on the same database file."""
+
+
+class LockUnusable(Exception):
+    """The lock cannot be opened; names the file, its owner and what to do."""
 
 
 @contextlib.contextmanager
 def hold(settings: Settings) -> Iterator[None]:
-    """Holds the home's lock; the system lets go of it even when the process is killed."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with _path(settings).open("w") as file:
+    """Holds the home's lock and the database's. Raises AlreadyRunning or LockUnusable."""
+    private_home.prepare(settings)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_held(_of_home(settings), f"{settings.home} is", "RENDERLANE_HOME"))
+        database = _of_database(settings)
+        if database is not None:
+            assert isinstance(settings.store, SqliteStore)
+            stack.enter_context(_held(database, f"the database {settings.store.path} is", "RENDERLANE_STORE"))
+        yield
+
+
+def standing(settings: Settings) -> Standing:
+    """Whether some process renders for this home. Looking makes no file."""
+    found = {_look(path) for path in (_of_home(settings), _of_database(settings)) if path is not None}
+    return "held" if "held" in found else "unreadable" if "unreadable" in found else "free"
+
+
+@contextlib.contextmanager
+def _held(path: Path, what_is: str, variable: str) -> Iterator[None]:
+    file = _open(path)
+    try:
         for _ in range(LOOKS):
             if _locked(file):
-                yield
-                return
+                break
             time.sleep(PAUSE)  # somebody may only have been looking
-    raise AlreadyRunning(
-        f"{settings.home} is in use by another `renderlane up`. Stop that one, or set RENDERLANE_HOME."
+        else:
+            raise AlreadyRunning(f"{what_is} in use by another `renderlane up`. Stop that one, or set {variable}.")
+        yield
+    finally:
+        os.close(file)
+
+
+def _open(path: Path) -> int:
+    """Made where it is missing. A lock that may only be read locks as well. Raises LockUnusable."""
+    for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
+        try:
+            return os.open(path, flags | os.O_CLOEXEC, private_file.FILE)
+        except PermissionError as error:
+            failure: OSError = error
+        except OSError as error:
+            failure = error
+            break
+    raise LockUnusable(_remedy(path, failure)) from failure
+
+
+def _look(path: Path) -> Standing:
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return "free"
+    except OSError:
+        return "unreadable"
+    try:
+        return "free" if _locked(file) else "held"
+    except OSError:
+        return "unreadable"
+    finally:
+        os.close(file)
+
+
+def _remedy(path: Path, failure: OSError) -> str:
+    found = f"{path}: found a lock that cannot be opened ({failure.strerror}"
+    try:
+        owner = path.stat().st_uid
+    except OSError:
+        return f"{found}). Make its folder writable, or set RENDERLANE_HOME to another one."
+    if owner == os.geteuid():
+        return f"{found}). Make it readable: chmod 600 {path}"
+    return (
+        f"{found}; it belongs to {_name(owner)}); allowed: one of this account. Was `renderlane up` started with sudo? "
+        f"Stop it, then `sudo chown -R {_name(os.geteuid())} {path.parent}`, or set RENDERLANE_HOME to another folder."
     )
 
 
-def is_held(settings: Settings) -> bool:
-    """Whether some process holds this home's lock."""
+def _name(account: int) -> str:
     try:
-        with _path(settings).open("r+") as file:
-            return not _locked(file)
-    except FileNotFoundError:
-        return False
+        return pwd.getpwuid(account).pw_name
+    except KeyError:
+        return str(account)
 
 
-def _locked(file: TextIO) -> bool:
+def _locked(file: int) -> bool:
     """Take the lock until `file` is closed; False where somebody has it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,5 +122,16 @@ def _locked(file: TextIO) -> bool:
     return True
 
 
-def _path(settings: Settings) -> Path:
+def _of_home(settings: Settings) -> Path:
     return settings.home / "up.lock"
+
+
+def _of_database(settings: Settings) -> Path | None:
+    """Beside the file itself, whatever links and detours lead to it. The home's own database has the home's lock too.
+
+    Not on the database: where file locks are emulated (NFS, macOS), that would be one of SQLite's own.
+    """
+    if not isinstance(settings.store, SqliteStore):
+        return None
+    path = settings.store.path.resolve()
+    return path.with_name(f"{path.name}-up.lock")

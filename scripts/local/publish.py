@@ -7,7 +7,7 @@ import binascii
 import json
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from shared.core.topology import RENDER_REQUESTS
@@ -15,6 +15,9 @@ from shared.ports import TopicsUnavailable
 from shared.wiring import Worker
 
 BODY_LIMIT_BYTES = 10_000_000
+MOST_MESSAGES = 1_000
+"""Pub/Sub's own limit for one publish."""
+CLIENT_CLOSED_REQUEST = 499
 
 
 class BadPublish(Exception):
@@ -27,11 +30,10 @@ async def publish(request: Request) -> Response:
     topic, _, verb = request.path_params["topic"].partition(":")
     if verb != "publish" or topic != RENDER_REQUESTS:
         return _error(404, "NOT_FOUND", f"found {topic}:{verb}; allowed: {RENDER_REQUESTS}:publish")
-    body = await request.body()
-    if len(body) > BODY_LIMIT_BYTES:
-        return _error(400, "INVALID_ARGUMENT", f"found {len(body):,} bytes; allowed: {BODY_LIMIT_BYTES:,} a publish")
     try:
-        messages = _messages(body)
+        messages = _messages(await _body(request))
+    except ClientDisconnect:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
     except BadPublish as error:
         return _error(400, "INVALID_ARGUMENT", str(error))
     try:
@@ -43,6 +45,18 @@ async def publish(request: Request) -> Response:
     return JSONResponse({"messageIds": ids})
 
 
+async def _body(request: Request) -> bytes:
+    """Raises BadPublish as soon as it is too long."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > BODY_LIMIT_BYTES:
+            raise BadPublish(
+                f"found more than {BODY_LIMIT_BYTES:,} bytes; allowed: that many a publish. Send it in several."
+            )
+    return bytes(body)
+
+
 def _messages(body: bytes) -> list[tuple[bytes, dict[str, str]]]:
     example = '{"messages": [{"data": "<base64>", "attributes": {"name": "text"}}]}'
     try:
@@ -52,6 +66,8 @@ def _messages(body: bytes) -> list[tuple[bytes, dict[str, str]]]:
     found = payload.get("messages") if isinstance(payload, dict) else None
     if not isinstance(found, list) or not found:
         raise BadPublish(f"messages: found {'an empty list' if found == [] else 'nothing'}; allowed: {example}")
+    if len(found) > MOST_MESSAGES:
+        raise BadPublish(f"messages: found {len(found):,}; allowed: {MOST_MESSAGES:,} a publish. Send them in several.")
     return [_message(each, f"messages[{index}]") for index, each in enumerate(found)]
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from scripts.local.door import LOOPBACK_NAMES, Door
 from scripts.simulator.answer import CONNECTION
 from scripts.simulator.app import build
 from scripts.simulator.drawing import PictureMode
@@ -63,8 +64,9 @@ async def served(simulation: Simulation) -> AsyncIterator[str]:
 async def serve(simulation: Simulation, host: str = "127.0.0.1", port: int = 0) -> Server:
     """Listens when it returns. Port 0 is any. Signals stay with the host program; the simulation is not closed."""
     bound = _bind(host, port)
+    control = "/control/"
     config = uvicorn.Config(
-        build(simulation),
+        Door(build(simulation), only_below=(control,), json_below=(control,), anywhere=host not in LOOPBACK_NAMES),
         http=_VisibleProtocol,
         ws="none",
         lifespan="off",

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx2
 from msgspec.structs import replace
 
-from shared.adapters import gemini_errors
+from shared.adapters import gemini_errors, proxies
 from shared.adapters.batch_answer import Line, read_line, result_of, write_line
 from shared.adapters.batch_status import (
     Operation,
@@ -233,7 +233,10 @@ class GeminiBatches:
         if self._client is None or self._loop is not loop:
             timeouts = httpx2.Timeout(CALL_WITHIN.total_seconds(), connect=10)
             headers = {"accept": "application/json"}
-            self._client = httpx2.AsyncClient(base_url=self._base_url, timeout=timeouts, headers=headers)
+            trust = proxies.trusted(self._base_url)
+            self._client = httpx2.AsyncClient(
+                base_url=self._base_url, timeout=timeouts, headers=headers, trust_env=trust
+            )
             self._client.event_hooks = {"request": [self._sign]}
             self._loop = loop
         return self._client

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from shared.adapters.daemon import in_daemon
 from shared.adapters.google_refusals import unreadable
+from shared.adapters.proxies import trusted
 from shared.adapters.quota_ids import Counter, Quotas, Row, model_id, read
 from shared.core.live_quota import LiveLimits, UsageByModel
 from shared.ports import Clock, NotAsked, QuotaUnreadable
@@ -101,6 +103,7 @@ class CloudQuotas:
         if self._server is not None:
             scheme, _, host = self._server.partition("://")
             transport = CloudQuotasRestTransport(host=host, url_scheme=scheme, credentials=_nobody())
+            transport._session.trust_env = trusted(self._server)
         parent = f"projects/{self._project}/locations/global/services/{SERVICE}"
         with CloudQuotasClient(transport=transport) as client:
             infos = client.list_quota_infos(parent=parent, retry=None, timeout=CALL_TIMEOUT.total_seconds())
@@ -137,6 +140,6 @@ async def _in_a_thread(ask: Callable[[], T], server: str | None, api: str, role:
     """Raises QuotaUnreadable for whatever the libraries raise."""
     try:
         async with asyncio.timeout(READING_TIMEOUT.total_seconds()):
-            return await asyncio.to_thread(ask)
+            return await in_daemon(ask, "live-quota")
     except Exception as error:  # what is unforeseen must not keep the watch from its other work, and is shown
         raise unreadable(error, api=api, asked=server or api, role=role) from error

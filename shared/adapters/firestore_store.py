@@ -34,6 +34,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.firestore import AsyncClient, AsyncQuery, AsyncWriteBatch, DocumentSnapshot, FieldFilter, Increment
 from google.cloud.firestore_v1.field_path import FieldPath
 
+from shared.adapters import emulator_host
 from shared.adapters.store_rules import HIDDEN_FIELD, check_path, check_query, check_writes
 from shared.core import documents
 from shared.core.documents import (
@@ -140,6 +141,7 @@ class FirestoreStore:
 
     def _client(self) -> AsyncClient:
         if self._connected is None:
+            emulator_host.settled("FIRESTORE_EMULATOR_HOST")
             self._connected = AsyncClient(project=self._project, database=self._database)
         return self._connected
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from shared.adapters import one_call
+from shared.adapters import one_call, proxies
 from shared.adapters.gemini_answer import read_answer
 from shared.adapters.genai_once import GenaiOnce
 from shared.adapters.one_call import LONGEST_CALL, MAX_ANSWER_BYTES, MAX_CONNECTIONS, Call
@@ -96,8 +96,10 @@ class GeminiLane:
                 base_url=self._base_url,
                 timeout=int(LONGEST_CALL.total_seconds() * 1000),
                 retry_options=types.HttpRetryOptions(attempts=1),
+                client_args={"trust_env": proxies.trusted(self._base_url)},
                 async_client_args={
                     "limits": one_call.limits(self._max_connections),
+                    "trust_env": proxies.trusted(self._base_url),
                     "follow_redirects": False,
                     "event_hooks": one_call.hooks(),
                 },

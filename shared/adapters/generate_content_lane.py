@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 from msgspec import Struct
 
-from shared.adapters import one_call
+from shared.adapters import one_call, proxies
 from shared.adapters.gemini_lane import labels
 from shared.adapters.genai_once import GenaiOnce
 from shared.adapters.generate_content_answer import read_answer
@@ -122,8 +122,10 @@ class GenerateContentLane:
                 headers={"authorization": f"Bearer {self._api_key}"} if self._bearer else None,
                 timeout=int(LONGEST_CALL.total_seconds() * 1000),
                 retry_options=types.HttpRetryOptions(attempts=1),
+                client_args={"trust_env": proxies.trusted(self._base_url)},
                 async_client_args={
                     "limits": one_call.limits(),
+                    "trust_env": proxies.trusted(self._base_url),
                     "follow_redirects": False,
                     "event_hooks": hooks,
                 },

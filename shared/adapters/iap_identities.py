@@ -16,6 +16,7 @@ from google.auth import exceptions, transport
 from google.oauth2 import id_token
 from msgspec import Struct
 
+from shared.adapters.proxies import trusted
 from shared.ports import Asked, NotIdentified
 
 KEYS = "https://www.gstatic.com/iap/verify/public_key"
@@ -26,6 +27,8 @@ ANEW_AFTER = 60.0
 """Seconds until keys are fetched again for an assertion that none of them fits."""
 FETCH_WITHIN = 10.0
 SKEW_SECONDS = 30
+_UNSOUND = (exceptions.GoogleAuthError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
+"""What google-auth raises for an assertion that is none: it reads header and claims before it knows their types."""
 REMEDY = "Open the console through Identity-Aware Proxy; RENDERLANE_CONSOLE_AUDIENCE must be the audience it shows"
 
 
@@ -44,17 +47,17 @@ class IapIdentities:
 
     def _verify(self, assertion: str) -> str:
         try:
-            claims = self._claims(assertion)
+            claims = dict(self._claims(assertion))
         except exceptions.TransportError as error:
             raise NotIdentified(
                 f"the keys of Identity-Aware Proxy could not be fetched: {error}. Try again."
             ) from error
-        except (exceptions.GoogleAuthError, ValueError) as error:
+        except _UNSOUND as error:
             raise NotIdentified(
                 f"found an assertion that does not hold; allowed: one for this service. {REMEDY}"
             ) from error
         email = claims.get("email")
-        if claims.get("iss") != ISSUER or not isinstance(email, str) or not email:
+        if not isinstance(email, str) or not email.isprintable() or not email or claims.get("iss") != ISSUER:
             raise NotIdentified(f"found an assertion without issuer or e-mail address; allowed: both. {REMEDY}")
         return email
 
@@ -62,7 +65,7 @@ class IapIdentities:
         """By the keys at hand; where they do not fit, once more by fresh ones."""
         try:
             return self._decoded(assertion)
-        except (exceptions.GoogleAuthError, ValueError):
+        except _UNSOUND:
             if not self._keys.forget():
                 raise
             return self._decoded(assertion)
@@ -94,8 +97,8 @@ class _Keys(transport.Request):
         with self._lock:
             if self._fetched is None or time.monotonic() - self._fetched_at > KEYS_GOOD_FOR:
                 try:
-                    answer = httpx2.request(method, url, timeout=FETCH_WITHIN)
-                except httpx2.HTTPError as error:
+                    answer = httpx2.request(method, url, timeout=FETCH_WITHIN, trust_env=trusted(url))
+                except (httpx2.HTTPError, ImportError, ValueError) as error:  # a proxy that cannot be used, too
                     raise exceptions.TransportError(str(error)) from error  # type: ignore[no-untyped-call]
                 fetched = _Fetched(answer.status_code, answer.content, dict(answer.headers))
                 if answer.status_code != 200:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TextIO
 
 from shared.core.signals import ALL, Signal
+from shared.core.visible import json_line
 from shared.ports import Clock
 
 
@@ -28,7 +28,7 @@ class JsonSignals:
         trace_id = fields.get("trace_id")
         if trace_id:
             entry["logging.googleapis.com/trace"] = f"projects/{self._project}/traces/{trace_id}"
-        self._stream.write(json.dumps(entry, ensure_ascii=False, default=str) + "\n")
+        self._stream.write(json_line(entry, str) + "\n")
         self._stream.flush()
 
 

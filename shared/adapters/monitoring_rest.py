@@ -17,6 +17,8 @@ from google.cloud.monitoring_v3.services.metric_service.transports.base import (
     MetricServiceTransport,
 )
 
+from shared.adapters.proxies import trusted
+
 GOOGLE = "https://monitoring.googleapis.com"
 
 
@@ -28,6 +30,7 @@ class RestMetrics(MetricServiceTransport):
         self._url = server or GOOGLE
         super().__init__(host=self._url.partition("://")[2], credentials=credentials)
         self._session: Any = AuthorizedSession(self._credentials)  # type: ignore[no-untyped-call]
+        self._session.trust_env = trusted(server)
         wrapped = gapic_v1.method.wrap_method(  # type: ignore[no-untyped-call]
             self.list_time_series, client_info=DEFAULT_CLIENT_INFO
         )

@@ -9,7 +9,7 @@ from typing import Literal
 
 import httpx2
 
-from shared.adapters import one_call, openai_answer
+from shared.adapters import one_call, openai_answer, proxies
 from shared.adapters.one_call import MAX_ANSWER_BYTES, Call
 from shared.adapters.paid_images import PaidImages
 from shared.adapters.picked import Elsewhere, Read
@@ -69,7 +69,12 @@ class OpenAiLane:
         """The client of this event loop."""
         loop = asyncio.get_running_loop()
         if self._client is None or self._client[0] is not loop:
-            client = httpx2.AsyncClient(limits=one_call.limits(), follow_redirects=False, event_hooks=one_call.hooks())
+            client = httpx2.AsyncClient(
+                limits=one_call.limits(),
+                follow_redirects=False,
+                event_hooks=one_call.hooks(),
+                trust_env=proxies.trusted(self._base_url),
+            )
             self._client = (loop, client)
         return self._client[1]
 

@@ -11,7 +11,7 @@ import asyncio
 import importlib
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from openfeature.client import OpenFeatureClient
 from openfeature.event import EventDetails, ProviderEvent
 from openfeature.provider import AbstractProvider
 
+from shared.adapters.daemon import in_daemon
 from shared.core.board import Board
 from shared.core.flag import BREAKER, LOWER_TO, NAMES, Flag, FlagName, Scope
 from shared.core.request import LANES, PURPOSES
@@ -37,6 +38,12 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {"purpose": PURPOSES, "lane": LANES}
 SCOPE = Scope.__struct_fields__
 KNOWN = {*SCOPE, "to", "reason", "shadow"}
 
+LONGEST_FOUND = 300
+WELL_FORMED = (
+    "an object with any of to, tenant, purpose, model, lane, share (a whole number, 0 to 100), reason and shadow, "
+    "as `renderlane flags trip` takes them; {} is off"
+)
+Report = Callable[[FlagName, str, str], None]
 Said = Mapping[FlagName, Any]
 """What the provider answered, by flag; one that it could not be asked for is left out."""
 
@@ -44,8 +51,14 @@ Said = Mapping[FlagName, Any]
 class OpenFeatureFlags:
     """See shared.ports.FlagSource. A flag that cannot be read, or is not well formed, keeps what it said last."""
 
-    def __init__(self, client: OpenFeatureClient, name: str, live_ids: Mapping[str, str]) -> None:
-        """`live_ids` has the id of the live model for every id and alias of the catalogue."""
+    def __init__(
+        self, client: OpenFeatureClient, name: str, live_ids: Mapping[str, str], report: Report = lambda *_: None
+    ) -> None:
+        """`live_ids` has the id of the live model for every id and alias of the catalogue. `report` is called once for
+        each ill-formed answer, with the flag, what was found and what is allowed.
+        """
+        self._report = report
+        self._reported: dict[FlagName, str] = {}
         self._client = client
         self._name = f"{name} provider" if name == BREAKER else name
         self._live_ids = live_ids
@@ -53,7 +66,7 @@ class OpenFeatureFlags:
         self._reading: asyncio.Future[Said] | None = None
 
     @classmethod
-    def of(cls, named: str, live_ids: Mapping[str, str]) -> OpenFeatureFlags:
+    def of(cls, named: str, live_ids: Mapping[str, str], report: Report = lambda *_: None) -> OpenFeatureFlags:
         """`module:attribute` is a provider, or makes one when called. Raises ValueError."""
         module, _, attribute = named.partition(":")
         try:
@@ -68,10 +81,10 @@ class OpenFeatureFlags:
             raise ValueError(
                 f"found {named}, which is no OpenFeature provider; allowed: an instance, a class or a maker of one"
             )
-        return cls(_connected(provider), provider.get_metadata().name, live_ids)
+        return cls(_connected(provider), provider.get_metadata().name, live_ids, report)
 
     async def beside(self, own: Board, now: datetime) -> Board:
-        reading = self._reading = self._reading or asyncio.ensure_future(asyncio.to_thread(self._ask))
+        reading = self._reading = self._reading or in_daemon(self._ask, "flag-provider")
         done, _ = await asyncio.wait({reading}, timeout=PATIENCE)
         if done:
             self._reading = None
@@ -95,14 +108,25 @@ class OpenFeatureFlags:
 
     def _take(self, name: FlagName, said: Any, now: datetime) -> None:
         if not isinstance(said, Mapping):
+            self._complain(name, said)
             return
         if not said:
             self._last.pop(name, None)
+            self._reported.pop(name, None)
             return
         flag = self._flag(name, said, now)
-        if flag is not None:
+        if flag is None:
+            self._complain(name, said)
+        else:
+            self._reported.pop(name, None)
             before = self._last.get(name, flag)
             self._last[name] = replace(flag, tripped_at=before.tripped_at)
+
+    def _complain(self, name: FlagName, said: object) -> None:
+        found = repr(said)[:LONGEST_FOUND]
+        if self._reported.get(name) != found:
+            self._reported[name] = found
+            self._report(name, found, WELL_FORMED)
 
     def _flag(self, name: FlagName, said: Mapping[str, Any], now: datetime) -> Flag | None:
         """None where it is not well formed: half a scope would bend whom nobody meant."""
@@ -130,8 +154,8 @@ class OpenFeatureFlags:
 
     def _scope(self, said: Mapping[str, Any]) -> Scope | None:
         named = {each: said[each] for each in SCOPE if said.get(each) is not None}
-        share = named.pop("share", 100)
-        if isinstance(share, bool) or not isinstance(share, int) or not 0 <= share <= 100:
+        share = _whole(named.pop("share", 100))
+        if share is None or not 0 <= share <= 100:
             return None
         if not all(isinstance(value, str) and value in ALLOWED.get(each, (value,)) for each, value in named.items()):
             return None
@@ -140,6 +164,16 @@ class OpenFeatureFlags:
                 return None
             named["model"] = self._live_ids[named["model"]]
         return Scope(**named, share=share)
+
+
+def _whole(value: object) -> int | None:
+    """A flag server's numbers come as floats: JSON and protobuf's Struct have no integers.
+
+    Report: https://github.com/influxdata/flux/pull/4441
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
+        return None
+    return int(value)
 
 
 def _connected(provider: AbstractProvider) -> OpenFeatureClient:

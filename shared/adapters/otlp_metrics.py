@@ -10,7 +10,7 @@ from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observati
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
-from shared.adapters.otlp_spans import google_session, resource_of
+from shared.adapters.otlp_spans import resource_of, session_of, timeout_of
 from shared.core.metrics import ALL, BUCKETS, Measure, Metric
 
 LEAST_BETWEEN_S = 10.0
@@ -21,7 +21,9 @@ class OtlpMetrics:
     """Counts and times add up; gauges show the last observation, and what it left out is gone."""
 
     def __init__(self, resource: Mapping[str, str]) -> None:
-        reader = PeriodicExportingMetricReader(OTLPMetricExporter(session=google_session("METRICS")))
+        reader = PeriodicExportingMetricReader(
+            OTLPMetricExporter(session=session_of("METRICS"), timeout=timeout_of("METRICS"))
+        )
         self._provider = MeterProvider([reader], resource_of(resource), shutdown_on_exit=False)
         self._standing: Mapping[str, list[Observation]] = {}
         self._added: dict[str, Counter | Histogram] = {}

@@ -24,13 +24,13 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from shared.adapters.proxies import is_loopback
 from shared.adapters.span_file import nanoseconds
+from shared.core.otel_values import QUEUE_SIZE, timeout_seconds
 from shared.core.spans import Span
 from shared.core.trace import Place
 
 GOOGLE = "telemetry.googleapis.com"
-QUEUE = 16_384
-"""Spans that wait to be sent; a burst of 500 requests writes 6,000."""
 SCOPE = InstrumentationScope("renderlane")
 
 
@@ -39,9 +39,10 @@ class OtlpSpans:
 
     def __init__(self, resource: Mapping[str, str], exporter: SpanExporter | None = None) -> None:
         self._resource = resource_of(resource)
-        queue = None if "OTEL_BSP_MAX_QUEUE_SIZE" in os.environ else QUEUE
+        queue = None if os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "").strip() else QUEUE_SIZE
         self._processor = BatchSpanProcessor(
-            exporter or OTLPSpanExporter(session=google_session("TRACES")), max_queue_size=queue
+            exporter or OTLPSpanExporter(session=session_of("TRACES"), timeout=timeout_of("TRACES")),
+            max_queue_size=queue,
         )
 
     def write(self, span: Span) -> None:
@@ -74,6 +75,25 @@ def resource_of(known: Mapping[str, str]) -> Resource:
     defaults = {key: value for key, value in named.attributes.items() if str(value).startswith("unknown_service")}
     said = {key: value for key, value in named.attributes.items() if key not in defaults}
     return Resource({**known, **said})
+
+
+def timeout_of(what: str) -> float | None:
+    """Seconds for one export, as the variables say; None = the SDK's default of ten."""
+    names = (f"OTEL_EXPORTER_OTLP_{what}_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+    return next((timeout_seconds(os.environ[name]) for name in names if os.environ.get(name, "").strip()), None)
+
+
+def session_of(what: str) -> Any:
+    """Google's endpoint gets credentials; a collector on this machine is reached without a proxy; else None."""
+    names = (f"OTEL_EXPORTER_OTLP_{what}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    endpoint = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    if not is_loopback(endpoint):
+        return google_session(what)
+    import requests
+
+    session = requests.Session()
+    session.trust_env = False
+    return session
 
 
 def google_session(what: str) -> Any:

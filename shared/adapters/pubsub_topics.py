@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -32,6 +31,7 @@ from google.pubsub_v1 import PublisherAsyncClient, PubsubMessage, ReceivedMessag
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
+from shared.adapters import emulator_host
 from shared.adapters.message_rules import check_extension, check_message
 from shared.core.topology import RENDER_DEAD_LETTERS, TOPICS, Subscription
 from shared.ports import Delivery, TopicsUnavailable
@@ -251,14 +251,14 @@ class PubsubTopics:
 
     def _publishing(self) -> PublisherAsyncClient:
         if self._publisher is None:
-            host = os.environ.get("PUBSUB_EMULATOR_HOST")
+            host = emulator_host.settled("PUBSUB_EMULATOR_HOST")
             transport = PublisherGrpcAsyncIOTransport(channel=_emulator_channel(host)) if host else None
             self._publisher = PublisherAsyncClient(transport=transport)
         return self._publisher
 
     def _subscribing(self) -> SubscriberAsyncClient:
         if self._subscriber is None:
-            host = os.environ.get("PUBSUB_EMULATOR_HOST")
+            host = emulator_host.settled("PUBSUB_EMULATOR_HOST")
             transport = SubscriberGrpcAsyncIOTransport(channel=_emulator_channel(host)) if host else None
             self._subscriber = SubscriberAsyncClient(transport=transport)
         return self._subscriber

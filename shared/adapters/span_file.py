@@ -11,7 +11,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from shared.adapters import private_file
 from shared.core.spans import Attribute, Span
+from shared.core.visible import json_visible
 
 LARGEST_BYTES = 64 * 1024 * 1024
 """Then the file is set aside as `NAME.1`, in place of the one before."""
@@ -34,7 +36,10 @@ class SpanFile:
         self._told = False
 
     def write(self, span: Span) -> None:
-        line = self._before + self._encode(to_otlp(span)) + b"]}]}]}\n"
+        told = self._encode(to_otlp(span))
+        if not told.isascii() or b"\x7f" in told:
+            told = json_visible(told.decode("utf-8", "replace")).encode()
+        line = self._before + told + b"]}]}]}\n"
         try:
             self._open().write(line)
         except OSError as error:
@@ -56,7 +61,7 @@ class SpanFile:
             self._path.replace(set_aside(self._path))
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("ab", buffering=0)
+            self._file = private_file.append_to(self._path)
         return self._file
 
 

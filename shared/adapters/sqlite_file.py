@@ -16,6 +16,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+from shared.adapters import private_file
+from shared.adapters.sqlite_reading import Readable, open_to_read
+
 T = TypeVar("T")
 
 BUSY_TIMEOUT_SECONDS = 10.0
@@ -75,8 +78,14 @@ class SqliteThread:
         unavailable: type[Exception],
         prepare: Callable[[Transaction], None],
         on_foreign_change: Callable[[], None] | None = None,
+        may_read: Callable[[sqlite3.Connection], Readable] | None = None,
     ) -> None:
-        """`prepare` makes the tables. `on_foreign_change` is called in the thread after another connection's commit."""
+        """`prepare` makes the tables. `on_foreign_change` is called in the thread after another connection's commit.
+
+        With `may_read`, which looks at what is in the file, the connection is for reading: it takes no write lock and
+        works on a copy that cannot be written; only a file that is not ready is prepared first.
+        """
+        self._may_read = may_read
         self.path = Path(path).absolute()
         with _write_locks_guard:
             self._lock = _write_locks.setdefault(str(self.path.resolve()), threading.Lock())
@@ -187,8 +196,23 @@ class SqliteThread:
             pass  # the first error is the one to tell
 
     def _open(self) -> sqlite3.Connection:
+        if self._may_read is None:
+            return self._open_to_write()
+        connection = open_to_read(self.path, self._may_read, least="ready")
+        if connection is not None:
+            return connection
+        try:
+            return self._open_to_write()
+        except (sqlite3.OperationalError, OSError):
+            connection = open_to_read(self.path, self._may_read, least="without all indexes")
+            if connection is None:
+                raise
+            return connection
+
+    def _open_to_write(self) -> sqlite3.Connection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            private_file.make_file(self.path)
         except OSError as error:
             raise sqlite3.OperationalError(str(error)) from error
         connection = sqlite3.connect(

@@ -5,6 +5,7 @@ Raised whenever documents change so that this code could not read the old ones.
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 from shared.adapters.sqlite_file import Transaction
@@ -16,13 +17,17 @@ FORMAT = 1
 
 def check_format(path: Path | str, transaction: Transaction) -> None:
     """Number a new file. Raises InvalidSetting for one that holds documents of another format."""
-    execute = transaction.connection.execute
-    (found,) = execute("PRAGMA user_version").fetchone()
+    if not is_of_this_format(path, transaction.connection):
+        transaction.connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def is_of_this_format(path: Path | str, connection: sqlite3.Connection) -> bool:
+    """False for a new file. Raises InvalidSetting for one that holds documents of another format."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found == FORMAT:
-        return
-    if found == 0 and not _has_documents(transaction):
-        execute(f"PRAGMA user_version = {FORMAT}")
-        return
+        return True
+    if found == 0 and not _has_documents(connection):
+        return False
     written = "an earlier" if found < FORMAT else "a later"
     raise InvalidSetting(
         f"RENDERLANE_STORE: found {path} of format {found}, which {written} version wrote; allowed: format {FORMAT}. "
@@ -30,8 +35,8 @@ def check_format(path: Path | str, transaction: Transaction) -> None:
     )
 
 
-def _has_documents(transaction: Transaction) -> bool:
-    execute = transaction.connection.execute
+def _has_documents(connection: sqlite3.Connection) -> bool:
+    execute = connection.execute
     if execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'documents'").fetchone() is None:
         return False
     return execute("SELECT 1 FROM documents LIMIT 1").fetchone() is not None

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from shared.adapters.sqlite_file import SqliteThread, Transaction
-from shared.adapters.sqlite_format import check_format
+from shared.adapters.sqlite_format import check_format, is_of_this_format
 from shared.adapters.sqlite_query import order_sql, path_expression, where_sql
+from shared.adapters.sqlite_reading import Readable
 from shared.adapters.store_rules import check_path, check_query, check_writes
 from shared.core.documents import (
     Absent,
@@ -66,7 +67,8 @@ class SqliteStore:
         self._indexed = frozenset(collection for collection, _ in indexes)
         prepare = partial(_prepare, path, tuple(indexes))
         self._writer = SqliteThread(path, "store-writer", StoreUnavailable, prepare)
-        self._reader = SqliteThread(path, "store-reader", StoreUnavailable, prepare)
+        may_read = partial(_may_read, path, tuple(indexes))
+        self._reader = SqliteThread(path, "store-reader", StoreUnavailable, prepare, may_read=may_read)
 
     async def get(self, path: str) -> Document | Absent:
         (document,) = await self.get_all([path])
@@ -103,8 +105,8 @@ class SqliteStore:
         return "\n".join(row[3] for row in rows)
 
     async def close(self) -> None:
-        await self._writer.close()
         await self._reader.close()
+        await self._writer.close()  # last: a connection that only reads leaves the log beside the file
 
     def _read(self, paths: Sequence[str], reading: Transaction) -> list[Document | Absent]:
         read_at = self._now()
@@ -155,8 +157,21 @@ def _prepare(path: Path | str, indexes: Sequence[Index], transaction: Transactio
         transaction.connection.execute(_index_sql(collection, fields))
 
 
+def _may_read(path: Path | str, indexes: Sequence[Index], connection: sqlite3.Connection) -> Readable:
+    """Whether all is there that `_prepare` makes. Raises InvalidSetting for a file of another version."""
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if not {"documents", "documents_by_collection", "commits"} <= names or not is_of_this_format(path, connection):
+        return "no"
+    wanted = {_index_name(collection, fields) for collection, fields in indexes}
+    return "ready" if wanted <= names else "without all indexes"
+
+
+def _index_name(collection: str, fields: Sequence[str]) -> str:
+    return "__".join(["documents", collection, *(field.replace("-", "desc_", 1) for field in fields)])
+
+
 def _index_sql(collection: str, fields: Sequence[str]) -> str:
-    name = "__".join(["documents", collection, *(field.replace("-", "desc_", 1) for field in fields)])
+    name = _index_name(collection, fields)
     columns = ["collection"]  # always the same here, but without it the planner takes documents_by_collection
     columns.extend(path_expression(field) + (" DESC" if field.startswith("-") else "") for field in fields)
     columns.append("path" + (" DESC" if fields and fields[-1].startswith("-") else ""))

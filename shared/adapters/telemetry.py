@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
+from shared.adapters.daemon import in_daemon
 from shared.adapters.json_signals import JsonSignals
 from shared.core import metrics, spans
 from shared.core.metrics import Measure
@@ -58,7 +60,7 @@ class Telemetry:
         self._exports = tuple(exports)
         self._meter = meter
         self._sampler = sampler
-        self._flushing: asyncio.Task[None] | None = None
+        self._flushing: asyncio.Future[Any] | None = None
 
     def emit(self, signal: Signal, **fields: object) -> None:
         self._events.emit(signal, **fields)
@@ -89,22 +91,24 @@ class Telemetry:
         if not self._exports and self._meter is None:
             return
         if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.create_task(asyncio.to_thread(self._flush))
+            self._flushing = asyncio.gather(
+                *(in_daemon(each.flush, "telemetry-flush") for each in self._all), return_exceptions=True
+            )
         await asyncio.wait([self._flushing], timeout=FLUSH_WITHIN_S)
 
     async def close(self) -> None:
-        await self.flush()
-        closing = asyncio.create_task(asyncio.to_thread(self._close))
-        await asyncio.wait([closing], timeout=FLUSH_WITHIN_S)
+        """Send what waits and let go, in FLUSH_WITHIN_S together; each export by itself, so that one that hangs keeps
+        no other from its end.
+        """
 
-    def _flush(self) -> None:
-        for export in self._exports:
+        def end(export: SpanExport | MetricExport) -> None:
             export.flush()
-        if self._meter is not None:
-            self._meter.flush()
-
-    def _close(self) -> None:
-        for export in self._exports:
             export.close()
-        if self._meter is not None:
-            self._meter.close()
+
+        if self._all:
+            ending = [in_daemon(partial(end, each), "telemetry-close") for each in self._all]
+            await asyncio.wait(ending, timeout=FLUSH_WITHIN_S)
+
+    @property
+    def _all(self) -> list[SpanExport | MetricExport]:
+        return [*self._exports, *([] if self._meter is None else [self._meter])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,10 @@ from msgspec import Struct
 
 from shared.core.documents import Fields
 from shared.core.money import usd
-from shared.core.request import InvalidRequest
+from shared.core.request import ID_PATTERN, InvalidRequest
+
+LONGEST_ID = 200
+"""Characters; a request's own id has at most 128, one that revives it a few more."""
 
 
 class BadMessage(Exception):
@@ -36,6 +40,8 @@ class Release(Struct, frozen=True):
             raise BadMessage("not a release: request_id and release are expected") from error
         if not isinstance(request_id, str) or not isinstance(number, int) or isinstance(number, bool):
             raise BadMessage("not a release: request_id is text and release a number")
+        if len(request_id) > LONGEST_ID or re.fullmatch(ID_PATTERN, request_id) is None:
+            raise BadMessage("not a release: request_id is no id of a request")
         return cls(request_id, number)
 
 

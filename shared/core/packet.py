@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from shared.core.catalogue import Catalogue
 from shared.core.documents import Fields
 from shared.core.price import served_rates
+from shared.core.visible import json_line
 
 PROMPT_LEFT_OUT = "PROMPT (left out; `renderlane packet ID --with-prompt` shows it)"
 KEY = '"x-goog-api-key: $GEMINI_API_KEY"'
@@ -81,7 +81,7 @@ def _letters(text: str) -> str:
 
 def curl(url: str, body: Mapping[str, Any]) -> str:
     """The line that repeats the call, for a shell that has GEMINI_API_KEY."""
-    data = shlex.quote(json.dumps(body, ensure_ascii=False))
+    data = shlex.quote(json_line(body))
     return f"curl -sS {shlex.quote(url)} -H {KEY} -H 'content-type: application/json' -d {data}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
@@ -26,6 +27,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "cost": ("cost", "unrounded subtotal ($)", "subtotal ($)", "list cost ($)"),
 }
 """By the names of the BigQuery export and of the console's report, the first one present."""
+THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?")
 CURRENCY = ("currency", "currency_code")
 
 
@@ -156,6 +158,11 @@ def _day(text: str, number: int) -> str:
 
 
 def _amount(text: str, number: int) -> Decimal:
+    if "," in text and not THOUSANDS.fullmatch(text.strip()):
+        raise UnreadableExport(
+            f"line {number}, cost: found {text!r}; allowed: dollars such as 0.672 or 1,234.50. A decimal comma would "
+            "be read as thousands: export with decimal points, or replace the commas."
+        )
     try:
         amount = Decimal(text.strip().replace(",", "") or "0") * MICROS_PER_USD
     except InvalidOperation as error:

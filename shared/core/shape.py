@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct, field
+
+from shared.core.visible import json_line, visible
 
 FOUND_LIMIT = 80
 """Characters of a wrong value that an error shows."""
@@ -62,7 +63,7 @@ def shown(value: object) -> str:
     """A wrong value as JSON, cut to FOUND_LIMIT characters; only the kind of a list or object: it may hold a prompt."""
     if isinstance(value, list | dict):
         return kind(value)
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = json_line(value, str)
     length = len(value) if isinstance(value, str) else len(text)
     return text if len(text) <= FOUND_LIMIT else f"{text[:FOUND_LIMIT]}… ({length} characters)"
 
@@ -179,7 +180,7 @@ class Labels(Struct, frozen=True):
         for key, each in value.items():
             for part, shape in ((key, self.key), (each, self.value)):
                 try:
-                    shape.parse(part, f"{at}.{key[:63]}")
+                    shape.parse(part, f"{at}.{visible(key[:63])}")
                 except ShapeError as error:
                     problems.extend(error.problems)
         if problems:
@@ -251,7 +252,7 @@ class Record(Struct, frozen=True):
         unknown = [name for name in value if name not in self.fields]
         fields = ", ".join(sorted(self.fields))
         problems = [
-            Problem(f"{prefix}{name[:63]}", "an unknown field", fields, "Remove it, or correct its spelling.")
+            Problem(f"{prefix}{visible(name[:63])}", "an unknown field", fields, "Remove it, or correct its spelling.")
             for name in unknown[:UNKNOWN_LIMIT]
         ]
         if more := unknown[UNKNOWN_LIMIT:]:

@@ -78,8 +78,9 @@ BAD_MESSAGE = Signal("bad_message", "ERROR", ("function", "message_id", "reason"
 DOCUMENT_SKIPPED = Signal("document_skipped", "ERROR", ("document", "doing", "reason"))
 CLOCK_SET_BACK = Signal("clock_set_back", "WARNING", ("seconds",))
 TICK_FAILED = Signal("pump_tick_failed", "ERROR", ("reason",))
+FLAG_ILL_FORMED = Signal("flag_ill_formed", "WARNING", ("flag", "found", "allowed"))
 WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced", "forgotten"))
-OPERATED = Signal("operated", "INFO", ("action", "request_id", "actor", "trace_id"))
+OPERATED = Signal("operated", "INFO", ("action", "request_id", "actor", "trace_id"), may_carry=("detail",))
 ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"), may_carry=("trace_id",))
 
 ALL = {each.name: each for each in tuple(globals().values()) if isinstance(each, Signal)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -245,3 +246,38 @@ async def test_the_worker_reads_it_beside_the_store(module: ModuleType, tmp_path
         assert [each.scope.model for each in board.flags.values()] == ["gemini-3-pro-image"]
     finally:
         await worker.close()
+
+
+@pytest.mark.parametrize("share", [50, 50.0, 0.0, 100.0])
+async def test_a_whole_number_may_come_as_a_float(module: ModuleType, share: float) -> None:
+    """Report: https://github.com/influxdata/flux/pull/4441"""
+    flag = (await seen(source(module, TheirFlags(pause={"share": share}).provider())))["pause"]
+    assert flag.scope == Scope(share=int(share))
+    assert type(flag.scope.share) is int
+
+
+@pytest.mark.parametrize("share", [50.5, -1.0, 100.5, float("nan"), float("inf"), True, "50", [50]])
+async def test_no_other_number_is_a_share(module: ModuleType, share: object) -> None:
+    assert await seen(source(module, TheirFlags(pause={"share": share}).provider())) == {}
+
+
+async def test_an_ill_formed_flag_is_an_event_once_until_it_changes(module: ModuleType, tmp_path: Path) -> None:
+    theirs, events = TheirFlags(pause={"tennant": "web"}), io.StringIO()
+    vars(module)["FLAGS"] = theirs.provider()
+    settings = Settings.read({"RENDERLANE_FLAG_PROVIDER": f"{MODULE}:FLAGS"}, tmp_path)
+    ports = wiring.build(settings, events)
+    for _ in range(3):
+        await ports.flag_source.beside(Board(), NOW)
+    lines = [json.loads(line) for line in events.getvalue().splitlines()]
+    assert [(each["message"], each["severity"], each["flag"]) for each in lines] == [
+        ("flag_ill_formed", "WARNING", "pause")
+    ]
+    assert "tennant" in lines[0]["found"]
+    assert "share" in lines[0]["allowed"]
+    theirs.said["pause"] = {"share": 0.5}
+    await ports.flag_source.beside(Board(), NOW)
+    theirs.said["pause"] = {}
+    await ports.flag_source.beside(Board(), NOW)
+    theirs.said["pause"] = {"share": 0.5}
+    await ports.flag_source.beside(Board(), NOW)
+    assert len(events.getvalue().splitlines()) == 3

@@ -16,6 +16,7 @@ import pytest
 
 from tests.cli.conftest import ROOT, environment, json_lines, renderlane, started
 
+NOWHERE = "http://127.0.0.1:9"
 QUICK = ("--port", "0", "--latency", "fixed:0.05")
 
 
@@ -53,6 +54,54 @@ def test_a_stop_waits_for_attempts_and_says_so(home: Path) -> None:
     assert "stopping: 1 attempt in flight" in "".join(up.errors)
     (document,) = json_lines(renderlane("status", "in-flight", "--json").stdout)
     assert document["status"] == "succeeded"
+
+
+def test_a_closed_terminal_drains_like_a_stop(home: Path) -> None:
+    with started(home, "up", "--port", "0", "--latency", "fixed:3") as up:
+        renderlane("submit", "a red cube", "--id", "in-flight")
+        _until_rendering("in-flight")
+        up.process.send_signal(signal.SIGHUP)
+        up.process.send_signal(signal.SIGHUP)  # a shell that goes may send several
+        assert up.process.wait(60) == 0
+    (document,) = json_lines(renderlane("status", "in-flight", "--json").stdout)
+    assert (document["status"], document["attempt_count"]) == ("succeeded", 1)
+
+
+def test_a_key_of_another_product_is_ignored_and_that_is_said(home: Path) -> None:
+    with started(home, "up", *QUICK, GOOGLE_API_KEY="AIza-of-another-product") as up:
+        assert "SIMULATOR" in up.first_line
+        assert up.stop() == 0
+    told = "".join(up.errors)
+    assert "GOOGLE_API_KEY is set and ignored" in told
+    assert "GEMINI_API_KEY" in told
+    assert "AIza" not in told
+
+
+def test_two_homes_on_one_database_are_refused(home: Path, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'shared.db'}"
+    with started(home, "up", *QUICK, RENDERLANE_STORE=store) as up:
+        with started(tmp_path / "other", "up", *QUICK, RENDERLANE_STORE=store) as second:
+            assert second.first_line == ""
+            assert second.process.wait(60) == 2
+        assert "in use by another `renderlane up`" in "".join(second.errors)
+        assert up.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "http_proxy": NOWHERE, "https_proxy": NOWHERE},
+        {"ALL_PROXY": "socks5://127.0.0.1:9", "all_proxy": "socks5://127.0.0.1:9"},
+        {"ALL_PROXY": NOWHERE, "NO_PROXY": "example.com"},
+    ],
+)
+def test_the_built_in_simulator_is_reached_past_every_proxy(home: Path, variables: dict[str, str]) -> None:
+    """Reports: https://github.com/urschrei/pyzotero/pull/375, https://github.com/AgentFlocks/flocks/pull/158"""
+    with started(home, "up", "--port", "0", "--latency", "fixed:0.05", **variables) as up:
+        assert renderlane("submit", "a red cube", "--wait", "--timeout", "60").exit_code == 0
+        assert up.stop() == 0
+    events = (home / "events.jsonl").read_text("utf-8")
+    assert "unreadable" not in events
 
 
 def test_a_killed_home_recovers_its_attempts(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import getpass
 import http.server
 import json
@@ -19,6 +20,7 @@ from google.auth.crypt import es256
 from msgspec.structs import replace
 
 from functions.console.desk import Desk
+from functions.console.guard import PROXIES
 from shared import wiring
 from shared.adapters import iap_identities
 from shared.adapters.iap_identities import IapIdentities
@@ -168,6 +170,48 @@ async def test_a_forged_a_broken_and_a_missing_assertion_do_not_hold(proxy: Prox
     for assertion in (proxy.assertion(key=other), f"{head}.{rest[:-4]}AAAA", unsigned, "nonsense", "", None):
         with pytest.raises(NotIdentified):
             await IapIdentities(AUDIENCE, proxy.url).actor(by(assertion))
+
+
+def _segment(text: bytes) -> str:
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    ("head", "claims"),
+    [
+        (b"[" * 60_000, b"{}"),
+        (b'{"alg": "ES256", "kid": "k1"}', b"[" * 60_000),
+        (b"[]", b"{}"),
+        (b"7", b"{}"),
+        (b"null", b"null"),
+        (b'{"alg": ["ES256"], "kid": "k1"}', b"{}"),
+        (b'{"alg": "ES256", "kid": {}}', b"{}"),
+        (b'{"alg": "ES256", "kid": "k1"}', b'{"iat": {}, "exp": []}'),
+        (b'{"alg": "ES256", "kid": "k1"}', b'{"iat": 1e400, "exp": 1e400}'),
+        (b"\xff", b"\xff"),
+    ],
+)
+async def test_a_malformed_assertion_is_nobodys_and_no_crash(proxy: Proxy, head: bytes, claims: bytes) -> None:
+    assertion = f"{_segment(head)}.{_segment(claims)}.{_segment(b'x' * 64)}"
+    with pytest.raises(NotIdentified, match="allowed"):
+        await IapIdentities(AUDIENCE, proxy.url).actor(by(assertion))
+
+
+@pytest.mark.parametrize("claims", [{"iat": {}}, {"exp": []}, {"iat": "x"}, {"aud": {"a": 1}}, {"aud": 7}])
+async def test_signed_claims_of_other_types_are_nobodys(proxy: Proxy, claims: dict[str, Any]) -> None:
+    with pytest.raises(NotIdentified, match="allowed"):
+        await IapIdentities(AUDIENCE, proxy.url).actor(by(proxy.assertion(**claims)))
+
+
+async def test_an_address_that_would_break_a_line_of_the_audit_is_nobodys(proxy: Proxy) -> None:
+    with pytest.raises(NotIdentified, match="allowed"):
+        await IapIdentities(AUDIENCE, proxy.url).actor(by(proxy.assertion(email="ann@example.com\nbob")))
+
+
+@pytest.mark.parametrize("header", PROXIES)
+async def test_any_header_of_a_proxy_closes_the_console_of_one_machine(desk: Desk, header: str) -> None:
+    async with client_of(desk, "127.0.0.1", "http://localhost:8080") as client:
+        assert (await client.get("/console/", headers={header: "1"})).status_code == 403
 
 
 async def test_a_new_key_of_the_proxy_is_found_without_a_restart(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,3 +111,26 @@ def test_the_consoles_own_report_is_read_too() -> None:
 def test_an_export_that_cannot_be_read_is_refused_with_its_line(text: str, said: str) -> None:
     with pytest.raises(UnreadableExport, match=said.replace("(", r"\(").replace(")", r"\)")):
         read_export(text)
+
+
+@pytest.mark.parametrize(
+    "cost",
+    ["0,0336", "351,0000", "1.234,56", "0,336", ",5", "1,2345", "12,34,567.0", "1,234,56", "-0,01", "5,"],
+)
+def test_a_decimal_comma_is_refused_and_not_read_as_thousands(cost: str) -> None:
+    """Reports: https://github.com/opendidac/opendidac/pull/681"""
+    with pytest.raises(UnreadableExport, match=r"line 2, cost: found .*; allowed: dollars such as"):
+        read_export(export(("2026-11-22", "sku", f'"{cost}"')))
+
+
+@pytest.mark.parametrize(
+    ("cost", "micros"),
+    [
+        ("1,234.50", 1_234_500_000),
+        ("1,234,567", 1_234_567_000_000),
+        ("-1,234.5", -1_234_500_000),
+        ("1,234.", 1_234_000_000),
+    ],
+)
+def test_thousands_are_read_as_thousands(cost: str, micros: int) -> None:
+    assert read_export(export(("2026-11-22", "sku", f'"{cost}"')))[0].exact_micros == micros

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.answer import Picture
-from shared.core.messages import BadMessage, Release, rejection_event, result_event
+from shared.core.messages import LONGEST_ID, BadMessage, Release, rejection_event, result_event
 from shared.core.money import micros_from_usd, round_micros, usd
 from shared.core.outcome import SUCCEEDED
 from shared.core.record import finished
-from shared.core.request import InvalidRequest, RenderRequest
+from shared.core.request import ID_PATTERN, InvalidRequest, RenderRequest
 from shared.core.shape import FOUND_LIMIT, Problem, ShapeError, Text, kind, shown
 from shared.core.trace import Place, caller_of
 from tests.builders import NOW, a_payload, a_record, a_request
@@ -133,7 +133,7 @@ def test_a_picture_is_stored_under_the_extension_of_its_type(content_type: str, 
 # -- messages between the functions -----------------------------------------------------------------------------------
 
 
-@given(st.text(min_size=1, max_size=20), st.integers(0, 10**6))
+@given(st.from_regex(ID_PATTERN, fullmatch=True).filter(lambda text: len(text) <= LONGEST_ID), st.integers(0, 10**6))
 def test_a_release_is_read_as_it_was_written(request_id: str, number: int) -> None:
     release = Release(request_id, number)
     assert Release.parse(release.to_bytes()) == release
@@ -146,6 +146,10 @@ def test_a_release_is_read_as_it_was_written(request_id: str, number: int) -> No
         b'{"request_id": 1, "release": 1}', b'{"request_id": "a", "release": "1"}',
         b'{"request_id": "a", "release": true}',
         b'{"request_id": "a", "release": 1.5}', b"[" * 100_000,
+        b'{"request_id": "", "release": 1}', b'{"request_id": "../x", "release": 1}',
+        b'{"request_id": "a/b", "release": 1}', b'{"request_id": ".", "release": 1}',
+        b'{"request_id": "a\\n", "release": 1}', b'{"request_id": "__x__", "release": 1}',
+        b'{"request_id": "\\ud800", "release": 1}', b'{"request_id": "' + b"a" * 201 + b'", "release": 1}',
     ],
 )  # fmt: skip
 def test_a_release_that_none_of_us_wrote_is_a_bad_message(data: bytes) -> None:

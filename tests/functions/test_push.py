@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
 
-from functions.push import NotAPush, read
+from functions.push import CALLER_LEFT, NotAPush, answer, read
 
 
 def envelope(data: bytes, **message: object) -> bytes:
@@ -41,6 +44,32 @@ def test_a_binary_cloud_event_with_the_data_itself_is_read() -> None:
 def test_anything_else_is_no_push_and_says_what_is_expected(body: bytes) -> None:
     with pytest.raises(NotAPush, match="push"):
         read({}, body)
+
+
+@pytest.mark.parametrize("attributes", [["a"], "text", 7, True, 1.5])
+def test_attributes_that_are_no_object_are_no_push(attributes: object) -> None:
+    with pytest.raises(NotAPush, match="attributes: found"):
+        read({}, envelope(b"{}", attributes=attributes))
+
+
+@pytest.mark.parametrize("attributes", [None, {}])
+def test_attributes_may_be_missing(attributes: object) -> None:
+    assert read({}, envelope(b"{}", attributes=attributes)).attributes == {}
+
+
+async def test_a_caller_that_hangs_up_in_mid_body_is_no_error() -> None:
+    parts = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(parts)
+
+    async def flow(worker: object, message: object) -> None:
+        raise AssertionError("there is no message")
+
+    application = Starlette()
+    application.state.worker = object()
+    request = Request({"type": "http", "method": "POST", "headers": [], "app": application}, receive)
+    assert (await answer(request, "intake", flow)).status_code == CALLER_LEFT
 
 
 def test_data_that_is_not_base64_is_no_push() -> None:

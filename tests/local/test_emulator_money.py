@@ -16,6 +16,7 @@ import httpx2
 import pytest
 
 from scripts.drills import standin
+from scripts.local.door import SECRET
 from scripts.local.home import Home, Simulated, running
 from scripts.simulator.faults import Fault
 from scripts.simulator.server import serve
@@ -65,7 +66,7 @@ class House:
                 if true_of(found):
                     return found
                 if watched:
-                    await client.post(f"{self.home.url}/functions/watch")
+                    await client.post(f"{self.home.url}/functions/watch", headers={SECRET: self.home.secret})
                 await asyncio.sleep(1)
 
     async def ledger(self) -> list[Document]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
 
 from shared import wiring
 from shared.adapters.cloud_quotas import CloudQuotas
+from shared.adapters.emulator_host import settled
 from shared.adapters.no_live_quota import NoLiveQuota
 from shared.config import (
     FirestoreStore,
@@ -148,3 +150,49 @@ def test_a_value_that_only_its_adapter_can_judge_is_refused_under_its_name_too(
 ) -> None:
     with pytest.raises(InvalidSetting, match=name):
         wiring.build(Settings.read({name: value}, tmp_path), io.StringIO())
+
+
+def test_a_key_of_another_google_product_is_not_read(tmp_path: Path) -> None:
+    """Report: https://github.com/google-gemini/gemini-cli/issues/9958"""
+    assert Settings.read({"GOOGLE_API_KEY": "AIza-of-another-product"}, tmp_path).api_key is None
+    both = Settings.read({"GOOGLE_API_KEY": "AIza-of-another-product", "GEMINI_API_KEY": "AQ.ours"}, tmp_path)
+    assert both.api_key == "AQ.ours"
+
+
+def test_a_home_below_the_accounts_own_folder_may_be_written_with_a_tilde(tmp_path: Path) -> None:
+    given = {"HOME": "/home/ann"}
+    assert Settings.read({"RENDERLANE_HOME": "~/rl", **given}, tmp_path).home == Path("/home/ann/rl")
+    assert Settings.read({"RENDERLANE_HOME": "~", **given}, tmp_path).home == Path("/home/ann")
+    assert Settings.read({"RENDERLANE_HOME": "a~/b", **given}, tmp_path).home == tmp_path / "a~" / "b"
+    with pytest.raises(InvalidSetting, match="RENDERLANE_HOME: found '~/rl'; allowed: "):
+        Settings.read({"RENDERLANE_HOME": "~/rl"}, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"])
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("", None),
+        ("  ", None),
+        ("127.0.0.1:8085", "127.0.0.1:8085"),
+        ("http://127.0.0.1:8085", "127.0.0.1:8085"),
+        ("http://127.0.0.1:8085/", "127.0.0.1:8085"),
+        ("localhost:8085/", "localhost:8085"),
+        ("[::1]:8085", "[::1]:8085"),
+        ("pubsub_emulator:8085", "pubsub_emulator:8085"),
+    ],
+)
+def test_an_emulator_may_be_named_by_its_address(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, host: str | None
+) -> None:
+    """Report: https://github.com/abdolence/firestore-rs/pull/61. Google's clients read the variable themselves."""
+    monkeypatch.setenv(name, text)
+    monkeypatch.setenv("no_grpc_proxy", "")
+    assert settled(name) == host
+    assert os.environ.get(name) == host
+
+
+@pytest.mark.parametrize("text", ["8085", "127.0.0.1", "https://127.0.0.1:8085", "h:99999", "a b:1", "host:1/x"])
+def test_an_emulator_without_host_and_port_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"FIRESTORE_EMULATOR_HOST: found .*; allowed: HOST:PORT"):
+        Settings.read({"FIRESTORE_EMULATOR_HOST": text}, tmp_path)

@@ -1,0 +1,42 @@
+"""Files and folders of one account: prompts, images and the console's key are in them. POSIX modes 0600 and 0700."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+FILE, FOLDER = 0o600, 0o700
+
+
+def opener(path: str, flags: int) -> int:
+    """For `open(..., opener=opener)`: a file that is made is the account's alone. One that is there keeps its mode."""
+    return os.open(path, flags, FILE)
+
+
+def append_to(path: Path) -> BinaryIO:
+    """Unbuffered. Raises OSError."""
+    return open(path, "ab", buffering=0, opener=opener)
+
+
+def make_file(path: Path) -> None:
+    """An empty one where there is none: SQLite gives its side files the mode of the database. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE))
+
+
+def make_folder(path: Path) -> None:
+    """With its parents, which get the usual mode. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=FOLDER, exist_ok=True)
+
+
+def tighten(path: Path) -> None:
+    """Take everything from group and others, where the path is there and ours. A link's target is left as it is."""
+    with contextlib.suppress(OSError):
+        found = path.lstat()
+        is_ours = found.st_uid == os.geteuid() and (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode))
+        if is_ours and found.st_mode & 0o077:
+            path.chmod(stat.S_IMODE(found.st_mode) & 0o700)
