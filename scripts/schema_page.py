@@ -8,8 +8,9 @@ from typing import Any
 
 HEAD = """# Request fields
 
-The data of a message on `render-requests`: UTF-8 JSON of at most 262,144 bytes. `./scripts/schema` writes this page from
-the code that parses requests; `shared/request.schema.json` is the same as JSON Schema. An unknown field is refused by name.
+The data of a message on `render-requests`: UTF-8 JSON of at most 262,144 bytes. `./scripts/schema` writes this page
+from the code that parses requests; `shared/request.schema.json` is the same as JSON Schema. An unknown field is refused
+by name.
 
 | field | type and limits | default | meaning |
 |---|---|---|---|
