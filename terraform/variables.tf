@@ -135,7 +135,7 @@ variable "key_rotation" {
 }
 
 variable "render" {
-  description = "The fleet of render: deliveries an instance takes at once, instances, and memory for that many (README, Measured)."
+  description = "The fleet of render: deliveries an instance takes at once, instances, and memory for that many (docs/benchmarks.md)."
   type = object({
     concurrency   = optional(number, 40)
     max_instances = optional(number, 5)

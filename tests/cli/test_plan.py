@@ -144,9 +144,10 @@ def test_what_cannot_be_planned_is_told_what_is_allowed(home: Path, arguments: t
     assert said in " ".join(refused(*arguments).split())
 
 
-def test_the_plan_that_the_readme_shows_can_be_repeated(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_that_the_documentation_shows_can_be_repeated(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    section = Path("README.md").read_text("utf-8").split("## Plan before a load test")[1].split("\n## ")[0]
+    page = Path("docs/operations/planning-and-drills.md").read_text("utf-8")
+    section = page.split("## Plan before a load test")[1].split("\n## ")[0]
     (line,) = [each for each in section.splitlines() if each.strip().startswith(".venv/bin/renderlane plan")]
     result = renderlane(*shlex.split(line)[1:])
     assert result.exit_code == 0

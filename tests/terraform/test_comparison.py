@@ -126,7 +126,7 @@ def test_every_expiring_collection_has_a_ttl_policy(plan: Planned) -> None:
 
 def test_every_variable_has_its_place(full: Planned) -> None:
     code = Path("shared/config.py").read_text("utf-8")
-    table = Path("README.md").read_text("utf-8").split("## Configuration")[1].split("##")[0]
+    table = Path("docs/configuration.md").read_text("utf-8")
     read = set(re.findall(r'"((?:RENDERLANE|GEMINI|GOOGLE)_[A-Z_]+)"', code))
     rows = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
     named = read | set(re.findall(r"`([A-Z][A-Z_]+)`", rows))
