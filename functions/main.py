@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import push
-from shared.flows.message import Message
+from shared.flows.requests.message import Message
 from shared.wiring import Worker
 
 
 @functions_framework.aio.http
 async def intake(request: Request) -> Response:
     """Push of `render-requests`: a message becomes a queued request, a cancellation or a rejection."""
-    from shared.flows.intake import take_in
+    from shared.flows.intake.intake import take_in
 
     async def flow(worker: Worker, message: Message) -> None:
         await take_in(worker.ports, worker.kicks, worker.tags, message)
@@ -28,7 +28,7 @@ async def intake(request: Request) -> Response:
 @functions_framework.aio.http
 async def pump(request: Request) -> Response:
     """Push of `pump-kicks`: run or wake the one loop that grants slots."""
-    from shared.core.messages import Kick
+    from shared.core.messages.pubsub_messages import Kick
 
     async def flow(worker: Worker, message: Message) -> None:
         await worker.pump.kicked(Kick.parse(message.data).queues)
@@ -39,7 +39,7 @@ async def pump(request: Request) -> Response:
 @functions_framework.aio.http
 async def render(request: Request) -> Response:
     """Push of `render-releases`: a released request becomes an attempt and is settled."""
-    from shared.flows import render as story
+    from shared.flows.render import render as story
 
     async def flow(worker: Worker, message: Message) -> None:
         await story.render(worker.ports, worker.kicks, worker.evidence, message)
@@ -50,7 +50,7 @@ async def render(request: Request) -> Response:
 @functions_framework.aio.http
 async def watch(request: Request) -> Response:
     """Called once a minute by Cloud Scheduler, with any body."""
-    from shared.flows import watch as story
+    from shared.flows.upkeep import watch as story
 
     worker = push.worker_of(request)
     return await push.guarded(worker, story.watch(worker.ports, worker.kicks))
@@ -59,7 +59,7 @@ async def watch(request: Request) -> Response:
 @functions_framework.aio.http
 async def bury(request: Request) -> Response:
     """Push of `render-dead-letters`: a delivery that kept crashing."""
-    from shared.flows import bury as story
+    from shared.flows.upkeep import dead_letters as story
 
     async def flow(worker: Worker, message: Message) -> None:
         await story.bury(worker.ports, worker.kicks, worker.tags, worker.evidence, message)

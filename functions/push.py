@@ -15,10 +15,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from shared import wiring
-from shared.core import signals
-from shared.core.messages import BadMessage
-from shared.flows.message import Message
-from shared.ports import ImagesUnavailable, StoreUnavailable, TopicsUnavailable
+from shared.core.messages.pubsub_messages import BadMessage
+from shared.core.observability import events
+from shared.flows.requests.message import Message
+from shared.ports.images import ImagesUnavailable
+from shared.ports.messaging import TopicsUnavailable
+from shared.ports.store import StoreUnavailable
 from shared.wiring import Worker
 
 ACKNOWLEDGED = 204
@@ -47,7 +49,7 @@ async def answer(request: Request, function: str, flow: Callable[[Worker, Messag
     try:
         return await guarded(worker, flow(worker, message))
     except BadMessage as error:  # nobody can do anything with it, however often it comes
-        worker.ports.signals.emit(signals.BAD_MESSAGE, function=function, message_id=message.id, reason=str(error))
+        worker.ports.signals.emit(events.BAD_MESSAGE, function=function, message_id=message.id, reason=str(error))
         return Response(status_code=ACKNOWLEDGED)
 
 

@@ -1,0 +1,1 @@
+"""What people start: the command, the simulator, benches, drills and plans, set-up and deployment."""

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
-from shared.core.otel_values import wrong_value
-from shared.core.quota import InvalidQuota, Quota
+from shared.core.limits.quota import InvalidQuota, Quota
+from shared.core.observability.otel_values import wrong_value
 
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
 GATEWAYS = "RENDERLANE_GATEWAYS"

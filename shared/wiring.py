@@ -15,17 +15,17 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
-from shared.adapters import proxies
-from shared.adapters.byte_room import ByteRoom, memory_of_this_process, room_of
-from shared.adapters.image_store import ObjectImages
-from shared.adapters.json_signals import JsonSignals
-from shared.adapters.keyless_batches import KeylessBatches
-from shared.adapters.keyless_lane import KeylessLane
-from shared.adapters.no_flag_source import NoFlagSource
-from shared.adapters.no_live_quota import NoLiveQuota
-from shared.adapters.references import CACHE_BYTES, AllowedReferences
-from shared.adapters.system_clock import SystemClock
-from shared.adapters.telemetry import MetricExport, Sampler, SpanExport, Telemetry
+from shared.adapters.flag_sources.none import NoFlagSource
+from shared.adapters.gemini.missing_key_lane import KeylessLane
+from shared.adapters.gemini_batch.missing_key_batches import KeylessBatches
+from shared.adapters.google_cloud.no_live_quota import NoLiveQuota
+from shared.adapters.object_storage.image_store import ObjectImages
+from shared.adapters.object_storage.references import CACHE_BYTES, AllowedReferences
+from shared.adapters.process import proxies
+from shared.adapters.process.byte_room import ByteRoom, memory_of_this_process, room_of
+from shared.adapters.process.system_clock import SystemClock
+from shared.adapters.telemetry.json_log import JsonSignals
+from shared.adapters.telemetry.telemetry import MetricExport, Sampler, SpanExport, Telemetry
 from shared.config import (
     GATEWAY_KEY,
     GATEWAYS,
@@ -38,37 +38,32 @@ from shared.config import (
     Settings,
     SqliteStore,
 )
-from shared.core.catalogue import Api, Catalogue
-from shared.core.catalogue_reader import read_catalogue
-from shared.core.gateway import serving, with_limits
-from shared.core.kept import KeepRules
-from shared.core.quota import Quota
-from shared.core.signals import FLAG_ILL_FORMED
-from shared.core.toml_fields import BrokenCatalogue
-from shared.flows.kicks import Kicks
-from shared.flows.pump_view import PumpView
-from shared.ports import (
-    Batches,
-    Clock,
-    FlagSource,
-    Identities,
-    Lane,
-    LiveQuotaSource,
-    Ports,
-    References,
-    Signals,
-    Spool,
-    Store,
-    Subscriptions,
-    Topics,
-)  # fmt: skip
+from shared.core.catalogue.catalogue import Api, Catalogue
+from shared.core.catalogue.reader import read_catalogue
+from shared.core.catalogue.toml_errors import BrokenCatalogue
+from shared.core.limits.quota import Quota
+from shared.core.observability.events import FLAG_ILL_FORMED
+from shared.core.provider.kept_image import KeepRules
+from shared.core.routing.gateway import serving, with_limits
+from shared.flows.pump_status import PumpView
+from shared.flows.wakeups import Kicks
+from shared.ports import Ports
+from shared.ports.clock import Clock
+from shared.ports.flags import FlagSource
+from shared.ports.identity import Identities
+from shared.ports.images import References, Spool
+from shared.ports.lanes import Batches, Lane
+from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
+from shared.ports.quota import LiveQuotaSource
+from shared.ports.store import Store
+from shared.ports.telemetry import Signals
 
 if TYPE_CHECKING:
-    from shared.core.answer import Order
-    from shared.core.trace_tree import Seen
-    from shared.flows.evidence import Evidence
-    from shared.flows.fair_tags import FairTags
-    from shared.flows.pump import Pump
+    from shared.core.observability.trace_tree import Seen
+    from shared.core.provider.call import Order
+    from shared.flows.intake.fair_queue import FairTags
+    from shared.flows.pump.loop import Pump
+    from shared.flows.render.limit_reports import Evidence
 
 T = TypeVar("T")
 
@@ -114,19 +109,19 @@ class Worker(Struct, frozen=True, dict=True):
 
     @cached_property
     def tags(self) -> FairTags:
-        from shared.flows.fair_tags import FairTags
+        from shared.flows.intake.fair_queue import FairTags
 
         return FairTags(self.ports, self.view)
 
     @cached_property
     def evidence(self) -> Evidence:
-        from shared.flows.evidence import Evidence
+        from shared.flows.render.limit_reports import Evidence
 
         return Evidence(self.ports, self.view)
 
     @cached_property
     def pump(self) -> Pump:
-        from shared.flows.pump import Pump
+        from shared.flows.pump.loop import Pump
 
         return Pump(self.ports, self.kicks)
 
@@ -200,10 +195,10 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
 def spool(settings: Settings) -> Spool:
     """Raises InvalidSetting."""
     if settings.spool.startswith("file://"):
-        from shared.adapters.disk_spool import DiskSpool
+        from shared.adapters.object_storage.disk_spool import DiskSpool
 
         return DiskSpool(Path(unquote(urlsplit(settings.spool).path)))
-    from shared.adapters.object_spool import ObjectSpool
+    from shared.adapters.object_storage.object_spool import ObjectSpool
 
     return _set_by("RENDERLANE_SPOOL", lambda: ObjectSpool(settings.spool))
 
@@ -231,9 +226,9 @@ def google_lane(settings: Settings, models: Catalogue) -> Lane:
     """Google's, in the forms that the catalogue names. Raises ValueError for a key or address that cannot work."""
     if settings.api_key is None and settings.base_url is None:
         return KeylessLane()
-    from shared.adapters.by_api_lane import ByApiLane
-    from shared.adapters.gemini_lane import GeminiLane
-    from shared.adapters.generate_content_lane import GenerateContentLane
+    from shared.adapters.gemini.api_router import ByApiLane
+    from shared.adapters.gemini.generate_content_lane import GenerateContentLane
+    from shared.adapters.gemini.interactions_lane import GeminiLane
 
     api_key = settings.api_key or NO_KEY
     lanes: dict[Api, Lane] = {
@@ -246,7 +241,7 @@ def google_lane(settings: Settings, models: Catalogue) -> Lane:
 def gemini_batches(settings: Settings) -> Batches:
     if settings.api_key is None and settings.base_url is None:
         return KeylessBatches()
-    from shared.adapters.batch_lane import GeminiBatches
+    from shared.adapters.gemini_batch.batches import GeminiBatches
 
     return GeminiBatches(settings.api_key or NO_KEY, settings.base_url)
 
@@ -255,9 +250,9 @@ def key_kind(settings: Settings) -> str:
     """What sort of key it is, for the record of each attempt; `none` without one."""
     if settings.api_key is None:
         return "none"
-    from shared.adapters import gemini_lane
+    from shared.adapters.gemini import interactions_lane
 
-    return gemini_lane.key_kind(settings.api_key)
+    return interactions_lane.key_kind(settings.api_key)
 
 
 def references(settings: Settings, images: ObjectImages | None = None, cache_bytes: int = CACHE_BYTES) -> References:
@@ -291,7 +286,7 @@ def _named_gateway(said: str, models: Catalogue, variable: str) -> str:
 
 def gateway_lane(settings: Settings, models: Catalogue) -> Lane:
     """All gateways that have a key. Raises InvalidSetting."""
-    from shared.adapters.gateway_lane import GatewayLane, lane_of
+    from shared.adapters.gateway.router import GatewayLane, lane_of
 
     lanes: dict[str, Lane] = {}
     for name, key in gateway_keys(settings, models).items():
@@ -303,7 +298,7 @@ def gateway_lane(settings: Settings, models: Catalogue) -> Lane:
 
 def one_gateway_lane(models: Catalogue, name: str, key: str) -> Lane:
     """One gateway by itself, whatever else has a key: for its logged test. Raises InvalidSetting."""
-    from shared.adapters.gateway_lane import GatewayLane, lane_of
+    from shared.adapters.gateway.router import GatewayLane, lane_of
 
     provider = models.gateways[name]
     variable = f"{GATEWAY_KEY}{name.upper().replace('-', '_')}"
@@ -340,7 +335,7 @@ def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuota
         case LiveQuotaOff():
             return NoLiveQuota()
         case LiveQuotaOn(reads, server):
-            from shared.adapters import cloud_quotas
+            from shared.adapters.google_cloud import cloud_quotas
 
             return cloud_quotas.CloudQuotas(settings.project, server, models.ids_by_name, clock, reads)
 
@@ -350,21 +345,21 @@ def telemetry(settings: Settings, events: JsonSignals, boot: str, traces: Path |
     resource = {"service.name": "renderlane", "service.instance.id": boot, "gcp.project_id": settings.project}
     exports: list[SpanExport] = []
     if traces is not None:
-        from shared.adapters.span_file import SpanFile
+        from shared.adapters.telemetry.span_file import SpanFile
 
         exports.append(SpanFile(traces, resource))
     if "traces" in settings.exports:
-        from shared.adapters.otlp_spans import OtlpSpans
+        from shared.adapters.telemetry.otlp_spans import OtlpSpans
 
         exports.append(OtlpSpans(resource))
     sampler: Sampler | None = None
     if settings.sampler is not None and exports:
-        from shared.adapters.otlp_spans import NamedSampler
+        from shared.adapters.telemetry.otlp_spans import NamedSampler
 
         sampler = NamedSampler()
     meter: MetricExport | None = None
     if "metrics" in settings.exports:
-        from shared.adapters.otlp_metrics import OtlpMetrics
+        from shared.adapters.telemetry.otlp_metrics import OtlpMetrics
 
         meter = OtlpMetrics(resource)
     return Telemetry(events, exports, sampler, meter)
@@ -375,7 +370,7 @@ def flag_source(settings: Settings, models: Catalogue, emitted: Signals | None =
     named = settings.flag_provider
     if named is None:
         return NoFlagSource()
-    from shared.adapters.openfeature_flags import OpenFeatureFlags
+    from shared.adapters.flag_sources.openfeature import OpenFeatureFlags
 
     live_ids = {name: models.live(name).id for name in models.names}
 
@@ -389,39 +384,39 @@ def flag_source(settings: Settings, models: Catalogue, emitted: Signals | None =
 def identities(settings: Settings) -> Identities:
     """Who may use the console."""
     if settings.console_audience is None:
-        from shared.adapters.loopback_identities import LoopbackIdentities
+        from shared.adapters.identity.loopback import LoopbackIdentities
 
         return LoopbackIdentities()
-    from shared.adapters.iap_identities import IapIdentities
+    from shared.adapters.identity.iap import IapIdentities
 
     return IapIdentities(settings.console_audience)
 
 
 def spans(settings: Settings, trace_id: str) -> list[Seen]:
     """Those of one trace in the file of the one-machine home; none where there is no such file."""
-    from shared.adapters import span_file
-    from shared.core import trace_tree
+    from shared.adapters.telemetry import span_file
+    from shared.core.observability import trace_tree
 
     return [trace_tree.of_otlp(each) for each in span_file.read(settings.traces, trace_id)]
 
 
 def body_of(order: Order) -> Mapping[str, Any]:
     """What a call of Google leaves with, for whoever wants to make it again."""
-    from shared.adapters import gemini_lane
+    from shared.adapters.gemini import interactions_lane
 
-    return gemini_lane.body_of(order)
+    return interactions_lane.body_of(order)
 
 
 def store(settings: Settings, clock: Clock) -> Store:
     match settings.store:
         case SqliteStore(path):
-            from shared.adapters import sqlite_store
-            from shared.core.queries import INDEXES
+            from shared.adapters.sqlite import store
+            from shared.core.lifecycle.queries import INDEXES
 
             path.parent.mkdir(parents=True, exist_ok=True)
-            return sqlite_store.SqliteStore(path, clock, INDEXES)
+            return store.SqliteStore(path, clock, INDEXES)
         case FirestoreStore(project, database):
-            from shared.adapters import firestore_store
+            from shared.adapters.google_cloud import firestore_store
 
             return firestore_store.FirestoreStore(project, database)
 
@@ -430,12 +425,12 @@ def topics(settings: Settings, clock: Clock) -> Messaging:
     """Publishing for everybody; pulling for the courier of the one-machine home and of the emulators."""
     match settings.topics:
         case LocalTopics():
-            from shared.adapters import local_topics
+            from shared.adapters.sqlite import topics
 
             assert isinstance(settings.store, SqliteStore), "Settings.read() has refused it"
             settings.store.path.parent.mkdir(parents=True, exist_ok=True)
-            return local_topics.LocalTopics(settings.store.path, clock, settings.project)
+            return topics.LocalTopics(settings.store.path, clock, settings.project)
         case PubsubTopics(project):
-            from shared.adapters import pubsub_topics
+            from shared.adapters.google_cloud import pubsub_topics
 
             return pubsub_topics.PubsubTopics(project)

@@ -1,4 +1,4 @@
-# Indexes for the queries of shared/core/queries.py, and no others: firestore.json is written by ./scripts/firestore-layout.
+# Indexes for the queries of shared/core/lifecycle/queries.py, and no others: firestore.json is written by ./scripts/firestore-layout.
 #
 # Firestore indexes every field of every document, unless it is told otherwise. `unindexed` are all collections: the field `*`
 # takes that from each of their fields, prompts first, those of later versions too. `alone` are the fields that a query searches by

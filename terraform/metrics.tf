@@ -1,4 +1,4 @@
-# Log-based metrics of the events in shared/core/signals.py.
+# Log-based metrics of the events in shared/core/observability/events.py.
 
 locals {
   our_logs   = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"^renderlane-\""

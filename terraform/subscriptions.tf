@@ -1,4 +1,4 @@
-# The push subscriptions of shared/core/topology.py. The ack deadline is the push request's time limit too.
+# The push subscriptions of shared/core/messages/topics.py. The ack deadline is the push request's time limit too.
 
 locals {
   subscriptions = {

@@ -10,18 +10,19 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from shared.core import ladder, record, settlement
-from shared.core.admission import Candidate
-from shared.core.answer import Usage
-from shared.core.ask import Ask
-from shared.core.catalogue import Catalogue
-from shared.core.catalogue_reader import read_catalogue
-from shared.core.delivered import Delivered
-from shared.core.documents import Document
-from shared.core.failure import Failure, FailureKind
-from shared.core.ladder import Planned
-from shared.core.record import Head, UnusedSlot
-from shared.core.request import LANES, RenderRequest
+from shared.core.admission.allocation import Candidate
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.catalogue.reader import read_catalogue
+from shared.core.lifecycle import request_record, settlement
+from shared.core.lifecycle.request_record import Head, UnusedSlot
+from shared.core.messages.render_request import LANES, RenderRequest
+from shared.core.provider.failure import Failure, FailureKind
+from shared.core.provider.stored_image import Delivered
+from shared.core.provider.usage import Usage
+from shared.core.routing import ladder
+from shared.core.routing.ladder import Planned
+from shared.core.routing.requirements import Ask
+from shared.core.values.documents import Document
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CATALOGUE_FILE = Path(__file__).parent.parent / "shared" / "catalogue.toml"
@@ -51,7 +52,7 @@ def a_planned(request: RenderRequest | None = None, lanes: Collection[str] = LAN
 def a_record(request: RenderRequest | None = None, *, now: datetime = NOW, **changes: Any) -> dict[str, Any]:
     """`requests/{request_id}` as intake writes it, with some fields changed since."""
     request = request or a_request()
-    written = record.new_document(
+    written = request_record.new_document(
         request,
         a_planned(request),
         fair_tag=now.timestamp(),
@@ -80,7 +81,7 @@ def a_head(
     request = a_request(request_id=request_id, model=model, priority=priority, tenant=tenant, prompt=prompt)
     unused = unused_slot.to_json() if unused_slot else None
     written = a_record(request, fair_tag=fair_tag, deadline=deadline, late_count=late_count, unused_slot=unused)
-    return Head.of(request_id, "version-1", {name: written[name] for name in record.HEAD_FIELDS})
+    return Head.of(request_id, "version-1", {name: written[name] for name in request_record.HEAD_FIELDS})
 
 
 def a_candidate(request_id: str = "spring-hero-001", **head: Any) -> Candidate:
@@ -106,14 +107,16 @@ def an_attempt(
     """A request that is rendering, and the attempt that is on record for it; `changes` are the request's."""
     request = request or a_request()
     written = a_record(request, now=now)
-    written |= record.released(a_head_of(request, written), a_planned(request), now, now + timedelta(seconds=0.4), now)
+    written |= request_record.released(
+        a_head_of(request, written), a_planned(request), now, now + timedelta(seconds=0.4), now
+    )
     written |= {"status": "rendering", "attempt_count": number, "lease_holder": "boot-1"}
-    written |= {"lease_until": now + record.LEASE} | changes
+    written |= {"lease_until": now + request_record.LEASE} | changes
     opened = settlement.open_attempt(written, number, holder="boot-1", key_kind="auth", owner="local", now=now)
-    path = record.path(request.request_id)
+    path = request_record.path(request.request_id)
     return (
         Document(path, written, "version-1", now),
-        Document(record.attempt_path(request.request_id, number), opened, "version-1", now),
+        Document(request_record.attempt_path(request.request_id, number), opened, "version-1", now),
     )
 
 

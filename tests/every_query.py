@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shared.core import queries
-from shared.core.documents import Query
+from shared.core.lifecycle import queries
+from shared.core.values.documents import Query
 from tests.builders import NOW
 
 QUERIES: dict[str, Query] = {

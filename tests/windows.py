@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from shared.core.calendar import Weight, pacific_day
-from shared.core.quota import Limits
+from shared.core.admission.slot_calendar import Weight
+from shared.core.limits.quota import Limits
+from shared.core.values.pacific import pacific_day
 
 MINUTE = timedelta(minutes=1)
 

@@ -11,26 +11,27 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from shared.adapters.byte_room import ByteRoom
-from shared.adapters.no_flag_source import NoFlagSource
-from shared.core import record
-from shared.core.catalogue import Catalogue
-from shared.core.catalogue_reader import read_catalogue
-from shared.core.documents import Document
-from shared.core.messages import Kick
-from shared.core.quota import Quota
-from shared.core.topology import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
-from shared.flows.bury import bury
-from shared.flows.evidence import Evidence
-from shared.flows.fair_tags import FairTags
-from shared.flows.intake import take_in
-from shared.flows.kicks import Kicks
-from shared.flows.message import Message
-from shared.flows.pump import Pump
-from shared.flows.pump_view import PumpView
-from shared.flows.render import render
-from shared.flows.watch import break_leases, watch
-from shared.ports import Delivery, Ports
+from shared.adapters.flag_sources.none import NoFlagSource
+from shared.adapters.process.byte_room import ByteRoom
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.catalogue.reader import read_catalogue
+from shared.core.lifecycle import request_record
+from shared.core.limits.quota import Quota
+from shared.core.messages.pubsub_messages import Kick
+from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
+from shared.core.values.documents import Document
+from shared.flows.intake.fair_queue import FairTags
+from shared.flows.intake.intake import take_in
+from shared.flows.pump.loop import Pump
+from shared.flows.pump_status import PumpView
+from shared.flows.render.limit_reports import Evidence
+from shared.flows.render.render import render
+from shared.flows.requests.message import Message
+from shared.flows.upkeep.dead_letters import bury
+from shared.flows.upkeep.watch import break_leases, watch
+from shared.flows.wakeups import Kicks
+from shared.ports import Ports
+from shared.ports.messaging import Delivery
 from tests.fakes.batches import ScriptedBatches
 from tests.fakes.lane import ScriptedLane
 from tests.fakes.live_quota import ScriptedLiveQuota
@@ -139,7 +140,7 @@ class World:
         return {each.id: each.data["status"] for each in self.store.all("requests")}
 
     def attempts(self, request_id: str = "r-1") -> list[dict[str, Any]]:
-        return [dict(each.data) for each in self.store.all(record.attempts(request_id))]
+        return [dict(each.data) for each in self.store.all(request_record.attempts(request_id))]
 
     def results(self, request_id: str | None = None) -> list[dict[str, Any]]:
         events = [json.loads(each.data) for each in self.topics.on(RENDER_RESULTS)]
@@ -192,7 +193,8 @@ class World:
 
     def _all_over(self) -> bool:
         return all(
-            each.data["status"] in record.FINAL and each.data["announce"] is None for each in self.store.all("requests")
+            each.data["status"] in request_record.FINAL and each.data["announce"] is None
+            for each in self.store.all("requests")
         )
 
     def _deliveries(self) -> list[Awaitable[None]]:

@@ -16,15 +16,16 @@ from functions.console.desk import desk_of
 from functions.console.flag_forms import Filled
 from functions.console.guard import Form
 from functions.console.view import problem
-from shared.core import board, flag_wish, signals
-from shared.core.board import FlagRefused
-from shared.core.flag_wish import Wish
-from shared.core.messages import Kick
-from shared.core.shape import Problem
-from shared.core.topology import PUMP_KICKS, RENDER_REQUESTS
-from shared.flows import flag_preview, flags
-from shared.flows import revive as reviving
-from shared.ports import TopicsUnavailable
+from shared.core.messages.pubsub_messages import Kick
+from shared.core.messages.topics import PUMP_KICKS, RENDER_REQUESTS
+from shared.core.observability import events
+from shared.core.routing import flag_board, flag_form
+from shared.core.routing.flag_board import FlagRefused
+from shared.core.routing.flag_form import Wish
+from shared.core.values.validation import Problem
+from shared.flows.intake import revive as reviving
+from shared.flows.operations import flag_preview, flags
+from shared.ports.messaging import TopicsUnavailable
 
 WRONG, CONFLICT, SEE_OTHER = 422, 409, 303
 
@@ -33,7 +34,7 @@ async def preview(request: Request, form: Form) -> Response:
     """What a flag would change; nothing is tripped."""
     ports = desk_of(request).ports
     asked = {**form, "reason": form.get("reason", "").strip() or "a preview"}
-    wish = flag_wish.wish(asked, request.state.actor, ports.catalogue)
+    wish = flag_form.wish(asked, request.state.actor, ports.catalogue)
     if not isinstance(wish, Wish):
         return await pages.flags_page(request, Filled.again(form, wish), status=WRONG)
     ids = iter(lambda: f"{wish.name}-{secrets.token_hex(2)}", "")
@@ -45,13 +46,13 @@ async def preview(request: Request, form: Form) -> Response:
 
 async def trip(request: Request, form: Form) -> Response:
     ports = desk_of(request).ports
-    wish = flag_wish.wish(form, request.state.actor, ports.catalogue)
+    wish = flag_form.wish(form, request.state.actor, ports.catalogue)
     if not isinstance(wish, Wish):
         return await pages.flags_page(request, Filled.again(form, wish), status=WRONG)
     flag_id = form.get("flag_id", "")
     if flag_forms.FLAG_ID.fullmatch(f"{wish.name}-{flag_id}") is None:
         return problem(request, WRONG, "Nothing was changed", "found a form without an id. Load the page anew.")
-    new = wish.flag(f"{wish.name}-{flag_id}", (await ports.store.get(board.PATH)).read_at)
+    new = wish.flag(f"{wish.name}-{flag_id}", (await ports.store.get(flag_board.PATH)).read_at)
     change = flags.trip(ports.store, ports.signals, new)
     return await _change(request, change, "trip", new.id, Filled.again(form, []))
 
@@ -69,14 +70,14 @@ async def reset(request: Request, form: Form) -> Response:
 
 async def extend(request: Request, form: Form) -> Response:
     flag_id = request.path_params["flag_id"]
-    why, lasts = flag_forms.reason_of(form), flag_wish.lasting(form.get("lasts", ""))
+    why, lasts = flag_forms.reason_of(form), flag_form.lasting(form.get("lasts", ""))
     for wrong in (why, lasts):
         if isinstance(wrong, Problem):
             return await pages.flags_page(request, Filled.anew(), wrong_at=(flag_id, "extend", wrong), status=WRONG)
     assert not isinstance(why, Problem)
     assert not isinstance(lasts, Problem)
     ports = desk_of(request).ports
-    until = (await ports.store.get(board.PATH)).read_at + lasts
+    until = (await ports.store.get(flag_board.PATH)).read_at + lasts
     seen = flag_forms.seen_expiry(form)
     change = flags.extend(ports.store, ports.signals, flag_id, until, request.state.actor, why, as_seen=seen)
     return await _change(request, change, "extend", flag_id, Filled.anew())
@@ -97,7 +98,7 @@ async def cancel(request: Request, form: Form) -> Response:
     ports, found = desk_of(request).ports, await pages.of_address(request)
     await ports.topics.publish(RENDER_REQUESTS, json.dumps({"cancel": found.request_id}).encode())
     actor, trace_id = request.state.actor, found.data["trace_id"]
-    ports.signals.emit(signals.OPERATED, action="cancel", request_id=found.request_id, actor=actor, trace_id=trace_id)
+    ports.signals.emit(events.OPERATED, action="cancel", request_id=found.request_id, actor=actor, trace_id=trace_id)
     return _back(request, f"/requests/{quote(found.request_id)}?did=cancel")
 
 
@@ -126,7 +127,7 @@ async def _note_prompt(request: Request, where: str) -> None:
     """Who looked, never at what."""
     ports, found = desk_of(request).ports, await pages.of_address(request)
     ports.signals.emit(
-        signals.OPERATED, action="show-prompt", request_id=found.request_id, actor=request.state.actor,
+        events.OPERATED, action="show-prompt", request_id=found.request_id, actor=request.state.actor,
         trace_id=found.data["trace_id"], detail=where,
     )  # fmt: skip
 

@@ -19,7 +19,9 @@ from functions.console.guard import Guard, changing
 from functions.console.view import STATIC, problem, warm
 from shared import wiring
 from shared.config import Settings
-from shared.ports import ImagesUnavailable, StoreUnavailable, TopicsUnavailable
+from shared.ports.images import ImagesUnavailable
+from shared.ports.messaging import TopicsUnavailable
+from shared.ports.store import StoreUnavailable
 from shared.wiring import Worker
 
 BASE = "/console"

@@ -11,8 +11,9 @@ from starlette.requests import Request
 from functions.console.runbook import Section
 from functions.console.tokens import Tokens
 from shared.config import FirestoreStore, Settings
-from shared.flows.console_key import console_key
-from shared.ports import Identities, Ports
+from shared.flows.operations.console_key import console_key
+from shared.ports import Ports
+from shared.ports.identity import Identities
 from shared.wiring import Worker
 
 CLOUD_TRACE = "https://console.cloud.google.com/traces/explorer;traceId={trace_id}?project={project}"

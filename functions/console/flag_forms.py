@@ -9,10 +9,10 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from functions.console.guard import Form
-from shared.core import flag_wish
-from shared.core.flag import DEFAULT_EXPIRY, LOWER_TO, NAMES, FlagName
-from shared.core.request import LANES, PURPOSES
-from shared.core.shape import Problem
+from shared.core.messages.render_request import LANES, PURPOSES
+from shared.core.routing import flag_form
+from shared.core.routing.flag import DEFAULT_EXPIRY, LOWER_TO, NAMES, FlagName
+from shared.core.values.validation import Problem
 
 FIELDS = ("name", "to", "tenant", "purpose", "model", "lane", "share", "lasts", "reason", "shadow")
 MEANING: Mapping[FlagName, str] = {
@@ -78,4 +78,4 @@ def seen_expiry(form: Form) -> datetime | None:
 
 
 def reason_of(form: Form) -> str | Problem:
-    return flag_wish.reason(form.get("reason", ""))
+    return flag_form.reason(form.get("reason", ""))

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from functions.console.desk import Desk, desk_of
 from functions.console.tokens import NONCE
 from functions.console.view import problem
-from shared.ports import Asked, NotIdentified
+from shared.ports.identity import Asked, NotIdentified
 
 ASSERTION = "x-goog-iap-jwt-assertion"
 PROXIES = (

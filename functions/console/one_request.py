@@ -7,13 +7,15 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from shared.adapters.image_header import PICTURE_TYPES, content_type
-from shared.core import queries, record, revival, words
-from shared.core.documents import Document, Fields
-from shared.core.record import FINAL
-from shared.core.route import Route
-from shared.core.trace_tree import Seen, of_documents, with_root
-from shared.ports import Ports, Store
+from shared.adapters.payloads.image_header import PICTURE_TYPES, content_type
+from shared.core.lifecycle import queries, request_record, revival
+from shared.core.lifecycle.request_record import FINAL
+from shared.core.observability import display
+from shared.core.observability.trace_tree import Seen, of_documents, with_root
+from shared.core.values.documents import Document, Fields
+from shared.core.values.route import Route
+from shared.ports import Ports
+from shared.ports.store import Store
 
 
 class Looked(Struct, frozen=True):
@@ -37,7 +39,7 @@ class Looked(Struct, frozen=True):
         ask = self.data["ask"]
         what = ask["model"] or f"the {ask['purpose']} model"
         ratio = f" {ask['aspect_ratio']}" if ask["aspect_ratio"] else ""
-        cap = f", at most {words.dollars(ask['max_cost_micros'])}" if ask["max_cost_micros"] is not None else ""
+        cap = f", at most {display.dollars(ask['max_cost_micros'])}" if ask["max_cost_micros"] is not None else ""
         return f"{ask['lane']} {what} {ask['image_size']}{ratio}{cap}"
 
     @property
@@ -45,7 +47,7 @@ class Looked(Struct, frozen=True):
         basis = f" ({self.data['cost_basis']})" if self.data["cost_basis"] else ""
         unknown = self.data["cost_unknown_attempts"]
         more = f" + {unknown} attempts of unknown cost" if unknown else ""
-        return f"{words.dollars(self.data['cost_micros'])}{basis}{more}"
+        return f"{display.dollars(self.data['cost_micros'])}{basis}{more}"
 
     @property
     def reasons(self) -> list[str]:
@@ -54,7 +56,7 @@ class Looked(Struct, frozen=True):
 
     @property
     def can_be_cancelled(self) -> bool:
-        return not has_ended(self.data) and not record.has_begun(self.data)
+        return not has_ended(self.data) and not request_record.has_begun(self.data)
 
     @property
     def can_be_revived(self) -> bool:
@@ -71,7 +73,7 @@ def route_of(attempt: Fields) -> str:
 
 async def find(store: Store, request_id: str) -> Looked | None:
     """None where there is no such request."""
-    found = await store.get(record.path(request_id))
+    found = await store.get(request_record.path(request_id))
     if not isinstance(found, Document):
         return None
     attempts = await store.query(queries.attempts_of(request_id)) if found.data["attempt_count"] else []

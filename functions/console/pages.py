@@ -19,14 +19,14 @@ from functions.console.guard import keep_cookie, token_for
 from functions.console.one_request import Looked, find, has_ended, image_of, spans_of
 from functions.console.view import page, problem
 from shared import wiring
-from shared.core import packet as packets
-from shared.core import queries
-from shared.core.request import ID_WORDS, named_id
-from shared.core.shape import Problem
-from shared.core.waterfall import waterfall
-from shared.flows import packet as packet_flow
-from shared.flows.flag_preview import Looked as LookedAtFlag
-from shared.flows.packet import Repeating
+from shared.core.lifecycle import queries
+from shared.core.messages.render_request import ID_WORDS, named_id
+from shared.core.observability import repro_packet as packets
+from shared.core.observability.waterfall import waterfall
+from shared.core.values.validation import Problem
+from shared.flows.operations import repro_packet as packet_flow
+from shared.flows.operations.flag_preview import Looked as LookedAtFlag
+from shared.flows.operations.repro_packet import Repeating
 
 HISTORY_SHOWN = 20
 

@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from shared.core import words
-from shared.core.breaker import Circuit
-from shared.core.flag import BREAKER, Flag
-from shared.core.routing import Effect
-from shared.core.summary import RING, QuotaUse, Summary
-from shared.flows import known, summary
-from shared.flows.known import Known
+from shared.core.admission.route_memory import Effect
+from shared.core.observability import display
+from shared.core.observability.status_summary import RING, QuotaUse, Summary
+from shared.core.routing.breaker import Circuit
+from shared.core.routing.flag import BREAKER, Flag
+from shared.flows.operations import routing_snapshot
+from shared.flows.operations.routing_snapshot import Known
+from shared.flows.status import summary
 from shared.ports import Ports
 
 STALE_AFTER = timedelta(seconds=150)
@@ -80,7 +81,8 @@ class Overview(Struct, frozen=True):
 async def look(ports: Ports) -> Overview:
     """Ten documents, however much there is. Raises StoreUnavailable."""
     found, seen = await asyncio.gather(
-        summary.read(ports), known.read(ports.store, ports.flag_source, ports.catalogue, ports.gateways_in_use)
+        summary.read(ports),
+        routing_snapshot.read(ports.store, ports.flag_source, ports.catalogue, ports.gateways_in_use),
     )
     return Overview(seen.now, found, seen, shown(seen), tuple(_needs(found, seen)))
 
@@ -112,13 +114,13 @@ def chart(use: QuotaUse, now: datetime) -> list[Column]:
 
 def _needs(found: Summary | None, seen: Known) -> Iterator[Needs]:
     if found is not None and seen.now - found.at > STALE_AFTER:
-        age = words.age(found.at, seen.now)
+        age = display.age(found.at, seen.now)
         yield Needs(f"nobody has counted for {age}: what is shown may be over", "watch-is-silent")
     for model, why in seen.held.items():
         if why["reason"] == "no route":
-            yield Needs(f"{model}: {words.held(model, why)}", "no-route")
+            yield Needs(f"{model}: {display.held(model, why)}", "no-route")
         if why["reason"] == "zero":
-            yield Needs(f"{model}: {words.held(model, why)}", "no-balance")
+            yield Needs(f"{model}: {display.held(model, why)}", "no-balance")
     for each in seen.routing.conclusions.reached.values():
         yield Needs(each.why, each.policy.runbook or each.claim.value)
     for purse in found.spent.purses if found is not None and found.spent is not None else ():

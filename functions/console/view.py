@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from functions.console.desk import desk_of
-from shared.core import words
+from shared.core.observability import display
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -33,16 +33,16 @@ def environment() -> Environment:
         lstrip_blocks=True, auto_reload=False,
     )  # fmt: skip
     made.filters |= {
-        "dollars": words.dollars, "moment": words.moment, "seconds": words.seconds, "left": words.left,
-        "so_far": words.so_far, "saved": words.saved, "iso": iso, "duration": words.duration, "short": short,
+        "dollars": display.dollars, "moment": display.moment, "seconds": display.seconds, "left": display.left,
+        "so_far": display.so_far, "saved": display.saved, "iso": iso, "duration": display.duration, "short": short,
     }  # fmt: skip
     made.globals |= {
         "ago": ago,
         "until": until,
         "sign": IN_WORDS,
         "stamp": stamp(),
-        "probes": words.probes,
-        "held": words.held,
+        "probes": display.probes,
+        "held": display.held,
     }
     return made
 
@@ -92,12 +92,12 @@ def iso(at: datetime) -> str:
 
 def ago(at: datetime, now: datetime) -> Markup:
     """How long ago; the moment itself as the title."""
-    return _time(at, words.age(at, now))
+    return _time(at, display.age(at, now))
 
 
 def until(at: datetime, now: datetime) -> Markup:
     """How long until then; the moment itself as the title."""
-    return _time(at, words.left(at - now))
+    return _time(at, display.left(at - now))
 
 
 def short(model: str) -> str:
@@ -106,4 +106,4 @@ def short(model: str) -> str:
 
 
 def _time(at: datetime, said: str) -> Markup:
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso(at), words.moment(at), said)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso(at), display.moment(at), said)

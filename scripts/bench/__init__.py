@@ -1,1 +1,1 @@
-"""Speed, measured side by side with what one would use instead, in the same run."""
+"""Speed, measured beside what one would use instead, in the same run. `./scripts/bench/run NAME` starts one."""

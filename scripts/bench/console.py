@@ -28,18 +28,20 @@ import httpx2
 from msgspec import Struct
 
 from functions.console.app import BASE, desk_of, whole
-from scripts.bench import rig
+from scripts.bench.harness import rig
 from scripts.local.home import serving
 from shared import wiring
 from shared.config import Settings
-from shared.core import ladder, record
-from shared.core.ask import Ask
-from shared.core.documents import Create, Write
-from shared.core.flag import Flag
-from shared.core.ladder import Planned
-from shared.core.outcome import Outcome
-from shared.core.request import PRIORITIES, RenderRequest
-from shared.flows import flags, summary
+from shared.core.lifecycle import request_record
+from shared.core.messages.render_request import PRIORITIES, RenderRequest
+from shared.core.provider.outcome import Outcome
+from shared.core.routing import ladder
+from shared.core.routing.flag import Flag
+from shared.core.routing.ladder import Planned
+from shared.core.routing.requirements import Ask
+from shared.core.values.documents import Create, Write
+from shared.flows.operations import flags
+from shared.flows.status import summary
 from shared.ports import Ports
 from shared.wiring import LANES_BUILT, Worker
 
@@ -186,14 +188,16 @@ def _queued(ports: Ports, number: int, now: datetime) -> Create:
 
 
 def _running(ports: Ports, number: int, now: datetime) -> Create:
-    changes = {"status": "rendering", "slot_at": now, "lease_until": now + record.LEASE}
+    changes = {"status": "rendering", "slot_at": now, "lease_until": now + request_record.LEASE}
     return _document(ports, f"run-{number}", {"model": MODELS[0]}, now, changes)
 
 
 def _failed(ports: Ports, number: int, now: datetime) -> Create:
     outcome = Outcome(CODES[number % len(CODES)], "The provider said no.", "Try again.")
     at = now - timedelta(seconds=number)
-    return _document(ports, f"fail-{number}", {}, at, record.finished("failed", outcome, at) | {"announce": None})
+    return _document(
+        ports, f"fail-{number}", {}, at, request_record.finished("failed", outcome, at) | {"announce": None}
+    )
 
 
 def _document(ports: Ports, request_id: str, asked: dict[str, str], at: datetime, changes: dict[str, Any]) -> Create:
@@ -205,11 +209,11 @@ def _document(ports: Ports, request_id: str, asked: dict[str, str], at: datetime
     request = RenderRequest.parse(json.loads(json.dumps(payload)))
     planned = ladder.first_plan(Ask.of(request), ports.catalogue, LANES_BUILT)
     assert isinstance(planned, Planned)
-    written = record.new_document(
+    written = request_record.new_document(
         request, planned, fair_tag=at.timestamp(), message_id="m", trace_id="0" * 31 + "1",
         traceparent=f"00-{'0' * 31}1-{'0' * 15}1-01", now=at,
     )  # fmt: skip
-    return Create(record.path(request_id), written | changes)
+    return Create(request_record.path(request_id), written | changes)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ from random import Random
 
 from rich.console import Console
 
-from scripts.bench import rig
-from shared.adapters.gemini_lane import GeminiLane
-from shared.adapters.image_store import ObjectImages
-from shared.core.answer import Made, Order
+from scripts.bench.harness import rig
+from shared.adapters.gemini.interactions_lane import GeminiLane
+from shared.adapters.object_storage.image_store import ObjectImages
+from shared.core.provider.call import Made, Order
 
 MODEL = "gemini-3-pro-image"
 KINDS = {"1K JPEG": 1.5, "4K JPEG": 8.0, "4K PNG, the largest known": 18.0}

@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from scripts.bench import rig
+from scripts.bench.harness import rig
 
 MODEL = "gemini-nano-banana-2.1"
 LATENCY = "fixed:1"

@@ -18,15 +18,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from scripts.bench import rig
+from scripts.bench.harness import rig
 from shared import wiring
-from shared.adapters.json_signals import JsonSignals
-from shared.adapters.system_clock import SystemClock
-from shared.adapters.telemetry import Telemetry
+from shared.adapters.process.system_clock import SystemClock
+from shared.adapters.telemetry.json_log import JsonSignals
+from shared.adapters.telemetry.telemetry import Telemetry
 from shared.config import Settings
-from shared.core import spans
-from shared.core.spans import Attribute, Span
-from shared.core.trace import Place
+from shared.core.observability import spans
+from shared.core.observability.spans import Attribute, Span
+from shared.core.values.trace_context import Place
 
 STAGES = tuple(stage for stage in spans.ALL.values() if stage is not spans.TICK)
 NUMBERS = {"cost_micros", "input_tokens", "output_tokens", "attempt", "round", "latency_ms", "image_bytes", "tries"}

@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from scripts.bench import rig
+from scripts.bench.harness import rig
 
 PLAIN = "google-genai in a script"
 WITHIN = 300.0

@@ -1,1 +1,1 @@
-"""The `renderlane` command: one file for each verb, and the demo."""
+"""The `renderlane` command. A command parses options and calls; a view turns values into text; data reads the store."""

@@ -30,13 +30,13 @@ VERBS = (
     "doctor",
     "simulator",
 )
-"""Each is a module of this package with a `command`."""
+"""Each is a module of `scripts.cli.commands` with a `command`."""
 
 
 class _Told(click.ClickException):
     def format_message(self) -> str:
         """A file's or a caller's words may be in it."""
-        from shared.core.visible import visible
+        from shared.core.values.visible import visible
 
         return visible(super().format_message(), keep="\n")
 
@@ -62,7 +62,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(f"scripts.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"scripts.cli.commands.{cmd_name}").command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -86,9 +86,11 @@ def explained() -> Iterator[None]:
 
 def _told(error: Exception) -> click.ClickException | None:
     from shared.config import InvalidSetting
-    from shared.core.documents import UnreadableDocument
-    from shared.core.toml_fields import BrokenCatalogue
-    from shared.ports import ImagesUnavailable, StoreUnavailable, TopicsUnavailable
+    from shared.core.catalogue.toml_errors import BrokenCatalogue
+    from shared.core.values.documents import UnreadableDocument
+    from shared.ports.images import ImagesUnavailable
+    from shared.ports.messaging import TopicsUnavailable
+    from shared.ports.store import StoreUnavailable
 
     match error:
         case InvalidSetting():
@@ -125,7 +127,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    from scripts.cli import streams
+    from scripts.cli.data import streams
 
     streams.open_missing()
     try:

@@ -17,6 +17,14 @@ from scripts.deployment import contents
 
 ROOT = Path(__file__).parents[2]
 BEGINNING = (1980, 1, 1, 0, 0, 0)
+FLOWS = {
+    "intake": "shared.flows.intake.intake",
+    "pump": "shared.flows.pump.loop",
+    "render": "shared.flows.render.render",
+    "watch": "shared.flows.upkeep.watch",
+    "bury": "shared.flows.upkeep.dead_letters",
+}
+"""By function, the flow that it runs."""
 MAIN = '''"""The functions, where the platform looks for them.
 
 What this one needs is imported at once, with the garbage collector at rest: imports leave nothing behind.
@@ -27,16 +35,15 @@ import gc
 gc.disable()
 
 import importlib
-import importlib.util
 import os
 
-import shared.adapters.firestore_store
-import shared.adapters.pubsub_topics
+import shared.adapters.google_cloud.firestore_store
+import shared.adapters.google_cloud.pubsub_topics
 from functions.main import {names}
 
 __all__ = [{quoted}]
-flow = "shared.flows." + os.environ.get("FUNCTION_TARGET", "")
-if importlib.util.find_spec(flow):
+flow = {flows}.get(os.environ.get("FUNCTION_TARGET", ""))
+if flow:
     importlib.import_module(flow)
 gc.freeze()
 gc.enable()
@@ -59,7 +66,7 @@ def make(path: Path, root: Path = ROOT) -> Bundle:
     files = {str(file): (root / file).read_bytes() for file in contents.modules(root).values()}
     files |= {name: (root / name).read_bytes() for name in contents.data(root)}
     names, quoted = ", ".join(sorted(targets)), ", ".join(f'"{name}"' for name in sorted(targets))
-    files["main.py"] = MAIN.format(names=names, quoted=quoted).encode()
+    files["main.py"] = MAIN.format(names=names, quoted=quoted, flows=FLOWS).encode()
     files["requirements.txt"] = contents.requirements(root).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     _zip(path, files)
@@ -90,7 +97,7 @@ def main(out: Path, as_json: bool) -> None:
     click.echo(f"bundle   {made.path}: {made.bytes:,} bytes, {made.files} files of {made.unpacked_bytes:,} bytes")
     click.echo(f"sha-256  {made.digest}")
     click.echo(f"targets  {', '.join(made.targets)}")
-    click.echo("cold start of each function: ./scripts/bench/coldstart")
+    click.echo("cold start of each function: ./scripts/bench/run coldstart")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ENTRY = "functions.main"
-ONE_MACHINE_ONLY = frozenset({"shared.adapters.sqlite_store", "shared.adapters.local_topics"})
+ONE_MACHINE_ONLY = "shared.adapters.sqlite"
 """Imported where `RENDERLANE_STORE` or `RENDERLANE_TOPICS` name this machine: never in the cloud."""
 DATA = ("shared/catalogue.toml", "LICENSE", "RUNBOOK.md", "Dockerfile")
 FOLDERS = ("functions/console/templates", "functions/console/static")
@@ -30,7 +30,7 @@ def modules(root: Path) -> dict[str, Path]:
     while waiting:
         name = waiting.pop()
         path = _file(root, name)
-        if name in found or path is None or name in ONE_MACHINE_ONLY:
+        if name in found or path is None or name.startswith(ONE_MACHINE_ONLY):
             continue
         found[name] = path
         waiting += [*_imported(path), *_parents(name)]

@@ -8,10 +8,10 @@ from scripts.doctor import quota
 from scripts.doctor.facts import Facts
 from scripts.doctor.finding import Finding, fails, passes, unknown
 from scripts.doctor.quota import START, Load, closed
-from shared.core import gateway
-from shared.core.board import MOST_FLAGS
-from shared.core.catalogue import Catalogue
-from shared.core.flag import BREAKER
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.routing import gateway
+from shared.core.routing.flag import BREAKER
+from shared.core.routing.flag_board import MOST_FLAGS
 
 PRICES_KEEP = timedelta(days=60)
 

@@ -7,23 +7,26 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from scripts.cli import place, quota_held
-from scripts.cli.quota_held import ModelQuota
+from scripts.cli.data import quota_state, worker_home
+from scripts.cli.data.quota_state import ModelQuota
 from scripts.local import limits
 from shared import wiring
-from shared.adapters.gemini_lane import key_kind
-from shared.adapters.system_clock import SystemClock
+from shared.adapters.gemini.interactions_lane import key_kind
+from shared.adapters.process.system_clock import SystemClock
 from shared.config import InvalidSetting, PubsubTopics, Settings, SqliteStore
-from shared.core import proof, queries
-from shared.core.board import PATH as BOARD
-from shared.core.board import Board
-from shared.core.catalogue import Catalogue
-from shared.core.documents import Document, Fields, Query
-from shared.core.live_quota import LiveQuota
-from shared.core.messages import Kick
-from shared.core.proof import Proof
-from shared.core.topology import PUMP_KICKS
-from shared.ports import ImagesUnavailable, Store, StoreUnavailable, TopicsUnavailable
+from shared.core.catalogue import gateway_proof
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.catalogue.gateway_proof import Proof
+from shared.core.lifecycle import queries
+from shared.core.limits.live_quota import LiveQuota
+from shared.core.messages.pubsub_messages import Kick
+from shared.core.messages.topics import PUMP_KICKS
+from shared.core.routing.flag_board import PATH as BOARD
+from shared.core.routing.flag_board import Board
+from shared.core.values.documents import Document, Fields, Query
+from shared.ports.images import ImagesUnavailable
+from shared.ports.messaging import TopicsUnavailable
+from shared.ports.store import Store, StoreUnavailable
 
 RECENT = 100
 OUTLIVED_BY = timedelta(days=2)
@@ -76,7 +79,7 @@ async def gather(settings: Settings) -> Facts:
         now=datetime.now(UTC),
         project=settings.project,
         key=key_kind(settings.api_key) if settings.api_key else "none",
-        simulated=place.is_simulated(settings),
+        simulated=worker_home.is_simulated(settings),
         settings=settings,
         catalogue=catalogue,
         held=await _held(settings, catalogue),
@@ -108,7 +111,7 @@ async def _held(settings: Settings, catalogue: Catalogue) -> Held | str:
 async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Held:
     asked_at = datetime.now(UTC)
     found = await store.get(BOARD)
-    seen = await quota_held.read(store, wiring.quota(settings, catalogue), catalogue.ladder)
+    seen = await quota_state.read(store, wiring.quota(settings, catalogue), catalogue.ladder)
     return Held(
         read_at=found.read_at,
         asked_at=asked_at,
@@ -124,7 +127,7 @@ async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Held:
 
 
 async def _proofs(store: Store, catalogue: Catalogue) -> dict[str, Proof]:
-    found = await store.get_all([proof.path(name) for name in catalogue.gateways])
+    found = await store.get_all([gateway_proof.path(name) for name in catalogue.gateways])
     return {each.id: Proof.from_json(each.data) for each in found if isinstance(each, Document)}
 
 
@@ -142,7 +145,7 @@ async def _has_outlived(store: Store, collection: str, now: datetime) -> bool:
 
 
 async def _images(settings: Settings) -> str | None:
-    from shared.adapters.image_store import ObjectImages
+    from shared.adapters.object_storage.image_store import ObjectImages
 
     try:
         await ObjectImages(settings.images).find("doctor/0.")

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from msgspec import Struct
 
 from scripts.doctor.finding import Finding, passes, unknown
-from shared.core.toml_fields import TomlFields
+from shared.core.catalogue.toml_errors import TomlFields
 
 BY_HAND: Mapping[str, tuple[str, ...]] = {
     "model": ("quality-bar",),

@@ -10,10 +10,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from scripts.drills.traffic import Traffic
-from scripts.simulator.faults import Fault
+from scripts.simulator.provider.faults import Fault
 
 if TYPE_CHECKING:
-    from scripts.drills.played import Played
+    from scripts.drills.recording import Played
 
 
 class Hold(Struct, frozen=True):

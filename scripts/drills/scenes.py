@@ -1,4 +1,4 @@
-"""The scenes of `scripts/bench/conduct`: every way in which the provider fails, each with what must hold then."""
+"""The scenes of `scripts/bench/run conduct`: every way in which the provider fails, each with what must hold then."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from scripts.drills import holds
+from scripts.drills import assertions
 from scripts.drills.scene import Scene
 from scripts.drills.traffic import DUE_IN, NB21, PRIMARY, Traffic
-from scripts.simulator.faults import BentKind, Fault, NoImageForm
+from scripts.simulator.provider.faults import BentKind, Fault, NoImageForm
 
 HINT = 6.0
 """Seconds that a 429 asks for."""
@@ -18,8 +18,8 @@ RATE = 2.0
 CONCLUDED = 12.0
 """Seconds until several requests have said so and their reports are summed, on a busy machine."""
 STEADY = Traffic(RATE, 10.0)
-WHOLE = (holds.everybody_has_an_image(), holds.one_image_each(), holds.booked_as_charged(),
-         holds.no_downgrade_unexplained())  # fmt: skip
+WHOLE = (assertions.everybody_has_an_image(), assertions.one_image_each(), assertions.booked_as_charged(),
+         assertions.no_downgrade_unexplained())  # fmt: skip
 """What no failure that passes excuses."""
 
 _HEADER = Fault(kind="quota", model=PRIMARY, variant="bare", retry_after=f"{HINT:g}")
@@ -84,8 +84,8 @@ DUE = ({"model": PRIMARY}, {"model": PRIMARY, DUE_IN: 60.0})
 
 
 def _hinted(name: str, about: str, fault: Fault) -> Scene:
-    hint = (holds.nobody_before_the_hint(HINT), holds.the_failure_is_met(), holds.no_breaker())
-    promises = (*WHOLE, holds.nothing_wasted(), *hint)
+    hint = (assertions.nobody_before_the_hint(HINT), assertions.the_failure_is_met(), assertions.no_breaker())
+    promises = (*WHOLE, assertions.nothing_wasted(), *hint)
     return Scene(name, about, Traffic(1.0, 14.0), promises, (fault,), lasts=HINT, patience=90.0)
 
 
@@ -99,7 +99,7 @@ ALL: tuple[Scene, ...] = (
         "silent",
         "no answer; time-out after 3 s",
         STEADY,
-        (*WHOLE, holds.each_asks_at_most(1, "hang"), holds.the_failure_is_met()),
+        (*WHOLE, assertions.each_asks_at_most(1, "hang"), assertions.the_failure_is_met()),
         (Fault(kind="hang", model=PRIMARY),),
         timeout=3,
     ),
@@ -107,7 +107,7 @@ ALL: tuple[Scene, ...] = (
         "slow",
         "3 s slower, within the time-out",
         STEADY,
-        (*WHOLE, holds.nothing_wasted(), holds.no_breaker(), holds.failing_calls_at_most(0)),
+        (*WHOLE, assertions.nothing_wasted(), assertions.no_breaker(), assertions.failing_calls_at_most(0)),
         (Fault(kind="slow", model=PRIMARY, seconds=3.0),),
         timeout=20,
     ),
@@ -115,7 +115,8 @@ ALL: tuple[Scene, ...] = (
         "too-slow",
         "slower than the time-out of 3 s; charged",
         STEADY,
-        (holds.everybody_has_an_image(), holds.each_asks_at_most(1, "image"), holds.no_downgrade_unexplained()),
+        (assertions.everybody_has_an_image(), assertions.each_asks_at_most(1, "image"),
+         assertions.no_downgrade_unexplained()),
         (Fault(kind="slow", model=PRIMARY, seconds=5.0),),
         timeout=3,
     ),
@@ -123,15 +124,15 @@ ALL: tuple[Scene, ...] = (
         "reset",
         "the connection is reset",
         STEADY,
-        (*WHOLE, holds.each_asks_at_most(2, "reset"), holds.the_failure_is_met()),
+        (*WHOLE, assertions.each_asks_at_most(2, "reset"), assertions.the_failure_is_met()),
         (Fault(kind="reset", model=PRIMARY),),
     ),
     Scene(
         "flapping",
         "overload, 6 s on and 6 s off",
         Traffic(RATE, 50.0),
-        (*WHOLE, holds.nothing_wasted(), holds.each_asks_at_most(2, "service_unavailable"),
-         holds.breaker_trips_at_most(2), holds.failing_calls_at_most(60)),
+        (*WHOLE, assertions.nothing_wasted(), assertions.each_asks_at_most(2, "service_unavailable"),
+         assertions.breaker_trips_at_most(2), assertions.failing_calls_at_most(60)),
         (_OVERLOAD,),
         lasts=48.0,
         every=6.0,
@@ -141,20 +142,21 @@ ALL: tuple[Scene, ...] = (
         "outage",
         "overload of 60 s",
         Traffic(RATE, 62.0),
-        (*WHOLE, holds.nothing_wasted(), holds.each_asks_at_most(2, "service_unavailable"),
-         holds.four_primary_calls_a_minute(), holds.breaker_trips_at_most(1)),
+        (*WHOLE, assertions.nothing_wasted(), assertions.each_asks_at_most(2, "service_unavailable"),
+         assertions.four_primary_calls_a_minute(), assertions.breaker_trips_at_most(1)),
         (_OVERLOAD,),
         lasts=60.0,
-        afterwards=(holds.back_on_the_primary(),),
+        afterwards=(assertions.back_on_the_primary(),),
         recovery=40.0,
     ),
-    Scene(CALM, "nothing fails", STEADY, (*WHOLE, holds.nothing_wasted(), holds.failing_calls_at_most(0))),
+    Scene(CALM, "nothing fails", STEADY, (*WHOLE, assertions.nothing_wasted(), assertions.failing_calls_at_most(0))),
     Scene(
         "refusal",
         "every third prompt refused, in four forms",
         replace(STEADY, mix=_MARKED),
-        (holds.ends_only_as("succeeded", "refused"), holds.only_refusals_are_refused(), holds.refused_are_asked_once(),
-         holds.some_end_as("refused", 4), holds.one_image_each(), holds.no_breaker()),
+        (assertions.ends_only_as("succeeded", "refused"), assertions.only_refusals_are_refused(),
+         assertions.refused_are_asked_once(),
+         assertions.some_end_as("refused", 4), assertions.one_image_each(), assertions.no_breaker()),
         _REFUSAL_FORMS,
         mends=False,
         calm_first=0.0,
@@ -163,7 +165,7 @@ ALL: tuple[Scene, ...] = (
         "empty",
         "answers without an image, in four forms",
         _marked(_NO_IMAGE),
-        (*WHOLE, holds.the_failure_is_met(4), holds.failing_calls_at_most(4), holds.no_breaker()),
+        (*WHOLE, assertions.the_failure_is_met(4), assertions.failing_calls_at_most(4), assertions.no_breaker()),
         _EMPTY,
         mends=False,
     ),
@@ -171,8 +173,8 @@ ALL: tuple[Scene, ...] = (
         "malformed",
         "broken JSON, another shape, no picture, cut",
         _marked(_BROKEN),
-        (holds.everybody_has_an_image(), holds.one_image_each(), holds.the_failure_is_met(4),
-         holds.failing_calls_at_most(4), holds.no_breaker()),
+        (assertions.everybody_has_an_image(), assertions.one_image_each(), assertions.the_failure_is_met(4),
+         assertions.failing_calls_at_most(4), assertions.no_breaker()),
         _MALFORMED,
         mends=False,
     ),
@@ -180,18 +182,20 @@ ALL: tuple[Scene, ...] = (
         "credential",
         "the key is rejected for 30 s",
         STEADY,
-        (holds.ends_only_as("succeeded", "queued"), holds.one_image_each(), holds.booked_as_charged(),
-         holds.nothing_wasted(), holds.the_route_is_left_within(CONCLUDED), holds.escalated("credential")),
+        (assertions.ends_only_as("succeeded", "queued"), assertions.one_image_each(), assertions.booked_as_charged(),
+         assertions.nothing_wasted(), assertions.the_route_is_left_within(CONCLUDED),
+         assertions.escalated("credential")),
         (Fault(kind="credential"),),
         lasts=30.0,
         patience=120.0,
-        afterwards=(*WHOLE, holds.back_to_images()),
+        afterwards=(*WHOLE, assertions.back_to_images()),
     ),
     Scene(
         "gone",
         "404: the model is gone",
         STEADY,
-        (*WHOLE, holds.nothing_wasted(), holds.the_route_is_left_within(CONCLUDED), holds.warned_of_a_lack()),
+        (*WHOLE, assertions.nothing_wasted(), assertions.the_route_is_left_within(CONCLUDED),
+         assertions.warned_of_a_lack()),
         (Fault(kind="gone", model=PRIMARY),),
         mends=False,
     ),
@@ -199,9 +203,9 @@ ALL: tuple[Scene, ...] = (
         "poison",
         "one request in twenty is always turned away: 404, 403, 400, 500",
         Traffic(5.0, 40.0, _POISONED),
-        (holds.only_the_marked_fail("[poison"), holds.the_others_wait_at_most(10.0, "[poison"),
-         holds.nothing_is_concluded(), holds.no_breaker(), holds.one_image_each(),
-         holds.booked_as_charged(), holds.nothing_wasted(), holds.the_failure_is_met(8)),
+        (assertions.only_the_marked_fail("[poison"), assertions.the_others_wait_at_most(10.0, "[poison"),
+         assertions.nothing_is_concluded(), assertions.no_breaker(), assertions.one_image_each(),
+         assertions.booked_as_charged(), assertions.nothing_wasted(), assertions.the_failure_is_met(8)),
         _POISON,
         mends=False,
         calm_first=0.0,
@@ -211,8 +215,9 @@ ALL: tuple[Scene, ...] = (
         "receipts",
         "other pixels, shape, tokens, model, tier than ordered",
         replace(STEADY, mix=_ORDERS),
-        (*WHOLE, holds.nothing_wasted(), holds.every_kind_came(*_OTHERWISE), holds.what_came_otherwise_is_flagged(),
-         holds.the_ledger_is_the_bill(), holds.no_breaker()),
+        (*WHOLE, assertions.nothing_wasted(), assertions.every_kind_came(*_OTHERWISE),
+         assertions.what_came_otherwise_is_flagged(),
+         assertions.the_ledger_is_the_bill(), assertions.no_breaker()),
         _DELIVERED_OTHERWISE,
         mends=False,
         calm_first=0.0,
@@ -222,10 +227,12 @@ ALL: tuple[Scene, ...] = (
         "no-balance",
         f"a gateway without balance for {NO_BALANCE:g} s",
         Traffic(RATE, 36.0, (CONSENTS, CONSENTS, {"model": PRIMARY})),
-        (*WHOLE, holds.nothing_wasted(), holds.only_those_that_consent_leave_google(), holds.failing_calls_at_most(16),
-         holds.the_failure_is_met(2), holds.the_gateway_is_closed_by_name(), holds.google_is_not_blamed(),
-         holds.those_turned_away_go_elsewhere_within(8.0), holds.escalated("no-balance", most=6),
-         holds.the_ledger_is_the_bill(), holds.back_to_images()),
+        (*WHOLE, assertions.nothing_wasted(), assertions.only_those_that_consent_leave_google(),
+         assertions.failing_calls_at_most(16),
+         assertions.the_failure_is_met(2), assertions.the_gateway_is_closed_by_name(),
+         assertions.google_is_not_blamed(),
+         assertions.those_turned_away_go_elsewhere_within(8.0), assertions.escalated("no-balance", most=6),
+         assertions.the_ledger_is_the_bill(), assertions.back_to_images()),
         _NO_BALANCE,
         lasts=NO_BALANCE,
         gateway=True,
@@ -234,9 +241,10 @@ ALL: tuple[Scene, ...] = (
         "day",
         "the day's quota is gone (and a hint of 0.9 s)",
         replace(STEADY, mix=DUE),
-        (holds.ends_only_as("succeeded", "queued"), holds.due_ones_have_images(), holds.some_end_as("queued"),
-         holds.one_image_each(), holds.nothing_wasted(), holds.booked_as_charged(),
-         holds.the_route_is_left_within(CONCLUDED), holds.no_downgrade_unexplained()),
+        (assertions.ends_only_as("succeeded", "queued"), assertions.due_ones_have_images(),
+         assertions.some_end_as("queued"),
+         assertions.one_image_each(), assertions.nothing_wasted(), assertions.booked_as_charged(),
+         assertions.the_route_is_left_within(CONCLUDED), assertions.no_downgrade_unexplained()),
         (Fault(kind="quota", model=PRIMARY, variant="day_short_delay"),),
         mends=False,
         patience=12.0,
@@ -245,16 +253,17 @@ ALL: tuple[Scene, ...] = (
         "twice",
         "every request is published twice",
         STEADY,
-        (*WHOLE, holds.nothing_wasted(), holds.failing_calls_at_most(0)),
+        (*WHOLE, assertions.nothing_wasted(), assertions.failing_calls_at_most(0)),
         twice=True,
     ),
     Scene(
         "deadline",
         "a queue that the deadline overtakes",
         Traffic(0, 0, ({"model": PRIMARY, DUE_IN: 8.0, "floor": "exact"},), at_once=30),
-        (holds.ends_only_as("succeeded", "expired"), holds.some_end_as("succeeded"), holds.some_end_as("expired"),
-         holds.nobody_begins_after_the_deadline(), holds.one_image_each(), holds.nothing_wasted(),
-         holds.booked_as_charged()),
+        (assertions.ends_only_as("succeeded", "expired"), assertions.some_end_as("succeeded"),
+         assertions.some_end_as("expired"),
+         assertions.nobody_begins_after_the_deadline(), assertions.one_image_each(), assertions.nothing_wasted(),
+         assertions.booked_as_charged()),
         limits=f"{PRIMARY}=concurrency:2",
         latency="fixed:1",
     ),

@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from scripts.drills.played import Played
-from scripts.drills.story import Line
+from scripts.drills.recording import Played
+from scripts.drills.timeline import Line
 
 
 class Held(Struct, frozen=True):

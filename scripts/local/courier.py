@@ -10,8 +10,8 @@ from datetime import timedelta
 import httpx2
 
 from scripts.local.door import SECRET
-from shared.core.topology import SUBSCRIPTIONS, Subscription
-from shared.ports import Delivery, Subscriptions, TopicsUnavailable
+from shared.core.messages.topics import SUBSCRIPTIONS, Subscription
+from shared.ports.messaging import Delivery, Subscriptions, TopicsUnavailable
 
 ACKNOWLEDGING = (102, 200, 201, 202, 204)
 """The answers that Pub/Sub takes for an acknowledgement."""

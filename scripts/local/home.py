@@ -37,13 +37,13 @@ from scripts.local.door import SECRET, Door
 from scripts.local.headers_in_time import HeadersInTime
 from scripts.local.publish import publish
 from shared import wiring
-from shared.adapters import private_file
-from shared.adapters.local_topics import LocalTopics
-from shared.adapters.system_clock import SystemClock
+from shared.adapters.process import private_file
+from shared.adapters.process.system_clock import SystemClock
+from shared.adapters.sqlite.topics import LocalTopics
 from shared.config import InvalidSetting, LiveQuotaOff, LiveQuotaOn, Settings
-from shared.core.topology import SUBSCRIPTIONS
-from shared.flows.live_quota import read_live_quota
-from shared.flows.watch import break_leases
+from shared.core.messages.topics import SUBSCRIPTIONS
+from shared.flows.upkeep.live_quota import read_live_quota
+from shared.flows.upkeep.watch import break_leases
 from shared.wiring import Messaging, Worker
 
 WATCH_EVERY = timedelta(seconds=15)
@@ -226,8 +226,8 @@ async def _watch(url: str, secret: str) -> None:
 
 @contextlib.asynccontextmanager
 async def _simulator(simulated: Simulated) -> AsyncIterator[str]:
-    from scripts.simulator.server import served
-    from scripts.simulator.simulation import Simulation
+    from scripts.simulator.api.server import served
+    from scripts.simulator.engine.simulation import Simulation
 
     simulation = Simulation(limits=simulated.limits, latency=simulated.latency, seed=simulated.seed)
     async with served(simulation) as url:

@@ -14,9 +14,9 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.adapters.byte_room import memory_of_this_process, room_of
+from shared.adapters.process.byte_room import memory_of_this_process, room_of
 from shared.config import InvalidSetting, Settings
-from shared.core.reference_set import ANSWER_BYTES
+from shared.core.references.reference_set import ANSWER_BYTES
 
 OTHER_DELIVERIES = 16
 """Connections of the courier beside those that wait for a slot: intake, the pump, the dead letters."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from scripts.local import private_home
-from shared.adapters import private_file
+from shared.adapters.process import private_file
 from shared.config import Settings, SqliteStore
 
 LOOKS = 5

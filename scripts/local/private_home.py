@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from shared.adapters import private_file
+from shared.adapters.process import private_file
 from shared.config import InvalidSetting, Settings, SqliteStore
 
 OF_A_HOME = (

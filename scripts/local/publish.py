@@ -10,8 +10,8 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from shared.core.topology import RENDER_REQUESTS
-from shared.ports import TopicsUnavailable
+from shared.core.messages.topics import RENDER_REQUESTS
+from shared.ports.messaging import TopicsUnavailable
 from shared.wiring import Worker
 
 BODY_LIMIT_BYTES = 10_000_000

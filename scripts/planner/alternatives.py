@@ -9,10 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from scripts.planner.load import Wanted
-from shared.core import price
-from shared.core.catalogue import Catalogue
-from shared.core.request import SIZES
-from shared.core.route import Route
+from shared.core.catalogue import price
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.messages.render_request import SIZES
+from shared.core.values.route import Route
 
 Name: TypeAlias = Literal["as asked", "one size lower", "flex lane", "batch lane"]
 BATCH_TARGET_HOURS, BATCH_EXPIRY_HOURS = 24, 48

@@ -16,9 +16,9 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from scripts.planner.figures import tightest
+from scripts.planner.forecast import Played, Stage
 from scripts.planner.limits import numbers
-from scripts.planner.play import Played, Stage
+from scripts.planner.results import tightest
 
 INK, GRID = "#1a1a1a", "#e2e2e2"
 COLOURS = ("#0b3d91", "#d55e00", "#009e73", "#cc79a7", "#7f7f7f")

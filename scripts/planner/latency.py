@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from scripts.planner.wrong import InvalidLoad, wrong
-from scripts.rehearsal.latency import Latency
-from scripts.simulator import latency as written
-from scripts.simulator.latency import Distribution, InvalidLatency
-from shared.core.catalogue import Catalogue
+from scripts.planner.errors import InvalidLoad, wrong
+from scripts.simulator.provider import latency as written
+from scripts.simulator.provider.latency import Distribution, InvalidLatency
+from scripts.virtual_time.latency import Latency
+from shared.core.catalogue.catalogue import Catalogue
 
 MEDIANS: Mapping[str, Mapping[str, float]] = {
     "gemini-3-pro-image": {"1K": 20.0, "2K": 25.0, "4K": 40.0},

@@ -8,11 +8,11 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from scripts.planner.wrong import InvalidLoad
-from shared.core import in_force
-from shared.core.catalogue import Catalogue
-from shared.core.in_force import DIMENSIONS, InForce
-from shared.core.quota import InvalidQuota, Limits, Quota
+from scripts.planner.errors import InvalidLoad
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.limits import effective
+from shared.core.limits.effective import DIMENSIONS, InForce
+from shared.core.limits.quota import InvalidQuota, Limits, Quota
 
 Source: TypeAlias = Literal["--limits", "live", "learned", "configured"]
 WORDS = {"spend10m_micros": "spend10m_usd"}
@@ -59,7 +59,7 @@ def _of(asked: Limits, known: Mapping[str, InForce]) -> Mapping[str, Held]:
 
 def configured(models: Iterable[str], quota: Quota) -> Mapping[str, Mapping[str, InForce]]:
     """Where there is no store to read."""
-    return {model: in_force.in_force(quota.limits(model), None, {}) for model in models}
+    return {model: effective.in_force(quota.limits(model), None, {}) for model in models}
 
 
 def numbers(of: Mapping[str, Held]) -> Limits:

@@ -8,15 +8,15 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from scripts.cli.messages import Line, complaints
-from scripts.planner.words import PLANNED_LANES
-from scripts.planner.wrong import InvalidLoad
-from scripts.rehearsal.request import Priority
-from shared.core.ask import Ask
-from shared.core.catalogue import Catalogue
-from shared.core.ladder import Planned, Unroutable, first_plan
-from shared.core.request import Cancel, InvalidRequest, RenderRequest
-from shared.core.route import Route
+from scripts.cli.data.outgoing import Line, complaints
+from scripts.planner.errors import InvalidLoad
+from scripts.planner.option_parsers import PLANNED_LANES
+from scripts.virtual_time.request import Priority
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
+from shared.core.routing.ladder import Planned, Unroutable, first_plan
+from shared.core.routing.requirements import Ask
+from shared.core.values.route import Route
 
 
 class Wanted(Struct, frozen=True):

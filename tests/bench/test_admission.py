@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import admission, admission_chart
-from scripts.bench.admission_figures import Job, Played, rows, spoken
-from scripts.rehearsal.line_up import OURS
-from scripts.rehearsal.scenarios import BACK, FINISH, LOST, OVERLOADED, REJECTED, SCENARIOS, WAIT_P99
+from scripts.bench.admission import chart, main
+from scripts.bench.admission.figures import Job, Played, rows, spoken
+from scripts.virtual_time.scenarios import BACK, FINISH, LOST, OVERLOADED, REJECTED, SCENARIOS, WAIT_P99
+from scripts.virtual_time.strategies import OURS
 
 OVERLOAD = next(number for number, each in enumerate(SCENARIOS) if each.name == "overload")
 SMALL = next(number for number, each in enumerate(SCENARIOS) if each.name == "interactive at 10 RPM")
@@ -56,7 +56,7 @@ def test_figures_are_spoken_shortly(figure: float | None, text: str) -> None:
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     monkeypatch.setattr(sys, "argv", ["admission", *words])
-    return admission.main()
+    return main.main()
 
 
 def test_a_run_prints_tables_and_writes_figures_and_a_chart(
@@ -93,5 +93,5 @@ def test_a_chart_shows_every_measure_even_where_figures_never_come_about(tmp_pat
     assert REJECTED in found
     for ending in ("svg", "png"):
         path = tmp_path / f"chart.{ending}"
-        admission_chart.draw(found, str(path))
+        chart.draw(found, str(path))
         assert path.stat().st_size > 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from scripts.bench.coldstart import FLOOR_ALONE, FUNCTIONS, WITH_GENAI, Pair, Row, Start, Took, _shown
+from scripts.bench.coldstart.main import FLOOR_ALONE, FUNCTIONS, WITH_GENAI, Pair, Row, Start, Took, _shown
 from scripts.deployment import contents
 
 INTAKE = Start("intake", "main.py", "intake", FLOOR_ALONE)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from scripts.bench import conduct_sheet, flag_scene
-from scripts.bench.flag_scene import FlagFigures, Scale, judge
-from scripts.drills import ours, plain
+from scripts.bench.conduct import flag_scene, report
+from scripts.bench.conduct.flag_scene import FlagFigures, Scale, judge
+from scripts.drills import run_baseline, run_worker
 from scripts.drills.scenes import BY_NAME, CALM
 from scripts.drills.traffic import NB21, PRO
-from shared.core.documents import Document
+from shared.core.values.documents import Document
 from tests.builders import NOW
 from tests.drills.builders import IMAGE_COSTS, a_call, at
 
@@ -66,12 +66,12 @@ def test_a_release_that_came_to_nothing_does_not_count_as_rewriting() -> None:
 async def test_double_delivery_costs_the_worker_nothing_and_a_plain_script_everything_twice() -> None:
     scene = BY_NAME["twice"]
     scene = replace(scene, traffic=replace(scene.traffic, seconds=2.0), latency="fixed:0.1")
-    worker, script = await ours.play(scene), await plain.play(scene)
+    worker, script = await run_worker.play(scene), await run_baseline.play(scene)
     assert worker.problems() == []
     assert len(worker.calls) == len(worker.requests) == worker.paid_images
     assert script.paid_images == 2 * len(script.requests)
     assert script.wasted_micros == sum(call.cost_micros for call in script.calls) // 2
-    figures = conduct_sheet.to_json({"twice": worker, CALM: worker}, {"twice": script, CALM: script})
+    figures = report.to_json({"twice": worker, CALM: worker}, {"twice": script, CALM: script})
     assert figures["twice"]["held"] is True
     assert figures["twice"]["google_genai"]["wasted_micros"] > 0
 
@@ -84,7 +84,9 @@ async def test_refusals_empty_and_malformed_answers_end_as_they_must() -> None:
 
     told: list[str] = []
     chosen = [shortly(name) for name in ("refusal", "empty", "malformed")]
-    found = await ours.play_all(chosen, 3, lambda played: told.append(played.scene.name), longest=timedelta(minutes=2))
+    found = await run_worker.play_all(
+        chosen, 3, lambda played: told.append(played.scene.name), longest=timedelta(minutes=2)
+    )
     assert {name: played.problems() for name, played in found.items()} == {name: [] for name in found}
     assert sorted(told) == ["empty", "malformed", "refusal"]
 
@@ -92,7 +94,7 @@ async def test_refusals_empty_and_malformed_answers_end_as_they_must() -> None:
 @pytest.mark.slow
 async def test_receipts_name_what_came_otherwise_and_the_ledger_is_the_bill() -> None:
     scene = BY_NAME["receipts"]
-    played = await ours.play(replace(scene, traffic=replace(scene.traffic, seconds=6.0), latency="fixed:0.1"))
+    played = await run_worker.play(replace(scene, traffic=replace(scene.traffic, seconds=6.0), latency="fixed:0.1"))
     assert played.problems() == []
     assert played.booked_micros == played.charged_micros > 0
 
@@ -100,7 +102,7 @@ async def test_receipts_name_what_came_otherwise_and_the_ledger_is_the_bill() ->
 @pytest.mark.slow
 async def test_a_gateway_without_balance_costs_its_requests_a_moment_and_a_plain_script_its_images() -> None:
     scene = BY_NAME["no-balance"]
-    worker, script = await asyncio.gather(ours.play(scene), plain.play(scene))
+    worker, script = await asyncio.gather(run_worker.play(scene), run_baseline.play(scene))
     assert worker.problems() == []
     assert len(worker.delivered) == len(worker.requests)
     assert len(script.delivered) < len(script.requests)

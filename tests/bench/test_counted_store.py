@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import rig
-from scripts.bench.counted_store import CountedStore
-from scripts.bench.counters import READS, Counters
-from shared.adapters.sqlite_store import SqliteStore
-from shared.adapters.system_clock import SystemClock
-from shared.core.documents import Absent, Committed, Conflict, Create, Document, Query
-from shared.core.queries import INDEXES
+from scripts.bench.harness import rig
+from scripts.bench.quota_live.counted_store import CountedStore
+from scripts.bench.quota_live.counters import READS, Counters
+from shared.adapters.process.system_clock import SystemClock
+from shared.adapters.sqlite.store import SqliteStore
+from shared.core.lifecycle.queries import INDEXES
+from shared.core.values.documents import Absent, Committed, Conflict, Create, Document, Query
 
 REQUESTS = 3
 
@@ -62,7 +62,7 @@ async def test_a_counted_worker_accounts_for_every_write_of_its_renders(tmp_path
 
 async def _work(path: Path, environment: dict[str, str], client: rig.Client, until: str, functions: str = "") -> None:
     """One counted worker, from its start until all requests stand in the status `until` and it was stopped."""
-    words = [sys.executable, "-m", "scripts.bench.counted_up", "--counters", str(path)]
+    words = [sys.executable, "-m", "scripts.bench.quota_live.counted_up", "--counters", str(path)]
     popen = rig.begin(words + (["--functions", functions] if functions else []), environment)
     try:
         rig.ready(popen)

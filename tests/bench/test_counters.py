@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from scripts.bench.counters import Counters, billed_reads, collection, purposes, worst_ten_seconds
-from shared.core.documents import Create, Delete, Increment, Update, Write
+from scripts.bench.quota_live.counters import Counters, billed_reads, collection, purposes, worst_ten_seconds
+from shared.core.values.documents import Create, Delete, Increment, Update, Write
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 REQUEST, ATTEMPT = "requests/a", "requests/a/attempts/0001"

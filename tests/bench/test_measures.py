@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from scripts.bench import measures
-from scripts.bench.measures import Measure, Seen
+from scripts.bench.quota_live import measures
+from scripts.bench.quota_live.measures import Measure, Seen
 
 
 def paid(request_id: str, at: float) -> Seen:

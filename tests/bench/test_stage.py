@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench.fleet import Fleet
-from scripts.bench.stage import Setting, stage
+from scripts.bench.quota_live.fleet import Fleet
+from scripts.bench.quota_live.stage import Setting, stage
 
 REQUESTS = 3
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from scripts.bench import rig
+from scripts.bench.harness import rig
 
 REQUESTS = 120
 KILLS = 5
@@ -78,7 +78,7 @@ async def _until_it_works(client: rig.Client) -> None:
 
 
 async def _in_flight(client: rig.Client) -> int:
-    from shared.core import queries
+    from shared.core.lifecycle import queries
 
     found: list[Any] = await client.store.query(queries.rendering(REQUESTS))
     return len(found)

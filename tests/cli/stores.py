@@ -8,17 +8,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from scripts.cli import place
-from shared.core import board, record
-from shared.core.board import Board
-from shared.core.breaker import Circuit
-from shared.core.claims import Claim
-from shared.core.conclusion import Case, Conclusion, Conclusions
-from shared.core.documents import Create, Document, Query, Write
-from shared.core.flag import BREAKER, Flag, FlagName, Scope
-from shared.core.heard import Voice
-from shared.core.routing import Routing
-from shared.flows.pump_view import PUMP
+from scripts.cli.data import worker_home
+from shared.core.admission.route_memory import Routing
+from shared.core.conclusions.claims import Claim
+from shared.core.conclusions.conclusion import Case, Conclusion, Conclusions
+from shared.core.conclusions.evidence import Voice
+from shared.core.lifecycle import request_record
+from shared.core.routing import flag_board
+from shared.core.routing.breaker import Circuit
+from shared.core.routing.flag import BREAKER, Flag, FlagName, Scope
+from shared.core.routing.flag_board import Board
+from shared.core.values.documents import Create, Document, Query, Write
+from shared.flows.pump_status import PUMP
 from tests.builders import a_record, a_request
 
 PRO, NB21, LITE = "gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image"
@@ -40,7 +41,7 @@ def a_breaker(model: str = PRO, lane: str = "standard") -> Flag:
 
 
 def flags(*tripped: Flag, **more: Any) -> Create:
-    return Create(board.PATH, Board({each.id: each for each in tripped}, **more).to_json())
+    return Create(flag_board.PATH, Board({each.id: each for each in tripped}, **more).to_json())
 
 
 def pump(routing: Routing | None = None, **more: Any) -> Create:
@@ -68,7 +69,7 @@ def queued(request_id: str, *, changes: dict[str, Any] | None = None, **fields: 
     """A request that waits; `fields` as it was asked for, `changes` of its document since."""
     request = a_request(request_id=request_id, **fields)
     written = a_record(request, now=TRIPPED_AT + timedelta(seconds=1), **(changes or {}))
-    return Create(record.path(request_id), written)
+    return Create(request_record.path(request_id), written)
 
 
 def write(home: Path, *writes: Write) -> None:
@@ -76,7 +77,7 @@ def write(home: Path, *writes: Write) -> None:
     (home / "state.db").touch()
 
     async def commit() -> None:
-        async with place.reading(place.read_settings()) as store:
+        async with worker_home.reading(worker_home.read_settings()) as store:
             if writes:
                 await store.commit(*writes)
 
@@ -85,7 +86,7 @@ def write(home: Path, *writes: Write) -> None:
 
 def read(collection: str) -> list[Document]:
     async def query() -> list[Document]:
-        async with place.reading(place.read_settings()) as store:
+        async with worker_home.reading(worker_home.read_settings()) as store:
             return await store.query(Query(collection, limit=100))
 
     return asyncio.run(query())

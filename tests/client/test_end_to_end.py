@@ -12,7 +12,7 @@ from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.subscriber.message import Message
 
 from renderlane import Client, ListeningFailed, NoSubscription, NotInTime, Request, Result, having_prefix
-from scripts.bench import rig
+from scripts.bench.harness import rig
 from tests.cli.conftest import started
 
 pytestmark = [pytest.mark.emulator, pytest.mark.slow]

@@ -10,10 +10,10 @@ from decimal import Decimal
 import pytest
 
 from renderlane import NotAResult, Result
-from shared.core import record
-from shared.core.messages import rejection_event, result_event
-from shared.core.outcome import EXPIRED, SUCCEEDED
-from shared.core.request import InvalidRequest, RenderRequest
+from shared.core.lifecycle import request_record
+from shared.core.messages.pubsub_messages import rejection_event, result_event
+from shared.core.messages.render_request import InvalidRequest, RenderRequest
+from shared.core.provider.outcome import EXPIRED, SUCCEEDED
 from tests.builders import NOW, a_record, a_request
 
 
@@ -24,7 +24,7 @@ def test_every_field_that_the_worker_announces_is_read() -> None:
         "reasons": ["a flag"],
         "mismatches": ["image_size"],
     }
-    data = a_record(a_request(group="g", labels={"k": "v"})) | record.finished("succeeded", SUCCEEDED, NOW)
+    data = a_record(a_request(group="g", labels={"k": "v"})) | request_record.finished("succeeded", SUCCEEDED, NOW)
     data |= {"receipt": sides, "cost_micros": 134_400, "cost_basis": "metered", "image_uri": "gs://b/1.jpg"}
     event = result_event("a", data | {"attempt_count": 2, "revives": "older"})
     read = Result.parse(event.data)
@@ -39,7 +39,7 @@ def test_every_field_that_the_worker_announces_is_read() -> None:
 
 
 def test_a_result_without_an_image_says_what_to_do() -> None:
-    read = Result.parse(result_event("a", a_record() | record.finished("expired", EXPIRED, NOW)).data)
+    read = Result.parse(result_event("a", a_record() | request_record.finished("expired", EXPIRED, NOW)).data)
     assert not read.ok
     assert read.delivered is None
     assert (read.outcome.code, read.outcome.advice) == ("expired", EXPIRED.advice)

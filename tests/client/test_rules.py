@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from renderlane import Floor, InvalidRequest, Reference, Request
 from renderlane.rules import encoded
-from shared.core import request as worker
-from shared.core.request import Cancel, RenderRequest, parse_message, request_schema
+from shared.core.messages import render_request as worker
+from shared.core.messages.render_request import Cancel, RenderRequest, parse_message, request_schema
 from tests.builders import a_payload
-from tests.core.test_request import BLANK, RESERVED_KEYS
-from tests.core.test_request_schema import instances
+from tests.core.messages.test_render_request import BLANK, RESERVED_KEYS
+from tests.core.messages.test_render_request_schema import instances
 
 SHIPPED = Path("shared/client/src/renderlane/request.schema.json")
 MESSAGES: list[dict[str, Any]] = request_schema()["oneOf"]

@@ -69,7 +69,7 @@ def test_the_wheel_holds_the_package_its_types_and_its_schema(wheel: Path) -> No
 
 def test_the_worker_s_wheel_has_nothing_of_it(tmp_path: Path) -> None:
     names = _files(_built(Path(), tmp_path))
-    assert "shared/flows/render.py" in names
+    assert "shared/flows/render/render.py" in names
     assert not [name for name in names if "renderlane/" in name or name.startswith("shared/client")]
 
 

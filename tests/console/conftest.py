@@ -13,10 +13,10 @@ import pytest
 from functions.console.app import BASE, desk_of, whole
 from functions.console.desk import Desk
 from shared import wiring
-from shared.adapters.local_topics import LocalTopics
-from shared.adapters.system_clock import SystemClock
+from shared.adapters.process.system_clock import SystemClock
+from shared.adapters.sqlite.topics import LocalTopics
 from shared.config import Settings
-from shared.core.topology import SUBSCRIPTIONS
+from shared.core.messages.topics import SUBSCRIPTIONS
 from shared.wiring import Worker
 
 ORIGIN = "http://localhost:8080"

@@ -13,13 +13,13 @@ from starlette.routing import Route
 
 from functions.console.app import app
 from functions.console.desk import Desk
-from shared.core import queries, record
-from shared.core.board import Board
-from shared.core.documents import Create, Document
-from shared.core.flag import BREAKER, Flag, Scope
-from shared.core.topology import SUBSCRIPTIONS
-from shared.flows import flags
-from shared.flows.flags import read_own
+from shared.core.lifecycle import queries, request_record
+from shared.core.messages.topics import SUBSCRIPTIONS
+from shared.core.routing.flag import BREAKER, Flag, Scope
+from shared.core.routing.flag_board import Board
+from shared.core.values.documents import Create, Document
+from shared.flows.operations import flags
+from shared.flows.operations.flags import read_own
 from tests.builders import a_record, a_request
 from tests.console.conftest import ORIGIN, Browser, client_of
 
@@ -113,7 +113,7 @@ async def test_a_preview_says_how_many_of_what_waits_would_change_and_changes_no
     for number in range(4):
         size = "4K" if number else "1K"
         request = a_request(request_id=f"r-{number}", model="gemini-3-pro-image", image_size=size)
-        await desk.ports.store.commit(Create(record.path(f"r-{number}"), a_record(request)))
+        await desk.ports.store.commit(Create(request_record.path(f"r-{number}"), a_record(request)))
     asked = {name: value for name, value in LOWER.items() if name != "reason"}
     whole = await browser.send("/flags/preview", **asked)
     assert "<html" in whole.text
@@ -182,7 +182,7 @@ async def test_a_breakers_flag_that_is_reset_here_stays_reset_for_a_while(desk: 
 
 
 async def test_a_cancellation_is_confirmed_then_published_as_any_publisher_would(desk: Desk, browser: Browser) -> None:
-    await desk.ports.store.commit(Create(record.path("r-1"), a_record(a_request(request_id="r-1"))))
+    await desk.ports.store.commit(Create(request_record.path("r-1"), a_record(a_request(request_id="r-1"))))
     assert "Cancel…" in (await browser.look("/requests/r-1")).text
     assert "Cancel it" in (await browser.look("/requests/r-1/cancel")).text
     assert await published(desk, "intake") == []
@@ -198,14 +198,15 @@ async def test_a_revival_goes_round_again_in_the_name_of_whoever_asked_and_a_ref
     ended = {"status": "failed", "outcome": outcome, "finished_at": NOW, "announce": None}
     failed = a_record(a_request(request_id="r-1"), now=NOW - timedelta(minutes=1), **ended)
     await desk.ports.store.commit(
-        Create(record.path("r-1"), failed), Create(record.path("r-2"), a_record(a_request(request_id="r-2")))
+        Create(request_record.path("r-1"), failed),
+        Create(request_record.path("r-2"), a_record(a_request(request_id="r-2"))),
     )
     assert "Revive…" in (await browser.look("/requests/r-1")).text
     assert "Revive…" not in (await browser.look("/requests/r-2")).text
     answer = await browser.send("/requests/r-1/revive", page="/requests/r-1/revive")
     assert (answer.status_code, answer.headers["location"]) == (303, "/console/requests/r-1?did=revive")
     (message,) = await published(desk, "intake")
-    old = await desk.ports.store.get(record.path("r-1"))
+    old = await desk.ports.store.get(request_record.path("r-1"))
     assert isinstance(old, Document)
     assert (old.data["revived_as"], old.data["revived_by"]) == (message["request_id"], ME)
     assert f'href="/console/requests/{message["request_id"]}"' in (await browser.look("/requests/r-1?did=revive")).text
@@ -223,7 +224,7 @@ async def test_no_form_is_taken_without_its_token_from_elsewhere_or_under_anothe
     desk: Desk, browser: Browser
 ) -> None:
     flag = await tripped(desk)
-    await desk.ports.store.commit(Create(record.path("r-1"), a_record(a_request(request_id="r-1"))))
+    await desk.ports.store.commit(Create(request_record.path("r-1"), a_record(a_request(request_id="r-1"))))
     page = (await browser.look("/flags")).text
     token = form_of(page, "/console/flags/trip")["token"]
     fields = {**LOWER, "reason": "forged"}
@@ -257,7 +258,7 @@ class Named:
 async def test_looking_changes_nothing(desk: Desk, browser: Browser) -> None:
     """But for the key that forms are signed with, which is made once."""
     await tripped(desk)
-    await desk.ports.store.commit(Create(record.path("r-1"), a_record(a_request(request_id="r-1"))))
+    await desk.ports.store.commit(Create(request_record.path("r-1"), a_record(a_request(request_id="r-1"))))
     await browser.look("/flags")
     paths = ("flags/board", "keys/console", "requests/r-1", "summary/summary", "pump/pump")
     before = await desk.ports.store.get_all(paths)

@@ -17,12 +17,12 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from shared import wiring
-from shared.adapters.system_clock import SystemClock
+from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
-from shared.core.board import Board
-from shared.core.documents import Document, Query
-from shared.flows.flags import read_own
-from shared.ports import Store
+from shared.core.routing.flag_board import Board
+from shared.core.values.documents import Document, Query
+from shared.flows.operations.flags import read_own
+from shared.ports.store import Store
 from tests.cli.conftest import started as started_process
 from tests.console import chromium
 

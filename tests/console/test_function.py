@@ -40,7 +40,7 @@ def test_the_bundle_holds_every_page_every_static_file_and_the_runbook() -> None
     assert {f"functions/console/static/{each.name}" for each in STATIC.iterdir()} <= held
     assert "RUNBOOK.md" in held
     modules = contents.modules(ROOT)
-    assert {"functions.console.app", "shared.adapters.iap_identities", "shared.flows.revive"} <= modules.keys()
+    assert {"functions.console.app", "shared.adapters.identity.iap", "shared.flows.intake.revive"} <= modules.keys()
     assert runbook.sections().keys() >= {"overload", "no-route"}
 
 

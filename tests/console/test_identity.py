@@ -22,11 +22,11 @@ from msgspec.structs import replace
 from functions.console.desk import Desk
 from functions.console.guard import PROXIES
 from shared import wiring
-from shared.adapters import iap_identities
-from shared.adapters.iap_identities import IapIdentities
-from shared.adapters.loopback_identities import LoopbackIdentities
+from shared.adapters.identity import iap
+from shared.adapters.identity.iap import IapIdentities
+from shared.adapters.identity.loopback import LoopbackIdentities
 from shared.config import InvalidSetting, Settings
-from shared.ports import Asked, NotIdentified
+from shared.ports.identity import Asked, NotIdentified
 from tests.console.conftest import Browser, client_of, settings_of
 
 AUDIENCE = "/projects/4711/locations/europe-west1/services/console"
@@ -94,7 +94,7 @@ class Proxy:
         signer = es256.EsSigner.from_string(pem, key_id)  # type: ignore[attr-defined,unused-ignore]
         now = int(time.time())
         given = {
-            "iss": iap_identities.ISSUER,
+            "iss": iap.ISSUER,
             "aud": AUDIENCE,
             "iat": now,
             "exp": now + 600,
@@ -215,7 +215,7 @@ async def test_any_header_of_a_proxy_closes_the_console_of_one_machine(desk: Des
 
 
 async def test_a_new_key_of_the_proxy_is_found_without_a_restart(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(iap_identities, "ANEW_AFTER", 0.0)
+    monkeypatch.setattr(iap, "ANEW_AFTER", 0.0)
     identities = IapIdentities(AUDIENCE, proxy.url)
     await identities.actor(by(proxy.assertion()))
     new = ec.generate_private_key(ec.SECP256R1())

@@ -18,14 +18,15 @@ from functions.console.app import desk_of, whole
 from functions.console.desk import Desk
 from scripts.local.home import serving
 from shared import wiring
-from shared.adapters.local_topics import LocalTopics
-from shared.adapters.system_clock import SystemClock
-from shared.core import record
-from shared.core.documents import Create
-from shared.core.flag import BREAKER, Flag, Scope
-from shared.core.topology import SUBSCRIPTIONS
-from shared.flows import flags, operate, summary
-from shared.flows.flags import read_own
+from shared.adapters.process.system_clock import SystemClock
+from shared.adapters.sqlite.topics import LocalTopics
+from shared.core.lifecycle import request_record
+from shared.core.messages.topics import SUBSCRIPTIONS
+from shared.core.routing.flag import BREAKER, Flag, Scope
+from shared.core.values.documents import Create
+from shared.flows.operations import flags, tenants
+from shared.flows.operations.flags import read_own
+from shared.flows.status import summary
 from shared.wiring import Worker
 from tests.builders import a_record, a_request, an_attempt
 from tests.console import chromium
@@ -91,17 +92,19 @@ async def _furnish(desk: Desk) -> None:
     for number in range(60):
         tenant, priority = ("web", "print", "shop")[number % 3], ("interactive", "normal", "bulk")[number % 3]
         request = a_request(request_id=f"w-{number}", model=PRO, image_size="4K", tenant=tenant, priority=priority)
-        await store.commit(Create(record.path(f"w-{number}"), a_record(request, now=now - timedelta(minutes=number))))
+        await store.commit(
+            Create(request_record.path(f"w-{number}"), a_record(request, now=now - timedelta(minutes=number)))
+        )
     for number, code in enumerate(("overload", "overload", "timeout", "credential")):
         outcome = {"code": code, "message": "The provider said no.", "advice": ""}
         at = now - timedelta(minutes=number + 1)
         changes = {"status": "failed", "outcome": outcome, "finished_at": at, "announce": None}
         await store.commit(
-            Create(record.path(f"f-{number}"), a_record(a_request(request_id=f"f-{number}"), now=at, **changes))
+            Create(request_record.path(f"f-{number}"), a_record(a_request(request_id=f"f-{number}"), now=at, **changes))
         )
     begun, attempt = an_attempt(a_request(request_id=LONG, model=PRO), now=now)
     await store.commit(Create(begun.path, begun.data), Create(attempt.path, attempt.data))
-    await operate.set_budget(store, "web", limit_micros=12_500_000)
+    await tenants.set_budget(store, "web", limit_micros=12_500_000)
     circuit = Scope(model=PRO, lane="standard")
     breaker = f"standard/{PRO}: overload, 9 of 9 calls in 10 s"
     for flag in (

@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from functions.console.desk import Desk
-from shared.core import record
-from shared.core.answer import Picture
-from shared.core.budget import OVER_BUDGET, OVERS, Over
-from shared.core.documents import Create, Document, Update
-from shared.core.flag import Flag, Scope
-from shared.flows import flags, operate, summary
+from shared.core.accounting.budget import OVER_BUDGET, OVERS, Over
+from shared.core.lifecycle import request_record
+from shared.core.provider.call import Picture
+from shared.core.routing.flag import Flag, Scope
+from shared.core.values.documents import Create, Document, Update
+from shared.flows.operations import flags, tenants
+from shared.flows.status import summary
 from tests.builders import a_record, a_request, an_attempt
 from tests.console.conftest import Browser
 
@@ -26,7 +27,7 @@ def now() -> datetime:
 
 def waits(request_id: str, minutes: int = 3, **fields: object) -> Create:
     request = a_request(request_id=request_id, prompt=SECRET, **fields)
-    return Create(record.path(request_id), a_record(request, now=now() - timedelta(minutes=minutes)))
+    return Create(request_record.path(request_id), a_record(request, now=now() - timedelta(minutes=minutes)))
 
 
 def ended(request_id: str, code: str, status: str = "failed", minutes: int = 2) -> Create:
@@ -34,7 +35,7 @@ def ended(request_id: str, code: str, status: str = "failed", minutes: int = 2) 
     outcome = {"code": code, "message": "The provider said no.", "advice": "Try again."}
     at = now() - timedelta(minutes=minutes)
     changes = {"status": status, "outcome": outcome, "finished_at": at, "announce": None}
-    return Create(record.path(request_id), a_record(request, now=at - timedelta(seconds=9), **changes))
+    return Create(request_record.path(request_id), a_record(request, now=at - timedelta(seconds=9), **changes))
 
 
 async def rendering(desk: Desk, request_id: str) -> None:
@@ -52,7 +53,7 @@ async def test_the_overview_shows_what_waits_what_runs_what_failed_and_what_is_t
         ended("f-1", "overload"), ended("f-2", "overload"), ended("s-1", "refused", "refused"),
     )  # fmt: skip
     await rendering(desk, "run-1")
-    await operate.set_budget(store, "web", limit_micros=12_500_000)
+    await tenants.set_budget(store, "web", limit_micros=12_500_000)
     flag = Flag(
         "pause-1a2b", "pause", "ann", "the lamp burns", now(), now() + timedelta(hours=1), scope=Scope(tenant="shop")
     )
@@ -203,7 +204,7 @@ async def test_the_runbook_has_every_heading_to_jump_to(browser: Browser) -> Non
 
 @pytest.mark.parametrize("over", OVERS)
 async def test_a_budget_that_is_used_up_is_said_to_hold_requests_back(desk: Desk, browser: Browser, over: Over) -> None:
-    await operate.set_budget(desk.ports.store, "web", limit_micros=1_000_000, over=over)
+    await tenants.set_budget(desk.ports.store, "web", limit_micros=1_000_000, over=over)
     create = waits("w-1", tenant="web")
     await desk.ports.store.commit(Create(create.path, {**create.data, "reason": OVER_BUDGET, "wake_at": now()}))
     await summary.write(desk.ports)

@@ -12,9 +12,10 @@ from typing import Protocol
 
 import pytest
 
-from shared.adapters.local_topics import LocalTopics
-from shared.adapters.sqlite_store import SqliteStore
-from shared.ports import Delivery, Store, Subscriptions, Topics
+from shared.adapters.sqlite.store import SqliteStore
+from shared.adapters.sqlite.topics import LocalTopics
+from shared.ports.messaging import Delivery, Subscriptions, Topics
+from shared.ports.store import Store
 from tests.contract.fake_clock import FakeClock
 from tests.emulators import firestore_host, pubsub_host
 from tests.fakes.memory import MemoryStore
@@ -46,7 +47,7 @@ async def store(
         one = SqliteStore(tmp_path / "state.db", clock, INDEXES)
     else:
         monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", request.getfixturevalue("firestore_host"))
-        from shared.adapters.firestore_store import FirestoreStore
+        from shared.adapters.google_cloud.firestore_store import FirestoreStore
 
         one = FirestoreStore(project)
     yield one
@@ -99,7 +100,7 @@ async def post(
         one = Post(LocalTopics(tmp_path / "state.db", clock, project), project, clock)
     else:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", request.getfixturevalue("pubsub_host"))
-        from shared.adapters.pubsub_topics import PubsubTopics
+        from shared.adapters.google_cloud.pubsub_topics import PubsubTopics
 
         one = Post(PubsubTopics(project), project, clock=None)
     yield one

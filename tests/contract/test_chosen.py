@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from scripts.cli import chosen
-from scripts.cli.chosen import Choice
-from shared.core import record
-from shared.core.documents import Create
-from shared.ports import Store
+from scripts.cli.data import filters
+from scripts.cli.data.filters import Choice
+from shared.core.lifecycle import request_record
+from shared.core.values.documents import Create
+from shared.ports.store import Store
 from tests.builders import NOW, a_catalogue, a_record, a_request
 
 COUNT = 23
@@ -22,16 +22,16 @@ async def fill(store: Store) -> None:
         at = NOW + timedelta(seconds=max(0, number - 5) // 3)
         request = a_request(request_id=f"r-{number:02}", tenant="web" if number % 2 else "press", purpose="final")
         status = "failed" if number % 3 else "queued"
-        await store.commit(Create(record.path(request.request_id), a_record(request, now=at, status=status)))
+        await store.commit(Create(request_record.path(request.request_id), a_record(request, now=at, status=status)))
 
 
 @pytest.mark.parametrize("page", [1, 3, 4, 100])
 async def test_every_request_is_read_once_and_the_newest_come_first(
     store: Store, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    monkeypatch.setattr(chosen, "PAGE", page)
+    monkeypatch.setattr(filters, "PAGE", page)
     await fill(store)
-    found = await chosen.read(store, Choice(), ())
+    found = await filters.read(store, Choice(), ())
     assert sorted(each.id for each in found) == [f"r-{number:02}" for number in range(COUNT)]
     times = [each.data["created_at"] for each in found]
     assert times == sorted(times, reverse=True)
@@ -39,28 +39,28 @@ async def test_every_request_is_read_once_and_the_newest_come_first(
 
 
 async def test_status_time_tenant_and_model_choose_together(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chosen, "PAGE", 4)
+    monkeypatch.setattr(filters, "PAGE", 4)
     await fill(store)
     choice = Choice(
         statuses=("failed",), tenant="web", model="nano-banana-pro", since=NOW + timedelta(seconds=1),
         until=NOW + timedelta(seconds=3),
     )  # fmt: skip
-    found = await chosen.read(store, choice.with_models(a_catalogue()), None)
+    found = await filters.read(store, choice.with_models(a_catalogue()), None)
     meant = [n for n in range(COUNT) if n % 2 and n % 3 and 1 <= max(0, n - 5) // 3 <= 3]
     assert sorted(each.id for each in found) == [f"r-{number:02}" for number in meant]
     assert found[0].data["request"]["prompt"]
 
 
 async def test_a_limit_takes_the_newest_of_what_is_meant(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chosen, "PAGE", 4)
+    monkeypatch.setattr(filters, "PAGE", 4)
     await fill(store)
-    found = await chosen.read(store, Choice(statuses=("failed", "queued"), tenant="web"), (), limit=3)
+    found = await filters.read(store, Choice(statuses=("failed", "queued"), tenant="web"), (), limit=3)
     assert [each.id for each in found] == ["r-21", "r-19", "r-17"]
 
 
 async def test_a_document_of_an_earlier_version_is_read_all_the_same(store: Store) -> None:
     old = {name: value for name, value in a_record().items() if name not in ("flags", "asked_model")}
-    await store.commit(Create(record.path("old"), old))
+    await store.commit(Create(request_record.path("old"), old))
     routed = Choice(model=old["route"]["model"]).with_models(a_catalogue())
-    assert [each.id for each in await chosen.read(store, routed, ())] == ["old"]
-    assert await chosen.read(store, Choice(flag="pause"), ()) == []
+    assert [each.id for each in await filters.read(store, routed, ())] == ["old"]
+    assert await filters.read(store, Choice(flag="pause"), ()) == []

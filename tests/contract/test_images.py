@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.adapters.image_store import ObjectImages
-from shared.core.answer import Picture
-from shared.ports import ImagesUnavailable
+from shared.adapters.object_storage.image_store import ObjectImages
+from shared.core.provider.call import Picture
+from shared.ports.images import ImagesUnavailable
 from tests.fakes import gcs
 from tests.fakes.loopback import serving
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.sqlite_store import SqliteStore
-from shared.core.queries import INDEXES
+from shared.adapters.sqlite.store import SqliteStore
+from shared.core.lifecycle.queries import INDEXES
 from tests.contract.fake_clock import FakeClock
 from tests.every_query import QUERIES
 

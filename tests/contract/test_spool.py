@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.disk_spool import DiskSpool
-from shared.adapters.object_spool import ObjectSpool
-from shared.core.answer import Picture
-from shared.ports import ImagesUnavailable, Spool
+from shared.adapters.object_storage.disk_spool import DiskSpool
+from shared.adapters.object_storage.object_spool import ObjectSpool
+from shared.core.provider.call import Picture
+from shared.ports.images import ImagesUnavailable, Spool
 from tests.fakes import gcs
 from tests.fakes.loopback import serving
 
@@ -107,8 +107,8 @@ def test_another_place_than_a_bucket_is_refused(url: str) -> None:
 WITHOUT_DESCRIPTORS = """
 import asyncio, os, resource, sys
 from pathlib import Path
-from shared.adapters.disk_spool import DiskSpool
-from shared.core.answer import Picture
+from shared.adapters.object_storage.disk_spool import DiskSpool
+from shared.core.provider.call import Picture
 
 async def story():
     await asyncio.to_thread(int)  # its threads need no descriptor, its loop has them already

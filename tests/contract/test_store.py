@@ -1,4 +1,4 @@
-"""What every store promises (shared.ports.Store), run on every adapter; then what is an adapter's own."""
+"""What every store promises (shared.ports.store.Store), run on every adapter; then what is an adapter's own."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from google.api_core.exceptions import DeadlineExceeded, ServiceUnavailable
 from google.api_core.retry import retry_base, retry_unary_async
 from google.cloud.firestore import AsyncClient, AsyncWriteBatch
 
-from shared.adapters.firestore_store import CALL_TIMEOUT, FirestoreStore
-from shared.adapters.sqlite_store import SqliteStore
-from shared.core.documents import (
+from shared.adapters.google_cloud.firestore_store import CALL_TIMEOUT, FirestoreStore
+from shared.adapters.sqlite.store import SqliteStore
+from shared.core.values.documents import (
     Absent,
     Committed,
     Conflict,
@@ -30,7 +30,7 @@ from shared.core.documents import (
     Range,
     Update,
 )
-from shared.ports import Store, StoreUnavailable
+from shared.ports.store import Store, StoreUnavailable
 from tests.contract.conftest import INDEXES
 from tests.contract.fake_clock import FakeClock
 

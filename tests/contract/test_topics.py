@@ -12,9 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.local_topics import LocalTopics
-from shared.core.topology import DEAD_LETTER_SOURCE, RENDER_DEAD_LETTERS, RENDER_REQUESTS, RENDER_RESULTS, Subscription
-from shared.ports import TopicsUnavailable
+from shared.adapters.sqlite.topics import LocalTopics
+from shared.core.messages.topics import (
+    DEAD_LETTER_SOURCE,
+    RENDER_DEAD_LETTERS,
+    RENDER_REQUESTS,
+    RENDER_RESULTS,
+    Subscription,
+)
+from shared.ports.messaging import TopicsUnavailable
 from tests.contract.conftest import Post
 from tests.contract.fake_clock import START, FakeClock
 
@@ -363,7 +369,7 @@ class TestLocal:
         pull = asyncio.create_task(topics.pull(INTAKE.name, 1, timedelta(hours=1)))
         script = (
             "import asyncio, sys\n"
-            "from shared.adapters.local_topics import LocalTopics\n"
+            "from shared.adapters.sqlite.topics import LocalTopics\n"
             "from tests.contract.test_topics import RealClock\n"
             "async def main():\n"
             "    topics = LocalTopics(sys.argv[1], RealClock())\n"
@@ -393,7 +399,7 @@ class TestPubsub:
     async def test_a_closed_port_is_unavailable_within_the_patience(
         self, project: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from shared.adapters.pubsub_topics import PubsubTopics
+        from shared.adapters.google_cloud.pubsub_topics import PubsubTopics
 
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
         topics = PubsubTopics(project, patience=timedelta(seconds=0.3))
@@ -409,7 +415,7 @@ class TestPubsub:
     async def test_a_pull_that_outlasts_its_caller_serves_the_next(
         self, project: str, pubsub_host: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from shared.adapters.pubsub_topics import PubsubTopics
+        from shared.adapters.google_cloud.pubsub_topics import PubsubTopics
 
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub_host)
         topics = PubsubTopics(project)
@@ -426,7 +432,7 @@ class TestPubsub:
     async def test_a_pull_that_outlasts_its_caller_serves_one_with_another_limit(
         self, project: str, pubsub_host: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from shared.adapters.pubsub_topics import PubsubTopics
+        from shared.adapters.google_cloud.pubsub_topics import PubsubTopics
 
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub_host)
         topics = PubsubTopics(project)

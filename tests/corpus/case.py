@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from shared.core.failure import FailureKind
+from shared.core.provider.failure import FailureKind
 from tests.corpus import pictures
 
 FOLDER = Path(__file__).parent / "cases"

@@ -10,22 +10,26 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from shared.adapters.batch_lane import GeminiBatches
-from shared.adapters.by_api_lane import ByApiLane
-from shared.adapters.gateway_lane import GatewayLane, lane_of
-from shared.adapters.gemini_lane import GeminiLane
-from shared.adapters.generate_content_lane import GenerateContentLane
-from shared.adapters.references import AllowedReferences
-from shared.core import gateway
-from shared.core.answer import Answer, Order
-from shared.core.catalogue import Catalogue, Gateway
-from shared.core.documents import Create
-from shared.core.flag import Flag
-from shared.core.gateway import serving
-from shared.core.proof import ITEMS, TEST, Evidence, Proof
-from shared.core.proof import path as proof_path
-from shared.flows import evidence, fair_tags, flags, kicks, pump, pump_view
-from shared.ports import AtSlot, Lane
+from shared.adapters.gateway.router import GatewayLane, lane_of
+from shared.adapters.gemini.api_router import ByApiLane
+from shared.adapters.gemini.generate_content_lane import GenerateContentLane
+from shared.adapters.gemini.interactions_lane import GeminiLane
+from shared.adapters.gemini_batch.batches import GeminiBatches
+from shared.adapters.object_storage.references import AllowedReferences
+from shared.core.catalogue.catalogue import Catalogue, Gateway
+from shared.core.catalogue.gateway_proof import ITEMS, TEST, Evidence, Proof
+from shared.core.catalogue.gateway_proof import path as proof_path
+from shared.core.provider.call import Answer, Order
+from shared.core.routing import gateway
+from shared.core.routing.flag import Flag
+from shared.core.routing.gateway import serving
+from shared.core.values.documents import Create
+from shared.flows import pump_status, wakeups
+from shared.flows.intake import fair_queue
+from shared.flows.operations import flags
+from shared.flows.pump import loop
+from shared.flows.render import limit_reports
+from shared.ports.lanes import AtSlot, Lane
 from tests.corpus.case import Case
 from tests.corpus.stand_in import StandIn
 from tests.corpus.virtual_loop import LoopClock, VirtualLoop
@@ -66,11 +70,11 @@ class CorpusWorld(World):
             batches=self._batches,
             references=self._references,
         )
-        view = pump_view.PumpView(self.ports)
-        self.kicks = kicks.Kicks(self.ports, view)
-        self.tags = fair_tags.FairTags(self.ports, view)
-        self.evidence = evidence.Evidence(self.ports)
-        self.pump = pump.Pump(self.ports, self.kicks)
+        view = pump_status.PumpView(self.ports)
+        self.kicks = wakeups.Kicks(self.ports, view)
+        self.tags = fair_queue.FairTags(self.ports, view)
+        self.evidence = limit_reports.Evidence(self.ports)
+        self.pump = loop.Pump(self.ports, self.kicks)
 
     async def prove(self) -> None:
         """Open the gateways, where the case has any."""

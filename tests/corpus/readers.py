@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from shared.adapters import gemini_answer, gemini_errors, generate_content_answer, openai_answer
-from shared.adapters.batch_answer import read_line
-from shared.adapters.quotation import SENT, Sent
-from shared.core.answer import Answer, Made, Order, Reference
-from shared.core.failure import Failure
+from shared.adapters.gateway import openai_response
+from shared.adapters.gemini import errors, generate_content_response, interactions_response
+from shared.adapters.gemini_batch.batch_lines import read_line
+from shared.adapters.payloads.quotation import SENT, Sent
+from shared.core.provider.call import Answer, Made, Order, Reference
+from shared.core.provider.failure import Failure
 from tests.builders import NOW
 from tests.corpus import pictures
 from tests.corpus.case import Form
@@ -57,16 +58,16 @@ def read(form: Form, status: int, headers: Mapping[str, str], body: bytes, order
 
 def _read(form: Form, status: int, headers: Mapping[str, str], body: bytes, order: Order) -> object:
     if status >= 400:
-        return gemini_errors.read_failure(status, headers, body, NOW)
+        return errors.read_failure(status, headers, body, NOW)
     match form:
         case "interactions":
-            return gemini_answer.read_answer(bytearray(body), order, headers, NOW)
+            return interactions_response.read_answer(bytearray(body), order, headers, NOW)
         case "generate" | "native":
-            return generate_content_answer.read_answer(body, order, headers, NOW)
+            return generate_content_response.read_answer(body, order, headers, NOW)
         case "chat":
-            return openai_answer.read_chat(body, order, headers, NOW)
+            return openai_response.read_chat(body, order, headers, NOW)
         case "images":
-            return openai_answer.read_images(body, order, headers, NOW)
+            return openai_response.read_images(body, order, headers, NOW)
         case "batch":
             return read_line(body, order.model, NOW).read
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.core import booking, gateway, settlement
-from shared.core.answer import Made
-from shared.core.failure import Failure, FailureKind, Next
+from shared.core.lifecycle import attempt_cost, settlement
+from shared.core.provider.call import Made
+from shared.core.provider.failure import Failure, FailureKind, Next
+from shared.core.routing import gateway
 from tests.builders import NOW, a_catalogue
 from tests.corpus import mutations, pictures
 from tests.corpus.case import Case, Form, Scripted, all_cases, filled, one_of
@@ -111,7 +112,7 @@ def _cost(form: Form, failure: Failure) -> Any:
     attempt = settlement.open_attempt(
         request, 1, holder="h", key_kind="auth", owner="o", now=NOW, contract=contract
     )  # fmt: skip
-    return booking.cost_of(failure, attempt, a_catalogue())
+    return attempt_cost.cost_of(failure, attempt, a_catalogue())
 
 
 _NO_STATEMENT = frozenset(

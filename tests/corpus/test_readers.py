@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.core.answer import Made, Order
-from shared.core.failure import Failure
+from shared.core.provider.call import Made, Order
+from shared.core.provider.failure import Failure
 from tests.corpus.case import Case, Form, Scripted, all_cases, one_of
 from tests.corpus.readers import an_order, as_line, error_as_line, forms_like, read
 from tests.corpus.wire import sent

@@ -60,7 +60,7 @@ def test_it_holds_only_what_runs_in_the_cloud(unpacked: Path) -> None:
     assert {name.partition("/")[0] for name in sources} == {
         "Dockerfile", "main.py", "requirements.txt", "LICENSE", "RUNBOOK.md", "functions", "shared",
     }  # fmt: skip
-    assert not [name for name in sources if "sqlite" in name or "local_topics" in name]
+    assert not [name for name in sources if "sqlite" in name]
     assert {name for name in sources if not name.endswith(".py")} == {*contents.data(ROOT), "requirements.txt"}
 
 
@@ -105,11 +105,11 @@ def test_a_function_loads_its_own_flow_and_no_library_of_the_others(function: st
     command = [sys.executable, "-c", code]
     ended = subprocess.run(command, cwd=unpacked, env=environment, capture_output=True, text=True, check=True)
     loaded = set(json.loads(ended.stdout))
-    flows = {f"shared.flows.{each}" for each in ("intake", "pump", "render", "watch", "bury")} & loaded
+    flows = set(bundle.FLOWS.values()) & loaded
     other = (
-        {"shared.flows.intake", "shared.flows.render"} if function == "bury" else set()
+        {bundle.FLOWS["intake"], bundle.FLOWS["render"]} if function == "bury" else set()
     )  # it looks at their messages
-    assert flows - other == ({f"shared.flows.{function}"} if function else set())
+    assert flows - other == ({bundle.FLOWS[function]} if function else set())
     assert not [name for name in loaded if name.startswith("google.genai")]
     assert ("httpx2" in loaded) == (function in ("render", "watch"))
 

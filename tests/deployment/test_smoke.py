@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import rig
+from scripts.bench.harness import rig
 
 SMOKE = Path("scripts/smoke")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.core.claims import ANSWERED, CLAIM_OF, POLICIES, Claim, Policy, contradicted_by, subject
-from shared.core.failure import FailureKind
-from shared.core.route import Route
+from shared.core.conclusions.claims import ANSWERED, CLAIM_OF, POLICIES, Claim, Policy, contradicted_by, subject
+from shared.core.provider.failure import FailureKind
+from shared.core.values.route import Route
 
 TEXT = Path("docs/conclusions.md").read_text("utf-8")
 ABOUT = {"model": "*/MODEL", "route": "LANE/MODEL", "pool": "POOL"}

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from scripts import docs_site, schema_page
-from shared.core import metrics, spans
-from shared.core.request import Cancel, RenderRequest, parse_message, request_schema
+from shared.core.messages.render_request import Cancel, RenderRequest, parse_message, request_schema
+from shared.core.observability import metrics, spans
 
 README = Path("README.md").read_text("utf-8")
 PAGES = {

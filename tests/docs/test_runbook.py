@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.core.failure import RULES, FailureKind
+from shared.core.provider.failure import RULES, FailureKind
 
 RUNBOOK = Path("RUNBOOK.md").read_text("utf-8")
 SECTIONS = {

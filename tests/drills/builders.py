@@ -8,11 +8,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from scripts.drills.played import Ended, Played
+from scripts.drills.recording import Ended, Played
 from scripts.drills.scene import Hold, Scene
 from scripts.drills.traffic import PRO, Traffic
-from scripts.simulator.bill import Call
-from scripts.simulator.tokens import Usage
+from scripts.simulator.provider.bill import Call
+from scripts.simulator.provider.tokens import Usage
 from tests.builders import NOW
 
 IMAGE_COSTS = 134_400

@@ -6,14 +6,14 @@ from datetime import datetime
 
 import pytest
 
-from scripts.drills import rehearsals, scenes
+from scripts.drills import drill_catalogue, scenes
 from scripts.drills.scene import Scene
 from scripts.drills.traffic import LIVELY, PRIMARY, Traffic
-from scripts.simulator import faults
-from shared.core.request import RenderRequest
+from scripts.simulator.provider import faults
+from shared.core.messages.render_request import RenderRequest
 from tests.builders import NOW
 
-EVERY = [*scenes.ALL, *(rehearsals.scene_of(name) for name in rehearsals.DRILLS)]
+EVERY = [*scenes.ALL, *(drill_catalogue.scene_of(name) for name in drill_catalogue.DRILLS)]
 
 
 @pytest.mark.parametrize("scene", EVERY, ids=lambda scene: scene.name)
@@ -54,9 +54,9 @@ def test_quick_plays_one_of_each_kind_and_awaits_no_recovery() -> None:
     assert sum(scene.traffic.seconds for scene in chosen) < 120
 
 
-@pytest.mark.parametrize("name", rehearsals.DRILLS)
+@pytest.mark.parametrize("name", drill_catalogue.DRILLS)
 def test_a_drill_is_a_scene_of_the_bench_under_lively_traffic(name: str) -> None:
-    scene, base = rehearsals.scene_of(name, 10.0), scenes.BY_NAME[rehearsals.DRILLS[name].scene]
+    scene, base = drill_catalogue.scene_of(name, 10.0), scenes.BY_NAME[drill_catalogue.DRILLS[name].scene]
     assert {fault.kind for fault in scene.faults} == {fault.kind for fault in base.faults}
     assert {hold.promise for hold in base.holds} <= {hold.promise for hold in scene.holds}
     assert scene.lasts == 10.0

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from shared.core.answer import Answer, Made, Order
-from shared.core.batch import Progress, ProviderState, Result
-from shared.core.failure import Failure, FailureKind
-from shared.ports import Clock, ResultsUnavailable
+from shared.core.lifecycle.batch import Progress, ProviderState, Result
+from shared.core.provider.call import Answer, Made, Order
+from shared.core.provider.failure import Failure, FailureKind
+from shared.ports.clock import Clock
+from shared.ports.lanes import ResultsUnavailable
 from tests.fakes.lane import made
 
 A_LINE = 0.01

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.core.answer import Answer, Made, Order, Picture, Usage
-from shared.core.failure import Failure, FailureKind
-from shared.ports import AtSlot, Clock
+from shared.core.provider.call import Answer, Made, Order, Picture
+from shared.core.provider.failure import Failure, FailureKind
+from shared.core.provider.usage import Usage
+from shared.ports.clock import Clock
+from shared.ports.lanes import AtSlot
 
 PIXELS = {"512": 512, "1K": 1024, "2K": 2048, "4K": 4096}
 TOKENS = {"512": 747, "1K": 1120, "2K": 1120, "4K": 2000}

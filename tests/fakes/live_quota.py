@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shared.core.live_quota import LiveLimits, UsageByModel
-from shared.ports import Clock, NotAsked, QuotaUnreadable
+from shared.core.limits.live_quota import LiveLimits, UsageByModel
+from shared.ports.clock import Clock
+from shared.ports.quota import NotAsked, QuotaUnreadable
 
 
 @dataclass

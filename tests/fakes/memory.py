@@ -10,11 +10,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.adapters.sqlite_store import DOCUMENT_LIMIT_BYTES
-from shared.adapters.store_rules import check_query, check_writes
-from shared.core import metrics, spans
-from shared.core.answer import Picture, Reference
-from shared.core.documents import (
+from shared.adapters.port_limits.store_limits import check_query, check_writes
+from shared.adapters.sqlite.store import DOCUMENT_LIMIT_BYTES
+from shared.core.messages.topics import DEAD_LETTER_SOURCE, RENDER_DEAD_LETTERS, SUBSCRIPTIONS, Subscription
+from shared.core.observability import metrics, spans
+from shared.core.observability.events import Signal
+from shared.core.observability.metrics import Measure
+from shared.core.observability.spans import Span, Stage
+from shared.core.provider.call import Picture, Reference
+from shared.core.provider.kept_image import KeptImage
+from shared.core.values.documents import (
     Absent,
     Committed,
     Conflict,
@@ -29,13 +34,10 @@ from shared.core.documents import (
     Value,
     Write,
 )
-from shared.core.kept import KeptImage
-from shared.core.metrics import Measure
-from shared.core.signals import Signal
-from shared.core.spans import Span, Stage
-from shared.core.topology import DEAD_LETTER_SOURCE, RENDER_DEAD_LETTERS, SUBSCRIPTIONS, Subscription
-from shared.core.trace import Place
-from shared.ports import Clock, Delivery, ReferenceUnusable, StoredImage
+from shared.core.values.trace_context import Place
+from shared.ports.clock import Clock
+from shared.ports.images import ReferenceUnusable, StoredImage
+from shared.ports.messaging import Delivery
 
 
 class MemoryStore:

@@ -8,17 +8,17 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from scripts.simulator.answer import Answer as SimulatorAnswer
-from scripts.simulator.batch_work import lines_of
-from scripts.simulator.batches import Batches
-from scripts.simulator.simulation import Simulation
-from shared.adapters.batch_answer import read_line, result_of, write_line
-from shared.adapters.batch_status import Operation, progress_of
-from shared.adapters.picked import Elsewhere
-from shared.core.answer import Order
-from shared.core.batch import Progress, Result
-from shared.core.failure import Failure, FailureKind
-from shared.ports import Clock
+from scripts.simulator.api.batches import Batches
+from scripts.simulator.engine.batch_work import lines_of
+from scripts.simulator.engine.simulation import Simulation
+from scripts.simulator.formats.reply import Answer as SimulatorAnswer
+from shared.adapters.gemini_batch.batch_lines import read_line, result_of, write_line
+from shared.adapters.gemini_batch.batch_status import Operation, progress_of
+from shared.adapters.payloads.answer_image import Elsewhere
+from shared.core.lifecycle.batch import Progress, Result
+from shared.core.provider.call import Order
+from shared.core.provider.failure import Failure, FailureKind
+from shared.ports.clock import Clock
 
 
 class SimulatedBatches:

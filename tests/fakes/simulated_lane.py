@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from scripts.simulator import call
-from scripts.simulator.answer import Answer as SimulatorAnswer
-from scripts.simulator.answer import Cut, Hang, Reset
-from scripts.simulator.call import Request
-from scripts.simulator.drawing import Painter, Scene, draw, measure
-from scripts.simulator.faults import Fault
-from scripts.simulator.gateway import OpenAiRequest
-from scripts.simulator.routes import InteractionRequest
-from scripts.simulator.simulation import Simulation
-from scripts.simulator.tariff import Tariff
-from shared.adapters import gemini_errors, openai_answer
-from shared.adapters.gemini_answer import read_answer
-from shared.adapters.gemini_lane import body_of
-from shared.adapters.picked import Elsewhere
-from shared.core.answer import Answer, Order
-from shared.core.failure import Failure, FailureKind
-from shared.ports import AtSlot, Clock
+from scripts.simulator.api.gateway import OpenAiRequest
+from scripts.simulator.api.routes import InteractionRequest
+from scripts.simulator.engine import call
+from scripts.simulator.engine.call import Request
+from scripts.simulator.engine.simulation import Simulation
+from scripts.simulator.formats.reply import Answer as SimulatorAnswer
+from scripts.simulator.formats.reply import Cut, Hang, Reset
+from scripts.simulator.provider.drawing import Painter, Scene, draw, measure
+from scripts.simulator.provider.faults import Fault
+from scripts.simulator.provider.tariff import Tariff
+from shared.adapters.gateway import openai_response
+from shared.adapters.gemini import errors
+from shared.adapters.gemini.interactions_lane import body_of
+from shared.adapters.gemini.interactions_response import read_answer
+from shared.adapters.payloads.answer_image import Elsewhere
+from shared.core.provider.call import Answer, Order
+from shared.core.provider.failure import Failure, FailureKind
+from shared.ports.clock import Clock
+from shared.ports.lanes import AtSlot
 
 
 class InlinePainter(Painter):
@@ -79,7 +81,7 @@ class SimulatedLane:
                 alarm.cancel()
                 lower = {name.lower(): value for name, value in headers.items()}
                 if status != 200:
-                    return gemini_errors.read_failure(status, lower, body, self._clock.now())
+                    return errors.read_failure(status, lower, body, self._clock.now())
                 return self._read(body, order, lower)
             case Cut():
                 alarm.cancel()
@@ -111,10 +113,10 @@ class SimulatedGateway(SimulatedLane):
         super().__init__(clock, a_simulation(clock, seed=2, tariff=self._tariff))
 
     def _request(self, order: Order) -> Request:
-        body = openai_answer.chat_body(order)
+        body = openai_response.chat_body(order)
         return OpenAiRequest("sk-test", body, "chat", self._tariff, base_url="http://gateway.example")
 
     def _read(self, body: bytes, order: Order, headers: dict[str, str]) -> Answer:
-        found = openai_answer.read_chat(body, order, headers, self._clock.now())
+        found = openai_response.read_chat(body, order, headers, self._clock.now())
         assert not isinstance(found, Elsewhere), "its images lie in the answer"
         return found

@@ -6,15 +6,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.core import calendar, record, signals
-from shared.core.fleet import Fleet, Late, Recent, concurrency_cap
-from shared.core.quota import Limits
-from shared.core.rewind import fell_by, rewound
-from shared.core.spend import Spend
-from shared.core.standing import Standing
-from shared.core.tick import Memory
-from shared.flows.grant import Granting
-from shared.flows.server_time import ClockFell, Reads, ServerTime
+from shared.core.admission import slot_calendar
+from shared.core.admission.clock_rewind import fell_by, rewound
+from shared.core.admission.fleet_pace import Fleet, Late, Recent, concurrency_cap
+from shared.core.admission.model_state import Standing
+from shared.core.admission.spend_window import Spend
+from shared.core.admission.tick import Memory
+from shared.core.lifecycle import request_record
+from shared.core.limits.quota import Limits
+from shared.core.observability import events
+from shared.flows.clock import ClockFell, Reads, ServerTime
+from shared.flows.pump.tick import Granting
 from tests.world import World
 
 STEPS = [timedelta(seconds=120), timedelta(hours=1), timedelta(days=2)]
@@ -24,7 +26,7 @@ NOW = datetime(2026, 11, 22, 18, tzinfo=UTC)
 
 async def until_ended(world: World, request_id: str, within: float) -> None:
     began = world.clock.monotonic()
-    while world.statuses().get(request_id) not in record.FINAL:
+    while world.statuses().get(request_id) not in request_record.FINAL:
         await world.clock.sleep(0.25)
         assert world.clock.monotonic() - began < within, (world.status(request_id)["status"], world.crashes)
 
@@ -117,7 +119,7 @@ async def test_small_steps_back_and_steps_forward_heal(by: timedelta) -> None:
 
 async def test_who_sleeps_until_a_time_of_the_old_clock_is_woken() -> None:
     world = World()
-    from shared.core.failure import FailureKind
+    from shared.core.provider.failure import FailureKind
 
     world.lane.then(FailureKind.OVERLOAD)
 
@@ -130,7 +132,7 @@ async def test_who_sleeps_until_a_time_of_the_old_clock_is_woken() -> None:
         await until_ended(world, "r-1", within=90)
 
     await world.run_for(timedelta(minutes=3), story())
-    (told,) = world.signals.of(signals.CLOCK_SET_BACK)
+    (told,) = world.signals.of(events.CLOCK_SET_BACK)
     assert 3500 < int(told["seconds"]) < 3700  # type: ignore[call-overload]
 
 
@@ -151,7 +153,7 @@ async def test_a_pump_whose_tick_fails_says_so_once_and_goes_on(monkeypatch: pyt
     await world.submit()
     await world.run_until_quiet(timedelta(minutes=1))
     assert world.status()["status"] == "succeeded"
-    assert world.signals.of(signals.TICK_FAILED) == [{"reason": "ValueError"}]
+    assert world.signals.of(events.TICK_FAILED) == [{"reason": "ValueError"}]
     assert world.crashes == []
 
 
@@ -169,9 +171,11 @@ def test_no_time_since_the_first_use_may_be_negative(seconds: float) -> None:
 
 def test_what_is_remembered_moves_with_the_clock() -> None:
     by = timedelta(hours=1)
-    number = calendar.bucket_of(NOW)
-    full = calendar.Calendar(buckets={number: calendar.Weight(3)}, closed_until=NOW + by, closed_why="overload")
-    midnight = calendar.Calendar(closed_until=NOW + by, closed_why="quota_day")
+    number = slot_calendar.bucket_of(NOW)
+    full = slot_calendar.Calendar(
+        buckets={number: slot_calendar.Weight(3)}, closed_until=NOW + by, closed_why="overload"
+    )
+    midnight = slot_calendar.Calendar(closed_until=NOW + by, closed_why="quota_day")
     memory = Memory(
         standings={"a": Standing(full), "b": Standing(midnight)},
         fleet=Fleet(seen_at=NOW, judged_from=NOW),
@@ -180,7 +184,7 @@ def test_what_is_remembered_moves_with_the_clock() -> None:
     assert fell_by(memory, NOW - by) == by
     assert fell_by(memory, NOW - timedelta(seconds=45)) == fell_by(memory, NOW + by) == timedelta(0)
     moved = rewound(memory, by)
-    assert moved.standings["a"].calendar.buckets == {number - 7200: calendar.Weight(3)}
+    assert moved.standings["a"].calendar.buckets == {number - 7200: slot_calendar.Weight(3)}
     assert moved.standings["a"].calendar.closed_until == NOW
     assert moved.standings["b"].calendar.closed_until == NOW + by, "midnight is midnight"
     assert moved.fleet.seen_at == moved.fleet.judged_from == NOW - by
@@ -192,11 +196,11 @@ async def test_the_store_s_time_is_taken_as_it_is_when_it_falls_by_more_than_a_l
     world = World()
     reads, store = Reads(world.clock), world.clock.now()
     assert reads.time_after(store).now() == store
-    assert reads.time_after(store - record.LEASE).now() == store
-    fallen = store - record.LEASE - timedelta(seconds=1)
+    assert reads.time_after(store - request_record.LEASE).now() == store
+    fallen = store - request_record.LEASE - timedelta(seconds=1)
     assert reads.time_after(fallen).now() == fallen
     time = ServerTime(world.clock, store)
-    time.observe(store - record.LEASE)
+    time.observe(store - request_record.LEASE)
     assert time.now() == store
     with pytest.raises(ClockFell):
         time.observe(fallen)

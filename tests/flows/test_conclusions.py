@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.core import signals
-from shared.core.answer import Order
-from shared.core.claims import CLAIM_OF, POLICIES, Claim
-from shared.core.conclusion import Conclusions
-from shared.core.failure import Failure, FailureKind
-from shared.core.routing import Routing
-from shared.flows import flags
+from shared.core.admission.route_memory import Routing
+from shared.core.conclusions.claims import CLAIM_OF, POLICIES, Claim
+from shared.core.conclusions.conclusion import Conclusions
+from shared.core.observability import events
+from shared.core.provider.call import Order
+from shared.core.provider.failure import Failure, FailureKind
+from shared.flows.operations import flags
 from tests.builders import a_failure, a_statement
 from tests.world import World
 
@@ -44,9 +44,9 @@ async def test_where_all_requests_meet_it_it_is_concluded_told_probed_and_left_w
     world.lane.sick = always(a_failure(KIND_OF[claim]), until=over)
     await world.run_for(8 * MINUTE, steady(world, 100, 4))
     await world.run_until_quiet()
-    (said,) = [each for each in world.signals.of(signals.CONCLUDED) if str(each["conclusion"]).endswith(PRO)]
+    (said,) = [each for each in world.signals.of(events.CONCLUDED) if str(each["conclusion"]).endswith(PRO)]
     assert said["requests"] >= POLICIES[claim].requests  # type: ignore[operator]
-    runbooks = [each["runbook"] for each in world.signals.of(signals.ESCALATION)]
+    runbooks = [each["runbook"] for each in world.signals.of(events.ESCALATION)]
     assert (POLICIES[claim].runbook in runbooks) == bool(POLICIES[claim].runbook)
     failed = [call for call in world.lane.calls if call.order.model == PRO and call.at < over]
     assert len(failed) <= 24, "a handful concludes it, then one at a time asks"
@@ -77,7 +77,7 @@ async def test_one_request_that_always_meets_it_stops_nobody_and_is_no_conclusio
     assert {each["status"] for each in good} == {"succeeded"}
     assert {each["route"]["model"] for each in good} == {PRO}
     assert max((each["finished_at"] - each["created_at"]).total_seconds() for each in good) < 8
-    assert world.signals.of(signals.CONCLUDED) == []
+    assert world.signals.of(events.CONCLUDED) == []
 
 
 async def test_a_plain_statement_in_a_lull_closes_the_pool_and_another_request_asks_at_once() -> None:
@@ -89,12 +89,12 @@ async def test_a_plain_statement_in_a_lull_closes_the_pool_and_another_request_a
         await steady(world, 5, 0)
 
     await world.run_for(20 * SECOND, story())
-    assert [each["conclusion"] for each in world.signals.of(signals.CONCLUDED)] == [f"credential:{PRO}"]
+    assert [each["conclusion"] for each in world.signals.of(events.CONCLUDED)] == [f"credential:{PRO}"]
     assert {world.status(f"r-{number:03d}")["status"] for number in range(5)} == {"succeeded"}
-    probes = [each["request_id"] for each in world.signals.of(signals.BREAKER_PROBED)]
+    probes = [each["request_id"] for each in world.signals.of(events.BREAKER_PROBED)]
     assert len(probes) <= 2
     assert probes[-1] != "bad-000", "it asks itself only as long as nobody else is there"
-    assert len(world.signals.of(signals.CONCLUSION_CLEARED)) == 1
+    assert len(world.signals.of(events.CONCLUSION_CLEARED)) == 1
 
 
 async def test_where_no_route_is_left_a_request_waits_with_the_conclusion_and_its_next_probe_and_never_ends() -> None:
@@ -111,7 +111,7 @@ async def test_where_no_route_is_left_a_request_waits_with_the_conclusion_and_it
     assert held["reason"] == "no route"
     assert f"model_gone:*/{PRO}" in held["why"]
     assert "next probe 2026" in held["why"]
-    (told,) = [each for each in world.signals.of(signals.ESCALATION) if each["runbook"] == "no-route"]
+    (told,) = [each for each in world.signals.of(events.ESCALATION) if each["runbook"] == "no-route"]
     assert f"{PRO} is gone (404)" in str(told["what"])
     await world.run_until_quiet()
     assert {world.status(f"waits-{number:03d}")["status"] for number in range(5)} == {"succeeded"}
@@ -157,7 +157,7 @@ async def test_answers_that_are_paid_for_and_hold_no_picture_stop_a_backlog_afte
     await world.run_until_quiet()
     paid = [call for call in world.lane.calls if call.order.model == PRO]
     assert len(paid) <= 30, "of 200 that two tries of each would have cost"
-    told = [each for each in world.signals.of(signals.ESCALATION) if each["runbook"] == "paid-and-nothing-came"]
+    told = [each for each in world.signals.of(events.ESCALATION) if each["runbook"] == "paid-and-nothing-came"]
     assert len(told) == 1
     assert list(world.statuses().values()).count("succeeded") >= 90, "by their next route"
 
@@ -170,7 +170,7 @@ async def test_odd_prompts_among_others_trip_nothing() -> None:
     for number in range(100):
         await world.submit(f"r-{number:03d}", model=PRO)
     await world.run_until_quiet()
-    assert world.signals.of(signals.CONCLUDED) == []
+    assert world.signals.of(events.CONCLUDED) == []
     assert list(world.statuses().values()).count("succeeded") == 80
 
 
@@ -181,7 +181,7 @@ async def test_successes_and_failures_of_the_same_second_conclude_nothing_at_any
     for number in range(120):
         await world.submit(f"r-{number:03d}", model=PRO)
     await world.run_until_quiet()
-    assert world.signals.of(signals.CONCLUDED) == []
+    assert world.signals.of(events.CONCLUDED) == []
     kept = [world.status(f"r-{number:03d}") for number in range(120) if number % 3]
     assert {each["route"]["model"] for each in kept} == {PRO}
 
@@ -192,8 +192,8 @@ async def test_a_lone_request_that_is_turned_away_is_told_of_though_nothing_is_c
     await world.submit("lone", model=PRO)
     await world.run_for(3 * MINUTE)
     assert world.status("lone")["status"] == "queued"
-    assert world.signals.of(signals.CONCLUDED) == []
-    assert [each["runbook"] for each in world.signals.of(signals.ESCALATION)] == ["credential"]
+    assert world.signals.of(events.CONCLUDED) == []
+    assert [each["runbook"] for each in world.signals.of(events.ESCALATION)] == ["credential"]
 
 
 async def test_one_tenants_server_errors_beside_as_many_good_requests_leave_the_breaker_closed() -> None:
@@ -205,7 +205,7 @@ async def test_one_tenants_server_errors_beside_as_many_good_requests_leave_the_
         steady(world, 50, 2, name="bad", tenant="bad", floor="exact"),
         steady(world, 50, 2, name="good", tenant="good"),
     )
-    assert world.signals.of(signals.FLAG_CHANGED) == []
+    assert world.signals.of(events.FLAG_CHANGED) == []
     good = [world.status(f"good-{number:03d}") for number in range(50)]
     assert {(each["status"], each["route"]["model"]) for each in good} == {("succeeded", PRO)}
 
@@ -219,7 +219,7 @@ async def test_a_request_that_was_sick_on_a_route_does_not_probe_it_while_anothe
         await steady(world, 30, 2, name="good", tenant="good", floor="exact")
 
     await world.run_for(2 * MINUTE, story())
-    probes = [str(each["request_id"]) for each in world.signals.of(signals.BREAKER_PROBED)]
+    probes = [str(each["request_id"]) for each in world.signals.of(events.BREAKER_PROBED)]
     assert probes, "its breaker tripped: nothing else was answered there"
     assert [each for each in probes if each.startswith("bad")] == []
     assert {world.status(f"good-{number:03d}")["status"] for number in range(30)} == {"succeeded"}

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from shared.adapters.sqlite_store import SqliteStore, encoded
-from shared.core import queries, record, signals
-from shared.core.documents import Create, Document, UnreadableDocument, Update
-from shared.flows.intake import take_in
-from shared.flows.message import Message
-from shared.flows.revive import ReviveRefused, revive
-from shared.flows.settle import recover
-from shared.flows.summary import write as write_summary
-from shared.flows.watch import break_leases, watch
+from shared.adapters.sqlite.store import SqliteStore, encoded
+from shared.core.lifecycle import queries, request_record
+from shared.core.observability import events
+from shared.core.values.documents import Create, Document, UnreadableDocument, Update
+from shared.flows.intake.intake import take_in
+from shared.flows.intake.revive import ReviveRefused, revive
+from shared.flows.render.settle import recover
+from shared.flows.requests.message import Message
+from shared.flows.status.summary import write as write_summary
+from shared.flows.upkeep.watch import break_leases, watch
 from tests.builders import NOW, a_record, a_request, an_attempt
 from tests.fakes.lane import made
 from tests.world import World
@@ -47,10 +48,10 @@ class Home:
         connection.close()
 
     def skipped(self) -> list[str]:
-        return [str(each["document"]) for each in self.world.signals.of(signals.DOCUMENT_SKIPPED)]
+        return [str(each["document"]) for each in self.world.signals.of(events.DOCUMENT_SKIPPED)]
 
     async def status(self, request_id: str) -> str:
-        found = await self.store.get(record.path(request_id))
+        found = await self.store.get(request_record.path(request_id))
         assert isinstance(found, Document), found
         return str(found.data["status"])
 
@@ -76,7 +77,7 @@ async def test_watch_recovers_what_stands_behind_a_damaged_request(home: Home, d
     await watch(home.ports, home.kicks)
     assert await home.status("b-good") == "queued"
     assert home.skipped() == ["requests/a-bad"]
-    assert len(home.world.signals.of(signals.WATCHED)) == 1
+    assert len(home.world.signals.of(events.WATCHED)) == 1
 
 
 async def test_a_damaged_document_is_reported_once_an_hour(home: Home) -> None:
@@ -153,7 +154,7 @@ async def test_a_repeat_and_a_revival_of_a_damaged_request_fail_by_themselves(ho
 
 
 async def test_the_pump_reads_the_queue_past_a_damaged_request(home: Home) -> None:
-    from shared.flows.head_pages import HeadPages
+    from shared.flows.pump.queue_fronts import HeadPages
 
     await _queue(home, "a-bad", "b-good")
     home.damage("requests/a-bad", deadline={"$at": "tomorrow"})
@@ -205,7 +206,7 @@ async def test_what_a_store_refuses_for_another_reason_is_settled_bare_and_the_i
         closed = [each for each in writes if isinstance(each, Update) and each.changes.get("usage")]
         if closed:
             refused.append(closed)
-            from shared.core.documents import InvalidDocument
+            from shared.core.values.documents import InvalidDocument
 
             raise InvalidDocument("too large")
         return await real(*writes)
@@ -217,7 +218,7 @@ async def test_what_a_store_refuses_for_another_reason_is_settled_bare_and_the_i
     assert len(refused) == 1
     assert world.status()["status"] == "succeeded"
     assert world.status()["image_uri"]
-    assert len(world.signals.of(signals.DOCUMENT_SKIPPED)) == 1
+    assert len(world.signals.of(events.DOCUMENT_SKIPPED)) == 1
 
 
 async def _queue(home: Home, *request_ids: str) -> None:
@@ -231,6 +232,6 @@ async def _queue(home: Home, *request_ids: str) -> None:
 
 
 async def _found(home: Home, request_id: str) -> Document:
-    found = await home.store.get(record.path(request_id))
+    found = await home.store.get(request_record.path(request_id))
     assert isinstance(found, Document)
     return found

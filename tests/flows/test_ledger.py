@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from scripts.simulator.ask import SERVICE_TIERS
-from scripts.simulator.bill import Call
-from scripts.simulator.faults import Fault
-from scripts.simulator.models import Tier, load
-from shared.core.bill import Total, bills
-from shared.core.flag import Flag, Scope
-from shared.core.ledger import DIMENSIONS, PARTS, WHYS
-from shared.core.proof import TEST_PROMPT
-from shared.core.reconcile import read_export, reconcile
-from shared.flows.flags import trip
+from scripts.simulator.provider.accepted_request import SERVICE_TIERS
+from scripts.simulator.provider.bill import Call
+from scripts.simulator.provider.faults import Fault
+from scripts.simulator.provider.models import Tier, load
+from shared.core.accounting.cost_report import Total, bills
+from shared.core.accounting.ledger import DIMENSIONS, PARTS, WHYS
+from shared.core.accounting.reconciliation import read_export, reconcile
+from shared.core.catalogue.gateway_proof import TEST_PROMPT
+from shared.core.routing.flag import Flag, Scope
+from shared.flows.operations.flags import trip
 from tests.fakes.simulated_batches import SimulatedBatches
 from tests.fakes.simulated_lane import SimulatedGateway, SimulatedLane
-from tests.flows.test_gateways import NAME, GatewayWorld
+from tests.flows.operations.test_gateway_proofs import NAME, GatewayWorld
 from tests.world import World
 
 KINDS: tuple[dict[str, Any], ...] = (

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from shared.core.catalogue_reader import read_catalogue
-from shared.core.documents import Update
-from shared.core.failure import Failure, FailureKind
-from shared.flows.intake import cancel, take_in
-from shared.flows.message import Message
-from shared.flows.watch import watch
+from shared.core.catalogue.reader import read_catalogue
+from shared.core.provider.failure import Failure, FailureKind
+from shared.core.values.documents import Update
+from shared.flows.intake.intake import cancel, take_in
+from shared.flows.requests.message import Message
+from shared.flows.upkeep.watch import watch
 from tests.builders import a_statement
 from tests.world import World
 

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.adapters.gemini_errors import read_failure
-from shared.core import signals
-from shared.core.answer import Order
-from shared.core.failure import Failure
+from shared.adapters.gemini.errors import read_failure
+from shared.core.observability import events
+from shared.core.provider.call import Order
+from shared.core.provider.failure import Failure
 from tests.world import World
 
 COUNT, EVERY = 200, 20
@@ -85,7 +85,7 @@ async def test_the_others_are_made_as_soon_and_each_poisoned_request_ends_with_i
         else:
             assert document["status"] == "succeeded"
             assert document["route"]["model"] == "gemini-3-pro-image", "nobody was sent to a lesser model"
-    assert world.signals.of(signals.ROUTE_LACKING) == []
+    assert world.signals.of(events.ROUTE_LACKING) == []
 
 
 @pytest.mark.parametrize("status", list(ANSWERS))

@@ -11,18 +11,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from shared.core import signals
-from shared.core.answer import Usage
-from shared.core.documents import Update
-from shared.core.failure import FailureKind
-from shared.core.messages import Release
-from shared.core.topology import RENDER_RELEASES
-from shared.flows import bury as bury_flow
-from shared.flows.intake import cancel, take_in
-from shared.flows.message import Message
-from shared.flows.render import render
-from shared.flows.watch import watch
-from shared.ports import ImagesUnavailable, StoreUnavailable
+from shared.core.messages.pubsub_messages import Release
+from shared.core.messages.topics import RENDER_RELEASES
+from shared.core.observability import events
+from shared.core.provider.failure import FailureKind
+from shared.core.provider.usage import Usage
+from shared.core.values.documents import Update
+from shared.flows.intake.intake import cancel, take_in
+from shared.flows.render.render import render
+from shared.flows.requests.message import Message
+from shared.flows.upkeep import dead_letters as bury_flow
+from shared.flows.upkeep.watch import watch
+from shared.ports.images import ImagesUnavailable
+from shared.ports.store import StoreUnavailable
 from tests.fakes.lane import made
 from tests.world import Killed, World
 
@@ -476,7 +477,7 @@ async def test_a_bill_over_the_estimate_is_told_and_stands_in_the_receipt() -> N
     await world.submit("dear")
     await world.submit("usual")
     await world.run_until_quiet()
-    (told,) = world.signals.of(signals.COST_OVER_ESTIMATE)
+    (told,) = world.signals.of(events.COST_OVER_ESTIMATE)
     assert told["request_id"] in ("dear", "usual")
     (reason,) = [each for each in world.status(str(told["request_id"]))["receipt"]["reasons"] if "bill" in each]
     assert "is over the estimate of" in reason

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.firestore_store import FirestoreStore
-from shared.adapters.pubsub_topics import PubsubTopics
-from shared.core.documents import Absent, Document
-from shared.core.topology import RENDER_REQUESTS, SUBSCRIPTIONS
+from shared.adapters.google_cloud.firestore_store import FirestoreStore
+from shared.adapters.google_cloud.pubsub_topics import PubsubTopics
+from shared.core.messages.topics import RENDER_REQUESTS, SUBSCRIPTIONS
+from shared.core.values.documents import Absent, Document
 from tests.functions.test_functions_framework import started
 
 

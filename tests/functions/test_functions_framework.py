@@ -16,9 +16,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from shared.adapters.local_topics import LocalTopics
-from shared.adapters.system_clock import SystemClock
-from shared.core.topology import SUBSCRIPTIONS
+from shared.adapters.process.system_clock import SystemClock
+from shared.adapters.sqlite.topics import LocalTopics
+from shared.core.messages.topics import SUBSCRIPTIONS
 
 FUNCTIONS = ("intake", "pump", "render", "watch", "bury")
 

@@ -62,8 +62,8 @@ def test_a_function_that_calls_no_model_never_loads_google_genai(function: str) 
     assert "google.genai" not in modules
     assert not modules & {
         "httpx2",
-        "shared.adapters.gemini_lane",
-        "shared.adapters.batch_lane",
+        "shared.adapters.gemini.interactions_lane",
+        "shared.adapters.gemini_batch.batches",
         "sqlite3",
         "rich",
         "click.testing",
@@ -75,11 +75,11 @@ def test_a_function_that_calls_no_model_never_loads_google_genai(function: str) 
 
 def test_watch_tends_batches_without_google_genai() -> None:
     modules = loaded("watch", GEMINI_API_KEY="AQ.test")
-    assert "shared.adapters.batch_lane" in modules
+    assert "shared.adapters.gemini_batch.batches" in modules
     assert "google.genai" not in modules
 
 
 def test_render_loads_google_genai_when_its_first_call_is_prepared_and_not_before() -> None:
     modules = loaded("render", GEMINI_API_KEY="AQ.test")
     assert "google.genai" not in modules
-    assert "shared.adapters.gemini_lane" in modules
+    assert "shared.adapters.gemini.interactions_lane" in modules

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import rig
+from scripts.bench.harness import rig
 
 REQUESTS = 12
 

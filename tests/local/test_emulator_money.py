@@ -15,19 +15,20 @@ from typing import Any
 import httpx2
 import pytest
 
-from scripts.drills import standin
+from scripts.drills import fake_gateway
 from scripts.local.door import SECRET
 from scripts.local.home import Home, Simulated, running
-from scripts.simulator.faults import Fault
-from scripts.simulator.server import serve
-from scripts.simulator.simulation import Simulation
-from scripts.simulator.tariff import Tariff
+from scripts.simulator.api.server import serve
+from scripts.simulator.engine.simulation import Simulation
+from scripts.simulator.provider.faults import Fault
+from scripts.simulator.provider.tariff import Tariff
 from shared.config import Settings
-from shared.core import budget, queries, record
-from shared.core.budget import OVER_BUDGET, Account, Settled
-from shared.core.documents import Document, Query
-from shared.core.topology import PUMP_KICKS, RENDER_REQUESTS
-from shared.flows.operate import set_budget
+from shared.core.accounting import budget
+from shared.core.accounting.budget import OVER_BUDGET, Account, Settled
+from shared.core.lifecycle import queries, request_record
+from shared.core.messages.topics import PUMP_KICKS, RENDER_REQUESTS
+from shared.core.values.documents import Document, Query
+from shared.flows.operations.tenants import set_budget
 from shared.ports import Ports
 
 pytestmark = [pytest.mark.emulator, pytest.mark.slow]
@@ -89,14 +90,14 @@ async def house(
     gateway = Simulation(latency="fixed:0.1", pictures="cached", tariff=Tariff())
     servers = [await serve(google), await serve(gateway)]
     project = f"money-{folder.name}".replace("_", "-").lower()
-    (folder / "catalogue.toml").write_text(catalogue(standin.catalogue_with(servers[1].url)), "utf-8")
+    (folder / "catalogue.toml").write_text(catalogue(fake_gateway.catalogue_with(servers[1].url)), "utf-8")
     environment = {
         "RENDERLANE_HOME": str(folder),
         "RENDERLANE_STORE": f"firestore://{project}",
         "RENDERLANE_TOPICS": f"pubsub://{project}",
         "RENDERLANE_IMAGES": f"file://{folder}/images",
         "RENDERLANE_CATALOGUE": str(folder / "catalogue.toml"),
-        f"RENDERLANE_GATEWAY_KEY_{standin.NAME.upper()}": standin.KEY,
+        f"RENDERLANE_GATEWAY_KEY_{fake_gateway.NAME.upper()}": fake_gateway.KEY,
         "FIRESTORE_EMULATOR_HOST": hosts[0],
         "PUBSUB_EMULATOR_HOST": hosts[1],
         "GEMINI_API_KEY": "AQ.test",
@@ -116,7 +117,7 @@ def statuses(found: list[Document]) -> dict[str, str]:
 
 
 def all_over(count: int) -> Callable[[list[Document]], bool]:
-    return lambda found: len(found) == count and all(each.data["status"] in record.FINAL for each in found)
+    return lambda found: len(found) == count and all(each.data["status"] in request_record.FINAL for each in found)
 
 
 async def test_a_batch_is_collected_submitted_once_and_settled_to_the_micro_dollar(
@@ -158,7 +159,7 @@ async def test_concurrent_requests_never_overspend_a_budget_and_a_raise_lets_the
 
         def stands(requests: list[Document]) -> bool:
             waiting = [each for each in requests if each.data["reason"] == OVER_BUDGET]
-            done = [each for each in requests if each.data["status"] in record.FINAL]
+            done = [each for each in requests if each.data["status"] in request_record.FINAL]
             return len(waiting) + len(done) == count and len(done) > 0
 
         await found.until(stands)
@@ -185,12 +186,12 @@ async def test_a_gateway_serves_once_it_is_proven_and_not_before(
 ) -> None:
     consents = {"model": PRO, "allow": {"gateway": True}}
     async with house(tmp_path, (firestore_host, pubsub_host), monkeypatch) as found:
-        await standin.send_there(found.ports)
+        await fake_gateway.send_there(found.ports)
         await found.publish(request_id="unproven", **consents)
         (before,) = await found.until(all_over(1))
         assert before.data["receipt"]["delivered"]["lane"] == "standard"
         assert found.gateway.ledger.since() == []
-        await standin.prove(found.ports)
+        await fake_gateway.prove(found.ports)
         for number in itertools.count(1):  # the pump looks at proofs every few seconds while it runs
             proven = f"proven-{number}"
             await found.publish(request_id=proven, **consents)
@@ -199,12 +200,12 @@ async def test_a_gateway_serves_once_it_is_proven_and_not_before(
                 break
         await found.publish(request_id="no-consent", model=PRO)
         ended = {each.id: each.data for each in await found.until(all_over(2 + number))}
-        attempt = await found.ports.store.get(record.attempt_path(proven, 1))
+        attempt = await found.ports.store.get(request_record.attempt_path(proven, 1))
         rows = await found.ledger()
     assert ended[proven]["receipt"]["delivered"]["lane"] == "gateway"
     assert ended["no-consent"]["receipt"]["delivered"]["lane"] == "standard"
     assert isinstance(attempt, Document)
-    assert (attempt.data["contract"], attempt.data["key_kind"]) == (f"gateway:{standin.NAME}", "gateway")
+    assert (attempt.data["contract"], attempt.data["key_kind"]) == (f"gateway:{fake_gateway.NAME}", "gateway")
     at_gateway = found.gateway.ledger.since()
     assert len(at_gateway) == 2, "the logged test and one request"
     assert at_gateway[0].prompt_sha256 != at_gateway[1].prompt_sha256

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from scripts.bench import rig
+from scripts.bench.harness import rig
 
 NODE_PUBLISHER = """
 const [url, id] = process.argv.slice(2);

@@ -6,11 +6,11 @@ from random import Random
 
 import pytest
 
-from scripts.planner import made_up, words
+from scripts.planner import option_parsers, synthetic_load
+from scripts.planner.errors import InvalidLoad
 from scripts.planner.latency import ASSUMED, parse
 from scripts.planner.limits import given, refuse_zero
-from scripts.planner.made_up import Kind
-from scripts.planner.wrong import InvalidLoad
+from scripts.planner.synthetic_load import Kind
 from tests.builders import a_catalogue
 from tests.planner.worlds import BANANA, LITE, PRO, a_file, a_load, a_stage
 
@@ -31,7 +31,7 @@ def test_what_would_be_rejected_is_named_and_not_planned() -> None:
 
 
 def test_a_repeated_request_counts_once() -> None:
-    from scripts.cli.messages import read_lines
+    from scripts.cli.data.outgoing import read_lines
     from scripts.planner.load import of_lines
     from tests.planner.worlds import START
 
@@ -46,16 +46,18 @@ def test_a_file_without_any_request_is_refused() -> None:
 
 def test_a_mix_of_kinds_has_each_its_model_and_about_its_share() -> None:
     catalogue = a_catalogue()
-    kinds = words.shares("--of", "final:2K=20,draft=80", lambda field, text: made_up.kind(field, text, catalogue))
+    kinds = option_parsers.shares(
+        "--of", "final:2K=20,draft=80", lambda field, text: synthetic_load.kind(field, text, catalogue)
+    )
     assert dict(kinds) == {Kind("final", None, "2K"): 20.0, Kind("draft"): 80.0}
-    load = made_up.load("", [0.0] * 1000, {"bulk": 1.0}, kinds, catalogue, Random(1), tokens=50)
+    load = synthetic_load.load("", [0.0] * 1000, {"bulk": 1.0}, kinds, catalogue, Random(1), tokens=50)
     assert load.models == (LITE, PRO)
     assert 150 < sum(each.route.model == PRO for each in load.wanted) < 250
 
 
 def test_the_parts_of_a_kind_come_in_any_order() -> None:
     catalogue = a_catalogue()
-    assert made_up.kind("--of", "4K:flex:nano-banana-pro", catalogue) == Kind(
+    assert synthetic_load.kind("--of", "4K:flex:nano-banana-pro", catalogue) == Kind(
         "default", "nano-banana-pro", "4K", "flex"
     )
 
@@ -70,7 +72,7 @@ def test_the_parts_of_a_kind_come_in_any_order() -> None:
 )
 def test_a_kind_that_cannot_be_read_is_told_what_is_allowed(text: str, said: str) -> None:
     with pytest.raises(InvalidLoad, match=said):
-        made_up.kind("--of", text, a_catalogue())
+        synthetic_load.kind("--of", text, a_catalogue())
 
 
 def test_a_kind_that_no_model_makes_is_refused() -> None:
@@ -79,39 +81,39 @@ def test_a_kind_that_no_model_makes_is_refused() -> None:
 
 
 def test_rates_and_durations_are_read_with_their_units() -> None:
-    assert words.per_minute("--arrivals", "450/m") == 450
-    assert words.per_minute("--arrivals", "7.5/s") == 450
-    assert words.per_minute("--arrivals", "900/h") == 15
-    assert words.seconds("--for", "1.5h") == 5400
+    assert option_parsers.per_minute("--arrivals", "450/m") == 450
+    assert option_parsers.per_minute("--arrivals", "7.5/s") == 450
+    assert option_parsers.per_minute("--arrivals", "900/h") == 15
+    assert option_parsers.seconds("--for", "1.5h") == 5400
 
 
 @pytest.mark.parametrize("text", ["", "15", "0m", "-1m", "15 min", "nan"])
 def test_a_duration_without_sense_is_refused(text: str) -> None:
     with pytest.raises(InvalidLoad, match="--for: found"):
-        words.seconds("--for", text)
+        option_parsers.seconds("--for", text)
 
 
 @pytest.mark.parametrize("text", ["normal=0", "normal=-1", "normal=", "=3", "normal,normal", "urgent"])
 def test_shares_without_sense_are_refused(text: str) -> None:
     with pytest.raises(InvalidLoad, match="--mix: found"):
-        words.shares("--mix", text, made_up.priority_of)
+        option_parsers.shares("--mix", text, synthetic_load.priority_of)
 
 
 def test_even_arrivals_keep_their_distance_and_random_ones_their_mean() -> None:
-    assert made_up.even(60, 3.0) == [0.0, 1.0, 2.0]
-    assert 550 < len(made_up.poisson(60, 600.0, Random(1))) < 650
+    assert synthetic_load.even(60, 3.0) == [0.0, 1.0, 2.0]
+    assert 550 < len(synthetic_load.poisson(60, 600.0, Random(1))) < 650
 
 
 def test_a_curve_puts_each_minutes_requests_into_it() -> None:
-    rows = made_up.curve("c.csv", "minute,requests\n0,2\n5,3\n")
-    instants = made_up.instants(rows, Random(1))
+    rows = synthetic_load.curve("c.csv", "minute,requests\n0,2\n5,3\n")
+    instants = synthetic_load.instants(rows, Random(1))
     assert [int(each // 60) for each in instants] == [0, 0, 5, 5, 5]
 
 
 @pytest.mark.parametrize("text", ["", "0", "0,x", "-1,5", "0,-5"])
 def test_a_broken_curve_names_its_line(text: str) -> None:
     with pytest.raises(InvalidLoad, match=r"c\.csv"):
-        made_up.curve("c.csv", text)
+        synthetic_load.curve("c.csv", text)
 
 
 def test_latency_is_assumed_per_model_and_size_unless_it_is_given() -> None:

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
-from scripts.cli.messages import read_lines
+from scripts.cli.data.outgoing import read_lines
 from scripts.planner import limits as quota
+from scripts.planner.forecast import Stage
 from scripts.planner.latency import Latencies, parse
 from scripts.planner.load import Load, of_lines
-from scripts.planner.made_up import Kind, load
-from scripts.planner.play import Stage
+from scripts.planner.synthetic_load import Kind, load
 from tests.builders import a_catalogue, a_payload
 
 START = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cli import audit, place
+from scripts.cli.data import audit, worker_home
 from shared import wiring
-from shared.adapters.system_clock import SystemClock
+from shared.adapters.process.system_clock import SystemClock
 from shared.config import InvalidSetting, Settings
-from shared.core import record
-from shared.core.documents import Create
+from shared.core.lifecycle import request_record
+from shared.core.values.documents import Create
 from tests.builders import NOW, a_record, a_request, an_attempt
 from tests.cli.conftest import renderlane
 
@@ -27,7 +27,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         store = wiring.store(Settings.read({"RENDERLANE_HOME": str(tmp_path / "home")}, tmp_path), SystemClock())
         begun, attempt = an_attempt(a_request(request_id="r-1", prompt="a secret cube"), now=NOW)
         await store.commit(Create(begun.path, begun.data), Create(attempt.path, attempt.data))
-        await store.commit(Create(record.path("r-2"), a_record(a_request(request_id="r-2"), now=NOW)))
+        await store.commit(Create(request_record.path("r-2"), a_record(a_request(request_id="r-2"), now=NOW)))
         await store.close()
 
     asyncio.run(prepare())
@@ -65,7 +65,7 @@ def test_trouble_with_the_events_undoes_nothing(home: Path, monkeypatch: pytest.
     def closed(settings: Settings) -> None:
         raise InvalidSetting("it cannot be written")
 
-    monkeypatch.setattr(place, "events", closed)
+    monkeypatch.setattr(worker_home, "events", closed)
     result = renderlane("budget", "web", "--limit", "5")
     assert result.exit_code == 0
     assert "could not be written to the events" in result.stderr

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from msgspec import Struct
 
-from scripts.bench import rig
+from scripts.bench.harness import rig
 from scripts.local.door import BODY_LIMIT_BYTES, SECRET
 from scripts.local.publish import BODY_LIMIT_BYTES as PUBLISH_LIMIT_BYTES
 from scripts.local.publish import MOST_MESSAGES

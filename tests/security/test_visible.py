@@ -13,15 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.cli.terminal import VisibleConsole
+from scripts.cli.views.terminal import VisibleConsole
 from shared import wiring
-from shared.adapters.json_signals import JsonSignals
-from shared.adapters.system_clock import SystemClock
+from shared.adapters.process.system_clock import SystemClock
+from shared.adapters.telemetry.json_log import JsonSignals
 from shared.config import Settings
-from shared.core import record, signals
-from shared.core.documents import Create
-from shared.core.request import InvalidRequest, parse_message
-from shared.core.visible import json_line, json_visible, visible
+from shared.core.lifecycle import request_record
+from shared.core.messages.render_request import InvalidRequest, parse_message
+from shared.core.observability import events
+from shared.core.values.documents import Create
+from shared.core.values.visible import json_line, json_visible, visible
 from tests.builders import NOW, a_record, a_request, an_attempt
 from tests.cli.conftest import renderlane
 from tests.fakes.virtual_clock import VirtualClock
@@ -72,7 +73,7 @@ def test_a_table_of_the_command_holds_no_control_character() -> None:
 def test_an_event_is_one_line_for_every_reader() -> None:
     stream = io.StringIO()
     JsonSignals(stream, VirtualClock(), "local").emit(
-        signals.BAD_MESSAGE, function="intake", message_id="1", reason="".join(ATTACKS)
+        events.BAD_MESSAGE, function="intake", message_id="1", reason="".join(ATTACKS)
     )
     assert len(stream.getvalue().splitlines()) == 1
     assert json.loads(stream.getvalue())["reason"] == "".join(ATTACKS)
@@ -122,7 +123,9 @@ def test_no_verb_writes_a_callers_control_characters(
         begun, attempt = an_attempt(a_request(request_id="r-1", prompt=hostile), now=NOW)
         changed = {**attempt.data, "outcome": {"code": "x", "message": hostile, "advice": hostile}}
         await store.commit(Create(begun.path, begun.data), Create(attempt.path, changed))
-        await store.commit(Create(record.path("r-2"), a_record(a_request(request_id="r-2", prompt=hostile), now=NOW)))
+        await store.commit(
+            Create(request_record.path("r-2"), a_record(a_request(request_id="r-2", prompt=hostile), now=NOW))
+        )
         await store.close()
 
     asyncio.run(prepare())
@@ -139,7 +142,7 @@ def test_a_width_of_nothing_is_no_width(tmp_path: Path, monkeypatch: pytest.Monk
 
     async def prepare() -> None:
         store = wiring.store(Settings.read({"RENDERLANE_HOME": str(tmp_path / "home")}, tmp_path), SystemClock())
-        await store.commit(Create(record.path("r-1"), a_record(a_request(request_id="r-1"), now=NOW)))
+        await store.commit(Create(request_record.path("r-1"), a_record(a_request(request_id="r-1"), now=NOW)))
         await store.close()
 
     asyncio.run(prepare())

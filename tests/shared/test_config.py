@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from shared import wiring
-from shared.adapters.cloud_quotas import CloudQuotas
-from shared.adapters.emulator_host import settled
-from shared.adapters.no_live_quota import NoLiveQuota
+from shared.adapters.google_cloud.cloud_quotas import CloudQuotas
+from shared.adapters.google_cloud.emulator_host import settled
+from shared.adapters.google_cloud.no_live_quota import NoLiveQuota
 from shared.config import (
     FirestoreStore,
     InvalidSetting,
@@ -22,7 +22,7 @@ from shared.config import (
     Settings,
     SqliteStore,
 )
-from shared.core.quota import Limits
+from shared.core.limits.quota import Limits
 
 
 def test_without_any_variable_everything_lies_in_the_home_of_this_folder(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from shared import wiring
 from shared.config import InvalidSetting, Settings
-from shared.core.answer import Order
-from shared.core.failure import Failure, FailureKind
+from shared.core.provider.call import Order
+from shared.core.provider.failure import Failure, FailureKind
 from tests.builders import a_catalogue
 from tests.fakes.slots import at_once
 

@@ -17,10 +17,10 @@ from google import genai
 from google.genai.types import HttpOptions, HttpRetryOptions
 from PIL import Image
 
-from scripts.simulator.drawing import PictureMode
-from scripts.simulator.faults import Fault
-from scripts.simulator.server import Server, serve
-from scripts.simulator.simulation import Simulation
+from scripts.simulator.api.server import Server, serve
+from scripts.simulator.engine.simulation import Simulation
+from scripts.simulator.provider.drawing import PictureMode
+from scripts.simulator.provider.faults import Fault
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ import pytest
 from google import genai
 from google.genai.types import HttpOptions
 
-from scripts.simulator.faults import Fault
+from scripts.simulator.provider.faults import Fault
 from tests.simulator.conftest import House
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

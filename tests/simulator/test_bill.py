@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scripts.simulator import models
-from scripts.simulator.bill import Ledger, cost_micros
-from scripts.simulator.models import Tier
-from scripts.simulator.tokens import Usage
+from scripts.simulator.provider import models
+from scripts.simulator.provider.bill import Ledger, cost_micros
+from scripts.simulator.provider.models import Tier
+from scripts.simulator.provider.tokens import Usage
 
 MODELS = models.load()
 

@@ -7,8 +7,8 @@ import io
 import pytest
 from PIL import Image
 
-from scripts.simulator import models
-from scripts.simulator.drawing import NotAnImage, Painter, Scene, draw, measure
+from scripts.simulator.provider import models
+from scripts.simulator.provider.drawing import NotAnImage, Painter, Scene, draw, measure
 
 
 def scene(prompt: str = "a lighthouse at dusk", *, seed: int = 0, reference: bytes | None = None) -> Scene:

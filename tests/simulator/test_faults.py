@@ -12,9 +12,9 @@ import pytest
 from google.genai import _interactions as sdk
 from PIL import Image
 
-from scripts.simulator.ask import Headline
-from scripts.simulator.faults import KINDS, Fault, FaultBook, InvalidFaults, check, parse
-from scripts.simulator.quota_problems import spoken, wire
+from scripts.simulator.provider.accepted_request import Headline
+from scripts.simulator.provider.faults import KINDS, Fault, FaultBook, InvalidFaults, check, parse
+from scripts.simulator.provider.quota_problems import spoken, wire
 from tests.simulator.conftest import House, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

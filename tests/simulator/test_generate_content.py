@@ -20,7 +20,7 @@ from google.genai.types import (
 )
 from PIL import Image
 
-from scripts.simulator.faults import Fault
+from scripts.simulator.provider.faults import Fault
 from tests.simulator.conftest import House
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.simulator.quota import (
+from scripts.simulator.provider.quota_windows import (
     NEVER,
     Admitted,
     Bucket,
@@ -20,7 +20,7 @@ from scripts.simulator.quota import (
     SlidingWindow,
     seconds_to_midnight,
 )
-from shared.core.quota import Limits
+from shared.core.limits.quota import Limits
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from scripts.simulator.faults import Fault
-from shared.adapters.cloud_quotas import CloudQuotas
-from shared.core.live_quota import UsageByModel
-from shared.ports import NotAsked, QuotaUnreadable
+from scripts.simulator.provider.faults import Fault
+from shared.adapters.google_cloud.cloud_quotas import CloudQuotas
+from shared.core.limits.live_quota import UsageByModel
+from shared.ports.quota import NotAsked, QuotaUnreadable
 from tests.builders import a_catalogue
 from tests.simulator.conftest import House
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from google.genai import _interactions as sdk
 
-from scripts.simulator.app import build
-from scripts.simulator.latency import InvalidLatency
-from scripts.simulator.latency import parse as parse_latency
-from scripts.simulator.server import serve
-from scripts.simulator.simulation import Simulation
+from scripts.simulator.api.app import build
+from scripts.simulator.api.server import serve
+from scripts.simulator.engine.simulation import Simulation
+from scripts.simulator.provider.latency import InvalidLatency
+from scripts.simulator.provider.latency import parse as parse_latency
 from tests.simulator.conftest import House, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -276,7 +276,7 @@ async def test_a_server_that_stops_drops_what_hangs(house: House) -> None:
 
 async def test_run_serves_until_it_is_told_to_stop(house: House) -> None:
     program = (
-        "from scripts.simulator.server import run; "
+        "from scripts.simulator.api.server import run; "
         "run(limits='*=rpm:9', on_ready=lambda url: print(url, flush=True)); print('stopped')"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from shared.core import queries
-from shared.core.documents import Query
+from shared.core.lifecycle import queries
+from shared.core.values.documents import Query
 from tests.every_query import QUERIES
 from tests.terraform.written import collections_of_the_code, written_fields
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from shared.core.failure import FailureKind
-from shared.core.topology import Subscription
-from shared.ports import Delivery
+from shared.core.messages.topics import Subscription
+from shared.core.provider.failure import FailureKind
+from shared.ports.messaging import Delivery
 from tests.world import World
 
 _acting: ContextVar[str] = ContextVar("acting")

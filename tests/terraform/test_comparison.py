@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from shared.config import FirestoreStore, LiveQuotaOn, PubsubTopics, Settings
-from shared.core import queries, signals
-from shared.core.claims import POLICIES
-from shared.core.documents import Query
-from shared.core.failure import FailureKind
-from shared.core.topology import RENDER_DEAD_LETTERS, RENDER_REQUESTS, SUBSCRIPTIONS, TOPICS
+from shared.core.conclusions.claims import POLICIES
+from shared.core.lifecycle import queries
+from shared.core.messages.topics import RENDER_DEAD_LETTERS, RENDER_REQUESTS, SUBSCRIPTIONS, TOPICS
+from shared.core.observability import events
+from shared.core.provider.failure import FailureKind
+from shared.core.values.documents import Query
 from tests.terraform import firestore_layout, indexing, rules
 from tests.terraform.rehearsal import published_by
 from tests.terraform.terraform import Planned, Terraform
@@ -200,13 +201,13 @@ def test_every_alert_tells_where_to_read_on(plan: Planned) -> None:
 
 def test_events_that_are_counted_and_alerted_on_are_declared_with_their_fields(plan: Planned) -> None:
     for values in plan.of("google_logging_metric").values():
-        signal = signals.ALL[re.findall(r'jsonPayload\.message="(\w+)"', values["filter"])[0]]
+        signal = events.ALL[re.findall(r'jsonPayload\.message="(\w+)"', values["filter"])[0]]
         extracted = [*(values["label_extractors"] or {}).values(), values["value_extractor"] or ""]
         assert set(re.findall(r"jsonPayload\.(\w+)", " ".join(extracted))) <= set(signal.fields)
     for values in _alerts(plan).values():
         for condition in values["conditions"]:
             for matched in condition["condition_matched_log"]:
-                signal = signals.ALL[re.findall(r'jsonPayload\.message="(\w+)"', matched["filter"])[0]]
+                signal = events.ALL[re.findall(r'jsonPayload\.message="(\w+)"', matched["filter"])[0]]
                 fields = set(re.findall(r"jsonPayload\.(\w+)", f"{matched['filter']} {matched['label_extractors']}"))
                 assert fields - {"message"} <= set(signal.fields)
 

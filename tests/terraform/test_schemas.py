@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from shared.core.failure import FailureKind
-from shared.core.messages import Kick, Release
-from shared.core.topology import PUMP_KICKS, RENDER_RELEASES
+from shared.core.messages.pubsub_messages import Kick, Release
+from shared.core.messages.topics import PUMP_KICKS, RENDER_RELEASES
+from shared.core.provider.failure import FailureKind
 from tests.terraform.terraform import Planned
 from tests.world import World
 

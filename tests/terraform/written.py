@@ -12,14 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from shared.adapters.store_rules import HIDDEN_FIELD
-from shared.core import ledger
-from shared.core.documents import Create, Increment, Update, Write
-from shared.core.failure import FailureKind
-from shared.core.flag import Flag
-from shared.core.proof import ITEMS, TEST
-from shared.flows import flags, gateways, operate
-from shared.flows.console_key import console_key
+from shared.adapters.port_limits.store_limits import HIDDEN_FIELD
+from shared.core.accounting import ledger
+from shared.core.catalogue.gateway_proof import ITEMS, TEST
+from shared.core.provider.failure import FailureKind
+from shared.core.routing.flag import Flag
+from shared.core.values.documents import Create, Increment, Update, Write
+from shared.flows.operations import flags, gateway_proofs, tenants
+from shared.flows.operations.console_key import console_key
 from tests.world import World
 
 ENDINGS = (
@@ -76,9 +76,9 @@ def _named(tree: ast.AST) -> Iterator[str]:
 
 async def _rehearse(world: World) -> None:
     store, now = world.ports.store, world.clock.now()
-    await operate.set_weight(store, "web", 2.0)
+    await tenants.set_weight(store, "web", 2.0)
     await console_key(store, "0" * 64)
-    await operate.set_budget(store, "web", limit_micros=50_000_000, period="day", over="queue")
+    await tenants.set_budget(store, "web", limit_micros=50_000_000, period="day", over="queue")
     await _record_a_proof(world)
     flag = Flag(
         id="f-1", name="use-nano-banana-2", actor="ann", reason="a rehearsal", tripped_at=now,
@@ -98,7 +98,7 @@ async def _rehearse(world: World) -> None:
 async def _record_a_proof(world: World) -> None:
     name = next(iter(world.catalogue.gateways))
     for item in set(ITEMS) - {TEST}:
-        await gateways.record(world.ports.store, world.catalogue, name, item, "seen in its console", "ann")
+        await gateway_proofs.record(world.ports.store, world.catalogue, name, item, "seen in its console", "ann")
 
 
 class _Watched:

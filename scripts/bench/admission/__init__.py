@@ -1,0 +1,1 @@
+"""Every scenario of admission in virtual time, beside the usual strategies."""

@@ -1,0 +1,169 @@
+"""Admission rehearsed in virtual time: what the design promises, beside what the usual strategies reach.
+
+Same arrivals, provider, fleet and seeds for each. A table a measure; each figure is the worst of the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from scripts.bench.admission.figures import Job, Played, Row, play, rows, situation, spoken
+from scripts.bench.harness import rig
+from scripts.virtual_time.scenarios import SCENARIOS, Measure
+from scripts.virtual_time.strategies import LINE_UP, OURS
+
+PROCESSES = 2
+ABANDONS = "†"
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument(
+        "--quick", action="store_true", help="one seed, sliding windows, no large fleet: under a minute"
+    )
+    options.add_argument("--only", metavar="SCENARIO", action="append", help="part of a scenario's name; repeatable")
+    options.add_argument("--strategy", choices=list(LINE_UP), action="append", help="repeatable; default: all")
+    options.add_argument("--seeds", type=int, default=3)
+    options.add_argument("--json", metavar="FILE")
+    options.add_argument("--chart", metavar="FILE", help="ends in .svg or .png")
+    asked = options.parse_args()
+    if asked.seeds < 1:
+        options.error(f"--seeds: found {asked.seeds}; allowed: 1 or more")
+    if asked.chart and not asked.chart.endswith((".svg", ".png")):
+        options.error(f"--chart: found {asked.chart!r}; allowed: a name that ends in .svg or .png")
+    jobs = list(_jobs(asked.quick, asked.only, asked.strategy, 1 if asked.quick else asked.seeds))
+    if not jobs:
+        options.error(
+            f"--only: nothing is called like that; there are: {', '.join(sorted({s.name for s in SCENARIOS}))}"
+        )
+    began = time.monotonic()
+    played = _play(jobs)
+    found = rows(SCENARIOS, played)
+    _print(found)
+    print(f"{len(jobs)} rehearsals in {time.monotonic() - began:.0f} s; each figure is the worst of the seeds.")
+    print(f"{ABANDONS} left requests unrendered: its other figures flatter it.")
+    rig.write_json(asked.json, _as_json(found, played))
+    if asked.chart:
+        from scripts.bench.admission import chart
+
+        chart.draw(found, asked.chart)
+    return 1 if any(row.met is False for each in found.values() for row in each) else 0
+
+
+def _jobs(quick: bool, only: Sequence[str] | None, strategies: Sequence[str] | None, seeds: int) -> Iterator[Job]:
+    for number, scenario in enumerate(SCENARIOS):
+        if quick and not scenario.quick:
+            continue
+        if only and not any(part.lower() in scenario.name.lower() for part in only):
+            continue
+        for strategy, new in LINE_UP.items():
+            if new is not None and (strategies is None or strategy in strategies):
+                yield from (Job(number, strategy, seed) for seed in range(1, seeds + 1))
+
+
+def _play(jobs: Sequence[Job]) -> list[Played]:
+    """All rehearsals, with a bar on a terminal and a line for each scenario elsewhere."""
+    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    console = Console(stderr=True)
+    played: list[Played] = []
+    pool = ProcessPoolExecutor(PROCESSES, get_context("spawn"))
+    with pool, Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=len(jobs))
+        for done in as_completed([pool.submit(play, job) for job in jobs]):
+            played.append(done.result())
+            job = played[-1].job
+            name = SCENARIOS[job.scenario].name
+            bar.update(task, advance=1, description=f"{name}, {job.strategy}")
+            if not console.is_terminal and not _left(jobs, played, job.scenario):
+                print(
+                    f"{len(played)}/{len(jobs)}  {name}, {SCENARIOS[job.scenario].window}", file=sys.stderr, flush=True
+                )
+    return played
+
+
+def _left(jobs: Iterable[Job], played: Iterable[Played], scenario: int) -> int:
+    return sum(job.scenario == scenario for job in jobs) - sum(each.job.scenario == scenario for each in played)
+
+
+def _print(found: Mapping[Measure, Sequence[Row]]) -> None:
+    console = Console(width=120)
+    for measure, each in found.items():
+        table = Table(title=f"{measure.name} ({measure.unit})", title_justify="left", box=SIMPLE_HEAD)
+        table.add_column("", no_wrap=True, width=39)
+        for name in LINE_UP:
+            table.add_column(
+                name.replace(" ", "\n").replace("-", "-\n"),
+                style="bold" if name == OURS else None,
+                justify="right",
+                min_width=7,
+                no_wrap=True,
+            )
+        table.add_column("goal", justify="right", min_width=6)
+        table.add_column("met", justify="right")
+        for row in each:
+            table.add_row(*_cells(row))
+        console.print(table)
+
+
+def _cells(row: Row) -> list[str]:
+    figures = [spoken(row.worst(name)) + (ABANDONS if name in row.abandons else "") for name in LINE_UP]
+    sign = "≤" if row.goal.measure.better == "lower" else "≥"
+    met = {None: "", True: "yes", False: "NO"}[row.met]
+    return [situation(row), *figures, f"{sign} {row.goal.bound:g}", met]
+
+
+def _as_json(found: Mapping[Measure, Sequence[Row]], played: Sequence[Played]) -> dict[str, Any]:
+    """`null` for a figure is never."""
+    return {
+        "measures": [
+            {
+                "measure": measure.name,
+                "unit": measure.unit,
+                "scenario": row.scenario.name,
+                "about": row.scenario.about,
+                "window": row.scenario.window,
+                "goal": {"at_most" if measure.better == "lower" else "at_least": row.goal.bound},
+                "met": row.met,
+                "worst": {name: _finite(row.worst(name)) for name in row.by_strategy},
+                "by_seed": {name: [_finite(each) for each in of] for name, of in row.by_strategy.items()},
+            }
+            for measure, each in found.items()
+            for row in each
+        ],
+        "rehearsals": [
+            {
+                "scenario": SCENARIOS[each.job.scenario].name,
+                "window": SCENARIOS[each.job.scenario].window,
+                "strategy": each.job.strategy,
+                "seed": each.job.seed,
+                "renders": each.renders,
+                "calls": each.calls,
+                "abandoned_requests": each.abandoned,
+                "paid_twice_requests": each.paid_twice,
+                "virtual_seconds": round(each.virtual_seconds, 1),
+                "cpu_seconds": round(each.cpu_seconds, 2),
+            }
+            for each in sorted(played, key=lambda each: (each.job.scenario, each.job.strategy, each.job.seed))
+        ],
+        "ours": OURS,
+    }
+
+
+def _finite(figure: float | None) -> float | None:
+    return None if figure is None or math.isinf(figure) else round(figure, 4)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From exec to the first answer of each function, beside the floor of its libraries."""

@@ -1,0 +1,279 @@
+"""Cold start: from exec to the first answer of each function, beside the floor of the libraries it must load.
+
+Every start is a functions-framework server of its own, from the bundle as it is deployed, byte-compiled, with the
+settings that Terraform gives that function: only render and watch have a key; it answers when what its first delivery
+needs is loaded. A start stands between two of its floor and is divided by their mean: a machine whose speed changes
+from second to second changes all three alike. The median of these ratios counts. Each round goes round all of them and
+begins with another; the first one only warms the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
+from rich.console import Console
+
+from scripts.bench.harness import rig
+from scripts.deployment import bundle
+
+FLOOR = Path(__file__).parent / "floor"
+READY = '''"""Functions that answer when what their first delivery needs is loaded."""
+
+import functions_framework.aio
+from main import *
+from shared.wiring import worker
+from starlette.responses import Response
+
+
+@functions_framework.aio.http
+async def first_kick(request):
+    assert worker().pump
+    return Response(status_code=204)
+
+
+@functions_framework.aio.http
+async def first_call(request):
+    import shared.flows.render.render
+
+    await worker().ports.lanes["standard"].prepare()
+    return Response(status_code=204)
+
+
+@functions_framework.aio.http
+async def first_look(request):
+    import shared.flows.upkeep.watch
+
+    return Response(status_code=204 if worker().ports.live_quota else 500)
+'''
+PATIENCE_SECONDS = 60
+GOAL = 1.15
+
+
+class Start(Struct, frozen=True):
+    name: str
+    source: str
+    """A file in the folder of the bundle, or the floor's."""
+    target: str
+    floor: Start | None
+    """What it is measured against."""
+    has_key: bool = False
+
+
+FLOOR_ALONE = Start("floor", "floor", "floor", None)
+WITH_GENAI = Start("floor + google-genai", "floor", "floor_with_genai", None)
+FLOORS = (FLOOR_ALONE, WITH_GENAI)
+FUNCTIONS = (
+    Start("intake", "main.py", "intake", FLOOR_ALONE),
+    Start("pump", "ready.py", "first_kick", FLOOR_ALONE),
+    Start("bury", "main.py", "bury", FLOOR_ALONE),
+    Start("watch", "ready.py", "first_look", FLOOR_ALONE, has_key=True),
+    Start("render", "main.py", "render", FLOOR_ALONE, has_key=True),
+    Start("render, first call", "ready.py", "first_call", WITH_GENAI, has_key=True),
+)
+
+
+class Took(Struct, frozen=True):
+    wall_ms: float
+    cpu_ms: float
+
+
+class Pair(Struct, frozen=True):
+    """One start and the floor's before and after it."""
+
+    start: Took
+    floors: tuple[Took, Took]
+
+    @property
+    def wall(self) -> float:
+        return self.start.wall_ms / statistics.fmean(each.wall_ms for each in self.floors)
+
+    @property
+    def cpu(self) -> float:
+        return self.start.cpu_ms / statistics.fmean(each.cpu_ms for each in self.floors)
+
+
+class Row(Struct, frozen=True):
+    """One server over all rounds; the ratios are medians, and the floors have none."""
+
+    server: str
+    wall_ms: float
+    """The median."""
+    cpu_ms: float
+    """The median."""
+    wall_of_floor: float | None = None
+    middle_half: tuple[float, float] | None = None
+    """Of the wall ratios: the first and the third quartile."""
+    cpu_of_floor: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        return None if self.wall_of_floor is None else self.wall_of_floor <= GOAL
+
+    @classmethod
+    def of_floor(cls, start: Start, took: Sequence[Took]) -> Row:
+        walls, processor = [each.wall_ms for each in took], [each.cpu_ms for each in took]
+        return cls(start.name, statistics.median(walls), statistics.median(processor))
+
+    @classmethod
+    def of(cls, start: Start, pairs: Sequence[Pair]) -> Row:
+        row = cls.of_floor(start, [each.start for each in pairs])
+        ratios = [each.wall for each in pairs]
+        first, median, third = statistics.quantiles(ratios, n=4, method="inclusive")
+        cpu = statistics.median(each.cpu for each in pairs)
+        return replace(row, wall_of_floor=median, middle_half=(first, third), cpu_of_floor=cpu)
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--quick", action="store_true", help="two rounds instead of twelve")
+    options.add_argument("--rounds", type=int, metavar="N", help="so many rounds, at least two")
+    options.add_argument("--json", metavar="FILE")
+    chosen = options.parse_args()
+    rounds = max(2, chosen.rounds or (2 if chosen.quick else 12))
+    rows = _measured(rounds)
+    rig.print_table(
+        f"Cold start: exec to first answer, {rounds} rounds",
+        ["server", "wall ms", "of its floor", "middle half", f"goal {GOAL}", "processor ms", "of its floor's"],
+        [_shown(each) for each in rows],
+    )
+    told = [to_builtins(each) | {"met": each.met} for each in rows]
+    rig.write_json(chosen.json, {"goal": GOAL, "rounds": rounds, "rows": told})
+    return 0
+
+
+def _measured(rounds: int) -> list[Row]:
+    console = Console(stderr=True)
+    floors: dict[str, list[Took]] = {each.name: [] for each in FLOORS}
+    pairs: dict[str, list[Pair]] = {each.name: [] for each in FUNCTIONS}
+    with tempfile.TemporaryDirectory() as folder:
+        _unpack(Path(folder))
+        for number in range(rounds + 1):
+            console.print(f"round {number} of {rounds}" if number else "a round that is not counted")
+            seen, found = _round(number % len(FUNCTIONS), Path(folder))
+            if number:
+                for name in floors:
+                    floors[name] += seen[name]
+                for name in pairs:
+                    pairs[name].append(found[name])
+    return [Row.of_floor(each, floors[each.name]) for each in FLOORS] + [
+        Row.of(each, pairs[each.name]) for each in FUNCTIONS
+    ]
+
+
+def _round(first: int, folder: Path) -> tuple[dict[str, list[Took]], dict[str, Pair]]:
+    """Every function once, each between two starts of its floor; neighbours of the same floor share one."""
+    seen: dict[str, list[Took]] = {each.name: [] for each in FLOORS}
+    found: dict[str, Pair] = {}
+    before: Start | None = None
+    for each in (*FUNCTIONS[first:], *FUNCTIONS[:first]):
+        assert each.floor is not None
+        floor = seen[each.floor.name]
+        if each.floor is not before:
+            floor.append(_start(each.floor, folder))
+        took = _start(each, folder)
+        floor.append(_start(each.floor, folder))
+        found[each.name] = Pair(took, (floor[-2], floor[-1]))
+        before = each.floor
+    return seen, found
+
+
+def _unpack(folder: Path) -> None:
+    made = bundle.make(folder / "bundle.zip")
+    with zipfile.ZipFile(made.path) as archive:
+        archive.extractall(folder)
+    (folder / "ready.py").write_text(READY)
+    (folder / "floor").mkdir()
+    (folder / "floor/main.py").write_bytes((FLOOR / "main.py").read_bytes())
+    # As the image does (Dockerfile).
+    compiled = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(folder)]
+    subprocess.run(compiled, check=True)
+
+
+def _start(start: Start, folder: Path) -> Took:
+    """Start a server, ask once, end it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    source = ["--source", "main.py" if start.source == "floor" else start.source, "--target", start.target]
+    program = str(Path(sys.executable).parent / "functions-framework")
+    before = os.times()
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [program, *source, "--port", str(port), "--host", "127.0.0.1"],
+        cwd=folder / "floor" if start.source == "floor" else folder,
+        env=_environment(has_key=start.has_key),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _answered(f"http://127.0.0.1:{port}", start.name)
+        wall = time.monotonic() - began
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Took(1000 * wall, 1000 * cpu)
+
+
+def _environment(*, has_key: bool) -> dict[str, str]:
+    """As in the cloud, with emulators that nobody reaches before the first answer."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return (
+        kept
+        | ({"GEMINI_API_KEY": "AQ.bench"} if has_key else {})
+        | {
+            "RENDERLANE_STORE": "firestore://bench",
+            "RENDERLANE_TOPICS": "pubsub://bench",
+            "RENDERLANE_IMAGES": "gs://bench",
+            "RENDERLANE_LIVE_QUOTA": "limits,usage@http://127.0.0.1:9",
+            "FIRESTORE_EMULATOR_HOST": "127.0.0.1:9",
+            "PUBSUB_EMULATOR_HOST": "127.0.0.1:9",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+        }
+    )
+
+
+def _answered(url: str, name: str) -> None:
+    """Raises RuntimeError where it answers otherwise than expected, TimeoutError where it does not."""
+    began = time.monotonic()
+    asked = urllib.request.Request(url, data=b"{}", method="POST")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while time.monotonic() - began < PATIENCE_SECONDS:
+        try:
+            with opener.open(asked, timeout=PATIENCE_SECONDS):
+                return
+        except urllib.error.HTTPError as error:
+            if error.code == 400:  # no push: read after the worker was built
+                return
+            raise RuntimeError(f"{name} answered {error.code}: {error.read()[:300]!r}") from error
+        except OSError:
+            time.sleep(0.01)
+    raise TimeoutError(f"{name} did not answer within {PATIENCE_SECONDS} s")
+
+
+def _shown(row: Row) -> list[str]:
+    wall, cpu = f"{row.wall_ms:,.0f}", f"{row.cpu_ms:,.0f}"
+    if row.wall_of_floor is None or row.middle_half is None:
+        return [row.server, wall, "", "", "", cpu, ""]
+    half = f"{row.middle_half[0]:.2f} to {row.middle_half[1]:.2f}"
+    met = "met" if row.met else "MISSED"
+    return [row.server, wall, f"{row.wall_of_floor:.2f}", half, met, cpu, f"{row.cpu_of_floor:.2f}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

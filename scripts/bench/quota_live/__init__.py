@@ -1,0 +1,1 @@
+"""Admission for real: worker processes, emulators, enforced limits, kills."""

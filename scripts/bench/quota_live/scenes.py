@@ -1,0 +1,316 @@
+"""The scenes of `quota_live`: each plays on a stage of its own and returns its figures."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, field
+
+from scripts.bench.harness.load import Busy, Load
+from scripts.bench.quota_live import measures
+from scripts.bench.quota_live.counters import Counters
+from scripts.bench.quota_live.measures import GoalKind, Measure, Seen
+from scripts.bench.quota_live.stage import Stage
+from shared.core.lifecycle.request_record import FINAL
+
+
+class Scale(Struct, frozen=True):
+    """How large the scenes are."""
+
+    settle: float = 60.0
+    """Seconds after the first call until goodput is looked at."""
+    saturated: float = 180.0
+    """Seconds for which goodput is looked at."""
+    idle_requests: int = 30
+    idle_pause: tuple[float, float] = (2.0, 6.0)
+    """Seconds between two of them, from and to."""
+    backlog: int = 2000
+    """Bulk requests that are queued before the first interactive one."""
+    interactive: float = 180.0
+    """Seconds of interactive arrivals."""
+    interactive_a_minute: float = 30.0
+    last_wait: float = 10.0
+    """Seconds that the last interactive one may take to start."""
+    queued: int = 7000
+    kills: tuple[float, ...] = (0.2, 0.5, 0.8)
+    """When the pump's holder is killed, as shares of the queued requests that were called for."""
+    restart_after: float = 5.0
+    """Seconds until the platform starts another process."""
+    judged: bool = True
+    """Large enough for its pace to mean something, and to have the arrivals over before it begins."""
+
+    def pace(self, kind: GoalKind) -> GoalKind:
+        """A goal of pace, where it can be judged."""
+        return kind if self.judged else "told only"
+
+
+QUICK = Scale(
+    settle=6.0, saturated=3.0, idle_requests=5, idle_pause=(0.5, 1.0), backlog=60, interactive=5.0,
+    last_wait=3.0, interactive_a_minute=60.0, queued=100, kills=(0.3,), restart_after=1.0, judged=False,
+)  # fmt: skip
+
+
+class Played(Struct, frozen=True):
+    """What a scene came to."""
+
+    measures: Sequence[Measure]
+    renders: int
+    """Paid images."""
+    counters: Counters
+    since: float
+    """The first call, in seconds since 1970."""
+    until: float
+    busy: Busy
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """Lists that belong to the figures."""
+
+
+Scene = Callable[[Stage, Scale], Awaitable[Played]]
+
+
+async def saturated(stage: Stage, scale: Scale) -> Played:
+    """A queue that is never empty, while as many more arrive as the limit lets go.
+
+    Looked at when the processes have settled: what their first minute cost is told beside it.
+    """
+    rpm = stage.setting.rpm
+    await _queue(stage, scale, round(1.5 * rpm), "normal")
+    load = Load()
+    await stage.fleet.start()
+    arriving = asyncio.create_task(_arrive(stage, rpm))
+    try:
+        began = await stage.first_call()
+        since = began + scale.settle
+        until = since + scale.saturated
+        await stage.look_until(since)
+        settled = stage.fleet.counters()
+        await stage.look_until(until)
+    finally:
+        arriving.cancel()
+    busy = load.busy()
+    await stage.fleet.stop()
+    calls = [call for call in await stage.all_calls() if call.at < until]
+    images = measures.images_within(calls, since, until)
+    use = 100 * measures.window_use(calls, rpm, since, until)
+    first, later = [call for call in calls if call.at < since], [call for call in calls if call.at >= since]
+    counters = stage.fleet.counters().since(settled)
+    found = [
+        Measure("goodput, of the limit", use, "%", scale.pace("at least"), 98),
+        Measure("images a minute", 60 * images / scale.saturated, "images/min"),
+        *_of_every_scene(calls),
+        *_of_documents(counters, scale, later, since, until),
+        Measure("admission writes for a render of the first minute", _admission_writes(settled, first), "writes"),
+        *_leads(stage),
+    ]
+    return Played(found, _renders(later), counters, since, until, busy)
+
+
+async def idle(stage: Stage, scale: Scale) -> Played:
+    """One request now and then, with the limit known and nothing in its way."""
+    chance = random.Random(7)
+    await stage.fleet.start()
+    began, load = time.time(), Load()
+    for number in range(scale.idle_requests):
+        await asyncio.sleep(chance.uniform(*scale.idle_pause))
+        await stage.publish(f"idle-{number}", "normal")
+        await stage.look()
+    busy = load.busy()
+    await stage.ended(scale.idle_requests, 60)
+    documents = await stage.client.documents(scale.idle_requests)
+    await stage.fleet.stop()
+    calls = await stage.all_calls()
+    waits = measures.start_waits(stage.published, calls)
+    found = [
+        Measure("start delay, p50", measures.percentile(waits, 0.5), "s", scale.pace("at most"), 0.5),
+        Measure("start delay, p99", measures.percentile(waits, 0.99), "s"),
+        *_ways(stage.published, documents, calls),
+        Measure("not started", scale.idle_requests - len(waits), "requests", "at most", 0),
+        *_of_every_scene(calls),
+    ]
+    return _played(stage, found, calls, began, time.time(), busy)
+
+
+async def interactive(stage: Stage, scale: Scale) -> Played:
+    """Interactive requests at random moments behind a bulk backlog that outlasts them."""
+    chance = random.Random(7)
+    await _queue(stage, scale, scale.backlog, "bulk")
+    backlog = dict(stage.published)
+    await stage.fleet.start()
+    began, load = await stage.first_call(), Load()
+    number = 0
+    while time.time() < began + scale.interactive:
+        wait = chance.expovariate(scale.interactive_a_minute / 60)
+        await stage.look_until(min(time.time() + wait, began + scale.interactive))
+        await stage.publish(f"interactive-now-{number}", "interactive")
+        number += 1
+    busy = load.busy()
+    await stage.look_until(time.time() + scale.last_wait)
+    left = await stage.count("queued", scale.backlog)
+    documents = await stage.client.documents(len(stage.published))
+    await stage.fleet.stop()
+    calls = await stage.all_calls()
+    ours = {request_id: at for request_id, at in stage.published.items() if request_id not in backlog}
+    waits = measures.start_waits(ours, calls)
+    found = [
+        Measure("interactive wait, p50", measures.percentile(waits, 0.5), "s", scale.pace("at most"), 1),
+        Measure("interactive wait, p99", measures.percentile(waits, 0.99), "s", scale.pace("at most"), 6),
+        *_ways(ours, documents, calls),
+        *_leads(stage),
+        Measure("interactive, not started", len(ours) - len(waits), "requests", "at most", 0),
+        Measure("interactive requests", len(ours), "requests"),
+        Measure("bulk queued at the end", left, "requests"),
+        *_of_every_scene(calls),
+        *_of_documents(stage.fleet.counters(), scale, calls, began, time.time()),
+    ]
+    return _played(stage, found, calls, began, time.time(), busy, {"slowest": _slowest(ours, documents, calls)})
+
+
+async def kill(stage: Stage, scale: Scale) -> Played:
+    """A long queue, arrivals over, and kill -9 of whoever leads the pump, several times."""
+    await _queue(stage, scale, scale.queued, "normal")
+    ideal = measures.ideal_seconds(scale.queued, stage.setting.rpm)
+    await stage.fleet.start()
+    began, load = time.time(), Load()
+    for share in scale.kills:
+        await stage.look_for(share * scale.queued, began + 2 * ideal + 120)
+        await _kill_the_leader(stage, scale)
+    await stage.look_for(scale.queued, began + 2 * ideal + 120)
+    busy = load.busy()
+    ended = await stage.ended(scale.queued, 180)
+    calls = await stage.all_calls()
+    documents = await stage.client.documents(scale.queued + 1)
+    await stage.fleet.stop()
+    lost = scale.queued - sum(1 for each in documents if each["status"] in FINAL)
+    began = min(began, calls[0].at)  # some workers are ready before the others
+    took = max(each["finished_at"].timestamp() for each in documents if each["finished_at"]) - began
+    ideal += _mean_latency(documents)
+    twice = measures.paid_twice(calls)
+    unknown = {each["id"]: each["cost_unknown_attempts"] for each in documents}
+    unbooked = [request_id for request_id, count in twice.items() if count - 1 > unknown[request_id]]
+    found = [
+        Measure("time to finish, of the ideal", 100 * took / ideal, "%", scale.pace("at most"), 105),
+        Measure("time to finish", took, "s"),
+        Measure("ideal", ideal, "s"),
+        Measure("lost", lost, "requests", "at most", 0),
+        Measure("ended otherwise than succeeded", sum(ended.values()) - ended.get("succeeded", 0), "requests"),
+        Measure("paid more than once", len(twice), "requests"),
+        Measure("... and not in the books", len(unbooked), "requests", "at most", 0),
+        Measure("attempts booked with unknown cost", sum(unknown.values()), ""),
+        *_of_every_scene(calls),
+    ]
+    return _played(stage, found, calls, began, began + took, busy, {"ended": ended, "paid_more_than_once": twice})
+
+
+async def _queue(stage: Stage, scale: Scale, count: int, priority: str) -> None:
+    """A backlog: taken in already, or (in a small run) about to be."""
+    if scale.judged:
+        await stage.queue(count, priority)
+    else:
+        await stage.publish_backlog(count, priority)
+
+
+async def _arrive(stage: Stage, rpm: int) -> None:
+    """As many requests a minute as the limit lets go, evenly, until cancelled."""
+    began, number = time.time(), 0
+    while True:
+        await stage.publish(f"arriving-{number}", "normal")
+        number += 1
+        await asyncio.sleep(max(0.0, began + number * 60 / rpm - time.time()))
+
+
+async def _kill_the_leader(stage: Stage, scale: Scale) -> None:
+    number = await stage.fleet.leader(stage.client.store)
+    stage.fleet.kill(number)
+    stage.setting.say(f"{stage.scene}: worker {number} led the pump and was killed after {len(stage.calls)} calls")
+    await asyncio.sleep(scale.restart_after)
+    await stage.fleet.start_one(number)
+
+
+def _ways(
+    published: Mapping[str, float], documents: Sequence[Mapping[str, Any]], calls: Sequence[Seen]
+) -> list[Measure]:
+    """Where the time to a start goes."""
+    first = {call.request_id: call.at for call in reversed(calls)}
+    begun = [each for each in documents if each["slot_at"] and each["id"] in first and each["id"] in published]
+    to_queue = [each["created_at"].timestamp() - published[each["id"]] for each in begun]
+    to_slot = [(each["slot_at"] - each["created_at"]).total_seconds() for each in begun]
+    to_call = [first[each["id"]] - each["slot_at"].timestamp() for each in begun]
+    ways = {"until it is queued": to_queue, "from there to its slot": to_slot, "from its slot to its call": to_call}
+    return [Measure(f"... {way}, p50", measures.percentile(took, 0.5), "s") for way, took in ways.items()]
+
+
+def _leads(stage: Stage) -> list[Measure]:
+    """How far ahead slots had to be given for releases to arrive in time."""
+    return [
+        Measure(f"lead of slots, {name}", measures.percentile(stage.leads, share), "s")
+        for name, share in (("p50", 0.5), ("p95", 0.95))
+    ]
+
+
+def _slowest(
+    published: Mapping[str, float], documents: Sequence[Mapping[str, Any]], calls: Sequence[Seen]
+) -> Sequence[Mapping[str, Any]]:
+    """The five that waited longest, and where their time went, in seconds."""
+    first = {call.request_id: call.at for call in reversed(calls)}
+    begun = [each for each in documents if each["slot_at"] and each["id"] in first and each["id"] in published]
+    waits = [
+        {
+            "request_id": each["id"],
+            "waited": round(first[each["id"]] - published[each["id"]], 2),
+            "until_queued": round(each["created_at"].timestamp() - published[each["id"]], 2),
+            "from_its_last_slot_to_its_first_call": round(first[each["id"]] - each["slot_at"].timestamp(), 2),
+            "releases": each["release"],
+            "late": each["late_count"],
+            "attempts": each["attempt_count"],
+        }
+        for each in begun
+    ]
+    return sorted(waits, key=lambda each: -each["waited"])[:5]
+
+
+def _mean_latency(documents: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds from slot to end: what the ideal has after its last call, too."""
+    took = [(each["finished_at"] - each["slot_at"]).total_seconds() for each in documents if each["slot_at"]]
+    return sum(took) / len(took) if took else 0.0
+
+
+def _of_every_scene(calls: Sequence[Seen]) -> list[Measure]:
+    return [Measure("429 for 1,000 renders", measures.rejected_per_1000(calls), "calls", "at most", 1)]
+
+
+def _of_documents(counters: Counters, scale: Scale, calls: Sequence[Seen], since: float, until: float) -> list[Measure]:
+    """What the store has to bear: a document takes about one write a second for long."""
+    (hottest,) = counters.hottest(since, until, most=1)
+    most = scale.pace("at most")
+    return [
+        Measure("admission writes for a render", _admission_writes(counters, calls), "writes", most, 1.4),
+        Measure("hottest document, mean", hottest.mean, "writes/s", most, 1.2),
+        Measure("hottest document, worst 10 s", hottest.worst, "writes/s", most, 2),
+    ]
+
+
+def _admission_writes(counters: Counters, calls: Sequence[Seen]) -> float:
+    return counters.admission_writes() / max(1, _renders(calls))
+
+
+def _renders(calls: Sequence[Seen]) -> int:
+    return sum(1 for call in calls if call.charged)
+
+
+def _played(
+    stage: Stage,
+    found: Sequence[Measure],
+    calls: Sequence[Seen],
+    since: float,
+    until: float,
+    busy: Busy,
+    notes: Mapping[str, Any] | None = None,
+) -> Played:
+    return Played(found, _renders(calls), stage.fleet.counters(), since, until, busy, notes or {})
+
+
+SCENES: Mapping[str, Scene] = {"saturated": saturated, "idle": idle, "interactive": interactive, "kill": kill}

@@ -1,0 +1,107 @@
+"""`renderlane cancel`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scripts.cli.data import audit, filters, worker_home
+
+if TYPE_CHECKING:
+    from scripts.cli.data.filters import Choice
+    from shared.core.values.documents import Document
+
+STATUSES = ("queued", "released", "batched")
+"""Not begun: what has begun ends as it ends."""
+
+
+@click.command("cancel")
+@click.argument("ids", nargs=-1, metavar="[ID...]")
+@click.option(
+    "--status", type=click.Choice(STATUSES), multiple=True, help="Only these; repeatable. Default: all three."
+)
+@filters.options("tenant", "model", "priority", "group", "flag", "since", "until")
+@click.option("--yes", is_flag=True, help="Cancel what the filter chooses, not only show it.")
+@click.option("--json", "as_json", is_flag=True, help="One object: what was chosen, and whether it was asked for.")
+def command(ids: tuple[str, ...], status: tuple[str, ...], yes: bool, as_json: bool, **filters: Any) -> None:
+    """End requests that have not begun.
+
+    By their ids, at once; or by filter: first a look at what it chooses, then the same with --yes. One that has begun
+    ends as it ends.
+    """
+    from scripts.cli.data.filters import Choice
+
+    filtered = bool(status) or any(value is not None for value in filters.values())
+    if ids and filtered:
+        raise click.UsageError("ids or a filter, not both")
+    if not ids and not filtered:
+        raise click.UsageError("name ids, or choose by a filter: --status, --tenant, --model, --priority, ...")
+    if ids:
+        asyncio.run(_cancel(ids))
+    else:
+        choice = Choice(statuses=status or STATUSES, **filters)
+        asyncio.run(_cancel_chosen(choice, yes=yes, as_json=as_json))
+
+
+async def _cancel(ids: tuple[str, ...]) -> None:
+    from scripts.cli.data.outgoing import complaints, send
+
+    lines = _lines(ids)
+    wrong = complaints(lines)
+    if wrong:
+        raise click.BadParameter("\n".join(wrong))
+    settings = worker_home.read_settings()
+    async with worker_home.publishing(settings) as topics:
+        await send(topics, lines)
+    for each in ids:
+        audit.note(settings, "cancel", request_id=each)
+    worker_home.warn_unless_running(settings)
+    for each in ids:
+        click.echo(f"asked to cancel {each}; see `renderlane status {each}`")
+
+
+async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
+    from scripts.cli.data.outgoing import send
+    from scripts.cli.views import progress, request_view
+    from shared import wiring
+
+    settings = worker_home.read_settings()
+    choice = choice.with_models(wiring.catalogue(settings))
+    async with worker_home.reading(settings) as store:
+        found = await filters.read(store, choice, request_view.LISTED)
+    if not as_json:
+        _preview(found)
+    if yes and found:
+        async with worker_home.publishing(settings) as topics:
+            with progress.counted(len(found), "asked to cancel") as report:
+                await send(topics, _lines([each.id for each in found]), report)
+        for each in found:
+            audit.note(settings, "cancel", request_id=each.id, trace_id=each.data.get("trace_id"))
+    if as_json:
+        click.echo(json.dumps({"chosen": len(found), "asked": yes, "request_ids": [each.id for each in found]}))
+        return
+    if not found:
+        return
+    if yes:
+        worker_home.warn_unless_running(settings)
+        click.echo(f"asked to cancel {len(found):,}; see `renderlane list --status cancelled`")
+    else:
+        click.echo("a preview: nothing is cancelled. The same with --yes cancels them.")
+
+
+def _preview(found: list[Document]) -> None:
+    from scripts.cli.views import request_view
+
+    if not found:
+        click.echo("no such requests", err=True)
+        return
+    request_view.console().print(*request_view.first_ten(found, "would be cancelled, unpaid"), sep="\n")
+
+
+def _lines(ids: Any) -> list[Any]:
+    from scripts.cli.data.outgoing import Line
+
+    return [Line.of(json.dumps({"cancel": each}).encode(), number) for number, each in enumerate(ids, start=1)]

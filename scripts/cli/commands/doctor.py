@@ -1,0 +1,122 @@
+"""`renderlane doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from msgspec.structs import asdict
+
+from scripts.cli.data import worker_home
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from scripts.doctor.finding import Finding
+    from scripts.doctor.owners import Owners
+    from shared.core.catalogue.catalogue import Catalogue
+
+OWNERS = "shared/owners.toml"
+MARKS = {"pass": "ok", "fail": "FAIL", "unknown": "?"}
+STYLES = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="One object: the verdict, the counts, every check.")
+@click.option("--load", "loads", multiple=True, metavar="RPM|MODEL=RPM", help="The planned load, a minute; repeatable.")
+@click.option("--strict", is_flag=True, help="What is unknown fails too.")
+@click.option("--owners", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=f"Default {OWNERS}.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool, loads: tuple[str, ...], strict: bool, owners: Path | None) -> None:
+    """Check what must be so before traffic rises.
+
+    Eight owners, and each item passes, fails or is unknown, with its remedy. Exit code 1 where one fails, or with
+    --strict where one is unknown. Nothing is called that costs.
+    """
+    ctx.exit(asyncio.run(_doctor(loads, owners, as_json=as_json, strict=strict)))
+
+
+async def _doctor(loads: Sequence[str], file: Path | None, *, as_json: bool, strict: bool) -> int:
+    from scripts.cli.views import request_view
+    from scripts.doctor import checks, owners
+    from scripts.doctor.facts import gather
+    from shared import wiring
+    from shared.core.values.visible import json_line
+
+    settings = worker_home.read_settings()
+    load = _load(loads, wiring.catalogue(settings))
+    named = _owners(file)
+    facts = await gather(settings)
+    findings = [
+        *owners.examine(named, facts.now.date(), str(file or OWNERS)),
+        *checks.examine(facts, load),
+    ]
+    worst = {each.verdict for each in findings}
+    bad = "fail" in worst or (strict and "unknown" in worst)
+    worker_home.say_if_simulated(settings)
+    if as_json:
+        counts = {word: sum(each.verdict == word for each in findings) for word in MARKS}
+        said = {"ready": worst == {"pass"}, **counts, "checks": [asdict(each) for each in findings]}
+        click.echo(json_line(said))
+    else:
+        request_view.console().print(_sheet(findings, named))
+    return int(bad)
+
+
+def _owners(file: Path | None) -> Owners:
+    from scripts.doctor.owners import read_owners
+    from shared.config import InvalidSetting
+    from shared.core.catalogue.toml_errors import BrokenCatalogue
+
+    source = file or resources.files("shared").joinpath("owners.toml")
+    try:
+        return read_owners(source.read_text("utf-8"))
+    except (BrokenCatalogue, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"{file or OWNERS}: {error}") from error
+
+
+def _load(loads: Sequence[str], catalogue: Catalogue) -> dict[str, int]:
+    """By model id; a bare number is of the default model."""
+    from shared.core.catalogue.catalogue import UnknownModel
+
+    found = {}
+    for text in loads:
+        name, _, number = text.rpartition("=")
+        if not number.isdecimal() or not 1 <= int(number) <= 1_000_000:
+            raise click.UsageError(f"--load: found {text!r}; allowed: RPM or MODEL=RPM, such as 450")
+        try:
+            found[catalogue.live(name or catalogue.purposes["default"]).id] = int(number)
+        except UnknownModel as error:
+            raise click.UsageError(
+                f"--load: found the model {name!r}; allowed: {', '.join(catalogue.names)}"
+            ) from error
+    return found
+
+
+def _sheet(findings: Sequence[Finding], named: Owners) -> RenderableType:
+    """By owner, the worst of each first."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    rank = {"fail": 0, "unknown": 1, "pass": 2}
+    for owner, said in named.items():
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(no_wrap=True, width=4)
+        grid.add_column(no_wrap=True, style="dim", width=18)
+        grid.add_column(overflow="fold")
+        for each in sorted((each for each in findings if each.owner == owner), key=lambda each: rank[each.verdict]):
+            told = Text(each.found)
+            if each.remedy:
+                told.append(f"\n{each.remedy}", "italic")
+            grid.add_row(Text(MARKS[each.verdict], STYLES[each.verdict]), each.check, told)
+        parts += [Text.assemble((f"{owner} owner", "bold"), f"  {said.name or 'nobody is named'}"), grid, Text()]
+    counts = ", ".join(
+        f"{sum(each.verdict == word for each in findings)} {word}" for word in ("pass", "fail", "unknown")
+    )
+    return Group(*parts, Text(counts, "bold"))

@@ -1,0 +1,117 @@
+"""`renderlane explain`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from scripts.cli.data import worker_home
+
+if TYPE_CHECKING:
+    from scripts.cli.data.explanation import Explained
+    from scripts.cli.data.outgoing import Line
+    from shared.config import Settings
+    from shared.core.catalogue.catalogue import Catalogue
+    from shared.flows.operations.routing_snapshot import Known
+
+
+@click.command("explain")
+@click.argument("what", metavar="FILE|ID|-")
+@click.option("--json", "as_json", is_flag=True, help="One object a request, one a line.")
+@click.pass_context
+def command(ctx: click.Context, what: str, as_json: bool) -> None:
+    """Show a request's ladder: each route, kept or struck, and why.
+
+    FILE has one request as JSON, or JSON Lines (- is standard input); ID names one that was submitted. Flags, breakers
+    and closed models count as the store has them now. Nothing is called and nothing is changed.
+    """
+    ctx.exit(asyncio.run(_explain(what, as_json=as_json)))
+
+
+async def _explain(what: str, *, as_json: bool) -> int:
+    """The exit code: 1 where a request is unknown or would be rejected."""
+    from scripts.cli.data.requests import to_json
+    from scripts.cli.views import ladder_table, request_view
+    from shared import wiring
+
+    settings = worker_home.read_settings()
+    catalogue = wiring.catalogue(settings)
+    if what == "-" or what.endswith((".json", ".jsonl")) or Path(what).is_file():
+        seen, found = await _of_lines(_lines(what), settings, catalogue)
+    else:
+        seen, found = await _of_id(what, settings, catalogue)
+    if as_json:
+        for each in found:
+            click.echo(to_json(ladder_table.document(each)))
+    else:
+        console = request_view.console()
+        for number, each in enumerate(found):
+            console.print(*([""] if number else []), *ladder_table.sheet(each), sep="\n")
+        if seen is None:
+            click.echo("note: nothing was ever started here, so no flags are known", err=True)
+    return 1 if any(each.problems for each in found) else 0
+
+
+def _lines(what: str) -> list[Line]:
+    """One message that fills the whole file, else one a line."""
+    from scripts.cli.data.outgoing import Line, read_lines
+
+    try:
+        content = sys.stdin.buffer.read() if what == "-" else Path(what).read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{what} cannot be read ({error.strerror})") from error
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError):
+        lines = read_lines(content, "")
+    else:
+        lines = [Line.of(content)]
+    if not lines:
+        raise click.UsageError(f"{'standard input' if what == '-' else what} has no lines")
+    return lines
+
+
+async def _of_lines(
+    lines: Sequence[Line], settings: Settings, catalogue: Catalogue
+) -> tuple[Known | None, list[Explained]]:
+    """What is known, or None where there is no store yet."""
+    from datetime import UTC, datetime
+
+    from scripts.cli.data import explanation, routing
+    from shared import wiring
+    from shared.config import SqliteStore
+    from shared.flows.operations import routing_snapshot as in_store
+
+    references = wiring.references(settings)
+    if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
+        nothing = in_store.Known(datetime.now(UTC))
+        return None, [explanation.of_line(line, nothing, catalogue, references) for line in lines]
+    async with worker_home.reading(settings) as store:
+        seen = await routing.read(store, settings, catalogue)
+        above = await explanation.failed_models(store, lines)
+    return seen, [explanation.of_line(line, seen, catalogue, references, above) for line in lines]
+
+
+async def _of_id(request_id: str, settings: Settings, catalogue: Catalogue) -> tuple[Known, list[Explained]]:
+    from scripts.cli.data import explanation, routing
+    from shared.core.lifecycle import request_record
+    from shared.core.messages.render_request import ID_WORDS, named_id
+    from shared.core.values.documents import Document
+
+    if named_id({"request_id": request_id}) is None:
+        raise click.UsageError(
+            f"{request_id!r} is neither a file here nor a request id; allowed as an id: 1 to 128 {ID_WORDS}"
+        )
+    async with worker_home.reading(settings) as store:
+        found = await store.get(request_record.path(request_id))
+        if not isinstance(found, Document):
+            hint = "See `renderlane list`; or give a file of requests, whose name ends in .json or .jsonl."
+            raise click.ClickException(f"{request_id}: no such request, and no such file. {hint}")
+        seen = await routing.read(store, settings, catalogue)
+    return seen, [explanation.of_document(request_id, found.data, seen, catalogue)]

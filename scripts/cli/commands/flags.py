@@ -1,0 +1,252 @@
+"""`renderlane flags`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scripts.cli.data import flag_options, worker_home
+from shared.core.messages.render_request import LANES, PURPOSES
+from shared.core.routing.flag import DEFAULT_EXPIRY, LOWER_TO, NAMES, FlagName
+
+if TYPE_CHECKING:
+    from shared.flows.operations.flag_preview import Looked
+
+BY_AND_WHY = (
+    click.option("--reason", metavar="TEXT", help="Why; asked for on a terminal. It stands in receipts and history."),
+    click.option("--actor", metavar="NAME", help="Who; default the login name."),
+)
+
+
+def _by_and_why(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(BY_AND_WHY):
+        command = option(command)
+    return command
+
+
+class InOrder(click.Group):
+    """Its commands in the order in which they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group("flags", cls=InOrder, invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="As `flags list --json`.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """Bend routing by flags: list, trip, reset, extend.
+
+    A tripped flag bends what waits and what comes, within three seconds and as far as floor, cap and consent of each
+    request allow; what is in flight ends as it is. Every flag resets by itself. Alone, this is `flags list`.
+    """
+    if ctx.invoked_subcommand is None:
+        asyncio.run(_list(as_json=as_json))
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One object a line, told apart by `kind`.")
+def list_command(as_json: bool) -> None:
+    """Show what is tripped, by whom, why, and what it did; and what the worker has concluded.
+
+    Breakers that are open are flags of the actor `breaker`.
+    """
+    asyncio.run(_list(as_json=as_json))
+
+
+@command.command("trip")
+@click.argument("name", type=click.Choice(NAMES), metavar="NAME")
+@click.option("--to", type=click.Choice(LOWER_TO), help="The most that lower-resolution leaves.")
+@click.option("--tenant", metavar="NAME", help="Only this tenant's requests.")
+@click.option("--purpose", type=click.Choice(PURPOSES), help="Only requests for this purpose.")
+@click.option("--model", metavar="NAME", help="Only requests that ask for this model: an alias or id.")
+@click.option("--lane", type=click.Choice(LANES), help="Only requests that ask for this lane.")
+@click.option("--share", type=click.IntRange(1, 100), default=100, show_default=True, help="Per cent of them.")
+@click.option(
+    "--for", "lasts", type=flag_options.Duration(), default=DEFAULT_EXPIRY, help="90s, 30m, 2h, 1d. Default 2h."
+)
+@click.option("--shadow", is_flag=True, help="Count what would change, and change nothing.")
+@click.option("--preview", "only_preview", is_flag=True, help="Show what would change, and trip nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One object.")
+@_by_and_why
+def trip(name: FlagName, reason: str | None, actor: str | None, only_preview: bool, as_json: bool, **more: Any) -> None:
+    """Trip a flag, after a look at what it meets.
+
+    NAME is one of pause, lower-resolution (with --to), use-nano-banana-2, use-flex, use-batch, use-gateway.
+    """
+    if (name == "lower-resolution") != (more["to"] is not None):
+        allowed = f"--to {' or '.join(LOWER_TO)}" if name == "lower-resolution" else "no --to"
+        raise click.UsageError(f"--to: found {more['to'] or 'nothing'}; allowed with {name}: {allowed}")
+    why = flag_options.reason("a preview" if only_preview else reason)
+    asyncio.run(_trip(name, flag_options.actor(actor), why, only_preview=only_preview, as_json=as_json, **more))
+
+
+@command.command("reset")
+@click.argument("named", metavar="ID|NAME|CONCLUSION")
+@_by_and_why
+def reset(named: str, reason: str | None, actor: str | None) -> None:
+    """Reset a flag or a conclusion: what waits takes its usual route again.
+
+    A breaker's flag stays reset for ten minutes whatever the route does. A conclusion (its id stands in `flags list`)
+    comes back only from calls that fail from now on.
+    """
+    asyncio.run(_reset(named, flag_options.actor(actor), flag_options.reason(reason)))
+
+
+@command.command("extend")
+@click.argument("named", metavar="ID|NAME")
+@click.option("--for", "lasts", type=flag_options.Duration(), required=True, help="From now: 90s, 30m, 2h, 1d.")
+@_by_and_why
+def extend(named: str, lasts: timedelta, reason: str | None, actor: str | None) -> None:
+    """Have a flag last until so long from now.
+
+    A breaker's flag then stays until its time is over, whatever its probes say.
+    """
+    asyncio.run(_extend(named, lasts, flag_options.actor(actor), flag_options.reason(reason)))
+
+
+@command.command("history")
+@click.option("--limit", type=click.IntRange(1, 1_000), default=20, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One object a line.")
+def history(limit: int, as_json: bool) -> None:
+    """Show who did what to which flag, newest first."""
+    asyncio.run(_history(limit, as_json=as_json))
+
+
+async def _list(*, as_json: bool) -> None:
+    from scripts.cli.data import routing
+    from scripts.cli.data.requests import to_json
+    from scripts.cli.views import flag_table, request_view
+    from shared import wiring
+
+    settings = worker_home.read_settings()
+    catalogue = wiring.catalogue(settings)
+    async with worker_home.reading(settings) as store:
+        seen = await routing.read(store, settings, catalogue)
+    worker_home.say_if_simulated(settings)
+    if as_json:
+        for each in flag_table.documents(seen):
+            click.echo(to_json(each))
+        return
+    request_view.console().print(
+        flag_table.table(seen) if seen.tripped else "no flag is tripped", *flag_table.lines(seen), sep="\n"
+    )
+
+
+async def _trip(
+    name: FlagName, actor: str, reason: str, *, to: str | None, lasts: timedelta, shadow: bool, only_preview: bool,
+    as_json: bool, tenant: str | None, model: str | None, **scope: Any,
+) -> None:  # fmt: skip
+    from scripts.cli.data import flag_actions
+    from shared import wiring
+    from shared.core.routing.flag import Scope
+    from shared.core.routing.flag_form import Wish
+
+    settings = worker_home.read_settings()
+    live = flag_options.live_model(model, wiring.catalogue(settings))
+    held = Scope(tenant=flag_options.tenant(tenant), model=live, **scope)
+    with _refusals():
+        looked = await flag_actions.look(settings, Wish(name, to, held, lasts, actor, reason, shadow))
+        if not as_json:
+            _say_preview(looked)
+        if not only_preview:
+            await flag_actions.trip(settings, looked.flag)
+    _say_tripped(looked, only_preview=only_preview, as_json=as_json)
+    if not only_preview:
+        worker_home.say_if_simulated(settings)
+        worker_home.warn_unless_running(settings)
+
+
+def _say_preview(looked: Looked) -> None:
+    from scripts.cli.views import flag_table, request_view
+
+    for each in looked.alike:
+        click.echo(f"note: {each.id} ({each.scope}) is tripped already, by {each.actor}: {each.reason}", err=True)
+    request_view.console().print(*flag_table.preview(looked.flag, looked.foreseen), sep="\n")
+
+
+def _say_tripped(looked: Looked, *, only_preview: bool, as_json: bool) -> None:
+    from scripts.cli.data.requests import to_json
+    from scripts.cli.views import flag_table
+    from scripts.cli.views.request_view import moment
+
+    flag = looked.flag
+    if as_json:
+        tripped = None if only_preview else flag.to_json()
+        click.echo(to_json({"flag": tripped, "preview": [each.to_json() for each in looked.foreseen]}))
+        return
+    does = f"{flag_table.does_what(flag)} for {flag.scope}"
+    if only_preview:
+        click.echo(f"a preview: nothing is tripped ({does})")
+        return
+    how = ", in shadow: it only counts" if flag.shadow else ""
+    click.echo(f"tripped {flag.id}: {does}, by {flag.actor}, until {moment(flag.expires_at)}{how}")
+    click.echo(f"undo it: renderlane flags reset {flag.id} --reason TEXT", err=True)
+
+
+async def _reset(named: str, actor: str, reason: str) -> None:
+    from scripts.cli.data import flag_actions
+    from scripts.cli.views import flag_table
+    from scripts.cli.views.request_view import moment
+    from shared.core.admission.route_memory import Effect
+    from shared.core.conclusions.conclusion import Conclusion
+    from shared.core.observability.display import so_far
+    from shared.core.routing.breaker import OVERRULED
+
+    settings = worker_home.read_settings()
+    with _refusals():
+        flag, seen = await flag_actions.reset(settings, named, actor, reason)
+    if isinstance(flag, Conclusion):
+        click.echo(f"reset {flag.id}: only calls that fail from now on speak for it")
+        return
+    did = so_far(seen.routing.effects.get(flag.id, Effect()))
+    changed = "it would have changed" if flag.shadow else "it changed"
+    click.echo(f"reset {flag.id} ({flag_table.does_what(flag)} for {flag.scope}); {changed} {did}")
+    if flag.circuit is not None:
+        click.echo(f"overruled: the breaker of {flag.circuit} does not trip before {moment(seen.now + OVERRULED)}")
+
+
+async def _extend(named: str, lasts: timedelta, actor: str, reason: str) -> None:
+    from scripts.cli.data import flag_actions
+    from scripts.cli.views.request_view import moment
+
+    settings = worker_home.read_settings()
+    with _refusals():
+        flag, until = await flag_actions.extend(settings, named, lasts, actor, reason)
+    held = f"; its probes do not close {flag.circuit} before" if flag.circuit is not None else ""
+    click.echo(f"extended {flag.id} until {moment(until)}{held}")
+
+
+async def _history(limit: int, *, as_json: bool) -> None:
+    from scripts.cli.data.requests import to_json
+    from scripts.cli.views import flag_table, request_view
+    from shared.core.lifecycle import queries
+
+    settings = worker_home.read_settings()
+    async with worker_home.reading(settings) as store:
+        found = await store.query(queries.flag_history(limit))
+    if as_json:
+        for each in found:
+            click.echo(to_json({name: value for name, value in each.data.items() if name != "expire_at"}))
+        return
+    if not found:
+        click.echo("no flag was ever tripped here", err=True)
+        return
+    request_view.console().print(flag_table.history(found))
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """What cannot be done to a flag is wrong usage."""
+    from scripts.cli.main import Misconfigured
+    from shared.core.routing.flag_board import FlagRefused
+
+    try:
+        yield
+    except FlagRefused as error:
+        raise Misconfigured(str(error)) from error

@@ -1,0 +1,101 @@
+"""`renderlane list`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scripts.cli.data import filters, worker_home
+from shared.core.lifecycle.request_record import FINAL
+
+if TYPE_CHECKING:
+    from scripts.cli.data.filters import Choice
+
+LANES_SHOWN = ("standard", "priority", "flex", "batch", "gateway")
+STATUSES = ("queued", "released", "rendering", "batched", *FINAL)
+
+
+@click.command("list")
+@click.option("--status", type=click.Choice(STATUSES), multiple=True, help="Only these; repeatable.")
+@filters.options("tenant", "model")
+@click.option("--lane", type=click.Choice(LANES_SHOWN), help="Only on this lane; `batch` alone: places and ages.")
+@filters.options("priority", "outcome", "group", "flag", "since", "until")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Status documents, one a line.")
+def command(status: tuple[str, ...], lane: str | None, limit: int, as_json: bool, **filters: Any) -> None:
+    """List requests, newest first.
+
+    With `--lane batch` and no other filter but a tenant: what is on its way by batch, longest waiting first.
+    """
+    from scripts.cli.data.filters import Choice
+
+    others = {name for name, value in filters.items() if value is not None} - {"tenant"}
+    if lane == "batch" and not status and not others:
+        asyncio.run(_on_the_way(filters["tenant"], limit, as_json=as_json))
+    else:
+        asyncio.run(_list(Choice(statuses=status, lane=lane, **filters), limit, as_json=as_json))
+
+
+async def _on_the_way(tenant: str | None, limit: int, *, as_json: bool) -> None:
+    from datetime import UTC, datetime
+
+    from scripts.cli.data.requests import to_json, with_attempts
+    from scripts.cli.views import batch_table, request_view
+    from shared import wiring
+    from shared.core.lifecycle.request_record import path
+    from shared.core.values.documents import Document
+
+    settings = worker_home.read_settings()
+    async with worker_home.reading(settings) as store:
+        found = await batch_table.read(store)
+        places = [each for each in found.places if tenant is None or each.request.data["tenant"] == tenant]
+        worker_home.say_if_simulated(settings)
+        if as_json:
+            by_id = {each.request.id: each for each in places[:limit]}
+            documents = await store.get_all([path(each) for each in by_id])
+            for each in await with_attempts(store, [one for one in documents if isinstance(one, Document)]):
+                click.echo(to_json(each.document() | {"in_batch": by_id[each.request_id].to_json()}))
+            return
+    now = datetime.now(UTC)
+    if not places:
+        click.echo("nothing is on its way by batch", err=True)
+        return
+    said = batch_table.lines(found, wiring.catalogue(settings).batch, now)
+    shown = request_view.console()
+    shown.print(batch_table.table(places[:limit], now), *said, sep="\n")
+
+
+async def _list(choice: Choice, limit: int, *, as_json: bool) -> None:
+    from datetime import UTC, datetime
+
+    from scripts.cli.data import wait_reasons
+    from scripts.cli.data.requests import Found, to_json, with_attempts
+    from scripts.cli.views import request_view
+    from shared import wiring
+    from shared.core.values.documents import Document
+
+    settings = worker_home.read_settings()
+    catalogue = wiring.catalogue(settings)
+    choice = choice.with_models(catalogue)
+    async with worker_home.reading(settings) as store:
+        unreadable: list[Document] = []
+        fields = None if as_json else (*request_view.LISTED, "wake_at", "ask")
+        documents = await filters.read(store, choice, fields, limit, unreadable)
+        worker_home.say_if_simulated(settings)
+        if as_json:
+            for each in await with_attempts(store, documents):
+                click.echo(to_json(each.document()))
+            for document in unreadable:
+                click.echo(to_json({"request_id": document.id, "status": "unreadable"}))
+            return
+        found = [Found(document.id, document.data) for document in documents]
+        why = await wait_reasons.read(store, found, catalogue)
+    filters.say_unreadable(unreadable)
+    if not found:
+        click.echo("no such requests", err=True)
+        return
+    request_view.console().print(
+        request_view.listed(found, datetime.now(UTC)), *wait_reasons.lines(found, why), sep="\n"
+    )

@@ -1,0 +1,44 @@
+"""`renderlane quota`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from scripts.cli.data import worker_home
+
+
+@click.command("quota")
+@click.option("--json", "as_json", is_flag=True, help="One object a model, one a line.")
+def command(as_json: bool) -> None:
+    """Show the limits in force and what is used of them.
+
+    For each model: where each limit comes from, how old it is, what this worker used in the last minute and today, what
+    the whole project used where that is read, and until when the model is closed. Needs no running worker.
+    """
+    asyncio.run(_quota(as_json=as_json))
+
+
+async def _quota(*, as_json: bool) -> None:
+    from scripts.cli.data.quota_state import read
+    from scripts.cli.data.requests import to_json
+    from scripts.cli.views import quota_table, request_view
+    from shared import wiring
+
+    settings = worker_home.read_settings()
+    models = wiring.catalogue(settings)
+    configured = wiring.quota(settings, models)
+    async with worker_home.reading(settings) as store:
+        seen = await read(
+            store, configured, [model.id for model in models.models.values() if model.status != "retired"]
+        )
+    worker_home.say_if_simulated(settings)
+    if as_json:
+        for model in seen.models:
+            click.echo(to_json(quota_table.document(model, seen)))
+        return
+    asked = worker_home.reads_live_quota(settings)
+    request_view.console().print(
+        *quota_table.lines(seen, asked=asked), quota_table.table(seen), *quota_table.closed(seen), sep="\n"
+    )

@@ -1,0 +1,153 @@
+"""Reviving from the command line: what a filter would send round again and at what price, and the sending."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import click
+from msgspec import Struct
+from rich.console import RenderableType
+from rich.text import Text
+
+from scripts.cli.data import filters, flag_actions, worker_home
+from scripts.cli.data.filters import Choice
+from scripts.cli.views import request_view
+from shared import wiring
+from shared.config import Settings
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.lifecycle import request_record
+from shared.core.routing.ladder import Planned, first_plan
+from shared.core.routing.requirements import Ask
+from shared.core.values.documents import Document
+from shared.core.values.money import usd
+from shared.flows.intake.revive import Revived, ReviveRefused, revive_with
+from shared.ports.messaging import Topics
+from shared.ports.store import Store
+from shared.ports.telemetry import Events
+
+AT_ONCE = 50
+NEEDED = (*request_view.LISTED, "ask", "deadline", "revived_as")
+
+
+class Preview(Struct, frozen=True):
+    """What a filter chose."""
+
+    found: Sequence[Document]
+    """Without those that were revived before."""
+    before: int
+    """Revived before, and the new request is there."""
+    estimate_micros: int
+    """One attempt each by the route that was asked for, on the safe side."""
+    unroutable: int
+    """No route can do these any more: they would be rejected."""
+
+    @property
+    def before_words(self) -> str:
+        return f" ({self.before:,} were revived before)" if self.before else ""
+
+    def overdue(self, now: datetime) -> int:
+        return sum(1 for each in self.found if each.data["deadline"] is not None and each.data["deadline"] <= now)
+
+    def lines(self, deadline: datetime | None) -> list[RenderableType]:
+        what = f"would go round again, for about {request_view.dollars(self.estimate_micros)}{self.before_words}"
+        lines = request_view.first_ten(self.found, what)
+        lines.append(Text("One attempt each, with an allowance for thinking; each has a cap of its own.", "dim"))
+        overdue = self.overdue(datetime.now(UTC)) if deadline is None else 0
+        if overdue:
+            lines.append(f"with a deadline that passed: {overdue:,}; it is left out, unless --deadline gives another")
+        if self.unroutable:
+            lines.append(f"without a route in the catalogue any more: {self.unroutable:,}; they would be rejected")
+        return lines
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {
+                "chosen": len(self.found),
+                "revived_before": self.before,
+                "estimate_usd": usd(self.estimate_micros),
+                "unroutable": self.unroutable,
+                "request_ids": [each.id for each in self.found],
+            }
+        )
+
+
+class _Reach(Struct, frozen=True):
+    store: Store
+    topics: Topics
+    signals: Events
+
+
+async def look(store: Store, choice: Choice, catalogue: Catalogue) -> Preview:
+    """What would be revived; nothing is changed."""
+    unreadable: list[Document] = []
+    found = await filters.read(store, choice, NEEDED, unreadable=unreadable)
+    filters.say_unreadable(unreadable)
+    successors = [request_record.path(name) for each in found if (name := each.data.get("revived_as"))]
+    there: set[str] = set()
+    for start in range(0, len(successors), filters.PAGE):
+        page = await store.get_all(successors[start : start + filters.PAGE])
+        there |= {each.id for each in page if isinstance(each, Document)}
+    fresh = [each for each in found if each.data.get("revived_as") not in there]
+    prices: dict[Ask, int | None] = {}
+    for each in fresh:
+        ask = Ask.from_json(each.data["ask"])
+        if ask not in prices:
+            planned = first_plan(ask, catalogue, wiring.LANES_BUILT)
+            prices[ask] = planned.estimate_micros if isinstance(planned, Planned) else None
+    asked = [prices[Ask.from_json(each.data["ask"])] for each in fresh]
+    return Preview(fresh, len(found) - len(fresh), sum(each or 0 for each in asked), asked.count(None))
+
+
+async def send(
+    settings: Settings,
+    ids: Sequence[str],
+    actor: str,
+    deadline: datetime | None,
+    *,
+    as_json: bool,
+    report: Callable[[int], None] | None,
+) -> int:
+    """The exit code: 1 when one could not be revived. `report` gets how many more were seen to."""
+    refused = 0
+    async with worker_home.reading(settings) as store, worker_home.publishing(settings) as topics:
+        with flag_actions.signals(settings) as said:
+            reach = _Reach(store, topics, said)
+            for start in range(0, len(ids), AT_ONCE):
+                page = ids[start : start + AT_ONCE]
+                ends = await asyncio.gather(*(_revived(reach, each, actor, deadline) for each in page))
+                for old_id, end in zip(page, ends, strict=True):
+                    refused += isinstance(end, ReviveRefused)
+                    _say(old_id, end, as_json=as_json, quiet=report is not None)
+                if report is not None:
+                    report(len(page))
+    worker_home.say_if_simulated(settings)
+    worker_home.warn_unless_running(settings)
+    if report is not None and not as_json:
+        click.echo(f"revived {len(ids) - refused:,}; see `renderlane list`")
+    return 1 if refused else 0
+
+
+async def _revived(reach: _Reach, old_id: str, actor: str, deadline: datetime | None) -> Revived | ReviveRefused:
+    try:
+        return await revive_with(reach, old_id, actor, deadline=deadline)
+    except ReviveRefused as refused:
+        return refused
+
+
+def _say(old_id: str, end: Revived | ReviveRefused, *, as_json: bool, quiet: bool) -> None:
+    match end:
+        case ReviveRefused():
+            click.echo(f"{old_id}: not revived: {end}", err=True)
+        case Revived() if as_json:
+            told = {"request_id": old_id, "revived_as": end.request_id, "notes": end.notes, "before": end.before}
+            click.echo(json.dumps(told))
+        case Revived():
+            if quiet:
+                return
+            before = " (it was before: nothing is sent)" if end.before else ""
+            click.echo(f"revived {old_id} as {end.request_id}{before}")
+            for note in end.notes:
+                click.echo(f"note: {old_id}: {note}", err=True)

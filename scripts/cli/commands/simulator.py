@@ -1,0 +1,64 @@
+"""`renderlane simulator`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+
+@click.command("simulator")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="0, the default, is any.")
+@click.option("--limits", default="", metavar="TEXT", help="As RENDERLANE_QUOTA, e.g. 'gemini-3-pro-image=rpm:60'.")
+@click.option("--latency", default="lognormal:1.5,0.4", show_default=True, help="Or fixed:S, uniform:A,B in seconds.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--window", type=click.Choice(("sliding", "fixed", "bucket")), default="sliding", show_default=True)
+@click.option("--pictures", type=click.Choice(("drawn", "cached")), default="drawn", show_default=True)
+@click.option("--gateway", "as_gateway", is_flag=True, help="A provider gateway instead: all three forms, by the call.")
+def command(
+    host: str,
+    port: int,
+    limits: str,
+    latency: str,
+    seed: int,
+    window: Literal["sliding", "fixed", "bucket"],
+    pictures: Literal["drawn", "cached"],
+    *,
+    as_gateway: bool,
+) -> None:
+    """Run the Gemini stand-in alone, until SIGINT or SIGTERM. Nothing is charged."""
+    from scripts.cli.main import Misconfigured
+    from scripts.simulator.api.server import run
+    from scripts.simulator.provider.latency import InvalidLatency
+    from scripts.simulator.provider.tariff import Tariff
+    from shared.core.limits.quota import InvalidQuota
+
+    try:
+        run(
+            host,
+            port,
+            limits,
+            latency,
+            seed,
+            window,
+            _gateway_ready if as_gateway else _ready,
+            pictures=pictures,
+            tariff=Tariff() if as_gateway else None,
+        )
+    except InvalidQuota as error:
+        raise Misconfigured(f"--limits: {error}") from error
+    except InvalidLatency as error:
+        raise Misconfigured(f"--latency: {error}") from error
+    except OSError as error:
+        raise Misconfigured(f"{host}:{port} cannot be listened on ({error.strerror}). Try --port 0.") from error
+
+
+def _ready(url: str) -> None:
+    click.echo(f"SIMULATOR ready at {url} - to use it: GOOGLE_GEMINI_BASE_URL={url} GEMINI_API_KEY=simulated")
+
+
+def _gateway_ready(url: str) -> None:
+    click.echo(
+        f"GATEWAY SIMULATOR ready at {url} - name it as base_url of a [gateways.NAME] in a catalogue of your own"
+    )

@@ -1,0 +1,99 @@
+"""`renderlane status`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from scripts.cli.data import audit, worker_home
+from shared.core.messages.render_request import ID_WORDS, named_id
+from shared.core.values.visible import visible
+
+if TYPE_CHECKING:
+    from scripts.cli.data.requests import Found
+    from shared.core.catalogue.catalogue import Catalogue
+    from shared.core.values.documents import Absent
+    from shared.ports.store import Store
+
+
+@click.command("status")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--watch", is_flag=True, help="Until all have ended; without a terminal one line for each change.")
+@click.option("--json", "as_json", is_flag=True, help="The status document, one a line; watching, one for each change.")
+@click.option("--prompt", "with_prompt", is_flag=True, help="Show the prompt too, shortened.")
+@click.pass_context
+def command(ctx: click.Context, ids: tuple[str, ...], watch: bool, as_json: bool, with_prompt: bool) -> None:
+    """Show what became of requests.
+
+    Status and advice, the route asked and delivered, cost, attempts, image.
+    """
+    for request_id in ids:
+        if named_id({"request_id": request_id}) is None:
+            raise click.UsageError(f"{request_id!r} is no request id; allowed: 1 to 128 {ID_WORDS}")
+    try:
+        ctx.exit(asyncio.run(_status(ids, watch=watch, as_json=as_json, with_prompt=with_prompt)))
+    except KeyboardInterrupt:
+        click.echo("\nno longer watching; nothing else is changed", err=True)
+        ctx.exit(130)
+
+
+async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, with_prompt: bool) -> int:
+    """The exit code: 1 where an id is unknown."""
+    from scripts.cli.data.requests import Found, find, rejections_of
+    from scripts.cli.views import follow
+    from shared import wiring
+
+    settings = worker_home.read_settings()
+    catalogue = wiring.catalogue(settings)
+    unknown = 0
+    async with worker_home.reading(settings) as store:
+        worker_home.say_if_simulated(settings)
+        if watch:
+            found = await follow.follow(store, ids, catalogue, as_json=as_json, with_prompt=with_prompt)
+        else:
+            found = await find(store, ids)
+            await _show(store, found, catalogue, as_json=as_json, with_prompt=with_prompt)
+        for each in found if with_prompt else ():
+            if isinstance(each, Found):
+                audit.note(
+                    settings,
+                    "show-prompt",
+                    request_id=each.request_id,
+                    trace_id=each.data.get("trace_id"),
+                    detail="status",
+                )
+        for request_id, each in zip(ids, found, strict=True):
+            if not isinstance(each, Found):
+                unknown += 1
+                _say_unknown(request_id, [str(one.data["reason"]) for one in await rejections_of(store, request_id)])
+    return 1 if unknown else 0
+
+
+async def _show(
+    store: Store, found: list[Found | Absent], catalogue: Catalogue, *, as_json: bool, with_prompt: bool
+) -> None:
+    from scripts.cli.data import wait_reasons
+    from scripts.cli.data.requests import Found, to_json
+    from scripts.cli.views import request_view
+
+    known = [each for each in found if isinstance(each, Found)]
+    why = await wait_reasons.read(store, known, catalogue)
+    console = request_view.console()
+    for number, each in enumerate(known):
+        if as_json:
+            click.echo(to_json(wait_reasons.in_document(each, why)))
+        else:
+            console.print(
+                *([""] if number else []), request_view.sheet(each, wait_reasons.of(each, why), with_prompt=with_prompt)
+            )
+
+
+def _say_unknown(request_id: str, rejections: list[str]) -> None:
+    if rejections:
+        for reason in rejections:
+            click.echo(f"{request_id}: a message with this id was rejected: {visible(reason)}", err=True)
+        return
+    hint = "See `renderlane list`, and check RENDERLANE_HOME or RENDERLANE_STORE. Ids are forgotten after 30 days."
+    click.echo(f"{request_id}: no such request. {hint}", err=True)

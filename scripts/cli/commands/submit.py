@@ -1,0 +1,243 @@
+"""`renderlane submit`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import secrets
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from scripts.cli.data import streams, worker_home
+
+if TYPE_CHECKING:
+    from scripts.cli.data.completion import Waiting
+    from scripts.cli.data.outgoing import Line, Sent
+    from shared.config import Settings
+
+ABOUT_ALL = ("wait", "timeout", "as_json", "prefix", "no_check", "what")
+"""Parameters that hold for a file too; the others describe one request."""
+
+FILE_NAME = re.compile(
+    r"\S+\.(jsonl?|ndjson|jsonlines|json5|txt|csv|tsv|ya?ml|toml|xml|md|gz|zst|zip|png|jpe?g|webp)", re.IGNORECASE
+)
+
+
+@click.command("submit")
+@click.argument("what", metavar="PROMPT|FILE.jsonl|-")
+@click.option("--id", "request_id", help="The idempotency key; made up where it is left out.")
+@click.option("--tenant", help="Who pays.")
+@click.option("--purpose", help="draft, default or final: picks the model.")
+@click.option("--model", help="An alias or id of the catalogue.")
+@click.option("--size", "image_size", help="512, 1K, 2K or 4K.")
+@click.option("--ratio", "aspect_ratio", help="For example 16:9.")
+@click.option("--reference", "references", multiple=True, metavar="URI|PATH", help="An image to use; repeatable.")
+@click.option("--lane", help="standard, priority, flex or batch.")
+@click.option("--priority", help="interactive, normal or bulk.")
+@click.option("--deadline", help="Begun by then or not at all, e.g. 2026-12-01T12:00:00Z.")
+@click.option("--max-cost", "max_cost_usd", metavar="USD", help="The most all attempts together may cost.")
+@click.option("--escalates", metavar="ID", help="The request whose image was not good enough.")
+@click.option("--group", help="Ties variations together.")
+@click.option("--grounding", is_flag=True, help="Ground the image in search results.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
+@click.option("--prefix", default="", metavar="P", help="Put before every request id.")
+@click.option("--no-check", is_flag=True, help="Publish without checking first.")
+@click.option("--wait", is_flag=True, help="Until every request has ended.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Of --wait.")
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines; with --wait the status documents.")
+@click.pass_context
+def command(ctx: click.Context, /, what: str, **given: Any) -> None:
+    """Publish one request, or a file of them.
+
+    FILE.jsonl has one message a line (- is standard input): render requests as JSON, or {"cancel": "ID"}.
+    With --wait the exit code is 0 when all succeeded.
+    """
+    if given["timeout"] is not None and not given["wait"]:
+        raise click.UsageError("--timeout needs --wait")
+    from scripts.cli.data.outgoing import complaints
+
+    lines, name = _lines(ctx, what, given)
+    wrong = [] if given["no_check"] else complaints(lines, name)
+    if wrong:
+        from scripts.cli.main import Misconfigured
+
+        told = "\n".join(wrong)
+        raise Misconfigured(f"{told}\nNothing was published. Correct this, or publish as it is with --no-check.")
+    if not lines:
+        raise click.UsageError(f"{name} has no lines")
+    settings = worker_home.read_settings()
+    sent = asyncio.run(_publish(settings, lines, is_new=name is None and given["request_id"] is None))
+    if not given["wait"]:
+        _say_sent(sent, as_json=given["as_json"])
+    _remark(settings)
+    if not given["wait"]:
+        return
+    try:
+        code = asyncio.run(_wait(settings, sent, given["timeout"], as_json=given["as_json"]))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        streams.tell(f"\nno longer waiting; the requests go on: {_look(sent)}")
+        ctx.exit(130)
+    except OSError as error:
+        streams.tell(f"the result cannot be shown ({error.strerror}); the requests were published: {_look(sent)}")
+        streams.write([])
+        ctx.exit(1)
+    except Exception:
+        streams.tell(f"the requests were published and go on: {_look(sent)}")
+        raise
+    ctx.exit(code)
+
+
+def _remark(settings: Settings) -> None:
+    """What is good to know. It is published: nothing that goes wrong here may say otherwise."""
+    try:
+        worker_home.say_if_simulated(settings)
+        worker_home.warn_unless_running(settings)
+    except (OSError, ValueError) as error:
+        streams.tell(f"note: whether `renderlane up` runs cannot be seen ({error})")
+
+
+def _look(sent: Sequence[Sent]) -> str:
+    ids = sorted({each.request_id for each in sent if each.request_id})
+    return f"renderlane status {ids[0]}" if len(ids) == 1 else "renderlane list"
+
+
+def _lines(ctx: click.Context, what: str, given: dict[str, Any]) -> tuple[list[Line], str | None]:
+    """What to publish, and the name of its file."""
+    from scripts.cli.data.outgoing import Line, prefixed, read_lines
+
+    if what != "-" and not what.endswith(".jsonl"):
+        _refuse_a_file(what)
+        return [Line.of(prefixed(_request(what, given), given["prefix"]))], None
+    of_one = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name not in ABOUT_ALL
+        and ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if of_one:
+        raise click.UsageError(f"{of_one[0]} describes one request; in a file each line says it for itself")
+    try:
+        content = sys.stdin.buffer.read() if what == "-" else Path(what).read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{what} cannot be read ({error.strerror})") from error
+    return read_lines(content, given["prefix"]), "standard input" if what == "-" else what
+
+
+def _refuse_a_file(what: str) -> None:
+    """A file of another ending is not read, and its name is no prompt that anybody would pay for."""
+    try:
+        is_there = Path(what).exists()
+    except (OSError, ValueError):
+        is_there = False  # too long, or no name of a file at all
+    if not is_there and not FILE_NAME.fullmatch(what):
+        return
+    found = "a file or folder of that name" if is_there else "the name of a file, and there is none"
+    raise click.UsageError(
+        f"{what!r}: found {found}; allowed: a prompt, FILE.jsonl, or - for standard input. To send its lines: "
+        f"renderlane submit - < {shlex.quote(what)} (JSON Lines: one message a line). "
+        "To use it as a prompt, say it in more words."
+    )
+
+
+def _request(prompt: str, given: dict[str, Any]) -> bytes:
+    payload: dict[str, Any] = {"request_id": given["request_id"] or _new_id(), "prompt": prompt}
+    plain = (
+        "tenant", "purpose", "model", "image_size", "aspect_ratio", "lane", "priority", "deadline", "max_cost_usd",
+        "escalates", "group",
+    )  # fmt: skip
+    payload |= {name: given[name] for name in plain if given[name] is not None}
+    if given["lane"] == "batch":
+        payload["allow"] = {"batch": True}  # whoever asks for it by name consents to its wait
+    if given["references"]:
+        payload["references"] = [{"uri": _uri(each)} for each in given["references"]]
+    if given["grounding"]:
+        payload["grounding"] = True
+    if given["labels"]:
+        payload["labels"] = dict(_label(each) for each in given["labels"])
+    return json.dumps(payload, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _new_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _uri(text: str) -> str:
+    return text if "://" in text else Path(text).absolute().as_uri()
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"--label: found {text!r}; allowed: KEY=VALUE")
+    return key, value
+
+
+async def _publish(settings: Settings, lines: Sequence[Line], *, is_new: bool) -> list[Sent]:
+    """`is_new`: its id was made up here, and is told where the publish may or may not have arrived."""
+    from scripts.cli.data.outgoing import send
+    from shared.ports.messaging import TopicsUnavailable
+
+    async with worker_home.publishing(settings) as topics:
+        try:
+            return await send(topics, lines)
+        except ValueError as error:  # only unchecked messages can be too long for any topic
+            raise click.UsageError(f"{error}. Check the file without --no-check.") from error
+        except (TopicsUnavailable, asyncio.CancelledError):
+            if is_new:
+                streams.tell(f"to publish it again as the same request: --id {lines[0].request_id}")
+            raise
+
+
+def _say_sent(sent: Sequence[Sent], *, as_json: bool) -> None:
+    """On standard output, and where that cannot be written, on standard error: the id is all that leads back to it."""
+    lines = []
+    for each in sent:
+        if as_json:
+            lines.append(json.dumps({"request_id": each.request_id, "message_id": each.message_id}))
+        elif not each.cancels:
+            lines.append(each.request_id or f"message {each.message_id}")
+    if not streams.write(lines):
+        streams.tell("\n".join([*lines, "standard output cannot be written; the messages above were published"]))
+    if not as_json:
+        streams.tell(f"published {len(sent)} message{'s' if len(sent) != 1 else ''}")
+
+
+async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None, *, as_json: bool) -> int:
+    """The exit code: 0 when all succeeded in time."""
+    from scripts.cli.data.completion import Waiting
+    from scripts.cli.data.requests import Found, to_json
+    from scripts.cli.views import progress
+
+    async with worker_home.reading(settings) as store:
+        waiting = Waiting(store, sent)
+        with progress.shown(waiting) as report:
+            in_time = await waiting.until_ended(timeout, report)
+        found = await waiting.found()
+    if as_json:
+        for each in found:
+            click.echo(to_json(each.document()))
+    else:
+        from scripts.cli.views import request_view
+
+        console = request_view.console()
+        if len(found) == 1 and isinstance(found[0], Found):
+            console.print(request_view.sheet(found[0], with_prompt=False))
+        elif found:
+            console.print(request_view.results(found), request_view.remarks(found), "", request_view.summary(found))
+    if not in_time:
+        _say_late(waiting, timeout)
+    return 0 if in_time and all(each.status == "succeeded" for each in found) else 1
+
+
+def _say_late(waiting: Waiting, timeout: float | None) -> None:
+    states = ", ".join(f"{count} {status}" for status, count in sorted(waiting.statuses().items()))
+    click.echo(f"{waiting.unfinished} not ended within {timeout:g} s ({states}); they go on", err=True)

@@ -1,0 +1,79 @@
+"""`renderlane tenant`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scripts.cli.data import audit, worker_home
+from shared.core.admission.fair_queueing import DEFAULT_WEIGHT, LEAST_WEIGHT, MOST_WEIGHT
+
+if TYPE_CHECKING:
+    from shared.core.catalogue.catalogue import Catalogue
+    from shared.ports.store import Store
+
+
+@click.command("tenant")
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--weight",
+    type=click.FloatRange(LEAST_WEIGHT, MOST_WEIGHT),
+    help="Its share of a queue against another tenant's, from now on: 2 gets twice what 1 gets while both wait.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One object.")
+def command(name: str, weight: float | None, as_json: bool) -> None:
+    """Show a tenant's weight and what waits, or set the weight."""
+    asyncio.run(_tenant(name, weight, as_json=as_json))
+
+
+async def _tenant(name: str, weight: float | None, *, as_json: bool) -> None:
+    from shared import wiring
+    from shared.flows.operations.tenants import set_weight
+
+    check(name)
+    settings = worker_home.read_settings()
+    async with worker_home.reading(settings) as store:
+        if weight is not None:
+            await set_weight(store, name, weight)
+            audit.note(settings, "tenant-weight", detail=f"tenant {name}: weight {weight:g}")
+        seen = await _read(store, name, wiring.catalogue(settings))
+    if as_json:
+        click.echo(json.dumps(seen))
+        return
+    click.echo(f"{name}: weight {seen['weight']:g}" + ("" if seen["set"] else " (the default)"))
+    for queue, count in seen["waiting"].items():
+        click.echo(f"  {count:>6}  waiting in {queue}")
+    if not seen["waiting"]:
+        click.echo("  nothing waits")
+
+
+def check(name: str) -> None:
+    from shared.core.messages.render_request import InvalidRequest, RenderRequest
+
+    try:
+        RenderRequest.parse({"request_id": "x", "prompt": "x", "tenant": name})
+    except InvalidRequest as error:
+        raise click.BadParameter(str(error.problems[0]), param_hint="NAME") from error
+
+
+async def _read(store: Store, name: str, catalogue: Catalogue) -> dict[str, Any]:
+    from shared.core.admission.fair_queueing import queue_name
+    from shared.core.lifecycle import queries
+    from shared.core.messages.render_request import PRIORITIES
+    from shared.core.values.documents import Document
+    from shared.flows.operations.tenants import PATH
+
+    found = await store.get(PATH.format(name))
+    weight = found.data.get("weight") if isinstance(found, Document) else None
+    queues = [(model, priority) for model in catalogue.models for priority in PRIORITIES]
+    counts = await asyncio.gather(*(store.count(queries.waiting_of(name, *queue)) for queue in queues))
+    waiting = {queue_name(*queue): count for queue, count in zip(queues, counts, strict=True) if count}
+    return {
+        "tenant": name,
+        "weight": DEFAULT_WEIGHT if weight is None else weight,
+        "set": weight is not None,
+        "waiting": waiting,
+    }

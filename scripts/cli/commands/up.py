@@ -1,0 +1,112 @@
+"""`renderlane up`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from scripts.cli.data import streams, worker_home
+
+if TYPE_CHECKING:
+    from scripts.local.home import Home, Simulated
+    from shared.config import Settings
+
+IGNORED_KEY = (
+    "GOOGLE_API_KEY is set and ignored: it may be another product's key, and calls with it would be paid. "
+    "To render with it, set GEMINI_API_KEY."
+)
+SHAPES_THE_SIMULATOR = ("limits", "latency", "seed")
+
+
+@click.command("up")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, help="0 is any.")
+@click.option("--limits", default="", metavar="TEXT", help="The simulator's quota, written as RENDERLANE_QUOTA.")
+@click.option(
+    "--latency", default="lognormal:1.5,0.4", show_default=True, help="The simulator's: or fixed:S, uniform:A,B."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the simulator's chance.")
+@click.pass_context
+def command(ctx: click.Context, port: int, limits: str, latency: str, seed: int) -> None:
+    """Run the worker on this machine, until SIGINT or SIGTERM."""
+    from scripts.local.home import Simulated
+
+    if os.environ.pop("GOOGLE_API_KEY", "").strip():  # taken out: Google's SDK would look at it too
+        click.echo(IGNORED_KEY, err=True)
+    settings = worker_home.read_settings()
+    _refuse_idle_options(ctx, settings)
+    asyncio.run(_up(settings, port, Simulated(limits, latency, seed)))
+
+
+def _refuse_idle_options(ctx: click.Context, settings: Settings) -> None:
+    from scripts.local.home import simulates
+
+    given = [name for name in SHAPES_THE_SIMULATOR if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if given and not simulates(settings):
+        variable = "GEMINI_API_KEY" if settings.api_key else "GOOGLE_GEMINI_BASE_URL"
+        raise click.UsageError(
+            f"--{given[0]} shapes the built-in simulator, which is not used because {variable} is set. "
+            f"Leave --{given[0]} out, or unset {variable}."
+        )
+
+
+async def _up(settings: Settings, port: int, simulated: Simulated) -> None:
+    from scripts.cli.main import Misconfigured
+    from scripts.local.home import CannotListen, running, until_signalled
+    from scripts.local.lock import AlreadyRunning, LockUnusable
+    from scripts.simulator.provider.latency import InvalidLatency
+    from shared.core.limits.quota import InvalidQuota
+
+    try:
+        with worker_home.events(settings) as events:
+            async with running(settings, port, simulated, events) as home:
+                worker_home.note_start(settings, url=home.url, simulated=home.simulator_url is not None)
+                told_to_stop = asyncio.create_task(until_signalled(lambda: None))
+                await asyncio.sleep(0)  # it listens before anybody knows that there is something to stop
+                click.echo(_ready(home, events.name))
+                for note in home.notes:
+                    click.echo(note, err=True)
+                await told_to_stop
+                await _say_what_is_left(home)
+    except (AlreadyRunning, LockUnusable) as error:
+        raise Misconfigured(str(error)) from error
+    except InvalidQuota as error:
+        raise Misconfigured(f"--limits: {error}") from error
+    except InvalidLatency as error:
+        raise Misconfigured(f"--latency: {error}") from error
+    except CannotListen as error:
+        raise Misconfigured(f"port {port} cannot be listened on ({error.strerror}). Try --port 0.") from error
+    streams.tell("stopped")
+
+
+def _ready(home: Home, events_path: str) -> str:
+    parts = [f"renderlane ready at {home.url}"]
+    if home.simulator_url is not None:
+        parts.append(worker_home.SIMULATOR)
+    parts.append(f"console at {home.console_url}")
+    if home.recovered:
+        parts.append(f"{_attempts(home.recovered)} of an earlier run recovered")
+    parts.append(f"events in {events_path}")
+    return " | ".join(parts)
+
+
+async def _say_what_is_left(home: Home) -> None:
+    from scripts.local.home import FINISH_WITHIN
+    from shared.core.lifecycle import queries
+    from shared.ports.store import StoreUnavailable
+
+    ports = home.worker.ports
+    try:
+        rendering = await ports.store.query(queries.rendering(1000))
+        own = sum(1 for request in rendering if request.data["lease_holder"] == ports.boot)
+    except StoreUnavailable:
+        own = home.courier.deliveries
+    patience = f"at most {FINISH_WITHIN.total_seconds():.0f} s, or until a second Ctrl-C" if own else "none to wait for"
+    streams.tell(f"stopping: {_attempts(own)} in flight, {patience}")  # the terminal may be gone
+
+
+def _attempts(count: int) -> str:
+    return f"{count} attempt{'' if count == 1 else 's'}"

@@ -1,0 +1,119 @@
+"""Waiting for what was sent: each message ends as a finished request, or as a rejection."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from scripts.cli.data.outgoing import Sent
+from scripts.cli.data.requests import Found, Rejected, with_attempts
+from shared.core.lifecycle import request_record
+from shared.core.values.documents import Document
+from shared.ports.store import Store
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 1.0
+PAGE = 300
+"""Documents looked up at once."""
+
+Ended = Document | Rejected
+
+
+class Waiting:
+    """What is known about the messages of one submission. A cancellation has no end of its own: nobody waits for it."""
+
+    def __init__(self, store: Store, sent: Sequence[Sent]) -> None:
+        self._store = store
+        self._sent = [each for each in sent if not each.cancels]
+        self._open = {each.message_id: each for each in self._sent}
+        self.total = len(self._different())
+        self.requests: dict[str, Document] = {}
+        """By request id, as last seen."""
+        self.rejected: dict[str, Rejected] = {}
+        """By message id."""
+
+    @property
+    def unfinished(self) -> int:
+        return len(self._different())
+
+    def statuses(self) -> Counter[str]:
+        """Of what is still open."""
+        return Counter(self._status(each) for each in self._different())
+
+    @property
+    def cost_micros(self) -> int:
+        return sum(document.data["cost_micros"] for document in self.requests.values())
+
+    async def until_ended(self, timeout: float | None, report: Callable[[Sequence[Ended]], None]) -> bool:
+        """False when time was up first. `report` gets what has ended since its last call, also when that is nothing."""
+        give_up_at = None if timeout is None else time.monotonic() + timeout
+        pause = FIRST_PAUSE
+        while True:
+            report(await self.look())
+            if not self._open:
+                return True
+            left = LONGEST_PAUSE if give_up_at is None else give_up_at - time.monotonic()
+            if left <= 0:
+                return False
+            await asyncio.sleep(min(pause, left))
+            pause = min(1.25 * pause, LONGEST_PAUSE)
+
+    async def look(self) -> list[Ended]:
+        """Look up everything open; what has ended is open no more."""
+        await self._read()
+        ended: dict[str, Ended] = {}
+        for message_id, each in list(self._open.items()):
+            document = self._own(each)
+            if message_id in self.rejected:
+                ended[message_id] = self.rejected[message_id]
+            elif document is not None and document.data["status"] in request_record.FINAL:
+                ended[document.path] = document  # once, however many messages asked for it
+            else:
+                continue
+            del self._open[message_id]
+        return list(ended.values())
+
+    async def found(self) -> list[Found | Rejected]:
+        """Everything that is known, in the order it was sent, requests with their attempts."""
+        requests = {each.request_id: each for each in await with_attempts(self._store, list(self.requests.values()))}
+        found: dict[str, Found | Rejected] = {}
+        for each in self._sent:
+            if each.message_id in self.rejected:
+                found[each.message_id] = self.rejected[each.message_id]
+            elif self._own(each) is not None and each.request_id in requests:
+                found[f"requests/{each.request_id}"] = requests[each.request_id]
+        return list(found.values())
+
+    def _different(self) -> list[Sent]:
+        """What is open; the same request published twice is one."""
+        open_now = self._open.values()
+        return list({(each.request_id, each.content_hash or each.message_id): each for each in open_now}.values())
+
+    async def _read(self) -> None:
+        asked = {(each.request_id, each.content_hash) for each in self._open.values()}
+        paths: dict[str, None] = {}
+        for message_id, each in self._open.items():
+            if each.request_id is not None and each.content_hash is not None:
+                paths[request_record.path(each.request_id)] = None
+            if self._own(each) is None:
+                paths[f"rejected/{message_id}"] = None
+        wanted = list(paths)
+        for start in range(0, len(wanted), PAGE):
+            for document in await self._store.get_all(wanted[start : start + PAGE]):
+                if not isinstance(document, Document):
+                    continue
+                if document.path.startswith("rejected/"):
+                    self.rejected[document.id] = Rejected(document.data["request_id"], document.data)
+                elif (document.id, request_record.content_hash(document.data)) in asked:
+                    self.requests[document.id] = document
+
+    def _own(self, sent: Sent) -> Document | None:
+        """The request that this message asked for: another content under the same id is another request."""
+        document = self.requests.get(sent.request_id or "")
+        return document if document and request_record.content_hash(document.data) == sent.content_hash else None
+
+    def _status(self, sent: Sent) -> str:
+        document = self._own(sent)
+        return str(document.data["status"]) if document else "sent"

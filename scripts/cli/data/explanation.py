@@ -1,0 +1,106 @@
+"""What `renderlane explain` finds out: a request's ladder under what is known, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from scripts.cli.data.outgoing import Line
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.lifecycle import request_record
+from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
+from shared.core.routing import ladder
+from shared.core.routing.context import Course, Offer, Terms
+from shared.core.routing.ladder import Ladder, Plan, Planned, Unroutable
+from shared.core.routing.requirements import Ask
+from shared.core.values.documents import Fields
+from shared.core.values.validation import Problem
+from shared.flows.intake.intake import check, failed_model
+from shared.flows.operations.routing_snapshot import Known
+from shared.ports.images import References
+from shared.ports.store import Store
+from shared.wiring import LANES_BUILT
+
+CANCELS = Problem("the message", "a cancellation", "a render request", "A cancellation has no route.")
+
+
+class Explained(Struct, frozen=True):
+    """One request."""
+
+    name: str
+    """Its id, else its line."""
+    about: str
+    """Where it stands, in words."""
+    ladder: Ladder | None
+    plan: Plan | None
+    """None where it would be rejected before any plan."""
+    problems: tuple[Problem, ...] = ()
+    """Why intake would reject it, or why no route is left."""
+    opens_at: datetime | None = None
+    """Until when the model that is taken starts nothing."""
+
+
+def of_line(
+    line: Line,
+    known: Known,
+    catalogue: Catalogue,
+    references: References,
+    above: Mapping[str, str | None] | None = None,
+) -> Explained:
+    """As intake and then the pump would see it now. `above` has the models that failed the bar, by request id."""
+    match line.meaning:
+        case Cancel(request_id):
+            return Explained(request_id, "would be rejected", None, None, (CANCELS,))
+        case InvalidRequest() as wrong:
+            return Explained(wrong.request_id or f"line {line.number}", "would be rejected", None, None, wrong.problems)
+        case RenderRequest() as request:
+            return _of_request(request, known, catalogue, references, (above or {}).get(request.request_id))
+
+
+def _of_request(
+    request: RenderRequest, known: Known, catalogue: Catalogue, references: References, above: str | None
+) -> Explained:
+    try:
+        check(request, catalogue, references, known.lanes(LANES_BUILT), above, _offers(request, known))
+    except InvalidRequest as wrong:
+        return Explained(request.request_id, "would be rejected", None, None, wrong.problems)
+    if request.deadline is not None and request.deadline <= known.now:
+        late = Problem("deadline", str(request.deadline), "a moment to come", "It would expire unpaid.")
+        return Explained(request.request_id, "would expire at once", None, None, (late,))
+    course = Course(request.request_id, request.tenant, request.deadline)
+    return _planned(
+        request.request_id, "if it came now", Ask.of(request, above), known.terms(catalogue, LANES_BUILT), course
+    )
+
+
+def _offers(request: RenderRequest, known: Known) -> Mapping[str, Offer]:
+    """As intake looks at them: only for a request that may go there."""
+    return known.offers if request.allow_gateway else {}
+
+
+def of_document(request_id: str, data: Fields, known: Known, catalogue: Catalogue) -> Explained:
+    """As the pump would plan its next attempt now."""
+    about = str(data["status"])
+    if about in request_record.FINAL:
+        about += "; this is how it would be planned now"
+    elif about != "queued":
+        about += "; this is how another attempt would be planned now"
+    ask = Ask.from_json(data["ask"])
+    return _planned(
+        request_id, about, ask, known.terms(catalogue, LANES_BUILT), request_record.course_of(request_id, data)
+    )
+
+
+def _planned(name: str, about: str, ask: Ask, terms: Terms, course: Course) -> Explained:
+    found, plan = ladder.ladder(ask, terms, course), ladder.plan(ask, terms, course)
+    problems = (plan.problem,) if isinstance(plan, Unroutable) else ()
+    opens_at = terms.opens.get(plan.route.pool) if isinstance(plan, Planned) else None
+    return Explained(name, about, None if isinstance(found, Unroutable) else found, plan, problems, opens_at)
+
+
+async def failed_models(store: Store, lines: Sequence[Line]) -> dict[str, str | None]:
+    """The model whose image failed the quality bar, by the id of the request that escalates it."""
+    requests = [each.meaning for each in lines if isinstance(each.meaning, RenderRequest)]
+    return {each.request_id: await failed_model(store, each) for each in requests if each.escalates is not None}

@@ -1,0 +1,206 @@
+"""Requests chosen by filter: the options that `list`, `cancel` and `revive` share, and the reading of what is meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared.core.messages.render_request import PRIORITIES
+from shared.core.provider.failure import FailureKind
+from shared.core.provider.outcome import CANCELLED, EXPIRED, SUCCEEDED
+
+if TYPE_CHECKING:
+    from shared.core.catalogue.catalogue import Catalogue
+    from shared.core.values.documents import Document, Fields
+    from shared.ports.store import Store
+
+PAGE = 500
+OUTCOMES = (*dict.fromkeys([SUCCEEDED.code, CANCELLED.code, EXPIRED.code, *(kind.value for kind in FailureKind)]),)
+LOOKED_AT = (
+    "status", "created_at", "tenant", "group", "priority", "asked_model", "model", "route", "outcome", "flags",
+)  # fmt: skip
+"""What choosing needs of a document."""
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment with offset; or 90s, 30m, 2h or 1d, taken as so long ago, or as so long from now."""
+
+    name = "TIME"
+
+    def __init__(self, *, from_now: bool = False) -> None:
+        self._from_now = from_now
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        text = str(value).strip()
+        ago = re.fullmatch(r"([0-9]{1,7})([smhd])", text)
+        try:
+            if ago:
+                length = timedelta(**{UNITS[ago[2]]: int(ago[1])})
+                return datetime.now(UTC) + (length if self._from_now else -length)
+            found = datetime.fromisoformat(text.upper())
+        except (ValueError, OverflowError):
+            found = None
+        if found is None or found.tzinfo is None:
+            how = "from now" if self._from_now else "ago"
+            allowed = f"a moment such as 2026-11-22T12:00:00Z, or how long {how}: 90s, 30m, 2h, 1d"
+            self.fail(f"found {text!r}; allowed: {allowed}.", param, ctx)
+        return found.astimezone(UTC)
+
+
+OPTIONS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    "tenant": click.option("--tenant", metavar="NAME", help="Only this tenant's."),
+    "model": click.option("--model", metavar="NAME", help="Only those that ask for this model or are routed to it."),
+    "priority": click.option("--priority", type=click.Choice(PRIORITIES), help="Only with this priority."),
+    "outcome": click.option("--outcome", type=click.Choice(OUTCOMES), metavar="CODE", help="Only those that ended so."),
+    "group": click.option("--group", metavar="NAME", help="Only of this group."),
+    "flag": click.option("--flag", metavar="ID|NAME", help="Only those whose last route this flag bent."),
+    "since": click.option("--since", type=Moment(), help="Accepted then or later: a moment, or 90s, 30m, 2h, 1d ago."),
+    "until": click.option("--until", type=Moment(), help="Accepted then or before."),
+}
+
+
+def options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The filters of these names as options of a command, in this order."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(names):
+            command = OPTIONS[name](command)
+        return command
+
+    return add
+
+
+class Choice(Struct, frozen=True):
+    """Which requests are meant; what is None is not asked for."""
+
+    statuses: tuple[str, ...] = ()
+    """Empty: any."""
+    tenant: str | None = None
+    model: str | None = None
+    """An alias or id of the catalogue."""
+    priority: str | None = None
+    outcome: str | None = None
+    group: str | None = None
+    flag: str | None = None
+    lane: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    model_ids: tuple[str, ...] = ()
+    """What `model` means; see `with_models`."""
+
+    def with_models(self, catalogue: Catalogue) -> Choice:
+        """Raises click.BadParameter for a model that the catalogue does not have."""
+        if self.model is None:
+            return self
+        from scripts.cli.data.flag_options import live_model
+
+        live = live_model(self.model, catalogue)
+        return replace(self, model_ids=tuple({catalogue.find(self.model).id, str(live)}))
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether the status and the time alone decide."""
+        return self.matches_by == ()
+
+    @property
+    def matches_by(self) -> tuple[str, ...]:
+        names = ("tenant", "model", "priority", "outcome", "group", "flag", "lane")
+        return tuple(name for name in names if getattr(self, name) is not None)
+
+    def takes(self, data: Fields) -> bool:
+        return (
+            self.tenant in (None, data["tenant"])
+            and self.priority in (None, data["priority"])
+            and self.group in (None, data["group"])
+            and self.lane in (None, data["route"]["lane"])
+            and (self.outcome is None or (data["outcome"] or {}).get("code") == self.outcome)
+            and (not self.model_ids or bool({data.get("asked_model"), data["route"]["model"]} & set(self.model_ids)))
+            and (self.flag is None or any(_is_flag(each, self.flag) for each in data.get("flags", ())))
+        )
+
+
+def _is_flag(flag_id: str, named: str) -> bool:
+    """By its id, or by its name, which every id of it begins with."""
+    return flag_id == named or flag_id.rpartition("-")[0] == named
+
+
+async def read(
+    store: Store,
+    choice: Choice,
+    fields: Iterable[str] | None,
+    limit: int | None = None,
+    unreadable: list[Document] | None = None,
+) -> list[Document]:
+    """All that are meant, newest first, with these `fields` beside LOOKED_AT; None: whole documents, prompts too.
+
+    What cannot be read is put into `unreadable`.
+    """
+    damaged = [] if unreadable is None else unreadable
+    found: list[Document] = []
+    wanted = () if fields is None else tuple(dict.fromkeys((*LOOKED_AT, *fields)))
+    for status in choice.statuses or (None,):
+        kept: list[Document] = []
+        async for page in _pages(store, choice, status, wanted, limit, damaged):
+            kept += page
+            if limit is not None and len(kept) >= limit:
+                break
+        found += kept
+    return sorted(found, key=lambda each: (each.data["created_at"], each.id), reverse=True)[:limit]
+
+
+async def _pages(
+    store: Store,
+    choice: Choice,
+    status: str | None,
+    fields: Sequence[str],
+    limit: int | None,
+    damaged: list[Document],
+) -> AsyncIterator[list[Document]]:
+    """No index knows tenants, models and outcomes: the pages hold what is meant of all that were read.
+
+    Requests of the same instant may lie on both sides of a page's edge: a page begins with those that were seen there.
+    """
+    from shared.core.lifecycle import queries
+    from shared.core.values.documents import Range
+
+    at_most = PAGE if limit is None or not choice.takes_all else min(limit, PAGE)
+    since = () if choice.since is None else (Range("created_at", ">=", choice.since),)
+    edge, seen = choice.until, frozenset[str]()
+    while True:
+        bounds = since if edge is None else (*since, Range("created_at", "<=", edge))
+        at_most = max(at_most, len(seen))
+        query = replace(queries.newest(status, at_most + len(seen)), bounds=bounds, fields=fields)
+        page = await store.query(query)
+        new = [each for each in page if each.id not in seen]
+        readable = [each for each in page if _is_sound(each)]
+        damaged += [each for each in new if each not in readable]
+        yield [each for each in new if each in readable and choice.takes(each.data)]
+        if len(page) < query.limit:
+            return
+        if readable:
+            edge = readable[-1].data["created_at"]
+        seen = frozenset(each.id for each in page if each not in readable or each.data["created_at"] == edge)
+
+
+def _is_sound(document: Document) -> bool:
+    """Whether everything is there that choosing and a list look at, in the form they know."""
+    try:
+        Choice(tenant="", priority="", group="", outcome="", flag="", lane="", model_ids=("",)).takes(document.data)
+        return isinstance(document.data["created_at"], datetime) and "lane" in document.data["route"]
+    except Exception:  # noqa: BLE001  whatever a damaged document raises
+        return False
+
+
+def say_unreadable(documents: Sequence[Document]) -> None:
+    """On standard error, one line each."""
+    for each in documents:
+        click.echo(f"{each.path}: unreadable, left out; the row in the store is damaged", err=True)

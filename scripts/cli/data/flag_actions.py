@@ -1,0 +1,102 @@
+"""Tripping, extending and resetting a flag from the command line: the change with its actor, and a kick."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TextIO
+
+import click
+
+from scripts.cli.data import flag_options, routing, worker_home
+from shared import wiring
+from shared.adapters.process.system_clock import SystemClock
+from shared.adapters.telemetry.json_log import JsonSignals
+from shared.config import Settings
+from shared.core.conclusions.conclusion import Conclusion
+from shared.core.messages.pubsub_messages import Kick
+from shared.core.messages.topics import PUMP_KICKS
+from shared.core.routing.flag import Flag
+from shared.core.routing.flag_form import Wish
+from shared.flows.operations import flag_preview, flags
+from shared.flows.operations.flag_preview import Looked
+from shared.flows.operations.routing_snapshot import Known
+from shared.ports.messaging import TopicsUnavailable
+from shared.ports.telemetry import Events
+
+
+async def look(settings: Settings, wish: Wish) -> Looked:
+    """What the flag would do; nothing is changed."""
+    catalogue = wiring.catalogue(settings)
+    source = wiring.flag_source(settings, catalogue)
+    async with worker_home.reading(settings) as store:
+        gateways = wiring.gateways_in_use(settings, catalogue)
+        return await flag_preview.look(store, source, catalogue, wiring.LANES_BUILT, gateways, wish, _ids(wish.name))
+
+
+async def trip(settings: Settings, flag: Flag) -> None:
+    """Raises FlagRefused."""
+    async with worker_home.reading(settings) as store:
+        with signals(settings) as said:
+            await flags.trip(store, said, flag)
+    await _kick(settings)
+
+
+async def reset(settings: Settings, named: str, actor: str, reason: str) -> tuple[Flag | Conclusion, Known]:
+    """The flag or the conclusion that was reset, and what was known before. Raises FlagRefused."""
+    catalogue = wiring.catalogue(settings)
+    async with worker_home.reading(settings) as store:
+        seen = await routing.read(store, settings, catalogue)
+        conclusion = seen.routing.conclusions.reached.get(named)
+        with signals(settings) as said:
+            if conclusion is not None:
+                await flags.reset_conclusion(store, said, conclusion, actor, reason)
+            else:
+                flag = flag_options.meant(named, seen.own, seen.board, seen.now)
+                await flags.reset(store, said, flag.id, actor, reason)
+    await _kick(settings)
+    return conclusion or flag, seen
+
+
+async def extend(settings: Settings, named: str, lasts: timedelta, actor: str, reason: str) -> tuple[Flag, datetime]:
+    """The flag as it was, and until when it is tripped now. Raises FlagRefused."""
+    catalogue = wiring.catalogue(settings)
+    async with worker_home.reading(settings) as store:
+        seen = await routing.read(store, settings, catalogue)
+        flag = flag_options.meant(named, seen.own, seen.board, seen.now)
+        until = seen.now + lasts
+        with signals(settings) as said:
+            await flags.extend(store, said, flag.id, until, actor, reason)
+    await _kick(settings)
+    return flag, until
+
+
+async def _kick(settings: Settings) -> None:
+    """A pump that leads looks at flags by itself; one that went home is woken."""
+    try:
+        async with worker_home.publishing(settings) as topics:
+            await topics.publish(PUMP_KICKS, Kick().to_bytes())
+    except TopicsUnavailable as error:
+        told = (
+            f"note: the flag is changed, but the pump could not be woken ({error}); the schedule does within a minute"
+        )
+        click.echo(told, err=True)
+
+
+@contextlib.contextmanager
+def signals(settings: Settings) -> Iterator[Events]:
+    """Events of a one-machine home stand in its file; elsewhere the history in the store says it."""
+    with _events(settings) as events:
+        yield JsonSignals(events, SystemClock(), settings.project)
+
+
+def _events(settings: Settings) -> TextIO:
+    return worker_home.events(settings) if settings.one_machine else open(os.devnull, "w", encoding="utf-8")
+
+
+def _ids(name: str) -> Iterator[str]:
+    while True:
+        yield f"{name}-{secrets.token_hex(2)}"

@@ -1,0 +1,91 @@
+"""The words of `renderlane flags`: durations, who acts and why, scopes, and which flag is meant."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from datetime import datetime, timedelta
+
+import click
+
+from shared.core.catalogue.catalogue import Catalogue, UnknownModel
+from shared.core.routing import flag_form
+from shared.core.routing.flag import Flag
+from shared.core.routing.flag_board import Board, FlagRefused
+from shared.core.values.validation import Problem
+
+
+class Duration(click.ParamType[timedelta]):
+    """90s, 30m, 2h or 1d, up to the longest expiry."""
+
+    name = "TIME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        found = flag_form.lasting(str(value))
+        if isinstance(found, Problem):
+            self.fail(f"found {value!r}; allowed: {found.allowed}. {found.remedy}", param, ctx)
+        return found
+
+
+def actor(given: str | None) -> str:
+    """Who acts: as given, else the login name. Raises click.UsageError."""
+    if given is None:
+        try:
+            given = getpass.getuser()
+        except (OSError, KeyError) as error:
+            raise click.UsageError("--actor: nobody is logged in by name here; say who acts") from error
+    found = flag_form.actor(given)
+    if isinstance(found, Problem):
+        raise click.UsageError(f"--actor: found {found.found}; allowed: {found.allowed}")
+    return found
+
+
+def reason(given: str | None) -> str:
+    """Why: as given, else asked for on a terminal. Raises click.UsageError."""
+    if given is None and at_terminal():
+        given = click.prompt("Reason (it stands in every receipt)", err=True)
+    found = flag_form.reason(given or "")
+    if isinstance(found, Problem):
+        raise click.UsageError(f"--reason: found {found.found}; allowed: {found.allowed}. {found.remedy}")
+    return found
+
+
+def at_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def live_model(name: str | None, catalogue: Catalogue) -> str | None:
+    """The id of the live model behind an id or alias. Raises click.BadParameter."""
+    try:
+        return None if name is None else catalogue.live(name).id
+    except UnknownModel as error:
+        allowed = ", ".join(catalogue.names)
+        raise click.BadParameter(f"found {name!r}; allowed: {allowed}.", param_hint="--model") from error
+
+
+def tenant(name: str | None) -> str | None:
+    """Raises click.BadParameter for what can be no tenant."""
+    if name is None:
+        return None
+    found = flag_form.tenant(name)
+    if isinstance(found, Problem):
+        raise click.BadParameter(str(found), param_hint="--tenant")
+    return found
+
+
+def meant(text: str, own: Board, seen: Board, now: datetime) -> Flag:
+    """The tripped flag of that id, or the only one of that name. Raises FlagRefused."""
+    if text in own.flags:
+        return own.flags[text]
+    elsewhere = seen.flags.get(text)
+    if elsewhere is not None:
+        raise FlagRefused(f"flag: {text} is kept by {elsewhere.actor}: change it there")
+    named = [each for each in own.in_force(now) if each.name == text]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        ids = ", ".join(sorted(each.id for each in named))
+        raise FlagRefused(f"flag: found {text!r}, which {len(named)} tripped flags are; allowed: one of {ids}")
+    return own.find(text)

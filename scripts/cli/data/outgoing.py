@@ -1,0 +1,106 @@
+"""What is to be published: the messages of a command line or a file, checked before they leave, and their sending."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from shared.core.messages.render_request import Cancel, InvalidRequest, Message, RenderRequest, parse_message
+from shared.core.messages.topics import RENDER_REQUESTS
+from shared.ports.messaging import Topics, TopicsUnavailable
+
+AT_ONCE = 100
+"""Publishes in flight."""
+PREFIXED = ("request_id", "cancel", "escalates")
+
+
+class Line(Struct, frozen=True):
+    """One message before it is sent."""
+
+    number: int
+    """From 1, as in the file."""
+    data: bytes
+    meaning: Message | InvalidRequest
+
+    def __repr__(self) -> str:
+        """Without the prompt."""
+        return f"Line({self.number}, {len(self.data)} bytes)"
+
+    @classmethod
+    def of(cls, data: bytes, number: int = 1) -> Line:
+        try:
+            return cls(number, data, parse_message(data))
+        except InvalidRequest as problems:
+            return cls(number, data, problems)
+
+    @property
+    def request_id(self) -> str | None:
+        return self.meaning.request_id
+
+
+class Sent(Struct, frozen=True):
+    """One message that was published."""
+
+    message_id: str
+    request_id: str | None
+    content_hash: str | None
+    """None where it cannot become a request."""
+    cancels: bool
+
+
+def read_lines(content: bytes, prefix: str) -> list[Line]:
+    """One message a line; empty lines count but are no messages."""
+    numbered = enumerate(content.splitlines(), start=1)
+    return [Line.of(prefixed(line.strip(), prefix), number) for number, line in numbered if line.strip()]
+
+
+def prefixed(data: bytes, prefix: str) -> bytes:
+    """The message with `prefix` before every id in it; as it is where it cannot be read."""
+    if not prefix:
+        return data
+    try:
+        payload: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        return data
+    if not isinstance(payload, dict):
+        return data
+    changed = {name: prefix + payload[name] for name in PREFIXED if isinstance(payload.get(name), str)}
+    return json.dumps(payload | changed, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def complaints(lines: Iterable[Line], file: str | None = None) -> list[str]:
+    """What is wrong, in a file by line."""
+    return [
+        f"{file}:{line.number}: {problem}" if file else str(problem)
+        for line in lines
+        if isinstance(line.meaning, InvalidRequest)
+        for problem in line.meaning.problems
+    ]
+
+
+async def send(
+    topics: Topics, lines: Sequence[Line], report: Callable[[int], None] = lambda _count: None
+) -> list[Sent]:
+    """Publish in order; `report` gets how many more have left. Raises TopicsUnavailable with how many had."""
+    sent: list[Sent] = []
+    for start in range(0, len(lines), AT_ONCE):
+        page = lines[start : start + AT_ONCE]
+        results = await asyncio.gather(*(_send(topics, line) for line in page), return_exceptions=True)
+        sent += [result for result in results if isinstance(result, Sent)]
+        for result in results:
+            if isinstance(result, TopicsUnavailable):
+                raise TopicsUnavailable(f"{result} ({len(sent)} of {len(lines)} messages were published)") from result
+            if isinstance(result, BaseException):
+                raise result
+        report(len(page))
+    return sent
+
+
+async def _send(topics: Topics, line: Line) -> Sent:
+    message_id = await topics.publish(RENDER_REQUESTS, line.data)
+    content_hash = line.meaning.content_hash if isinstance(line.meaning, RenderRequest) else None
+    return Sent(message_id, line.request_id, content_hash, isinstance(line.meaning, Cancel))

@@ -1,0 +1,71 @@
+"""What the store says of quota: the live reading, and what each model's calendar holds and has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from shared.core.admission.slot_calendar import Calendar
+from shared.core.limits.effective import InForce, Learned, in_force
+from shared.core.limits.live_quota import PATH, LiveLimits, LiveQuota
+from shared.core.limits.quota import Quota
+from shared.core.values.documents import Absent, Document
+from shared.core.values.pacific import pacific_day
+from shared.ports.store import Store
+
+
+class ModelQuota(Struct, frozen=True):
+    """One model's limits and their use."""
+
+    model: str
+    limits: Mapping[str, InForce]
+    used: Mapping[str, int]
+    """By this worker, by dimension: slots of the last minute, and of the Pacific day."""
+    project_used: Mapping[str, int] | None
+    """By everybody, as the provider counts, for each limit that is read; None where it is not read."""
+    closed_until: datetime | None
+    closed_why: str
+
+
+class Seen(Struct, frozen=True):
+    now: datetime
+    """The store's own time."""
+    live: LiveQuota | None
+    models: Sequence[ModelQuota]
+
+
+async def read(store: Store, configured: Quota, models: Sequence[str]) -> Seen:
+    """One look at the live reading and at all calendars; needs no running worker."""
+    found, *calendars = await store.get_all([PATH, *(f"calendars/{model}" for model in models)])
+    live = LiveQuota.from_json(found.data) if isinstance(found, Document) else None
+    held = [_of(model, found.read_at, live, configured, each) for model, each in zip(models, calendars, strict=True)]
+    return Seen(found.read_at, live, held)
+
+
+def _of(
+    model: str, now: datetime, live: LiveQuota | None, configured: Quota, document: Document | Absent
+) -> ModelQuota:
+    data = document.data if isinstance(document, Document) else {}
+    calendar = Calendar.from_json(data).forget(now) if data else Calendar()
+    learned = {name: Learned.from_json(each) for name, each in (data.get("learned") or {}).items()}
+    minute = calendar.used(now)
+    used = {"rpm": minute.requests, "ipm": minute.images, "tpm": minute.tokens}
+    read = live.by_model.get(model) if live else None
+    return ModelQuota(
+        model=model,
+        limits=in_force(configured.limits(model), read, learned),
+        used=used | {"rpd": calendar.days.get(pacific_day(now), 0)},
+        project_used=_by_everybody(live, read, model),
+        closed_until=calendar.closed_until,
+        closed_why=calendar.closed_why,
+    )
+
+
+def _by_everybody(live: LiveQuota | None, read: LiveLimits | None, model: str) -> Mapping[str, int] | None:
+    """The provider has no count where nothing was used."""
+    if live is None or live.usage is None or read is None:
+        return None
+    counted = live.usage.get(model, {})
+    return {dimension: counted.get(dimension, 0) for dimension in read.dims}

@@ -1,0 +1,124 @@
+"""A request as the store holds it, with its attempts: looked up, read for people, written as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import click
+from msgspec import Struct
+
+from shared.core.lifecycle import queries, request_record
+from shared.core.values.documents import Absent, Document, Fields, Query
+from shared.core.values.visible import json_line
+from shared.ports.store import Store
+
+
+class Found(Struct, frozen=True):
+    """One request."""
+
+    request_id: str
+    data: Fields
+    attempts: tuple[Fields, ...] = ()
+
+    @property
+    def status(self) -> str:
+        return str(self.data["status"])
+
+    @property
+    def wait(self) -> timedelta | None:
+        """From its acceptance to its first attempt."""
+        if not self.attempts:
+            return None
+        waited: timedelta = self.attempts[0]["started_at"] - self.data["created_at"]
+        return waited
+
+    @property
+    def model_time(self) -> timedelta | None:
+        """All attempts that have ended."""
+        ended = [attempt["latency_ms"] for attempt in self.attempts if attempt["latency_ms"] is not None]
+        return timedelta(milliseconds=sum(ended)) if ended else None
+
+    @property
+    def asked_size(self) -> str:
+        return str(self.data["ask"]["image_size"])
+
+    @property
+    def delivered_size(self) -> str | None:
+        receipt = self.data["receipt"]
+        return str(receipt["delivered"]["image_size"]) if receipt else None
+
+    @property
+    def image(self) -> str | None:
+        """A path where the image lies in a folder, else its URI."""
+        uri = self.data["image_uri"]
+        if uri is None:
+            return None
+        parts = urlsplit(uri)
+        return unquote(parts.path) if parts.scheme == "file" else str(uri)
+
+    def document(self) -> dict[str, Any]:
+        return {"request_id": self.request_id, **self.data, "attempts": [dict(attempt) for attempt in self.attempts]}
+
+
+class Rejected(Struct, frozen=True):
+    """One message that could not be taken."""
+
+    request_id: str | None
+    """The id it named, where it named a valid one."""
+    data: Fields
+
+    @property
+    def status(self) -> str:
+        return "rejected"
+
+    def document(self) -> dict[str, Any]:
+        """Without the excerpt of the message."""
+        shown = {name: value for name, value in self.data.items() if name not in ("excerpt", "expire_at")}
+        return {**shown, "request_id": self.request_id, "status": "rejected"}
+
+
+async def find(store: Store, ids: Sequence[str]) -> list[Found | Absent]:
+    """With their attempts, in the order of `ids`."""
+    documents = await store.get_all([request_record.path(request_id) for request_id in ids])
+    return list(await asyncio.gather(*(_with_attempts(store, each) for each in documents)))
+
+
+async def find_or_say(store: Store, request_id: str) -> Found | None:
+    """None where there is no such request, and that is said."""
+    (found,) = await find(store, [request_id])
+    if isinstance(found, Found):
+        return found
+    click.echo(f"{request_id}: no such request. See `renderlane list`; ids are forgotten after 30 days.", err=True)
+    return None
+
+
+async def with_attempts(store: Store, documents: Sequence[Document]) -> list[Found]:
+    found = await asyncio.gather(*(_with_attempts(store, each) for each in documents))
+    return [each for each in found if isinstance(each, Found)]
+
+
+async def rejections_of(store: Store, request_id: str) -> list[Rejected]:
+    documents = await store.query(Query("rejected", equal=(("request_id", request_id),), limit=5))
+    return [Rejected(request_id, document.data) for document in documents]
+
+
+async def _with_attempts(store: Store, document: Document | Absent) -> Found | Absent:
+    if isinstance(document, Absent):
+        return document
+    attempts = await store.query(queries.attempts_of(document.id)) if document.data["attempt_count"] else []
+    return Found(document.id, document.data, tuple(attempt.data for attempt in attempts))
+
+
+def to_json(document: Mapping[str, Any]) -> str:
+    """One line; times as RFC 3339 in UTC."""
+    return json_line(document, _moment)
+
+
+def _moment(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    raise TypeError(f"{type(value).__name__} has no place in a status document")

@@ -1,0 +1,16 @@
+"""What is known of flags, breakers and closed models where the command is called."""
+
+from __future__ import annotations
+
+from shared import wiring
+from shared.config import Settings
+from shared.core.catalogue.catalogue import Catalogue
+from shared.flows.operations import routing_snapshot
+from shared.flows.operations.routing_snapshot import Known
+from shared.ports.store import Store
+
+
+async def read(store: Store, settings: Settings, catalogue: Catalogue) -> Known:
+    """Needs no running worker. Raises InvalidSetting for a flag provider that cannot be made."""
+    gateways = wiring.gateways_in_use(settings, catalogue)
+    return await routing_snapshot.read(store, wiring.flag_source(settings, catalogue), catalogue, gateways)

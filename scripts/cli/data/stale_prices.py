@@ -1,0 +1,31 @@
+"""A warning for prices that nobody has checked for long."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import click
+
+from shared.core.catalogue.catalogue import STALE_AFTER, Catalogue
+
+NAMED = 3
+
+
+def warning(models: Catalogue, today: date) -> str | None:
+    """One line, or None while every price is fresh."""
+    stale = models.stale_prices(today)
+    if not stale:
+        return None
+    named = "; ".join(str(each) for each in stale[:NAMED])
+    more = f"; and {len(stale) - NAMED} more" if len(stale) > NAMED else ""
+    return (
+        f"warning: {len(stale)} prices are older than {STALE_AFTER.days} days ({named}{more}). "
+        "Compare them with their source and correct price and day in the catalogue."
+    )
+
+
+def warn(models: Catalogue, today: date) -> None:
+    """On standard error: standard output may be read by a program."""
+    said = warning(models, today)
+    if said is not None:
+        click.secho(said, fg="yellow", err=True)

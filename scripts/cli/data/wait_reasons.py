@@ -1,0 +1,84 @@
+"""Why queued requests wait: by a flag `pause`, else in the pump's words for each model whose queue it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct, field
+
+from scripts.cli.data.requests import Found
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.observability import display
+from shared.core.routing import flag, flag_board
+from shared.core.routing.flag import Flag, Subject
+from shared.core.routing.flag_board import Board
+from shared.core.routing.model_choice import what_is_asked
+from shared.core.routing.requirements import Ask
+from shared.core.values.documents import Document, Fields
+from shared.core.values.validation import Problem
+from shared.flows.pump_status import PUMP
+from shared.ports.store import Store
+
+text = display.held
+
+
+class Held(Struct, frozen=True):
+    by_model: Mapping[str, Fields] = field(default_factory=dict)
+    """What the pump says of each model's queue, by model id."""
+    pauses: tuple[Flag, ...] = ()
+    """A queue may hold requests that are paused and others that are not."""
+    catalogue: Catalogue | None = None
+
+
+async def read(store: Store, found: Iterable[Found], catalogue: Catalogue) -> Held:
+    """One look at the pump and the flags, and none where nothing waits for the pump. What is over is left out."""
+    if not any(waits(each) for each in found):
+        return Held()
+    pump, own = await store.get_all([PUMP, flag_board.PATH])
+    said: dict[str, Fields] = pump.data.get("held") or {} if isinstance(pump, Document) else {}
+    held = {model: why for model, why in said.items() if why["until"] is None or why["until"] > pump.read_at}
+    flags = Board.from_json(own.data).in_force(own.read_at) if isinstance(own, Document) else ()
+    return Held(held, tuple(each for each in flags if each.name == "pause" and not each.shadow), catalogue)
+
+
+def waits(found: Found) -> bool:
+    """For a slot; a sleeper knows itself when it wakes."""
+    return found.status == "queued" and found.data["wake_at"] is None
+
+
+def of(found: Found, held: Held) -> Fields | None:
+    """What keeps this request: a pause that concerns it, else what its model's queue waits for."""
+    if not waits(found):
+        return None
+    pause = _pause_of(found, held)
+    if pause is not None:
+        return {"reason": "paused", "until": pause.expires_at, "why": pause.because}
+    why = held.by_model.get(found.data["model"])
+    of_others = why is not None and why["reason"] == "paused" and why["why"] in {each.because for each in held.pauses}
+    return None if of_others else why
+
+
+def _pause_of(found: Found, held: Held) -> Flag | None:
+    if not held.pauses or held.catalogue is None:
+        return None
+    ask = Ask.from_json(found.data["ask"])
+    asked = what_is_asked(ask, held.catalogue)
+    if isinstance(asked, Problem):
+        return None
+    subject = Subject(found.request_id, found.data["tenant"], ask.purpose, asked.model.id, ask.lane)
+    return next(iter(flag.concerning(held.pauses, subject)), None)
+
+
+def in_document(found: Found, held: Held) -> dict[str, Any]:
+    """The status document, with `held` where the pump has said why."""
+    why = of(found, held)
+    told = {} if why is None else {"held": {name: why[name] for name in ("reason", "until", "why")}}
+    return told | found.document()
+
+
+def lines(found: Iterable[Found], held: Held) -> list[str]:
+    """For a list: one line for each thing that a model's requests wait for."""
+    kept = [(each.data["model"], of(each, held)) for each in found]
+    told = sorted({(model, text(model, why)) for model, why in kept if why is not None})
+    return [f"waits: {words if words.startswith(model) else f'{model}: {words}'}" for model, words in told]

@@ -1,0 +1,162 @@
+"""Which home the command works on: settings, store and topics, and what is known about its last start."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from shared.adapters.process import private_file
+from shared.config import InvalidSetting, LiveQuotaOff, LiveQuotaOn, LocalTopics, Settings, SqliteStore
+
+if TYPE_CHECKING:
+    from shared.ports.messaging import Topics
+    from shared.ports.store import Store
+
+SIMULATOR = "SIMULATOR: no GEMINI_API_KEY, nothing is charged"
+
+
+def read_settings() -> Settings:
+    """Raises InvalidSetting."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError as error:
+        raise InvalidSetting(
+            "the current folder does not exist any more; allowed: one that does. Change to another folder (cd)."
+        ) from error
+    return Settings.read(os.environ, here)
+
+
+@contextlib.asynccontextmanager
+async def reading(settings: Settings) -> AsyncIterator[Store]:
+    """The store, for looking. Looking never makes a home."""
+    from shared import wiring
+    from shared.adapters.process.system_clock import SystemClock
+
+    if isinstance(settings.store, SqliteStore) and not _exists(settings.store.path):
+        raise click.ClickException(
+            f"nothing was ever submitted here: {settings.store.path} does not exist. "
+            "Set RENDERLANE_HOME to the home you mean, or start one with `renderlane up`."
+        )
+    store = wiring.store(settings, SystemClock())
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@contextlib.asynccontextmanager
+async def publishing(settings: Settings) -> AsyncIterator[Topics]:
+    """The topics. Local and emulated ones are made where they are missing: requests can wait for the first start."""
+    from shared import wiring
+    from shared.adapters.process.system_clock import SystemClock
+    from shared.core.messages.topics import SUBSCRIPTIONS
+
+    if isinstance(settings.topics, LocalTopics):
+        from scripts.local import private_home
+
+        private_home.prepare(settings)
+    topics = wiring.topics(settings, SystemClock())
+    try:
+        if isinstance(settings.topics, LocalTopics) or os.environ.get("PUBSUB_EMULATOR_HOST", "").strip():
+            await topics.ensure(SUBSCRIPTIONS)
+        yield topics
+    finally:
+        await topics.close()
+
+
+def warn_unless_running(settings: Settings) -> None:
+    """Local requests are rendered by a process that somebody has to start."""
+    from scripts.local.lock import standing
+
+    if not isinstance(settings.topics, LocalTopics):
+        return
+    match standing(settings):
+        case "held":
+            pass
+        case "free":
+            click.echo(f"note: nothing renders until `renderlane up` is started on {settings.home}", err=True)
+        case "unreadable":
+            click.echo(
+                f"note: whether `renderlane up` runs on {settings.home} cannot be seen: its lock belongs to another "
+                "account, or cannot be read",
+                err=True,
+            )
+
+
+def events(settings: Settings) -> TextIO:
+    """The file of this home's events, for appending."""
+    from scripts.local import private_home
+
+    private_home.prepare(settings)
+    try:
+        return open(settings.home / "events.jsonl", "a", encoding="utf-8", opener=private_file.opener)
+    except OSError as error:
+        raise InvalidSetting(
+            f"RENDERLANE_HOME: {error.filename or settings.home} cannot be written ({error.strerror}). "
+            "Make it this account's (chown), or name another folder."
+        ) from error
+
+
+def note_start(settings: Settings, *, url: str, simulated: bool) -> None:
+    """Leave word for the other commands of this home. Another account's note is replaced, where the folder is ours.
+
+    Raises InvalidSetting.
+    """
+    path = _note_path(settings)
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with open(new, "w", encoding="utf-8", opener=private_file.opener) as file:
+            file.write(json.dumps({"url": url, "simulated": simulated}) + "\n")
+        new.replace(path)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise InvalidSetting(
+            f"RENDERLANE_HOME: {path} cannot be written ({error.strerror}). "
+            "Make the folder this account's (chown), free space, or name another folder."
+        ) from error
+
+
+def is_simulated(settings: Settings) -> bool:
+    """Whether the images of this home come from the simulator: as its last start said, else as a start would."""
+    try:
+        note: Any = json.loads(_note_path(settings).read_text("utf-8"))
+        return bool(note["simulated"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return settings.one_machine and settings.api_key is None and settings.base_url is None
+
+
+def reads_live_quota(settings: Settings) -> bool:
+    """Whether a worker of this home would ask for live limits: the built-in simulator is asked by default."""
+    if settings.live_quota == LiveQuotaOff("default"):
+        return is_simulated(settings)
+    return isinstance(settings.live_quota, LiveQuotaOn)
+
+
+def say_if_simulated(settings: Settings) -> None:
+    """On standard error: standard output may be read by a program."""
+    if is_simulated(settings):
+        click.secho(SIMULATOR, fg="yellow", bold=True, err=True)
+
+
+def _exists(path: Path) -> bool:
+    """Raises InvalidSetting where that cannot be seen."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise InvalidSetting(
+            f"RENDERLANE_STORE or RENDERLANE_HOME: {path} cannot be read ({error.strerror}). "
+            "A home belongs to the account that started it: run the command as that account."
+        ) from error
+    return True
+
+
+def _note_path(settings: Settings) -> Path:
+    return settings.home / "up.json"

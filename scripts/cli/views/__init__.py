@@ -1,0 +1,1 @@
+"""Values become tables, charts, pages and lines."""

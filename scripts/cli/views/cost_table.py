@@ -1,0 +1,141 @@
+"""A bill as tables, sentences, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+from rich.console import RenderableType
+
+from scripts.cli.views.request_view import dollars
+from scripts.cli.views.responsive_table import Cell, Column, Narrowing
+from shared.core.accounting.cost_report import AMOUNTS, Bill, Bills, Total
+from shared.core.accounting.ledger import PARTS, WHYS
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.values.money import usd
+
+WORDS = {
+    "first": "first attempts",
+    "retry": "retries",
+    "refused": "refusals that were charged",
+    "no_image": "answers without a usable image",
+    "duplicate": "duplicates: images of requests that had ended",
+    "input": "prompts and references",
+    "text": "text beside images",
+    "thinking": "thinking",
+    "image": "images",
+    "grounding": "grounding (free searches are not deducted)",
+    "call": "calls at a provider's price",
+    "lane": "by another lane than was asked",
+    "model": "by another model",
+    "size": "by a smaller size",
+    "served": "by what the provider served otherwise",
+}
+COLUMNS = (
+    Column("attempts", right=True),
+    Column("images", right=True),
+    Column("cost", right=True),
+    Column("first", right=True, leaves=6),
+    Column("retries", right=True, leaves=5),
+    Column("refused", right=True, leaves=4),
+    Column("no image", right=True, leaves=3),
+    Column("duplicate", right=True, leaves=2),
+    Column("unknown", right=True),
+    Column("saved", right=True, leaves=1),
+)
+
+
+def lines(found: Bills, by: str, span: str, *, explain: bool) -> Iterator[RenderableType]:
+    if not found.google.groups and not found.gateways.groups:
+        yield f"nothing was spent from {span}"
+        return
+    yield f"Google, {span}"
+    yield _table(found.google, by)
+    if explain:
+        yield from _explained(found.google.total, saved=True)
+    if found.gateways.groups:
+        yield f"Provider gateways, {span}: other contracts, never part of Google's bill"
+        yield _table(found.gateways, by)
+        if explain:
+            yield from _explained(found.gateways.total, saved=False)
+
+
+def document(found: Bills, by: str, since: date, until: date, models: Catalogue, today: date) -> dict[str, Any]:
+    """Money in micro-dollars, under the ledger's own names."""
+    return {
+        "since": since.isoformat(),
+        "until": until.isoformat(),
+        "by": by,
+        "google": _part(found.google, by),
+        "gateways": _part(found.gateways, by),
+        "stale_prices": [
+            {"what": each.what, "checked": each.checked.isoformat()} for each in models.stale_prices(today)
+        ],
+    }
+
+
+def csv_text(found: Bills, by: str) -> str:
+    """A line a contract and group, with every amount; amounts of money in micro-dollars."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["contract", by, "cost_usd", *AMOUNTS])
+    for contract, bill in (("google", found.google), ("gateways", found.gateways)):
+        for name, total in bill.groups.items():
+            writer.writerow([contract, name, usd(total.micros), *(total[each] for each in AMOUNTS)])
+    return text.getvalue()
+
+
+def _part(bill: Bill, by: str) -> dict[str, Any]:
+    groups = [{by: name, **total.to_json()} for name, total in bill.groups.items()]
+    return {"total": bill.total.to_json(), "groups": groups}
+
+
+def _table(bill: Bill, by: str) -> Narrowing:
+    rows = [_row(name, total) for name, total in bill.groups.items()]
+    return Narrowing((Column(by, least=12), *COLUMNS), [*rows, _row("in all", bill.total)])
+
+
+def _row(name: str, total: Total) -> tuple[Cell, ...]:
+    spent = [dollars(total.by_why[why]) if total.by_why[why] else "-" for why in WHYS]
+    unknown = f"{total['unknown_attempts']:,}" if total["unknown_attempts"] else "-"
+    saved = _signed(total.saved_micros) if total.saved_micros else "-"
+    counts = (f"{total['attempts']:,}", f"{total['images']:,}")
+    return (name, *counts, dollars(total.micros), *spent, unknown, saved)
+
+
+def _explained(total: Total, *, saved: bool) -> Iterator[str]:
+    yield "paid for"
+    for why in WHYS:
+        if total[f"attempts_{why}"] or total[f"micros_{why}"]:
+            yield f"  {dollars(total[f'micros_{why}']):>12}  {total[f'attempts_{why}']:>6,}  {WORDS[why]}"
+    yield "charged for"
+    for part in PARTS:
+        if total[f"micros_{part}"]:
+            yield f"  {dollars(total[f'micros_{part}']):>12}          {WORDS[part]}"
+    if total["listed_micros"]:
+        yield f"  {dollars(total['listed_micros']):>12}          of it as listed: no token was counted"
+    yield from _unknown(total)
+    if saved and total.saved_micros:
+        yield "saved against what was asked for, priced with the tokens that came"
+        for what in ("lane", "model", "size", "served"):
+            if total[f"saved_{what}_micros"]:
+                yield f"  {_signed(total[f'saved_{what}_micros']):>12}          {WORDS[what]}"
+    if total["mismatches"]:
+        yield f"{total['mismatches']:,} images came otherwise than ordered: paid as delivered, see their receipts"
+
+
+def _unknown(total: Total) -> Iterator[str]:
+    count = total["unknown_attempts"]
+    if not count:
+        return
+    yield f"unknown: {count:,} attempts of which nobody says what they cost, booked as nothing"
+    yield f"  {'$0.0000':>12}          at least"
+    yield f"  {dollars(total['unknown_held_micros']):>12}          if all that may have been made were billed"
+    yield f"  {dollars(total['unknown_most_micros']):>12}          at most: all of them, at their estimates"
+
+
+def _signed(micros: int) -> str:
+    return f"-{dollars(-micros)}" if micros < 0 else dollars(micros)

@@ -1,0 +1,156 @@
+"""How flags are shown: what is tripped and what it did, what a new one would change, and the history."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from scripts.cli.views.responsive_table import Cell, Column, Narrowing
+from shared.core.admission.route_memory import Effect
+from shared.core.observability.display import age, left, moment, probes, saved, so_far
+from shared.core.routing.flag import BREAKER, LANE_OF, Flag, Scope
+from shared.core.values.documents import Document
+from shared.core.values.money import usd
+from shared.flows.operations.flag_preview import Foreseen
+from shared.flows.operations.routing_snapshot import Known
+from shared.wiring import LANES_BUILT
+
+
+def table(known: Known) -> RenderableType:
+    columns = (
+        Column("flag", least=22),
+        Column("for", least=9),
+        Column("by", least=5, leaves=2),
+        Column("because", least=12),
+        Column("since", right=True, leaves=1),
+        Column("left", right=True),
+        Column("so far", least=8),
+    )
+    return Narrowing(columns, [_row(each, known) for each in known.tripped])
+
+
+def _row(flag: Flag, known: Known) -> tuple[Cell, ...]:
+    effect = known.routing.effects.get(flag.id, Effect())
+    by_itself = "" if flag.id.startswith(flag.name) else f" {flag.name}"
+    to = f" to {flag.to}" if flag.to else ""
+    shadow = " in shadow: counts only" if flag.shadow else ""
+    return (
+        Text(f"{flag.id}{by_itself}{to}{shadow}", "dim" if flag.shadow else "bold"),
+        str(flag.scope),
+        flag.actor,
+        flag.reason.removeprefix(f"{flag.circuit}: "),
+        age(flag.tripped_at, known.now),
+        left(flag.expires_at - known.now),
+        so_far(effect),
+    )
+
+
+def does_what(flag: Flag) -> str:
+    return f"{flag.name} to {flag.to}" if flag.to else flag.name
+
+
+def lines(known: Known) -> Iterator[Text]:
+    """Breakers that are open, circuits that on-call keeps closed, what is concluded, and flags kept elsewhere."""
+    for flag in known.tripped:
+        if flag.actor == BREAKER and flag.circuit is not None:
+            yield Text(
+                f"breaker open: {flag.circuit}: {probes(flag, known.routing.circuits.get(flag.circuit), known.now)}",
+                "yellow",
+            )
+    for circuit, until in sorted(known.own.overruled.items()):
+        if until > known.now:
+            yield Text(f"overruled: the breaker of {circuit} does not trip before {moment(until)}")
+    for each in known.routing.conclusions.reached.values():
+        yield Text(f"concluded: {each.why}", "yellow")
+    for flag_id in known.kept_elsewhere:
+        yield Text(f"the pump also goes by {flag_id}; with RENDERLANE_FLAG_PROVIDER set it is shown here too")
+
+
+def documents(known: Known) -> Iterator[dict[str, Any]]:
+    """The same for a program: one object each, told apart by `kind`."""
+    for flag in known.tripped:
+        effect = known.routing.effects.get(flag.id, Effect())
+        yield {
+            "kind": "breaker" if flag.actor == BREAKER else "flag",
+            **flag.to_json(),
+            "circuit": flag.circuit,
+            "left_seconds": int((flag.expires_at - known.now).total_seconds()),
+            "changed_requests": effect.requests,
+            "saved_usd": usd(effect.saved_micros),
+        }
+    for circuit, until in sorted(known.own.overruled.items()):
+        if until > known.now:
+            yield {"kind": "overruled", "circuit": circuit, "until": until}
+    for each in known.routing.conclusions.reached.values():
+        yield {
+            "kind": "conclusion", "id": each.id, "claim": each.claim.value, "subject": each.subject,
+            "effect": each.policy.effect, "since": each.since, "why": each.why,
+            "requests": len(known.routing.conclusions.cases[each.id].voices), "failed_probes": each.probes,
+            "next_probe_at": each.next_probe_at,
+        }  # fmt: skip
+        if each.policy.effect == "strikes":  # as it was called before there were conclusions
+            yield {"kind": "lacking", "circuit": each.subject, "failure": each.claim.value, "at": each.since}
+    for flag_id in known.kept_elsewhere:
+        yield {"kind": "elsewhere", "id": flag_id}
+
+
+def preview(flag: Flag, found: Sequence[Foreseen]) -> Iterator[RenderableType]:
+    """What it meets: the queues, and how the next heads would change."""
+    lane = LANE_OF.get(flag.name)
+    if lane is not None and lane not in LANES_BUILT:
+        yield Text(f"it changes nothing: the lane {lane} is not built or not configured here", "yellow")
+    if not found:
+        yield Text("nothing waits: it bends what comes from now on")
+        return
+    columns = (
+        Column("queue", least=12),
+        Column("waiting", right=True),
+        Column("looked at", right=True, leaves=1),
+        Column("in scope", right=True),
+        Column("change", right=True),
+    )
+    rows = [
+        (
+            f"{each.queue.model}/{each.queue.priority}",
+            f"{each.queue.waiting:,}",
+            *(f"{count:,}" for count in (len(each.queue.heads), each.in_scope, each.changed)),
+        )
+        for each in found
+    ]
+    yield Narrowing(columns, rows)
+    heads, changed = sum(len(each.queue.heads) for each in found), sum(each.changed for each in found)
+    micros = sum(each.saved_micros for each in found)
+    yield Text(
+        f"of the next {heads:,} heads, {changed:,} change" + (f" (estimates: {saved(micros)})" if micros else "")
+    )
+    totals: Counter[str] = Counter()
+    for each in found:
+        totals.update(each.changes)
+    for words, count in totals.most_common():
+        yield Text(f"  {count:>6,}  {words}")
+
+
+def history(found: Sequence[Document]) -> RenderableType:
+    columns = (
+        Column("at", least=19),
+        Column("what", least=6),
+        Column("flag", least=22),
+        Column("for", least=8, leaves=1),
+        Column("by", least=7),
+        Column("because", least=12),
+    )
+    return Narrowing(columns, [_happened(each) for each in found])
+
+
+def _happened(each: Document) -> tuple[Cell, ...]:
+    data = each.data
+    flag = data["flag"]
+    at: datetime = data["at"]
+    does = f" to {flag['to']}" if flag["to"] else ""
+    what = data["action"] + (" (shadow)" if flag["shadow"] else "")
+    return moment(at), what, data["flag_id"] + does, str(Scope(**flag["scope"])), data["actor"], data["reason"]

@@ -1,0 +1,103 @@
+"""Following requests until they have ended: sheets, redrawn on a terminal; elsewhere one line for each change."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import TypeAlias
+
+import click
+from rich.console import Group
+from rich.live import Live
+
+from scripts.cli.data import wait_reasons
+from scripts.cli.data.requests import Found, find, to_json
+from scripts.cli.data.wait_reasons import Held
+from scripts.cli.views import request_view
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.lifecycle import request_record
+from shared.core.values.documents import Absent
+from shared.ports.store import Store
+
+PAUSE = 0.5
+Draw: TypeAlias = Callable[[Sequence[Found], Held], None]
+
+
+async def follow(
+    store: Store, ids: Sequence[str], catalogue: Catalogue, *, as_json: bool, with_prompt: bool
+) -> list[Found | Absent]:
+    """As they were when the last of them had ended; unknown ones are not waited for."""
+    with _drawing(as_json=as_json, with_prompt=with_prompt) as draw:
+        while True:
+            looked = await find(store, ids)
+            found = [each for each in looked if isinstance(each, Found)]
+            draw(found, await wait_reasons.read(store, found, catalogue))
+            if all(each.status in request_record.FINAL for each in found):
+                return looked
+            await asyncio.sleep(PAUSE)
+
+
+@contextlib.contextmanager
+def _drawing(*, as_json: bool, with_prompt: bool) -> Iterator[Draw]:
+    if as_json:
+        yield _changes(lambda each, why: to_json(wait_reasons.in_document(each, why)))
+    elif not sys.stdout.isatty():
+        yield _changes(line)
+    else:
+        with Live(console=request_view.console(), auto_refresh=False) as live:
+
+            def redraw(found: Sequence[Found], why: Held) -> None:
+                sheets = [
+                    request_view.sheet(each, wait_reasons.of(each, why), with_prompt=with_prompt) for each in found
+                ]
+                live.update(Group(*sheets), refresh=True)
+
+            yield redraw
+
+
+def _changes(told: Callable[[Found, Held], str]) -> Draw:
+    marks: dict[str, object] = {}
+
+    def draw(found: Sequence[Found], why: Held) -> None:
+        for each in found:
+            if marks.get(each.request_id) != (mark := _mark(each)):
+                marks[each.request_id] = mark
+                click.echo(told(each, why))
+                sys.stdout.flush()
+
+    return draw
+
+
+def _mark(found: Found) -> object:
+    """What changes when a person would say that something happened."""
+    data = found.data
+    return (
+        found.status,
+        data["reason"],
+        data["round"],
+        data["attempt_count"],
+        data["route"],
+        data["cancel_requested_at"],
+    )
+
+
+def line(found: Found, why: Held) -> str:
+    """When, which, and what happened."""
+    data = found.data
+    at: datetime = data["updated_at"]
+    return f"{at:%H:%M:%S} UTC  {found.request_id}  {found.status:<9}  {_what(found, why)}".rstrip()
+
+
+def _what(found: Found, why: Held) -> str:
+    data = found.data
+    if data["outcome"]:
+        return f"{data['outcome']['code']}, {request_view.cost(data)}" + (f"  {found.image}" if found.image else "")
+    keeps = wait_reasons.of(found, why)
+    if keeps is not None:
+        return wait_reasons.text(data["model"], keeps)
+    if found.status == "rendering":
+        return f"attempt {data['attempt_count']} on {request_view.route(data['route'])} {data['route']['image_size']}"
+    return str(data["reason"] or request_view.route(data["route"]))

@@ -1,0 +1,128 @@
+"""How limits are shown: a table, what is wrong with the reading, what is closed, and the same as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from scripts.cli.data.quota_state import ModelQuota, Seen
+from scripts.cli.views.request_view import age, dollars, moment
+from scripts.cli.views.responsive_table import Cell, Column, Narrowing
+from shared.core.limits.effective import DIMENSIONS, InForce
+from shared.core.limits.live_quota import LiveQuota, Problem
+
+NOBODY_READS_AFTER = timedelta(minutes=3)
+WORDS = {"spend10m_micros": "spend10m_usd"}
+"""Where RENDERLANE_QUOTA has another word."""
+
+
+def table(seen: Seen) -> RenderableType:
+    columns = (
+        Column("model", least=8),
+        Column("limit"),
+        Column("in force", right=True),
+        Column("source"),
+        Column("age", right=True, leaves=2),
+        Column("used", right=True),
+        Column("project", right=True, leaves=1),
+    )
+    return Narrowing(columns, [row for model in seen.models for row in _rows(model, seen)])
+
+
+def _rows(model: ModelQuota, seen: Seen) -> Iterator[tuple[Cell, ...]]:
+    name = model.model.removeprefix("gemini-").removesuffix("-image")
+    shown = [dimension for dimension in DIMENSIONS if dimension in model.limits or model.used.get(dimension)]
+    if not shown:
+        yield name, "-", "unknown", "-", "-", "-", "-"
+    for number, dimension in enumerate(shown):
+        limit = model.limits.get(dimension)
+        yield (
+            "" if number else name,
+            WORDS.get(dimension, dimension),
+            _value(dimension, limit),
+            limit.source if limit else "-",
+            age(limit.at, seen.now) if limit and limit.at else "-",
+            _count(model.used.get(dimension)),
+            _count((model.project_used or {}).get(dimension)),
+        )
+
+
+def _value(dimension: str, limit: InForce | None) -> str:
+    if limit is None:
+        return "unknown"
+    if limit.value is None:
+        return "unlimited"
+    return dollars(limit.value) if dimension == "spend10m_micros" else f"{limit.value:,}"
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
+
+
+def lines(seen: Seen, *, asked: bool) -> list[Text]:
+    """Where the live values come from, and what is wrong with them. `asked`: a worker of this home would ask."""
+    live = seen.live
+    if live is None:
+        nobody = (
+            "live limits: nobody asks for them (RENDERLANE_LIVE_QUOTA); these are configured, or rejections named them"
+        )
+        why = "live limits: not read yet; a running worker reads them once a minute" if asked else nobody
+        return [Text(why)]
+    told = [Text(_read(live, seen))]
+    if live.problem:
+        told += _problem("limits", live.problem, seen)
+    if live.usage_problem:
+        told += _problem("usage", live.usage_problem, seen)
+    return told
+
+
+def _read(live: LiveQuota, seen: Seen) -> str:
+    read = f"live limits read {age(live.read_at, seen.now)} ago" if live.read_at else "live limits: never read"
+    if live.usage_read_at:
+        read += f", the project's usage {age(live.usage_read_at, seen.now)} ago"
+    if seen.now - live.tried_at > NOBODY_READS_AFTER:
+        read += f"; nobody has tried for {age(live.tried_at, seen.now)}: is a worker running?"
+    return read
+
+
+def _problem(what: str, problem: Problem, seen: Seen) -> list[Text]:
+    since = age(problem.since, seen.now)
+    return [
+        Text(f"{what} cannot be read, for {since}: {problem.code}: {problem.message}", "bold red"),
+        Text(f"  {problem.remedy}"),
+    ]
+
+
+def closed(seen: Seen) -> list[Text]:
+    return [
+        Text(f"{each.model} is closed until {moment(each.closed_until)} ({each.closed_why})", "yellow")
+        for each in seen.models
+        if each.closed_until is not None
+    ]
+
+
+def document(model: ModelQuota, seen: Seen) -> dict[str, Any]:
+    """One model for a program: a dimension that is not there is unknown."""
+    live = seen.live
+    return {
+        "model": model.model,
+        "limits": {dimension: _limit(model, dimension) for dimension in DIMENSIONS if dimension in model.limits},
+        "used": dict(model.used),
+        "project_used": model.project_used,
+        "closed_until": model.closed_until,
+        "closed_why": model.closed_why or None,
+        "live_read_at": live.read_at if live else None,
+        "live_tried_at": live.tried_at if live else None,
+        "live_problem": live.problem.to_json() if live and live.problem else None,
+        "usage_read_at": live.usage_read_at if live else None,
+        "usage_problem": live.usage_problem.to_json() if live and live.usage_problem else None,
+    }
+
+
+def _limit(model: ModelQuota, dimension: str) -> dict[str, Any]:
+    limit = model.limits[dimension]
+    return {"value": limit.value, "unlimited": limit.value is None, "source": limit.source, "at": limit.at}

@@ -1,0 +1,247 @@
+"""A scene on the one-machine home: the real worker and lane, over HTTP, against a simulator of its own.
+
+Everything is made in a folder of its own and gone afterwards; nobody's home is touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import tempfile
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from msgspec.structs import replace
+
+from scripts.drills import fake_gateway
+from scripts.drills.event_tap import Heard, Tape
+from scripts.drills.recording import Ended, Played
+from scripts.drills.scene import Scene
+from scripts.local.home import Home, Simulated, running
+from scripts.simulator.api.server import served
+from scripts.simulator.engine.simulation import Simulation
+from scripts.simulator.provider.bill import Call
+from shared.config import Settings
+from shared.core.lifecycle import queries, request_record
+from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
+from shared.core.values.documents import Document
+from shared.ports.store import Store
+from shared.wiring import Messaging
+
+LOOK_EVERY = 0.25
+PAGE = 300
+MOST_ROWS = 10_000
+UPSTREAM = Subscription("upstream", RENDER_RESULTS, "intake", timedelta(seconds=60), max_deliveries=0)
+"""Pulled by the scene, never pushed."""
+WARM_UP = "warm-up"
+WARM_WITHIN = 60.0
+Mark = Callable[[str], None]
+
+
+def _nothing(_: str) -> None: ...
+
+
+async def play(scene: Scene, *, heard: Heard | None = None, mark: Mark = _nothing) -> Played:
+    """`heard` gets the worker's events, `mark` the scene's own beginnings and ends, as they come."""
+    with tempfile.TemporaryDirectory(prefix="renderlane-drill-") as folder:
+        async with simulator(scene) as (simulation, url), fake_gateway.gateway(scene) as beside:
+            settings = settings_for(scene, Path(folder), url, beside[1] if beside else None)
+            with (Path(folder) / "events.jsonl").open("a", encoding="utf-8") as file:
+                tape = Tape(file, heard)
+                async with running(settings, 0, Simulated(), cast("TextIO", tape)) as home:
+                    return await _play(scene, home, simulation, beside[0] if beside else None, tape, mark)
+
+
+@contextlib.asynccontextmanager
+async def simulator(scene: Scene) -> AsyncIterator[tuple[Simulation, str]]:
+    """A provider of the scene's own, with its latency and limits, and its address."""
+    simulation = Simulation(limits=scene.limits, latency=scene.latency, seed=1, pictures="cached")
+    async with served(simulation) as url:
+        yield simulation, url
+
+
+def settings_for(scene: Scene, folder: Path, provider_url: str, gateway_url: str | None = None) -> Settings:
+    environment = {
+        "RENDERLANE_HOME": str(folder),
+        "GEMINI_API_KEY": "AQ.drill",
+        "GOOGLE_GEMINI_BASE_URL": provider_url,
+        "RENDERLANE_QUOTA": scene.limits,
+    }
+    if gateway_url is not None:
+        environment |= fake_gateway.environment(folder, gateway_url)
+    if scene.timeout is not None:
+        text = resources.files("shared").joinpath("catalogue.toml").read_text("utf-8")
+        short = re.sub(r"(?m)^timeout_seconds = \d+$", f"timeout_seconds = {scene.timeout}", text)
+        (folder / "catalogue.toml").write_text(short, "utf-8")
+        environment["RENDERLANE_CATALOGUE"] = str(folder / "catalogue.toml")
+    return Settings.read(environment, folder)
+
+
+async def _play(
+    scene: Scene, home: Home, simulation: Simulation, beside: Simulation | None, tape: Tape, mark: Mark
+) -> Played:
+    ports = home.worker.ports
+    store = ports.store
+    if beside is not None:
+        await fake_gateway.prove(ports)
+        await fake_gateway.send_there(ports)
+    results = await _listen(home) if scene.announced else None
+    await _warm_up(home)
+    began_at = now()
+    mark(f"traffic begins: {scene.traffic.count} requests in {scene.traffic.seconds:.0f} s")
+    failing = asyncio.create_task(break_it(scene, beside or simulation, mark))
+    sent = await _send(scene, home)
+    mark(f"the last of {len(sent)} requests is sent")
+    patience = scene.patience + scene.recovery
+    documents = await _await_ends(store, sorted(sent), patience)
+    failed_at = await failing
+    told = await _heard(results, sent) if results is not None else {}
+    return Played(
+        scene=scene,
+        requests=tuple(
+            _ended(request, at, documents.get(name), told.get(name)) for name, (request, at) in sent.items()
+        ),
+        calls=tuple(call for call in simulation.ledger.since(0) if call.marker != WARM_UP),
+        began_at=began_at,
+        failed_at=failed_at,
+        ended_at=now(),
+        events=tuple(tape.events),
+        gateway_calls=marked(beside, [request for request, _ in sent.values()]),
+        booked_micros=await _booked(store),
+    )
+
+
+def marked(beside: Simulation | None, requests: Iterable[Mapping[str, Any]]) -> tuple[Call, ...]:
+    """A gateway's calls, by whose request they were: it is told no labels, so the prompt says it. No logged test."""
+    if beside is None:
+        return ()
+    names = {sha256(str(each["prompt"]).encode()).hexdigest(): str(each["request_id"]) for each in requests}
+    calls = beside.ledger.since(0)
+    return tuple(replace(call, marker=names[call.prompt_sha256]) for call in calls if call.prompt_sha256 in names)
+
+
+async def _listen(home: Home) -> Messaging:
+    """As an upstream app does, from here on."""
+    topics = cast("Messaging", home.worker.ports.topics)
+    await topics.ensure([*SUBSCRIPTIONS, UPSTREAM])
+    return topics
+
+
+async def _heard(topics: Messaging, sent: Container[str]) -> dict[str, list[str]]:
+    """The mismatches of each result, by request."""
+    found: dict[str, list[str]] = {}
+    while deliveries := await topics.pull(UPSTREAM.name, PAGE, timedelta(seconds=0.5)):
+        await topics.acknowledge(UPSTREAM.name, [each.handle for each in deliveries])
+        results = [json.loads(each.data) for each in deliveries]
+        found |= {each["request_id"]: each["mismatches"] for each in results if each["request_id"] in sent}
+    return found
+
+
+async def _booked(store: Store) -> int:
+    """In the ledger, without the image before the scene."""
+    rows = await store.query(queries.ledger("2000-01-01", "9999-12-31", MOST_ROWS))
+    assert len(rows) < MOST_ROWS, "a scene is too small for so many rows"
+    warm = await store.get(request_record.path(WARM_UP))
+    assert isinstance(warm, Document)
+    return sum(int(each.data["cost_micros"]) for each in rows) - int(warm.data["cost_micros"])
+
+
+async def break_it(scene: Scene, simulation: Simulation, mark: Mark = _nothing) -> datetime:
+    """Set the faults when their time has come. When that was."""
+    await asyncio.sleep(scene.calm_first)
+    simulation.set_faults(scene.script())
+    if scene.faults:
+        mark(f"the failure begins: {scene.about}")
+        if scene.mends:
+            asyncio.get_running_loop().call_later(scene.lasts, mark, "the failure is over")
+    return now()
+
+
+async def _warm_up(home: Home) -> None:
+    """One image before the scene: imports, connections and the pump's lead are no part of it."""
+    request = {"request_id": WARM_UP, "prompt": "a lighthouse", "purpose": "draft"}
+    await home.worker.ports.topics.publish(RENDER_REQUESTS, json.dumps(request).encode())
+    await _await_ends(home.worker.ports.store, [WARM_UP], WARM_WITHIN)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _send(scene: Scene, home: Home) -> dict[str, tuple[dict[str, Any], datetime]]:
+    """Every request with the moment at which it was published, by its id."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    sent = {}
+    for number, offset in enumerate(scene.traffic.arrivals()):
+        await asyncio.sleep(max(0.0, began + offset - loop.time()))
+        at = now()
+        request = scene.traffic.request(scene.name, number, at)
+        message = json.dumps(request).encode()
+        for _ in range(2 if scene.twice else 1):
+            await home.worker.ports.topics.publish(RENDER_REQUESTS, message)
+        sent[request["request_id"]] = request, at
+    return sent
+
+
+async def _await_ends(store: Store, names: Sequence[str], patience: float) -> dict[str, Document]:
+    """The documents of all requests, as of their ends or of the end of patience."""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + patience
+    found: dict[str, Document] = {}
+    waiting = list(names)
+    while waiting:
+        for start in range(0, len(waiting), PAGE):
+            read = await store.get_all([request_record.path(name) for name in waiting[start : start + PAGE]])
+            found |= {each.id: each for each in read if isinstance(each, Document)}
+        waiting = [
+            name for name in waiting if name not in found or found[name].data["status"] not in request_record.FINAL
+        ]
+        if loop.time() > give_up_at:
+            break
+        await asyncio.sleep(LOOK_EVERY)
+    return found
+
+
+def _ended(
+    request: dict[str, Any], sent_at: datetime, document: Document | None, announced: Sequence[str] | None
+) -> Ended:
+    if document is None:
+        return Ended(request["request_id"], sent_at, "lost", None, request)
+    data = document.data
+    receipt = data["receipt"] or {}
+    return Ended(
+        request_id=document.id,
+        sent_at=sent_at,
+        status=data["status"],
+        ended_at=data["finished_at"],
+        fields=request,
+        model=receipt["delivered"]["model"] if receipt else None,
+        reasons=tuple(receipt["reasons"]) if receipt else (),
+        cost_micros=data["cost_micros"],
+        mismatches=tuple(receipt["mismatches"]) if receipt else (),
+        announced=announced,
+    )
+
+
+async def play_all(
+    scenes: Sequence[Scene], at_once: int, told: Callable[[Played], None], *, longest: timedelta = timedelta(minutes=5)
+) -> dict[str, Played]:
+    """Several beside each other, each on a home and a simulator of its own; `told` gets each as it ends."""
+    room = asyncio.Semaphore(at_once)
+
+    async def one(scene: Scene) -> Played:
+        async with room, asyncio.timeout(longest.total_seconds()):
+            played = await play(scene)
+        told(played)
+        return played
+
+    ordered = sorted(scenes, key=lambda scene: -(scene.traffic.seconds + scene.recovery + scene.patience))
+    found = await asyncio.gather(*(one(scene) for scene in ordered))
+    return {played.scene.name: played for played in found}

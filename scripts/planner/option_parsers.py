@@ -1,0 +1,50 @@
+"""The short texts of the planner's options: rates, durations, shares."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from scripts.planner.errors import wrong
+from shared.core.messages.render_request import LANES
+
+T = TypeVar("T")
+
+PLANNED_LANES = tuple(lane for lane in LANES if lane != "batch")
+"""Those whose requests take slots: a batch waits for the provider, and has a column of its own."""
+SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+DURATION = "a number and s, m, h or d, for example 15m"
+RATE = "a number, a slash and s, m or h, for example 450/m"
+SHARES = "NAME=SHARE,NAME=SHARE with shares above 0, for example interactive=30,normal=70"
+
+
+def seconds(field: str, text: str) -> float:
+    """`15m` -> 900. Raises InvalidLoad."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
+    if found is None or not 0 < (value := float(found[1]) * SECONDS[found[2]]) < math.inf:
+        raise wrong(field, text, DURATION)
+    return value
+
+
+def per_minute(field: str, text: str) -> float:
+    """`450/m` -> 450. Raises InvalidLoad."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*([smh])", text.strip())
+    if found is None or not 0 < (value := float(found[1]) * 60.0 / SECONDS[found[2]]) < math.inf:
+        raise wrong(field, text, RATE)
+    return value
+
+
+def shares(field: str, text: str, read: Callable[[str, str], T]) -> Mapping[T, float]:
+    """`a=30,b=70` with each name read by `read(field, name)`; one without a share counts as 1. Raises InvalidLoad."""
+    found: dict[T, float] = {}
+    for part in text.split(","):
+        name, equals, share = (each.strip() for each in part.partition("="))
+        if not name or (equals and not re.fullmatch(r"\d+(\.\d+)?", share)) or (equals and float(share) <= 0):
+            raise wrong(field, part.strip(), SHARES)
+        key = read(field, name)
+        if key in found:
+            raise wrong(field, part.strip(), "each name once")
+        found[key] = float(share) if equals else 1.0
+    return found

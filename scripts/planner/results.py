@@ -1,0 +1,237 @@
+"""What a plan says of one alternative, as figures. Durations in seconds, money in micro-dollars."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+
+from msgspec import Struct
+
+from scripts.planner import lower_bound
+from scripts.planner.alternatives import Alternative, Name
+from scripts.planner.forecast import AT_ONCE_EACH, Played, Stage
+from scripts.planner.limits import RATES, numbers
+from scripts.planner.load import Wanted
+from scripts.virtual_time.measures import quantile
+from scripts.virtual_time.request import Request
+from shared.core.admission.fleet_pace import USED_SHARE, most_running
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.lifecycle.retry import MAX_AMBIGUOUS_REPEATS
+from shared.core.limits.quota import Limits
+from shared.core.messages.render_request import PRIORITIES
+from shared.core.values.pacific import pacific_day
+
+SHARES = (0.5, 0.9, 0.99)
+NEARLY = 0.98
+LEAST_WAITED = 1.0
+"""Seconds: less is the pump's own rhythm."""
+PROCESS_BYTES = 160_000_000
+"""Of one instance without images: assumed; the worker of the throughput bench peaks at 172 MB with small ones."""
+IMAGE_BYTES: Mapping[str, int] = {"512": 600_000, "1K": 2_000_000, "2K": 7_000_000, "4K": 24_000_000}
+"""Of one image as PNG, by size: assumed, about two bytes a pixel."""
+COPIES = 2.4
+"""Of an image in memory while it is stored: as base64 in the answer, and decoded."""
+
+
+class ModelFigures(Struct, frozen=True):
+    requests: int
+    binds: str
+    """The limit that the best of its queue waited for the longest; empty where nothing ever waited."""
+    bound_share: float
+    """Of the time until all had begun."""
+    idle_share: float | None
+    """Of what the rates and the day's quota allowed until all had begun; None where no such limit is known."""
+    begun: float
+    """When its last request began."""
+    by_day: Mapping[str, int]
+    """Starts by Pacific day."""
+
+
+class Course(Struct, frozen=True):
+    """Of what goes through the queue."""
+
+    begun: float
+    """When the last request began."""
+    ideal: float
+    """The same, if rates and the day's quota were all that counts."""
+    finished: float
+    """When the last image was there."""
+    unrendered: int
+    """Expired before they began, or not begun when the plan was broken off."""
+    waits: Mapping[str, Mapping[str, float]]
+    """By priority and percentile (`p50`), from publication to the start; infinite where it never began."""
+    most_at_once: int
+    """Attempts in flight."""
+    instances: int
+    memory_bytes: int
+    """Of all instances at most, where every image came in at the same moment."""
+    capacity_enough: int
+    """A RENDERLANE_CAPACITY that is never in the way: a whole minute's starts may fall together."""
+    models: Mapping[str, ModelFigures]
+
+
+class Cost(Struct, frozen=True):
+    listed: int
+    """One image each at the listed price: no prompt, no thinking."""
+    estimate: int
+    """One attempt each, on the safe side, as a budget would reserve it."""
+    most: int
+    """With every repeat of an attempt that may have been billed; no request passes its own cap."""
+
+
+class Figures(Struct, frozen=True):
+    name: Name
+    requests: int
+    changed: int
+    cost: Cost
+    batched: int
+    """Requests that go by batch: a day at most is aimed at, no wait is known."""
+    flexed: int
+    """Requests in the flex lane: their latency is not known, nor how many are turned away."""
+    course: Course | None
+    """None where nothing goes through the queue, or nothing is known of how it would go."""
+
+
+def figures(of: Alternative, played: Played | None, stage: Stage, catalogue: Catalogue) -> Figures:
+    lanes = Counter(each.route.lane for each in of.wanted)
+    return Figures(
+        name=of.name,
+        requests=len(of.wanted),
+        changed=of.changed,
+        cost=cost(of.wanted, catalogue),
+        batched=lanes["batch"],
+        flexed=lanes["flex"],
+        course=None if played is None else course(played, stage),
+    )
+
+
+def cost(wanted: Iterable[Wanted], catalogue: Catalogue) -> Cost:
+    listed = estimate = most = 0
+    for each in wanted:
+        one = each.planned.estimate_micros
+        rates = catalogue.models[each.route.model].lanes[each.route.lane]
+        cap = each.ask.max_cost_micros
+        estimate += one
+        listed += rates.listed.get(each.route.image_size, one)
+        repeated = one * (1 + MAX_AMBIGUOUS_REPEATS)
+        most += repeated if cap is None else min(repeated, cap)
+    return Cost(listed, estimate, most)
+
+
+def course(played: Played, stage: Stage) -> Course:
+    requests, wanted = played.rehearsal.requests, played.wanted
+    begun = max((each.began_at for each in requests if each.began_at is not None), default=0.0)
+    most = most_at_once(requests)
+    capacity = math.ceil(most / USED_SHARE)
+    instances = max(1, math.ceil(capacity / AT_ONCE_EACH))
+    largest = max(IMAGE_BYTES.get(each.route.image_size, IMAGE_BYTES["4K"]) for each in wanted)
+    models = dict.fromkeys(each.route.model for each in wanted)
+    return Course(
+        begun=begun,
+        ideal=max(_ideal(model, wanted, stage) for model in models),
+        finished=max((each.ended_at for each in requests if each.accepted and each.ended_at is not None), default=0.0),
+        unrendered=sum(each.status != "succeeded" for each in requests),
+        waits={each: waits for each in PRIORITIES if (waits := _waits(requests, each))},
+        most_at_once=most,
+        instances=instances,
+        memory_bytes=instances * PROCESS_BYTES + int(most * largest * COPIES),
+        capacity_enough=math.ceil(sum(_together(model, wanted, stage) for model in models) / USED_SHARE),
+        models={model: _model(model, played, stage) for model in models},
+    )
+
+
+def _together(model: str, wanted: Sequence[Wanted], stage: Stage) -> float:
+    """How many of a model may be in flight by its limits alone, where no call takes longer than a minute."""
+    tokens = [each.planned.input_tokens for each in wanted if each.route.model == model]
+    limits = numbers(stage.limits.get(model, {}))
+    rate = tightest(limits, sum(tokens) / len(tokens))
+    return min(
+        len(tokens),
+        math.inf if rate is None else rate[1],
+        math.inf if limits.concurrency is None else limits.concurrency,
+    )
+
+
+def most_at_once(requests: Iterable[Request]) -> int:
+    begun = [each for each in requests if each.began_at is not None]
+    steps = sorted([(each.began_at or 0.0, 1) for each in begun] + [(each.ended_at or math.inf, -1) for each in begun])
+    most = now = 0
+    for _, step in steps:
+        now += step
+        most = max(most, now)
+    return most
+
+
+def _waits(requests: Sequence[Request], priority: str) -> Mapping[str, float]:
+    waits = [
+        math.inf if each.wait is None else max(each.wait, 0.0) for each in requests if each.arrival.priority == priority
+    ]
+    return {f"p{share * 100:.0f}": quantile(waits, share) for share in SHARES} if waits else {}
+
+
+def _ideal(model: str, wanted: Sequence[Wanted], stage: Stage) -> float:
+    arrivals = [(each.at, each.planned.input_tokens) for each in wanted if each.route.model == model]
+    return lower_bound.last_start(arrivals, numbers(stage.limits.get(model, {})), stage.start)
+
+
+def _model(model: str, played: Played, stage: Stage) -> ModelFigures:
+    limits = numbers(stage.limits.get(model, {}))
+    requests = [each for each in played.rehearsal.requests if each.arrival.model == model]
+    starts = sorted(each.began_at for each in requests if each.began_at is not None)
+    tokens = sum(each.arrival.tokens for each in requests) / len(requests)
+    begins = min(each.arrival.at for each in requests)
+    lasts = (starts[-1] if starts else played.rehearsal.ended_at) - begins
+    full = most_at_once(played.rehearsal.requests) >= NEARLY * most_running(stage.capacity)
+    reason, held = _longest(model, played, limits, tokens, "capacity" if full else "deliveries")
+    by_day = Counter(pacific_day(stage.start + timedelta(seconds=at)).isoformat() for at in starts)
+    return ModelFigures(
+        requests=len(requests),
+        binds=reason,
+        bound_share=min(held / lasts, 1.0) if lasts > 0 else 0.0,
+        idle_share=_idle(len(starts), lasts, len(by_day), limits, tokens),
+        begun=starts[-1] if starts else 0.0,
+        by_day=dict(by_day),
+    )
+
+
+def _longest(model: str, played: Played, limits: Limits, tokens: float, fleet: str) -> tuple[str, float]:
+    """The limit by its word, and for how many seconds the model's best waited for it."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for (of, reason), lasted in played.held.items():
+        if of == model:
+            seconds[_word(reason, limits, tokens, fleet)] += lasted
+    longest = max(seconds.items(), key=lambda each: each[1], default=("", 0.0))
+    return longest if longest[1] >= LEAST_WAITED else ("", 0.0)
+
+
+def _word(reason: str, limits: Limits, tokens: float, fleet: str) -> str:
+    """`fleet`: `capacity` where it was full at some moment, else `deliveries`: releases nobody had taken up yet."""
+    match reason:
+        case "minute" | "pace":
+            rate = tightest(limits, tokens)
+            return rate[0] if rate else "concurrency"
+        case "concurrency":
+            return "concurrency" if fleet != "capacity" and limits.concurrency is not None else fleet
+        case "day":
+            return "rpd"
+        case "spend":
+            return "spend10m_usd"
+        case _:
+            return reason
+
+
+def tightest(limits: Limits, tokens: float) -> tuple[str, float] | None:
+    """The rate that lets the fewest begin in a minute, and how many; `tokens` is the mean of a request."""
+    each_takes = {"rpm": 1.0, "ipm": 1.0, "tpm": max(tokens, 1.0)}
+    allowed = {rate: value / each_takes[rate] for rate in RATES if (value := getattr(limits, rate)) is not None}
+    return min(allowed.items(), key=lambda each: each[1]) if allowed else None
+
+
+def _idle(starts: int, lasts: float, days: int, limits: Limits, tokens: float) -> float | None:
+    rate = tightest(limits, tokens)
+    by_rate = math.inf if rate is None else rate[1] * (lasts // 60 + 1)
+    by_day = math.inf if limits.rpd is None else limits.rpd * max(days, 1)
+    allowed = min(by_rate, by_day)
+    return None if allowed == math.inf else max(0.0, 1 - starts / allowed)

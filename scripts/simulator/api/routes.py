@@ -1,0 +1,142 @@
+"""The provider's endpoints: HTTP into a call's story, its reply onto the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request as HttpRequest
+from starlette.types import Receive, Scope, Send
+
+from scripts.simulator.engine import call
+from scripts.simulator.engine.simulation import Simulation, Stored
+from scripts.simulator.formats import generate_content, interactions
+from scripts.simulator.formats.credential import check_key, key_of
+from scripts.simulator.formats.fields import need
+from scripts.simulator.formats.reply import Answer, connection_of, deliver, json_answer
+from scripts.simulator.provider.accepted_request import Headline, Order
+from scripts.simulator.provider.bill import Api
+from scripts.simulator.provider.problems import ErrorForm, Problem, Refused, invalid
+from scripts.simulator.provider.rendered import Made
+
+
+class InteractionRequest(Struct, frozen=True):
+    key: str
+    body: Mapping[str, Any] | None
+    """None: not a JSON object."""
+    resumed: Stored | None
+    """What `previous_interaction_id` names."""
+    form: ErrorForm
+    api: Api = "interactions"
+
+    def headline(self) -> Headline:
+        return interactions.headline(self.body or {})
+
+    def check_body(self) -> None:
+        need(present(self.body), "model", str)
+
+    def order(self) -> Order:
+        body = present(self.body)
+        previous = body.get("previous_interaction_id")
+        if previous is not None and self.resumed is None:
+            raise Refused(Problem("not_found", f"Interaction '{previous}' is not found."))
+        return interactions.order(body, resumed_prompt=self.resumed.prompt if self.resumed else None)
+
+    def problem_answer(self, problem: Problem) -> Answer:
+        return interactions.problem_answer(problem, self.form)
+
+    def made_answer(self, made: Made) -> Answer:
+        return interactions.made_answer(made)
+
+
+class GenerateContentRequest(Struct, frozen=True):
+    key: str
+    body: Mapping[str, Any] | None
+    model: str
+    api: Api = "generate_content"
+
+    def headline(self) -> Headline:
+        return generate_content.headline(self.body or {}, self.model)
+
+    def check_body(self) -> None:
+        present(self.body)
+
+    def order(self) -> Order:
+        return generate_content.order(present(self.body))
+
+    def problem_answer(self, problem: Problem) -> Answer:
+        return generate_content.problem_answer(problem)
+
+    def made_answer(self, made: Made) -> Answer:
+        return generate_content.made_answer(made)
+
+
+class CreateInteraction:
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http = HttpRequest(scope, receive)
+        body = json_object(await http.body())
+        previous = (body or {}).get("previous_interaction_id")
+        request = InteractionRequest(
+            key=key_of(http),
+            body=body,
+            resumed=self._simulation.stored(previous) if isinstance(previous, str) else None,
+            form=self._simulation.error_form,
+        )
+        await deliver(await call.take(self._simulation, request, connection_of(scope).left), scope, receive, send)
+
+
+class GenerateContent:
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http = HttpRequest(scope, receive)
+        request = GenerateContentRequest(
+            key=key_of(http), body=json_object(await http.body()), model=http.path_params["model"]
+        )
+        await deliver(await call.take(self._simulation, request, connection_of(scope).left), scope, receive, send)
+
+
+class StoredInteraction:
+    """GET, DELETE, and POST .../cancel of one interaction."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http = HttpRequest(scope, receive)
+        await deliver(self._answer(http, http.path_params["id"]), scope, receive, send)
+
+    def _answer(self, http: HttpRequest, interaction_id: str) -> Answer:
+        try:
+            check_key(key_of(http))
+            stored = self._simulation.stored(interaction_id)
+            if stored is None:
+                raise Refused(Problem("not_found", f"Interaction '{interaction_id}' is not found."))
+            if http.method == "POST":
+                message = "Only a background interaction that is in progress can be cancelled."
+                raise Refused(Problem("failed_precondition", message))
+        except Refused as refused:
+            return interactions.problem_answer(refused.problem, self._simulation.error_form)
+        if http.method == "DELETE":
+            self._simulation.forget(interaction_id)
+            return json_answer(200, {})
+        return Answer(200, stored.body)
+
+
+def present(body: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if body is None:
+        raise invalid("Request body is not a JSON object.")
+    return body
+
+
+def json_object(body: bytes) -> Mapping[str, Any] | None:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,182 @@
+"""What a caller asks for, in the simulator's words: from the dialect's `Order` to an `Ask` the model can serve."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+from scripts.simulator.provider.drawing import NotAnImage, Painter
+from scripts.simulator.provider.models import DEFAULT_SIZE, SIZES, ImageModel, Models, Tier
+from scripts.simulator.provider.problems import invalid
+
+SERVICE_TIERS: tuple[Tier, ...] = ("standard", "flex", "priority")
+REFERENCE_TYPES = (
+    "image/png",
+    "image/jpeg",
+    "image/webp",
+    "image/heic",
+    "image/heif",
+    "image/gif",
+    "image/bmp",
+    "image/tiff",
+)
+MARKER_LABEL = "request_id"
+
+_LABEL_LENGTH = 63
+
+
+class Headline(Struct, frozen=True):
+    """What can be read of any request, valid or not: for the record and for matching faults."""
+
+    model: str = ""
+    prompt: str = ""
+    size: str = DEFAULT_SIZE
+    ratio: str = ""
+    tier: str = "standard"
+    references: int = 0
+    marker: str = ""
+
+    @property
+    def prompt_sha256(self) -> str:
+        return hashlib.sha256(self.prompt.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Inline(Struct, frozen=True):
+    """A reference picture as it came."""
+
+    mime_type: str
+    data: str
+    """Base64, of either alphabet."""
+
+
+class Order(Struct, frozen=True):
+    """A well-formed request, not yet held against what its model can do."""
+
+    prompt: str
+    size: str | None = None
+    ratio: str | None = None
+    tier: str = "standard"
+    references: tuple[Inline, ...] = ()
+    grounded: bool = False
+    writes: bool = False
+    """The answer should carry text beside the picture."""
+    seed: int = 0
+    store: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Ask(Struct, frozen=True):
+    """A request that can be served."""
+
+    model: ImageModel
+    prompt: str
+    size: str
+    ratio: str
+    tier: Tier
+    references: tuple[bytes, ...]
+    grounded: bool
+    writes: bool
+    seed: int
+    store: bool
+    labels: Mapping[str, str]
+
+
+async def accept(order: Order, model: ImageModel, models: Models, painter: Painter) -> Ask:
+    """Holds an order against its model's sizes, ratios, tiers and references, or raises Refused."""
+    tier = _tier(order, model)
+    size = _size(order, model)
+    _check_ratio(order, model)
+    _check_labels(order.labels)
+    if len(order.references) > model.max_references:
+        raise invalid(
+            f"Too many input images: {len(order.references)}. Model {model.id} accepts at most {model.max_references}."
+        )
+    references = tuple([_decode(number, inline) for number, inline in enumerate(order.references, 1)])
+    sizes = [await _measure(number, reference, painter) for number, reference in enumerate(references, 1)]
+    ratio = order.ratio or (models.nearest_ratio(model, *sizes[-1]) if sizes else "1:1")
+    return Ask(
+        model=model,
+        prompt=order.prompt,
+        size=size,
+        ratio=ratio,
+        tier=tier,
+        references=references,
+        grounded=order.grounded,
+        writes=order.writes,
+        seed=order.seed,
+        store=order.store,
+        labels=order.labels,
+    )
+
+
+def _tier(order: Order, model: ImageModel) -> Tier:
+    for tier in SERVICE_TIERS:
+        if order.tier == tier:
+            if tier not in model.rates:
+                raise invalid(f"Service tier '{tier}' is not supported for model {model.id}.")
+            return tier
+    raise invalid(f"Unknown service_tier '{order.tier}'. Supported values: {', '.join(SERVICE_TIERS)}.")
+
+
+def _size(order: Order, model: ImageModel) -> str:
+    if order.size is None:
+        return DEFAULT_SIZE
+    if not model.takes_image_size:
+        raise invalid(f"image_size is not supported for model {model.id}.")
+    if order.size not in SIZES:
+        raise invalid(f"Invalid image_size '{order.size}'. Supported values: {', '.join(model.image_tokens)}.")
+    if order.size not in model.image_tokens:
+        raise invalid(
+            f"image_size '{order.size}' is not supported for model {model.id}."
+            f" Supported values: {', '.join(model.image_tokens)}."
+        )
+    return order.size
+
+
+def _check_ratio(order: Order, model: ImageModel) -> None:
+    if order.ratio is not None and order.ratio not in model.ratios:
+        raise invalid(
+            f"aspect_ratio '{order.ratio}' is not supported for model {model.id}."
+            f" Supported values: {', '.join(model.ratios)}."
+        )
+
+
+def _check_labels(labels: Mapping[str, str]) -> None:
+    """The rule of the API reference: lower-case letters, digits, _ and -, at most 63, a key begins with a letter."""
+    for key, value in labels.items():
+        if not key or not key[0].isalpha() or not _is_label(key):
+            raise invalid(f"Invalid label key '{key}'. {_LABEL_RULE}")
+        if not _is_label(value):
+            raise invalid(f"Invalid value '{value}' of label '{key}'. {_LABEL_RULE}")
+
+
+_LABEL_RULE = (
+    "Label keys and values can be no longer than 63 characters and can only contain lowercase letters,"
+    " numeric characters, underscores, and dashes. Label keys must start with a letter."
+)
+
+
+def _is_label(text: str) -> bool:
+    return len(text) <= _LABEL_LENGTH and all(
+        (character.isalnum() and character == character.lower()) or character in "_-" for character in text
+    )
+
+
+def _decode(number: int, inline: Inline) -> bytes:
+    if inline.mime_type not in REFERENCE_TYPES:
+        raise invalid(f"Input image {number} has the unsupported MIME type '{inline.mime_type}'.")
+    try:
+        return base64.b64decode(inline.data.replace("-", "+").replace("_", "/"), validate=True)
+    except (binascii.Error, ValueError) as cause:
+        raise invalid(f"Input image {number} is not valid base64.") from cause
+
+
+async def _measure(number: int, reference: bytes, painter: Painter) -> tuple[int, int]:
+    try:
+        return await painter.measure(reference)
+    except NotAnImage as cause:
+        raise invalid(f"Unable to process input image {number}. Please retry or report.") from cause

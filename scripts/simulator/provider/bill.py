@@ -1,0 +1,154 @@
+"""What the provider charges: every call on record, priced in exact integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from scripts.simulator.provider.models import ImageModel, Rates, Tier
+from scripts.simulator.provider.tokens import NOTHING, Usage
+
+Api = Literal[
+    "interactions",
+    "generate_content",
+    "batch",
+    "batch_create",
+    "batch_look",
+    "batch_list",
+    "file_upload",
+    "file_download",
+    "chat",
+    "images",
+]
+"""`batch` is one line of a batch; those after it make no picture and are on no bill; the last two are a gateway's."""
+
+
+def cost_micros(model: ImageModel, tier: Tier, usage: Usage) -> int:
+    """Micro-dollars: summed in nano-dollars, rounded half up once, at the end."""
+    rates: Rates = model.rates[tier]
+    nanos = (
+        usage.total_in * rates.input
+        + (usage.text_out + usage.thoughts) * rates.text
+        + usage.image_out * rates.image
+        + usage.searches * model.grounding_nanos_per_query
+    )
+    return (nanos + 500) // 1000
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One HTTP call that asked for a picture, from its arrival on."""
+
+    number: int
+    """From 1, in order of arrival."""
+    received_at: datetime
+    api: Api
+    finished_at: datetime | None = None
+    """None while in flight."""
+    model: str = ""
+    """As asked for."""
+    served_model: str = ""
+    size: str = ""
+    ratio: str = ""
+    tier: str = ""
+    """Asked for until served, then the served one."""
+    status: int | None = None
+    """HTTP status; None when no answer was given."""
+    outcome: str = "in_flight"
+    """`image`, an error code, or the kind of the fault that decided it."""
+    prompt_sha256: str = ""
+    marker: str = ""
+    """The caller's label `request_id`."""
+    client_disconnected: bool = False
+    """The client had left by the time the answer was ready; a picture that was made is charged all the same."""
+    usage: Usage = NOTHING
+    charged: bool = False
+    cost_micros: int = 0
+
+
+class Total(Struct):
+    calls: int = 0
+    charged_calls: int = 0
+    images: int = 0
+    text_in: int = 0
+    image_in: int = 0
+    text_out: int = 0
+    image_out: int = 0
+    thoughts: int = 0
+    searches: int = 0
+    cost_micros: int = 0
+
+    def add(self, call: Call) -> None:
+        self.calls += 1
+        if not call.charged:
+            return
+        self.charged_calls += 1
+        self.images += call.usage.image_out > 0
+        self.text_in += call.usage.text_in
+        self.image_in += call.usage.image_in
+        self.text_out += call.usage.text_out
+        self.image_out += call.usage.image_out
+        self.thoughts += call.usage.thoughts
+        self.searches += call.usage.searches
+        self.cost_micros += call.cost_micros
+
+
+class Bill(Struct, frozen=True):
+    total: Total
+    by_model: Mapping[str, Total]
+    """By the model that served, since that is what is charged."""
+    by_tier: Mapping[str, Total]
+    by_outcome: Mapping[str, int]
+
+
+def settle(calls: Iterable[Call]) -> Bill:
+    total = Total()
+    by_model: dict[str, Total] = {}
+    by_tier: dict[str, Total] = {}
+    by_outcome: dict[str, int] = {}
+    for call in calls:
+        total.add(call)
+        by_model.setdefault(call.served_model or call.model, Total()).add(call)
+        by_tier.setdefault(call.tier, Total()).add(call)
+        by_outcome[call.outcome] = by_outcome.get(call.outcome, 0) + 1
+    return Bill(total=total, by_model=by_model, by_tier=by_tier, by_outcome=by_outcome)
+
+
+class Ledger:
+    """The calls of a simulation, in order of arrival."""
+
+    def __init__(self) -> None:
+        self._calls: list[Call] = []
+
+    def open(self, received_at: datetime, api: Api) -> Call:
+        call = Call(number=len(self._calls) + 1, received_at=received_at, api=api)
+        self._calls.append(call)
+        return call
+
+    def update(self, call: Call) -> None:
+        # A call that began before a reset has no line any more.
+        if call.number <= len(self._calls) and self._calls[call.number - 1].received_at == call.received_at:
+            self._calls[call.number - 1] = call
+
+    def since(self, number: int = 0) -> list[Call]:
+        """The calls numbered above `number`."""
+        return self._calls[max(0, number) :]
+
+    def bill(self) -> Bill:
+        return settle(self._calls)
+
+    def clear(self) -> None:
+        self._calls.clear()
+
+
+def usage_json(usage: Usage) -> dict[str, Any]:
+    return {
+        "text_in": usage.text_in,
+        "image_in": usage.image_in,
+        "text_out": usage.text_out,
+        "image_out": usage.image_out,
+        "thoughts": usage.thoughts,
+        "searches": usage.searches,
+    }

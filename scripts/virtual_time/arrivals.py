@@ -1,0 +1,81 @@
+"""When requests are published: backlogs, Poisson streams, bursts and day curves, as sorted arrivals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from random import Random
+
+from msgspec import Struct
+
+from scripts.virtual_time.request import Arrival, Priority
+
+MINUTE = 60.0
+DAY = 86_400.0
+
+
+class Source(Struct, frozen=True):
+    """An upstream app: what its requests have in common. Names are unique within a rehearsal."""
+
+    name: str
+    model: str
+    tenant: str = "default"
+    priority: Priority = "normal"
+    tokens: int = 200
+    """Input tokens of each request."""
+    deadline_after: float | None = None
+    """Seconds from publication within which a request has to begin."""
+
+    def at(self, instants: Iterable[float]) -> list[Arrival]:
+        return [
+            Arrival(
+                request_id=f"{self.name}-{number}",
+                at=at,
+                tenant=self.tenant,
+                priority=self.priority,
+                model=self.model,
+                tokens=self.tokens,
+                deadline=None if self.deadline_after is None else at + self.deadline_after,
+            )
+            for number, at in enumerate(instants)
+        ]
+
+
+def backlog(source: Source, count: int, at: float = 0.0) -> list[Arrival]:
+    """So many at one instant."""
+    return source.at([at] * count)
+
+
+def poisson(source: Source, per_minute: float, *, begins: float, ends: float, chance: Random) -> list[Arrival]:
+    """Independent arrivals at an even mean rate."""
+    instants, at = [], begins
+    while (at := at + chance.expovariate(per_minute / MINUTE)) < ends:
+        instants.append(at)
+    return source.at(instants)
+
+
+def bursts(source: Source, count: int, *, every: float, begins: float, ends: float) -> list[Arrival]:
+    """`count` at once, every so many seconds."""
+    times = math.ceil((ends - begins) / every)
+    return source.at([begins + number * every for number in range(times) for _ in range(count)])
+
+
+def day_curve(
+    source: Source, *, per_day: float, peak_hour: float, night_share: float, begins: float, ends: float, chance: Random
+) -> list[Arrival]:
+    """Arrivals whose rate follows a cosine over the day; `begins` and `ends` count from midnight.
+
+    `night_share` is the lowest rate as a share of the highest, which lies at `peak_hour`.
+    """
+    highest = 2 * per_day / DAY / (1 + night_share)
+    instants, at = [], begins
+    while (at := at + chance.expovariate(highest)) < ends:
+        turn = (1 + math.cos(2 * math.pi * (at / DAY - peak_hour / 24))) / 2
+        if chance.random() < night_share + (1 - night_share) * turn:
+            instants.append(at)
+    return source.at(instants)
+
+
+def merged(*streams: Sequence[Arrival]) -> tuple[Arrival, ...]:
+    """In the order of publication; at one instant in the order of the streams."""
+    return tuple(sorted((arrival for stream in streams for arrival in stream), key=lambda arrival: arrival.at))

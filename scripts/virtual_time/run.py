@@ -1,0 +1,114 @@
+"""One rehearsal: a strategy is put into a world of provider, fleet and documents, and what happened is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from random import Random
+from typing import Protocol
+
+from msgspec import Struct
+
+from scripts.virtual_time.engine import Engine
+from scripts.virtual_time.firestore_model import Documents
+from scripts.virtual_time.fleet_model import Fleet, FleetSize
+from scripts.virtual_time.provider_limits import Terms
+from scripts.virtual_time.provider_model import Call, Provider
+from scripts.virtual_time.request import Arrival, Request
+from shared.core.limits.quota import Limits
+
+
+class Setting(Struct, frozen=True):
+    """Everything but strategy and seed. Times in seconds since the start."""
+
+    start: datetime
+    """Aware; the seed moves it by up to `moved_by`, so that clock minutes fall differently."""
+    arrivals: Callable[[Random], Sequence[Arrival]]
+    """By time."""
+    terms: Mapping[str, Terms]
+    """By model."""
+    fleet: FleetSize
+    known: Mapping[str, Limits]
+    """By model: what the strategies are told of the limits at the start."""
+    crashes: Sequence[float] = ()
+    """When the process that leads dies."""
+    until: float = 7200.0
+    """When the rehearsal is broken off, if requests are still under way."""
+    moved_by: float = 60.0
+
+
+class Strategy(Protocol):
+    """Decides when requests start. Made anew for each rehearsal."""
+
+    def begin(self, world: World) -> None:
+        """Once, before the first event."""
+
+    def arrive(self, request: Request) -> None:
+        """A request is published at this instant."""
+
+    def crash(self) -> None:
+        """The process that leads dies at this instant; where nobody leads, an instance of the fleet."""
+
+
+class World:
+    """What a strategy may use. It tells the world of each request when it has ended."""
+
+    def __init__(self, setting: Setting, seed: int) -> None:
+        chance = Random(f"{seed}:arrivals")
+        arrivals = setting.arrivals(chance)
+        self.engine = Engine(setting.start + timedelta(seconds=chance.uniform(0, setting.moved_by)))
+        self.provider = Provider(self.engine, setting.terms, Random(f"{seed}:provider"))
+        self.fleet = Fleet(self.engine, self.provider, setting.fleet, Random(f"{seed}:fleet"))
+        self.documents = Documents(self.engine, Random(f"{seed}:documents"))
+        self.known = setting.known
+        self.seed = seed
+        self.chance = Random(f"{seed}:strategy")
+        self.requests = [Request(arrival) for arrival in arrivals]
+        self._open = len(self.requests)
+
+    @property
+    def unended(self) -> int:
+        """How many requests have not ended, those to come included."""
+        return self._open
+
+    def succeed(self, request: Request) -> None:
+        self._end(request)
+        request.status = "succeeded"
+
+    def lose(self, request: Request) -> None:
+        """The strategy has given it up."""
+        self._end(request)
+        request.status = "lost"
+
+    def _end(self, request: Request) -> None:
+        if request.ended_at is not None:
+            raise ValueError(f"{request.arrival.request_id} has ended before")
+        request.ended_at = self.engine.now
+        self._open -= 1
+        if not self._open:
+            self.engine.stop()
+
+
+class Rehearsal(Struct, frozen=True):
+    """What happened."""
+
+    requests: Sequence[Request]
+    calls: Sequence[Call]
+    """In the order of arrival at the provider."""
+    writes: Mapping[str, Sequence[float]]
+    """Instants of the strategy's own writes, by document path."""
+    ended_at: float
+    """When the last request ended, or the rehearsal was broken off."""
+
+
+def rehearse(setting: Setting, strategy: Strategy, seed: int) -> Rehearsal:
+    """Runs until every request has ended. The same arguments give the same rehearsal."""
+    world = World(setting, seed)
+    strategy.begin(world)
+    for request in world.requests:
+        world.engine.at(request.arrival.at, partial(strategy.arrive, request))
+    for instant in setting.crashes:
+        world.engine.at(instant, strategy.crash)
+    world.engine.run(setting.until)
+    return Rehearsal(world.requests, world.provider.calls, world.documents.writes, world.engine.now)

@@ -1,0 +1,1 @@
+"""Routing flags from another system, or from none."""

@@ -1,0 +1,1 @@
+"""Provider gateways: other contracts that serve the same models."""

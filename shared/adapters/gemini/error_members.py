@@ -1,0 +1,161 @@
+"""The members of an error, wherever in a body they stand and whatever their neighbours are. Pure, but for SENT.
+
+An error decides whether a request ends, so no odd member may hide what the others say. Shapes seen: an error in a list,
+in another error, or as JSON text inside a message (https://github.com/continuedev/continue/issues/10902); details as
+one object; words as numbers; and bodies without `error` around it (https://github.com/Tongyi-MAI/Z-Image/issues/44,
+https://github.com/Anil-matcha/Open-Generative-AI/issues/72).
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw, Struct
+
+from shared.adapters.payloads.json_member import Json, decoded, first_byte, text_of
+from shared.adapters.payloads.quotation import SENT
+
+NONE = Raw(b"")
+DEEPEST = 6
+
+
+class ErrorMembers(Struct, frozen=True):
+    """What one error says of itself."""
+
+    message: str = ""
+    code: Raw = NONE
+    """A word, or a number, which may come as text."""
+    status: str = ""
+    type: str = ""
+    details: tuple[Raw, ...] = ()
+    metadata: Raw = NONE
+    innererror: Raw = NONE
+    is_bare: bool = False
+    """It stood under no `error`: whose statement it is nobody knows."""
+
+
+class _Thing(msgspec.Struct):
+    error: Raw = NONE
+    errors: Raw = NONE
+    message: Raw = NONE
+    msg: Raw = NONE
+    text: Raw = NONE
+    detail: Raw = NONE
+    error_message: Raw = NONE
+    error_description: Raw = NONE
+    code: Raw = NONE
+    status: Raw = NONE
+    type: Raw = NONE
+    details: Raw = NONE
+    metadata: Raw = NONE
+    innererror: Raw = NONE
+
+
+def error_in(body: Json) -> ErrorMembers | None:
+    """The error that a body names as one; None where it names none."""
+    return _read(body, inside=False, bare=False, depth=0)
+
+
+def bare_error_in(body: Json) -> ErrorMembers | None:
+    """As `error_in`, and what a body of HTTP status 400 and above says without naming it."""
+    return _read(body, inside=False, bare=True, depth=0)
+
+
+def members_of(error: Json) -> ErrorMembers | None:
+    """Of an object that is an error, since it stands where one does."""
+    return _read(error, inside=True, bare=False, depth=0)
+
+
+def _read(body: Json, *, inside: bool, bare: bool, depth: int) -> ErrorMembers | None:
+    raw = decoded(body, Raw)
+    if raw is None or depth > DEEPEST:
+        return None
+    match first_byte(raw):
+        case b"[":
+            items = decoded(raw, list[Raw]) or ()
+            found = (_read(item, inside=inside, bare=bare, depth=depth + 1) for item in items[:DEEPEST])
+            return next((each for each in found if each is not None), None)
+        case b"{":
+            thing = decoded(raw, _Thing)
+            return None if thing is None else _of_thing(thing, inside=inside, bare=bare, depth=depth)
+        case b'"' if inside:
+            return _unfolded(ErrorMembers(message=text_of(raw)), depth)
+        case _:
+            return None
+
+
+def _of_thing(thing: _Thing, *, inside: bool, bare: bool, depth: int) -> ErrorMembers | None:
+    said = _message(thing)
+    if first_byte(thing.error) == b'"' and said and bare:  # OAuth's form: the word, and its description
+        return ErrorMembers(said, thing.error)
+    for inner in (thing.error, thing.errors):
+        if first_byte(inner) in (b"{", b"[", b'"'):
+            found = _read(inner, inside=True, bare=False, depth=depth + 1)
+            if found is not None:
+                return found
+    if not inside and not (bare and said):
+        return None
+    numbered = first_byte(thing.code) in (b"", b"n") and first_byte(thing.status).isdigit()
+    members = ErrorMembers(
+        said,
+        thing.status if numbered else thing.code,
+        _word(thing.status),
+        _word(thing.type),
+        _details(thing.details),
+        thing.metadata,
+        thing.innererror,
+        is_bare=not inside,
+    )
+    return _unfolded(members, depth)
+
+
+def _message(thing: _Thing) -> str:
+    """The first text among the members that tell what happened; some are lists of such objects."""
+    for raw in (thing.message, thing.error_description, thing.detail, thing.msg, thing.error_message, thing.text):
+        found = _text_in(raw)
+        if found:
+            return found
+    return ""
+
+
+def _text_in(raw: Raw) -> str:
+    match first_byte(raw):
+        case b'"':
+            return text_of(raw)
+        case b"{":
+            thing = decoded(raw, _Thing)
+            inner = (thing.message, thing.msg, thing.text) if thing is not None else ()
+            return next(filter(None, map(_word, inner)), "")
+        case b"[":
+            items = decoded(raw, list[Raw]) or ()
+            return next((found for item in items[:DEEPEST] if (found := _text_in_item(item))), "")
+        case _:
+            return ""
+
+
+def _text_in_item(raw: Raw) -> str:
+    return "" if first_byte(raw) == b"[" else _text_in(raw)
+
+
+def _unfolded(members: ErrorMembers, depth: int) -> ErrorMembers:
+    """The error whose JSON is the message of this one, where it is, and where it is not what was sent."""
+    if members.message.lstrip()[:1] not in ("{", "[") or _was_sent(members.message):
+        return members
+    return _read(members.message.encode(), inside=False, bare=True, depth=depth + 1) or members
+
+
+def _was_sent(message: str) -> bool:
+    """A prompt that is JSON itself makes no statement when it is quoted."""
+    said = _letters(message)
+    return any(said in _letters(text) for text in SENT.get().texts)
+
+
+def _letters(text: str) -> str:
+    return "".join(each for each in text.lower() if each.isalnum())
+
+
+def _word(raw: Raw) -> str:
+    return text_of(raw) if first_byte(raw) == b'"' else ""
+
+
+def _details(raw: Raw) -> tuple[Raw, ...]:
+    return (raw,) if first_byte(raw) == b"{" else tuple(decoded(raw, list[Raw]) or ())

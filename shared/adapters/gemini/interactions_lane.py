@@ -1,0 +1,162 @@
+"""The Gemini API's interactions as a lane: one order, one POST, one answer.
+
+What google-genai 3.4 would do by itself and must not: retry five times, continue (and bill) an interaction that stops
+early, keep requests for 55 days, wait for ever, queue beyond 100 connections. Each is switched off below.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from shared.adapters.gemini import http_call
+from shared.adapters.gemini.http_call import LONGEST_CALL, MAX_ANSWER_BYTES, MAX_CONNECTIONS, Call
+from shared.adapters.gemini.interactions_response import read_answer
+from shared.adapters.gemini.paid_images import PaidImages, google_files
+from shared.adapters.gemini.sdk_client import GenaiOnce
+from shared.adapters.payloads.answer_image import Elsewhere, Read
+from shared.adapters.payloads.quotation import Sent
+from shared.adapters.process import proxies
+from shared.core.provider.call import Answer, Made, Order
+from shared.core.provider.failure import Failure, FailureKind
+from shared.ports.lanes import AtSlot
+
+if TYPE_CHECKING:
+    from google import genai
+
+
+class _Sdk(Struct, frozen=True):
+    """google.genai, once it is imported."""
+
+    client: genai.Client
+    error: type[Exception]
+    """The root of what interactions raise; not google.genai.errors.APIError."""
+    request: Callable[..., Any]
+    """CreateInteractionRequest: `create(**body)` would build a pydantic model anew for each call, at 11 ms of CPU."""
+
+
+class GeminiLane:
+    """The Lane port on the Gemini Interactions API.
+
+    `base_url` None: GOOGLE_GEMINI_BASE_URL or Google's own. The client is made in the event loop that makes the first
+    call (google.genai takes a second to import: nothing else pays for it) and kept for the life of the process.
+    Raises ValueError for a key or a base URL that could never work.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        base_url: str | None = None,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        paid: PaidImages | None = None,
+    ) -> None:
+        http_call.check_key(api_key, "the key of AI Studio as it is")
+        if base_url is not None:
+            http_call.check_base_url(base_url)
+        self._api_key = api_key
+        self._base_url = base_url
+        self._max_connections = max_connections
+        self._now = now
+        self._paid = paid or google_files(api_key, base_url)
+        self._sdk = GenaiOnce(("", "._interactions", "._gaos.models"), self._build)
+
+    async def prepare(self) -> None:
+        await self._sdk.get()
+
+    async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
+        """One POST. `timeout` bounds the whole call, from its slot to the last byte of the answer.
+
+        The SDK takes some 10 ms of processor to write a request, and a hundred of them stand in each other's way: so
+        they are written ahead, and wait for their slot where only the sending is left.
+        """
+        kept = await self._paid.once_more(order)
+        if kept is not None:
+            return kept
+        call = Call(at_slot, timeout, Sent.of(order))
+        sdk = await self._sdk.get()
+        found = await http_call.bounded(call, self._exchange(sdk, order, timeout), sdk.error, self._now)
+        answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
+        return answer if isinstance(answer, Made) else http_call.cleaned(answer, order, self._api_key, call)
+
+    async def close(self) -> None:
+        await self._sdk.close()
+
+    def _build(self, library: Any, errors: Any, models: Any) -> _Sdk:
+        types = library.types
+        client: genai.Client = library.Client(
+            api_key=self._api_key,
+            vertexai=False,
+            http_options=types.HttpOptions(
+                base_url=self._base_url,
+                timeout=int(LONGEST_CALL.total_seconds() * 1000),
+                retry_options=types.HttpRetryOptions(attempts=1),
+                client_args={"trust_env": proxies.trusted(self._base_url)},
+                async_client_args={
+                    "limits": http_call.limits(self._max_connections),
+                    "trust_env": proxies.trusted(self._base_url),
+                    "follow_redirects": False,
+                    "event_hooks": http_call.hooks(),
+                },
+            ),
+        )
+        return _Sdk(client, errors.GeminiNextGenAPIClientError, models.CreateInteractionRequest)
+
+    async def _exchange(self, sdk: _Sdk, order: Order, timeout: timedelta) -> Read:
+        once = {"automatic_continuation": False, "timeout": timeout.total_seconds()}
+        create = sdk.client.aio.interactions.with_streaming_response.create
+        async with create(request=sdk.request(body=body_of(order)), **once) as response:
+            headers, status = response.headers, response.status_code
+            if status != 200:
+                return http_call.odd(status)
+            body = bytearray()
+            async for piece in response.iter_bytes():
+                body += piece
+                if len(body) > MAX_ANSWER_BYTES:
+                    return Failure(FailureKind.MALFORMED_ANSWER, "an answer without end", http_status=status)
+        return read_answer(body, order, headers, self._now())
+
+
+def key_kind(api_key: str) -> str:
+    """`auth`, `standard` (rejected by Google since September 2026) or `unknown`."""
+    return "auth" if api_key.startswith("AQ.") else "standard" if api_key.startswith("AIza") else "unknown"
+
+
+def body_of(order: Order) -> dict[str, Any]:
+    """The body of the POST."""
+    content: list[dict[str, str]] = [{"type": "text", "text": order.prompt}]
+    content += [
+        {"type": "image", "mime_type": each.mime_type, "data": base64.b64encode(each.data).decode("ascii")}
+        for each in order.references
+    ]
+    picture = {"type": "image", "aspect_ratio": order.aspect_ratio, "image_size": order.image_size}
+    body: dict[str, Any] = {
+        "model": order.model,
+        "input": [{"type": "user_input", "content": content}],
+        "response_format": {name: value for name, value in picture.items() if value is not None},
+        "labels": labels(order),
+        "store": False,
+    }
+    if order.lane != "standard":
+        body["service_tier"] = order.lane
+    if order.grounding:
+        body["tools"] = [{"type": "google_search"}]
+    return body
+
+
+def labels(order: Order) -> dict[str, str]:
+    """The order's labels as the API allows them: lower-case letters, digits, `_`, `-`, 63 characters, keys beginning
+    with a letter. What does not fit is bent, and a key that cannot be is left out: a label is no reason for a 400."""
+    bent = {_label(key): _label(value) for key, value in order.labels}
+    bent["request_id"] = _label(order.request_id)
+    return {key: value for key, value in bent.items() if key[:1].isalpha()}
+
+
+def _label(text: str) -> str:
+    return re.sub(r"[^a-z0-9_-]", "_", text.lower())[:63]

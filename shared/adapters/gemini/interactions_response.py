@@ -1,0 +1,154 @@
+"""What the body of a Gemini interaction holds: a picture, or the failure it means. Pure.
+
+Every member is kept as it came and read for itself: only what is needed is decoded, and nothing else may make the
+answer unreadable. A 20 MB image exists as its base64 once and as its bytes once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec import Raw
+
+from shared.adapters.gemini import answer_errors, errors
+from shared.adapters.payloads import answer_image
+from shared.adapters.payloads.answer_image import Read, Served, malformed
+from shared.adapters.payloads.image_parts import parts_of
+from shared.adapters.payloads.json_member import decoded, first_byte, items_of, name_of, printable, text_of
+from shared.adapters.payloads.sse import values_of
+from shared.adapters.payloads.token_counts import usage_of
+from shared.core.provider.call import Order
+from shared.core.provider.failure import Failure, FailureKind
+
+TIERS = ("standard", "priority", "flex")
+ENDED_WITHOUT = ("failed", "incomplete", "requires_action", "requires_continuation", "cancelled", "budget_exceeded")
+"""Statuses of an interaction that has ended, or will not go on by itself, without its image being finished."""
+NONE = Raw(b"")
+
+
+class _Interaction(msgspec.Struct):
+    status: Raw = NONE
+    steps: Raw = NONE
+    outputs: Raw = NONE
+    """As steps were called: https://github.com/defog-ai/defog/pull/288."""
+    id: Raw = NONE
+    model: Raw = NONE
+    service_tier: Raw = NONE
+    usage: Raw = NONE
+    errors: Raw = NONE
+    error: Raw = NONE
+    interaction: Raw = NONE
+    """Around all of it, in the events of a stream."""
+
+
+class _Step(msgspec.Struct):
+    type: Raw = NONE
+    error: Raw = NONE
+
+
+def read_answer(body: bytes | bytearray, order: Order, headers: Mapping[str, str], now: datetime) -> Read:
+    """The answer in the body of an HTTP 200. `headers` by lower-case name.
+
+    A picture that can be read is the answer, whatever stands beside it: it is paid for. What stands in a failure is not
+    redacted yet.
+    """
+    values = values_of(body)
+    interactions = [found for value in values if (found := _interaction(value)) is not None]
+    said = _last_said(interactions)
+    parts = [part for value in values for part in parts_of(value)]
+    model = _name(found.model for found in interactions).removeprefix("models/") or order.model
+    lane = tier(_name(found.service_tier for found in interactions), headers) or order.lane
+    request_id = _name(found.id for found in interactions) or header_id(headers)
+    usage = next(filter(None, (usage_of(found.usage) for found in reversed(interactions))), None)
+    problem = answer_errors.problem_among(values) if not parts and not _has_steps(said) else None
+    if problem is not None:
+        return answer_errors.judge(problem, headers, now)
+    if not parts and not _has_steps(said) and not first_byte(said.status):
+        return _no_interaction(body, headers)
+    return answer_image.read(
+        parts, Served(usage, model, lane, request_id), lambda fault: _without_image(said, fault, headers, now)
+    )
+
+
+def header_id(headers: Mapping[str, str]) -> str:
+    """The provider's name for the call, where a header tells it."""
+    names = ("x-request-id", "x-goog-request-id", "x-cloud-trace-context", "x-guploader-uploadid")
+    return next((printable(headers[name]) for name in names if headers.get(name)), "")
+
+
+def tier(said: str, headers: Mapping[str, str]) -> str | None:
+    told = (said, headers.get("x-gemini-service-tier"))
+    return next((name.lower() for name in told if name and name.lower() in TIERS), None)
+
+
+def _interaction(value: Raw) -> _Interaction | None:
+    found = decoded(value, _Interaction)
+    if found is not None and first_byte(found.interaction) == b"{":
+        return decoded(found.interaction, _Interaction)
+    return found
+
+
+def _last_said(interactions: Sequence[_Interaction]) -> _Interaction:
+    """Each member as it was said last."""
+    said = _Interaction()
+    for found in interactions:
+        for name in _Interaction.__struct_fields__:
+            value = getattr(found, name)
+            if first_byte(value) not in (b"", b"n"):
+                setattr(said, name, value)
+    return said
+
+
+def _has_steps(said: _Interaction) -> bool:
+    return b"[" in (first_byte(said.steps), first_byte(said.outputs))
+
+
+def _name(members: Iterable[Raw]) -> str:
+    return next(filter(None, map(name_of, members)), "")
+
+
+def _steps(said: _Interaction) -> list[_Step]:
+    return [*items_of(said.steps, _Step), *items_of(said.outputs, _Step)]
+
+
+def _without_image(said: _Interaction, fault: str, headers: Mapping[str, str], now: datetime) -> Failure:
+    status, steps = text_of(said.status), _steps(said)
+    problems = [answer_errors.judge(problem, headers, now, FailureKind.NO_IMAGE) for problem in _problems(said, steps)]
+    refusals = [failure for failure in problems if failure.kind is FailureKind.REFUSED]
+    if refusals:
+        return refusals[0]
+    if fault:
+        return malformed(fault)
+    if status not in ("completed", *ENDED_WITHOUT):
+        return malformed(f"an interaction that is {printable(status)[:40]!r}, not ended")
+    if problems:
+        return problems[0]
+    if status != "completed":
+        return Failure(FailureKind.NO_IMAGE, f"the interaction ended as {status} without an image", status)
+    if not steps and not _is_empty_list(said):
+        return malformed("a completed interaction without steps that can be read")
+    what = "text only" if any(text_of(step.type) in ("model_output", "text") for step in steps) else "no output at all"
+    return Failure(FailureKind.NO_IMAGE, f"the interaction completed with {what} and gave no reason")
+
+
+def _is_empty_list(said: _Interaction) -> bool:
+    lists = (decoded(member, list[Raw]) for member in (said.steps, said.outputs))
+    return any(found == [] for found in lists)
+
+
+def _problems(said: _Interaction, steps: Sequence[_Step]) -> Iterator[errors.Problem]:
+    for error in (*items_of(said.errors, Raw), *(step.error for step in steps), said.error):
+        problem = answer_errors.inner_problem(error)
+        if problem is not None:
+            yield problem
+
+
+def _no_interaction(body: bytes | bytearray, headers: Mapping[str, str]) -> Failure:
+    return Failure(
+        FailureKind.MALFORMED_ANSWER,
+        f"HTTP 200 with {len(body)} bytes that are no interaction",
+        http_status=200,
+        provider_request_id=header_id(headers),
+    )

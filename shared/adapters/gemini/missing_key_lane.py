@@ -1,0 +1,29 @@
+"""The Gemini lanes where no key was given: functions that call no model need none."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import NoReturn
+
+from shared.config import InvalidSetting
+from shared.core.provider.call import Answer, Order
+from shared.ports.lanes import AtSlot
+
+
+class KeylessLane:
+    """The Lane port. Whoever wants to call a model is told what is missing, before anything is on record."""
+
+    async def prepare(self) -> None:
+        self._refuse()
+
+    async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
+        self._refuse()
+
+    async def close(self) -> None:
+        pass
+
+    def _refuse(self) -> NoReturn:
+        raise InvalidSetting(
+            "GEMINI_API_KEY: found nothing; allowed: an auth key of Google AI Studio. "
+            "Without one, `renderlane up` runs on the built-in simulator."
+        )

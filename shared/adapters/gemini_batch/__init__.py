@@ -1,0 +1,1 @@
+"""The Batch API of Gemini: files of lines, the state of a batch, and its answers."""

@@ -1,0 +1,156 @@
+"""What the Batch API says of a batch, read from the raw answer. Pure.
+
+{"name": "batches/abc", "done": true,
+ "metadata": {"state": "BATCH_STATE_SUCCEEDED", "displayName": "...", "createTime": "...",
+              "batchStats": {"requestCount": "2", "successfulRequestCount": "1", "failedRequestCount": "1"},
+              "output": {"responsesFile": "files/batch-abc"}},
+ "response": {"responsesFile": "files/batch-abc"}, "error": {"code": 13, "message": "..."}}
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Raw
+from msgspec.structs import replace
+
+from shared.adapters.gemini import answer_errors
+from shared.adapters.payloads.json_member import count_of, decoded, is_true, items_of, text_of
+from shared.adapters.payloads.redaction import redacted
+from shared.core.lifecycle.batch import Progress, ProviderState
+from shared.core.provider.failure import Failure, FailureKind
+
+STATES: dict[str, ProviderState] = {
+    "PENDING": "pending",
+    "QUEUED": "pending",
+    "RUNNING": "running",
+    "SUCCEEDED": "succeeded",
+    "PARTIALLY_SUCCEEDED": "succeeded",
+    "FAILED": "failed",
+    "CANCELLED": "cancelled",
+    "EXPIRED": "expired",
+}
+"""By the word behind BATCH_STATE_ or JOB_STATE_."""
+
+
+NONE = Raw(b"")
+
+
+class _Output(msgspec.Struct):
+    """Where the answers are, in any of the spellings and places that were seen."""
+
+    responsesFile: Raw = NONE
+    responses_file: Raw = NONE
+    fileName: Raw = NONE
+    inlinedResponses: Raw = NONE
+    inlined_responses: Raw = NONE
+    output: Raw = NONE
+    dest: Raw = NONE
+
+
+class _Stats(msgspec.Struct):
+    successfulRequestCount: Raw = NONE
+    failedRequestCount: Raw = NONE
+
+
+class _Metadata(msgspec.Struct):
+    state: Raw = NONE
+    displayName: Raw = NONE
+    createTime: Raw = NONE
+    batchStats: Raw = NONE
+
+
+class Operation(msgspec.Struct):
+    """One batch. Every member as it came: what is not needed may be of any type."""
+
+    name: Raw = NONE
+    done: Raw = NONE
+    metadata: Raw = NONE
+    response: Raw = NONE
+    error: Raw = NONE
+    state: Raw = NONE
+    output: Raw = NONE
+    dest: Raw = NONE
+
+
+class Page(msgspec.Struct):
+    """Of the list of batches."""
+
+    operations: Raw = NONE
+    nextPageToken: Raw = NONE
+
+
+def progress_of(found: Operation, now: datetime) -> Progress:
+    """`results` names the file of the answers, or the batch itself where they stand in it."""
+    said = _metadata(found)
+    word = text_of(said.state) or text_of(found.state)
+    state = STATES.get(word.rpartition("_STATE_")[2], "unknown")
+    failure = _failure(found, now)
+    if state == "unknown" and is_true(found.done):
+        state = "failed" if failure is not None else "succeeded"
+    stats = decoded(said.batchStats, _Stats) or _Stats()
+    done = (count_of(stats.successfulRequestCount) or 0) + (count_of(stats.failedRequestCount) or 0)
+    results = results_file(found) or (name_of(found) if inlined(found) else "")
+    return Progress(state, done, results or None, failure)
+
+
+def name_of(found: Operation) -> str:
+    return text_of(found.name)
+
+
+def display_name_of(found: Operation) -> str:
+    return text_of(_metadata(found).displayName)
+
+
+def operations_of(page: Page) -> list[Operation]:
+    return items_of(page.operations, Operation)
+
+
+def created_at(found: Operation) -> datetime:
+    """The far future where it is not said: such a one ends no search."""
+    try:
+        return datetime.fromisoformat(text_of(_metadata(found).createTime)).astimezone(UTC)
+    except ValueError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def results_file(found: Operation) -> str:
+    """Empty where none is named."""
+    outputs = _outputs(found)
+    names = (text_of(raw) for each in outputs for raw in (each.responsesFile, each.responses_file, each.fileName))
+    return next(filter(None, names), "")
+
+
+def inlined(found: Operation) -> list[Raw]:
+    """The answers that stand in the batch itself, as small ones have them though they were given as a file:
+    https://github.com/maximhq/bifrost/issues/3951. Seen as inlinedResponses.inlinedResponses[] and as a plain list.
+    """
+    for output in _outputs(found):
+        for raw in (output.inlinedResponses, output.inlined_responses):
+            inner = decoded(raw, _Output)
+            lists = (raw, inner.inlinedResponses, inner.inlined_responses) if inner is not None else (raw,)
+            for listed in lists:
+                if items := decoded(listed, list[Raw]):
+                    return items
+    return []
+
+
+def _metadata(found: Operation) -> _Metadata:
+    return decoded(found.metadata, _Metadata) or _Metadata()
+
+
+def _outputs(found: Operation) -> list[_Output]:
+    """Of the response first, then what the metadata and the batch say; each may lie one level deeper."""
+    outer = [decoded(raw, _Output) for raw in (found.response, found.metadata, found.output, found.dest)]
+    outputs = [output for output in outer if output is not None]
+    inner = (decoded(raw, _Output) for output in outputs for raw in (output.output, output.dest))
+    return [*outputs, *(output for output in inner if output is not None)]
+
+
+def _failure(found: Operation, now: datetime) -> Failure | None:
+    problem = answer_errors.inner_problem(found.error)
+    if problem is None:
+        return None
+    failure = answer_errors.judge(problem, {}, now, FailureKind.SERVER_ERROR)
+    return replace(failure, message=redacted(failure.message, "", ""), code=redacted(failure.code, "", ""))

@@ -1,0 +1,1 @@
+"""Firestore, Pub/Sub, Cloud Quotas and Cloud Monitoring."""

@@ -1,0 +1,13 @@
+"""Where nobody is asked: limits come from RENDERLANE_QUOTA and from what rejections name."""
+
+from __future__ import annotations
+
+from shared.ports.quota import NotAsked
+
+
+class NoLiveQuota:
+    async def limits(self) -> NotAsked:
+        return NotAsked()
+
+    async def usage(self) -> NotAsked:
+        return NotAsked()

@@ -1,0 +1,48 @@
+"""Who asks the console on one machine: whoever works on it, by the name of the account that runs the worker."""
+
+from __future__ import annotations
+
+import getpass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from shared.ports.identity import Asked, NotIdentified
+
+NAMES = ("localhost", "127.0.0.1", "::1")
+"""Hosts that a browser on this machine writes. Any other name that leads here is a page's trick: DNS rebinding."""
+REMEDY = (
+    "Open it on the machine itself, as http://localhost:PORT/console; to serve others, set RENDERLANE_CONSOLE_AUDIENCE"
+)
+
+
+class LoopbackIdentities:
+    """Serves this machine and nobody else: the peer, the host that it names and the absence of a proxy say so."""
+
+    async def actor(self, asked: Asked) -> str:
+        if not _is_loopback(asked.peer):
+            raise NotIdentified(
+                f"found a client at {asked.peer or 'an unknown address'}; allowed: this machine. {REMEDY}"
+            )
+        if asked.proxied:
+            raise NotIdentified(f"found a proxy in front; allowed: a browser on this machine. {REMEDY}")
+        if _name(asked.host) not in NAMES:
+            raise NotIdentified(f"found the host {asked.host[:80]!r}; allowed: {', '.join(NAMES)}. {REMEDY}")
+        try:
+            return getpass.getuser()
+        except (OSError, KeyError):
+            return "nobody by name"
+
+
+def _is_loopback(peer: str) -> bool:
+    try:
+        return ip_address(peer).is_loopback
+    except ValueError:
+        return False
+
+
+def _name(host: str) -> str | None:
+    """Of `Host`, without the port."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None

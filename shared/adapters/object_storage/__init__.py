@@ -1,0 +1,1 @@
+"""Images and reference images in buckets and folders."""

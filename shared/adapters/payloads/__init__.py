@@ -1,0 +1,3 @@
+"""What adapters do with foreign bytes and text: read images and members of answers, check addresses, take secrets
+out.
+"""

@@ -1,0 +1,166 @@
+"""What a call sent, and how to take it out of what the provider says of it. Pure, but for SENT.
+
+Providers quote requests in their errors: as they are, in JSON's, HTML's or a URL's escapes, in part. Words of a request
+must decide nothing about its failure, so they are cut out before the failure is named.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from contextvars import ContextVar
+from urllib.parse import unquote_plus
+
+from msgspec import Struct
+
+from shared.core.provider.call import Order
+
+CUT = "\N{OBJECT REPLACEMENT CHARACTER}"
+"""Stands where something was cut out: neither a letter nor a space."""
+READ = 4_000
+"""Characters of a message that are looked at; what follows is dropped unread."""
+WINDOW = 10
+"""So many characters in a row that also stand in what was sent are taken for a quotation of it."""
+LETTERS = 16
+"""As WINDOW, of letters and digits alone, where spaces and punctuation became others."""
+SHORTEST = 3
+"""Letters of a text that is worth cutting, and of its beginning before an ellipsis."""
+ROUNDS = 3
+"""Escapes inside escapes that are undone."""
+
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrtbf])|(.))", re.DOTALL)
+_GAP = re.compile(r"[\W_]*")
+_PERCENT = re.compile(r"%[0-9a-fA-F]{2}")
+_ENTITY = re.compile(r"&(#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,10});", re.I)
+_MARKS = (
+    re.compile(r'"[^"]*("|$)'),
+    re.compile(r"(?<![a-z0-9])'.*?('(?![a-z0-9])|$)", re.I | re.S),
+    re.compile(r"`[^`]*(`|$)"),
+    re.compile(r"[“„«‹「『][^”“»›」』]*([”“»›」』]|$)"),
+    re.compile(r"‘.*?(’(?![a-z0-9])|$)", re.I | re.S),
+)
+_NAME = re.compile(r"^\W{0,2}[\w./:-]+\W{0,2}$")
+
+
+class Sent(Struct, frozen=True):
+    """What a provider may quote back."""
+
+    texts: tuple[str, ...] = ()
+    model: str = ""
+    has_references: bool = False
+
+    @classmethod
+    def of(cls, order: Order) -> Sent:
+        named = (each for pair in order.labels for each in pair)
+        return cls((order.prompt, order.request_id, *named), order.model, bool(order.references))
+
+
+NOTHING_SENT = Sent()
+SENT: ContextVar[Sent] = ContextVar("sent", default=NOTHING_SENT)
+"""Of the call whose answer is being read."""
+
+
+def unescaped(text: str) -> str:
+    r"""Undo the escapes of JSON, of URLs and of HTML, also one inside the other: `\"`, `%20`, `&quot;`."""
+    for _ in range(ROUNDS):
+        before = text
+        text = _ESCAPE.sub(_character, text)
+        if _PERCENT.search(text):
+            text = unquote_plus(text)
+        if _ENTITY.search(text):
+            text = html.unescape(text)
+        if text == before:
+            break
+    return text
+
+
+def provider_words(message: str, sent: Sent) -> str:
+    """What of a message are the provider's own words: without what was sent, and without what stands in quotation
+    marks, single names aside (a model, a tier, a field)."""
+    text = " ".join(unescaped(message[:READ]).split())
+    for each in sent.texts:
+        text = _without_beginning(_without_runs(text, each), each)
+        if " " in each:
+            text = without(text, each, CUT, LETTERS)
+    for marks in _MARKS:
+        text = marks.sub(lambda found: found[0] if _NAME.match(found[0]) else f" {CUT} ", text)
+    return text
+
+
+def without(text: str, quoted: str, mark: str, window: int) -> str:
+    """`text` with a mark for what is quoted, whatever became of spaces, quotation marks and line ends."""
+    letters, places = _letters(text)
+    known, _ = _letters(quoted)
+    if not known:
+        return text.replace(quoted, mark) if quoted.strip() else text
+    width = min(window, len(known))
+    cut = bytearray(len(text))
+    for at in range(len(letters) - width + 1):
+        if letters[at : at + width] not in known:
+            continue
+        first, last = places[at], places[at + width - 1]
+        if width < window and _inside_a_word(text, first, last):
+            continue
+        cut[first : last + 1] = b"\x01" * (last + 1 - first)
+    return _marked(text, cut, mark)
+
+
+def _without_runs(text: str, quoted: str) -> str:
+    """Without what stands in `quoted` as it is, in any case."""
+    known, lower = _lower(" ".join(quoted.split())), _lower(text)
+    width = min(WINDOW, len(known))
+    if width < SHORTEST:
+        return text
+    cut = bytearray(len(text))
+    for at in range(len(lower) - width + 1):
+        if lower[at : at + width] in known and (width == WINDOW or not _inside_a_word(text, at, at + width - 1)):
+            cut[at : at + width] = b"\x01" * width
+    return _marked(text, cut, CUT)
+
+
+def _lower(text: str) -> str:
+    """In lower case, each character in its place."""
+    return "".join(each.lower()[:1] for each in text)
+
+
+def _without_beginning(text: str, quoted: str) -> str:
+    """Without a quotation that was cut short, with an ellipsis or the end of the text after it."""
+    known, _ = _letters(quoted)
+    letters, places = _letters(text)
+    for length in range(min(WINDOW - 1, len(known)), SHORTEST - 1, -1):
+        at = letters.find(known[:length])
+        while at >= 0:
+            rest = text[places[at + length - 1] + 1 :]
+            gap = _GAP.match(rest)
+            if gap is not None and ("…" in gap[0] or ".." in gap[0] or gap[0] == rest):
+                return f"{text[: places[at]]}{CUT}{rest}"
+            at = letters.find(known[:length], at + 1)
+    return text
+
+
+def _marked(text: str, cut: bytearray, mark: str) -> str:
+    kept, at = [], 0
+    while at < len(text):
+        here = cut[at]
+        end = cut.find(1 - here, at)
+        end = end if end >= 0 else len(text)
+        kept.append(mark if here else text[at:end])
+        at = end
+    return "".join(kept)
+
+
+def _letters(text: str) -> tuple[str, list[int]]:
+    """Letters and digits in lower case, and where each of them stands."""
+    places = [at for at, each in enumerate(text) if each.isalnum()]
+    return "".join(text[at].lower()[:1] for at in places), places
+
+
+def _inside_a_word(text: str, first: int, last: int) -> bool:
+    """A short prompt such as `cat` is no reason to black out half of `category`."""
+    return text[first - 1 : first].isalnum() or text[last + 1 : last + 2].isalnum()
+
+
+def _character(found: re.Match[str]) -> str:
+    if found[1] or found[2]:
+        return chr(int(found[1] or found[2], 16))
+    return " " if found[3] else found[4]

@@ -1,0 +1,26 @@
+"""Keep prompts, keys and image data out of what is written down: providers quote them back in their errors."""
+
+from __future__ import annotations
+
+import re
+
+from shared.adapters.payloads.quotation import READ, unescaped, without
+
+LIMIT = 500
+"""Characters of a message that is kept."""
+WINDOW = 16
+"""So many letters and digits in a row that also stand in the prompt are taken for a quotation of it."""
+
+_KEYS = re.compile(r"AIza[\w-]{10,}|\bAQ\.[\w.-]{10,}|\bbearer\s+[\w.~+/=-]{8,}", re.I)
+_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{60,}={0,2}")
+
+
+def redacted(message: str, prompt: str, api_key: str) -> str:
+    """One line of at most 500 characters without the key, base64, or any part of the prompt."""
+    text = unescaped(message[:READ])
+    if api_key:
+        text = re.sub(re.escape(api_key), "[key]", text, flags=re.I)
+    text = _ENCODED.sub("[data]", _KEYS.sub("[key]", text))
+    text = without(text, prompt, "[prompt]", WINDOW)
+    text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return text if len(text) <= LIMIT else f"{text[: LIMIT - 1]}…"

@@ -1,0 +1,1 @@
+"""Store and topics in one SQLite file, for one machine."""

@@ -1,0 +1,1 @@
+"""Where money is written down, and what it adds up to."""

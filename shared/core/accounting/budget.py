@@ -1,0 +1,289 @@
+"""What a tenant may spend in a day or month: reserved by the pump with the release, settled by workers. Pure.
+
+available = limit - spent before it counted - reserved + returned - cost. The pump alone adds to `reserved`, in the
+commit that precedes the releases, and names each reservation until its release is on record; an attempt that ends
+returns what was reserved for it and adds what it did cost. So a sum that is read late is too small by what was returned
+since, and overspends nothing.
+"""
+
+from __future__ import annotations
+
+import calendar
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared.core.provider.outcome import Outcome
+from shared.core.values.documents import Fields, Increment
+from shared.core.values.money import usd
+
+PeriodName: TypeAlias = Literal["day", "month"]
+PERIODS: tuple[PeriodName, ...] = ("day", "month")
+Over: TypeAlias = Literal["queue", "step-down", "refuse"]
+"""What becomes of a request that does not fit: it waits for money, takes the cheapest route that fits (and waits where
+none does), or ends as failed."""
+OVERS: tuple[Over, ...] = ("queue", "step-down", "refuse")
+
+SHARDS = 32
+"""One document takes about one write a second: enough for 2,000 renders a minute of one tenant."""
+OVER_BUDGET = "the tenant's budget is used up"
+"""The reason on a request that waits for money."""
+KEEP_FOR = timedelta(days=400)
+
+
+class Budget(Struct, frozen=True):
+    """As an operator set it."""
+
+    limit_micros: int
+    period: PeriodName
+    over: Over
+    since: datetime
+    """When a limit was set where there was none: what was spent before in the period is counted from the ledger."""
+
+    def __str__(self) -> str:
+        return f"${usd(self.limit_micros)} a {self.period}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"limit_micros": self.limit_micros, "period": self.period, "over": self.over, "since": self.since}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Budget:
+        return cls(data["limit_micros"], data["period"], data["over"], data["since"])
+
+
+def budget_of(tenant: Fields) -> Budget | None:
+    """Of a document `tenants/{tenant}`."""
+    found = tenant.get("budget")
+    return Budget.from_json(found) if found else None
+
+
+class Reservation(Struct, frozen=True):
+    """What is held for one attempt; kept on its request and its attempt."""
+
+    period: str
+    micros: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"period": self.period, "micros": self.micros}
+
+    @classmethod
+    def of(cls, data: Fields) -> Reservation | None:
+        """On a request or an attempt; None where nothing is held."""
+        found = data.get("budget")
+        return cls(found["period"], found["micros"]) if found else None
+
+
+class Pending(Struct, frozen=True):
+    """A reservation between the write that holds it and the write that hands its request out."""
+
+    request_id: str
+    release: int
+    """The number under which it is handed out; a request at that number or beyond has taken it."""
+    micros: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"request_id": self.request_id, "release": self.release, "micros": self.micros}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Pending:
+        return cls(data["request_id"], data["release"], data["micros"])
+
+
+class Account(Struct, frozen=True):
+    """`budgets/{period}_{tenant}`: what only the pump writes."""
+
+    tenant: str
+    period: str
+    since: datetime
+    """Of the budget that it was opened for."""
+    before_micros: int = 0
+    """Spent in the period without a reservation."""
+    reserved_micros: int = 0
+    """All that was ever reserved in the period."""
+    pending: tuple[Pending, ...] = ()
+    """Reserved for what is not known to be handed out. A pump that dies in between leaves them to the next lead."""
+
+    @property
+    def path(self) -> str:
+        return path(self.tenant, self.period)
+
+    def reserve(self, each: Pending) -> Account:
+        return replace(self, reserved_micros=self.reserved_micros + each.micros, pending=(*self.pending, each))
+
+    def handed_out(self, request_ids: Collection[str]) -> Account:
+        """These carry their reservations themselves from here on."""
+        return replace(self, pending=self._without(request_ids))
+
+    def give_back(self, request_ids: Collection[str]) -> Account:
+        """These were surely not handed out, and never will be under the number that was reserved for."""
+        micros = sum(each.micros for each in self.pending if each.request_id in request_ids)
+        return replace(self, reserved_micros=self.reserved_micros - micros, pending=self._without(request_ids))
+
+    def _without(self, request_ids: Collection[str]) -> tuple[Pending, ...]:
+        return tuple(each for each in self.pending if each.request_id not in request_ids)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "tenant": self.tenant,
+            "period": self.period,
+            "since": self.since,
+            "before_micros": self.before_micros,
+            "reserved_micros": self.reserved_micros,
+            "pending": [each.to_json() for each in self.pending],
+            "expire_at": ends_at(self.period) + KEEP_FOR,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Account:
+        return cls(
+            tenant=data["tenant"],
+            period=data["period"],
+            since=data["since"],
+            before_micros=data["before_micros"],
+            reserved_micros=data["reserved_micros"],
+            pending=tuple(Pending.from_json(each) for each in data.get("pending", ())),
+        )
+
+
+class Settled(Struct, frozen=True):
+    """What workers have added in their shards, summed."""
+
+    returned_micros: int = 0
+    cost_micros: int = 0
+
+    @classmethod
+    def sum_of(cls, shards: Iterable[Fields]) -> Settled:
+        found = list(shards)
+        return cls(
+            sum(each.get("returned_micros", 0) for each in found), sum(each.get("cost_micros", 0) for each in found)
+        )
+
+
+class Purse(Struct, frozen=True):
+    """One tenant's money at one moment."""
+
+    budget: Budget
+    account: Account
+    settled: Settled
+
+    @property
+    def available_micros(self) -> int:
+        """Below zero where an attempt cost more than was reserved for it."""
+        return self.budget.limit_micros - self.spent_micros - self.held_micros
+
+    @property
+    def spent_micros(self) -> int:
+        return self.account.before_micros + self.settled.cost_micros
+
+    @property
+    def held_micros(self) -> int:
+        """For attempts that have not ended, or of which nobody knows whether they were billed."""
+        return self.account.reserved_micros - self.settled.returned_micros
+
+
+def period_of(name: PeriodName, now: datetime) -> str:
+    """`2026-11-22` or `2026-11`: the day or month, UTC."""
+    day = now.astimezone(UTC).date().isoformat()
+    return day if name == "day" else day[:7]
+
+
+def days_of(period: str) -> tuple[date, date]:
+    """The first and the last day of a period."""
+    first = date.fromisoformat(period if len(period) == 10 else f"{period}-01")
+    if len(period) == 10:
+        return first, first
+    return first, first.replace(day=calendar.monthrange(first.year, first.month)[1])
+
+
+def ends_at(period: str) -> datetime:
+    """The moment at which the next one begins."""
+    last = days_of(period)[1] + timedelta(days=1)
+    return datetime(last.year, last.month, last.day, tzinfo=UTC)
+
+
+def path(tenant: str, period: str) -> str:
+    return f"budgets/{period}_{tenant}"
+
+
+def shard_paths(tenant: str, period: str) -> list[str]:
+    return [f"budget_shards/{period}_{tenant}_{shard}" for shard in range(SHARDS)]
+
+
+def ended(tenant: str, request_id: str, reservation: Reservation | None, cost_micros: int, *, held: bool) -> Moved:
+    """What the end of an attempt moves. `held`: it may have been billed, and nobody says so; what was reserved stays
+    reserved until it is known, or the period ends.
+    """
+    if reservation is None:
+        return NOTHING_MOVED
+    returned = 0 if held else reservation.micros
+    return Moved(tenant, request_id, {reservation.period: (returned, cost_micros)})
+
+
+def given_back(request_id: str, data: Fields) -> tuple[Increment, ...]:
+    """The write that returns what is held on a request that will not begin its attempt; part of the same commit."""
+    return ended(data["tenant"], request_id, Reservation.of(data), 0, held=False).writes()
+
+
+class Moved(Struct, frozen=True):
+    """Money returned and spent by one commit, by period."""
+
+    tenant: str
+    request_id: str
+    by_period: Mapping[str, tuple[int, int]]
+
+    def plus(self, other: Moved) -> Moved:
+        """Of the same request."""
+        if not self.by_period:
+            return other
+        periods = sorted({*self.by_period, *other.by_period})
+        none = (0, 0)
+        summed = {
+            each: (
+                self.by_period.get(each, none)[0] + other.by_period.get(each, none)[0],
+                self.by_period.get(each, none)[1] + other.by_period.get(each, none)[1],
+            )
+            for each in periods
+        }
+        return replace(self, by_period=summed)
+
+    def writes(self) -> tuple[Increment, ...]:
+        """One a period; none where nothing moved."""
+        shard = zlib.crc32(self.request_id.encode()) % SHARDS
+        return tuple(
+            Increment(
+                shard_paths(self.tenant, period)[shard],
+                {"returned_micros": returned, "cost_micros": cost},
+                also={"tenant": self.tenant, "period": period, "expire_at": ends_at(period) + KEEP_FOR},
+            )
+            for period, (returned, cost) in self.by_period.items()
+            if returned or cost
+        )
+
+
+NOTHING_MOVED = Moved("", "", {})
+
+
+def refused(tenant: str, purse: Purse, estimate_micros: int) -> Outcome:
+    left = max(purse.available_micros, 0)
+    return Outcome(
+        "budget",
+        f"The budget of {tenant}, {purse.budget}, has ${usd(left)} left; this takes up to ${usd(estimate_micros)}. "
+        "Nothing was paid.",
+        f"Raise it (renderlane budget {tenant} --limit USD) or wait for the next {purse.budget.period}, "
+        "then submit it under a new id.",
+    )
+
+
+def fitting(estimates: Sequence[int], available_micros: int) -> int:
+    """How many of the first ones the money holds all together."""
+    count = 0
+    for estimate in estimates:
+        available_micros -= estimate
+        if available_micros < 0:
+            break
+        count += 1
+    return count

@@ -1,0 +1,72 @@
+"""The ledger's rows summed up for people: one total a group, Google's and the providers' apart."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct, field
+
+from shared.core.accounting.ledger import COUNTS, GATEWAY, MONEY, SAVED, WHYS, group_of
+from shared.core.values.documents import Fields
+
+AMOUNTS = (*COUNTS, *MONEY)
+
+
+class Total(Struct, frozen=True):
+    """Sums of the ledger's amounts, by their names there."""
+
+    amounts: Mapping[str, int] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> int:
+        return self.amounts.get(name, 0)
+
+    @property
+    def micros(self) -> int:
+        return self["cost_micros"]
+
+    @property
+    def by_why(self) -> dict[str, int]:
+        return {why: self[f"micros_{why}"] for why in WHYS}
+
+    @property
+    def saved_micros(self) -> int:
+        return sum(self[f"saved_{what}_micros"] for what in SAVED)
+
+    def to_json(self) -> dict[str, int]:
+        return {name: self[name] for name in AMOUNTS}
+
+
+class Bill(Struct, frozen=True):
+    """One contract's part of the bill."""
+
+    total: Total
+    groups: Mapping[str, Total]
+    """By the dimension asked for, dearest first; days in their order."""
+
+
+class Bills(Struct, frozen=True):
+    """Never to be added up: a provider's price is another contract."""
+
+    google: Bill
+    gateways: Bill
+
+
+def bills(rows: Iterable[Fields], by: str) -> Bills:
+    """`by` is one of the ledger's DIMENSIONS."""
+    apart: dict[bool, list[Fields]] = {False: [], True: []}
+    for row in rows:
+        apart[row["lane"] == GATEWAY].append(row)
+    return Bills(_bill(apart[False], by), _bill(apart[True], by))
+
+
+def _bill(rows: Iterable[Fields], by: str) -> Bill:
+    groups: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    total: Counter[str] = Counter()
+    for row in rows:
+        amounts = {name: row[name] for name in AMOUNTS if name in row}
+        groups[group_of(row, by)].update(amounts)
+        total.update(amounts)
+    found = {name: Total(dict(amounts)) for name, amounts in groups.items()}
+    order = sorted(found) if by == "day" else sorted(found, key=lambda name: (-found[name].micros, name))
+    return Bill(Total(dict(total)), {name: found[name] for name in order})

@@ -1,0 +1,145 @@
+"""The ledger: what one settlement adds to it, split so that a bill explains itself without reading a request.
+
+One document a day, tenant, model, lane, set of flags and shard, raised in the commit that closes the attempt: exactly
+once. Amounts are flat whole numbers. At most SHARDS documents stand for one such combination and day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from shared.core.catalogue.price import Cost
+from shared.core.values.documents import Fields, Increment
+
+SHARDS = 64
+"""One document takes about one write a second: enough for 2,000 renders a minute of one combination."""
+
+GATEWAY = "gateway"
+"""The lane whose prices are a provider's: never summed up with Google's, never a saving on them."""
+
+Why: TypeAlias = Literal["first", "retry", "refused", "no_image", "duplicate"]
+"""What an attempt was paid for: a first attempt, a later one, a refusal, an answer without a usable image, an image of
+a request that had its image or its end already."""
+WHYS: tuple[Why, ...] = ("first", "retry", "refused", "no_image", "duplicate")
+PARTS = ("input", "text", "thinking", "image", "grounding", "call")
+"""What was charged; `call` is a provider's price of one call."""
+SAVED = ("lane", "model", "size", "served")
+"""By what a delivered image was cheaper (negative: dearer) than the one asked for: another lane, model or size than was
+asked, or a provider that served otherwise than was ordered."""
+
+COUNTS = ("attempts", "images", "searches", "unknown_attempts", "mismatches", *(f"attempts_{why}" for why in WHYS))
+MONEY = (
+    "cost_micros",
+    "listed_micros",
+    "unknown_most_micros",
+    "unknown_held_micros",
+    *(f"micros_{why}" for why in WHYS),
+    *(f"micros_{part}" for part in PARTS),
+    *(f"saved_{what}_micros" for what in SAVED),
+)
+"""`listed_micros` of the cost were not metered; unknown attempts cost between nothing and `unknown_most_micros`, their
+estimates, of which `unknown_held_micros` may really have been billed: a call left, and nobody knows how it ended."""
+ALWAYS = ("attempts", "images", "cost_micros", "unknown_attempts")
+DIMENSIONS = ("tenant", "model", "lane", "day", "flag")
+
+
+class Cell(Struct, frozen=True):
+    """Under what an attempt is booked."""
+
+    day: str
+    """Of its end, UTC."""
+    tenant: str
+    model: str
+    """The one that is billed."""
+    lane: str
+    """The tier that is billed."""
+    flags: tuple[str, ...]
+    """Ids of the flags that bent its route."""
+
+    @property
+    def flag(self) -> str:
+        return " ".join(self.flags)
+
+    def increment(self, amounts: Mapping[str, int], shard: int) -> Increment:
+        """What is added. Amounts of nothing are left out."""
+        rest = json.dumps([self.model, self.lane, *self.flags]).encode()
+        name = f"{self.day}_{self.tenant}_{hashlib.sha256(rest).hexdigest()[:12]}_{shard % SHARDS}"
+        kept = {each: amount for each, amount in amounts.items() if amount or each in ALWAYS}
+        also = {
+            "name": name,
+            "day": self.day,
+            "tenant": self.tenant,
+            "model": self.model,
+            "lane": self.lane,
+            "flag": self.flag,
+        }
+        return Increment(f"ledger/{name}", kept, also=also)
+
+
+class Booking(Struct, frozen=True):
+    """One attempt as it is booked."""
+
+    cost: Cost
+    why: Why
+    number: int
+    """Of the attempt, from 1."""
+    estimate_micros: int
+    made: bool
+    ambiguous: bool
+    """It may have been billed though nothing came of it."""
+    was_given_up: bool
+    """It was booked before, as crashed and of unknown cost: that is undone."""
+    searches: int
+    mismatched: bool
+    saved: Mapping[str, int]
+
+    def amounts(self) -> dict[str, int]:
+        added: Counter[str] = Counter()
+        unknown = self.cost.basis == "unknown"
+        added["attempts"] = int(not self.was_given_up)
+        added["images"] = int(self.made)
+        added["searches"] = self.searches
+        added["mismatches"] = int(self.mismatched)
+        added["cost_micros"] = self.cost.micros
+        added["listed_micros"] = self.cost.micros if self.cost.basis == "listed" else 0
+        added["unknown_attempts"] = int(unknown) - int(self.was_given_up)
+        added["unknown_most_micros"] = (int(unknown) - int(self.was_given_up)) * self.estimate_micros
+        held = int(unknown and self.ambiguous) - int(self.was_given_up)
+        added["unknown_held_micros"] = held * self.estimate_micros
+        added[f"attempts_{self.why}"] += 1
+        if self.was_given_up:
+            added[f"attempts_{plain(self.number)}"] -= 1
+        added[f"micros_{self.why}"] = self.cost.micros
+        for part, micros in exact_parts(self.cost).items():
+            added[f"micros_{part}"] += micros
+        for what, micros in self.saved.items():
+            added[f"saved_{what}_micros"] += micros
+        return dict(added)
+
+
+def plain(number: int) -> Why:
+    """Of an attempt that nothing more is said of."""
+    return "first" if number == 1 else "retry"
+
+
+def exact_parts(cost: Cost) -> dict[str, int]:
+    """The parts, adding up to the cost: each was rounded for itself, and the largest takes what that left."""
+    parts = {name if name in PARTS else "call": 0 for name in cost.parts}
+    for name, micros in cost.parts.items():
+        parts[name if name in PARTS else "call"] += micros
+    if not parts:
+        return {"call": cost.micros} if cost.micros else {}
+    largest = max(parts, key=lambda name: (parts[name], name))
+    parts[largest] += cost.micros - sum(parts.values())
+    return parts
+
+
+def group_of(row: Fields, by: str) -> str:
+    """The row's value in that dimension; rows without flags are `-`."""
+    return str(row.get(by) or "-")

@@ -1,0 +1,1 @@
+"""Who starts when. Everything here runs inside one tick of the pump."""

@@ -1,0 +1,261 @@
+"""Who starts when: one decision over the queues of all models, their standings, and what they share. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.admission.fleet_pace import HORIZON, LEAD, LONGEST_LEAD
+from shared.core.admission.model_state import Standing
+from shared.core.admission.priority import RANK, Pace, interval, less
+from shared.core.admission.slot_calendar import NO_WEIGHT, UNPACED, Full, Granted, Weight, begin_of, bucket_of
+from shared.core.admission.spend_window import NOTHING_SPENT, Spend
+from shared.core.conclusions.claims import Claim, conclusion_id
+from shared.core.lifecycle.request_record import Head
+from shared.core.limits.quota import Limits
+from shared.core.routing.ladder import Planned
+from shared.core.values.route import GATEWAY
+
+INTERACTIVE_HORIZON = timedelta(seconds=2)
+"""Further: the next free slot may lie behind those that others have already. For who is owed a slot, too: all that
+frees itself nearer was given to interactive requests a tick ago."""
+
+
+class Candidate(Struct, frozen=True):
+    """A head whose route is planned."""
+
+    head: Head
+    planned: Planned
+
+    @property
+    def model(self) -> str:
+        """What its quota is counted under: the route's pool."""
+        return self.planned.route.pool
+
+    @property
+    def weight(self) -> Weight:
+        return Weight(tokens=self.planned.input_tokens)
+
+
+class Grant(Struct, frozen=True):
+    candidate: Candidate
+    slot_at: datetime
+    slot_until: datetime
+    """A start after this goes back to the front."""
+
+
+class Shared(Struct, frozen=True):
+    """What the models have in common."""
+
+    spend: Spend = NOTHING_SPENT
+    most_spend: int | None = None
+    """The project's ten-minute spend in micro-dollars, where it is known."""
+    room: int = UNPACED
+    """How many more attempts the fleet can carry at once."""
+    pace: float = UNPACED
+    """How many may begin in half a second: more would begin late."""
+    patient: bool = False
+    """The fleet is what holds starts back: they may come later in their slots."""
+    lead: timedelta = LEAD
+    """From the decision to the earliest slot."""
+    horizon: timedelta = HORIZON
+    """How far ahead slots are given beyond that."""
+    purses: Mapping[str, int] = field(default_factory=dict)
+    """What is left of the budgets of tenants that have one, in micro-dollars."""
+
+
+class Admission(Struct, frozen=True):
+    grants: tuple[Grant, ...]
+    standings: Mapping[str, Standing]
+    """Every model's as it is after the grants."""
+    held: Mapping[str, Full]
+    """Models with candidates left, and why their best waits."""
+    spend: Spend
+    """The project's spend window after the grants."""
+
+
+def admit(
+    candidates: Iterable[Candidate],
+    standings: Mapping[str, Standing],
+    limits: Mapping[str, Limits],
+    room: Mapping[str, int],
+    shared: Shared,
+    now: datetime,
+) -> Admission:
+    """Slots for the candidates, in the order given within each model and priority.
+
+    `limits` are those in force, `room` how many more attempts each model may have in flight. One model's full quota
+    never holds another's queue: what all share goes to the best priority first, in turn by model.
+    """
+    queues: dict[str, _Queues] = {}
+    for candidate in candidates:
+        model = candidate.model
+        if model not in queues:
+            queues[model] = _Queues(standings[model], limits[model], room[model], shared, now)
+        queues[model].waiting.setdefault(candidate.head.priority, []).append(candidate)
+    grants: list[Grant] = []
+    spend, left, purses = shared.spend, shared.room, dict(shared.purses)
+    active = [each for each in queues.values() if each.has_next()]
+    while active and left > 0:
+        best = min(active, key=lambda each: (each.rank, each.count))
+        grant = best.grant(spend, purses)
+        if grant is not None:
+            _pay(purses, grant.candidate)
+            grants.append(grant)
+            spend, left = best.spend, left - 1
+        if not best.has_next():
+            active.remove(best)
+    for each in active:  # the fleet is full
+        each.hold(each.next_priority(), Full("concurrency", None))
+    after = dict(standings) | {model: each.standing for model, each in queues.items()}
+    held = {model: each.held for model, each in queues.items() if each.held is not None}
+    return Admission(tuple(grants), after, held, spend)
+
+
+def _pay(purses: dict[str, int], candidate: Candidate) -> None:
+    if candidate.head.tenant in purses:
+        purses[candidate.head.tenant] -= candidate.planned.estimate_micros
+
+
+class _Queues(Struct):
+    """One model's candidates while slots are given out."""
+
+    standing: Standing
+    limits: Limits
+    room: int
+    shared: Shared
+    now: datetime
+    waiting: dict[str, list[Candidate]] = field(default_factory=dict)
+    taken: dict[str, int] = field(default_factory=dict)
+    """How many of each priority have their slot, or no money for one."""
+    holds: dict[str, Full] = field(default_factory=dict)
+    """Priorities that get no more slots this time, and why."""
+    spend: Spend = NOTHING_SPENT
+    count: int = 0
+    reserve: Weight = NO_WEIGHT
+    """Of the window, for interactive starts, those already made included."""
+    made: Weight = NO_WEIGHT
+
+    def __post_init__(self) -> None:
+        self.reserve = self.standing.turns.reserve(self.limits, self.now)
+        self.made = self.standing.turns.interactive_in_window(self.now)
+
+    @property
+    def rank(self) -> int:
+        return RANK[self.next_priority()]
+
+    @property
+    def held(self) -> Full | None:
+        """Why the best of those left waits."""
+        return self.holds[min(self.holds, key=RANK.__getitem__)] if self.holds else None
+
+    def has_next(self) -> bool:
+        return any(each not in self.holds for each in self._left())
+
+    def next_priority(self) -> str:
+        return self.standing.turns.order([each for each in self._left() if each not in self.holds])[0]
+
+    def _is_owed(self, priority: str) -> bool:
+        return self.standing.turns.is_owed(priority)
+
+    def _left(self) -> list[str]:
+        return [each for each, queue in self.waiting.items() if self.taken.get(each, 0) < len(queue)]
+
+    def hold(self, priority: str, full: Full) -> None:
+        self.holds[priority] = full
+        if full.reason in ("closed", "zero", "day", "concurrency", "spend"):  # no priority gets past these
+            self.holds |= dict.fromkeys(self._left(), full)
+        elif full.reason == "minute":  # smaller requests of lower priorities must not take what this one waits for
+            below = [each for each in self._left() if RANK[each] > RANK[priority] and not self._is_owed(each)]
+            self.holds |= dict.fromkeys(below, full)
+
+    def grant(self, spend: Spend, purses: Mapping[str, int]) -> Grant | None:
+        """The next slot, or None where the priority tried gets none this time, or its first has no money left."""
+        priority = self.next_priority()
+        candidate = self.waiting[priority][self.taken.get(priority, 0)]
+        estimate = candidate.planned.estimate_micros
+        if purses.get(candidate.head.tenant, estimate) < estimate:
+            self.taken[priority] = self.taken.get(priority, 0) + 1  # whoever stands behind it may have some
+            return None
+        slot = self._slot(candidate, priority)
+        if isinstance(slot, Full):
+            self.hold(priority, slot)
+            return None
+        at_google = candidate.planned.route.lane != GATEWAY  # the spend window is the project's
+        most_spend = self.shared.most_spend if at_google else None
+        held = spend.hold(estimate, most_spend, slot.slot_at)
+        if held is None:
+            self.hold(priority, Full("spend", None))
+            return None
+        self.spend = held
+        self._take(candidate, priority, slot)
+        return Grant(candidate, slot.slot_at, slot.slot_until)
+
+    def _slot(self, candidate: Candidate, priority: str) -> Granted | Full:
+        if self.room <= self.count:
+            return Full("concurrency", None)
+        turns, calendar = self.standing.turns, self.standing.calendar
+        limits = self._limits(priority)
+        if candidate.planned.probe == conclusion_id(Claim.QUOTA_DAY, candidate.model):
+            limits = replace(limits, rpd=None)  # whether the day is used up is what it asks
+        earliest = self.now + max(self.shared.lead, lead_time(candidate.head.late_count))
+        horizon = earliest + self.shared.horizon
+        if priority == "interactive" or self._is_owed(priority):
+            horizon += INTERACTIVE_HORIZON - HORIZON
+        for pace, _ in self._paces(priority, candidate.weight):
+            ready = begin_of(bucket_of(datetime.fromtimestamp(turns.next_at.get(pace, 0.0), UTC)))
+            if ready > horizon:
+                return Full("pace", ready)
+            earliest = max(earliest, ready)
+        patient = self.shared.patient and self.shared.most_spend is None  # its buckets have no room for it
+        return calendar.grant(
+            limits, candidate.weight, earliest=earliest, horizon=horizon, pace=self.shared.pace, patient=patient
+        )
+
+    def _limits(self, priority: str) -> Limits:
+        """What this priority may fill of the window: others leave the interactive reserve alone, unless owed a slot."""
+        if priority == "interactive" or self._is_owed(priority):
+            return self.limits
+        kept = Weight(
+            max(self.reserve.requests - self.made.requests, 0),
+            max(self.reserve.images - self.made.images, 0),
+            max(self.reserve.tokens - self.made.tokens, 0),
+        )
+        return less(self.limits, kept)
+
+    def _paces(self, priority: str, weight: Weight) -> list[tuple[Pace, timedelta]]:
+        """Which paces this start keeps, and how much of each it takes.
+
+        A slot that is owed keeps the cap alone: a minute that interactive requests fill at once has it at once, or not.
+        """
+        paces: list[tuple[Pace, timedelta]] = []
+        cap = self.standing.pressure.cap
+        if cap is not None:
+            paces.append(("all", timedelta(minutes=1) / cap))
+        if priority == "interactive" or self._is_owed(priority):
+            return paces
+        even = interval(less(self.limits, self.reserve), weight)
+        if even and self.standing.pressure.bursts_disliked(self.now):
+            paces.append(("lower", even))
+        if even and priority == "bulk":
+            paces.append(("bulk", even))
+        return paces
+
+    def _take(self, candidate: Candidate, priority: str, slot: Granted) -> None:
+        turns = self.standing.turns
+        for pace, each in self._paces(priority, candidate.weight):
+            turns = turns.paced(pace, each, slot.slot_at)
+        turns = turns.granted(priority, self._left(), candidate.weight, slot.slot_at)
+        if priority == "interactive":
+            self.made = self.made.plus(candidate.weight)
+        self.standing = replace(self.standing, calendar=slot.calendar, turns=turns)
+        self.taken[priority] = self.taken.get(priority, 0) + 1
+        self.count += 1
+
+
+def lead_time(late_count: int) -> timedelta:
+    """A request that was late before gets its slot further ahead."""
+    return min(LEAD * (1 << min(late_count, 10)), LONGEST_LEAD)

@@ -1,0 +1,196 @@
+"""What the fleet can carry, take up and begin in time: learned from what came of earlier releases. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
+from shared.core.admission.slot_calendar import is_untimed
+from shared.core.limits.quota import Limits
+
+USED_SHARE = 0.8
+"""Of instances x concurrency: the rest is for deliveries that end, and for an instance that dies."""
+FIRST_CAP = 20
+"""Attempts in flight while nothing is known about a model's limits."""
+CAP_DOUBLES_EVERY = timedelta(seconds=5)
+"""Without a 429."""
+FIRST_PACE = 8.0
+"""Starts in half a second before anything is known: what one process on a busy machine can begin in time."""
+LEAST_PACE = 0.5
+PACE_GROWS, PACE_GROWS_NEAR = 0.25, 0.005
+"""A second, while it is used and nothing starts late; and near a pace at which starts were late."""
+PACE_NEAR = 0.75, 1.25
+"""Of the pace that failed: faster than that without a late start, and it is another day."""
+PACE_ENOUGH = 1.5
+"""Of what fills the limits: near a pace that failed, more is not tried for."""
+PACE_USED = 0.8
+IMPATIENT_AT = 1.2
+"""Of the pace that fills the limits: a fleet that begins so much gets slots that must be used on the dot."""
+LEAST_CUT, MOST_CUT = 0.1, 0.5
+"""The pace is cut by the share of the starts that were late, within these."""
+LATE_SHARE = 0.05
+"""Of the starts of the last seconds: where the fleet begins most, one in twenty is late by chance."""
+CERTAIN = 2.0
+"""Standard deviations beyond that share which are no chance."""
+LEAST_IN_AIR = 20
+"""Releases that nobody has taken up yet: push delivery starts in single digits and doubles."""
+LEAD = timedelta(milliseconds=150)
+"""From the decision to the earliest slot: two commits and a delivery on one machine."""
+LONGEST_LEAD = timedelta(seconds=6)
+HORIZON = timedelta(milliseconds=1250)
+"""How far ahead slots are given beyond the lead: a tick, and a little for a late one."""
+LEAD_GROWS, LEAD_SHRINKS, LEAD_SHRINKS_NEAR = 2.0, 0.95, 0.995
+"""Where releases arrived late; a second of starts where none did, and none was tight; and near a lead that failed."""
+LEAD_NEAR = timedelta(milliseconds=-50), timedelta(milliseconds=100)
+"""Of the lead that failed: shorter than that without a late release, and it is another day."""
+
+
+class Late(Struct, frozen=True):
+    """Releases that did not become a call in time, or only just."""
+
+    starts: int = 0
+    """They arrived in time, and the call could not leave."""
+    deliveries: int = 0
+    """They arrived too late."""
+    tight: int = 0
+    """They did become a call, with little of the slot's leeway left: more haste would make such ones late."""
+
+    @property
+    def count(self) -> int:
+        return self.starts + self.deliveries
+
+
+class Recent(Struct, frozen=True):
+    """Slots of the last seconds."""
+
+    starts: int = 0
+    """Those given back included."""
+    busiest: int = 0
+    """In one half-second of one model."""
+
+
+class Fleet(Struct, frozen=True):
+    """Kept in the pump's document."""
+
+    pace: float = FIRST_PACE
+    """Starts that half a second may hold."""
+    judged_from: datetime | None = None
+    """Slots before this were given at a pace, or with a lead, that is known to have failed."""
+    failed_pace: float | None = None
+    """The pace at which starts were late last."""
+    patient: bool = False
+    """The fleet begins less than the limits allow: a start that comes later overruns none."""
+    in_air: int = 0
+    """Releases that should be on their way, after the last tick."""
+    most_in_air: float = LEAST_IN_AIR
+    lead_seconds: float = LEAD.total_seconds()
+    """From a decision to the earliest slot."""
+    failed_lead_seconds: float | None = None
+    """The lead with which releases were late last."""
+    seen_at: datetime | None = None
+
+    @property
+    def lead(self) -> timedelta:
+        return timedelta(seconds=self.lead_seconds)
+
+    def after(
+        self, *, in_air: int, late: Late, recent: Recent, capacity: int, now: datetime, filling: float = math.inf
+    ) -> Fleet:
+        """With what became of earlier releases: `in_air` are not taken up, `late` ones did not become a call.
+
+        `filling` is the even pace that uses the largest limit up; infinite where none is known.
+        """
+        claimed = max(self.in_air - in_air, 0)
+        most = max(LEAST_IN_AIR, 2 * claimed * (1 + self.lead_seconds), 0.9 * self.most_in_air)
+        seen = replace(self, in_air=in_air, most_in_air=most, seen_at=now)
+        seconds = 0.0 if self.seen_at is None else min(max((now - self.seen_at).total_seconds(), 0.0), 2.0)
+        starts = max(recent.starts, late.count)
+        if _too_many(late.count, starts):
+            return seen._cut(late.count / starts, _too_many(late.deliveries, starts), filling, now)
+        if late.count > LATE_SHARE * starts:
+            return seen
+        pace = self._grown(recent, seconds, capacity, filling)
+        seen = replace(seen, pace=pace, patient=self.patient and pace < IMPATIENT_AT * filling < math.inf)
+        if late.tight > LATE_SHARE * starts:
+            return seen
+        return replace(seen, lead_seconds=self._shrunk(recent, seconds))
+
+    def _cut(self, share: float, earlier: bool, filling: float, now: datetime) -> Fleet:
+        """To what was begun in time; where releases arrived late, they are sent earlier as well."""
+        pace = max(LEAST_PACE, self.pace * (1 - min(max(share, LEAST_CUT), MOST_CUT)))
+        cut = replace(
+            self,
+            pace=pace,
+            failed_pace=self.pace,
+            patient=self.patient or pace < filling < math.inf,
+            judged_from=now + self.lead + HORIZON,
+        )
+        if not earlier:
+            return cut
+        lead = min(self.lead_seconds * LEAD_GROWS, LONGEST_LEAD.total_seconds())
+        return replace(cut, lead_seconds=lead, failed_lead_seconds=self.lead_seconds)
+
+    def _shrunk(self, recent: Recent, seconds: float) -> float:
+        """Only while something starts: between two bursts nothing is late, and nothing is learned."""
+        if not recent.starts:
+            return self.lead_seconds
+        shortest, longest = (0.0, 0.0)
+        if self.failed_lead_seconds is not None:
+            shortest, longest = (self.failed_lead_seconds + each.total_seconds() for each in LEAD_NEAR)
+        near = shortest < self.lead_seconds <= longest
+        shrinks = LEAD_SHRINKS_NEAR if near else LEAD_SHRINKS
+        return max(self.lead_seconds * float(shrinks**seconds), LEAD.total_seconds())
+
+    def _grown(self, recent: Recent, seconds: float, capacity: int, filling: float) -> float:
+        """Only where the pace is used: one that nothing has tried says nothing."""
+        if recent.busiest < PACE_USED * self.pace:
+            return self.pace
+        slowest, fastest = (each * (self.failed_pace or 0.0) for each in PACE_NEAR)
+        near = slowest <= self.pace < fastest
+        if near and self.pace >= PACE_ENOUGH * filling:
+            return self.pace
+        growth = PACE_GROWS_NEAR if near else PACE_GROWS
+        return min(self.pace * float((1 + growth) ** seconds), max(FIRST_PACE, capacity / 5))
+
+    def released(self, count: int) -> Fleet:
+        return replace(self, in_air=self.in_air + count)
+
+    def room(self, running: int, capacity: int) -> int:
+        """How many more releases the fleet can take now; `running` are in flight, those in the air included."""
+        return max(0, min(int(self.most_in_air) - self.in_air, most_running(capacity) - running))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Fleet:
+        return cls(**{name: data[name] for name in cls.__struct_fields__ if name in data})
+
+
+def _too_many(late: int, starts: int) -> bool:
+    """More than chance makes of LATE_SHARE."""
+    expected = LATE_SHARE * starts
+    return late > expected + CERTAIN * math.sqrt(expected)
+
+
+def most_running(capacity: int) -> int:
+    return max(1, int(capacity * USED_SHARE))
+
+
+def concurrency_cap(limits: Limits, capacity: int, unknown_for: timedelta | None) -> int:
+    """Attempts of one model that may be in flight.
+
+    `unknown_for`: time since its first use or its last 429; None where something else (a rate) holds it back.
+    """
+    most = most_running(capacity)
+    if limits.concurrency is not None:
+        return min(limits.concurrency, most)
+    if unknown_for is None or not is_untimed(limits):
+        return most
+    doublings = min(max(int(unknown_for / CAP_DOUBLES_EVERY), 0), 20)  # a clock may be set back
+    return min(FIRST_CAP << doublings, most)

@@ -1,0 +1,71 @@
+"""The near future: what gateways offer, which pools are denied, and until when models start nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+
+from shared.core.admission.model_state import Standing
+from shared.core.admission.route_memory import Routing
+from shared.core.admission.slot_calendar import Full
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.conclusions.claims import Claim
+from shared.core.limits.observations import Seen
+from shared.core.routing.context import Offer
+from shared.core.values.pacific import next_pacific_midnight
+from shared.core.values.route import GATEWAY, pool
+
+
+def offers(
+    catalogue: Catalogue,
+    gateways: Mapping[str, Sequence[str]],
+    off: Mapping[str, str | None],
+    denied: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Offer]:
+    """What gateways offer here, by model: the first whose proof is complete, else the first with what it lacks.
+
+    One that nobody has looked at is off. `denied` by pool: why a gateway takes nothing for now.
+    """
+    unread = {name: f"gateway {name}: its proof is not read yet" for names in gateways.values() for name in names}
+    known = unread | dict(off)
+    chosen = {
+        model: next((name for name in names if known[name] is None), names[0]) for model, names in gateways.items()
+    }
+    shut = {
+        name: f"gateway {name}: {denied[pool(GATEWAY, model)]}"
+        for model, name in chosen.items()
+        if pool(GATEWAY, model) in denied
+    }
+    return {model: Offer(name, catalogue.gateways[name], known[name], shut.get(name)) for model, name in chosen.items()}
+
+
+def denials(routing: Routing) -> dict[str, str]:
+    """Pools whose contract takes nothing from us (no balance, key, project), with the reason."""
+    return {
+        each.subject: each.why
+        for each in routing.conclusions.reached.values()
+        if each.policy.effect == "closes" and each.claim is not Claim.QUOTA_DAY
+    }
+
+
+def outlook(
+    standings: Mapping[str, Standing], reports: Mapping[str, Seen], held: Mapping[str, Full], routing: Routing,
+    now: datetime,
+) -> dict[str, datetime]:  # fmt: skip
+    """Until when models start nothing, as far as it is known: by what was reported, or a day that is used up. It may
+    be sooner: what is concluded is probed.
+    """
+    opens: dict[str, datetime] = {}
+    concluded = routing.conclusions.reached.values()
+    known = [
+        *((model, each.calendar.closed_until) for model, each in standings.items()),
+        *((model, each.closing.until) for model, each in reports.items() if each.closing is not None),
+        *((model, full.until) for model, full in held.items() if full.reason in ("closed", "day")),
+        *((pool, closing.until) for pool, closing in routing.conclusions.closings().items()),
+        *((each.subject, next_pacific_midnight(now)) for each in concluded if each.claim is Claim.QUOTA_DAY),
+    ]
+    for model, until in known:
+        if until is not None and until > now:
+            opens[model] = max(until, opens.get(model, until))
+    return opens

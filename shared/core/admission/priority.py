@@ -1,0 +1,155 @@
+"""Whose turn it is at one model: priorities and their least shares, the reserve for interactive requests, the pace."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.admission.slot_calendar import WINDOW, Weight
+from shared.core.limits.quota import Limits
+
+RANK = {"interactive": 0, "normal": 1, "bulk": 2}
+LEAST_SHARE = 0.05
+"""Of the slots, for normal and for bulk each, while they wait."""
+MOST_OWED = 1.0
+SEEN_FOR = timedelta(minutes=10)
+"""Interactive requests seen in this time are expected again."""
+ENOUGH_SEEN = 20
+"""So many tell their rate: the older ones are let go, so that a rush that is over is not waited for."""
+LEAST_LOOKED_BACK = timedelta(seconds=30)
+SPREAD = 1.0
+"""Standard deviations of a Poisson minute that the reserve covers beyond its mean."""
+MOST_RESERVED = 0.5
+"""Of a limit."""
+CATCH_UP = timedelta(seconds=1.5)
+"""A pace that fell behind (a late tick, a slot given back) may be made good for so long."""
+_STEP = 5
+"""Seconds in which interactive starts are counted together."""
+
+Pace: TypeAlias = Literal["all", "lower", "bulk"]
+"""What evidence allows over all priorities; normal and bulk where bursts are disliked; bulk always."""
+
+
+class Turns(Struct, frozen=True):
+    """Of one model; kept in its calendar's document."""
+
+    owed: Mapping[str, float] = field(default_factory=dict)
+    """Slots of its least share that a priority has not had."""
+    next_at: Mapping[str, float] = field(default_factory=dict)
+    """By pace: the next start, in seconds since the epoch."""
+    interactive: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """Interactive starts and their tokens, by five seconds since the epoch."""
+
+    def order(self, waiting: Collection[str]) -> list[str]:
+        """The priorities that wait, in the order in which they are tried: who is owed a slot first."""
+        return sorted(waiting, key=lambda each: (not self.is_owed(each), RANK[each]))
+
+    def is_owed(self, priority: str) -> bool:
+        return self.owed.get(priority, 0.0) >= 1.0
+
+    def granted(self, priority: str, waiting: Collection[str], weight: Weight, slot_at: datetime) -> Turns:
+        """After a slot for `priority`; every other one that waits, and may be overtaken, has its share noted."""
+        owed = {
+            each: min(self.owed.get(each, 0.0) + LEAST_SHARE / (1 - LEAST_SHARE), MOST_OWED)
+            for each in waiting
+            if each not in (priority, "interactive")
+        }
+        if priority != "interactive" and priority in waiting:
+            owed[priority] = max(self.owed.get(priority, 0.0) - 1.0, 0.0)
+        interactive = self.interactive
+        if priority == "interactive":
+            step = int(slot_at.timestamp()) // _STEP
+            starts, tokens = interactive.get(step, (0, 0))
+            interactive = {**interactive, step: (starts + weight.requests, tokens + weight.tokens)}
+        return replace(self, owed=owed, interactive=interactive)
+
+    def paced(self, pace: Pace, interval: timedelta, slot_at: datetime) -> Turns:
+        """After a start that counts against `pace`."""
+        slot = slot_at.timestamp()
+        after = max(self.next_at.get(pace, 0.0), slot - CATCH_UP.total_seconds()) + interval.total_seconds()
+        return replace(self, next_at={**self.next_at, pace: after})
+
+    def unpaced(self, pace: Pace) -> Turns:
+        return replace(self, next_at={each: at for each, at in self.next_at.items() if each != pace})
+
+    def reserve(self, limits: Limits, now: datetime) -> Weight:
+        """What the window keeps for the interactive starts expected in a minute, those already made included."""
+        expected, tokens = self._expected(now)
+        if not expected:
+            return Weight(0, 0, 0)
+        room = math.ceil(expected + SPREAD * math.sqrt(expected))
+        most = min((each for each in (limits.rpm, limits.ipm) if each is not None), default=room * 2)
+        room = min(room, int(most * MOST_RESERVED))
+        return Weight(room, room, math.ceil(room * tokens))
+
+    def _expected(self, now: datetime) -> tuple[float, float]:
+        """Interactive starts in a minute, and the tokens of one: as the last ENOUGH_SEEN were, or those of SEEN_FOR."""
+        oldest = int((now - SEEN_FOR).timestamp()) // _STEP
+        requests, tokens, since = 0, 0, now - SEEN_FOR
+        for step in sorted((each for each in self.interactive if each > oldest), reverse=True):
+            found = self.interactive[step]
+            requests, tokens = requests + found[0], tokens + found[1]
+            if requests >= ENOUGH_SEEN:
+                since = datetime.fromtimestamp(step * _STEP, UTC)
+                break
+        minutes = max(now - since, LEAST_LOOKED_BACK) / timedelta(minutes=1)
+        return requests / minutes, tokens / max(requests, 1)
+
+    def interactive_in_window(self, now: datetime) -> Weight:
+        requests, tokens = self._since(now - WINDOW)
+        return Weight(requests, requests, tokens)
+
+    def _since(self, moment: datetime) -> tuple[int, int]:
+        first = int(moment.timestamp()) // _STEP
+        found = [each for step, each in self.interactive.items() if step > first]
+        return sum(requests for requests, _ in found), sum(tokens for _, tokens in found)
+
+    def forget(self, now: datetime) -> Turns:
+        oldest = int((now - SEEN_FOR).timestamp()) // _STEP
+        if all(step >= oldest for step in self.interactive):
+            return self
+        return replace(self, interactive={step: n for step, n in self.interactive.items() if step >= oldest})
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "owed": dict(self.owed),
+            "next_at": dict(self.next_at),
+            "interactive": {str(step): list(found) for step, found in self.interactive.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Turns:
+        return cls(
+            owed=dict(data["owed"]),
+            next_at=dict(data["next_at"]),
+            interactive={int(step): (found[0], found[1]) for step, found in data["interactive"].items()},
+        )
+
+
+def less(limits: Limits, reserve: Weight) -> Limits:
+    """The limits without what is reserved."""
+    if not reserve.requests:
+        return limits
+    return replace(
+        limits,
+        rpm=None if limits.rpm is None else max(limits.rpm - reserve.requests, 0),
+        ipm=None if limits.ipm is None else max(limits.ipm - reserve.images, 0),
+        tpm=None if limits.tpm is None else max(limits.tpm - reserve.tokens, limits.tpm // 2),
+    )
+
+
+def interval(limits: Limits, weight: Weight) -> timedelta:
+    """How much of a window one start takes where starts are spread evenly over it; zero where no rate is known."""
+    shares = [
+        taken / limit
+        for limit, taken in (
+            (limits.rpm, weight.requests), (limits.ipm, weight.images), (limits.tpm, weight.tokens),
+        )
+        if limit
+    ]  # fmt: skip
+    return WINDOW * min(max(shares, default=0.0), 1.0)

@@ -1,0 +1,305 @@
+"""What the provider's answers say about a limit beyond its number, and how fast that lets a model start.
+
+A pure controller: the table of evidence in the design, one function a row. Rates are starts a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
+from shared.core.admission.slot_calendar import Calendar, is_untimed
+from shared.core.limits.observations import Seen, Sign, counted
+from shared.core.limits.quota import Limits
+
+MINUTE = timedelta(minutes=1)
+
+# A 429 that names the limit we know.
+SHARE_CUT, MOST_SHARE_CUT = 0.01, 0.10
+"""What was rejected of the last minute's starts, within these: one call that arrived late is no smaller limit."""
+SHARE_CUT_EVERY = timedelta(seconds=20)
+SHARE_GROWS_AFTER, LAST_SHARE_GROWS_AFTER = timedelta(minutes=2), timedelta(hours=1)
+"""Without a rejection; twice as long after each cut that followed another within SHARE_CUTS_KNOWN_FOR."""
+SHARE_CUTS_KNOWN_FOR = timedelta(hours=3)
+SHARE_GROWS_BY = 0.01
+"""A minute."""
+BURSTS_DISLIKED_UNDER = 0.85
+"""Of the limit: rejected with less than this in the window, it was the burst."""
+BURSTS_DISLIKED_FOR = timedelta(hours=1)
+
+# A 429 that names nothing.
+JUDGED = timedelta(seconds=20)
+LEAST_REJECTED = 4
+REJECTED_SHARE = 0.07
+CUT = 0.85
+CUT_EVERY = timedelta(seconds=5)
+BACK_OFF_SHARE = 0.30
+BACK_OFF = tuple(timedelta(seconds=each) for each in (1, 2, 4, 8))
+CALM = timedelta(seconds=5)
+"""Without a rejection for so long, the rate grows again."""
+QUICK, SLOW = 0.10, 0.002
+"""Growth a second: up to NEAR of the last good rate, and around it."""
+NEAR, BEYOND = 0.93, 1.05
+FASTER = 0.0005
+"""More growth a second for each second past BEYOND."""
+UNCAPPED_AFTER = timedelta(hours=1)
+
+# An overloaded model.
+SICK_JUDGED = timedelta(seconds=8)
+SICK_JUDGED_OVER = (timedelta(seconds=4), SICK_JUDGED)
+"""The shorter one sees a sudden overload sooner, the longer one a creeping one at all."""
+SICK_SHARE = 0.20
+LEAST_SICK = 3
+SICK_EVERY = timedelta(seconds=2.5)
+SICK_CUT, SICK_GROWS, SICK_GROWS_NEAR, SICK_FLOOR = 0.35, 2.2, 1.25, 0.02
+STILL_SICK_SHARE = 0.10
+"""More than this among the starts since the last cut, and the rate does not grow."""
+SURVIVED = timedelta(seconds=2.5)
+"""A 503 comes within two seconds, and its report within another."""
+FAILED_LATELY = timedelta(seconds=20)
+"""Near a rate that failed so lately it grows by SICK_GROWS_NEAR only."""
+UNCAPPED_AT = 2.0
+"""Of the rate before: until then what has piled up does not start at once."""
+
+
+class Pressure(Struct, frozen=True):
+    """Of one model; kept in its calendar's document."""
+
+    share: float = 1.0
+    """Of each known limit that is used."""
+    share_cut_at: datetime | None = None
+    share_cuts: int = 0
+    """In a row, none long after the one before."""
+    share_grown_at: datetime | None = None
+    bursts_disliked_at: datetime | None = None
+    """Since then everything but interactive is paced."""
+    rate: float | None = None
+    """What unexplained rejections leave; None = no cap of their making."""
+    good: float = 0.0
+    """The rate that was accepted when `rate` was last cut."""
+    cut_at: datetime | None = None
+    grown_at: datetime | None = None
+    back_offs: int = 0
+    sick_rate: float | None = None
+    """What overload leaves; None = not overloaded."""
+    well_rate: float = 0.0
+    """The rate before the overload."""
+    sick_high: float = 0.0
+    """The rate that failed last."""
+    sick_at: datetime | None = None
+    """When `sick_rate` changed last, and when it was cut last."""
+    sick_cut_at: datetime | None = None
+    rejected_at: datetime | None = None
+    """The start of the last call that any 429 answered."""
+    first_used_at: datetime | None = None
+
+    @property
+    def cap(self) -> float | None:
+        """Starts a minute that evidence allows, over all priorities."""
+        return min((each for each in (self.rate, self.sick_rate) if each is not None), default=None)
+
+    def bursts_disliked(self, now: datetime) -> bool:
+        return self.bursts_disliked_at is not None and now - self.bursts_disliked_at < BURSTS_DISLIKED_FOR
+
+    def limits(self, known: Limits) -> Limits:
+        """The known limits, less what is not used of them."""
+        if self.share == 1.0:
+            return known
+        return replace(
+            known,
+            **{
+                name: max(1, int(limit * self.share)) if limit else limit
+                for name in ("rpm", "ipm", "tpm")
+                if (limit := getattr(known, name)) is not None
+            },
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Pressure:
+        return cls(**{name: data[name] for name in cls.__struct_fields__ if name in data})
+
+
+class Felt(Struct, frozen=True):
+    pressure: Pressure
+    close_until: datetime | None
+    """Nothing of this model starts before."""
+
+
+def feel(pressure: Pressure, seen: Seen, calendar: Calendar, known: Limits, now: datetime) -> Felt:
+    """The pressure after everything reported so far; the same reports again change nothing."""
+    pressure = _first_use(pressure, calendar, now)
+    if is_untimed(known):
+        seen = _unnamed(seen)
+    else:
+        pressure = _same_limit(pressure, seen, calendar, known, now)
+    pressure, close_until = _unexplained(pressure, seen, calendar, now)
+    pressure = _overload(pressure, seen, calendar, now)
+    return Felt(pressure, close_until)
+
+
+def _unnamed(seen: Seen) -> Seen:
+    """A 429 per minute that names no limit, where none is known, explains nothing."""
+    counts = dict(seen.counts.get(Sign.UNEXPLAINED, {}))
+    for second, count in seen.counts.get(Sign.MINUTE, {}).items():
+        counts[second] = counts.get(second, 0) + count
+    return replace(seen, counts={**seen.counts, Sign.UNEXPLAINED: counts})
+
+
+def _first_use(pressure: Pressure, calendar: Calendar, now: datetime) -> Pressure:
+    if pressure.first_used_at is None and calendar.buckets:
+        return replace(pressure, first_used_at=now)
+    return pressure
+
+
+def _same_limit(pressure: Pressure, seen: Seen, calendar: Calendar, known: Limits, now: datetime) -> Pressure:
+    """429 per minute: the known limit is a little less than it says, or it dislikes bursts."""
+    last = _last(seen, Sign.MINUTE)
+    if last is not None and (pressure.rejected_at is None or last > pressure.rejected_at):
+        pressure = replace(pressure, rejected_at=last)
+        used = calendar.used(last).requests
+        if known.rpm is not None and used < BURSTS_DISLIKED_UNDER * known.rpm:
+            return replace(pressure, bursts_disliked_at=now)
+        return _share_cut(pressure, counted(seen, Sign.MINUTE, now - MINUTE, now) / max(used, 1), now)
+    return _share_grown(pressure, now)
+
+
+def _share_cut(pressure: Pressure, rejected: float, now: datetime) -> Pressure:
+    """By as much as was rejected, at most once in a while: what is in flight is rejected with the first one."""
+    since = None if pressure.share_cut_at is None else now - pressure.share_cut_at
+    if since is not None and since < SHARE_CUT_EVERY:
+        return pressure
+    cuts = 1 if since is None or since >= SHARE_CUTS_KNOWN_FOR else pressure.share_cuts + 1
+    share = pressure.share * (1 - min(max(rejected, SHARE_CUT), MOST_SHARE_CUT))
+    return replace(pressure, share=share, share_cut_at=now, share_cuts=cuts, share_grown_at=None)
+
+
+def _share_grown(pressure: Pressure, now: datetime) -> Pressure:
+    """A little each minute: chance is made good soon, and a limit that is smaller is tried ever less often."""
+    if pressure.share >= 1.0 or pressure.share_cut_at is None:
+        return pressure
+    quiet = now - max(pressure.share_cut_at, pressure.rejected_at or pressure.share_cut_at)
+    rests = min(SHARE_GROWS_AFTER * 2 ** max(pressure.share_cuts - 1, 0), LAST_SHARE_GROWS_AFTER)
+    if quiet < rests or (pressure.share_grown_at is not None and now - pressure.share_grown_at < MINUTE):
+        return pressure
+    return replace(pressure, share=min(1.0, pressure.share + SHARE_GROWS_BY), share_grown_at=now)
+
+
+def _unexplained(pressure: Pressure, seen: Seen, calendar: Calendar, now: datetime) -> tuple[Pressure, datetime | None]:
+    """429 without details: act on ratios only, of the starts that the present rate allowed."""
+    since = max(now - JUDGED, pressure.cut_at or now - JUDGED)
+    rejected = counted(seen, Sign.UNEXPLAINED, since, now)
+    starts = max(calendar.starts(since, now), rejected)
+    if rejected >= LEAST_REJECTED and rejected > REJECTED_SHARE * starts:
+        return _cut(pressure, seen, calendar, rejected / starts, now)
+    last = _last(seen, Sign.UNEXPLAINED)
+    if pressure.rate is not None and (last is None or now - last >= CALM):
+        return _grow(pressure, calendar, now), None
+    return pressure, None
+
+
+def _cut(
+    pressure: Pressure, seen: Seen, calendar: Calendar, share: float, now: datetime
+) -> tuple[Pressure, datetime | None]:
+    """To what was accepted, then less and less; above BACK_OFF_SHARE nothing starts for a while."""
+    accepted = _accepted(pressure, seen, calendar, now)
+    rate = accepted if pressure.rate is None else min(accepted, pressure.rate) * CUT
+    good = min(accepted, pressure.rate) if pressure.rate is not None else accepted
+    back_off, backs = None, 0
+    if share > BACK_OFF_SHARE:
+        back_off, backs = now + BACK_OFF[min(pressure.back_offs, len(BACK_OFF) - 1)], pressure.back_offs + 1
+    last = _last(seen, Sign.UNEXPLAINED)
+    cut = replace(
+        pressure, rate=max(rate, 1.0), good=max(good, 1.0), cut_at=now, grown_at=now, back_offs=backs, rejected_at=last
+    )
+    return cut, back_off
+
+
+def _accepted(pressure: Pressure, seen: Seen, calendar: Calendar, now: datetime) -> float:
+    """Starts a minute that were not rejected: over the last minute, and over the time judged; the smaller.
+
+    Of a model that is in use for less than that, over the time of its use: or its first rejections would leave what it
+    had started in a few seconds for a minute's rate.
+    """
+    used_for = max(CALM, now - (pressure.first_used_at or now))
+    rates = []
+    for span in (min(MINUTE, used_for), min(JUDGED, used_for)):
+        accepted = calendar.starts(now - span, now) - counted(seen, Sign.UNEXPLAINED, now - span, now)
+        rates.append(accepted * (MINUTE / span))
+    return float(min(rates))
+
+
+def _grow(pressure: Pressure, calendar: Calendar, now: datetime) -> Pressure:
+    """Quickly to NEAR of the last good rate, then slowly, then faster; only where the rate is used."""
+    assert pressure.rate is not None, "only a cap grows"
+    assert pressure.cut_at is not None
+    assert pressure.grown_at is not None
+    if now - pressure.cut_at >= UNCAPPED_AFTER:
+        return replace(pressure, rate=None, back_offs=0)
+    seconds = (now - pressure.grown_at).total_seconds()
+    used = calendar.starts(now - CALM, now) * (MINUTE / CALM)
+    if seconds <= 0:
+        return pressure
+    rate, good = pressure.rate, pressure.good
+    if used < 0.7 * rate:
+        return replace(pressure, grown_at=now)
+    if rate < NEAR * good:
+        rate = min(rate * (1 + QUICK) ** seconds, NEAR * good)
+    elif rate < BEYOND * good:
+        rate = rate * (1 + SLOW) ** seconds
+    else:
+        faster = SLOW + FASTER * (rate / (BEYOND * good) - 1) * 1000
+        rate = rate * (1 + min(faster, QUICK)) ** seconds
+    return replace(pressure, rate=rate, grown_at=now, back_offs=0)
+
+
+def _overload(pressure: Pressure, seen: Seen, calendar: Calendar, now: datetime) -> Pressure:
+    """503s: down fast, to a floor that still asks; up fast once a start has survived.
+
+    Only starts since the last cut are judged: reports of earlier ones still come in, and would cut for nothing.
+    """
+    judged = [_overloaded(pressure, seen, calendar, now - each, now) for each in SICK_JUDGED_OVER]
+    rested = pressure.sick_at is None or now - pressure.sick_at >= SICK_EVERY
+    if rested and any(count >= LEAST_SICK and count > SICK_SHARE * starts for count, starts in judged):
+        rate = calendar.starts(now - SICK_JUDGED, now) * (MINUTE / SICK_JUDGED)
+        well = rate if pressure.sick_rate is None else pressure.well_rate
+        failed = pressure.sick_rate or rate
+        sick = max(failed * SICK_CUT, well * SICK_FLOOR, 1.0)
+        return replace(pressure, sick_rate=sick, well_rate=well, sick_high=failed, sick_at=now, sick_cut_at=now)
+    count, starts = judged[-1]
+    if pressure.sick_rate is None or pressure.sick_at is None or not rested or count > STILL_SICK_SHARE * starts:
+        return pressure
+    if not calendar.starts(pressure.sick_at, now - SURVIVED):
+        return pressure
+    return _well_again(pressure, now)
+
+
+def _well_again(pressure: Pressure, now: datetime) -> Pressure:
+    """A step up; a smaller one past a rate that failed lately."""
+    assert pressure.sick_rate is not None, "only a cap grows"
+    grown = pressure.sick_rate * SICK_GROWS
+    assert pressure.sick_cut_at is not None, "a cap has been cut"
+    failed_lately = now - pressure.sick_cut_at < FAILED_LATELY
+    if failed_lately and pressure.sick_rate < pressure.sick_high <= grown:
+        grown = pressure.sick_rate * SICK_GROWS_NEAR
+    if grown >= UNCAPPED_AT * pressure.well_rate:
+        return replace(pressure, sick_rate=None, sick_at=None, sick_cut_at=None, well_rate=0.0, sick_high=0.0)
+    return replace(pressure, sick_rate=grown, sick_at=now)
+
+
+def _overloaded(pressure: Pressure, seen: Seen, calendar: Calendar, since: datetime, now: datetime) -> tuple[int, int]:
+    """Overloads and starts under the present rate."""
+    since = max(since, pressure.sick_cut_at or since)
+    overloads = counted(seen, Sign.OVERLOAD, since, now)
+    return overloads, max(calendar.starts(since, now), overloads)
+
+
+def _last(seen: Seen, sign: Sign) -> datetime | None:
+    seconds = seen.counts.get(sign, {})
+    return datetime.fromtimestamp(max(seconds), tz=UTC) if seconds else None

@@ -1,0 +1,99 @@
+"""What the pump remembers about routes from tick to tick: circuits, conclusions, what flags have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.admission.allocation import Grant
+from shared.core.conclusions.conclusion import Conclusions
+from shared.core.routing.breaker import Circuit
+from shared.core.routing.ladder import Planned
+
+
+class Effect(Struct, frozen=True):
+    """What a flag has changed so far, or would have."""
+
+    requests: int = 0
+    saved_micros: int = 0
+    """Of the estimates."""
+
+    def plus(self, saved_micros: int) -> Effect:
+        return Effect(self.requests + 1, self.saved_micros + saved_micros)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"requests": self.requests, "saved_micros": self.saved_micros}
+
+
+class Routing(Struct, frozen=True):
+    circuits: Mapping[str, Circuit] = field(default_factory=dict)
+    conclusions: Conclusions = field(default_factory=Conclusions)
+    in_force: tuple[str, ...] = ()
+    """Ids of the flags that bent the last tick."""
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    """By flag."""
+
+    @property
+    def starts(self) -> dict[str, Mapping[int, int]]:
+        """By circuit and second."""
+        return {name: each.starts for name, each in self.circuits.items()}
+
+    @property
+    def lacking(self) -> dict[str, str]:
+        """Circuits that are no route for now, with the reason."""
+        return self.conclusions.struck
+
+    def granted(self, grants: Sequence[Grant]) -> Routing:
+        """After these have their slots."""
+        circuits, conclusions = dict(self.circuits), self.conclusions
+        effects = dict(self.effects)
+        for grant in grants:
+            planned = grant.candidate.planned
+            name = planned.route.circuit
+            course = grant.candidate.head.course
+            if name not in course.sick_on and not course.no_image_count:  # else it has begun here before
+                circuits[name] = circuits.get(name, Circuit()).started(grant.slot_at)
+            if planned.probe in circuits:
+                circuits[planned.probe] = replace(circuits[planned.probe], probed_at=grant.slot_at)
+            elif planned.probe is not None:
+                conclusions = conclusions.probed(planned.probe, grant.slot_at)
+            for flag_id in planned.flags:
+                effects[flag_id] = effects.get(flag_id, Effect()).plus(planned.saved_micros)
+        return replace(self, circuits=circuits, conclusions=conclusions, effects=effects)
+
+    def batched(self, planned: Sequence[Planned]) -> Routing:
+        """After these were put aside for a batch: what the flags changed among them."""
+        effects = dict(self.effects)
+        for each in planned:
+            for flag_id in each.flags:
+                effects[flag_id] = effects.get(flag_id, Effect()).plus(each.saved_micros)
+        return replace(self, effects=effects)
+
+    def shadowed(self, flag_id: str, saved_micros: int) -> Routing:
+        effect = self.effects.get(flag_id, Effect()).plus(saved_micros)
+        return replace(self, effects={**self.effects, flag_id: effect})
+
+    def under(self, flag_ids: Sequence[str], kept: Sequence[str]) -> Routing:
+        """With these in force; effects of flags that are no more on the board are let go."""
+        effects = {each: effect for each, effect in self.effects.items() if each in kept}
+        return replace(self, in_force=tuple(flag_ids), effects=effects)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "circuits": {name: each.to_json() for name, each in self.circuits.items()},
+            "conclusions": self.conclusions.to_json(),
+            "in_force": list(self.in_force),
+            "effects": {name: each.to_json() for name, each in self.effects.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Routing:
+        return cls(
+            {name: Circuit.from_json(each) for name, each in data["circuits"].items()},
+            Conclusions.from_json(data.get("conclusions", {})),
+            tuple(data["in_force"]),
+            {name: Effect(each["requests"], each["saved_micros"]) for name, each in data["effects"].items()},
+        )

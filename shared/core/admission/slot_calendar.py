@@ -1,0 +1,293 @@
+"""The slots granted in the current window of one model's quota.
+
+A slot lies in the first part of a half-second bucket, and a start is good until 0.4 s after the bucket's beginning: it
+stays in its bucket. Any 121 buckets in a row hold at most the limit, so any minute of any alignment does. Only the pump
+writes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.limits.quota import Limits
+from shared.core.values.pacific import next_pacific_midnight, pacific_day
+
+BUCKET = timedelta(milliseconds=500)
+WINDOW_BUCKETS = 121
+"""60.5 s: a minute, and the bucket it may begin in."""
+WINDOW = WINDOW_BUCKETS * BUCKET
+SLOT_GOOD_FOR = timedelta(milliseconds=400)
+"""From a bucket's beginning to its last good start: later ones would fall into the next bucket."""
+PATIENCE = 4
+"""Buckets by which a patient slot is good for longer. While one is in sight, windows are wider by as many: 62.5 s."""
+LEEWAY = timedelta(milliseconds=200)
+"""What a slot leaves a worker at least; a bucket of which less is left is passed over."""
+UNTIMED_GOOD_FOR = timedelta(seconds=10)
+"""Where no rate is known, a late start overruns nothing."""
+REFUND_WITHIN = timedelta(minutes=10)
+"""A slot is given back so long after it at most; its refund is remembered for longer, so that it is given back once."""
+KEPT_LONGER = timedelta(seconds=5)
+"""The next pump's time may be so far behind this one's: what it can still see is kept for it."""
+UNPACED = 1_000_000
+
+
+class Weight(Struct, frozen=True):
+    """What one start takes of each per-minute limit."""
+
+    requests: int = 1
+    images: int = 1
+    tokens: int = 0
+    """Input tokens, estimated."""
+
+    def plus(self, more: Weight) -> Weight:
+        return Weight(self.requests + more.requests, self.images + more.images, self.tokens + more.tokens)
+
+
+NO_WEIGHT = Weight(0, 0, 0)
+
+
+class Granted(Struct, frozen=True):
+    calendar: Calendar
+    slot_at: datetime
+    slot_until: datetime
+    """A start after this goes back to the front."""
+
+
+class Full(Struct, frozen=True):
+    """No slot within the horizon."""
+
+    reason: str
+    """`closed`, `zero`, `day`, `minute`, `pace`, `concurrency` or `spend`."""
+    until: datetime | None
+    """When it is worth looking again, where that is known."""
+
+
+class Calendar(Struct, frozen=True):
+    """Values only; every change gives a new calendar."""
+
+    buckets: Mapping[int, Weight] = field(default_factory=dict)
+    """Weight of the starts granted in each bucket, by its number since the epoch."""
+    days: Mapping[date, int] = field(default_factory=dict)
+    """Starts granted on each Pacific day: about midnight a slot of the old day may follow one of the new."""
+    closed_until: datetime | None = None
+    closed_why: str = ""
+    refunded: Mapping[str, int] = field(default_factory=dict)
+    """Releases whose slots were given back, by bucket: each is given back once."""
+    last_patient: int | None = None
+    """The last bucket with a patient slot."""
+
+    def grant(
+        self,
+        limits: Limits,
+        weight: Weight,
+        *,
+        earliest: datetime,
+        horizon: datetime,
+        pace: float = UNPACED,
+        patient: bool = False,
+    ) -> Granted | Full:
+        """The first slot from `earliest` to `horizon` that keeps every limit, or why there is none.
+
+        `pace` is how many starts one bucket may hold, on average: more than the fleet can begin in it would begin late.
+        A `patient` slot may be used PATIENCE buckets later as well: it counts in every window that may hold its start.
+        """
+        if self.closed_until is not None and self.closed_until > earliest:
+            return Full("closed", self.closed_until)
+        if 0 in (limits.rpm, limits.ipm, limits.tpm, limits.rpd):
+            return Full("zero", None)
+        if is_untimed(limits):
+            return self._grant_untimed(limits, weight, earliest)
+        weight = _at_most(limits, weight)
+        full = Full("minute", None)
+        for number in range(_bucket_from(earliest), bucket_of(horizon) + 1):
+            if self.buckets.get(number, NO_WEIGHT).requests >= _paced(number, pace):
+                continue
+            if not self._fits(number, limits, weight, self._width(number, patient)):
+                continue
+            slot_at = max(begin_of(number), earliest)
+            if self._day_has_room(slot_at, limits, weight):
+                return self._granted(number, slot_at, limits, weight, patient)
+            full = Full("day", next_pacific_midnight(slot_at))
+        return full
+
+    def _grant_untimed(self, limits: Limits, weight: Weight, slot_at: datetime) -> Granted | Full:
+        """Counted all the same: a limit may become known within the minute."""
+        if self._day_has_room(slot_at, limits, weight):
+            return Granted(self._with(slot_at, weight), slot_at, slot_at + UNTIMED_GOOD_FOR)
+        return Full("day", next_pacific_midnight(slot_at))
+
+    def _granted(self, number: int, slot_at: datetime, limits: Limits, weight: Weight, patient: bool) -> Granted:
+        calendar, until = self._with(slot_at, weight), begin_of(number) + SLOT_GOOD_FOR
+        longer = until + PATIENCE * BUCKET
+        if not patient or (limits.rpd is not None and pacific_day(longer) != pacific_day(slot_at)):
+            return Granted(calendar, slot_at, until)
+        last = number if self.last_patient is None else max(self.last_patient, number)
+        return Granted(replace(calendar, last_patient=last), slot_at, longer)
+
+    def _width(self, number: int, patient: bool) -> int:
+        """Buckets of a window that holds bucket `number`."""
+        wide = WINDOW_BUCKETS + PATIENCE
+        seen = self.last_patient is not None and self.last_patient > number - wide
+        return wide if patient or seen else WINDOW_BUCKETS
+
+    def _day_has_room(self, slot_at: datetime, limits: Limits, weight: Weight) -> bool:
+        return limits.rpd is None or self.days.get(pacific_day(slot_at), 0) + weight.requests <= limits.rpd
+
+    def _with(self, slot_at: datetime, weight: Weight) -> Calendar:
+        number, day = bucket_of(slot_at), pacific_day(slot_at)
+        return replace(
+            self,
+            buckets={**self.buckets, number: self.buckets.get(number, NO_WEIGHT).plus(weight)},
+            days={**self.days, day: self.days.get(day, 0) + weight.requests},
+        )
+
+    def _fits(self, number: int, limits: Limits, weight: Weight, width: int) -> bool:
+        """Every window of `width` buckets that holds bucket `number` keeps its limits with `weight` added to it."""
+        last = min(max(self.buckets, default=number), number + width - 1)
+        used = self._used(number, width)
+        for end in range(number, max(last, number) + 1):
+            if end > number:  # the window moves on by one bucket
+                enters, leaves = self.buckets.get(end, NO_WEIGHT), self.buckets.get(end - width, NO_WEIGHT)
+                used = Weight(
+                    used.requests + enters.requests - leaves.requests,
+                    used.images + enters.images - leaves.images,
+                    used.tokens + enters.tokens - leaves.tokens,
+                )
+            if limits.rpm is not None and used.requests + weight.requests > limits.rpm:
+                return False
+            if limits.ipm is not None and used.images + weight.images > limits.ipm:
+                return False
+            if limits.tpm is not None and used.tokens + weight.tokens > limits.tpm:
+                return False
+        return True
+
+    def _used(self, end: int, width: int = WINDOW_BUCKETS) -> Weight:
+        requests = images = tokens = 0
+        for number, weight in self.buckets.items():
+            if end - width < number <= end:
+                requests += weight.requests
+                images += weight.images
+                tokens += weight.tokens
+        return Weight(requests, images, tokens)
+
+    def starts(self, since: datetime, until: datetime) -> int:
+        """Slots granted in the buckets from the one of `since` to before the one of `until`."""
+        first, last = bucket_of(since), bucket_of(until)
+        return sum(weight.requests for number, weight in self.buckets.items() if first <= number < last)
+
+    def correct_tokens(self, drift: Mapping[int, int]) -> Calendar:
+        """With the tokens that starts really took; by bucket, negative where the estimate was too high."""
+        corrected = {
+            number: replace(found, tokens=max(found.tokens + drift[number], 0))
+            for number, found in self.buckets.items()
+            if number in drift
+        }
+        return replace(self, buckets={**self.buckets, **corrected})
+
+    def refund(self, release: str, slot_at: datetime, weight: Weight, *, now: datetime) -> Calendar:
+        """Give back the slot of a release that did not start. A second refund of the same release changes nothing."""
+        number, day = bucket_of(slot_at), pacific_day(slot_at)
+        if release in self.refunded or slot_at < now - REFUND_WITHIN:
+            return self
+        buckets = dict(self.buckets)
+        if number in buckets:
+            left = buckets.pop(number)
+            rest = Weight(
+                max(left.requests - weight.requests, 0),
+                max(left.images - weight.images, 0),
+                max(left.tokens - weight.tokens, 0),
+            )
+            if rest != NO_WEIGHT:
+                buckets[number] = rest
+        days = dict(self.days)
+        if day in days:
+            days[day] = max(days[day] - weight.requests, 0)
+        return replace(self, buckets=buckets, days=days, refunded={**self.refunded, release: number})
+
+    def close(self, until: datetime, why: str) -> Calendar:
+        """No slot before `until`; an earlier closing that lasts longer stays."""
+        if self.closed_until is not None and self.closed_until >= until:
+            return self
+        return replace(self, closed_until=until, closed_why=why)
+
+    def reopened(self) -> Calendar:
+        return replace(self, closed_until=None, closed_why="")
+
+    def forget(self, now: datetime) -> Calendar:
+        """Drop what no window from `now` on can see, nor one of a pump whose time is KEPT_LONGER behind."""
+        oldest = bucket_of(now - KEPT_LONGER) - WINDOW_BUCKETS - PATIENCE
+        oldest_refund = bucket_of(now - REFUND_WITHIN) - WINDOW_BUCKETS
+        today = pacific_day(now - KEPT_LONGER)
+        reopened = self.closed_until is not None and self.closed_until <= now
+        return replace(
+            self,
+            buckets={number: weight for number, weight in self.buckets.items() if number > oldest},
+            days={day: count for day, count in self.days.items() if day >= today},
+            refunded={release: number for release, number in self.refunded.items() if number > oldest_refund},
+            closed_until=None if reopened else self.closed_until,
+            closed_why="" if reopened else self.closed_why,
+            last_patient=self.last_patient if self.last_patient and self.last_patient > oldest else None,
+        )
+
+    def used(self, now: datetime) -> Weight:
+        """What stands in the window that ends with the bucket of `now`."""
+        return self._used(bucket_of(now))
+
+    def to_json(self) -> dict[str, Any]:
+        """Bucket numbers and days become text: the store's maps have text keys."""
+        return {
+            "buckets": {
+                str(number): [weight.requests, weight.images, weight.tokens] for number, weight in self.buckets.items()
+            },
+            "days": {day.isoformat(): count for day, count in self.days.items()},
+            "closed_until": self.closed_until,
+            "closed_why": self.closed_why,
+            "refunded": dict(self.refunded),
+            "last_patient": self.last_patient,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Calendar:
+        return cls(
+            buckets={int(number): Weight(*weight) for number, weight in data["buckets"].items()},
+            days={date.fromisoformat(day): count for day, count in data["days"].items()},
+            closed_until=data["closed_until"],
+            closed_why=data["closed_why"],
+            refunded=data["refunded"],
+            last_patient=data.get("last_patient"),
+        )
+
+
+def is_untimed(limits: Limits) -> bool:
+    """No rate is known."""
+    return limits.rpm is None and limits.ipm is None and limits.tpm is None
+
+
+def bucket_of(at: datetime) -> int:
+    """Half-seconds since the epoch."""
+    return math.floor(at.timestamp() / BUCKET.total_seconds())
+
+
+def begin_of(number: int) -> datetime:
+    return datetime.fromtimestamp(number * BUCKET.total_seconds(), UTC)
+
+
+def _bucket_from(at: datetime) -> int:
+    """The first bucket in which a start from `at` on has its leeway."""
+    return bucket_of(at + BUCKET - SLOT_GOOD_FOR + LEEWAY)
+
+
+def _paced(number: int, pace: float) -> int:
+    """Of a pace of 2.5 one bucket holds two, the next three."""
+    return math.floor((number + 1) * pace) - math.floor(number * pace)
+
+
+def _at_most(limits: Limits, weight: Weight) -> Weight:
+    """A request of more tokens than a minute may hold takes a whole minute: else it, and its queue, waited for ever."""
+    return replace(weight, tokens=min(weight.tokens, limits.tpm)) if limits.tpm else weight

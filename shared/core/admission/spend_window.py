@@ -1,0 +1,70 @@
+"""The rolling ten-minute spend window of the project: what was granted is held at its estimate until it leaves.
+
+A 429 is what overrunning it answers ($10, $50, $200 for tiers 1, 2, 3: Gemini rate-limit documentation, third parties).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct, field
+
+from shared.core.limits.quota import Limits
+
+BUCKET = timedelta(seconds=5)
+WINDOW_BUCKETS = 121
+"""605 s: ten minutes, and the bucket they may begin in."""
+
+
+class Spend(Struct, frozen=True):
+    """Values only; every change gives a new window."""
+
+    buckets: Mapping[int, int] = field(default_factory=dict)
+    """Micro-dollars granted in each bucket, by its number since the epoch."""
+
+    def used(self, now: datetime) -> int:
+        return self._ending(_bucket_of(now))
+
+    def _ending(self, end: int) -> int:
+        """What the window that ends with bucket `end` holds."""
+        return sum(micros for number, micros in self.buckets.items() if end - WINDOW_BUCKETS < number <= end)
+
+    def hold(self, micros: int, limit: int | None, slot_at: datetime) -> Spend | None:
+        """With `micros` more in the window that ends at the slot; None where that would pass the limit.
+
+        What is dearer than the whole window takes all of it: it would wait for ever otherwise.
+        """
+        if limit is None:
+            return self
+        if limit == 0:
+            return None
+        micros = min(micros, limit)
+        number = _bucket_of(slot_at)
+        if any(self._ending(end) + micros > limit for end in range(number, max([number, *self.buckets]) + 1)):
+            return None
+        oldest = number - 2 * WINDOW_BUCKETS
+        kept = {each: amount for each, amount in self.buckets.items() if each > oldest}
+        return Spend({**kept, number: kept.get(number, 0) + micros})
+
+    def to_json(self) -> dict[str, Any]:
+        return {str(number): micros for number, micros in self.buckets.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Spend:
+        return cls({int(number): micros for number, micros in data.items()})
+
+
+NOTHING_SPENT = Spend()
+
+
+def spend_limit(limits: Iterable[Limits]) -> int | None:
+    """The project's window: the smallest that any model's limits name."""
+    named = [each.spend10m_micros for each in limits if each.spend10m_micros is not None]
+    return min(named, default=None)
+
+
+def _bucket_of(at: datetime) -> int:
+    return math.floor(at.timestamp() / BUCKET.total_seconds())

@@ -1,0 +1,1 @@
+"""`catalogue.toml` as values, and the prices in it."""

@@ -1,0 +1,203 @@
+"""Models, lanes and prices as values. What they are stands in catalogue.toml alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
+
+from shared.core.catalogue.batch_rules import DEFAULT_RULES, BatchRules
+from shared.core.catalogue.skus import NO_BILLING, Billing
+from shared.core.messages.render_request import SIZES
+
+Status: TypeAlias = Literal["live", "deprecated", "retired"]
+
+Api: TypeAlias = Literal["interactions", "generate_content"]
+APIS: tuple[Api, ...] = ("interactions", "generate_content")
+Form: TypeAlias = Literal["native", "chat", "images"]
+FORMS: tuple[Form, ...] = ("native", "chat", "images")
+"""What a gateway speaks: generateContent, or one of the two OpenAI-compatible forms, which make 1K alone."""
+Billed: TypeAlias = Literal["charged", "free", "unknown"]
+FAILED_CALLS = ("without_image", "rejected", "turned_away", "failed", "broken_off")
+"""A 200 without an image; 4xx; 429 and 503; other 5xx; a call that left and was not answered."""
+
+REQUEST_BYTES = 20_000_000
+"""Of a request where nobody names a limit: what the Gemini API took before 2026-01-08, and others copied."""
+REQUESTS_OF = (*APIS, "batch")
+REFERENCE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
+"""Inline; by URI Google takes gif, bmp and tiff too."""
+
+STATUSES = ("live", "deprecated", "retired")
+"""deprecated = still called, with a warning; retired = never called, its successor instead."""
+
+STALE_AFTER = timedelta(days=60)
+"""A price that was checked longer ago is shown with a warning: providers change theirs several times a year."""
+
+
+class UnknownModel(Exception):
+    """No model of the catalogue has this id or alias."""
+
+
+class Rates(Struct, frozen=True):
+    """What one lane of one model costs under one contract."""
+
+    input: Decimal
+    """Micro-dollars a token (= dollars per million tokens); references count as input."""
+    text_output: Decimal
+    """Micro-dollars a token of text or thinking."""
+    image_output: Decimal
+    """Micro-dollars a token of image."""
+    listed: Mapping[str, int]
+    """Micro-dollars an image by size, as the price page rounds them."""
+    grounding_search: int
+    """Micro-dollars a search, beyond the free ones."""
+    source: str
+    checked: date
+    api: Api = "interactions"
+    """How this lane of this model is called."""
+
+
+class Model(Struct, frozen=True):
+    id: str
+    aliases: tuple[str, ...]
+    status: Status
+    successor: str | None
+    image_tokens: Mapping[str, int]
+    """Output tokens of an image by size; its keys are the sizes the model has."""
+    aspect_ratios: tuple[str, ...]
+    sends_image_size: bool
+    """False where the API refuses the parameter."""
+    max_references: int
+    reference_tokens: int
+    thought_tokens: int
+    """Allowance for thinking in an estimate."""
+    timeout: timedelta
+    lanes: Mapping[str, Rates]
+    source: str
+    checked: date
+    reference_types: tuple[str, ...] = ()
+    """Types of reference images that it takes inline; none named = those of the catalogue."""
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        return tuple(size for size in SIZES if size in self.image_tokens)
+
+    def size_for(self, asked: str) -> str | None:
+        """The smallest size of this model that is not under the one asked for; None where it has none so large."""
+        return next((size for size in self.sizes if SIZES.index(size) >= SIZES.index(asked)), None)
+
+
+MODALITIES = ("image", "text")
+
+
+class Gateway(Struct, frozen=True):
+    """A provider's endpoint and what it says it charges: another contract, never Google's price."""
+
+    owner: str
+    base_url: str
+    form: Form
+    aliases: Mapping[str, str]
+    """The provider's names by model id, where they differ."""
+    sizes: tuple[str, ...]
+    """Those it can make, of those the model has."""
+    timeout: timedelta
+    timeout_4k: timedelta
+    rpm: int | None
+    """Calls a minute of one model; None = nobody says."""
+    concurrency: int | None
+    fresh_for: timedelta
+    """How long evidence of its proof counts."""
+    bills: Mapping[str, Billed]
+    """What a failed call costs, by FAILED_CALLS."""
+    edit_prices: Mapping[str, int]
+    """Micro-dollars by model id with a reference image, where it is another price."""
+    per: str
+    """What one price is for."""
+    prices: Mapping[str, int]
+    """Micro-dollars by model id: the models it serves."""
+    source: str
+    checked: date
+    ask_again: timedelta = timedelta(minutes=1)
+    """So long nothing goes there after it said that there is no balance, or that the key or the call is not allowed."""
+    modalities: tuple[str, ...] = MODALITIES
+    """What the form `chat` asks for; none where the provider refuses the field."""
+    image_hosts: tuple[str, ...] = ()
+    """Beside its own host, the only ones that pictures are fetched from where an answer names an address, with what
+    lies below them; none: any public host."""
+    request_bytes: int = REQUEST_BYTES
+    """A request may have so many, references and prompt together, as it is sent."""
+
+
+class StalePrice(Struct, frozen=True):
+    """A price that nobody has looked at for too long."""
+
+    what: str
+    """`google gemini-3-pro-image batch`, `gateway laozhang`: a table of the catalogue."""
+    checked: date
+
+    def __str__(self) -> str:
+        return f"{self.what}: checked on {self.checked.isoformat()}"
+
+
+class Catalogue(Struct, frozen=True):
+    models: Mapping[str, Model]
+    purposes: Mapping[str, str]
+    ladder: tuple[str, ...]
+    """Model ids, best first."""
+    default_floor_size: str
+    default_floor_model: str
+    draft_floor_model: str
+    gateways: Mapping[str, Gateway]
+    billing: Billing = NO_BILLING
+    """How Google's bill names what is priced here."""
+    batch: BatchRules = DEFAULT_RULES
+    """When collections of the batch lane are closed, and when somebody is told that one hangs."""
+    request_bytes: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(REQUESTS_OF, REQUEST_BYTES))
+    """By form of the API, and of a request in a batch: bytes as it is sent, base64 and prompt included."""
+    reference_types: tuple[str, ...] = REFERENCE_TYPES
+    """That models take inline which name none of their own."""
+
+    def find(self, name: str) -> Model:
+        """The model of that id or alias, whatever its status. Raises UnknownModel."""
+        if name in self.models:
+            return self.models[name]
+        for model in self.models.values():
+            if name in model.aliases:
+                return model
+        raise UnknownModel(name)
+
+    def live(self, name: str) -> Model:
+        """The model that is called for that id or alias: retired ones mean their successor, all the way."""
+        model = self.find(name)
+        while model.status == "retired":
+            assert model.successor is not None, "the reader refuses a retired model without successor"
+            model = self.models[model.successor]
+        return model
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every id and alias that may be asked for."""
+        return tuple(sorted({*self.models, *(alias for model in self.models.values() for alias in model.aliases)}))
+
+    @property
+    def ids_by_name(self) -> Mapping[str, str]:
+        """The id that each id and alias stands for."""
+        return {name: self.find(name).id for name in self.names}
+
+    @property
+    def oldest_price(self) -> date:
+        return min(rates.checked for model in self.models.values() for rates in model.lanes.values())
+
+    def stale_prices(self, today: date) -> tuple[StalePrice, ...]:
+        """Those checked more than STALE_AFTER ago, oldest first; of retired models too: an answer may name one."""
+        found = [
+            StalePrice(f"google {model.id} {lane}", rates.checked)
+            for model in self.models.values()
+            for lane, rates in model.lanes.items()
+        ]
+        found += [StalePrice(f"gateway {name}", gateway.checked) for name, gateway in self.gateways.items()]
+        stale = [each for each in found if today - each.checked > STALE_AFTER]
+        return tuple(sorted(stale, key=lambda each: (each.checked, each.what)))

@@ -1,0 +1,116 @@
+"""What must be known of a gateway before a request may go there: six items, each with its evidence. Pure.
+
+The operator writes five of them down from the provider's console, documents and logs; the sixth is a small call that
+`renderlane gateway prove` makes itself. Evidence grows old, and is void once the catalogue's row is another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.values.documents import Fields
+
+ITEMS: Mapping[str, str] = {
+    "endpoint": "base URL, request shape, the provider's name for the model, the name it returns: clearly that model",
+    "price": "unit price in the console, recharge or balance mode, generation and edit apart: accepted by finance",
+    "failed-calls": "the cost of a time-out, a safety block, an upstream error, partial output: documented or in logs",
+    "status-route": "rate-limit headers, status page, support, incidents: where to look before blaming Google",
+    "data-boundary": "retention, region, content policy, support terms: they fit the workload and what was promised",
+    "logged-test": "prompt, answer, latency, cost and status of one small call: the log matches the claim",
+}
+"""What to record of each, and when it passes."""
+TEST = "logged-test"
+TEST_PROMPT = "A plain red cube on a white table."
+FRESH_FOR = timedelta(days=30)
+LONGEST_EVIDENCE = 2_000
+
+
+class ProofRefused(Exception):
+    """Evidence that is none: says what is missing and what to do."""
+
+
+class Evidence(Struct, frozen=True):
+    """What stands for one item."""
+
+    text: str
+    by: str
+    at: datetime
+    about: str
+    """Fingerprint of the gateway's row in the catalogue at that time."""
+    facts: Fields = field(default_factory=dict)
+    """Of the logged test."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"text": self.text, "by": self.by, "at": self.at, "about": self.about, "facts": dict(self.facts)}
+
+    @classmethod
+    def from_json(cls, data: Fields) -> Evidence:
+        return cls(data["text"], data["by"], data["at"], data["about"], data["facts"])
+
+
+class Lack(Struct, frozen=True):
+    """Why an item does not count."""
+
+    item: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.item} {self.why}"
+
+
+class Proof(Struct, frozen=True):
+    """Of one gateway: `gateways/{name}`."""
+
+    items: Mapping[str, Evidence] = field(default_factory=dict)
+
+    def lacks(self, about: str, now: datetime, fresh_for: timedelta = FRESH_FOR) -> tuple[Lack, ...]:
+        """What is missing for the gateway whose row has this fingerprint; empty where the proof is complete."""
+        found = ((item, _why(item, self.items.get(item), about, now, fresh_for)) for item in ITEMS)
+        return tuple(Lack(item, why) for item, why in found if why is not None)
+
+    def off(self, name: str, about: str, now: datetime, fresh_for: timedelta = FRESH_FOR) -> str | None:
+        """Why no request goes there, in words; None where the proof is complete."""
+        lacks = self.lacks(about, now, fresh_for)
+        return f"gateway {name} is off, its proof is incomplete: {'; '.join(map(str, lacks))}" if lacks else None
+
+    def with_item(self, item: str, evidence: Evidence) -> Proof:
+        """Raises ProofRefused for an item that there is not, and for evidence that says nothing or not who says it."""
+        if item not in ITEMS:
+            raise ProofRefused(f"no item {item!r}; allowed: {', '.join(ITEMS)}")
+        if not evidence.text.strip() or not evidence.by.strip():
+            raise ProofRefused(f"{item}: evidence and who gives it, both in words. What to record: {ITEMS[item]}")
+        if len(evidence.text) > LONGEST_EVIDENCE:
+            raise ProofRefused(f"{item}: {len(evidence.text):,} characters; at most {LONGEST_EVIDENCE:,}")
+        return replace(self, items={**self.items, item: evidence})
+
+    def to_json(self) -> dict[str, Any]:
+        return {"items": {item: each.to_json() for item, each in self.items.items()}}
+
+    @classmethod
+    def from_json(cls, data: Fields) -> Proof:
+        return cls({item: Evidence.from_json(each) for item, each in data["items"].items()})
+
+
+def path(name: str) -> str:
+    return f"gateways/{name}"
+
+
+def _why(item: str, found: Evidence | None, about: str, now: datetime, fresh_for: timedelta) -> str | None:
+    if found is None:
+        return "is missing"
+    if found.about != about:
+        return f"of {_day(found.at)} is void: the catalogue's row is another one since"
+    if now - found.at > fresh_for:
+        return f"of {_day(found.at)} is older than {fresh_for.days} days"
+    if item == TEST and not found.facts.get("passed"):
+        return f"of {_day(found.at)} failed: {found.facts.get('outcome')}"
+    return None
+
+
+def _day(at: datetime) -> str:
+    return at.date().isoformat()

@@ -1,0 +1,125 @@
+"""Reads the [gateways] tables of the catalogue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from shared.core.catalogue.catalogue import FAILED_CALLS, FORMS, MODALITIES, REQUEST_BYTES, Gateway, Model
+from shared.core.catalogue.toml_errors import TomlFields, found_text
+from shared.core.messages.render_request import SIZES
+from shared.core.values.money import MICROS_PER_USD, round_micros
+
+BILLED = ("charged", "free", "unknown")
+TIMEOUT_SECONDS = 360
+LONGEST_CALL_SECONDS = 539
+TIMEOUT_4K_SECONDS = LONGEST_CALL_SECONDS
+"""Providers advise 600 s for 4K; a call must stay under what a push allows."""
+FRESH_DAYS = 30
+ASK_AGAIN_SECONDS = 60
+
+
+class GatewayFields(TomlFields):
+    """Turns [gateways.NAME] into values."""
+
+    def gateways(self, tables: Mapping[str, Any], models: Mapping[str, Model]) -> dict[str, Gateway]:
+        return {
+            name: self.gateway(self.table(tables, name, ("gateways",)), ("gateways", name), models) for name in tables
+        }
+
+    def gateway(self, table: Mapping[str, Any], at: tuple[str, ...], models: Mapping[str, Model]) -> Gateway:
+        details = ("owner", "base_url", "form", "aliases", "sizes", "timeout_seconds", "timeout_4k_seconds", "rpm")
+        more = ("concurrency", "fresh_days", "failed_calls", "edit_prices", "per", "prices", "ask_again_seconds")
+        answers = ("request_bytes", "modalities", "image_hosts")
+        self.only(table, (*details, *more, *answers, "source", "checked", "note"), at)
+        if not at[1].isascii() or not at[1].replace("-", "").replace("_", "").isalnum():
+            self.refuse(at, f"the name {at[1]!r}; allowed: letters, digits, - and _")
+        form = self.one_of(table, "form", at, FORMS)
+        prices = self.amounts(table, "prices", at, tuple(models))
+        return Gateway(
+            owner=self.typed(table, "owner", at, str, "who owns the contract, in quotes"),
+            base_url=self.address(table, "base_url", at),
+            form=form,  # type: ignore[arg-type]
+            aliases=self.names(table, at, tuple(prices)),
+            sizes=self.sizes(table, at, form),
+            timeout=self.seconds(table, "timeout_seconds", at, TIMEOUT_SECONDS),
+            timeout_4k=self.seconds(table, "timeout_4k_seconds", at, TIMEOUT_4K_SECONDS),
+            rpm=self.whole(table, "rpm", at, least=1) if "rpm" in table else None,
+            concurrency=self.whole(table, "concurrency", at, least=1) if "concurrency" in table else None,
+            fresh_for=timedelta(
+                days=self.whole(table, "fresh_days", at, least=1, most=365) if "fresh_days" in table else FRESH_DAYS
+            ),
+            bills=self.failed_calls(self.table(table, "failed_calls", at), (*at, "failed_calls")),
+            edit_prices=self.amounts(table, "edit_prices", at, tuple(prices)) if "edit_prices" in table else {},
+            per=self.typed(table, "per", at, str, "what one price is for, in quotes"),
+            prices=prices,
+            source=self.typed(table, "source", at, str, "where the prices come from, in quotes"),
+            checked=self.day(table, "checked", at),
+            ask_again=self.seconds(table, "ask_again_seconds", at, ASK_AGAIN_SECONDS, most=3_600),
+            modalities=self.modalities(table, at),
+            image_hosts=self.hosts(table, at),
+            request_bytes=self.whole(table, "request_bytes", at, least=10_000, most=2_000_000_000)
+            if "request_bytes" in table
+            else REQUEST_BYTES,
+        )
+
+    def amounts(
+        self, table: Mapping[str, Any], key: str, at: tuple[str, ...], allowed: tuple[str, ...]
+    ) -> dict[str, int]:
+        found = self.table(table, key, at)
+        self.only(found, allowed, (*at, key))
+        return {name: round_micros(self.amount(found, name, (*at, key)) * MICROS_PER_USD) for name in found}
+
+    def names(self, table: Mapping[str, Any], at: tuple[str, ...], allowed: tuple[str, ...]) -> dict[str, str]:
+        if "aliases" not in table:
+            return {}
+        found = self.table(table, "aliases", at)
+        self.only(found, allowed, (*at, "aliases"))
+        return {
+            name: self.typed(found, name, (*at, "aliases"), str, "the provider's name, in quotes") for name in found
+        }
+
+    def sizes(self, table: Mapping[str, Any], at: tuple[str, ...], form: str) -> tuple[str, ...]:
+        most = SIZES if form == "native" else ("1K",)
+        found = self.words(table, "sizes", at) if "sizes" in table else most
+        if not found or not set(found) <= set(most):
+            self.refuse((*at, "sizes"), f"{found_text(list(found))}; allowed in the form {form}: {', '.join(most)}")
+        return found
+
+    def modalities(self, table: Mapping[str, Any], at: tuple[str, ...]) -> tuple[str, ...]:
+        if "modalities" not in table:
+            return MODALITIES
+        found = self.words(table, "modalities", at)
+        if not set(found) <= set(MODALITIES):
+            self.refuse((*at, "modalities"), f"{found_text(list(found))}; allowed: {', '.join(MODALITIES)}, or none")
+        return found
+
+    def hosts(self, table: Mapping[str, Any], at: tuple[str, ...]) -> tuple[str, ...]:
+        found = self.words(table, "image_hosts", at) if "image_hosts" in table else ()
+        for host in found:
+            if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", host):
+                self.refuse((*at, "image_hosts"), f"{host!r}; allowed: names of hosts, as cdn.example.com")
+        return found
+
+    def seconds(
+        self, table: Mapping[str, Any], key: str, at: tuple[str, ...], default: int, most: int = LONGEST_CALL_SECONDS
+    ) -> timedelta:
+        return timedelta(seconds=self.whole(table, key, at, least=1, most=most) if key in table else default)
+
+    def failed_calls(self, table: Mapping[str, Any], at: tuple[str, ...]) -> dict[str, Any]:
+        self.only(table, FAILED_CALLS, at)
+        return {name: self.one_of(table, name, at, BILLED) for name in FAILED_CALLS}
+
+    def address(self, table: Mapping[str, Any], key: str, at: tuple[str, ...]) -> str:
+        found: str = self.typed(table, key, at, str, "an http:// or https:// address in quotes")
+        try:
+            parts = urlsplit(found)
+            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            good = False
+        if not good:
+            self.refuse((*at, key), f"{found!r}; allowed: an http:// or https:// address")
+        return found.rstrip("/")

@@ -1,0 +1,232 @@
+"""Reads the catalogue from TOML text. A broken one is refused with its line and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from shared.core.catalogue.batch_rules import DEFAULT_RULES, LARGEST_FILE, BatchRules
+from shared.core.catalogue.catalogue import (
+    APIS,
+    REFERENCE_TYPES,
+    REQUESTS_OF,
+    STATUSES,
+    Catalogue,
+    Model,
+    Rates,
+    Status,
+)
+from shared.core.catalogue.gateway_reader import GatewayFields
+from shared.core.catalogue.skus import NO_BILLING, PARTS, Billing
+from shared.core.catalogue.toml_errors import found_text
+from shared.core.messages.render_request import LANES, PURPOSES, SIZES
+from shared.core.values.money import MICROS_PER_USD, round_micros
+
+HOUR = timedelta(hours=1)
+_TABLES = ("purposes", "ladder", "floor", "models", "google", "gateways")
+MOST_REQUEST_BYTES = 2_000_000_000
+ALL_TYPES = (*REFERENCE_TYPES, "image/gif", "image/bmp", "image/tiff", "image/avif")
+
+
+def read_catalogue(text: str) -> Catalogue:
+    """Raises BrokenCatalogue."""
+    reader = _Reader(text)
+    return reader.catalogue(reader.tables())
+
+
+class _Reader(GatewayFields):
+    """Turns tables into values."""
+
+    def catalogue(self, tables: Mapping[str, Any]) -> Catalogue:
+        self.only(tables, (*_TABLES, "requests", "billing", "batch"), ())
+        models_table = self.table(tables, "models", ())
+        prices = self.table(tables, "google", ())
+        for name in prices:
+            if name not in models_table:
+                self.refuse(("google", name), "prices of a model that has no [models] table")
+        models = {
+            name: self.model(
+                name,
+                self.table(models_table, name, ("models",)),
+                self.table(prices, name, ("google",)) if name in prices else {},
+            )
+            for name in models_table
+        }
+        self.no_name_twice(models)
+        for model in models.values():
+            self.successors(model, models)
+        known = {*models, *(alias for model in models.values() for alias in model.aliases)}
+        purposes = self.table(tables, "purposes", ())
+        self.only(purposes, PURPOSES, ("purposes",))
+        floor = self.table(tables, "floor", ())
+        self.only(floor, ("image_size", "model", "draft_model"), ("floor",))
+        ladder = self.words(self.table(tables, "ladder", ()), "models", ("ladder",))
+        for name in ladder:
+            if name not in models or models[name].status == "retired":
+                self.refuse(("ladder", "models"), f"{name!r}, which is no live model of [models]")
+            if ladder.count(name) > 1:
+                self.refuse(("ladder", "models"), f"{name!r} twice")
+        catalogue = Catalogue(
+            models=models,
+            purposes={purpose: self.one_of(purposes, purpose, ("purposes",), sorted(known)) for purpose in PURPOSES},
+            ladder=ladder,
+            default_floor_size=self.one_of(floor, "image_size", ("floor",), SIZES),
+            default_floor_model=self.one_of(floor, "model", ("floor",), sorted(known)),
+            draft_floor_model=self.one_of(floor, "draft_model", ("floor",), sorted(known)),
+            gateways=self.gateways(self.table(tables, "gateways", ()) if "gateways" in tables else {}, models),
+            billing=self.billing(self.table(tables, "billing", ()), models) if "billing" in tables else NO_BILLING,
+            batch=self.batch(self.table(tables, "batch", ())) if "batch" in tables else DEFAULT_RULES,
+            **(self.requests(self.table(tables, "requests", ())) if "requests" in tables else {}),
+        )
+        for purpose, name in catalogue.purposes.items():
+            if catalogue.live(name).id not in ladder:
+                self.refuse(("purposes", purpose), f"{name!r}, whose live model is not on the ladder")
+        return catalogue
+
+    def requests(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        """How large a request may be, and which reference images it may hold."""
+        at = ("requests",)
+        self.only(table, ("bytes", "reference_types", "source", "checked", "note"), at)
+        self.typed(table, "source", at, str, "where the limits come from, in quotes")
+        self.day(table, "checked", at)
+        sizes = self.table(table, "bytes", at)
+        self.only(sizes, REQUESTS_OF, (*at, "bytes"))
+        return {
+            "request_bytes": {
+                each: self.whole(sizes, each, (*at, "bytes"), least=10_000, most=MOST_REQUEST_BYTES)
+                for each in REQUESTS_OF
+            },
+            "reference_types": self.image_types(table, at),
+        }
+
+    def image_types(self, table: Mapping[str, Any], at: tuple[str, ...]) -> tuple[str, ...]:
+        types = self.words(table, "reference_types", at)
+        if not types or not set(types) <= set(ALL_TYPES):
+            self.refuse((*at, "reference_types"), f"{found_text(list(types))}; allowed: {', '.join(ALL_TYPES)}")
+        return types
+
+    def model(self, name: str, table: Mapping[str, Any], prices: Mapping[str, Any]) -> Model:
+        at = ("models", name)
+        details = ("image_tokens", "aspect_ratios", "sends_image_size", "max_references", "reference_tokens")
+        more = ("thought_tokens", "timeout_seconds", "aliases", "status", "successor", "retired_on", "reference_types")
+        self.only(table, (*details, *more, "source", "checked", "note"), at)
+        status: Status = self.one_of(table, "status", at, STATUSES)  # type: ignore[assignment]
+        if status == "retired" and "image_tokens" not in table:
+            table = {
+                "image_tokens": {}, "aspect_ratios": [], "sends_image_size": True, "max_references": 0,
+                "reference_tokens": 0, "thought_tokens": 0, "timeout_seconds": 1,
+            } | dict(table)  # fmt: skip
+        tokens = self.table(table, "image_tokens", at)
+        self.only(tokens, SIZES, (*at, "image_tokens"))
+        lanes = {lane: self.rates(rates, ("google", name, lane), tokens) for lane, rates in prices.items()}
+        if "retired_on" in table:
+            self.day(table, "retired_on", at)
+        for lane in lanes:
+            if lane not in LANES:
+                self.refuse(("google", name, lane), f"the lane {lane!r}; allowed: {', '.join(LANES)}")
+        if status != "retired" and not tokens:
+            self.refuse((*at, "image_tokens"), "no size")
+        if status != "retired" and "standard" not in lanes:
+            self.refuse(at, f'no [google."{name}".standard] prices')
+        return Model(
+            id=name,
+            aliases=self.words(table, "aliases", at),
+            status=status,
+            successor=self.typed(table, "successor", at, str, "an id in quotes") if "successor" in table else None,
+            image_tokens={size: self.whole(tokens, size, (*at, "image_tokens"), least=1) for size in tokens},
+            aspect_ratios=self.words(table, "aspect_ratios", at),
+            sends_image_size=self.typed(table, "sends_image_size", at, bool, "true or false"),
+            max_references=self.whole(table, "max_references", at),
+            reference_tokens=self.whole(table, "reference_tokens", at),
+            thought_tokens=self.whole(table, "thought_tokens", at),
+            timeout=timedelta(seconds=self.whole(table, "timeout_seconds", at, least=1, most=539)),
+            lanes=lanes,
+            source=self.typed(table, "source", at, str, "where the row comes from, in quotes"),
+            checked=self.day(table, "checked", at),
+            reference_types=self.image_types(table, at) if "reference_types" in table else (),
+        )
+
+    def rates(self, table: object, at: tuple[str, ...], sizes: Mapping[str, Any]) -> Rates:
+        if not isinstance(table, dict):
+            self.refuse(at, f"{found_text(table)}; allowed: a table of prices")
+        allowed = (
+            "input", "text_output", "image_output", "listed", "grounding_search", "api", "source", "checked", "note"
+        )  # fmt: skip
+        self.only(table, allowed, at)
+        listed = self.table(table, "listed", at)
+        if set(listed) != set(sizes):
+            self.refuse((*at, "listed"), f"sizes {sorted(listed)}; the model's image_tokens have {sorted(sizes)}")
+        return Rates(
+            input=self.amount(table, "input", at),
+            text_output=self.amount(table, "text_output", at),
+            image_output=self.amount(table, "image_output", at),
+            listed={size: round_micros(self.amount(listed, size, (*at, "listed")) * MICROS_PER_USD) for size in listed},
+            grounding_search=round_micros(self.amount(table, "grounding_search", at) * MICROS_PER_USD),
+            source=self.typed(table, "source", at, str, "where the price comes from, in quotes"),
+            checked=self.day(table, "checked", at),
+            api=self.one_of(table, "api", at, APIS) if "api" in table else "interactions",  # type: ignore[arg-type]
+        )
+
+    def billing(self, table: Mapping[str, Any], models: Mapping[str, Model]) -> Billing:
+        at = ("billing",)
+        self.only(table, ("services", "models", "lanes", "parts", "source", "checked", "note"), at)
+        allowed = {"models": tuple(models), "lanes": LANES, "parts": PARTS}
+        read = {
+            name: {
+                words.lower(): self.one_of(found, words, (*at, name), values)
+                for found in (self.table(table, name, at),)
+                for words in found
+            }
+            for name, values in allowed.items()
+        }
+        return Billing(
+            services=self.words(table, "services", at),
+            **read,
+            source=self.typed(table, "source", at, str, "where the names come from, in quotes"),
+            checked=self.day(table, "checked", at),
+        )
+
+    def batch(self, table: Mapping[str, Any]) -> BatchRules:
+        at, default = ("batch",), DEFAULT_RULES
+        self.only(table, ("collect_seconds", "most_requests", "most_bytes", "stuck_hours", "unsent_stuck_hours"), at)
+
+        def whole(key: str, otherwise: int, most: int) -> int:
+            return self.whole(table, key, at, least=1, most=most) if key in table else otherwise
+
+        return BatchRules(
+            collect_for=timedelta(seconds=whole("collect_seconds", int(default.collect_for.total_seconds()), 43_200)),
+            most_requests=whole("most_requests", default.most_requests, LARGEST_FILE),
+            most_bytes=self.whole(table, "most_bytes", at, least=1_000_000, most=MOST_REQUEST_BYTES)
+            if "most_bytes" in table
+            else default.most_bytes,
+            stuck_after=timedelta(hours=whole("stuck_hours", default.stuck_after // HOUR, 48)),
+            unsent_stuck_after=timedelta(hours=whole("unsent_stuck_hours", default.unsent_stuck_after // HOUR, 24)),
+        )
+
+    def no_name_twice(self, models: Mapping[str, Model]) -> None:
+        seen: dict[str, str] = {name: name for name in models}
+        for model in models.values():
+            for alias in model.aliases:
+                if alias in seen:
+                    self.refuse(("models", model.id, "aliases"), f"{alias!r}, which {seen[alias]} has already")
+                seen[alias] = model.id
+
+    def successors(self, model: Model, models: Mapping[str, Model]) -> None:
+        at = ("models", model.id, "successor")
+        if model.status == "retired" and model.successor is None:
+            self.refuse(("models", model.id), "a retired model without successor")
+        if model.successor is not None and model.successor not in models:
+            self.refuse(at, f"{model.successor!r}, which is no id of [models]")
+        seen = [model.id]
+        step = model
+        while step.status == "retired":
+            assert step.successor is not None
+            if step.successor in seen:
+                self.refuse(at, f"a circle of successors: {' -> '.join([*seen, step.successor])}")
+            if step.successor not in models:
+                return  # refused at that model's own line
+            seen.append(step.successor)
+            step = models[step.successor]
+            if step.status == "retired" and step.successor is None:
+                return

@@ -1,0 +1,336 @@
+"""What the worker believes about something that requests share: how it comes to, what contradicts it, who asks. Pure.
+
+One request never speaks for everybody. A conclusion stands on distinct requests that failed so (`claims.POLICIES` says
+how many) with no success since the first of them; a success that began in the same second, or later, contradicts. It is
+half-open from its beginning: one request at a time asks, at a growing interval, and never one whose failure made it
+where another waits.
+
+Answers that reject come sooner than pictures: while calls that began after the first failure have not failed, they are
+about to succeed, and nothing is concluded. This is why starts are counted beside failures: it costs no write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.conclusions.claims import POLICIES, Claim, Policy, conclusion_id, parted
+from shared.core.conclusions.evidence import NEVER, NOTHING_HEARD, VOICES_KEPT, Heard, Voice, merged
+from shared.core.limits.observations import Closing
+from shared.core.values.pacific import next_pacific_midnight
+from shared.core.values.route import GATEWAY, is_gateways
+
+PROBE_ANSWERS_WITHIN = timedelta(seconds=60)
+"""Then the next one may go: the first may have died with its worker."""
+SETTLED = timedelta(seconds=3)
+"""A rejection and its report take less than this: a start that is older and has not failed is a survivor."""
+LULL = timedelta(seconds=30)
+"""Without a survivor for so long, nothing else speaks."""
+A_DAY = timedelta(hours=25)
+"""So long a limit of the day is remembered that a call contradicts."""
+NAMED_WITHIN = timedelta(minutes=1)
+"""A 429 is answered and reported within this time of its start."""
+SUSPECTED_AFTER = timedelta(seconds=15)
+REPEATED = 3
+"""Failed calls of fewer requests than a conclusion needs that are worth a word to on-call."""
+SEEN_TO_FAIL = timedelta(seconds=2)
+"""So long after the first failure, calls that began beside it would have failed as well."""
+Starts = Mapping[int, int]
+"""Calls by the second in which they began."""
+
+
+class Conclusion(Struct, frozen=True):
+    claim: Claim
+    subject: str
+    """A circuit (`*/model` in every lane of Google's) or a pool."""
+    since: datetime
+    needs: int
+    """Requests on which it stands: with fewer that no success contradicts, it falls."""
+    interval: timedelta
+    """Until the probe after the next, if that fails."""
+    next_probe_at: datetime
+    probed_at: datetime | None = None
+    """The slot of the probe that is out."""
+    probes: int = 0
+    """That failed."""
+
+    @property
+    def id(self) -> str:
+        return conclusion_id(self.claim, self.subject)
+
+    @property
+    def policy(self) -> Policy:
+        return POLICIES[self.claim]
+
+    @property
+    def why(self) -> str:
+        """In words."""
+        lane, slash, model = self.subject.partition("/")
+        what = f"{model} in the lane {lane}" if slash and lane != "*" else model or self.subject
+        return (
+            f"{what} {self.policy.means}; since {_moment(self.since)}, {self.probes} probes failed, "
+            f"next probe {_moment(self.next_probe_at)} ({self.id})"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "claim": self.claim.value, "subject": self.subject, "since": self.since, "needs": self.needs,
+            "interval_seconds": self.interval.total_seconds(), "next_probe_at": self.next_probe_at,
+            "probed_at": self.probed_at, "probes": self.probes,
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Conclusion:
+        return cls(
+            Claim(data["claim"]), data["subject"], data["since"], data["needs"],
+            timedelta(seconds=data["interval_seconds"]), data["next_probe_at"], data["probed_at"], data["probes"],
+        )  # fmt: skip
+
+
+class Case(Struct, frozen=True):
+    """All that is on record for and against one conclusion, and the conclusion where it was reached."""
+
+    voices: Mapping[str, Voice] = field(default_factory=dict)
+    success: int = NEVER
+    cleared: int = NEVER
+    """Nothing counts that began in this second or before: on-call has reset it."""
+    conclusion: Conclusion | None = None
+
+    @property
+    def fresh(self) -> dict[str, Voice]:
+        """Voices that nothing contradicts."""
+        after = max(self.success, self.cleared)
+        return {request: voice for request, voice in self.voices.items() if voice.at > after}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **Heard(self.voices, success=self.success).to_json(),
+            "cleared": self.cleared,
+            "conclusion": self.conclusion.to_json() if self.conclusion else None,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Case:
+        heard = Heard.from_json(data)
+        conclusion = Conclusion.from_json(data["conclusion"]) if data["conclusion"] else None
+        return cls(heard.voices, heard.success, data["cleared"], conclusion)
+
+
+class Conclusions(Struct, frozen=True):
+    """All cases, by the id of their conclusion."""
+
+    cases: Mapping[str, Case] = field(default_factory=dict)
+
+    @property
+    def reached(self) -> dict[str, Conclusion]:
+        return {each: case.conclusion for each, case in self.cases.items() if case.conclusion is not None}
+
+    @property
+    def open(self) -> frozenset[str]:
+        """Ids about which a success is worth reporting."""
+        return frozenset(each for each, case in self.cases.items() if case.conclusion is not None or case.fresh)
+
+    def suspected(self, heard: Mapping[str, Heard], starts: Mapping[str, Starts], now: datetime) -> tuple[str, ...]:
+        """Not concluded, since too few requests speak, but nothing else is answered: somebody should look."""
+        return tuple(
+            each
+            for each, case in self.cases.items()
+            if case.conclusion is None
+            and case.fresh
+            and each in heard
+            and POLICIES[parted(each)[0]].runbook
+            and min(voice.at for voice in case.fresh.values()) <= (now - SUSPECTED_AFTER).timestamp()
+            and sum(heard[each].calls.values()) >= REPEATED
+            and _is_lull(heard[each].calls, _of_subject(starts, parted(each)[1]), now)
+        )
+
+    @property
+    def struck(self) -> dict[str, str]:
+        """Circuits that are no route for now, with the reason."""
+        return {each.subject: each.why for each in self.reached.values() if each.policy.effect == "strikes"}
+
+    def closings(self) -> dict[str, Closing]:
+        """Pools that start nothing before their next probe."""
+        found: dict[str, Closing] = {}
+        for each in self.reached.values():
+            if each.policy.effect != "closes":
+                continue
+            known = found.get(each.subject)
+            if known is None or known.until < each.next_probe_at:
+                found[each.subject] = Closing(each.next_probe_at, each.claim.value)
+        return found
+
+    @property
+    def day_goes_on(self) -> dict[str, datetime]:
+        """Until when limits of the day that 429s named are refuted, by pool: calls went well that they forbid."""
+        return {
+            parted(each)[1]: datetime.fromtimestamp(case.success, UTC) + NAMED_WITHIN
+            for each, case in self.cases.items()
+            if parted(each)[0] is Claim.QUOTA_DAY and case.success > case.cleared and not case.fresh
+        }
+
+    def due(self, now: datetime) -> tuple[Conclusion, ...]:
+        """Those that one request may ask about now."""
+        return tuple(each for each in self.reached.values() if each.next_probe_at <= now)
+
+    def probed(self, conclusion: str, slot_at: datetime) -> Conclusions:
+        """With a probe on its way."""
+        case = self.cases.get(conclusion)
+        if case is None or case.conclusion is None:
+            return self
+        known = case.conclusion
+        until = slot_at + max(PROBE_ANSWERS_WITHIN, known.interval)
+        return self._with(conclusion, replace(case, conclusion=replace(known, probed_at=slot_at, next_probe_at=until)))
+
+    def _with(self, conclusion: str, case: Case) -> Conclusions:
+        return Conclusions({**self.cases, conclusion: case})
+
+    def to_json(self) -> dict[str, Any]:
+        return {each: case.to_json() for each, case in self.cases.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Conclusions:
+        return cls({each: Case.from_json(case) for each, case in data.items()})
+
+
+def judge(
+    known: Conclusions,
+    heard: Mapping[str, Heard],
+    starts: Mapping[str, Starts],
+    now: datetime,
+    *,
+    resets: Mapping[str, datetime] | None = None,
+    longest: Mapping[str, timedelta] | None = None,
+) -> Conclusions:
+    """What is concluded now. The same evidence again changes nothing.
+
+    `starts` by circuit; `resets` by id, when on-call reset them; `longest` by subject, the most between two probes
+    where the catalogue says less.
+    """
+    cases = {}
+    for each in sorted({*known.cases, *heard}):
+        claim, subject = parted(each)
+        case = _with_evidence(known.cases.get(each, Case()), heard.get(each, NOTHING_HEARD), now)
+        case = _cleared(case, (resets or {}).get(each))
+        most = min(POLICIES[claim].longest, (longest or {}).get(subject, timedelta.max))
+        if case.conclusion is not None:
+            case = _after_probe(_if_it_stands(case, now), heard.get(each, NOTHING_HEARD), most, now)
+        else:
+            said = heard.get(each, NOTHING_HEARD)
+            case = _concluded(case, claim, subject, said, _of_subject(starts, subject), now)
+        if _is_worth_keeping(case, claim, now):
+            cases[each] = case
+    return Conclusions(cases)
+
+
+def _is_worth_keeping(case: Case, claim: Claim, now: datetime) -> bool:
+    if case.conclusion is not None or case.voices:
+        return True
+    kept_since = (now - (A_DAY if claim is Claim.QUOTA_DAY else VOICES_KEPT)).timestamp()
+    return max(case.cleared, case.success) >= kept_since
+
+
+def asks_best(voices: Mapping[str, Voice], request: str, tenant: str) -> int:
+    """How well a request may probe: 0 best. `request` and `tenant` as `evidence.short` makes them."""
+    if request in voices:
+        return 2
+    return int(tenant in {each.tenant for each in voices.values()})
+
+
+def _with_evidence(case: Case, heard: Heard, now: datetime) -> Case:
+    voices = merged(case.voices, heard.voices, now) if case.conclusion is None else _kept(case.voices, heard, now)
+    return replace(case, voices=voices, success=max(case.success, heard.success))
+
+
+def _kept(voices: Mapping[str, Voice], heard: Heard, now: datetime) -> dict[str, Voice]:
+    """What a conclusion stands on is not forgotten while it stands."""
+    return {**voices, **merged(voices, heard.voices, now)} if heard.voices else dict(voices)
+
+
+def _cleared(case: Case, reset_at: datetime | None) -> Case:
+    if reset_at is None or int(reset_at.timestamp()) <= case.cleared:
+        return case
+    return replace(case, cleared=int(reset_at.timestamp()), conclusion=None)
+
+
+def _if_it_stands(case: Case, now: datetime) -> Case:
+    known = case.conclusion
+    assert known is not None, "there is one to look at"
+    is_over = known.claim is Claim.QUOTA_DAY and now >= next_pacific_midnight(known.since)
+    if is_over:
+        return replace(case, conclusion=None, cleared=int(now.timestamp()))
+    return case if len(case.fresh) >= known.needs else replace(case, conclusion=None)
+
+
+def _after_probe(case: Case, heard: Heard, most: timedelta, now: datetime) -> Case:
+    """A probe that failed lengthens the interval; after one whose answer says nothing of this, another may go."""
+    known = case.conclusion
+    if known is None or known.probed_at is None:
+        return case
+    second = int(known.probed_at.timestamp())
+    if not any(each >= second for each in heard.calls):
+        again = replace(known, next_probe_at=now, probed_at=None)
+        return replace(case, conclusion=again) if heard.vain >= second else case
+    longer = replace(
+        known, next_probe_at=now + known.interval, interval=min(2 * known.interval, most), probed_at=None,
+        probes=known.probes + 1,
+    )  # fmt: skip
+    return replace(case, conclusion=longer)
+
+
+def _concluded(case: Case, claim: Claim, subject: str, heard: Heard, starts: Starts, now: datetime) -> Case:
+    fresh, policy, calls = case.fresh, POLICIES[claim], heard.calls
+    if not fresh:
+        return case
+    is_enough = len(fresh) >= policy.requests and _most_fail(fresh, heard, starts, policy, now)
+    lately = any(second >= (now - LULL).timestamp() for second in calls)
+    is_stated = policy.statement and lately and any(each.explicit for each in fresh.values())
+    is_stated = is_stated and _is_lull(calls, starts, now)
+    if not is_enough and not is_stated:
+        return case
+    needs = policy.requests if is_enough else 1
+    wait, then = (policy.first, 2 * policy.first) if is_enough else (timedelta(0), policy.first)
+    return replace(case, conclusion=Conclusion(claim, subject, now, needs, then, now + wait))
+
+
+def _most_fail(fresh: Mapping[str, Voice], heard: Heard, starts: Starts, policy: Policy, now: datetime) -> bool:
+    """Of the calls that began since the first failure."""
+    failures = heard.requests if policy.counts_once else heard.calls
+    first, until = min(each.at for each in fresh.values()), int((now - SEEN_TO_FAIL).timestamp())
+    began = sum(count for second, count in starts.items() if first <= second <= until)
+    failed = sum(count for second, count in failures.items() if second >= first)
+    return first <= until and max(failed, len(fresh)) >= policy.share * began
+
+
+def _is_lull(calls: Mapping[int, int], starts: Starts, now: datetime) -> bool:
+    """No call of the last while has survived."""
+    first, last = int((now - LULL).timestamp()), int((now - SETTLED).timestamp())
+    began = sum(count for second, count in starts.items() if first <= second <= last)
+    return began <= sum(count for second, count in calls.items() if first <= second <= last)
+
+
+def _of_subject(starts: Mapping[str, Starts], subject: str) -> Starts:
+    """Starts on all circuits that a subject spans."""
+    total: dict[int, int] = {}
+    for name, seconds in starts.items():
+        if _spans(subject, name):
+            for second, count in seconds.items():
+                total[second] = total.get(second, 0) + count
+    return total
+
+
+def _spans(subject: str, circuit: str) -> bool:
+    lane, _, model = circuit.partition("/")
+    if "/" in subject:
+        return subject in (circuit, f"*/{model}" if lane != GATEWAY else circuit)
+    if is_gateways(subject):
+        return lane == GATEWAY and subject.partition(":")[2] == model
+    return lane != GATEWAY and subject == model
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

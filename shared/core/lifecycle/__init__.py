@@ -1,0 +1,1 @@
+"""The request document and its legal changes, from the first attempt to the receipt."""

@@ -1,0 +1,144 @@
+"""What the end of an attempt costs, and where it is booked: on the request, in the ledger, against the budget. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from shared.core.accounting import budget, ledger, savings
+from shared.core.catalogue import price
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.catalogue.price import Cost
+from shared.core.lifecycle import request_record
+from shared.core.lifecycle.mismatch import size_of_pixels
+from shared.core.lifecycle.receipt import mismatches
+from shared.core.provider.failure import Charge, Failure, FailureKind
+from shared.core.provider.stored_image import Delivered, Ending
+from shared.core.provider.usage import Usage
+from shared.core.routing import gateway
+from shared.core.routing.requirements import Ask
+from shared.core.values.documents import Document, Fields, Increment
+from shared.core.values.route import Route
+
+
+def cost_of(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
+    """What the attempt is known to owe."""
+    route = Route.from_json(attempt["route"])
+    if isinstance(ending, Delivered) and ending.paid_before:
+        return price.NOTHING
+    if route.lane == gateway.GATEWAY:
+        return _of_gateway(ending, attempt, catalogue)
+    match ending:
+        case Delivered():
+            size = size_of_pixels(ending.width, ending.height)
+            return price.of_made(catalogue, ending.usage, ending.model, ending.lane, route.model, size)
+        case Failure(kind=FailureKind.IMAGE_STORE):
+            return price.of_made(
+                catalogue, ending.usage, ending.model or route.model, ending.lane or route.lane, route.model,
+                route.image_size,
+            )  # fmt: skip
+        case Failure(usage=Usage() as usage) if usage != Usage():  # nothing counted is no statement of the bill
+            return price.of_failed(
+                catalogue, usage, ending.model or route.model, ending.lane or route.lane, route.model
+            )
+        case Failure():
+            return price.NOTHING if ending.charge is Charge.NOTHING else price.UNKNOWN
+
+
+def _of_gateway(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
+    """By the provider's price and rules: none of Google's rates concerns it."""
+    if isinstance(ending, Delivered):
+        return gateway.of_made(attempt["estimate_micros"])
+    provider = catalogue.gateways.get(attempt["contract"].removeprefix(gateway.CONTRACT))
+    return gateway.of_failed(provider, ending, attempt["estimate_micros"])
+
+
+def on_request(request: Fields, attempt: Fields, ending: Ending, cost: Cost, *, was_given_up: bool) -> dict[str, Any]:
+    """The request's money after this attempt. An attempt given up as crashed was booked as unknown: that is undone."""
+    unknown = int(cost.basis == "unknown") - int(was_given_up)
+    held = int(isinstance(ending, Failure) and ending.ambiguous and cost.basis == "unknown") - int(was_given_up)
+    unknown_attempts = request["cost_unknown_attempts"] + unknown
+    before = request["cost_basis"] if request["cost_micros"] else None
+    return {
+        "cost_micros": request["cost_micros"] + cost.micros,
+        "cost_basis": _basis(before, cost, unknown_attempts),
+        "cost_unknown_attempts": unknown_attempts,
+        "unknown_estimate_micros": request["unknown_estimate_micros"] + held * attempt["estimate_micros"],
+    }
+
+
+def _basis(before: price.CostBasis | None, cost: Cost, unknown_attempts: int) -> price.CostBasis:
+    """How the booked sum was found. `before` is None while nothing is booked: a sum of 0 beside an attempt of unknown
+    cost is unknown. Beside a known sum unknown attempts are counted apart.
+    """
+    if before is None and not cost.micros:
+        return "unknown" if unknown_attempts else cost.basis
+    if before is None:
+        return cost.basis
+    return "listed" if "listed" in (before, cost.basis) and cost.micros else before
+
+
+def in_ledger(
+    request: Fields,
+    attempt: Fields,
+    ending: Ending,
+    code: str,
+    cost: Cost,
+    catalogue: Catalogue,
+    now: datetime,
+    shard: int,
+    *,
+    was_given_up: bool,
+) -> Increment:
+    """What this attempt adds to the ledger."""
+    route = Route.from_json(attempt["route"])
+    made = isinstance(ending, Delivered)
+    usage = ending.usage
+    mismatched = isinstance(ending, Delivered) and bool(mismatches(request["ask"], route, ending, catalogue))
+    succeeded = code == "succeeded" and cost.basis != "unknown"
+    booking = ledger.Booking(
+        cost=cost,
+        why=_why(ending, code, attempt["number"]),
+        number=attempt["number"],
+        estimate_micros=attempt["estimate_micros"],
+        made=made,
+        ambiguous=isinstance(ending, Failure) and ending.ambiguous,
+        was_given_up=was_given_up,
+        searches=usage.grounding_searches if usage is not None and cost.micros else 0,
+        mismatched=mismatched,
+        saved=savings.saved(Ask.from_json(request["ask"]), route, usage, cost.micros, catalogue) if succeeded else {},
+    )
+    cell = ledger.Cell(
+        day=now.date().isoformat(),
+        tenant=request["tenant"],
+        model=price.billed_model(catalogue, ending.model, route.model),
+        lane=route.lane if route.lane == ledger.GATEWAY else ending.lane or route.lane,
+        flags=tuple(attempt["flags"]),
+    )
+    return cell.increment(booking.amounts(), shard)
+
+
+def against_budget(
+    request: Document, attempt: Fields, ending: Ending, cost: Cost, *, is_final: bool
+) -> tuple[Increment, ...]:
+    """What was reserved for the attempt comes back, and its cost is taken; what may have been billed stays held."""
+    held = cost.basis == "unknown" and (isinstance(ending, Delivered) or ending.ambiguous)
+    tenant = request.data["tenant"]
+    moved = budget.ended(tenant, request.id, budget.Reservation.of(attempt), cost.micros, held=held)
+    if is_final and not request_record.has_begun(request.data):  # the next attempt will not begin
+        unused = budget.Reservation.of(request.data)
+        moved = moved.plus(budget.ended(tenant, request.id, unused, 0, held=False))
+    return moved.writes()
+
+
+def _why(ending: Ending, code: str, number: int) -> ledger.Why:
+    """What the attempt's money went for."""
+    if code == "duplicate":
+        return "duplicate"
+    match ending:
+        case Failure(kind=FailureKind.REFUSED):
+            return "refused"
+        case Failure(kind=FailureKind.NO_IMAGE | FailureKind.MALFORMED_ANSWER | FailureKind.IMAGE_STORE):
+            return "no_image"
+        case _:
+            return ledger.plain(number)

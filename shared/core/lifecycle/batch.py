@@ -1,0 +1,261 @@
+"""Batches: many requests of one model and size in one file, for half the price and up to a day's wait. Pure.
+
+A request is collected, then its batch is closed: from there on a document `batches/{id}` says what is in it. That
+intent is on record before anything is sent, and the display name finds again what a crash left between.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+from shared.core.catalogue.batch_rules import DEFAULT_RULES, BatchRules
+from shared.core.lifecycle.request_record import KEEP_FOR
+from shared.core.provider.call import Answer
+from shared.core.provider.failure import Failure, FailureKind
+from shared.core.values.documents import Document, Fields
+from shared.core.values.route import Route
+
+MOST_REFERENCES = 40
+"""In one file, of 20 MB at most each: a JSONL file may have 2 GB."""
+
+BatchState: TypeAlias = Literal["collected", "submitted", "ended"]
+"""collected: the intent is on record and perhaps sent; submitted: the provider's name of it is known."""
+ProviderState: TypeAlias = Literal["pending", "running", "succeeded", "failed", "cancelled", "expired", "unknown"]
+
+OVER: tuple[ProviderState, ...] = ("succeeded", "failed", "cancelled", "expired")
+
+
+class Waiting(Struct, frozen=True):
+    """A request that waits for its collection to be closed."""
+
+    request_id: str
+    model: str
+    image_size: str
+    references: int
+    batched_at: datetime
+
+    @classmethod
+    def of(cls, document: Document) -> Waiting:
+        route = Route.from_json(document.data["route"])
+        references = document.data["ask"]["references"]
+        return cls(document.id, route.model, route.image_size, references, document.data["batched_at"])
+
+
+class Item(Struct, frozen=True):
+    """One attempt of one request in a batch."""
+
+    request_id: str
+    attempt: int
+
+    @property
+    def key(self) -> str:
+        """What the provider gives back with its answer."""
+        return f"{self.request_id}/{self.attempt}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"request_id": self.request_id, "attempt": self.attempt}
+
+
+class Progress(Struct, frozen=True):
+    """What the provider says of one batch."""
+
+    state: ProviderState
+    done: int = 0
+    """Requests that have ended, well or not."""
+    results: str | None = None
+    """The file of the answers, where there is one."""
+    failure: Failure | None = None
+    """Why the whole batch failed."""
+
+
+class Result(Struct, frozen=True):
+    """One line of the answers."""
+
+    key: str
+    answer: Answer
+
+
+def path(batch_id: str) -> str:
+    return f"batches/{batch_id}"
+
+
+def display_name(batch_id: str) -> str:
+    """Under which a batch is found that was created and not recorded."""
+    return f"renderlane-{batch_id}"
+
+
+def items_of(data: Fields) -> list[Item]:
+    return [Item(each["request_id"], each["attempt"]) for each in data["items"]]
+
+
+def due_collections(
+    waiting: Iterable[Waiting], now: datetime, rules: BatchRules = DEFAULT_RULES, *, full_only: bool = False
+) -> list[list[Waiting]]:
+    """The collections to close now: every full one, and unless `full_only` those whose oldest has waited enough."""
+    sets: dict[tuple[str, str], list[Waiting]] = defaultdict(list)
+    for each in sorted(waiting, key=lambda each: (each.batched_at, each.request_id)):
+        sets[each.model, each.image_size].append(each)
+    due: list[list[Waiting]] = []
+    for together in sets.values():
+        *full, last = _filled(together, rules.most_requests)
+        due += full
+        is_old = not full_only and now - last[0].batched_at >= rules.collect_for
+        if is_old or len(last) >= rules.most_requests or _references(last) >= MOST_REFERENCES:
+            due.append(last)
+    return due
+
+
+def _filled(together: Sequence[Waiting], most_requests: int) -> list[list[Waiting]]:
+    """In files of at most so many requests and MOST_REFERENCES, in order; never an empty one."""
+    files: list[list[Waiting]] = [[]]
+    for each in together:
+        file = files[-1]
+        if file and (len(file) >= most_requests or _references([*file, each]) > MOST_REFERENCES):
+            files.append(file := [])
+        file.append(each)
+    return files
+
+
+def _references(waiting: Iterable[Waiting]) -> int:
+    return sum(each.references for each in waiting)
+
+
+def new_document(batch_id: str, route: Route, items: Sequence[Item], now: datetime) -> dict[str, Any]:
+    """A batch as it is closed: nothing is sent yet."""
+    return {
+        "state": "collected",
+        "model": route.model,
+        "image_size": route.image_size,
+        "display_name": display_name(batch_id),
+        "items": [each.to_json() for each in items],
+        "name": None,
+        "provider_state": None,
+        "done": 0,
+        "tries": 0,
+        "creating_at": None,
+        "created_at": now,
+        "submitted_at": None,
+        "changed_at": now,
+        "escalated_at": None,
+        "due_at": now,
+        "ended_at": None,
+        "expire_at": None,
+        "part_of": None,
+        "is_part": False,
+    }
+
+
+def family(batch_id: str, data: Fields) -> str:
+    """The id under which its requests are filed: that of the batch which was split, where it is a part."""
+    return data.get("part_of") or batch_id
+
+
+def may_be_split(data: Fields) -> bool:
+    """Once, where there is more than one request in it."""
+    return not data.get("is_part", False) and len(data["items"]) > 1
+
+
+def halves(items: Sequence[tuple[Item, str]]) -> tuple[list[Item], list[Item]]:
+    """Two parts of items that come with their tenants: a tenant's stay together where there are several."""
+    ordered = sorted(items, key=lambda each: each[1])
+    middle = len(ordered) // 2
+    borders = [number for number in range(1, len(ordered)) if ordered[number][1] != ordered[number - 1][1]]
+    cut = min(borders, key=lambda border: abs(border - middle), default=max(middle, 1))
+    return [item for item, _ in ordered[:cut]], [item for item, _ in ordered[cut:]]
+
+
+def first_part(items: Sequence[Item], now: datetime) -> dict[str, Any]:
+    """What is left in a batch that was split: to be sent at once."""
+    return {"items": [each.to_json() for each in items], "is_part": True, "creating_at": None, "due_at": now}
+
+
+def second_part(batch_id: str, whole_id: str, route: Route, items: Sequence[Item], now: datetime) -> dict[str, Any]:
+    return new_document(batch_id, route, items, now) | {"part_of": whole_id, "is_part": True}
+
+
+def creating(now: datetime, hold_until: datetime) -> dict[str, Any]:
+    """From here on the provider may have it: it is looked for by its display name before it is created again."""
+    return {"creating_at": now, "due_at": hold_until}
+
+
+def submitted(name: str, now: datetime) -> dict[str, Any]:
+    return {"state": "submitted", "name": name, "submitted_at": now, "changed_at": now, "due_at": now}
+
+
+def not_created(data: Fields, now: datetime) -> dict[str, Any]:
+    """For sure the provider does not have it: again a little later, and later each time."""
+    wait = min(timedelta(minutes=1) * 2 ** min(data["tries"], 10), timedelta(minutes=30))
+    return {"creating_at": None, "tries": data["tries"] + 1, "due_at": now + wait}
+
+
+def seen(data: Fields, progress: Progress, now: datetime) -> dict[str, Any]:
+    """After the provider was asked."""
+    moved = (progress.state, progress.done) != (data["provider_state"], data["done"])
+    told: dict[str, Any] = {"provider_state": progress.state, "done": progress.done, "changed_at": now}
+    return told if moved else {}
+
+
+def ended(now: datetime) -> dict[str, Any]:
+    """Every request in it is settled."""
+    return {"state": "ended", "due_at": None, "ended_at": now, "expire_at": now + KEEP_FOR}
+
+
+def is_surely_refused(failure: Failure) -> bool:
+    """Whether a create that ended so has made no batch. A server's own error, or silence, may hide one that it made."""
+    if failure.kind in (FailureKind.CONNECTION, FailureKind.LATE):
+        return True
+    status = failure.http_status
+    return status is not None and 400 <= status < 500 and status not in (408, 409, 499)
+
+
+def is_worth_another_try(failure: Failure) -> bool:
+    """Whether the same file may be taken later: a full quota, a rejected key, a network that is away."""
+    return failure.kind not in (
+        FailureKind.INVALID_REQUEST,
+        FailureKind.LANE_UNSUPPORTED,
+        FailureKind.MODEL_GONE,
+        FailureKind.REFUSED,
+    )
+
+
+def of_all(failure: Failure, requests: int) -> Failure:
+    """What a refusal of the whole file means for each of so many requests in it: the next route, where its own answer
+    decides. A 400 is no fault of any single one: those are looked at when the batch runs. A refusal for safety is its
+    own where it is alone.
+    """
+    if failure.kind is FailureKind.REFUSED and requests == 1:
+        return failure
+    if failure.kind not in (FailureKind.INVALID_REQUEST, FailureKind.REFUSED):
+        return failure
+    return Failure(FailureKind.LANE_UNSUPPORTED, failure.message, failure.code, http_status=failure.http_status)
+
+
+def without_result(progress: Progress) -> Failure:
+    """What became of a request that the answers of an ended batch say nothing about."""
+    match progress.state:
+        case "failed":
+            return progress.failure or Failure(FailureKind.SERVER_ERROR, "The batch failed and gave no reason.")
+        case "expired":
+            return Failure(
+                FailureKind.TIMEOUT, "The batch expired after 48 hours without this result.", code="batch_expired"
+            )
+        case "cancelled":
+            return Failure(
+                FailureKind.CONNECTION_LOST, "The batch was cancelled at the provider.", code="batch_cancelled"
+            )
+        case _:
+            return Failure(
+                FailureKind.MALFORMED_ANSWER, "The batch's answers hold no line for this request.", code="no_result"
+            )
+
+
+GONE: Mapping[str, str] = {"code": "batch_gone", "message": "The provider does not know the batch any more."}
+
+
+def gone() -> Failure:
+    return Failure(FailureKind.CONNECTION_LOST, GONE["message"], code=GONE["code"])

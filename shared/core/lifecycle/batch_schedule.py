@@ -1,0 +1,59 @@
+"""When a batch is looked at again, when somebody is told, and when it is given up. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from shared.core.catalogue.batch_rules import DEFAULT_RULES, BatchRules
+from shared.core.lifecycle.batch import Progress
+from shared.core.values.documents import Fields
+
+HOLD = timedelta(minutes=10)
+"""Whoever works on a batch has it for so long; after a crash it is due again then."""
+LEAVE_WITHIN = timedelta(seconds=30)
+"""A create that cannot leave so soon after it was put on record is not made."""
+FOUND_WITHIN = timedelta(minutes=15)
+"""A create that left is in the provider's list by then, if it ever arrived; until then none is repeated."""
+LOOK_AGAIN = timedelta(minutes=1)
+LOOK_LATER = timedelta(minutes=5)
+YOUNG = timedelta(hours=1)
+"""So long it is looked at each minute."""
+ANSWERS_WITHIN = timedelta(hours=48)
+"""The provider keeps the answers of a batch for so long."""
+CANCELLED_AFTER = timedelta(hours=50)
+"""The provider lets a batch expire after 48 hours; one that does not is cancelled."""
+GIVEN_UP_AFTER = timedelta(hours=52)
+"""One that does not end even so counts as expired."""
+
+
+def next_look(data: Fields, now: datetime) -> datetime:
+    is_young = data["submitted_at"] is None or now - data["submitted_at"] < YOUNG
+    return now + (LOOK_AGAIN if is_young else LOOK_LATER)
+
+
+def is_newly_stuck(data: Fields, now: datetime, rules: BatchRules = DEFAULT_RULES) -> bool:
+    """Nothing has changed for too long, and nobody was told since."""
+    told_at = data["escalated_at"]
+    if told_at is not None and told_at >= data["changed_at"]:
+        return False
+    patience = rules.stuck_after if data["name"] else rules.unsent_stuck_after
+    return bool(now - data["changed_at"] >= patience)
+
+
+def is_to_be_cancelled(data: Fields, now: datetime) -> bool:
+    return bool(now - data["submitted_at"] >= CANCELLED_AFTER)
+
+
+def is_given_up(data: Fields, now: datetime) -> bool:
+    return bool(now - data["submitted_at"] >= GIVEN_UP_AFTER)
+
+
+def is_without_answers(data: Fields, progress: Progress, now: datetime) -> bool:
+    """It has succeeded and names neither a file nor answers of its own, and may still come to."""
+    nowhere = progress.state == "succeeded" and progress.results is None
+    return bool(nowhere and now - data["submitted_at"] < ANSWERS_WITHIN)
+
+
+def may_create_again(data: Fields, now: datetime) -> bool:
+    """Whether a create that was begun, and is not in the provider's list, has surely not arrived."""
+    return bool(now - data["creating_at"] >= FOUND_WITHIN)

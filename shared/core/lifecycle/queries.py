@@ -1,0 +1,298 @@
+"""Every query the flows make, and the index each needs: SQLite and Terraform build theirs from INDEXES."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from shared.core.lifecycle.request_record import HEAD_FIELDS, attempts
+from shared.core.values.documents import Query, Range
+
+EXPIRING = (
+    "requests", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
+)  # fmt: skip
+"""Collections whose documents have an `expire_at`."""
+
+INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("requests", ("status", "wake_at", "model", "priority", "fair_tag")),
+    ("requests", ("status", "wake_at")),
+    ("requests", ("status", "asleep_epoch")),
+    ("requests", ("status", "tenant", "model", "priority")),
+    ("requests", ("status", "deadline")),
+    ("requests", ("status", "priority", "queued_at")),
+    ("requests", ("status", "model", "priority", "tenant", "queued_at")),
+    ("requests", ("status", "-finished_at")),
+    ("requests", ("status", "model", "deadline")),
+    ("requests", ("status", "slot_at")),
+    ("requests", ("status", "lease_until")),
+    ("requests", ("status", "model")),
+    ("requests", ("status", "batch", "batched_at")),
+    ("requests", ("announce", "updated_at")),
+    ("requests", ("-created_at",)),
+    ("requests", ("status", "-created_at")),
+    ("evidence", ("updated_at",)),
+    ("flag_history", ("-at",)),
+    ("batches", ("due_at",)),
+    ("tenants", ("-updated_at",)),
+    ("ledger", ("day", "name")),
+    ("ledger", ("tenant", "day", "name")),
+    ("requests", ("status", "tenant", "reason", "fair_tag")),
+    *((collection, ("expire_at",)) for collection in EXPIRING),
+)
+"""Collection and fields, equalities first, then the ordered field; a leading `-` means descending."""
+
+
+def heads(model: str, priority: str, limit: int) -> Query:
+    """The queue of one model and priority, in its order, without the sleepers."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"), ("wake_at", None), ("model", model), ("priority", priority)),
+        order_by=("fair_tag",),
+        limit=limit,
+        fields=HEAD_FIELDS,
+    )
+
+
+def woken(now: datetime, limit: int) -> Query:
+    """Queued requests whose `wake_at` has come, longest waiting first."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"),),
+        bounds=(Range("wake_at", "<=", now),),
+        order_by=("wake_at",),
+        limit=limit,
+        fields=HEAD_FIELDS,
+    )
+
+
+def asleep_before(epoch: int, limit: int) -> Query:
+    """Queued requests that were put to sleep before the limits changed last."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"),),
+        bounds=(Range("asleep_epoch", "<", epoch),),
+        order_by=("asleep_epoch",),
+        limit=limit,
+        fields=HEAD_FIELDS,
+    )
+
+
+def waiting_of(tenant: str, model: str, priority: str) -> Query:
+    """For counting what one tenant has in one queue."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"), ("tenant", tenant), ("model", model), ("priority", priority)),
+        limit=100_000,
+        fields=("status",),
+    )
+
+
+def longest_queued(priority: str, limit: int) -> Query:
+    """All that wait with this priority, sleepers too, the longest waiting first."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"), ("priority", priority)),
+        order_by=("queued_at",),
+        limit=limit,
+        fields=("queued_at",),
+    )
+
+
+def due_before(model: str, moment: datetime, limit: int) -> Query:
+    """One model's queued requests whose deadline comes before `moment`."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"), ("model", model)),
+        bounds=(Range("deadline", "<=", moment),),
+        order_by=("deadline",),
+        limit=limit,
+    )
+
+
+def sleeping(now: datetime, limit: int) -> Query:
+    return Query(
+        "requests",
+        equal=(("status", "queued"),),
+        bounds=(Range("wake_at", ">", now),),
+        order_by=("wake_at",),
+        limit=limit,
+        fields=("wake_at",),
+    )
+
+
+def asleep_since(wake_after: datetime, limit: int) -> Query:
+    """Sleepers, the first to wake first, with the moment at which each was put to sleep."""
+    return replace(sleeping(wake_after, limit), fields=("wake_at", "updated_at"))
+
+
+def overdue(now: datetime, limit: int) -> Query:
+    """Queued requests whose deadline has passed."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"),),
+        bounds=(Range("deadline", "<=", now),),
+        order_by=("deadline",),
+        limit=limit,
+    )
+
+
+def unclaimed(slot_before: datetime, limit: int) -> Query:
+    """Releases that nobody took up."""
+    return Query(
+        "requests",
+        equal=(("status", "released"),),
+        bounds=(Range("slot_at", "<", slot_before),),
+        order_by=("slot_at",),
+        limit=limit,
+    )
+
+
+def lapsed(now: datetime, limit: int) -> Query:
+    """Attempts whose worker has stopped renewing its lease."""
+    return Query(
+        "requests",
+        equal=(("status", "rendering"),),
+        bounds=(Range("lease_until", "<", now),),
+        order_by=("lease_until",),
+        limit=limit,
+    )
+
+
+def rendering(limit: int) -> Query:
+    """Every attempt in flight, oldest lease first."""
+    return Query("requests", equal=(("status", "rendering"),), order_by=("lease_until",), limit=limit)
+
+
+def collecting(limit: int) -> Query:
+    """Requests that wait for their batch to be closed, longest waiting first."""
+    return Query(
+        "requests",
+        equal=(("status", "batched"), ("batch", None)),
+        order_by=("batched_at",),
+        limit=limit,
+        fields=("status", "tenant", "batch", "batched_at", "route", "ask"),
+    )
+
+
+def due_batches(until: datetime, limit: int) -> Query:
+    """Batches that somebody should look at by `until`: closed ones have no `due_at`."""
+    return Query("batches", bounds=(Range("due_at", "<=", until),), order_by=("due_at",), limit=limit)
+
+
+def unannounced(updated_before: datetime, limit: int) -> Query:
+    return Query(
+        "requests",
+        equal=(("announce", "pending"),),
+        bounds=(Range("updated_at", "<", updated_before),),
+        order_by=("updated_at",),
+        limit=limit,
+    )
+
+
+def running(limit: int) -> Query:
+    """As `rendering`, of each what a list shows."""
+    return replace(rendering(limit), fields=("tenant", "route", "slot_at", "lease_until"))
+
+
+def in_status(status: str, limit: int) -> Query:
+    """For counting: any order."""
+    return Query("requests", equal=(("status", status),), limit=limit, fields=("status",))
+
+
+def in_flight(model: str, status: str, limit: int) -> Query:
+    """For counting one model's attempts."""
+    return Query("requests", equal=(("status", status), ("model", model)), limit=limit)
+
+
+def first_of_next_tenant(model: str, priority: str, after: str | None) -> Query:
+    """What waits longest in one queue, of the first tenant after that one by name; None: of the first."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"), ("model", model), ("priority", priority)),
+        bounds=() if after is None else (Range("tenant", ">", after),),
+        order_by=("tenant", "queued_at"),
+        limit=1,
+        fields=("tenant", "queued_at"),
+    )
+
+
+def newest_ended(status: str, limit: int) -> Query:
+    """Requests with that end, the latest first, without what was asked."""
+    return Query(
+        "requests",
+        equal=(("status", status),),
+        order_by=("-finished_at",),
+        limit=limit,
+        fields=("finished_at", "outcome"),
+    )
+
+
+def tenants(limit: int) -> Query:
+    """Tenants with a weight or a budget of their own, the last changed first."""
+    return Query("tenants", order_by=("-updated_at",), limit=limit)
+
+
+def newest(status: str | None, limit: int) -> Query:
+    return Query(
+        "requests",
+        equal=(("status", status),) if status else (),
+        order_by=("-created_at",),
+        limit=limit,
+    )
+
+
+def attempts_of(request_id: str) -> Query:
+    return Query(attempts(request_id), order_by=("number",), limit=500)
+
+
+def flag_history(limit: int) -> Query:
+    """What was done to flags, newest first."""
+    return Query("flag_history", order_by=("-at",), limit=limit)
+
+
+def outlived(collection: str, now: datetime, limit: int) -> Query:
+    """Documents of an expiring collection whose time is over. Firestore's own TTL may be a day late, or first."""
+    return Query(
+        collection,
+        bounds=(Range("expire_at", "<=", now),),
+        order_by=("expire_at",),
+        limit=limit,
+        fields=("expire_at",),
+    )
+
+
+def ledger(since: str, until: str, limit: int, after: tuple[str, str] | None = None) -> Query:
+    """Rows of the ledger from day to day, both included; `after` = day and name of the last one seen."""
+    bounds = (Range("day", ">=", since), Range("day", "<=", until))
+    return Query("ledger", bounds=bounds, order_by=("day", "name"), limit=limit, after=after or ())
+
+
+def ledger_of(tenant: str, since: str, until: str, limit: int, after: tuple[str, str] | None = None) -> Query:
+    """One tenant's rows of the ledger from day to day, both included."""
+    bounds = (Range("day", ">=", since), Range("day", "<=", until))
+    return Query(
+        "ledger",
+        equal=(("tenant", tenant),),
+        bounds=bounds,
+        order_by=("day", "name"),
+        limit=limit,
+        after=after or (),
+        fields=("day", "name", "cost_micros"),
+    )
+
+
+def waiting_for(tenant: str, reason: str, limit: int) -> Query:
+    """One tenant's queued requests that wait for that reason, in their order."""
+    return Query(
+        "requests",
+        equal=(("status", "queued"), ("tenant", tenant), ("reason", reason)),
+        order_by=("fair_tag",),
+        limit=limit,
+        fields=(*HEAD_FIELDS, "least_estimate_micros"),
+    )
+
+
+def evidence_since(moment: datetime) -> Query:
+    """Reports written after `moment`, by the clocks of their writers."""
+    return Query("evidence", bounds=(Range("updated_at", ">", moment),), order_by=("updated_at",), limit=500)

@@ -1,0 +1,372 @@
+"""One request as the store keeps it: `requests/{request_id}` and `requests/{request_id}/attempts/{n}`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+
+from shared.core.accounting.budget import Reservation
+from shared.core.messages.render_request import RenderRequest, hash_of_content
+from shared.core.provider.outcome import Outcome
+from shared.core.routing.context import FRESH, Course
+from shared.core.routing.ladder import Planned
+from shared.core.routing.requirements import Ask
+from shared.core.values.documents import Fields
+from shared.core.values.route import Route
+from shared.core.values.trace_context import Place
+
+LEASE = timedelta(seconds=45)
+RENEW_EVERY = timedelta(seconds=15)
+KEEP_FOR = timedelta(days=30)
+"""How long an id is remembered after its end."""
+
+FINAL = ("succeeded", "refused", "failed", "expired", "cancelled")
+
+COUNTS = {
+    "attempt_count": 0,
+    "failure_count": 0,
+    "ambiguous_count": 0,
+    "no_image_count": 0,
+    "crash_count": 0,
+    "late_count": 0,
+    "fetch_count": 0,
+    "wait_count": 0,
+    "denied_count": 0,
+    "probe_count": 0,
+}
+"""fetch_count: fetching its references was begun so often without a call after it.
+
+failure_count and the three after it are of this round; attempt numbers go on through rounds."""
+
+HEAD_FIELDS = (
+    "ask", "model", "priority", "tenant", "fair_tag", "deadline", "round", "release", "unused_slot", "late_count",
+    "wake_at", "cost_micros", "unknown_estimate_micros", "avoided", "sick_on", "no_image_count",
+    "traceparent", "queued_at",
+)  # fmt: skip
+
+
+class Head(Struct, frozen=True):
+    """A queued request as the pump sees it: no prompt, no references."""
+
+    request_id: str
+    version: str
+    ask: Ask
+    model: str
+    """The model id it queues for."""
+    priority: str
+    tenant: str
+    fair_tag: float
+    deadline: datetime | None
+    round: int
+    release: int
+    unused_slot: UnusedSlot | None
+    late_count: int
+    sleeps: bool
+    """It has a `wake_at`, and is no part of its queue until that is taken away."""
+    course: Course = FRESH
+    traceparent: str = ""
+    queued_at: datetime | None = None
+    """When its present wait began."""
+
+    @classmethod
+    def of(cls, request_id: str, version: str, data: Fields) -> Head:
+        unused = data["unused_slot"]
+        return cls(
+            request_id=request_id,
+            version=version,
+            ask=Ask.from_json(data["ask"]),
+            model=data["model"],
+            priority=data["priority"],
+            tenant=data["tenant"],
+            fair_tag=data["fair_tag"],
+            deadline=data["deadline"],
+            round=data["round"],
+            release=data["release"],
+            unused_slot=UnusedSlot.from_json(unused) if unused else None,
+            late_count=data["late_count"],
+            sleeps=data["wake_at"] is not None,
+            course=course_of(request_id, data),
+            traceparent=data["traceparent"],
+            queued_at=data["queued_at"],
+        )
+
+    @property
+    def trace_id(self) -> str | None:
+        place = Place.parse(self.traceparent)
+        return None if place is None else place.trace_id
+
+
+class UnusedSlot(Struct, frozen=True):
+    """A slot that was granted and not used; the pump gives it back to its calendar."""
+
+    model: str
+    """The pool whose slot it is."""
+    slot_at: datetime
+    release: int
+    tokens: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"model": self.model, "slot_at": self.slot_at, "release": self.release, "tokens": self.tokens}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> UnusedSlot:
+        return cls(data["model"], data["slot_at"], data["release"], data["tokens"])
+
+
+def course_of(request_id: str, data: Fields) -> Course:
+    """What the request has been through."""
+    return Course(
+        request_id=request_id,
+        tenant=data["tenant"],
+        deadline=data["deadline"],
+        spent_micros=data["cost_micros"] + data["unknown_estimate_micros"],
+        avoided=data["avoided"],
+        sick_on=data["sick_on"],
+        no_image_count=data["no_image_count"],
+    )
+
+
+def path(request_id: str) -> str:
+    return f"requests/{request_id}"
+
+
+def attempts(request_id: str) -> str:
+    """The collection of a request's attempts."""
+    return f"requests/{request_id}/attempts"
+
+
+def attempt_path(request_id: str, number: int) -> str:
+    """Zero-padded, so that attempts sort by id."""
+    return f"{attempts(request_id)}/{number:04d}"
+
+
+def image_key(request_id: str, tenant: str, created_at: datetime, number: int) -> str:
+    """`{tenant}/{created date}/{hash of the id}/{attempt}.`, to which the extension is added."""
+    digest = hashlib.sha256(request_id.encode()).hexdigest()[:16]
+    return f"{tenant}/{created_at.date().isoformat()}/{digest}/{number}."
+
+
+def new_document(
+    request: RenderRequest,
+    planned: Planned,
+    *,
+    fair_tag: float,
+    message_id: str,
+    trace_id: str,
+    traceparent: str,
+    now: datetime,
+    above: str | None = None,
+    caller_span_id: str | None = None,
+    published_at: datetime | None = None,
+    revives: str | None = None,
+) -> dict[str, Any]:
+    """A request as intake writes it: queued, unpaid. Every field that a query names is present from the start.
+
+    `traceparent` is the place of its root span, `caller_span_id` the caller's span that the root is a part of,
+    `revives` the id of the request that this one is the revival of.
+    """
+    return {
+        "status": "queued",
+        "reason": "new",
+        "request": request.to_json(),
+        "content_hash": request.content_hash,
+        "ask": Ask.of(request, above).to_json(),
+        "tenant": request.tenant,
+        "group": request.group,
+        "model": planned.route.model,
+        "priority": request.priority,
+        "fair_tag": fair_tag,
+        "wake_at": None,
+        "asleep_epoch": None,
+        "deadline": request.deadline,
+        "round": 1,
+        "release": 0,
+        "slot_at": None,
+        "slot_until": None,
+        "unused_slot": None,
+        "lease_holder": None,
+        "lease_until": None,
+        "batch": None,
+        "batched_at": None,
+        "asked_model": planned.asked_model,
+        "route": planned.route.to_json(),
+        "route_reasons": list(planned.reasons),
+        "estimate_micros": planned.estimate_micros,
+        "input_tokens": planned.input_tokens,
+        "flags": [],
+        "next_route": None,
+        "least_estimate_micros": planned.least_estimate_micros,
+        "last_route": None,
+        "avoided": {},
+        "sick_on": {},
+        "paid_at": None,
+        "probe": None,
+        "gateway": planned.gateway,
+        "budget": None,
+        **COUNTS,
+        "cost_micros": 0,
+        "cost_basis": None,
+        "cost_unknown_attempts": 0,
+        "unknown_estimate_micros": 0,
+        "receipt": None,
+        "image_uri": None,
+        "outcome": None,
+        "announce": None,
+        "cancel_requested_at": None,
+        "revives": revives,
+        "revived_as": None,
+        "revived_by": None,
+        "revived_at": None,
+        "message_id": message_id,
+        "trace_id": trace_id,
+        "traceparent": traceparent,
+        "caller_span_id": caller_span_id,
+        "published_at": min(published_at or now, now),
+        "queued_at": now,
+        "created_at": now,
+        "updated_at": now,
+        "finished_at": None,
+        "expire_at": None,
+    }
+
+
+def released(
+    head: Head,
+    planned: Planned,
+    slot_at: datetime,
+    slot_until: datetime,
+    now: datetime,
+    reservation: Reservation | None = None,
+) -> dict[str, Any]:
+    """What the pump changes when it grants a slot. No slot is good beyond its request's deadline."""
+    return {
+        "status": "released",
+        "reason": None,
+        "release": head.release + 1,
+        "slot_at": slot_at,
+        "slot_until": slot_until if head.deadline is None else min(slot_until, head.deadline),
+        **_taken(planned, reservation),
+        "updated_at": now,
+    }
+
+
+def batched(head: Head, planned: Planned, now: datetime, reservation: Reservation | None = None) -> dict[str, Any]:
+    """What the pump changes when the route goes by batch: no slot, and no place in its queue any more.
+
+    It takes a release number all the same: that tells whether what was reserved for it has arrived.
+    """
+    return {
+        "status": "batched",
+        "reason": "collected for a batch",
+        "release": head.release + 1,
+        "slot_at": None,
+        "slot_until": None,
+        "batch": None,
+        "batched_at": now,
+        **_taken(planned, reservation),
+        "updated_at": now,
+    }
+
+
+def in_batch(batch_id: str, number: int, now: datetime) -> dict[str, Any]:
+    """Its batch is closed, with attempt `number`: it cannot be cancelled any more."""
+    return {"reason": f"in batch {batch_id}", "batch": batch_id, "attempt_count": number, "updated_at": now}
+
+
+def _taken(planned: Planned, reservation: Reservation | None) -> dict[str, Any]:
+    """The route as it is planned, for the attempt to come."""
+    return {
+        "unused_slot": None,
+        "wake_at": None,
+        "asleep_epoch": None,
+        "model": planned.route.pool,
+        "route": planned.route.to_json(),
+        "route_reasons": list(planned.reasons),
+        "estimate_micros": planned.estimate_micros,
+        "input_tokens": planned.input_tokens,
+        "flags": list(planned.flags),
+        "next_route": planned.next.route.to_json() if planned.next else None,
+        "least_estimate_micros": planned.least_estimate_micros,
+        "probe": planned.probe,
+        "gateway": planned.gateway,
+        "budget": reservation.to_json() if reservation is not None else None,
+    }
+
+
+def requeued(reason: str, now: datetime, *, wake_at: datetime | None = None) -> dict[str, Any]:
+    """Back to its place in the queue after an attempt."""
+    return {
+        "status": "queued",
+        "reason": reason,
+        "wake_at": wake_at,
+        "queued_at": now,
+        "slot_at": None,
+        "slot_until": None,
+        "unused_slot": None,
+        "lease_holder": None,
+        "lease_until": None,
+        "batch": None,
+        "batched_at": None,
+        "budget": None,
+        "updated_at": now,
+    }
+
+
+def asleep(reason: str, wake_at: datetime, epoch: int | None, now: datetime) -> dict[str, Any]:
+    """Out of its queue while no route is open to it; a new epoch of the limits wakes it before its time, where it
+    names one.
+    """
+    return {"reason": reason, "wake_at": wake_at, "asleep_epoch": epoch, "updated_at": now}
+
+
+def awake(now: datetime) -> dict[str, Any]:
+    """Back in its place in the queue."""
+    return {"wake_at": None, "asleep_epoch": None, "updated_at": now}
+
+
+def has_begun(data: Fields) -> bool:
+    """Whether an attempt may be on its way: cancellation and deadline come too late for it."""
+    return data["status"] == "rendering" or (data["status"] == "batched" and data["batch"] is not None)
+
+
+def not_started(data: Fields, reason: str, now: datetime) -> dict[str, Any]:
+    """Back to the front: its slot passed unused, and is kept here for the pump to give back."""
+    route = Route.from_json(data["route"])
+    unused = UnusedSlot(route.pool, data["slot_at"], data["release"], data["input_tokens"])
+    return requeued(reason, now) | {
+        "model": route.model,
+        "unused_slot": unused.to_json(),
+        "late_count": data["late_count"] + 1,
+        "paid_at": None,  # the last look at it may be what took so long
+    }
+
+
+def finished(status: str, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    """What every final commit writes; the announcement is still owed."""
+    assert status in FINAL, status
+    return {
+        "status": status,
+        "reason": None,
+        "outcome": outcome.to_json(),
+        "announce": "pending",
+        "wake_at": None,
+        "lease_holder": None,
+        "lease_until": None,
+        "budget": None,
+        "updated_at": now,
+        "finished_at": now,
+        "expire_at": now + KEEP_FOR,
+    }
+
+
+def content_hash(data: Fields) -> str:
+    """Of the content on record, by today's recipe: the hash stored beside it may be of an earlier release's."""
+    return hash_of_content(data["request"])
+
+
+def request_of(data: Fields) -> RenderRequest:
+    return RenderRequest.restored(data["request"])

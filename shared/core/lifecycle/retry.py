@@ -1,0 +1,165 @@
+"""What happens after a failed attempt: again at a moment, or the end. A decision is a value; nobody sleeps here."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from shared.core.limits.failure_evidence import DENIED
+from shared.core.provider.circuit_health import LACKS, SICK
+from shared.core.provider.failure import Failure, FailureKind, Next
+from shared.core.provider.outcome import EXPIRED, Outcome, final_status, of_failure
+from shared.core.values.route import GATEWAY
+
+CAPACITY = SICK | {FailureKind.QUOTA_UNKNOWN}
+"""Somebody is short of capacity: the hint is an estimate, not the end of a quota's window."""
+MAX_FAILURES = 5
+"""Counted failures (those of kind AGAIN) in one round before the request ends."""
+MAX_SICK_ON_ONE_ROUTE = 2
+"""One retry on the same path, then the next route."""
+MAX_DENIED = 3
+"""Answers that the project may not make this very call: by then it is the request, not the project."""
+MAX_PROBES = 24
+"""Failed probes of a sick route by one request: the outage is not its fault, but nothing repeats without end."""
+MAX_AMBIGUOUS_REPEATS = 2
+"""Repeats of attempts that may have been billed, where no cost cap decides."""
+MAX_NO_IMAGE = 2
+"""Answers without an image that can be read: they are charged."""
+BASE_BACKOFF = timedelta(seconds=1)
+MAX_BACKOFF = timedelta(seconds=60)
+MAX_PROBE_BACKOFF = timedelta(minutes=5)
+"""A request whose probes fail leaves the next ones to others for a while: at least an hour passes before MAX_PROBES."""
+LONG_HINT = timedelta(minutes=1)
+"""A server without capacity that says more is left, where the ladder has another route."""
+LONGEST_PARKING = timedelta(hours=1)
+"""One answer of a server without capacity parks no request for longer, whatever it hints."""
+LONGEST_PARKING_INTERACTIVE = timedelta(minutes=5)
+QUOTA_BACKOFF = timedelta(seconds=5)
+"""A 429 without a hint."""
+MAX_DAY_BACKOFF = timedelta(minutes=30)
+"""A day that is used up: a lone request, of which no conclusion is drawn, asks so seldom in the end."""
+
+
+class Tally(Struct, frozen=True):
+    """What this round of a request has been through, the new failure included."""
+
+    failures: int
+    ambiguous: int
+    no_image: int
+    waits: int
+    """Answers that the quota is used up; they end nothing, and space the next ones out."""
+    spent_micros: int
+    """Known cost of all attempts, plus the estimate for each whose cost is unknown."""
+    next_estimate_micros: int
+    max_cost_micros: int | None
+    deadline: datetime | None
+    denied: int = 0
+    elsewhere: bool = False
+    """This route is done with, for this request."""
+    fallback: bool = False
+    """The ladder has another route."""
+    probes: int = 0
+    """Failed probes of sick routes, those aside that were probably paid: these count as failures."""
+    interactive: bool = False
+
+
+class Again(Struct, frozen=True):
+    """Back to the queue until `wake_at`."""
+
+    wake_at: datetime
+    reason: str
+
+
+class End(Struct, frozen=True):
+    status: str
+    outcome: Outcome
+
+
+Decision: TypeAlias = Again | End
+
+
+def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: float) -> Decision:
+    """`jitter` in [0, 1). Never earlier on one route than its server hints; never past the deadline or the cost cap."""
+    ending = End(final_status(failure.kind), of_failure(failure))
+    next_route = tally.fallback and tally.elsewhere
+    match failure.rule.next:
+        case Next.END:
+            return ending
+        case Next.ELSEWHERE:
+            if not next_route:
+                return ending
+            ceiling = timedelta(0)
+        case Next.AGAIN:
+            if tally.failures >= MAX_FAILURES or tally.no_image >= MAX_NO_IMAGE:
+                return ending
+            if tally.probes >= MAX_PROBES or (failure.limits_repeats and not _may_repeat_ambiguous(tally)):
+                return ending
+            ceiling = _backoff(tally)
+        case Next.WAIT:
+            if tally.denied >= MAX_DENIED:
+                return ending
+            longest = MAX_DAY_BACKOFF if failure.kind is FailureKind.QUOTA_DAY else MAX_BACKOFF
+            ceiling = min(longest, QUOTA_BACKOFF * 2 ** min(max(tally.waits - 1, 0), 10))
+    if tally.max_cost_micros is not None and tally.spent_micros + tally.next_estimate_micros > tally.max_cost_micros:
+        return End(ending.status, Outcome("cost_cap", f"{ending.outcome.message} Another attempt could exceed the cap.",
+                                          "Raise max_cost_usd under a new id."))  # fmt: skip
+    if next_route:
+        return Again(now + min(ceiling, BASE_BACKOFF) * jitter, f"next route after {failure.kind.value}")
+    hint = _waited_for(failure, tally)
+    wake_at = now + hint + ceiling * jitter
+    if tally.deadline is not None and wake_at >= tally.deadline:
+        if tally.fallback:  # the ladder knows a route that does not wait so long
+            return Again(now + BASE_BACKOFF * jitter, _reason(failure))
+        return End("expired", Outcome(EXPIRED.code, f"{ending.outcome.message} {EXPIRED.message}", EXPIRED.advice))
+    return Again(wake_at, _reason(failure))
+
+
+def _backoff(tally: Tally) -> timedelta:
+    """The longest pause before the next attempt."""
+    if tally.probes:
+        return min(MAX_PROBE_BACKOFF, BASE_BACKOFF * 2.0 ** min(tally.failures + tally.probes, 20))
+    return min(MAX_BACKOFF, BASE_BACKOFF * 2.0**tally.failures)
+
+
+def _waited_for(failure: Failure, tally: Tally) -> timedelta:
+    """How much of the server's hint is waited for on the same route."""
+    hint = failure.retry_after or timedelta(0)
+    if failure.kind not in CAPACITY:
+        return hint
+    return min(hint, LONGEST_PARKING_INTERACTIVE if tally.interactive else LONGEST_PARKING)
+
+
+def _may_repeat_ambiguous(tally: Tally) -> bool:
+    if tally.max_cost_micros is not None:
+        return True  # the cap decides, below
+    return tally.ambiguous <= MAX_AMBIGUOUS_REPEATS
+
+
+def _reason(failure: Failure) -> str:
+    match failure.kind:
+        case FailureKind.QUOTA_MINUTE | FailureKind.QUOTA_DAY | FailureKind.QUOTA_SPEND | FailureKind.QUOTA_UNKNOWN:
+            return f"quota: {failure.kind.value}"
+        case _:
+            return f"again after {failure.kind.value}"
+
+
+def is_done_with(failure: Failure, sick_before: int, lane: str) -> bool:
+    """Whether the request should leave this route: a silent one at once (asking again costs as long again), one that
+    does not have the model or the lane, Flex that sheds, a gateway that takes nothing from us (no balance, a rejected
+    key: another contract may), a bare 403 (it may be about this call), one without capacity for longer than a minute,
+    any other sick one after one retry. A key and an account are the same on all of Google's routes: such a request
+    waits.
+    """
+    if failure.kind in CAPACITY and (failure.retry_after or timedelta(0)) > LONG_HINT:
+        return True
+    if failure.kind in LACKS or (failure.kind is FailureKind.TIMEOUT and failure.http_status is None):
+        return True
+    if failure.kind is FailureKind.OVERLOAD and lane == "flex":
+        return True
+    if lane == GATEWAY and failure.kind.value in DENIED:
+        return True
+    if failure.kind is FailureKind.PERMISSION and not failure.explicit:
+        return True
+    return failure.kind in SICK and sick_before + 1 >= MAX_SICK_ON_ONE_ROUTE

@@ -1,0 +1,97 @@
+"""A request that ended goes round again: a new request under a new id, with the content of the old one. Pure.
+
+What was asked for comes back whole: the model that was named, not the route it had stepped down to. The cap is a fresh
+one, since the money of the old request stays with the old request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared.core.lifecycle.request_record import FINAL, request_of
+from shared.core.messages.render_request import InvalidRequest, parse_message
+from shared.core.values.documents import Fields
+from shared.core.values.validation import Problem, shown
+
+ATTRIBUTE = "revives"
+"""Of the message: the id of the request that goes round again. No part of the content."""
+REVIVABLE = ("failed", "expired", "cancelled", "refused")
+"""A success has its image already, and what still lives ends by itself. A refusal is an answer, and is the same again
+more often than not: it may be revived by its id, where a person has looked at it, never as one of many."""
+BY_FILTER = ("failed", "expired", "cancelled")
+ID_LIMIT = 128
+ROUND = re.compile(r"-r([1-9][0-9]{0,5})\Z")
+
+
+class Revival(Struct, frozen=True):
+    """What to publish."""
+
+    request_id: str
+    """Of the new request."""
+    data: bytes
+    notes: tuple[str, ...]
+    """What is not as it was, for a person."""
+
+    def __repr__(self) -> str:
+        """Without the prompt."""
+        return f"Revival({self.request_id!r}, notes={self.notes!r})"
+
+
+def plan(old_id: str, old: Fields, new_id: str, now: datetime, deadline: datetime | None = None) -> Revival | Problem:
+    """The new request, or why there can be none. A deadline that has passed is given anew or left out."""
+    status = old["status"]
+    if status not in REVIVABLE:
+        return _not_now(old_id, status)
+    asked, notes = request_of(old), []
+    if deadline is not None and deadline <= now:
+        return Problem("deadline", shown(deadline.isoformat()), "a time to come", "Give a later one, or none.")
+    if deadline is None and asked.deadline is not None and asked.deadline <= now:
+        notes.append(f"its deadline, {asked.deadline:%Y-%m-%d %H:%M:%S} UTC, had passed: it is left out")
+    elif deadline is None:
+        deadline = asked.deadline
+    again = replace(asked, request_id=new_id, deadline=deadline)
+    data = json.dumps(again.to_json(), ensure_ascii=False).encode()
+    try:
+        parse_message(data)
+    except InvalidRequest as error:
+        return error.problems[0]
+    return Revival(new_id, data, tuple(notes))
+
+
+def _not_now(old_id: str, status: str) -> Problem:
+    allowed = f"a request that is {', '.join(REVIVABLE[:-1])} or {REVIVABLE[-1]}"
+    if status == "succeeded":
+        remedy = f"It has its image. For another one submit its content under a new id, with escalates: {old_id}."
+    else:
+        assert status not in FINAL, status
+        remedy = "It has not ended yet: wait for it, or cancel it first."
+    return Problem("status", status, allowed, remedy)
+
+
+def new_ids(old_id: str, *, is_revival: bool) -> Iterator[str]:
+    """The ids it may have, in order: `ID-r2`, and of a request that is a revival itself the next number.
+
+    The same every time, so that a request that is revived twice has one successor. The first that is free is taken.
+    """
+    counted = ROUND.search(old_id) if is_revival else None
+    stem = old_id[: counted.start()] if counted else old_id
+    number = int(counted[1]) + 1 if counted else 2
+    while True:
+        ending = f"-r{number}"
+        yield f"{_shortened(stem, ID_LIMIT - len(ending))}{ending}"
+        number += 1
+
+
+def _shortened(stem: str, room: int) -> str:
+    """Its beginning and a digest of the whole, where it is too long."""
+    if len(stem) <= room:
+        return stem
+    digest = hashlib.sha256(stem.encode()).hexdigest()[:8]
+    return f"{stem[: room - 9]}-{digest}"

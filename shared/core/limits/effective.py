@@ -1,0 +1,79 @@
+"""Which limits hold for one model: what it says of itself, what a rejection named, what was configured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+from shared.core.limits.live_quota import UNLIMITED, LiveLimits
+from shared.core.limits.quota import Limits
+
+DIMENSIONS = ("rpm", "ipm", "tpm", "rpd", "concurrency", "spend10m_micros")
+"""The fields of `Limits`."""
+
+Source: TypeAlias = Literal["live", "learned", "configured"]
+
+
+class InForce(Struct, frozen=True):
+    """One limit, and where it comes from."""
+
+    value: int | None
+    """None = the source says that there is no such limit."""
+    source: Source
+    at: datetime | None
+    """When it was read or learned; None for a configured one."""
+
+
+InForceByDimension: TypeAlias = Mapping[str, InForce]
+
+
+class Learned(Struct, frozen=True):
+    """A limit that the body of a 429 named."""
+
+    value: int
+    at: datetime
+    live: int | None
+    """What the live reading said at that time, as `LiveLimits.said`: UNLIMITED, a number, None = nothing."""
+    configured: int | None = None
+    """What was configured at that time."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"value": self.value, "at": self.at, "live": self.live, "configured": self.configured}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Learned:
+        return cls(data["value"], data["at"], data["live"], data["configured"])
+
+
+def in_force(configured: Limits, live: LiveLimits | None, learned: Mapping[str, Learned]) -> Mapping[str, InForce]:
+    """The limits of one model by dimension; what nobody says anything of is absent.
+
+    What a 429 named is newer than any reading, so it holds over the live value until that one moves. The live value
+    holds over the configured one however old it is. Without a live value the smaller of the learned and the configured
+    one holds, until another one is configured: an operator may give this worker a part of the quota.
+    """
+    found = {
+        dimension: _one(getattr(configured, dimension), live, learned.get(dimension), dimension)
+        for dimension in DIMENSIONS
+    }
+    return {dimension: limit for dimension, limit in found.items() if limit is not None}
+
+
+def limits(held: Mapping[str, InForce]) -> Limits:
+    """The numbers alone; unlimited and unknown are both None."""
+    return Limits(**{dimension: limit.value for dimension, limit in held.items()})
+
+
+def _one(configured: int | None, live: LiveLimits | None, learned: Learned | None, dimension: str) -> InForce | None:
+    said = None if live is None else live.said(dimension)
+    if live is not None and said is not None:
+        if learned is not None and learned.live == said:
+            return InForce(learned.value, "learned", learned.at)
+        return InForce(None if said == UNLIMITED else said, "live", live.read_at)
+    news = learned is not None and learned.live is None and learned.configured != configured
+    if learned is not None and not news and (configured is None or learned.value < configured):
+        return InForce(learned.value, "learned", learned.at)
+    return None if configured is None else InForce(configured, "configured", None)

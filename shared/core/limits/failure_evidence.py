@@ -1,0 +1,54 @@
+"""What one failure says about its model's limits."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from shared.core.limits.observations import Closing, Sign
+from shared.core.provider.failure import Failure, FailureKind
+
+LONGEST_MINUTE_CLOSING = timedelta(seconds=60)
+UNHINTED_CLOSING = timedelta(seconds=1)
+"""What a full minute may close at most, and for how long without a hint."""
+DENIED = frozenset({FailureKind.CREDENTIAL.value, FailureKind.PERMISSION.value, FailureKind.BALANCE.value})
+"""A person has to mend it."""
+
+
+def closing(failure: Failure, now: datetime) -> Closing | None:
+    """Until when this failure closes its model: for what a full minute lasts. All that lasts longer is a conclusion,
+    and no single answer draws one (`conclusion`).
+    """
+    if failure.kind is not FailureKind.QUOTA_MINUTE:
+        return None
+    pause = min(failure.retry_after or UNHINTED_CLOSING, LONGEST_MINUTE_CLOSING)
+    return Closing(now + pause, failure.kind.value)
+
+
+def sign(failure: Failure) -> Sign | None:
+    match failure.kind:
+        case FailureKind.QUOTA_MINUTE:
+            return Sign.MINUTE
+        case FailureKind.QUOTA_SPEND | FailureKind.QUOTA_UNKNOWN:
+            return Sign.UNEXPLAINED
+        case FailureKind.OVERLOAD:
+            return Sign.OVERLOAD
+        case FailureKind.LATE:
+            return Sign.LATE
+        case _:
+            return None
+
+
+def named_limit(failure: Failure) -> tuple[str, int] | None:
+    """The dimension and number that a 429 names, as far as its quota id says which dimension that is."""
+    quota_id = (failure.quota_id or "").lower()
+    if failure.quota_value is None or failure.kind not in (FailureKind.QUOTA_MINUTE, FailureKind.QUOTA_DAY):
+        return None
+    if "token" in quota_id:
+        dimension = "tpm"
+    elif "image" in quota_id and "request" not in quota_id:
+        dimension = "ipm"
+    elif "request" in quota_id:
+        dimension = "rpd" if failure.kind is FailureKind.QUOTA_DAY else "rpm"
+    else:
+        return None
+    return (dimension, failure.quota_value) if failure.kind is FailureKind.QUOTA_MINUTE or dimension == "rpd" else None

@@ -1,0 +1,92 @@
+"""Limits of one project and model, and the text form of RENDERLANE_QUOTA."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
+from shared.core.values.money import micros_from_usd
+from shared.core.values.route import is_gateways
+
+
+class InvalidQuota(ValueError):
+    """A quota text that cannot be read; the message says what was found and what is allowed."""
+
+
+class Limits(Struct, frozen=True):
+    """What one model may do. None = no such limit is known."""
+
+    rpm: int | None = None
+    """Requests in any minute."""
+    ipm: int | None = None
+    """Images in any minute."""
+    tpm: int | None = None
+    """Input tokens in any minute."""
+    rpd: int | None = None
+    """Requests a day, Pacific time."""
+    concurrency: int | None = None
+    """Attempts at once."""
+    spend10m_micros: int | None = None
+    """Micro-dollars in any ten minutes, over all models of the project."""
+
+
+DIMENSIONS = ("rpm", "ipm", "tpm", "rpd", "concurrency", "spend10m_usd")
+EXAMPLE = "gemini-3-pro-image=rpm:60,rpd:1000;*=rpm:100,concurrency:20"
+
+
+class Quota(Struct, frozen=True):
+    """Configured limits by model id; `*` holds for each model that is not named."""
+
+    by_model: Mapping[str, Limits]
+
+    def limits(self, model: str) -> Limits:
+        """The model's own limits, completed dimension by dimension from `*`, which says nothing of a gateway."""
+        general = Limits() if is_gateways(model) else self.by_model.get("*", Limits())
+        own = self.by_model.get(model, Limits())
+        known = {name: value for name, value in asdict(own).items() if value is not None}
+        return replace(general, **known)
+
+    def for_models(self, ids_by_name: Mapping[str, str]) -> Quota:
+        """The same with aliases turned into ids. Raises InvalidQuota for a name that no model has."""
+        by_model: dict[str, Limits] = {}
+        for name, limits in self.by_model.items():
+            if name != "*" and name not in ids_by_name:
+                raise InvalidQuota(f"found the model {name!r}; allowed: * and {', '.join(sorted(ids_by_name))}")
+            model = ids_by_name.get(name, name)
+            if model in by_model:
+                raise InvalidQuota(f"{name!r} names {model} a second time; name each model once")
+            by_model[model] = limits
+        return Quota(by_model)
+
+    @classmethod
+    def parse(cls, text: str) -> Quota:
+        """`MODEL=dim:n,dim:n;MODEL=…`. Raises InvalidQuota."""
+        by_model: dict[str, Limits] = {}
+        for part in filter(None, (each.strip() for each in text.split(";"))):
+            model, equals, dimensions = part.partition("=")
+            if not equals or not model.strip() or not dimensions.strip():
+                raise InvalidQuota(f"found {part!r}; allowed: MODEL=dim:n,dim:n, for example {EXAMPLE}")
+            if model.strip() in by_model:
+                raise InvalidQuota(f"{model.strip()!r} is named twice; name each model once")
+            by_model[model.strip()] = _limits(dimensions)
+        return cls(by_model)
+
+
+def _limits(text: str) -> Limits:
+    found: dict[str, int] = {}
+    for each in text.split(","):
+        name, colon, number = (part.strip() for part in each.partition(":"))
+        if not colon or name not in DIMENSIONS:
+            raise InvalidQuota(f"found {each.strip()!r}; allowed: one of {', '.join(DIMENSIONS)}, a colon and a number")
+        key = "spend10m_micros" if name == "spend10m_usd" else name
+        if key in found:
+            raise InvalidQuota(f"{name} stands twice; name each dimension once")
+        try:
+            found[key] = micros_from_usd(number) if name == "spend10m_usd" else int(number)
+        except (ValueError, ArithmeticError) as error:
+            raise InvalidQuota(f"found {name}:{number}; allowed: a number of zero or more") from error
+        if found[key] < 0:
+            raise InvalidQuota(f"found {name}:{number}; allowed: a number of zero or more")
+    return Limits(**found)

@@ -1,0 +1,1 @@
+"""What crosses Pub/Sub. Each message is parsed once, here."""

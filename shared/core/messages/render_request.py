@@ -1,0 +1,426 @@
+"""What a caller may ask for: the one place where a message on `render-requests` becomes a value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct, field
+
+from shared.core.values import validation
+from shared.core.values.money import micros_from_usd, usd
+from shared.core.values.validation import Problem, ShapeError
+
+MESSAGE_LIMIT_BYTES = 256 * 1024
+PROMPT_LIMIT = 32_000
+REFERENCE_LIMIT = 14
+
+SIZES = ("512", "1K", "2K", "4K")
+PURPOSES = ("draft", "default", "final")
+LANES = ("standard", "priority", "flex", "batch")
+PRIORITIES = ("interactive", "normal", "bulk")
+
+ID_PATTERN = r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:-]*"
+ID_WORDS = "letters, digits and . _ : -, starting with a letter or digit, without '..'"
+
+INVISIBLE = (
+    r"\u0000-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""Characters that show nothing, as the inside of a regular expression's class: controls, spaces, zero-width and filler
+characters (Unicode 16: White_Space, Default_Ignorable_Code_Point, Cc, U+2800).
+"""
+VISIBLE_PATTERN = rf"[{INVISIBLE}]*[^{INVISIBLE}][\s\S]*"
+LABEL_KEY_PATTERN = r"[^_][\s\S]*|_(?:[^_][\s\S]*)?|[\s\S]*[^_]_?"
+"""What does not begin and end with two underscores: the store keeps such field names for itself."""
+
+
+class InvalidRequest(Exception):
+    """The message cannot be a render request. It is recorded, answered and never retried."""
+
+    def __init__(self, problems: tuple[Problem, ...], request_id: str | None) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = problems
+        self.request_id = request_id
+        """The id the message names, where it names a valid one: the rejection is announced under it."""
+
+
+class ReferenceUri(Struct, frozen=True):
+    uri: str
+    mime_type: str | None
+
+
+class Floor(Struct, frozen=True):
+    """The worst that is still wanted; None = the catalogue's default for the purpose."""
+
+    image_size: str | None = None
+    model: str | None = None
+
+
+class RenderRequest(Struct, frozen=True):
+    request_id: str
+    prompt: str
+    tenant: str = "default"
+    purpose: str = "default"
+    model: str | None = None
+    image_size: str = "1K"
+    aspect_ratio: str | None = None
+    references: tuple[ReferenceUri, ...] = ()
+    lane: str = "standard"
+    priority: str = "normal"
+    deadline: datetime | None = None
+    max_cost_micros: int | None = None
+    floor: Floor | Literal["exact"] = Floor()
+    allow_gateway: bool = False
+    allow_batch: bool = False
+    escalates: str | None = None
+    group: str | None = None
+    grounding: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Without the prompt."""
+        return f"RenderRequest({self.request_id!r})"
+
+    @classmethod
+    def parse(cls, payload: object) -> RenderRequest:
+        """The request in a decoded JSON value. Raises InvalidRequest with every problem found."""
+        try:
+            found = REQUEST.parse(payload, "")
+        except ShapeError as error:
+            raise InvalidRequest(error.problems, named_id(payload)) from error
+        return cls._of(found)
+
+    @classmethod
+    def restored(cls, content: Mapping[str, Any]) -> RenderRequest:
+        """A request from the JSON that `to_json` wrote. It was accepted once: the rules of today do not concern it."""
+        found = dict(content)
+        if "deadline" in found:
+            found["deadline"] = _moment(found["deadline"])
+        if "max_cost_usd" in found:
+            found["max_cost_usd"] = micros_from_usd(found["max_cost_usd"])
+        return cls._of(found)
+
+    @classmethod
+    def _of(cls, found: Mapping[str, Any]) -> RenderRequest:
+        floor = found.get("floor", {})
+        allow = found.get("allow", {})
+        return cls(
+            request_id=found["request_id"],
+            prompt=found["prompt"],
+            tenant=found.get("tenant", "default"),
+            purpose=found.get("purpose", "default"),
+            model=found.get("model"),
+            image_size=found.get("image_size", "1K"),
+            aspect_ratio=found.get("aspect_ratio"),
+            references=tuple(ReferenceUri(each["uri"], each.get("mime_type")) for each in found.get("references", ())),
+            lane=found.get("lane", "standard"),
+            priority=found.get("priority", "normal"),
+            deadline=found.get("deadline"),
+            max_cost_micros=found.get("max_cost_usd"),
+            floor="exact" if floor == "exact" else Floor(floor.get("image_size"), floor.get("model")),
+            allow_gateway=allow.get("gateway", False),
+            allow_batch=allow.get("batch", False),
+            escalates=found.get("escalates"),
+            group=found.get("group"),
+            grounding=found.get("grounding", False),
+            labels=found.get("labels", {}),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The request as JSON with its defaults filled; `parse` gives the same value back."""
+        payload: dict[str, Any] = {
+            "request_id": self.request_id,
+            "prompt": self.prompt,
+            "tenant": self.tenant,
+            "purpose": self.purpose,
+            "model": self.model,
+            "image_size": self.image_size,
+            "aspect_ratio": self.aspect_ratio,
+            "references": [
+                {"uri": each.uri} | ({"mime_type": each.mime_type} if each.mime_type else {})
+                for each in self.references
+            ],
+            "lane": self.lane,
+            "priority": self.priority,
+            "deadline": self.deadline.isoformat().replace("+00:00", "Z") if self.deadline else None,
+            "max_cost_usd": usd(self.max_cost_micros) if self.max_cost_micros is not None else None,
+            "floor": self.floor
+            if self.floor == "exact"
+            else _present({"image_size": self.floor.image_size, "model": self.floor.model}),
+            "allow": {"gateway": self.allow_gateway, "batch": self.allow_batch},
+            "escalates": self.escalates,
+            "group": self.group,
+            "grounding": self.grounding,
+            "labels": dict(self.labels),
+        }
+        return _present(payload)
+
+    @property
+    def content_hash(self) -> str:
+        """Equal for equal parsed values: the same id with the same hash is the same request.
+
+        A field at its default counts as one left out, so a new optional field changes no hash of an old message.
+        """
+        return hash_of_content(self.to_json(), type(self))
+
+
+def hash_of_content(content: Mapping[str, Any], kind: type[RenderRequest] = RenderRequest) -> str:
+    """The hash of a request as `to_json` wrote it, in this release or an earlier one: it need not be valid any more."""
+    chosen = _without_defaults(content, kind(request_id="", prompt="").to_json())
+    canonical = json.dumps(chosen, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _without_defaults(payload: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the fields that say no more than leaving them out, in objects within objects too."""
+    kept: dict[str, Any] = {}
+    for name, value in payload.items():
+        default = defaults.get(name)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            if inner := _without_defaults(value, default):
+                kept[name] = inner
+        elif value != default or type(value) is not type(default):
+            kept[name] = value
+    return kept
+
+
+class Cancel(Struct, frozen=True):
+    """Ends a request that has not begun."""
+
+    request_id: str
+
+
+Message: TypeAlias = RenderRequest | Cancel
+
+
+def parse_message(data: bytes) -> Message:
+    """The request or cancellation in the data of one message. Raises InvalidRequest."""
+    if len(data) > MESSAGE_LIMIT_BYTES:
+        problem = Problem(
+            "the message",
+            f"{len(data):,} bytes",
+            f"at most {MESSAGE_LIMIT_BYTES:,} bytes",
+            "Put reference images in a bucket and name them by URI.",
+        )
+        raise InvalidRequest((problem,), None)
+    payload = _decode(data)
+    if isinstance(payload, dict) and "cancel" in payload:
+        try:
+            return Cancel(CANCEL.parse(payload, "")["cancel"])
+        except ShapeError as error:
+            raise InvalidRequest(error.problems, None) from error
+    return RenderRequest.parse(payload)
+
+
+def named_id(payload: object) -> str | None:
+    """The request id that a payload names, where it is a valid one."""
+    try:
+        return _REQUEST_ID.parse(payload["request_id"], "request_id") if isinstance(payload, dict) else None
+    except (KeyError, ShapeError):
+        return None
+
+
+def request_schema() -> dict[str, Any]:
+    """JSON Schema of the data of a message on `render-requests`; written to shared/request.schema.json."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Renderlane message on render-requests",
+        "description": f"At most {MESSAGE_LIMIT_BYTES:,} bytes of UTF-8 JSON; no field twice.",
+        "oneOf": [REQUEST.schema(), CANCEL.schema()],
+    }
+
+
+def _decode(data: bytes) -> object:
+    def refuse_constant(name: str) -> object:
+        raise ValueError(f"{name} is not JSON")
+
+    def refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        fields: dict[str, object] = {}
+        for name, value in pairs:
+            if name in fields:
+                raise ValueError(f"field {name[:63]!r} stands twice")
+            fields[name] = value
+        return fields
+
+    _refuse_encodings(data)
+    try:
+        payload: object = json.loads(
+            data.decode("utf-8"), parse_constant=refuse_constant, object_pairs_hook=refuse_twice
+        )
+        json.dumps(payload, ensure_ascii=False).encode("utf-8")  # half a surrogate pair parses but cannot be stored
+    except UnicodeError as error:
+        raise _unreadable(
+            "text that is not valid Unicode", "Write it as UTF-8, without halves of characters."
+        ) from error
+    except RecursionError as error:
+        raise _unreadable("JSON nested too deeply", "Write one flat JSON object.") from error
+    except ValueError as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise _unreadable(f"bytes that are not JSON ({reason})", "Write one JSON object, as UTF-8.") from error
+    return payload
+
+
+def _refuse_encodings(data: bytes) -> None:
+    """What an editor or a shell may have made of JSON text, named for what it is."""
+    if not data:
+        remedy = "Publish the request as a JSON object in the data of the message, not in its attributes."
+        raise _unreadable("bytes that are not JSON (Expecting value: there are none)", remedy)
+    if data.startswith(_UTF8_MARK):
+        raise _unreadable("UTF-8 with a byte order mark (BOM) before the JSON", _SAVE_AS)
+    if data.startswith(_UTF16_MARKS) or b"\0" in data:
+        raise _unreadable("text that is not valid Unicode in UTF-8: it looks like UTF-16 or UTF-32", _SAVE_AS)
+
+
+_SAVE_AS = "Save it as UTF-8 without a byte order mark."
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def _unreadable(found: str, remedy: str) -> InvalidRequest:
+    return InvalidRequest((Problem("the message", found, "UTF-8 JSON", remedy),), None)
+
+
+def _present(payload: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in payload.items() if value is not None}
+
+
+def _lane_hint(value: object) -> str | None:
+    if value != "gateway":
+        return None
+    return 'Nobody asks for a gateway: consent with "allow": {"gateway": true}, and the worker decides when.'
+
+
+def _size_hint(value: object) -> str | None:
+    if isinstance(value, str) and value.upper() in SIZES:
+        return f'Write "{value.upper()}": the K is a capital letter.'
+    if isinstance(value, int) and str(value) in SIZES:
+        return f'Write it as a string: "{value}".'
+    return None
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.upper()).astimezone(UTC)
+
+
+_REQUEST_ID = validation.Text(1, 128, ID_PATTERN, f"1 to 128 {ID_WORDS}", description="The caller's idempotency key.")
+_SIZE = validation.Choice(SIZES, _size_hint)
+
+REQUEST = validation.Record(
+    fields={
+        "request_id": _REQUEST_ID,
+        "prompt": validation.Text(
+            1,
+            PROMPT_LIMIT,
+            VISIBLE_PATTERN,
+            f"1 to {PROMPT_LIMIT:,} characters, at least one of them visible",
+            secret=True,
+            description="At least one character must be visible: no white space, control or zero-width character.",
+            remedy="Say what the image should show.",
+        ),
+        "tenant": validation.Text(1, 64, ID_PATTERN, f"1 to 64 {ID_WORDS}", description="Who pays."),
+        "purpose": validation.Choice(PURPOSES, description="Picks the model when none is named."),
+        "model": validation.Text(
+            1,
+            128,
+            description="An alias or id of the catalogue (checked at intake); a retired one means its successor.",
+        ),
+        "image_size": validation.Choice(
+            SIZES, _size_hint, "Checked at intake against the model; a size no live model has is delivered one size up."
+        ),
+        "aspect_ratio": validation.Text(
+            3,
+            5,
+            r"[0-9]{1,2}:[0-9]{1,2}",
+            "a ratio such as 16:9",
+            description="Default: the model's own. Checked at intake against the model.",
+        ),
+        "references": validation.ListOf(
+            validation.Record(
+                {
+                    "uri": validation.Text(1, 2048, r"(gs|https|file)://[\S]+", "a gs://, https:// or file:// URI"),
+                    "mime_type": validation.Choice(
+                        ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"),
+                        description="Default: read from the bytes.",
+                    ),
+                },
+                required=("uri",),
+            ),
+            REFERENCE_LIMIT,
+            "Checked at intake against the model's limit and the allowed places.",
+        ),
+        "lane": validation.Choice(
+            LANES, _lane_hint, "Checked at intake: the lane must be built and the model offer it."
+        ),
+        "priority": validation.Choice(PRIORITIES),
+        "deadline": validation.Parsed(
+            validation.Text(
+                20,
+                35,
+                r"2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+                r"(\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])",
+                "a date and time with offset, such as 2026-12-01T12:00:00Z, of the years 2000 to 2999",
+                description="Not begun by then, the request expires unpaid. A real day of the years 2000 to 2999.",
+                remedy="Write such a moment, or leave the deadline out.",
+            ),
+            _moment,
+        ),
+        "max_cost_usd": validation.Parsed(
+            validation.Text(
+                1,
+                14,
+                r"(?!0*(\.0*)?$)[0-9]{1,6}(\.[0-9]{1,6})?",
+                'dollars above zero as a string, at most six decimals, such as "0.30"',
+                description="All attempts together may not exceed it.",
+            ),
+            micros_from_usd,
+        ),
+        "floor": validation.Either(
+            "exact",
+            validation.Record({"image_size": _SIZE, "model": validation.Text(1, 128)}),
+            'The worst route that is still wanted; "exact" forbids every step down. The model is checked at intake.',
+        ),
+        "allow": validation.Record(
+            {
+                "gateway": validation.Flag("Prompt and references may leave Google."),
+                "batch": validation.Flag("It may take a day."),
+            },
+            description="Consent.",
+        ),
+        "escalates": validation.Text(
+            1, 128, ID_PATTERN, f"1 to 128 {ID_WORDS}", description="The request whose image failed the quality bar."
+        ),
+        "group": validation.Text(1, 128, description="Ties variations together."),
+        "grounding": validation.Flag("Ground the image in search results; searches are charged."),
+        "labels": validation.Labels(
+            32,
+            validation.Text(
+                1,
+                63,
+                LABEL_KEY_PATTERN,
+                "1 to 63 characters that do not begin and end with __ (such as __name__)",
+            ),
+            validation.Text(0, 255),
+        ),
+    },
+    required=("request_id", "prompt"),
+    defaults={
+        "tenant": "default",
+        "purpose": "default",
+        "image_size": "1K",
+        "references": [],
+        "lane": "standard",
+        "priority": "normal",
+        "allow": {"gateway": False, "batch": False},
+        "grounding": False,
+        "labels": {},
+    },
+)
+
+CANCEL = validation.Record(
+    {"cancel": _REQUEST_ID}, required=("cancel",), description="Ends a request that has not begun."
+)

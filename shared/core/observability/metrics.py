@@ -1,0 +1,116 @@
+"""Every metric, declared once, and what each ended stage adds to them. Counts and times come from spans; what stands at
+a moment is observed by `watch`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from shared.core.observability import spans
+from shared.core.observability.spans import Attribute, Span
+
+MetricKind: TypeAlias = Literal["counter", "histogram", "gauge"]
+
+
+class Metric(Struct, frozen=True):
+    name: str
+    kind: MetricKind
+    unit: str
+    """By UCUM, as OpenTelemetry wants it."""
+    labels: tuple[str, ...]
+    says: str
+
+
+class Measure(Struct, frozen=True):
+    """One reading of one metric."""
+
+    metric: Metric
+    value: float
+    labels: Mapping[str, str]
+
+
+REQUESTS = Metric(
+    "renderlane.requests", "counter", "{request}", ("status", "outcome", "priority"), "requests that ended"
+)
+RENDERS = Metric("renderlane.renders", "counter", "{attempt}", ("route", "outcome"), "attempts that ended")
+COST = Metric(
+    "renderlane.cost", "counter", "{microUSD}", ("route", "outcome", "basis"), "what attempts are known to owe"
+)
+WAIT = Metric("renderlane.wait", "histogram", "s", ("priority", "model", "ended_by"), "waits in the queue")
+MODEL_TIME = Metric(
+    "gen_ai.client.operation.duration",
+    "histogram",
+    "s",
+    ("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "error.type"),
+    "calls of a model",
+)
+TOKENS = Metric(
+    "gen_ai.client.token.usage",
+    "histogram",
+    "{token}",
+    ("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.token.type"),
+    "tokens of a call",
+)
+QUEUE_DEPTH = Metric("renderlane.queue.depth", "gauge", "{request}", ("priority",), "requests that wait")
+QUEUE_AGE = Metric("renderlane.queue.age", "gauge", "s", ("priority",), "how long the longest of them waits")
+QUOTA_USED = Metric("renderlane.quota.used", "gauge", "1", ("model", "dimension"), "used of a limit, by this worker")
+QUOTA_LIMIT = Metric("renderlane.quota.limit", "gauge", "1", ("model", "dimension", "source"), "the limit in force")
+QUOTA_HEADROOM = Metric("renderlane.quota.headroom", "gauge", "1", ("model", "dimension"), "limit less used")
+FLAGS = Metric("renderlane.flags", "gauge", "{flag}", ("flag", "by", "shadow"), "flags in force")
+BREAKERS = Metric("renderlane.breakers.open", "gauge", "{breaker}", ("circuit",), "routes that a breaker holds out")
+
+ALL = {
+    metric.name: metric
+    for metric in (
+        REQUESTS, RENDERS, COST, WAIT, MODEL_TIME, TOKENS, QUEUE_DEPTH, QUEUE_AGE, QUOTA_USED, QUOTA_LIMIT,
+        QUOTA_HEADROOM, FLAGS, BREAKERS,
+    )
+}  # fmt: skip
+BUCKETS: Mapping[str, tuple[float, ...]] = {
+    "s": (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600, 14_400),
+    "{token}": (1, 4, 16, 64, 256, 1_024, 2_048, 4_096, 8_192, 16_384),
+}
+"""Upper bounds of histograms by unit: from an idle queue to half a day."""
+
+
+def check(measure: Measure) -> None:
+    """Raises ValueError for an undeclared metric, or for labels other than the declared ones."""
+    metric = measure.metric
+    if ALL.get(metric.name) is not metric:
+        raise ValueError(f"the metric {metric.name} is not declared in shared/core/observability/metrics.py")
+    if set(measure.labels) != set(metric.labels):
+        raise ValueError(f"{metric.name} has the labels {sorted(metric.labels)}, not {sorted(measure.labels)}")
+
+
+def of_span(span: Span) -> tuple[Measure, ...]:
+    """What an ended stage adds; most add nothing."""
+    took, said = (span.ended_at - span.started_at).total_seconds(), span.fields
+    match span.stage:
+        case spans.REQUEST:
+            return (_of(REQUESTS, 1, said["status"], said["outcome"], said["priority"]),)
+        case spans.ATTEMPT:
+            cost = said["cost_micros"]
+            assert isinstance(cost, int)
+            return (
+                _of(RENDERS, 1, said["route"], said["outcome"]),
+                _of(COST, cost, said["route"], said["outcome"], said["cost_basis"]),
+            )
+        case spans.QUEUE_WAIT:
+            return (_of(WAIT, took, said["priority"], said["model"], said["ended_by"]),)
+        case spans.MODEL_CALL:
+            call = (said["operation"], said["provider"], said["request_model"])
+            counted = (("input", said["input_tokens"]), ("output", said["output_tokens"]))
+            tokens = (_of(TOKENS, count, *call, sort) for sort, count in counted if isinstance(count, int))
+            if said["lane"] == "batch":
+                return tuple(tokens)  # hours of waiting are no call's time
+            return (_of(MODEL_TIME, took, *call, span.failed), *tokens)
+        case _:
+            return ()
+
+
+def _of(metric: Metric, value: float, *labels: Attribute | None) -> Measure:
+    """Labels in the order of the declaration; what is not known is `none`."""
+    named = zip(metric.labels, labels, strict=True)
+    return Measure(metric, value, {name: "none" if label is None else str(label) for name, label in named})

@@ -1,0 +1,100 @@
+"""The minimal reproduction of an attempt: what a provider's support asks for, without a key and without the prompt."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.catalogue.price import served_rates
+from shared.core.values.documents import Fields
+from shared.core.values.visible import json_line
+
+PROMPT_LEFT_OUT = "PROMPT (left out; `renderlane packet ID --with-prompt` shows it)"
+KEY = '"x-goog-api-key: $GEMINI_API_KEY"'
+"""In double quotes: the shell of whoever repeats it fills in the key."""
+
+
+def chosen(attempts: Sequence[Fields], number: int | None) -> Fields | None:
+    """The attempt of that number; without one the last that failed, else the last."""
+    if number is not None:
+        return next((each for each in attempts if each["number"] == number), None)
+    failed = [each for each in attempts if each["outcome"] and each["outcome"]["code"] != "succeeded"]
+    return next(reversed(failed or attempts), None)
+
+
+def packet(
+    request_id: str, request: Fields, attempt: Fields, *, project: str, catalogue: Catalogue, with_prompt: bool
+) -> dict[str, Any]:
+    """Every item of the list, `None` where nobody knows it."""
+    asked = request["request"]
+    return {
+        "request_id": request_id,
+        "attempt": attempt["number"],
+        "model": attempt["route"]["model"],
+        "model_served": attempt["model"],
+        "route": attempt["route"],
+        "flags": attempt["flags"],
+        "contract": attempt["contract"],
+        "operating_owner": attempt["operating_owner"],
+        "project": project,
+        "key_kind": attempt["key_kind"],
+        "image_size": attempt["route"]["image_size"],
+        "aspect_ratio": asked.get("aspect_ratio"),
+        "references": len(asked.get("references") or ()),
+        "grounding": bool(asked.get("grounding")),
+        "prompt": asked["prompt"] if with_prompt else None,
+        "prompt_characters": len(asked["prompt"]),
+        "http_status": attempt["http_status"],
+        "outcome": attempt["outcome"],
+        "provider_request_id": attempt["provider_request_id"],
+        "trace_id": request["trace_id"],
+        "started_at": attempt["started_at"],
+        "ended_at": attempt["ended_at"],
+        "latency_ms": attempt["latency_ms"],
+        "image_address": shown_address(attempt.get("image_address"), asked["prompt"], with_prompt=with_prompt),
+        "billing": _billing(attempt, catalogue),
+    }
+
+
+def shown_address(address: str | None, prompt: str, *, with_prompt: bool) -> str | None:
+    """Where a paid picture lies, without user and query, which may hold a signature; and without the path where that
+    repeats the prompt.
+    """
+    if not address:
+        return None
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return None
+    host = parts.netloc.rpartition("@")[2]
+    quoted, path = _letters(prompt)[:12], _letters(unquote(parts.path))
+    hidden = not with_prompt and quoted and quoted in path
+    return urlunsplit((parts.scheme, host, "/…" if hidden else parts.path, "", ""))
+
+
+def _letters(text: str) -> str:
+    return "".join(letter.lower() for letter in text if letter.isalnum())
+
+
+def curl(url: str, body: Mapping[str, Any]) -> str:
+    """The line that repeats the call, for a shell that has GEMINI_API_KEY."""
+    data = shlex.quote(json_line(body))
+    return f"curl -sS {shlex.quote(url)} -H {KEY} -H 'content-type: application/json' -d {data}"
+
+
+def _billing(attempt: Fields, catalogue: Catalogue) -> dict[str, Any]:
+    """What was counted, what it came to, and by which price."""
+    route = attempt["route"]
+    rates = served_rates(catalogue, attempt["model"] or route["model"], route["lane"], route["model"])
+    return {
+        "usage": attempt["usage"],
+        "cost_micros": attempt["cost_micros"],
+        "cost_basis": attempt["cost_basis"],
+        "cost_parts": attempt["cost_parts"],
+        "estimate_micros": attempt["estimate_micros"],
+        "price_source": rates.source if rates else None,
+        "price_checked": rates.checked.isoformat() if rates else None,
+    }

@@ -1,0 +1,252 @@
+"""What stands, gathered now and then into one document, `summary/summary`, so that looking is one read. Pure.
+
+The pump writes it while it leads, `watch` when nobody does. Flags, breakers and the reasons of the pump are not in it:
+they are in documents of their own, which a reader reads beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
+
+from shared.core.accounting.budget import Over, PeriodName
+from shared.core.limits.effective import DIMENSIONS, InForce
+
+PATH = "summary/summary"
+EVERY = timedelta(seconds=5)
+"""At the most often."""
+RING = timedelta(hours=1)
+"""What is remembered of quota use, and how far back ends are recent."""
+NEWEST_KEPT = 5
+"""Requests that a group of failures names."""
+
+
+class Depth(Struct, frozen=True):
+    """All that waits with one priority."""
+
+    priority: str
+    count: int
+    oldest_at: datetime | None
+    """When the longest of these waits began; None where nothing waits."""
+
+
+class Waiting(Struct, frozen=True):
+    """What one tenant has in one queue."""
+
+    model: str
+    priority: str
+    tenant: str
+    count: int
+    oldest_at: datetime
+
+
+class Running(Struct, frozen=True):
+    """One attempt in flight."""
+
+    request_id: str
+    tenant: str
+    model: str
+    lane: str
+    since: datetime
+
+
+class Sample(Struct, frozen=True):
+    """One model's use in one minute."""
+
+    at: datetime
+    """The minute's beginning."""
+    starts: int
+    """The most that one minute's window held while it was looked at."""
+    percent: int | None
+    """Of the tightest limit; None where none is known."""
+
+
+class QuotaUse(Struct, frozen=True):
+    """One model's limits and their use."""
+
+    model: str
+    used: Mapping[str, int]
+    """By dimension: of the last minute, and of the Pacific day."""
+    limits: Mapping[str, InForce]
+    closed_until: datetime | None = None
+    closed_why: str = ""
+    denied_until: datetime | None = None
+    samples: tuple[Sample, ...] = ()
+    """Minutes with any use, the oldest first, over RING."""
+
+    @property
+    def tightest(self) -> tuple[str, int, int] | None:
+        """Dimension, used and limit of what is used up most; None where no limit is known."""
+        known = [
+            (dimension, self.used[dimension], limit.value)
+            for dimension, limit in self.limits.items()
+            if dimension in self.used and limit.value is not None
+        ]
+        return max(known, key=lambda each: _share(each[1], each[2]), default=None)
+
+    @property
+    def percent(self) -> int | None:
+        tight = self.tightest
+        return None if tight is None else round(100 * _share(tight[1], tight[2]))
+
+
+class Purse(Struct, frozen=True):
+    """One tenant's budget and what was spent of it."""
+
+    tenant: str
+    period: PeriodName
+    over: Over
+    limit_micros: int
+    spent_micros: int
+    held_micros: int
+    waiting: int
+    """Requests that wait for money."""
+
+
+class Spent(Struct, frozen=True):
+    """The ledger of one day (UTC), by contract, and the budgets."""
+
+    at: datetime
+    """When it was read."""
+    day: str
+    google_micros: int
+    gateway_micros: int
+    """Another contract: never added up with Google's."""
+    unknown_attempts: int
+    """Attempts whose cost nobody knows; no amount holds them."""
+    by_tenant: Mapping[str, int]
+    """Google's part in micro-dollars, dearest first."""
+    complete: bool
+    """Else the day has more rows than are read."""
+    purses: tuple[Purse, ...] = ()
+
+
+class Newest(Struct, frozen=True):
+    request_id: str
+    at: datetime
+
+
+class Failures(Struct, frozen=True):
+    """Requests that ended alike within the last hour."""
+
+    status: str
+    code: str
+    count: int
+    message: str
+    """Of the newest."""
+    newest: tuple[Newest, ...]
+
+
+class Ended(Struct, frozen=True):
+    """Requests of one status that ended within the last hour, the newest of them grouped."""
+
+    status: str
+    groups: tuple[Failures, ...]
+    complete: bool
+    """Else there are more than are read."""
+    newest: Newest | None = None
+    """Of all times: while it stays, nothing of the kind has ended since."""
+    at: datetime | None = None
+    """When the groups were read."""
+
+
+class Summary(Struct, frozen=True):
+    at: datetime
+    """By the store's time."""
+    depths: tuple[Depth, ...] = ()
+    """One a priority, the most urgent first."""
+    waiting: tuple[Waiting, ...] = ()
+    running: tuple[Running, ...] = ()
+    """The longest lease first, some of `running_count`."""
+    running_count: int = 0
+    batched_count: int = 0
+    quota: tuple[QuotaUse, ...] = ()
+    spent: Spent | None = None
+    ended: tuple[Ended, ...] = ()
+    busy_at: datetime | None = None
+    """When anything last waited or ran."""
+
+    @property
+    def queued_count(self) -> int:
+        return sum(each.count for each in self.depths)
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.queued_count or self.running_count or self.batched_count)
+
+    @property
+    def failures(self) -> list[Failures]:
+        """Of all kinds, the most first."""
+        groups = [group for each in self.ended for group in each.groups]
+        return sorted(groups, key=lambda each: (-each.count, each.code))
+
+    def of_model(self, model: str) -> QuotaUse | None:
+        return next((each for each in self.quota if each.model == model), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document: one field for all panels, so that nothing of it needs an index."""
+        written = to_builtins(self, builtin_types=(datetime,))
+        del written["at"]
+        return {"at": self.at, "panels": written}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Summary:
+        panels = data["panels"]
+        spent = panels["spent"]
+        return cls(
+            at=data["at"],
+            depths=tuple(Depth(**each) for each in panels["depths"]),
+            waiting=tuple(Waiting(**each) for each in panels["waiting"]),
+            running=tuple(Running(**each) for each in panels["running"]),
+            running_count=panels["running_count"],
+            batched_count=panels["batched_count"],
+            quota=tuple(_quota_use(each) for each in panels["quota"]),
+            spent=None
+            if spent is None
+            else Spent(**{**spent, "purses": tuple(Purse(**each) for each in spent["purses"])}),
+            ended=tuple(_ended(each) for each in panels["ended"]),
+            busy_at=panels["busy_at"],
+        )
+
+
+def sampled(before: QuotaUse | None, now_used: QuotaUse, now: datetime) -> QuotaUse:
+    """With this moment in its minute's sample, and without what is older than RING."""
+    at = now.replace(second=0, microsecond=0)
+    kept = [each for each in (before.samples if before else ()) if at - RING < each.at < at]
+    this = next((each for each in (before.samples if before else ()) if each.at == at), Sample(at, 0, None))
+    percents = [each for each in (this.percent, now_used.percent) if each is not None]
+    this = Sample(at, max(this.starts, now_used.used.get("rpm", 0)), max(percents, default=None))
+    return replace(now_used, samples=(*kept, *([this] if this.starts else [])))
+
+
+def grouped(status: str, found: Sequence[tuple[Newest, str, str]], *, since: datetime) -> tuple[Failures, ...]:
+    """`found`: the newest first, each with its outcome's code and message; what ended before `since` is left out."""
+    groups: dict[str, list[tuple[Newest, str]]] = {}
+    for newest, code, message in found:
+        if newest.at >= since:
+            groups.setdefault(code, []).append((newest, message))
+    return tuple(
+        Failures(status, code, len(each), each[0][1], tuple(newest for newest, _ in each[:NEWEST_KEPT]))
+        for code, each in groups.items()
+    )
+
+
+def _share(used: int, limit: int) -> float:
+    return used / limit if limit else 1.0
+
+
+def _quota_use(data: Mapping[str, Any]) -> QuotaUse:
+    limits = {name: InForce(**data["limits"][name]) for name in DIMENSIONS if name in data["limits"]}
+    return QuotaUse(**{**data, "limits": limits, "samples": tuple(Sample(**each) for each in data["samples"])})
+
+
+def _ended(data: Mapping[str, Any]) -> Ended:
+    groups = tuple(
+        Failures(**{**each, "newest": tuple(Newest(**one) for one in each["newest"])}) for each in data["groups"]
+    )
+    newest = Newest(**data["newest"]) if data["newest"] else None
+    return Ended(data["status"], groups, data["complete"], newest, data["at"])

@@ -1,0 +1,159 @@
+"""A request's spans as a tree with times: from the file of this home, or as far as the store's documents know them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct, field
+
+from shared.core.values.documents import Fields
+from shared.core.values.route import Route
+from shared.core.values.trace_context import Place
+
+WORTH_SAYING = (
+    "renderlane.ended_by", "renderlane.effect", "renderlane.outcome", "renderlane.route", "http.response.status_code",
+    "renderlane.flags", "renderlane.tries",
+)  # fmt: skip
+"""Attributes that a line of the tree has room for."""
+
+
+class Seen(Struct, frozen=True):
+    """One span."""
+
+    span_id: str
+    parent_id: str | None
+    name: str
+    started_at: datetime
+    ended_at: datetime
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    failed: str | None = None
+    open: bool = False
+    """It has not ended yet."""
+
+    @property
+    def duration(self) -> timedelta:
+        return self.ended_at - self.started_at
+
+    @property
+    def remark(self) -> str:
+        said = [_words(self.attributes[name]) for name in WORTH_SAYING if self.attributes.get(name)]
+        return ", ".join([*([self.failed] if self.failed and self.failed not in said else []), *said])
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "span_id": self.span_id,
+            "parent_id": self.parent_id,
+            "name": self.name,
+            "started_at": self.started_at,
+            "ended_at": None if self.open else self.ended_at,
+            "duration_ms": None if self.open else round(self.duration.total_seconds() * 1000, 3),
+            "failed": self.failed,
+            "attributes": dict(self.attributes),
+        }
+
+
+class Branch(Struct, frozen=True):
+    """A span at its depth in the tree."""
+
+    depth: int
+    span: Seen
+
+
+def of_otlp(span: Mapping[str, Any]) -> Seen:
+    return Seen(
+        span_id=span["spanId"],
+        parent_id=span.get("parentSpanId"),
+        name=span["name"],
+        started_at=_moment(span["startTimeUnixNano"]),
+        ended_at=_moment(span["endTimeUnixNano"]),
+        attributes={each["key"]: _value(each["value"]) for each in span["attributes"]},
+        failed=span["status"].get("message"),
+    )
+
+
+def with_root(spans: Sequence[Seen], request: Fields, now: datetime) -> list[Seen]:
+    """The root is written when the request ends: until then the document says where it began."""
+    root = Place.parse(request["traceparent"])
+    if root is None or any(span.span_id == root.span_id for span in spans):
+        return list(spans)
+    return [_root(root, request, now), *spans]
+
+
+def of_documents(request: Fields, attempts: Iterable[Fields], now: datetime) -> list[Seen]:
+    """What can be told without spans: the whole, the first wait, each attempt."""
+    root = Place.parse(request["traceparent"])
+    assert root is not None, "intake wrote it"
+    attempts = list(attempts)
+    begun = attempts[0]["started_at"] if attempts else request["finished_at"] or now
+    waits = not attempts and request["finished_at"] is None
+    wait = Seen(root.named("wait").span_id, root.span_id, "queue wait", request["created_at"], begun, open=waits)
+    found = [_root(root, request, now), wait]
+    for each in attempts:
+        code = each["outcome"]["code"] if each["outcome"] else None
+        found.append(
+            Seen(
+                span_id=root.named(f"attempt {each['number']}").span_id,
+                parent_id=root.span_id,
+                name="attempt",
+                started_at=each["started_at"],
+                ended_at=each["ended_at"] or now,
+                attributes={
+                    "renderlane.route": str(Route.from_json(each["route"])),
+                    "renderlane.outcome": code,
+                    "http.response.status_code": each["http_status"],
+                },
+                failed=None if code in (None, "succeeded") else code,
+                open=each["ended_at"] is None,
+            )
+        )
+    return found
+
+
+def tree(spans: Sequence[Seen]) -> list[Branch]:
+    """Parents before children, children in the order of their starts; whose parent is elsewhere stands at the top."""
+    known = {span.span_id for span in spans}
+    children: dict[str | None, list[Seen]] = {}
+    for span in spans:
+        children.setdefault(span.parent_id if span.parent_id in known else None, []).append(span)
+
+    def below(parent_id: str | None, depth: int) -> Iterable[Branch]:
+        for span in sorted(children.get(parent_id, ()), key=lambda span: (span.started_at, span.ended_at)):
+            yield Branch(depth, span)
+            yield from below(span.span_id, depth + 1)
+
+    return list(below(None, 0))
+
+
+def _root(root: Place, request: Fields, now: datetime) -> Seen:
+    code = request["outcome"]["code"] if request["outcome"] else None
+    return Seen(
+        span_id=root.span_id,
+        parent_id=request["caller_span_id"],
+        name="request",
+        started_at=request["published_at"],
+        ended_at=request["finished_at"] or now,
+        attributes={"renderlane.outcome": code, "renderlane.route": str(Route.from_json(request["route"]))},
+        failed=None if code in (None, "succeeded") else code,
+        open=request["finished_at"] is None,
+    )
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _moment(nanoseconds: str) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(nanoseconds) // 1_000)
+
+
+def _value(value: Mapping[str, Any]) -> Any:
+    ((kind, found),) = value.items()
+    match kind:
+        case "intValue":
+            return int(found)
+        case "arrayValue":
+            return [_value(each) for each in found["values"]]
+        case _:
+            return found

@@ -1,0 +1,1 @@
+"""One call to a provider, and every way in which it can end."""

@@ -1,0 +1,111 @@
+"""What a lane is asked, and what it answers: a picture, or a failure named for what we do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from shared.core.provider.failure import Failure
+from shared.core.provider.usage import Usage
+
+
+class Reference(Struct, frozen=True):
+    """A reference image, fetched."""
+
+    mime_type: str
+    data: bytes
+
+    def __repr__(self) -> str:
+        """Without the bytes."""
+        return f"Reference({self.mime_type}, {len(self.data)} bytes)"
+
+
+class Order(Struct, frozen=True):
+    """One attempt, as the lane sends it."""
+
+    request_id: str
+    model: str
+    lane: str
+    """`standard`, `priority` or `flex` (Google's service tiers), `batch` or `gateway`."""
+    prompt: str
+    image_size: str | None
+    """`512`, `1K`, `2K`, `4K`; None where the model takes no size."""
+    aspect_ratio: str | None
+    references: Sequence[Reference] = ()
+    grounding: bool = False
+    gateway: str = ""
+    """Whose, on the lane `gateway`."""
+    paid_at: str = ""
+    """The address of a picture that an earlier attempt paid for and could not fetch: it is tried before another one is
+    bought."""
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        """Without the prompt."""
+        return f"Order({self.request_id!r}, {self.model}, {self.lane})"
+
+
+MOST_COUNTED = 10_000_000
+"""Tokens of one kind in one answer: a count beyond any model's window is no statement of the bill."""
+WORD_LIMIT = 128
+"""Characters that are kept of a word of the provider's: a model's name, a tier, an id."""
+
+
+def word(text: str) -> str:
+    """A provider's word as it can be kept anywhere: printable, and not too long."""
+    printable = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[: WORD_LIMIT + 1])
+    return printable if len(printable) <= WORD_LIMIT else f"{printable[: WORD_LIMIT - 1]}…"
+
+
+def counted(usage: Usage | None) -> Usage | None:
+    """None where the counts cannot be true."""
+    if usage is None:
+        return None
+    counts = (getattr(usage, name) for name in Usage.__struct_fields__)
+    sound = all(type(each) is int and 0 <= each <= MOST_COUNTED for each in counts)
+    return usage if sound else None
+
+
+class Picture(Struct, frozen=True):
+    """Encoded image bytes with what their own header says."""
+
+    data: bytes
+    content_type: str
+    """`image/jpeg`, `image/png` or `image/webp`."""
+    width: int
+    height: int
+
+    def __repr__(self) -> str:
+        """Without the bytes."""
+        return f"Picture({self.content_type}, {self.width}x{self.height}, {len(self.data)} bytes)"
+
+    @property
+    def extension(self) -> str:
+        return {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}[self.content_type]
+
+
+Remark: TypeAlias = Literal["", "thought_image", "earlier_image"]
+"""Which of an answer's pictures it is, where it is not its last: one of the model's thoughts, as there was no other, or
+one before the last, as the last could not be read."""
+
+
+class Made(Struct, frozen=True):
+    """The provider made an image."""
+
+    picture: Picture
+    usage: Usage | None
+    """None where the provider returned no usage."""
+    model: str
+    """The model that served, as the provider names it: it sets the price."""
+    lane: str
+    """The tier that served."""
+    provider_request_id: str
+    http_status: int = 200
+    remark: Remark = ""
+    paid_before: bool = False
+    """An earlier attempt was charged for it; it lay at an address that could not be read then."""
+
+
+Answer: TypeAlias = Made | Failure

@@ -1,0 +1,110 @@
+"""What one worker process met on its routes: sickness, and probes that went well.
+
+By circuit (lane/model). Counts stand by the second in which the calls ended, so that reading a report twice, late or
+not at all changes nothing that the next one does not mend. A request counts once, however often it fails: one that the
+provider always fails on says nothing about the route of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.provider.failure import Failure, FailureKind
+
+REMEMBERED = timedelta(seconds=75)
+"""Longer than a breaker looks back, with what a report may be late."""
+SICK = frozenset(
+    {
+        FailureKind.OVERLOAD, FailureKind.SERVER_ERROR, FailureKind.TIMEOUT, FailureKind.CONNECTION,
+        FailureKind.CONNECTION_LOST,
+    }
+)  # fmt: skip
+"""Of the route itself. A full quota, a refusal or a bad request says nothing about its health."""
+LACKS = frozenset({FailureKind.MODEL_GONE, FailureKind.LANE_UNSUPPORTED})
+"""The provider says that it does not have this."""
+MOST_REQUESTS = 300
+"""Remembered in a process, so that none counts twice."""
+MOST_REPORTED = 8
+"""Named in a report: more than a breaker needs to tell several from one."""
+
+
+class Health(Struct, frozen=True):
+    """Of one circuit."""
+
+    sick: Mapping[int, int] = field(default_factory=dict)
+    """Requests that met a sick answer, by second since the epoch."""
+    well: Mapping[int, int] = field(default_factory=dict)
+    """Probes that were answered as they should be."""
+    last: str = ""
+    """The kind of the last sick answer."""
+    requests: Mapping[str, int] = field(default_factory=dict)
+    """When they were sick first, by a short hash of the request's id."""
+
+    def with_failure(self, failure: Failure, now: datetime, request: str, *, is_probe: bool = False) -> Health:
+        """`request` as `evidence.short` makes it. A probe counts always: its answer was asked for."""
+        if failure.kind not in SICK:
+            return self
+        oldest, second = int((now - REMEMBERED).timestamp()), int(now.timestamp())
+        known = {each: at for each, at in self.requests.items() if at >= oldest}
+        if request in known and not is_probe:
+            return replace(self, last=failure.kind.value)
+        newest = dict(sorted({request: second, **known}.items(), key=lambda each: each[1])[-MOST_REQUESTS:])
+        return replace(self, sick=_counted(self.sick, now), last=failure.kind.value, requests=newest)
+
+    def with_probe(self, now: datetime) -> Health:
+        return replace(self, well=_counted(self.well, now))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "sick": {str(second): count for second, count in self.sick.items()},
+            "well": {str(second): count for second, count in self.well.items()},
+            "last": self.last,
+            "requests": dict(sorted(self.requests.items(), key=lambda each: each[1])[-MOST_REPORTED:]),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Health:
+        return cls(
+            sick={int(second): count for second, count in data["sick"].items()},
+            well={int(second): count for second, count in data["well"].items()},
+            last=data["last"],
+            requests=data.get("requests", {}),
+        )
+
+
+ALL_WELL = Health()
+
+
+def summed(reports: Iterable[Health]) -> Health:
+    """What all processes met on one circuit."""
+    sick: dict[int, int] = {}
+    well: dict[int, int] = {}
+    requests: dict[str, int] = {}
+    last, last_at = "", -1
+    for report in reports:
+        for total, counts in ((sick, report.sick), (well, report.well)):
+            for second, count in counts.items():
+                total[second] = total.get(second, 0) + count
+        if max(report.sick, default=-1) > last_at:
+            last, last_at = report.last, max(report.sick)
+        for request, second in report.requests.items():
+            requests[request] = min(second, requests.get(request, second))
+    return Health(sick, well, last, requests)
+
+
+def ended(counts: Mapping[int, int], since: datetime) -> int:
+    """How many ended at `since` or after."""
+    first = since.timestamp()
+    return sum(count for second, count in counts.items() if second + 1 > first)
+
+
+def _counted(counts: Mapping[int, int], now: datetime) -> dict[int, int]:
+    oldest, second = int((now - REMEMBERED).timestamp()), int(now.astimezone(UTC).timestamp())
+    kept = {each: count for each, count in counts.items() if each >= oldest}
+    kept[second] = kept.get(second, 0) + 1
+    return kept

@@ -1,0 +1,223 @@
+"""Every way an attempt can fail, named for what we do next. The set is closed; the table below is the whole policy."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct, field
+
+if TYPE_CHECKING:
+    from shared.core.provider.usage import Usage
+
+
+class FailureKind(StrEnum):
+    CREDENTIAL = "credential"
+    PERMISSION = "permission"
+    QUOTA_MINUTE = "quota_minute"
+    QUOTA_DAY = "quota_day"
+    QUOTA_SPEND = "quota_spend"
+    QUOTA_UNKNOWN = "quota_unknown"
+    BALANCE = "balance"
+    OVERLOAD = "overload"
+    SERVER_ERROR = "server_error"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    CONNECTION_LOST = "connection_lost"
+    REFUSED = "refused"
+    NO_IMAGE = "no_image"
+    INVALID_REQUEST = "invalid_request"
+    MODEL_GONE = "model_gone"
+    LANE_UNSUPPORTED = "lane_unsupported"
+    MALFORMED_ANSWER = "malformed_answer"
+    REFERENCE = "reference"
+    IMAGE_STORE = "image_store"
+    CRASHED = "crashed"
+    LATE = "late"
+
+
+class Next(StrEnum):
+    """What becomes of the request."""
+
+    AGAIN = "again"
+    """Another attempt, bounded in count, time and money."""
+    WAIT = "wait"
+    """Another attempt when the quota allows; not counted against the bound."""
+    ELSEWHERE = "elsewhere"
+    """The next route of the ladder at once; the end where there is none."""
+    END = "end"
+    """No attempt would go better: end with advice."""
+
+
+class Charge(StrEnum):
+    """What the provider says of the bill for such a failure."""
+
+    NOTHING = "nothing"
+    """Not charged: the call never arrived, or the pricing page says so (answers 400 and 500)."""
+    UNKNOWN = "unknown"
+    """No statement: booked as unknown, never as zero, unless the answer carried usage."""
+
+
+Owner: TypeAlias = Literal["credential", "project", "quota", "capacity", "request", "catalogue", "worker"]
+"""Who mends it, most likely; the runbook says where to look first."""
+
+
+class Rule(Struct, frozen=True):
+    next: Next
+    charge: Charge
+    owner: Owner
+    advice: str
+    ambiguous: bool = False
+    """Money may have been spent with no image to show for it: the estimate is held against the cost cap."""
+
+
+RULES: dict[FailureKind, Rule] = {
+    FailureKind.CREDENTIAL: Rule(
+        Next.WAIT, Charge.NOTHING, "credential",
+        advice="The key was rejected (standard keys are refused). Set GEMINI_API_KEY to an auth key; it tries again.",
+    ),
+    FailureKind.PERMISSION: Rule(
+        Next.WAIT, Charge.NOTHING, "project",
+        advice="The project may not make this call. Check billing, region, API and policy of the key's project.",
+    ),
+    FailureKind.QUOTA_MINUTE: Rule(
+        Next.WAIT, Charge.UNKNOWN, "quota",
+        advice="The model's per-minute quota is used up; it starts again by itself.",
+    ),
+    FailureKind.QUOTA_DAY: Rule(
+        Next.WAIT, Charge.UNKNOWN, "quota",
+        advice="The model's daily quota is used up until midnight in Los Angeles.",
+    ),
+    FailureKind.QUOTA_SPEND: Rule(
+        Next.WAIT, Charge.UNKNOWN, "quota",
+        advice="The project's spend window is used up; it starts again by itself.",
+    ),
+    FailureKind.QUOTA_UNKNOWN: Rule(
+        Next.WAIT, Charge.UNKNOWN, "quota",
+        advice="The provider is out of capacity or quota and did not say which.",
+    ),
+    FailureKind.BALANCE: Rule(
+        Next.WAIT, Charge.NOTHING, "project",
+        advice="The account has no balance, no billing or a limit of 0. It is tried again by itself.",
+    ),
+    FailureKind.OVERLOAD: Rule(
+        Next.AGAIN, Charge.UNKNOWN, "capacity",
+        advice="The model is overloaded. Wait, then submit again under a new id.",
+    ),
+    FailureKind.SERVER_ERROR: Rule(
+        Next.AGAIN, Charge.NOTHING, "capacity",
+        advice="The provider failed. Wait, then submit again under a new id.",
+    ),
+    FailureKind.TIMEOUT: Rule(
+        Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True,
+        advice="No answer in time; the image may have been billed. Compare the bill, then submit under a new id.",
+    ),
+    FailureKind.CONNECTION: Rule(
+        Next.AGAIN, Charge.NOTHING, "capacity",
+        advice="The provider could not be reached. Check DNS, proxies and the base URL (the gateway's too).",
+    ),
+    FailureKind.CONNECTION_LOST: Rule(
+        Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True,
+        advice="The connection broke after the call had left; it may be billed. Compare the bill, submit it anew.",
+    ),
+    FailureKind.REFUSED: Rule(
+        Next.END, Charge.UNKNOWN, "request",
+        advice="The model refused for safety or policy. Change the prompt or the references.",
+    ),
+    FailureKind.NO_IMAGE: Rule(
+        Next.AGAIN, Charge.UNKNOWN, "request", ambiguous=True,
+        advice="The model answered without an image. Ask for a picture more plainly.",
+    ),
+    FailureKind.INVALID_REQUEST: Rule(
+        Next.END, Charge.NOTHING, "request",
+        advice="The provider did not accept the request. Correct the field it names.",
+    ),
+    FailureKind.MODEL_GONE: Rule(
+        Next.ELSEWHERE, Charge.NOTHING, "catalogue",
+        advice="The model is gone. Correct its status and successor in the catalogue.",
+    ),
+    FailureKind.LANE_UNSUPPORTED: Rule(
+        Next.ELSEWHERE, Charge.NOTHING, "catalogue",
+        advice="The model does not take this lane. Remove the lane in the catalogue.",
+    ),
+    FailureKind.MALFORMED_ANSWER: Rule(
+        Next.AGAIN, Charge.UNKNOWN, "request", ambiguous=True,
+        advice="The answer could not be read; it may have been billed. Check the API version and the base URL.",
+    ),
+    FailureKind.REFERENCE: Rule(
+        Next.END, Charge.NOTHING, "request",
+        advice="A reference image cannot be used. Check its place, type, size and access.",
+    ),
+    FailureKind.IMAGE_STORE: Rule(
+        Next.END, Charge.UNKNOWN, "worker",
+        advice="The image is paid for and could not be stored. Mend the image store; take it from where it is kept.",
+    ),
+    FailureKind.LATE: Rule(
+        Next.WAIT, Charge.NOTHING, "worker",
+        advice="The call could not leave within its slot; it gets another by itself.",
+    ),
+    FailureKind.CRASHED: Rule(
+        Next.AGAIN, Charge.UNKNOWN, "worker", ambiguous=True,
+        advice="The worker died during the attempt; it may have been billed. Read its events, submit under a new id.",
+    ),
+}  # fmt: skip
+"""The failure table: RUNBOOK.md has a heading for each, with its first check."""
+
+
+class Failure(Struct, frozen=True):
+    """One failed call, as the lane understood it. Never carries a prompt or a key."""
+
+    kind: FailureKind
+    message: str
+    code: str = ""
+    """The provider's own word: `quota_exceeded`, `image_safety`, …"""
+    http_status: int | None = None
+    retry_after: timedelta | None = None
+    """The server's hint, from Retry-After or RetryInfo."""
+    quota_id: str | None = None
+    quota_value: int | None = None
+    provider_request_id: str = ""
+    usage: Usage | None = field(default=None)
+    """Tokens of an answer that was charged though it held no image."""
+    model: str = ""
+    """The model that served, where the answer named one."""
+    lane: str = ""
+    explicit: bool = False
+    """The provider named the shared thing itself (an ErrorInfo reason, a quotaId, `model_not_found` with the model's
+    name): its own statement about a model, lane, key, project, account or limit, not a guess from a status code."""
+    may_be_billed: bool = False
+    """The answer did not come from the API itself but, for example, from a proxy in front of it: the promise of the
+    kind's rule does not hold, and the estimate is held against the cost cap."""
+
+    address: str = ""
+    """Where the picture lies that this answer was charged for and that could not be fetched. It may hold a signature:
+    only the attempt's document has it whole."""
+
+    def __post_init__(self) -> None:
+        """A worker that died reports no usage: the attempt is booked as unknown, and later undone as unknown."""
+        if self.kind is FailureKind.CRASHED and self.usage is not None:
+            raise ValueError("a crashed attempt has no usage: its worker never read an answer")
+
+    @property
+    def rule(self) -> Rule:
+        return RULES[self.kind]
+
+    @property
+    def charge(self) -> Charge:
+        """The price page says of the API's own 400 that it is not charged, also where it is a refusal."""
+        if self.may_be_billed:
+            return Charge.UNKNOWN
+        refused_at_once = self.http_status == 400 and self.kind is FailureKind.REFUSED
+        return Charge.NOTHING if refused_at_once else self.rule.charge
+
+    @property
+    def ambiguous(self) -> bool:
+        """Money may have been spent with no image to show for it: the estimate is held against the cost cap."""
+        return self.may_be_billed or self.rule.ambiguous
+
+    @property
+    def limits_repeats(self) -> bool:
+        """It counts as a call that was probably paid. A proxy's 503 was most likely never passed on: that one is only
+        held against the cap."""
+        return self.ambiguous and self.kind is not FailureKind.OVERLOAD

@@ -1,0 +1,77 @@
+"""The reference images of one request, bounded together: by what its API takes, by what this process can hold. Pure.
+
+Sources: 100 MB a request since 2026-01-08, base64 and prompt included
+(https://blog.google/innovation-and-ai/technology/developers-tools/gemini-api-new-file-limits). A request of 14 x 19 MB
+that was sent all the same took 1.6 GB of memory: six bytes for each of the references' own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.provider.call import Reference
+from shared.core.references.reference_name import named
+from shared.core.values.route import GATEWAY, Route
+
+ANSWER_BYTES = {"512": 5_000_000, "1K": 5_000_000, "2K": 12_000_000, "4K": 25_000_000}
+"""Memory that a call takes without references, by the size it asks for: a PNG as text and as bytes
+(scripts/bench/run memory)."""
+LARGEST_ANSWER = max(ANSWER_BYTES.values())
+COPIES = 6
+"""Bytes of memory for each byte of references: read, as base64, in the body, and on its way."""
+ENVELOPE_BYTES = 4_096
+"""What a body has beside the prompt and the references."""
+MOST_FETCHES = 5
+"""Times that fetching was begun without a call after it: too slow each time, or the end of its process."""
+
+
+def body_limit(route: Route, gateway: str, catalogue: Catalogue) -> int:
+    """Bytes that a request may have on this route, as it is sent."""
+    if route.lane == GATEWAY and gateway in catalogue.gateways:
+        return catalogue.gateways[gateway].request_bytes
+    if route.lane == "batch":
+        return catalogue.request_bytes["batch"]
+    rates = catalogue.models[route.model].lanes.get(route.lane)
+    return catalogue.request_bytes["interactions" if rates is None else rates.api]
+
+
+def raw_limit(body: int, prompt: str) -> int:
+    """Bytes of references that such a body holds beside the prompt: base64 makes four of three."""
+    return max((body - ENVELOPE_BYTES - len(prompt.encode("utf-8", "surrogatepass"))) * 3 // 4, 0)
+
+
+def memory_limit(room: int) -> int:
+    """Bytes of references that one request may have in a process with so much room."""
+    return max((room - LARGEST_ANSWER) // COPIES, 0)
+
+
+def weight(raw: int, image_size: str | None = None) -> int:
+    """Memory of a call with so many bytes of references, for an image of that size; None: of any."""
+    return ANSWER_BYTES.get(image_size or "", LARGEST_ANSWER) + COPIES * raw
+
+
+def too_large(sizes: Sequence[int | None], uris: Sequence[str], limit: int, of: str) -> str | None:
+    """What to tell the caller where the references are too large together; a size of None is not known yet."""
+    known = [size for size in sizes if size is not None]
+    total = sum(known)
+    if total <= limit:
+        return None
+    largest = max(range(len(sizes)), key=lambda index: sizes[index] or 0)
+    at_least = "at least " if len(known) < len(sizes) else ""
+    return (
+        f"the references have {at_least}{total:,} bytes together, and {of} takes {limit:,}; the largest is "
+        f"references[{largest}] ({named(uris[largest])}) with {sizes[largest]:,}; send smaller or fewer images"
+    )
+
+
+def wrong_type(reference: Reference, uri: str, route: Route, catalogue: Catalogue) -> str | None:
+    """What to tell the caller where the model does not take an image of this type."""
+    taken = catalogue.models[route.model].reference_types or catalogue.reference_types
+    if reference.mime_type in taken:
+        return None
+    short = [each.removeprefix("image/") for each in taken]
+    kind = reference.mime_type.removeprefix("image/").upper()
+    article = "an" if kind[0] in "AEIO" else "a"
+    allowed = " or ".join(part for part in (", ".join(short[:-1]), short[-1]) if part)
+    return f"{named(uri)} is {article} {kind}, which {route.model} does not take; use {allowed}"

@@ -1,0 +1,175 @@
+"""Sick routes find themselves out: when to trip a flag, when to let one call probe, and when to reset it. Pure.
+
+A circuit is a model in a lane. What counts is how many distinct requests met a sick answer, of those that began there:
+a request that fails four times is one voice. While its breaker is open, PROBE_EVERY lets one call through at a time, by
+a request that was not sick there where one waits; two probes in a row that went well close it again, more after it has
+tripped lately. On-call sees the breaker's flag among the others and can overrule it both ways: a flag that is reset by
+hand keeps the breaker from tripping for OVERRULED, one that is extended by hand stays until it expires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.provider.circuit_health import ALL_WELL, Health, ended
+from shared.core.routing.flag import BREAKER, DEFAULT_EXPIRY, Flag, FlagName, Scope
+
+JUDGED_OVER = ((timedelta(seconds=10), 5, 0.9), (timedelta(seconds=60), 4, 0.6))
+"""Window, distinct sick requests at least, and of those that began in it at least: the short one sees a sudden outage,
+the long one a quiet or a slow one. An overload that lets more through is the pressure's to handle."""
+PROBE_EVERY = timedelta(seconds=15)
+"""Four calls a minute in an outage, whatever the size of the fleet."""
+LAST_RESORT_EVERY = timedelta(minutes=1)
+"""Where only requests that were sick there wait, one of them probes so often: the failure counts against it."""
+WELL_PROBES = 2
+MOST_WELL_PROBES = 8
+TRIPPED_LATELY = timedelta(minutes=10)
+"""Each trip within this time of the last one doubles the probes that must go well: a flapping route stays out."""
+OVERRULED = timedelta(minutes=10)
+STARTS_KEPT = timedelta(seconds=75)
+
+
+class Circuit(Struct, frozen=True):
+    """What the pump remembers of one model in one lane."""
+
+    starts: Mapping[int, int] = field(default_factory=dict)
+    """Slots granted to requests that were not sick here before, by second since the epoch."""
+    tripped_at: datetime | None = None
+    trips: int = 0
+    """In a row, each within TRIPPED_LATELY of the last."""
+    probed_at: datetime | None = None
+    """When the last probe was let through."""
+
+    def started(self, slot_at: datetime) -> Circuit:
+        second = int(slot_at.timestamp())
+        return replace(self, starts={**self.starts, second: self.starts.get(second, 0) + 1})
+
+    def forget(self, now: datetime) -> Circuit:
+        oldest = int((now - STARTS_KEPT).timestamp())
+        return replace(self, starts={second: count for second, count in self.starts.items() if second >= oldest})
+
+    @property
+    def well_probes(self) -> int:
+        """How many must go well in a row."""
+        return int(min(WELL_PROBES * 2 ** max(self.trips - 1, 0), MOST_WELL_PROBES))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "starts": {str(second): count for second, count in self.starts.items()},
+            "tripped_at": self.tripped_at,
+            "trips": self.trips,
+            "probed_at": self.probed_at,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Circuit:
+        starts = {int(second): count for second, count in data["starts"].items()}
+        return cls(starts, data["tripped_at"], data["trips"], data["probed_at"])
+
+
+class Judged(Struct, frozen=True):
+    circuits: Mapping[str, Circuit]
+    trips: tuple[Flag, ...]
+    """Flags to trip now."""
+    resets: tuple[Flag, ...]
+    """Flags of breakers whose routes are well again."""
+
+
+def judge(
+    circuits: Mapping[str, Circuit],
+    health: Mapping[str, Health],
+    flags: Collection[Flag],
+    overruled: Mapping[str, datetime],
+    catalogue: Catalogue,
+    now: datetime,
+) -> Judged:
+    """Which breakers trip and which reset, of `flags` in force and what the fleet met. The same again changes nothing.
+
+    `overruled` says until when on-call has forbidden a circuit's breaker to trip.
+    """
+    after = {name: each.forget(now) for name, each in circuits.items()}
+    open_now = {flag.circuit: flag for flag in flags if flag.actor == BREAKER}
+    trips, resets = [], []
+    for name in sorted({*after, *health}):
+        known, seen = after.get(name, Circuit()), health.get(name, ALL_WELL)
+        flag = open_now.get(name)
+        if flag is not None:
+            if _is_well_again(known, seen, flag):
+                resets.append(flag)
+            continue
+        if name in overruled and overruled[name] > now:
+            continue
+        why = _sickness(known, seen, now)
+        if why is not None:
+            again = known.tripped_at is not None and now - known.tripped_at < TRIPPED_LATELY
+            after[name] = replace(known, tripped_at=now, trips=known.trips + 1 if again else 1, probed_at=now)
+            trips.append(_flag(name, f"{name}: {why}", catalogue, now))
+    return Judged(after, tuple(trips), tuple(resets))
+
+
+def may_probe(circuit: Circuit, health: Health, now: datetime) -> bool:
+    """Whether one call may go through an open breaker now: at once after a probe that went well."""
+    if circuit.probed_at is None or now - circuit.probed_at >= PROBE_EVERY:
+        return True
+    return ended(health.well, circuit.probed_at) > 0
+
+
+def may_probe_again(circuit: Circuit, now: datetime) -> bool:
+    """Whether a request that was sick here itself may go through, for want of another."""
+    return circuit.probed_at is None or now - circuit.probed_at >= LAST_RESORT_EVERY
+
+
+def _sickness(known: Circuit, seen: Health, now: datetime) -> str | None:
+    """Only what ended since the last trip is judged: a reset starts afresh."""
+    for window, least, share in JUDGED_OVER:
+        since = now - window
+        reset = max(known.tripped_at or since, since)
+        if known.tripped_at is not None and known.probed_at is not None:
+            reset = max(reset, known.probed_at)
+        sick, voices = ended(seen.sick, reset), sum(second + 1 > reset.timestamp() for second in seen.requests.values())
+        starts = max(sum(count for second, count in known.starts.items() if second >= since.timestamp()), sick)
+        if min(sick, voices) >= least and sick >= share * starts:
+            return f"{seen.last}, {sick} of {starts} requests in {window.total_seconds():.0f} s"
+    return None
+
+
+def _is_well_again(known: Circuit, seen: Health, flag: Flag) -> bool:
+    """So many probes in a row went well since it tripped, and none was sick after them."""
+    last_sick = max((second for second in seen.sick if second >= flag.tripped_at.timestamp() - 1), default=0)
+    well = sum(count for second, count in seen.well.items() if second > max(last_sick, flag.tripped_at.timestamp() - 1))
+    return not is_held(flag) and well >= known.well_probes
+
+
+def is_held(flag: Flag) -> bool:
+    """On-call has extended it: it stays until it expires."""
+    return flag.held_by is not None
+
+
+def _flag(name: str, why: str, catalogue: Catalogue, now: datetime) -> Flag:
+    """What on-call would have tripped for this route."""
+    lane, _, model = name.partition("/")
+    second = datetime.fromtimestamp(int(now.timestamp()), UTC)
+    return Flag(
+        id=f"{BREAKER}-{lane}-{model}-{second:%Y%m%dT%H%M%S}",
+        name=_name(lane, model, catalogue),
+        actor=BREAKER,
+        reason=why,
+        tripped_at=now,
+        expires_at=now + DEFAULT_EXPIRY,
+        scope=Scope(model=model, lane=lane),
+    )
+
+
+def _name(lane: str, model: str, catalogue: Catalogue) -> FlagName:
+    """`use-nano-banana-2` above that model, `pause` for a route without a flag that leads away from it."""
+    ranks = catalogue.ladder
+    usual = catalogue.live(catalogue.default_floor_model).id
+    if lane in ("standard", "priority") and model in ranks and ranks.index(model) < ranks.index(usual):
+        return "use-nano-banana-2"
+    return "pause"

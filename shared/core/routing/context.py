@@ -1,0 +1,77 @@
+"""What a route is chosen under: what holds for every request now, and what this one has been through."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.catalogue.catalogue import Catalogue, Gateway
+from shared.core.routing.flag import Flag
+
+
+class Offer(Struct, frozen=True):
+    """Whose gateway serves a model here."""
+
+    name: str
+    gateway: Gateway
+    off: str | None
+    """Why nothing goes there: its proof is incomplete or stale; None = it is proven."""
+    shut: str | None = None
+    """Why nothing goes there for a while though it is proven: no balance, a rejected key."""
+
+
+class Terms(Struct, frozen=True):
+    """What holds for every request at one moment."""
+
+    catalogue: Catalogue
+    lanes: Collection[str]
+    """Built and configured here."""
+    flags: Sequence[Flag] = ()
+    """Those in force, breakers' included, shadows left out."""
+    opens: Mapping[str, datetime] = field(default_factory=dict)
+    """The quota outlook: until when a model starts nothing, by model id."""
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """Circuits that conclusions strike for now, with the reason; `*/model` is in every lane of Google's."""
+    offers: Mapping[str, Offer] = field(default_factory=dict)
+    """Of gateways, by model id; none where nobody has looked: at intake."""
+    now: datetime | None = None
+    """None where the clock has no say: at intake."""
+
+    def without(self, gone: Flag) -> Terms:
+        return replace(self, flags=tuple(each for each in self.flags if each.id != gone.id))
+
+    def without_lacking(self, circuit_name: str) -> Terms:
+        return replace(self, lacking={each: why for each, why in self.lacking.items() if each != circuit_name})
+
+    def without_shut(self, pool_name: str) -> Terms:
+        """As if this gateway's account took calls again."""
+        model = pool_name.partition(":")[2]
+        if model not in self.offers:
+            return self
+        return replace(self, offers={**self.offers, model: replace(self.offers[model], shut=None)})
+
+    def with_flag(self, extra: Flag) -> Terms:
+        return replace(self, flags=(*self.flags, extra))
+
+
+class Course(Struct, frozen=True):
+    """What a request has been through, as far as its next route depends on it."""
+
+    request_id: str = ""
+    tenant: str = "default"
+    deadline: datetime | None = None
+    spent_micros: int = 0
+    """Known cost of all attempts, plus the estimate for each whose cost is unknown."""
+    avoided: Mapping[str, str] = field(default_factory=dict)
+    """Circuits that failed it, with the failure."""
+    sick_on: Mapping[str, int] = field(default_factory=dict)
+    """How often it met sickness, by circuit."""
+    no_image_count: int = 0
+    """Answers of this round that were paid for and held no picture."""
+
+
+FRESH = Course()
+"""Nothing has happened to it yet."""

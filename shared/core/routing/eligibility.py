@@ -1,0 +1,211 @@
+"""One route of a ladder, and what strikes it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.messages.render_request import SIZES
+from shared.core.routing import gateway
+from shared.core.routing.context import Course, Offer, Terms
+from shared.core.routing.flag import BREAKER, LANE_OF, LOWER_TO, Flag
+from shared.core.routing.model_choice import incapable
+from shared.core.routing.requirements import Ask
+from shared.core.values.money import usd
+from shared.core.values.route import GATEWAY, Route, circuit
+
+BATCH_TAKES = timedelta(hours=24)
+"""The provider's target for a batch."""
+PATIENT_LANES = ("flex", "batch")
+
+
+class Rung(Struct, frozen=True):
+    """One route of the ladder."""
+
+    route: Route
+    estimate_micros: int
+    """One attempt, on the safe side."""
+    input_tokens: int
+    """What it takes of a per-minute token limit, estimated: prompt and references."""
+    struck: str | None = None
+    """Why it is not taken; None = kept."""
+    for_now: bool = False
+    """What strikes it may pass."""
+    flag_id: str | None = None
+    """The flag that struck it."""
+    gateway: str | None = None
+    """Whose, on the lane `gateway`."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **self.route.to_json(),
+            "estimate_usd": usd(self.estimate_micros),
+            "kept": self.struck is None,
+            "reason": self.struck,
+            "flag": self.flag_id,
+            "gateway": self.gateway,
+        }
+
+
+def struck(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> Rung:
+    """With the first thing that speaks against the route, flags apart."""
+    for_good = _never(rung, asked, ask, terms, course)
+    if for_good is not None:
+        return replace(rung, struck=for_good)
+    reason, by = _not_now(rung.route, terms)
+    return replace(rung, struck=reason, for_now=reason is not None, flag_id=by)
+
+
+def _never(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> str | None:
+    route, catalogue = rung.route, terms.catalogue
+    model = catalogue.models[route.model]
+    if route.lane not in terms.lanes:
+        return f"lane unavailable: {route.lane} is not built or not configured here"
+    if route.lane == GATEWAY and route.model not in terms.offers:
+        return f"no gateway that has a key offers {model.id}"
+    if route.lane not in (*model.lanes, GATEWAY):
+        return f"{model.id} has no {route.lane} lane"
+    problem = incapable(ask, model)
+    if problem is not None:
+        return f"{model.id} cannot do it: {problem.field} {problem.found}, allowed: {problem.allowed}"
+    if ask.priority == "interactive" and route.lane in PATIENT_LANES:
+        return f"interactive requests never go to {route.lane}"
+    if route.lane == "batch" and not ask.allow_batch:
+        return "no consent: allow.batch"
+    if route.lane == GATEWAY and not ask.allow_gateway:
+        return "data boundary, no consent: allow.gateway"
+    if route.lane == GATEWAY and (reason := _not_offered(route, ask, terms.offers[route.model])) is not None:
+        return reason
+    if route.lane == "batch" and _comes_before(course.deadline, terms.now, BATCH_TAKES):
+        return "a batch may take 24 hours, and the deadline comes before"
+    lower = _under_floor(route, asked, ask, catalogue)
+    if lower is not None:
+        return lower
+    if ask.max_cost_micros is not None and course.spent_micros + rung.estimate_micros > ask.max_cost_micros:
+        spent = f" after {usd(course.spent_micros)}" if course.spent_micros else ""
+        return f"over the cap of {usd(ask.max_cost_micros)}: {usd(rung.estimate_micros)}{spent}"
+    return None
+
+
+def _not_offered(route: Route, ask: Ask, offer: Offer) -> str | None:
+    return gateway.incapable(offer.name, offer.gateway, route, ask) or offer.off
+
+
+def _comes_before(deadline: datetime | None, now: datetime | None, time: timedelta) -> bool:
+    return deadline is not None and now is not None and deadline < now + time
+
+
+def _under_floor(route: Route, asked: Route, ask: Ask, catalogue: Catalogue) -> str | None:
+    """What is asked for is never under its floor."""
+    if ask.exact:
+        return None if route == asked else "the floor is exact"
+    least_size = _lower(SIZES, ask.floor_size or catalogue.default_floor_size, asked.image_size)
+    if SIZES.index(route.image_size) < SIZES.index(least_size):
+        return f"under the floor: {least_size}"
+    ranks = catalogue.ladder
+    if route.model == asked.model or route.model not in ranks:
+        return None
+    if ask.above in ranks and ranks.index(route.model) >= ranks.index(ask.above):
+        return f"{ask.above} failed the quality bar"
+    least = catalogue.live(ask.floor_model or _default_floor(ask, catalogue)).id
+    if least in ranks and ranks.index(route.model) > ranks.index(least):
+        return f"under the floor: {least}"
+    return None
+
+
+def _default_floor(ask: Ask, catalogue: Catalogue) -> str:
+    return catalogue.draft_floor_model if ask.purpose == "draft" else catalogue.default_floor_model
+
+
+def _lower(order: Sequence[str], one: str, other: str) -> str:
+    return min(one, other, key=order.index)
+
+
+def _not_now(route: Route, terms: Terms) -> tuple[str | None, str | None]:
+    """What closes a route for a while, and by which flag."""
+    for each in terms.flags:
+        if each.actor == BREAKER and each.circuit == route.circuit:
+            return f"breaker: {each.reason}", each.id
+    everywhere = () if route.lane == GATEWAY else (circuit("*", route.model),)
+    for key in (route.circuit, *everywhere):
+        if key in terms.lacking:
+            return terms.lacking[key], None
+    return None, None
+
+
+def bent(rungs: list[Rung], flags: Sequence[Flag], catalogue: Catalogue) -> tuple[list[Rung], list[str], str | None]:
+    """What the flags leave; those that changed nothing, and why; and the one that pauses it all."""
+    idle: list[str] = []
+    for each in flags:
+        if each.name == "pause":
+            return rungs, idle, each.because
+        kept = [rung for rung in rungs if rung.struck is None]
+        wanted = _wanted(each, [rung.route for rung in kept], catalogue)
+        if all(wanted(rung.route) for rung in kept[:1]):
+            idle.append(f"{each.because}: nothing to change")
+        elif not any(wanted(rung.route) for rung in kept):
+            idle.append(f"{each.because}: no route within the request's floor, cap and consent")
+        else:
+            rungs = [
+                rung
+                if rung.struck is not None or wanted(rung.route)
+                else replace(rung, struck=each.because, flag_id=each.id)
+                for rung in rungs
+            ]
+    return rungs, idle, None
+
+
+def _wanted(each: Flag, kept: Sequence[Route], catalogue: Catalogue) -> Callable[[Route], bool]:
+    """Which routes the flag leaves. A size goes down as far as the floor lets it."""
+    if each.name == "lower-resolution":
+        least = min((SIZES.index(route.image_size) for route in kept), default=0)
+        most = max(SIZES.index(each.to or LOWER_TO[-1]), least)
+        return lambda route: SIZES.index(route.image_size) <= most
+    if each.name == "use-nano-banana-2":
+        ranks = catalogue.ladder
+        top = ranks.index(catalogue.live(catalogue.default_floor_model).id)
+        return lambda route: route.model not in ranks or ranks.index(route.model) >= top
+    return lambda route: route.lane == LANE_OF[each.name]
+
+
+def too_late(route: Route, terms: Terms, course: Course) -> str | None:
+    opens = terms.opens.get(route.pool)
+    if opens is None or course.deadline is None or opens <= course.deadline or route.lane == "batch":
+        return None
+    at = opens.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f"quota: {route.model} opens at {at}, after the deadline"
+
+
+def shut(route: Route, terms: Terms, course: Course) -> str | None:
+    """A gateway that cannot serve at all for now: no flag sends a request there while it has another route."""
+    if route.lane != GATEWAY:
+        return None
+    offer = terms.offers.get(route.model)
+    return offer.shut if offer is not None and offer.shut is not None else _met(circuit(GATEWAY, "*"), course)
+
+
+def met(route: Route, course: Course) -> str | None:
+    return _met(route.circuit, course)
+
+
+def _met(circuit_name: str, course: Course) -> str | None:
+    met = course.avoided.get(circuit_name)
+    return None if met is None else f"this request met {met} there"
+
+
+def unless_all(rungs: list[Rung], against: Callable[[Route], str | None]) -> list[Rung]:
+    """Strike what something speaks against, as long as another route is left."""
+    kept = [rung for rung in rungs if rung.struck is None]
+    if all(against(rung.route) for rung in kept):
+        return rungs
+    return [
+        replace(rung, struck=reason, for_now=True)
+        if rung.struck is None and (reason := against(rung.route)) is not None
+        else rung
+        for rung in rungs
+    ]

@@ -1,0 +1,96 @@
+"""All tripped flags together, as one document keeps them: `flags/board`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.routing import flag
+from shared.core.routing.breaker import OVERRULED
+from shared.core.routing.flag import BREAKER, LONGEST_EXPIRY, Flag
+
+PATH = "flags/board"
+HISTORY = "flag_history"
+HISTORY_KEPT = timedelta(days=90)
+MOST_FLAGS = 200
+"""In one document."""
+RESETS_KEPT = 50
+
+
+class FlagRefused(Exception):
+    """A change of a flag that cannot be. Says what was found, what is allowed, and what to do."""
+
+
+class Board(Struct, frozen=True):
+    flags: Mapping[str, Flag] = field(default_factory=dict)
+    """By id; those whose time is over stay until somebody writes them into the history."""
+    overruled: Mapping[str, datetime] = field(default_factory=dict)
+    """Until when on-call has forbidden a breaker to trip, by circuit."""
+    resets: Mapping[str, datetime] = field(default_factory=dict)
+    """When on-call reset conclusions, by id: what was known by then counts no more."""
+
+    def in_force(self, now: datetime) -> tuple[Flag, ...]:
+        """Shadows too."""
+        return flag.in_force(self.flags.values(), now)
+
+    def expired(self, now: datetime) -> tuple[Flag, ...]:
+        return tuple(each for each in self.flags.values() if each.expires_at <= now)
+
+    def tripped(self, new: Flag) -> Board:
+        """Raises FlagRefused."""
+        if new.id in self.flags:
+            raise FlagRefused(f"flag {new.id} is tripped already; reset it first, or extend it")
+        if len(self.flags) >= MOST_FLAGS:
+            raise FlagRefused(f"{MOST_FLAGS} flags are tripped already: reset some first")
+        if not timedelta(0) < new.expires_at - new.tripped_at <= LONGEST_EXPIRY:
+            raise FlagRefused(
+                f"expiry: found {new.expires_at - new.tripped_at}; allowed: up to {LONGEST_EXPIRY.days} days. "
+                "Every flag resets by itself; extend it while it is needed."
+            )
+        return replace(self, flags={**self.flags, new.id: new})
+
+    def reset(self, flag_id: str, actor: str, now: datetime) -> Board:
+        """Without it. A breaker's flag that a person resets stays reset for OVERRULED. Raises FlagRefused."""
+        found = self.find(flag_id)
+        overruled = {circuit: until for circuit, until in self.overruled.items() if until > now}
+        if found.circuit is not None and actor != BREAKER and found.expires_at > now:
+            overruled[found.circuit] = now + OVERRULED
+        return replace(
+            self, flags={each: found for each, found in self.flags.items() if each != flag_id}, overruled=overruled
+        )
+
+    def forgotten(self, conclusion: str, now: datetime) -> Board:
+        """With a conclusion that on-call resets. The newest RESETS_KEPT are remembered."""
+        newest = sorted({**self.resets, conclusion: now}.items(), key=lambda each: each[1])[-RESETS_KEPT:]
+        return replace(self, resets=dict(newest))
+
+    def extended(self, flag_id: str, until: datetime, actor: str, now: datetime) -> Board:
+        """Raises FlagRefused."""
+        found = self.find(flag_id)
+        if not timedelta(0) < until - now <= LONGEST_EXPIRY:
+            raise FlagRefused(f"expiry: found {until - now}; allowed: up to {LONGEST_EXPIRY.days} days from now")
+        longer = replace(found, expires_at=until, held_by=actor if found.actor == BREAKER else None)
+        return replace(self, flags={**self.flags, flag_id: longer})
+
+    def find(self, flag_id: str) -> Flag:
+        """Raises FlagRefused."""
+        if flag_id not in self.flags:
+            tripped = ", ".join(sorted(self.flags)) or "none is tripped"
+            raise FlagRefused(f"flag: found {flag_id!r}; allowed: {tripped}")
+        return self.flags[flag_id]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "flags": {each.id: each.to_json() for each in self.flags.values()},
+            "overruled": dict(self.overruled),
+            "resets": dict(self.resets),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Board:
+        flags = {flag_id: Flag.from_json(each) for flag_id, each in data["flags"].items()}
+        return cls(flags, dict(data["overruled"]), dict(data.get("resets", {})))

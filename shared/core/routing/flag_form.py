@@ -1,0 +1,133 @@
+"""A flag as somebody asks for it, from the words of a command line or a form to the value. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import cast
+
+from msgspec import Struct
+
+from shared.core.catalogue.catalogue import Catalogue, UnknownModel
+from shared.core.messages.render_request import LANES, PURPOSES, InvalidRequest, RenderRequest
+from shared.core.routing.flag import BREAKER, LONGEST_EXPIRY, LOWER_TO, NAMES, Flag, FlagName, Scope
+from shared.core.values.validation import Problem
+
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+REASON_LIMIT = 300
+ACTOR_LIMIT = 64
+
+
+class Wish(Struct, frozen=True):
+    """Everything of a flag but its id and its moment."""
+
+    name: FlagName
+    to: str | None
+    scope: Scope
+    lasts: timedelta
+    actor: str
+    reason: str
+    shadow: bool = False
+
+    def flag(self, flag_id: str, now: datetime) -> Flag:
+        return Flag(
+            flag_id, self.name, self.actor, self.reason, now, now + self.lasts, self.to, self.scope, self.shadow
+        )  # fmt: skip
+
+
+def lasting(text: str) -> timedelta | Problem:
+    """90s, 30m, 2h or 1d, up to the longest expiry."""
+    found = re.fullmatch(r"([0-9]{1,7})([smhd])", text.strip())
+    lasts = timedelta(seconds=int(found[1]) * SECONDS[found[2]]) if found else timedelta(0)
+    if timedelta(0) < lasts <= LONGEST_EXPIRY:
+        return lasts
+    allowed = f"a number and s, m, h or d, such as 90s, 30m, 2h or 1d; at most {LONGEST_EXPIRY.days} days"
+    return Problem("lasts", repr(text), allowed, "Extend the flag while it is needed.")
+
+
+def reason(text: str) -> str | Problem:
+    found = " ".join(text.split())
+    if 1 <= len(found) <= REASON_LIMIT and found.isprintable():
+        return found
+    told = f"{len(found)} characters" if found else "nothing"
+    remedy = "It stands in every receipt that the flag bends."
+    return Problem("reason", told, f"1 to {REASON_LIMIT} characters of text", remedy)
+
+
+def actor(text: str) -> str | Problem:
+    found = " ".join(text.split())
+    if 1 <= len(found) <= ACTOR_LIMIT and found.isprintable() and found != BREAKER:
+        return found
+    allowed = f"1 to {ACTOR_LIMIT} characters, and not {BREAKER!r}, who acts by itself"
+    return Problem("actor", repr(text), allowed, "Say who acts.")
+
+
+def model(text: str, catalogue: Catalogue) -> str | Problem:
+    """The id of the live model behind an id or alias."""
+    try:
+        return catalogue.live(text).id
+    except UnknownModel:
+        return Problem("model", repr(text), ", ".join(catalogue.names), "Name one of them, or leave it out.")
+
+
+def tenant(text: str) -> str | Problem:
+    try:
+        RenderRequest.parse({"request_id": "x", "prompt": "x", "tenant": text})
+    except InvalidRequest as error:
+        return error.problems[0]
+    return text
+
+
+def wish(given: Mapping[str, str], who: str, catalogue: Catalogue) -> Wish | list[Problem]:
+    """Of a form: name, to, tenant, purpose, model, lane, share, lasts, reason; an empty one is not given."""
+    given = {name: value.strip() for name, value in given.items() if value.strip()}
+    wrong: list[Problem] = []
+
+    def kept(found: object) -> object:
+        if isinstance(found, Problem):
+            wrong.append(found)
+        return found
+
+    name = kept(_one_of("name", given.get("name", ""), NAMES))
+    to = kept(_lower_to(given))
+    why = kept(reason(given.get("reason", "")))
+    lasts = kept(lasting(given.get("lasts", "")))
+    share = kept(_share(given.get("share", "100")))
+    by = kept(actor(who))
+    scope = {
+        "tenant": kept(tenant(given["tenant"])) if "tenant" in given else None,
+        "purpose": kept(_one_of("purpose", given["purpose"], PURPOSES)) if "purpose" in given else None,
+        "model": kept(model(given["model"], catalogue)) if "model" in given else None,
+        "lane": kept(_one_of("lane", given["lane"], LANES)) if "lane" in given else None,
+        "share": share,
+    }
+    if wrong:
+        return wrong
+    assert isinstance(lasts, timedelta)
+    return Wish(
+        name=cast("FlagName", name), to=cast("str | None", to), scope=Scope(**scope),  # type: ignore[arg-type]
+        lasts=lasts, actor=str(by), reason=str(why), shadow="shadow" in given,
+    )  # fmt: skip
+
+
+def _one_of(field: str, text: str, allowed: tuple[str, ...]) -> str | Problem:
+    if text in allowed:
+        return text
+    return Problem(field, repr(text) if text else "nothing", ", ".join(allowed), "Choose one of them.")
+
+
+def _lower_to(given: Mapping[str, str]) -> str | Problem | None:
+    """Only `lower-resolution` has it, and must."""
+    to = given.get("to")
+    if given.get("name") == "lower-resolution":
+        return to if to in LOWER_TO else Problem("to", repr(to) if to else "nothing", " or ".join(LOWER_TO), "Say it.")
+    if to is None or given.get("name") not in NAMES:
+        return None
+    return Problem("to", repr(to), f"nothing with {given['name']}", "Only lower-resolution has a size.")
+
+
+def _share(text: str) -> int | Problem:
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= 100:
+        return int(text)
+    return Problem("share", repr(text), "a whole number from 1 to 100", "It is per cent of the requests in scope.")

@@ -1,0 +1,129 @@
+"""A provider gateway: what it can make, what it asks for a call, and whether a failed one is on its bill. Pure.
+
+Its contract is its own: none of its prices is Google's, and nothing of it is a saving on Google's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias
+
+from shared.core.catalogue.catalogue import MODALITIES, Catalogue, Gateway
+from shared.core.catalogue.price import NOTHING, UNKNOWN, Cost
+from shared.core.limits.quota import Limits, Quota
+from shared.core.provider.failure import Failure, FailureKind
+from shared.core.routing.requirements import Ask
+from shared.core.values.route import GATEWAY as GATEWAY
+from shared.core.values.route import Route, pool
+
+CONTRACT = "gateway:"
+"""Before a gateway's name, as an attempt's contract."""
+Event: TypeAlias = Literal["without_image", "rejected", "turned_away", "failed", "broken_off"]
+NEVER_LEFT = frozenset({FailureKind.CONNECTION, FailureKind.LATE, FailureKind.REFERENCE})
+GAVE_UP = (408, 499)
+"""Of the client's class by their number, yet the call may go on at the provider."""
+BROKEN_OFF = frozenset({FailureKind.TIMEOUT, FailureKind.CONNECTION_LOST, FailureKind.CRASHED})
+
+
+def serving(catalogue: Catalogue, in_use: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """By model id, the gateways that could serve it, in the catalogue's order: those of `in_use`."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, gateway in catalogue.gateways.items():
+        if name in in_use:
+            for model in gateway.prices:
+                found[model] = (*found.get(model, ()), name)
+    return found
+
+
+def with_limits(quota: Quota, catalogue: Catalogue, gateways: Mapping[str, Sequence[str]]) -> Quota:
+    """The quota with what the gateways in use allow; `gateways` by model. Of several the least holds."""
+    limits = {}
+    for model, names in gateways.items():
+        rows = [catalogue.gateways[name] for name in names]
+        limits[pool(GATEWAY, model)] = Limits(
+            rpm=_least(each.rpm for each in rows), concurrency=_least(each.concurrency for each in rows)
+        )
+    return Quota({**quota.by_model, **limits})
+
+
+def _least(numbers: Iterable[int | None]) -> int | None:
+    return min((each for each in numbers if each is not None), default=None)
+
+
+def price(gateway: Gateway, model: str, references: int) -> int:
+    """Micro-dollars of one call."""
+    return gateway.edit_prices.get(model, gateway.prices[model]) if references else gateway.prices[model]
+
+
+def incapable(name: str, gateway: Gateway, route: Route, ask: Ask) -> str | None:
+    """What of the request this gateway cannot do, or None."""
+    if route.image_size not in gateway.sizes:
+        return f"gateway {name} makes no {route.image_size}, only {', '.join(gateway.sizes)}"
+    if ask.grounding:
+        return f"gateway {name} does no grounding"
+    if ask.aspect_ratio is not None and gateway.form != "native":
+        return f"gateway {name} takes no aspect ratio (its form is {gateway.form})"
+    if ask.references and gateway.form == "images":
+        return f"gateway {name} takes no references (its form is images)"
+    return None
+
+
+def timeout(gateway: Gateway, image_size: str | None) -> timedelta:
+    return gateway.timeout_4k if image_size == "4K" else gateway.timeout
+
+
+def alias(gateway: Gateway, model: str) -> str:
+    """The provider's name for a model of the catalogue."""
+    return gateway.aliases.get(model, model)
+
+
+def of_made(micros: int) -> Cost:
+    """An image at the price that was planned: a gateway charges by the call, whatever tokens it took."""
+    return Cost(micros, "listed", {"call": micros})
+
+
+def of_failed(gateway: Gateway | None, failure: Failure, micros: int) -> Cost:
+    """A failed call by the provider's own rules; `gateway` None where the catalogue has lost it since."""
+    if failure.kind in NEVER_LEFT:
+        return NOTHING
+    if failure.kind is FailureKind.IMAGE_STORE:
+        return of_made(micros)
+    match gateway.bills[event(failure)] if gateway is not None else "unknown":
+        case "charged":
+            return of_made(micros)
+        case "free":
+            return NOTHING
+        case _:
+            return UNKNOWN
+
+
+def event(failure: Failure) -> Event:
+    """Which line of a gateway's failed-call rule concerns this failure."""
+    status = failure.http_status
+    if failure.may_be_billed:  # a proxy's answer: the provider's rules for its own answers do not concern it
+        return "broken_off"
+    if failure.kind in BROKEN_OFF and (status is None or status < 400 or status in GAVE_UP):
+        return "broken_off"
+    if failure.kind is FailureKind.BALANCE or status in (402, 429, 503, 529):
+        return "turned_away"
+    if status is None or status < 400:
+        return "without_image"
+    return "failed" if status >= 500 else "rejected"
+
+
+def fingerprint(gateway: Gateway) -> str:
+    """Changes with everything that a proof is about: the address, the names, the prices, the rules."""
+    about: dict[str, Any] = {
+        "base_url": gateway.base_url,
+        "form": gateway.form,
+        "aliases": dict(gateway.aliases),
+        "prices": dict(gateway.prices),
+        "edit_prices": dict(gateway.edit_prices),
+        "bills": dict(gateway.bills),
+    }
+    if gateway.modalities != MODALITIES:  # so that proofs from before the field was known go on
+        about["modalities"] = list(gateway.modalities)
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,269 @@
+"""From a request to its routes, best first, each kept or struck out with its reason; the first one kept is taken. Pure.
+
+What strikes a route for good (a capability, the floor, the cap, a consent) is looked at first, then what closes it for
+now (an open breaker, a model that is gone, a gateway without balance), then what flags would rather have, then a quota
+that opens only after the deadline, and last what this request has met on it before. All that is not for good but
+breakers and models that are gone leaves at least one route, or has no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared.core.catalogue import price
+from shared.core.catalogue.catalogue import Catalogue, Model
+from shared.core.messages.render_request import SIZES, Floor
+from shared.core.routing import flag, gateway
+from shared.core.routing.context import FRESH, Course, Offer, Terms
+from shared.core.routing.eligibility import Rung, bent, met, shut, struck, too_late, unless_all
+from shared.core.routing.flag import Subject
+from shared.core.routing.model_choice import what_is_asked
+from shared.core.routing.requirements import Ask
+from shared.core.values.money import usd
+from shared.core.values.route import GATEWAY, Route
+from shared.core.values.validation import Problem, shown
+
+LANES_AFTER: Mapping[str, tuple[str, ...]] = {
+    "standard": ("flex", "batch", "gateway"),
+    "priority": ("standard", "flex", "batch", "gateway"),
+    "flex": ("standard", "batch", "gateway"),
+    "batch": ("flex", "standard", "gateway"),
+}
+"""What may be taken instead of the lane that was asked for. Flex and Batch may become Standard, which is dearer: they
+are shed or unsupported at times, and a request must not die of a discount. The cap holds all the same."""
+
+
+class Planned(Struct, frozen=True):
+    route: Route
+    reasons: tuple[str, ...]
+    """Why the route differs from what was asked; empty where it does not."""
+    estimate_micros: int
+    """One attempt, on the safe side."""
+    asked_model: str
+    """The id of what was asked for, by name or by purpose."""
+    input_tokens: int
+    """What it takes of a per-minute token limit, estimated: prompt and references."""
+    flags: tuple[str, ...] = ()
+    """The flags without which it would be another route."""
+    next: Rung | None = None
+    """The route to take when this one fails."""
+    least_estimate_micros: int = 0
+    """Of all routes that are left."""
+    saved_micros: int = 0
+    """Less than the estimate of what was asked for; negative where it is dearer, 0 for a gateway's."""
+    probe: str | None = None
+    """The circuit whose breaker this attempt probes."""
+    gateway: str | None = None
+    """Whose, on the lane `gateway`."""
+
+
+class Unroutable(Struct, frozen=True):
+    """No route can do what was asked, now or later."""
+
+    problem: Problem
+
+
+class Waits(Struct, frozen=True):
+    """Every route that could do it is closed for now."""
+
+    reason: str
+    paused: bool
+    """By a flag `pause`; else by breakers and the like."""
+
+
+Plan: TypeAlias = Planned | Unroutable | Waits
+
+
+class Ladder(Struct, frozen=True):
+    """All routes of a request, best first."""
+
+    rungs: tuple[Rung, ...]
+    asked_model: str
+    notes: tuple[str, ...]
+    """What was changed before any choice: a retired model, a size that is not made."""
+    without_effect: tuple[str, ...] = ()
+    """Flags that concern the request and leave it as it is, with the reason."""
+    paused: str | None = None
+
+    @property
+    def kept(self) -> list[Rung]:
+        return [rung for rung in self.rungs if rung.struck is None]
+
+
+def plan(ask: Ask, terms: Terms, course: Course = FRESH) -> Plan:
+    """The route of the next attempt."""
+    found = ladder(ask, terms, course, among=terms.lanes)
+    if isinstance(found, Unroutable):
+        return found
+    if found.paused is not None:
+        return Waits(found.paused, paused=True)
+    kept = found.kept
+    if not kept:
+        if any(rung.for_now for rung in found.rungs):
+            return Waits("; ".join(_unique(rung.struck for rung in found.rungs if rung.for_now)), paused=False)
+        return Unroutable(_problem(ask, found, terms.catalogue, course))
+    return _planned(found, kept[0])
+
+
+def stepped_down(ask: Ask, terms: Terms, course: Course, within_micros: int, because: str) -> Planned | None:
+    """The cheapest route that is left, where its estimate is at most `within_micros`: the best of those that cost the
+    same. `because` stands in the receipt.
+    """
+    found = ladder(ask, terms, course)
+    if isinstance(found, Unroutable) or found.paused is not None or not found.kept:
+        return None
+    cheapest = min(found.kept, key=lambda rung: rung.estimate_micros)
+    if cheapest.estimate_micros > within_micros:
+        return None
+    dearer = [replace(rung, struck=rung.struck or because) for rung in found.rungs]
+    planned = _planned(replace(found, rungs=tuple(dearer)), dearer[found.rungs.index(cheapest)])
+    return replace(planned, next=None, least_estimate_micros=cheapest.estimate_micros)
+
+
+def _planned(found: Ladder, best: Rung) -> Planned:
+    kept = found.kept
+    passed = found.rungs[: found.rungs.index(best)]
+    return Planned(
+        route=best.route,
+        reasons=(*found.notes, *_reasons(best.route, passed)),
+        estimate_micros=best.estimate_micros,
+        asked_model=found.asked_model,
+        input_tokens=best.input_tokens,
+        flags=tuple(_unique(rung.flag_id for rung in passed)),
+        next=next((rung for rung in kept if rung.route.circuit != best.route.circuit), None),
+        least_estimate_micros=min((rung.estimate_micros for rung in kept), default=best.estimate_micros),
+        saved_micros=saved(found.rungs[0].route, found.rungs[0].estimate_micros, best.route, best.estimate_micros),
+        gateway=best.gateway,
+    )
+
+
+def saved(asked: Route, asked_micros: int, taken: Route, taken_micros: int) -> int:
+    """What the one costs less than the other. A provider's price is another contract: never a saving on Google's."""
+    return asked_micros - taken_micros if (asked.lane == GATEWAY) == (taken.lane == GATEWAY) else 0
+
+
+def first_plan(
+    ask: Ask, catalogue: Catalogue, lanes: Collection[str], offers: Mapping[str, Offer] = MappingProxyType({})
+) -> Planned | Unroutable:
+    """The route as far as request, catalogue and gateways' proofs decide it: without flags, breakers or quota."""
+    found = plan(ask, Terms(catalogue, lanes, offers=offers))
+    assert not isinstance(found, Waits), "nothing is closed for now"
+    return found
+
+
+def ladder(
+    ask: Ask, terms: Terms, course: Course = FRESH, *, among: Collection[str] | None = None
+) -> Ladder | Unroutable:
+    """Every route with its reason, or why there is none at all. `among` these lanes only; None: all there could be."""
+    if ask.lane not in terms.lanes:
+        allowed = ", ".join(sorted(terms.lanes))
+        remedy = "Lane unavailable: leave it out or name another."
+        return Unroutable(Problem("lane", shown(ask.lane), allowed, remedy))
+    found = what_is_asked(ask, terms.catalogue)
+    if isinstance(found, Problem):
+        return Unroutable(found)
+    if ask.floor_model is not None and ask.floor_model not in terms.catalogue.names:
+        allowed = ", ".join(terms.catalogue.names)
+        return Unroutable(Problem("floor.model", shown(ask.floor_model), allowed, "Use one of them."))
+    first, notes = found.model, list(found.notes)
+    size = first.size_for(ask.image_size)
+    assert size is not None, "what_is_asked() has refused it"
+    if size != ask.image_size:
+        notes.append(f"size {ask.image_size} is not made by {first.id}: one size up, {size}")
+    asked = Route(ask.lane, first.id, size)
+    rungs = [
+        _priced(ask, terms, Route(lane, model.id, each))
+        for lane in (ask.lane, *LANES_AFTER[ask.lane])
+        if among is None or lane in among
+        for model in _models(first, terms.catalogue)
+        for each in reversed(model.sizes[: model.sizes.index(_most(model, size)) + 1])
+    ]
+    rungs = [struck(rung, asked, ask, terms, course) for rung in rungs]
+    rungs = unless_all(rungs, lambda route: shut(route, terms, course))
+    subject = Subject(course.request_id, course.tenant, ask.purpose, first.id, ask.lane)
+    rungs, idle, paused = bent(rungs, flag.concerning(terms.flags, subject), terms.catalogue)
+    rungs = unless_all(rungs, lambda route: too_late(route, terms, course))
+    rungs = unless_all(rungs, lambda route: met(route, course))
+    return Ladder(tuple(rungs), found.named, tuple(notes), tuple(idle), paused)
+
+
+def _models(first: Model, catalogue: Catalogue) -> list[Model]:
+    """The model itself, its live successor where it is on its way out, and the cheaper ones below."""
+    start = first.id
+    models = [first]
+    if start not in catalogue.ladder and first.successor is not None:
+        start = catalogue.live(first.successor).id
+        models.append(catalogue.models[start])
+    if start in catalogue.ladder:
+        models += [catalogue.models[each] for each in catalogue.ladder[catalogue.ladder.index(start) + 1 :]]
+    return models
+
+
+def _most(model: Model, size: str) -> str:
+    """The model's largest size that is not above `size`; its smallest where all are."""
+    fitting = [each for each in model.sizes if SIZES.index(each) <= SIZES.index(size)]
+    return fitting[-1] if fitting else model.sizes[0]
+
+
+def _priced(ask: Ask, terms: Terms, route: Route) -> Rung:
+    model = terms.catalogue.models[route.model]
+    tokens = ask.prompt_tokens + ask.references * model.reference_tokens
+    if route.lane == GATEWAY:
+        offer = terms.offers.get(route.model)
+        if offer is None:
+            return Rung(route, 0, tokens)
+        return Rung(route, gateway.price(offer.gateway, route.model, ask.references), tokens, gateway=offer.name)
+    if route.lane not in model.lanes:
+        return Rung(route, 0, tokens)
+    cost = price.estimate(
+        model, route.lane, route.image_size, ask.prompt_tokens, ask.references, grounding=ask.grounding
+    )
+    return Rung(route, cost, tokens)
+
+
+def _reasons(taken: Route, passed: Sequence[Rung]) -> list[str]:
+    """What was changed, and why: once for each thing that stood against the better routes."""
+    if not passed:
+        return []
+    asked = passed[0].route
+    changes = ", ".join(
+        f"{name} {getattr(asked, name)} -> {getattr(taken, name)}" for name in taken.changes_from(asked)
+    )
+    return [f"{changes}: {' and '.join(_unique(rung.struck for rung in passed))}"]
+
+
+def _unique(texts: Any) -> list[Any]:
+    return list(dict.fromkeys(each for each in texts if each is not None))
+
+
+def _problem(ask: Ask, found: Ladder, catalogue: Catalogue, course: Course) -> Problem:
+    """Why even what was asked for cannot be had."""
+    first = found.rungs[0]
+    if ask.max_cost_micros is not None and (first.struck or "").startswith("over the cap"):
+        allowed = f"at least {usd(course.spent_micros + first.estimate_micros)} for {first.route}"
+        return Problem(
+            "max_cost_usd",
+            f'"{usd(ask.max_cost_micros)}"',
+            allowed,
+            "Raise the cap, or ask for a smaller size or a cheaper model.",
+        )
+    lanes = ", ".join(sorted({rung.route.lane for rung in found.kept})) or "none"
+    return Problem("lane", shown(ask.lane), lanes, f"{first.struck}. Correct it and submit under a new id.")
+
+
+def below_floor(route: Route, floor: Floor, catalogue: Catalogue) -> Problem | None:
+    """A floor above what was asked for contradicts it."""
+    if floor.image_size is not None and SIZES.index(route.image_size) < SIZES.index(floor.image_size):
+        return Problem("floor.image_size", shown(floor.image_size), f"at most {route.image_size}", "Ask for that size.")
+    if floor.model is not None:
+        least = catalogue.live(floor.model).id
+        ladder = catalogue.ladder
+        if least in ladder and route.model in ladder and ladder.index(route.model) > ladder.index(least):
+            remedy = "Name that model, or a purpose that picks it."
+            return Problem("floor.model", shown(floor.model), f"{route.model} or below", remedy)
+    return None

@@ -1,0 +1,66 @@
+"""What the planner needs of a request: everything but its prompt and references themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from shared.core.catalogue import price
+from shared.core.messages.render_request import RenderRequest
+
+
+class Ask(Struct, frozen=True):
+    """The same for the whole life of a request; kept in its document."""
+
+    purpose: str
+    model: str | None
+    image_size: str
+    aspect_ratio: str | None
+    lane: str
+    prompt_tokens: int
+    """Estimated, on the safe side."""
+    references: int
+    grounding: bool
+    max_cost_micros: int | None
+    priority: str = "normal"
+    exact: bool = False
+    """No step down at all."""
+    floor_size: str | None = None
+    floor_model: str | None = None
+    """None: the catalogue's default floor."""
+    allow_gateway: bool = False
+    allow_batch: bool = False
+    above: str | None = None
+    """The id of a model whose image failed the quality bar: only better ones will do."""
+
+    @classmethod
+    def of(cls, request: RenderRequest, above: str | None = None) -> Ask:
+        floor = None if request.floor == "exact" else request.floor
+        return cls(
+            purpose=request.purpose,
+            model=request.model,
+            image_size=request.image_size,
+            aspect_ratio=request.aspect_ratio,
+            lane=request.lane,
+            prompt_tokens=price.prompt_tokens(request.prompt),
+            references=len(request.references),
+            grounding=request.grounding,
+            max_cost_micros=request.max_cost_micros,
+            priority=request.priority,
+            exact=floor is None,
+            floor_size=floor.image_size if floor else None,
+            floor_model=floor.model if floor else None,
+            allow_gateway=request.allow_gateway,
+            allow_batch=request.allow_batch,
+            above=above,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Ask:
+        return cls(**{name: data[name] for name in cls.__struct_fields__ if name in data})

@@ -1,0 +1,1 @@
+"""Immutable values without a rule of the domain. Imports nothing of ours."""

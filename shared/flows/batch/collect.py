@@ -1,0 +1,120 @@
+"""Into a batch: the pump puts heads aside, and a collection that is full or old enough is closed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Literal
+
+from shared.core.accounting.budget import Reservation
+from shared.core.admission.allocation import Candidate
+from shared.core.lifecycle import batch, queries, request_record, settlement
+from shared.core.lifecycle.batch import Item, Waiting
+from shared.core.observability import events
+from shared.core.values.documents import Committed, Create, Document, Fields, Update, Write
+from shared.core.values.route import Route
+from shared.flows import tracing_waits
+from shared.ports import Ports
+from shared.ports.store import StoreUnavailable
+
+MOST_COLLECTED = 2_000
+"""Read at once: more than the collections of all models and sizes hold before they are full."""
+MOST_REPEATS = 5
+"""Each loses to a cancellation of one of its requests; the next look closes the rest."""
+
+
+class Collecting:
+    """What one lead of the pump has put aside; it closes collections that it has filled."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._put: Counter[tuple[str, str]] = Counter()
+        """Since the last closing, by model and size."""
+        self.unsure: frozenset[str] = frozenset()
+        """Of those put aside last: requests of which the store did not say whether they are."""
+
+    async def put(
+        self,
+        candidates: Sequence[Candidate],
+        now: datetime,
+        reservation: Callable[[Candidate], Reservation | None] = lambda _: None,
+    ) -> list[Candidate]:
+        """Move heads that go by batch out of their queues, each by itself. Those that were not changed meanwhile."""
+        moved = await asyncio.gather(
+            *(
+                self._move(each, request_record.batched(each.head, each.planned, now, reservation(each)))
+                for each in candidates
+            )
+        )
+        put = [each for each, done in zip(candidates, moved, strict=True) if done != "changed"]
+        self.unsure = frozenset(
+            each.head.request_id for each, done in zip(candidates, moved, strict=True) if done == "unsure"
+        )
+        for each in put:
+            tracing_waits.queue_ended(self._ports, each.head, now, ended_by="batch")
+        self._put.update((each.model, each.planned.route.image_size) for each in put)
+        if any(count >= self._ports.catalogue.batch.most_requests for count in self._put.values()):
+            self._put.clear()
+            await close_due(self._ports, now, full_only=True)
+        return put
+
+    async def _move(self, candidate: Candidate, changes: Fields) -> Literal["moved", "changed", "unsure"]:
+        """Changed: by somebody else, meanwhile."""
+        head = candidate.head
+        try:
+            update = Update(request_record.path(head.request_id), changes, head.version)
+            return "moved" if isinstance(await self._ports.store.commit(update), Committed) else "changed"
+        except StoreUnavailable as error:
+            self._ports.signals.emit(
+                events.ESCALATION, what=f"a request could not be moved to a batch: {error}",
+                request_id=head.request_id, runbook="release-not-handed-out", trace_id=head.trace_id,
+            )  # fmt: skip
+            return "unsure"
+
+
+async def close_due(ports: Ports, now: datetime, *, full_only: bool = False) -> int:
+    """Close what is full, and unless `full_only` what is old enough. How many batches that made."""
+    found = await ports.store.query(queries.collecting(MOST_COLLECTED))
+    closed = 0
+    rules = ports.catalogue.batch
+    for collection in batch.due_collections(map(Waiting.of, found), now, rules, full_only=full_only):
+        closed += await _close(ports, [each.request_id for each in collection], now)
+    return closed
+
+
+async def _close(ports: Ports, request_ids: Sequence[str], now: datetime) -> bool:
+    """Put a batch and all its attempts on record in one commit: whoever cancelled before is not in it."""
+    for _ in range(MOST_REPEATS):
+        found = await ports.store.get_all([request_record.path(each) for each in request_ids])
+        requests = [each for each in found if isinstance(each, Document) and _is_collected(each)]
+        if not requests:
+            return False
+        batch_id = ports.fresh(16)
+        items = [Item(each.id, each.data["attempt_count"] + 1) for each in requests]
+        route = Route.from_json(requests[0].data["route"])
+        writes: list[Write] = [Create(batch.path(batch_id), batch.new_document(batch_id, route, items, now))]
+        for request, item in zip(requests, items, strict=True):
+            writes += _begun(ports, request, item, batch_id, now)
+        if isinstance(await ports.store.commit(*writes), Committed):
+            ports.signals.emit(
+                events.BATCH_CLOSED, batch=batch_id, model=route.model, image_size=route.image_size,
+                requests=len(items),
+            )  # fmt: skip
+            return True
+    return False
+
+
+def _is_collected(request: Document) -> bool:
+    return request.data["status"] == "batched" and request.data["batch"] is None
+
+
+def _begun(ports: Ports, request: Document, item: Item, batch_id: str, now: datetime) -> list[Write]:
+    opened = settlement.open_attempt(
+        request.data, item.attempt, holder=batch.path(batch_id), key_kind=ports.key_kind, owner=ports.project, now=now
+    )
+    return [
+        Update(request.path, request_record.in_batch(batch_id, item.attempt, now), request.version),
+        Create(request_record.attempt_path(item.request_id, item.attempt), opened),
+    ]

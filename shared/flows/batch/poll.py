@@ -1,0 +1,105 @@
+"""What `watch` does for batches: close, hand over, look after, settle. Safe beside another doing the same."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from shared.core.lifecycle import batch, queries
+from shared.core.lifecycle.batch import OVER, Progress
+from shared.core.lifecycle.batch_schedule import (
+    LOOK_AGAIN,
+    LOOK_LATER,
+    is_given_up,
+    is_to_be_cancelled,
+    is_without_answers,
+    next_look,
+)
+from shared.core.observability import events
+from shared.core.provider.failure import Failure, FailureKind
+from shared.core.values.documents import Document
+from shared.flows.batch.claim import RUNBOOK, change, say_delayed, take
+from shared.flows.batch.collect import close_due
+from shared.flows.batch.settle import settle_all, settle_results
+from shared.flows.batch.submit import submit
+from shared.flows.clock import ServerTime
+from shared.flows.requests.item_by_item import attempt
+from shared.ports import Ports
+from shared.ports.images import ImagesUnavailable
+from shared.ports.lanes import ResultsUnavailable
+
+PAGE = 100
+"""The provider works on at most 100 batches at once."""
+TEND_FOR = timedelta(minutes=4)
+"""Then the rest is left for the next minute: a push may stay unanswered for ten."""
+
+
+async def tend_batches(ports: Ports, now: datetime) -> int:
+    """Everything that is due for any batch. How many were looked at."""
+    time = ServerTime(ports.clock, now)
+    await attempt(ports, "close batches", "batches", close_due(ports, now))
+    count = 0
+    for each in await ports.store.query(queries.due_batches(time.now(), PAGE)):
+        if time.now() - now > TEND_FOR:
+            break
+        count += await attempt(ports, "look after a batch", each.path, _tend(ports, each, time)) or 0
+    return count
+
+
+async def _tend(ports: Ports, found: Document, time: ServerTime) -> int:
+    """1 where it was nobody else's."""
+    held = await take(ports, found, time.now())
+    if held is None:
+        return 0
+    if held.data["state"] == "collected":
+        await submit(ports, held, time)
+    else:
+        await _look_after(ports, held, time)
+    return 1
+
+
+async def _look_after(ports: Ports, held: Document, time: ServerTime) -> None:
+    progress = await ports.batches.look(held.data["name"])
+    match progress:
+        case Failure(http_status=404):
+            await settle_all(ports, held, batch.gone(), time)
+        case Failure():
+            await _later(ports, held, progress, "look", time)
+        case Progress(state="cancelled") if is_to_be_cancelled(held.data, time.now()):  # by us: it had run too long
+            await _settle(ports, held, replace(progress, state="expired"), time)
+        case Progress() if is_without_answers(held.data, progress, time.now()):
+            await _look_for_answers(ports, held, progress, time)
+        case Progress() if progress.state in OVER:
+            await _settle(ports, held, progress, time)
+        case Progress() if is_given_up(held.data, time.now()):
+            await settle_all(ports, held, batch.without_result(Progress("expired")), time)
+        case Progress():
+            if is_to_be_cancelled(held.data, time.now()):
+                await ports.batches.cancel(held.data["name"])
+            changes = batch.seen(held.data, progress, time.now()) | {"due_at": next_look(held.data, time.now())}
+            await change(ports, held, changes)
+
+
+async def _look_for_answers(ports: Ports, held: Document, progress: Progress, time: ServerTime) -> None:
+    """It has succeeded and names no answers: they are paid for, so it is looked at again rather than made again."""
+    if held.data["provider_state"] != progress.state:
+        what = f"batch {held.id} ({held.data['name']}) has succeeded and names no answers; it is looked at again"
+        ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook=RUNBOOK)
+    now = time.now()
+    await change(ports, held, batch.seen(held.data, progress, now) | {"due_at": next_look(held.data, now)})
+
+
+async def _settle(ports: Ports, held: Document, progress: Progress, time: ServerTime) -> None:
+    try:
+        await settle_results(ports, held, progress, time)
+    except ResultsUnavailable as error:
+        await _later(ports, held, error.failure, "results", time)
+    except ImagesUnavailable as error:
+        await _later(ports, held, Failure(FailureKind.IMAGE_STORE, str(error)), "images", time)
+
+
+async def _later(ports: Ports, held: Document, failure: Failure, step: str, time: ServerTime) -> None:
+    until = time.now() + (LOOK_AGAIN if step == "look" else LOOK_LATER)
+    if await change(ports, held, {"due_at": until}) is not None:
+        say_delayed(ports, held, failure, step, until)

@@ -1,0 +1,176 @@
+"""The answers of a batch, settled one by one; what none of them speaks of ends as the batch did.
+
+Every step may come twice: an attempt that is closed stays closed, an image that is stored stays, and a further answer
+under one key is booked under its own number.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec import Struct, field
+
+from shared.core.accounting import ledger
+from shared.core.lifecycle import batch, request_record
+from shared.core.lifecycle.batch import Item, Progress
+from shared.core.lifecycle.duplicate_answer import book_extra
+from shared.core.observability import events
+from shared.core.provider.call import Answer, Made
+from shared.core.provider.failure import Failure, FailureKind
+from shared.core.provider.stored_image import Delivered, Ending
+from shared.core.values.documents import Committed, Create, Document
+from shared.flows import tracing
+from shared.flows.batch.claim import change
+from shared.flows.clock import ServerTime
+from shared.flows.render.settle import settle
+from shared.flows.tracing_call import trace_call
+from shared.ports import Ports
+
+
+class _Entry(Struct):
+    """One item with its documents, and what its key was answered so far."""
+
+    item: Item
+    request: Document
+    attempt: Document
+    lines: int = 0
+    has_image: bool = False
+    others: list[tuple[int, Failure]] = field(default_factory=list)
+    """Answers without an image, by their line under this key."""
+
+    @property
+    def is_open(self) -> bool:
+        """Also where somebody gave the attempt up as crashed: an image is kept all the same."""
+        code = (self.attempt.data["outcome"] or {}).get("code")
+        return code in (None, FailureKind.CRASHED.value)
+
+
+async def settle_results(ports: Ports, held: Document, progress: Progress, time: ServerTime) -> None:
+    """Settle all of an ended batch. Raises ResultsUnavailable or ImagesUnavailable: the rest can be settled later."""
+    entries = {each.item.key: each for each in await _entries(ports, held)}
+    strange: Counter[str] = Counter()
+    extra = 0
+    if progress.results is not None:
+        prompts = {key: each.request.data["request"]["prompt"] for key, each in entries.items()}
+        async for line in await ports.batches.results(progress.results, held.data["model"], prompts):
+            entry = entries.get(line.key)
+            if entry is None:
+                strange[line.key] += 1
+            else:
+                extra += await _take(ports, held, entry, line.answer, time)
+    for entry in entries.values():
+        extra += await _end(ports, held, entry, progress, time)
+    if strange:
+        what = f"batch {held.id} ({held.data['name']}): {strange.total()} answers under keys that nobody asked for"
+        ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook="batch-strange-answers")
+    await _close(ports, held, progress, list(entries.values()), extra, strange.total(), time)
+
+
+async def settle_all(ports: Ports, held: Document, failure: Failure, time: ServerTime) -> None:
+    """Nothing came of the batch: each of its requests goes on from `failure`."""
+    entries = await _entries(ports, held)
+    for entry in entries:
+        if entry.is_open:
+            await _settle(ports, held, entry, failure, failure, time)
+    await _close(ports, held, Progress("failed", failure=failure), entries, 0, 0, time)
+
+
+async def _entries(ports: Ports, held: Document) -> list[_Entry]:
+    """Without those that had ended before anything was sent."""
+    items = batch.items_of(held.data)
+    paths = [request_record.path(each.request_id) for each in items]
+    paths += [request_record.attempt_path(each.request_id, each.attempt) for each in items]
+    found = await ports.store.get_all(paths)
+    pairs = zip(items, found[: len(items)], found[len(items) :], strict=True)
+    return [
+        _Entry(item, request, attempt)
+        for item, request, attempt in pairs
+        if isinstance(request, Document) and isinstance(attempt, Document)
+    ]
+
+
+async def _take(ports: Ports, held: Document, entry: _Entry, answer: Answer, time: ServerTime) -> int:
+    """One answer: the first image is the request's, a further one is a cost. How many were booked beside."""
+    line, entry.lines = entry.lines, entry.lines + 1
+    match answer:
+        case Made() if not entry.has_image:
+            entry.has_image = True
+            await _keep(ports, held, entry, answer, time)
+            return 0
+        case Made():
+            await _book(ports, entry, Delivered.of(answer, ""), line, time)
+            return 1
+        case Failure():
+            entry.others.append((line, answer))
+            return 0
+
+
+async def _keep(ports: Ports, held: Document, entry: _Entry, made: Made, time: ServerTime) -> None:
+    if not entry.is_open:
+        return  # an earlier look settled it
+    data = entry.request.data
+    key = request_record.image_key(entry.item.request_id, data["tenant"], data["created_at"], entry.item.attempt)
+    facts = Delivered.of(made, "").to_facts()
+    stored = await ports.images.put(key + made.picture.extension, made.picture, facts)
+    await _settle(ports, held, entry, Delivered.of(made, stored.uri), made, time)
+
+
+async def _end(ports: Ports, held: Document, entry: _Entry, progress: Progress, time: ServerTime) -> int:
+    """What is left of an item after the last line: its failure, and answers that were charged beside it."""
+    others = entry.others
+    if not entry.has_image:
+        failure, others = (others[0][1], others[1:]) if others else (batch.without_result(progress), [])
+        if entry.is_open:
+            await _settle(ports, held, entry, failure, failure, time)
+    charged = [(line, each) for line, each in others if each.usage is not None]
+    for line, each in charged:
+        await _book(ports, entry, each, line, time)
+    return len(charged)
+
+
+async def _settle(
+    ports: Ports, held: Document, entry: _Entry, ending: Ending, answer: Answer, time: ServerTime
+) -> None:
+    """With the span of its call, from the handing over to its answer, where the provider had it."""
+    request, attempt, now = entry.request, entry.attempt, time.now()
+    took = now - attempt.data["started_at"]
+    effect = await settle(ports, request, attempt, ending, int(took.total_seconds() * 1000))
+    if effect == "settled before" or held.data["submitted_at"] is None:
+        return
+    parent = tracing.attempt_of(request.data, attempt.data["number"])
+    place = parent if attempt.data["outcome"] is None else parent.named("late")
+    trace_call(ports, request, attempt, place, answer, held.data["submitted_at"], now, held.data["image_size"])
+
+
+async def _book(ports: Ports, entry: _Entry, ending: Ending, line: int, time: ServerTime) -> None:
+    """Under the number of its line: booked before, its document exists."""
+    while True:
+        found = await ports.store.get_all([entry.request.path, entry.attempt.path, f"{entry.attempt.path}-{line}"])
+        request, attempt, booked = found
+        if isinstance(booked, Document) or not isinstance(request, Document) or not isinstance(attempt, Document):
+            return
+        shard = int(ports.chance() * ledger.SHARDS)
+        writes = book_extra(request, attempt, ending, line, ports.catalogue, now=time.now(), shard=shard)
+        assert any(isinstance(each, Create) for each in writes)
+        if isinstance(await ports.store.commit(*writes), Committed):
+            return
+        await ports.clock.sleep(0.02 * ports.chance())
+
+
+async def _close(
+    ports: Ports, held: Document, progress: Progress, entries: Sequence[_Entry], extra: int, strange: int,
+    time: ServerTime,
+) -> None:  # fmt: skip
+    if await change(ports, held, batch.ended(time.now()) | {"provider_state": progress.state}) is None:
+        return  # another has it, and will find all of it settled
+    ports.signals.emit(
+        events.BATCH_ENDED,
+        batch=held.id,
+        name=held.data["name"],
+        state=progress.state,
+        requests=len(entries),
+        images=sum(1 for each in entries if each.has_image),
+        extra_answers=extra,
+        unknown_keys=strange,
+    )

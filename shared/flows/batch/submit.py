@@ -1,0 +1,225 @@
+"""From a closed batch to one that the provider works on, submitted once: `create` is not idempotent.
+
+On record before the create leaves is that it may have left. A crash, or silence, in between is found by the display
+name, which is the batch's own; only what has surely not arrived is created again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from shared.core.accounting import budget
+from shared.core.lifecycle import batch, request_record
+from shared.core.lifecycle.batch import Item
+from shared.core.lifecycle.batch_schedule import FOUND_WITHIN, HOLD, LEAVE_WITHIN, may_create_again
+from shared.core.observability import events
+from shared.core.provider.call import Order, Reference
+from shared.core.provider.failure import Failure, FailureKind
+from shared.core.provider.outcome import EXPIRED
+from shared.core.provider.stored_image import Ending
+from shared.core.references import reference_set
+from shared.core.values.documents import Committed, Create, Delete, Document, Fields, Update
+from shared.core.values.route import Route
+from shared.flows.batch.claim import change, say_delayed
+from shared.flows.batch.settle import settle_all
+from shared.flows.clock import ServerTime
+from shared.flows.render.limit_reports import Asker, Evidence
+from shared.flows.render.settle import settle
+from shared.flows.requests import provider_call
+from shared.flows.requests.provider_call import Bounds, order_of
+from shared.flows.requests.result_events import ended
+from shared.ports import Ports
+from shared.ports.images import ReferenceUnusable
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""Between the store and the provider, at most."""
+ASK_AGAIN = timedelta(minutes=1)
+
+
+async def submit(ports: Ports, held: Document, time: ServerTime) -> None:
+    """Hand over a closed batch that is in our hand; where that is not known to have worked, it is due again."""
+    if held.data["creating_at"] is not None and not await _is_free_to_create(ports, held, time):
+        return
+    lines = _Orders(ports, held, time)
+    uploaded = await ports.batches.upload(held.data["display_name"], lines.each())
+    if lines.all_read and lines.count == 0:
+        await settle_all(ports, held, batch.gone(), time)  # all of them have ended before: closes the batch
+        return
+    if isinstance(uploaded, Failure):
+        await _refused(ports, held, uploaded, "upload", time)
+        return
+    began = await change(ports, held, batch.creating(time.now(), time.now() + HOLD))
+    if began is None:
+        return  # held for too long: another has it
+    created = await ports.batches.create(held.data["display_name"], held.data["model"], uploaded, LEAVE_WITHIN)
+    match created:
+        case Failure() if batch.is_surely_refused(created):
+            await _refused(ports, began, created, "create", time)
+        case Failure():
+            await _delay(ports, began, created, "create", {"due_at": time.now() + ASK_AGAIN})
+        case str():
+            await _record(ports, began, created, time, found_again=False)
+
+
+async def _is_free_to_create(ports: Ports, held: Document, time: ServerTime) -> bool:
+    """A create was begun: record the batch where the provider has it; else whether it may be made once more."""
+    found = await ports.batches.find(held.data["display_name"], held.data["created_at"] - CLOCKS_DIFFER)
+    match found:
+        case str():
+            await _record(ports, held, found, time, found_again=True)
+            return False
+        case Failure():
+            await _delay(ports, held, found, "find", {"due_at": time.now() + ASK_AGAIN})
+            return False
+        case None if may_create_again(held.data, time.now()):
+            return True
+        case None:
+            again_at = min(time.now() + ASK_AGAIN, held.data["creating_at"] + FOUND_WITHIN)
+            await change(ports, held, {"due_at": again_at})
+            return False
+
+
+async def _record(ports: Ports, held: Document, name: str, time: ServerTime, *, found_again: bool) -> None:
+    if await change(ports, held, batch.submitted(name, time.now())) is not None:
+        ports.signals.emit(events.BATCH_SUBMITTED, batch=held.id, name=name, found_again=found_again)
+        await _reporter(ports, held).made(_route(held), time.now(), time)
+
+
+async def _refused(ports: Ports, held: Document, failure: Failure, step: str, time: ServerTime) -> None:
+    """The provider has no such batch: the same again later, or the next route for each of its requests."""
+    if batch.is_worth_another_try(failure):
+        await _delay(ports, held, failure, step, batch.not_created(held.data, time.now()))
+        return
+    if batch.may_be_split(held.data):
+        await _split(ports, held, failure, step, time)
+        return
+    items = batch.items_of(held.data)
+    failure = batch.of_all(failure, len(items))
+    if step == "create":
+        await _report(ports, held, failure, time)
+    await settle_all(ports, held, failure, time)
+
+
+async def _split(ports: Ports, held: Document, failure: Failure, step: str, time: ServerTime) -> None:
+    """One file must not speak for all that are in it: two of half its size, tenants apart."""
+    items, now = batch.items_of(held.data), time.now()
+    found = await ports.store.get_all([request_record.path(each.request_id) for each in items])
+    tenants = [each.data["tenant"] if isinstance(each, Document) else "" for each in found]
+    first, second = batch.halves(list(zip(items, tenants, strict=True)))
+    part_id = f"{held.id}-2"
+    part = batch.second_part(part_id, held.id, _route(held), second, now)
+    changes = batch.first_part(first, now)
+    committed = await ports.store.commit(Update(held.path, changes, held.version), Create(batch.path(part_id), part))
+    if isinstance(committed, Committed):
+        say_delayed(ports, held, failure, step, now)
+
+
+async def _report(ports: Ports, held: Document, failure: Failure, time: ServerTime) -> None:
+    """A file is one voice, whatever stands in it: the pump concludes nothing about the lane from one."""
+    file = Asker(batch.family(held.id, held.data), "")
+    await _reporter(ports, held).failed(_route(held), failure, time.now(), time, file)
+
+
+def _reporter(ports: Ports, held: Document) -> Evidence:
+    return Evidence(replace(ports, boot=f"batch-{held.id}"))
+
+
+def _route(held: Document) -> Route:
+    return Route("batch", held.data["model"], held.data["image_size"])
+
+
+async def _delay(ports: Ports, held: Document, failure: Failure, step: str, changes: Fields) -> None:
+    if await change(ports, held, changes) is not None:
+        say_delayed(ports, held, failure, step, changes["due_at"])
+
+
+class _Full(Exception):
+    """No more references go into this file."""
+
+
+class _Orders:
+    """The requests of a batch as they go into its file; those that cannot go any more end by themselves."""
+
+    def __init__(self, ports: Ports, held: Document, time: ServerTime) -> None:
+        self._ports = ports
+        self._held = held
+        self._time = time
+        self._bytes = 0
+        """Of references, as they are sent."""
+        self._room = 0
+        """Memory that is taken for the order in hand."""
+        self.count = 0
+        """How many have gone in."""
+        self.all_read = False
+
+    async def each(self) -> AsyncIterator[tuple[str, Order]]:
+        for item in batch.items_of(self._held.data):
+            try:
+                order = await self._order(item)
+                if order is not None:
+                    self.count += 1
+                    yield item.key, order
+            finally:
+                self._ports.room.give_back(self._room)
+                self._room = 0
+        self.all_read = True
+
+    async def _order(self, item: Item) -> Order | None:
+        ports = self._ports
+        request, attempt = await ports.store.get_all(
+            [request_record.path(item.request_id), request_record.attempt_path(item.request_id, item.attempt)]
+        )
+        if not isinstance(request, Document) or not isinstance(attempt, Document):
+            return None
+        if request.data["batch"] != batch.family(self._held.id, self._held.data) or attempt.data["outcome"] is not None:
+            return None
+        if request.data["deadline"] is not None and request.data["deadline"] <= self._time.now():
+            await self._expire(request, attempt)
+            return None
+        asked, route = request_record.request_of(request.data), Route.from_json(attempt.data["route"])
+        try:
+            references = await self._references(Bounds.on(ports, asked, route))
+        except ReferenceUnusable as error:
+            unusable: Ending = Failure(FailureKind.REFERENCE, f"{error}.")
+            await settle(ports, request, attempt, unusable, 0)
+            return None
+        except _Full:
+            no_room: Ending = Failure(FailureKind.LATE, "The file of its batch was full; it goes with another one.")
+            await settle(ports, request, attempt, no_room, 0)
+            return None
+        return order_of(asked, route, references, ports.catalogue)
+
+    async def _references(self, bounds: Bounds) -> tuple[Reference, ...]:
+        """Raises ReferenceUnusable, and _Full where they do not fit into the file any more: the first always fits."""
+        if not bounds.asked.references:
+            return ()
+        sizes = await provider_call.sizes(self._ports.references, bounds)
+        self._check_fits(sum(size or 0 for size in sizes))
+        room = reference_set.weight(bounds.limit if None in sizes else sum(size or 0 for size in sizes))
+        await self._ports.room.take(room)
+        self._room = room
+        references = await provider_call.fetched(self._ports.references, bounds, sizes)
+        provider_call.check(bounds, references, self._ports.catalogue)
+        size = sum(len(each.data) for each in references)
+        self._check_fits(size)
+        self._bytes += size * 4 // 3
+        return references
+
+    def _check_fits(self, size: int) -> None:
+        if self._bytes and self._bytes + size * 4 // 3 > self._ports.catalogue.batch.most_bytes:
+            raise _Full
+
+    async def _expire(self, request: Document, attempt: Document) -> None:
+        """Nothing was sent: its attempt was none."""
+        now = self._time.now()
+        changes = request_record.finished("expired", EXPIRED, now) | {"attempt_count": attempt.data["number"] - 1}
+        committed = await self._ports.store.commit(
+            Update(request.path, changes, request.version),
+            Delete(attempt.path, attempt.version),
+            *budget.given_back(request.id, request.data),
+        )
+        if isinstance(committed, Committed):
+            await ended(self._ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))

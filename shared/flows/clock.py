@@ -1,0 +1,66 @@
+"""The store's own time, carried on by this process's monotonic clock between reads."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime, timedelta
+
+from shared.core.admission.clock_rewind import FELL
+from shared.ports.clock import Clock
+
+
+class ClockFell(Exception):
+    """The store's clock was set back by more than FELL: what rests on its time begins anew."""
+
+
+READS_COUNT_FOR = 60.0
+"""Seconds: clocks drift apart by a millisecond meanwhile."""
+
+
+class ServerTime:
+    """Workers and pump agree on slots though their own clocks may differ by seconds."""
+
+    def __init__(self, clock: Clock, read_at: datetime) -> None:
+        self._clock = clock
+        self._read_at = read_at
+        self._seen = clock.monotonic()
+
+    def observe(self, read_at: datetime) -> None:
+        """A newer read: its time is the better one. Raises ClockFell where the store's clock was set back."""
+        if self.now() - read_at > FELL:
+            raise ClockFell
+        self._read_at = max(read_at, self.now())
+        self._seen = self._clock.monotonic()
+
+    def now(self) -> datetime:
+        return self._read_at + timedelta(seconds=self._clock.monotonic() - self._seen)
+
+    async def wait_until(self, moment: datetime) -> None:
+        """Returns at once when the moment has passed."""
+        delay = (moment - self.now()).total_seconds()
+        if delay > 0:
+            await self._clock.sleep(delay)
+
+
+class Reads:
+    """One per process. An answer that waited to be taken up says an earlier time than it is by then: of all answers of
+    the last minute the one that waited least is nearest.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: deque[tuple[float, datetime]] = deque()
+        """When an answer was taken up, and the store's time at which, by it, the monotonic clock began; these fall."""
+
+    def time_after(self, read_at: datetime) -> ServerTime:
+        """The store's time, with a read that has just come back."""
+        now = self._clock.monotonic()
+        began_at = read_at - timedelta(seconds=now)
+        if self._seen and self._seen[0][1] - began_at > FELL:
+            self._seen.clear()  # nothing waits so long to be taken up: the store's clock was set back
+        while self._seen and self._seen[0][0] < now - READS_COUNT_FOR:
+            self._seen.popleft()
+        while self._seen and self._seen[-1][1] <= began_at:
+            self._seen.pop()
+        self._seen.append((now, began_at))
+        return ServerTime(self._clock, self._seen[0][1] + timedelta(seconds=now))

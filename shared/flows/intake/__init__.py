@@ -1,0 +1,1 @@
+"""The function `intake`: a message becomes a queued request, a cancellation or a rejection."""

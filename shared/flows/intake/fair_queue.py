@@ -1,0 +1,65 @@
+"""Where a new request stands in its queue: behind its own tenant's, beside everybody else's."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import Struct
+
+from shared.core.admission.fair_queueing import DEFAULT_WEIGHT, fair_tag, queue_name
+from shared.core.lifecycle import queries
+from shared.core.values.documents import Document
+from shared.flows.pump_status import PumpView
+from shared.ports import Ports
+
+COUNT_GOOD_FOR = 2.0
+"""Seconds: a count over a long queue costs the store more than the write it is for."""
+
+
+class _Count(Struct):
+    at: float
+    waiting: int
+    """As counted, plus those that this process has queued since."""
+    weight: float
+
+
+class FairTags:
+    """One per process."""
+
+    def __init__(self, ports: Ports, view: PumpView) -> None:
+        self._ports = ports
+        self._view = view
+        self._counts: dict[tuple[str, str], asyncio.Future[_Count]] = {}
+
+    async def next(self, tenant: str, model: str, priority: str) -> float:
+        """The tag of one more request of that tenant."""
+        count = await self._count(tenant, model, priority)
+        waiting, count.waiting = count.waiting, count.waiting + 1
+        return fair_tag(await self._view.served(queue_name(model, priority)), waiting, count.weight)
+
+    async def _count(self, tenant: str, model: str, priority: str) -> _Count:
+        """One query at a time for one queue, whoever asks."""
+        key, now = (tenant, queue_name(model, priority)), self._ports.clock.monotonic()
+        known = self._counts.get(key)
+        if known is not None and (not known.done() or now - (await known).at < COUNT_GOOD_FOR):
+            return await known
+        self._counts = {each: found for each, found in self._counts.items() if not self._is_old(found, now)}
+        asked: asyncio.Future[_Count] = asyncio.get_running_loop().create_future()
+        self._counts[key] = asked
+        try:
+            waiting, owner = await asyncio.gather(
+                self._ports.store.count(queries.waiting_of(tenant, model, priority)),
+                self._ports.store.get(f"tenants/{tenant}"),
+            )
+        except BaseException as error:
+            del self._counts[key]
+            asked.set_exception(error)
+            asked.exception()  # those who wait hear of it; that nobody waits is no error
+            raise
+        weight = owner.data.get("weight", DEFAULT_WEIGHT) if isinstance(owner, Document) else DEFAULT_WEIGHT
+        asked.set_result(_Count(now, waiting, weight))
+        return asked.result()
+
+    @staticmethod
+    def _is_old(found: asyncio.Future[_Count], now: float) -> bool:
+        return found.done() and now - found.result().at >= COUNT_GOOD_FOR

@@ -1,0 +1,356 @@
+"""A message on render-requests becomes one queued request, a cancellation, or an answered rejection."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared.core.accounting import budget
+from shared.core.catalogue.catalogue import Catalogue, UnknownModel
+from shared.core.lifecycle import request_record
+from shared.core.messages.pubsub_messages import rejection_event
+from shared.core.messages.render_request import Cancel, Floor, InvalidRequest, RenderRequest, parse_message
+from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS
+from shared.core.observability import events, spans
+from shared.core.provider.outcome import CANCELLED, EXPIRED
+from shared.core.routing import ladder
+from shared.core.routing.context import Offer
+from shared.core.routing.ladder import Planned, Unroutable
+from shared.core.routing.requirements import Ask
+from shared.core.values.documents import Absent, Conflict, Create, Document, InvalidDocument, Update
+from shared.core.values.trace_context import Place, caller_of
+from shared.core.values.validation import Problem, shown
+from shared.flows import tracing, tracing_waits
+from shared.flows.intake.fair_queue import FairTags
+from shared.flows.intake.revive import predecessor
+from shared.flows.requests.message import Message
+from shared.flows.requests.result_events import announce, ended
+from shared.flows.wakeups import Kicks
+from shared.ports import Ports
+from shared.ports.images import References, ReferenceUnusable
+from shared.ports.store import Store
+
+REJECTED_EXCERPT_BYTES = 4096
+
+
+async def take_in(ports: Ports, kicks: Kicks, tags: FairTags, message: Message) -> None:
+    """Raises StoreUnavailable or TopicsUnavailable when the next step is not on record."""
+    visit = _Visit.of(ports, message)
+    try:
+        match parse_message(message.data):
+            case Cancel(request_id):
+                await cancel(ports, request_id)
+                _trace(ports, visit, visit.place, visit.caller, request_id, effect="cancel")
+            case RenderRequest() as request:
+                await _queue(ports, kicks, tags, request, visit)
+    except InvalidRequest as reason:
+        await _reject(ports, reason, visit)
+    except InvalidDocument as reason:
+        await _reject(ports, _unstorable(message, str(reason)), visit)
+
+
+async def give_up(ports: Ports, message: Message, reason: str) -> bool:
+    """Reject a message that kept crashing. False where its request is on record and goes its way."""
+    problem = _unstorable(message, reason)
+    if problem.request_id is not None:
+        known = await ports.store.get(request_record.path(problem.request_id))
+        if isinstance(known, Document) and known.data.get("message_id") == message.id:
+            return False
+    await _reject(ports, problem, _Visit.of(ports, message))
+    return True
+
+
+def _unstorable(message: Message, reason: str) -> InvalidRequest:
+    """For content that passed every rule of a request and can be put on record nowhere."""
+    request_id: str | None
+    try:
+        request_id = parse_message(message.data).request_id
+    except InvalidRequest as error:
+        request_id = error.request_id
+    remedy = "Change what it names. Report it to those who run the worker: its own rules should have refused this."
+    problem = Problem("the message", f"content that cannot be put on record ({reason})", "what the store takes", remedy)
+    return InvalidRequest((problem,), request_id)
+
+
+class _Visit(Struct, frozen=True):
+    """One delivery, as its trace sees it."""
+
+    message: Message
+    caller: Place | None
+    place: Place
+    """A span in the caller's trace, or the root of a new one."""
+    began_at: datetime
+
+    @classmethod
+    def of(cls, ports: Ports, message: Message) -> _Visit:
+        caller = caller_of(message.attributes)
+        place = tracing.begun(ports) if caller is None else tracing.going_on(ports, caller)
+        return cls(message, caller, place, ports.clock.now())
+
+
+async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequest, visit: _Visit) -> None:
+    existing = await ports.store.get(request_record.path(request.request_id))
+    if isinstance(
+        existing, Document
+    ):  # looked at first: a repeated request is answered whatever the catalogue says now
+        await _repeat(ports, kicks, request, existing, visit)
+        return
+    above = await failed_model(ports.store, request)
+    offers = await _offers(ports, request, existing.read_at)
+    planned = check(request, ports.catalogue, ports.references, ports.open_lanes, above, offers)
+    before = await predecessor(ports.store, visit.message.attributes, request)
+    now = existing.read_at
+    document = request_record.new_document(
+        request,
+        planned,
+        fair_tag=await tags.next(request.tenant, planned.route.model, request.priority),
+        message_id=visit.message.id,
+        trace_id=visit.place.trace_id,
+        traceparent=visit.place.traceparent,
+        now=now,
+        above=above,
+        caller_span_id=visit.caller.span_id if visit.caller else None,
+        published_at=visit.message.published_at,
+        revives=before.id if before else None,
+    )
+    overdue = request.deadline is not None and request.deadline <= now
+    if overdue:
+        document |= request_record.finished("expired", EXPIRED, now)
+    path = request_record.path(request.request_id)
+    try:
+        created = await ports.store.commit(Create(path, document))
+    except ValueError as error:  # this request alone: nothing else is written here
+        raise InvalidDocument(str(error)) from error
+    if isinstance(created, Conflict):
+        current = await ports.store.get(path)
+        assert isinstance(current, Document), "requests are never deleted within their time"
+        await _repeat(ports, kicks, request, current, visit)
+        return
+    _trace_accepted(ports, visit, request, planned, before)
+    ports.signals.emit(
+        events.ACCEPTED,
+        request_id=request.request_id,
+        tenant=request.tenant,
+        route=str(planned.route),
+        trace_id=visit.place.trace_id,
+    )
+    taken = Document(path, document, created.versions[0], created.at)
+    if overdue:
+        await ended(ports, taken)
+        return
+    await _see_to_it(ports, kicks, taken)
+
+
+def _trace_accepted(
+    ports: Ports, visit: _Visit, request: RenderRequest, planned: Planned, before: Document | None
+) -> None:
+    """The publisher's stage, where the push says when it was, and intake's own, linked to what it revives."""
+    message, root = visit.message, visit.place
+    if message.published_at is not None:
+        tracing.write(
+            ports, spans.PUBLISH, tracing.below(ports, root), root, message.published_at, visit.began_at,
+            topic=RENDER_REQUESTS, message_id=message.id, request_id=request.request_id,
+        )  # fmt: skip
+    _trace(
+        ports, visit, tracing.below(ports, root), root, request.request_id, effect="accepted",
+        route=str(planned.route), reasons=planned.reasons, links=(tracing.root_of(before.data),) if before else (),
+    )  # fmt: skip
+
+
+def _trace(
+    ports: Ports,
+    visit: _Visit,
+    place: Place,
+    parent: Place | None,
+    request_id: str | None,
+    *,
+    effect: str,
+    route: str | None = None,
+    reasons: tuple[str, ...] = (),
+    problems: tuple[str, ...] = (),
+    links: tuple[Place, ...] = (),
+) -> None:
+    tracing.write(
+        ports, spans.INTAKE, place, parent, visit.began_at, ports.clock.now(), links=links,
+        failed="rejected" if problems else None, topic=RENDER_REQUESTS, message_id=visit.message.id,
+        request_id=request_id, effect=effect, route=route, reasons=reasons, problems=problems,
+    )  # fmt: skip
+
+
+async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: Document, visit: _Visit) -> None:
+    """The same id again: the same content is the same request; other content is refused and the first one kept."""
+    if request_record.content_hash(existing.data) != request.content_hash:
+        problem = Problem(
+            "request_id",
+            shown(request.request_id),
+            "an id that no other request has had in the last 30 days",
+            "This id stands for other content, which stays as it is. Use a new id.",
+        )
+        raise InvalidRequest((problem,), request.request_id)
+    ports.signals.emit(
+        events.REPEATED,
+        request_id=request.request_id,
+        status=existing.data["status"],
+        trace_id=existing.data["trace_id"],
+    )
+    root = tracing.root_of(existing.data)
+    if visit.caller is None:  # a redelivery, as far as anybody knows
+        _trace(ports, visit, tracing.below(ports, root), root, request.request_id, effect="repeated")
+    else:
+        _trace(ports, visit, visit.place, visit.caller, request.request_id, effect="repeated", links=(root,))
+    await _see_to_it(ports, kicks, existing)
+
+
+async def _see_to_it(ports: Ports, kicks: Kicks, request: Document) -> None:
+    """What a request on record needs now, on its first delivery and on any later one."""
+    if request.data["status"] in request_record.FINAL:
+        await announce(ports, request)
+        return
+    if request.data["status"] != "queued":
+        return
+    # A cancellation is kept before it looks for its request, a request before it looks for its cancellation.
+    if isinstance(await ports.store.get(_cancel_path(request.id)), Document):
+        await cancel(ports, request.id)
+        return
+    await kicks.after_queueing(request.data["model"], request.data["priority"])
+
+
+async def cancel(ports: Ports, request_id: str) -> None:
+    """End a request that has not begun; keep the wish for one that has not come; note it on one that has begun."""
+    await ports.store.commit(Create(_cancel_path(request_id), await _cancel_document(ports)))
+    while True:
+        request = await ports.store.get(request_record.path(request_id))
+        if isinstance(request, Absent):
+            ports.signals.emit(events.CANCELLED, request_id=request_id, effect="kept for its arrival", trace_id=None)
+            return
+        now = request.read_at
+        if request.data["status"] in request_record.FINAL:
+            if request.data["announce"] == "pending":
+                await announce(ports, request)
+            return
+        begun = request_record.has_begun(request.data)
+        if begun and request.data["cancel_requested_at"] is not None:
+            return
+        changes = {"cancel_requested_at": now, "updated_at": now}
+        if not begun:
+            changes |= request_record.finished("cancelled", CANCELLED, now)
+        given_back = () if begun else budget.given_back(request.id, request.data)
+        committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
+        if isinstance(committed, Conflict):
+            continue
+        effect = "noted: the attempt ends as it ends" if begun else "ended unpaid"
+        ports.signals.emit(events.CANCELLED, request_id=request_id, effect=effect, trace_id=request.data["trace_id"])
+        if not begun:
+            if request.data["status"] == "released":
+                tracing_waits.slot_ended(ports, request, now, lost="cancelled")
+            after = Document(request.path, {**request.data, **changes}, committed.versions[0], now)
+            await ended(ports, after, was=request.data["status"])
+        return
+
+
+async def failed_model(store: Store, request: RenderRequest) -> str | None:
+    """The model of the image that this request is the dearer second try of: delivered, else planned so far.
+
+    None where the first one is not known (any more): messages may overtake each other.
+    """
+    if request.escalates is None:
+        return None
+    first = await store.get(request_record.path(request.escalates))
+    if isinstance(first, Absent) or first.data["tenant"] != request.tenant:
+        return None
+    receipt = first.data["receipt"]
+    return str(receipt["delivered"]["model"] if receipt else first.data["route"]["model"])
+
+
+async def _offers(ports: Ports, request: RenderRequest, now: datetime) -> dict[str, Offer]:
+    """What gateways offer to a request that may go there: its cap may be enough for them alone."""
+    if not request.allow_gateway or not ports.gateways:
+        return {}
+    from shared.core.admission import outlook  # few requests may go there: a start does not wait for it
+    from shared.flows.operations.gateway_proofs import read_off
+
+    off = await read_off(ports.store, ports.catalogue, ports.gateways, now)
+    return outlook.offers(ports.catalogue, ports.gateways, off)
+
+
+def check(
+    request: RenderRequest,
+    catalogue: Catalogue,
+    references: References,
+    lanes: Collection[str],
+    above: str | None = None,
+    offers: Mapping[str, Offer] = MappingProxyType({}),
+) -> Planned:
+    """The rules that need the catalogue or the configuration. Raises InvalidRequest."""
+    problems: list[Problem] = []
+    if request.floor != "exact" and request.floor.model is not None:
+        try:
+            catalogue.find(request.floor.model)
+        except UnknownModel:
+            allowed = ", ".join(catalogue.names)
+            problems.append(Problem("floor.model", shown(request.floor.model), allowed, "Use one of them."))
+            request = replace(request, floor=Floor())  # what else is wrong is told too
+    for index, reference in enumerate(request.references):
+        try:
+            references.check(reference.uri)
+        except ReferenceUnusable as error:
+            allowed = "a place the worker may read (RENDERLANE_REFERENCES)"
+            problems.append(Problem(f"references[{index}].uri", str(error), allowed, "Move it, or have it allowed."))
+    planned = ladder.first_plan(Ask.of(request, above), catalogue, lanes, offers)
+    match planned:
+        case Unroutable(problem):
+            raise InvalidRequest((*problems, problem), request.request_id)
+        case Planned():
+            contradiction = None
+            if request.floor != "exact" and not problems:
+                contradiction = ladder.below_floor(planned.route, request.floor, catalogue)
+            if contradiction is not None:
+                problems.append(contradiction)
+            if problems:
+                raise InvalidRequest(tuple(problems), request.request_id)
+            return planned
+
+
+async def _reject(ports: Ports, reason: InvalidRequest, visit: _Visit) -> None:
+    """Record it, answer it, and let the message go."""
+    now, message, trace_id = ports.clock.now(), visit.message, visit.place.trace_id
+    excerpt = message.data[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="replace")
+    document = {
+        "reason": str(reason),
+        "problems": [
+            {"field": each.field, "found": each.found, "allowed": each.allowed, "remedy": each.remedy}
+            for each in reason.problems
+        ],
+        "request_id": reason.request_id,
+        "message_id": message.id,
+        "excerpt": excerpt.encode("utf-8")[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="ignore"),
+        "trace_id": trace_id,
+        "created_at": now,
+        "expire_at": now + request_record.KEEP_FOR,
+    }
+    await ports.store.commit(Create(f"rejected/{message.id}", document))  # a conflict: a later delivery of the same
+    ports.signals.emit(
+        events.REJECTED,
+        request_id=reason.request_id,
+        message_id=message.id,
+        fields=[problem.field for problem in reason.problems],
+        trace_id=trace_id,
+    )
+    fields = tuple(problem.field for problem in reason.problems)
+    _trace(ports, visit, visit.place, visit.caller, reason.request_id, effect="rejected", problems=fields)
+    if reason.request_id is not None:
+        event = rejection_event(reason.request_id, reason, message.id, trace_id, now)
+        await ports.topics.publish(RENDER_RESULTS, event.data, event.attributes)
+
+
+def _cancel_path(request_id: str) -> str:
+    return f"cancels/{request_id}"
+
+
+async def _cancel_document(ports: Ports) -> dict[str, object]:
+    now = ports.clock.now()
+    return {"created_at": now, "expire_at": now + timedelta(days=30)}

@@ -1,0 +1,121 @@
+"""An operator sends a request that ended round again: a new request, published as any other and tied to the old one.
+
+The old document is marked first, then the new request is published under an id that follows from the old one: whoever
+is interrupted in between does it again, and it is the same new request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from msgspec import Struct
+
+from shared.core.lifecycle import request_record, revival
+from shared.core.messages.render_request import RenderRequest, named_id
+from shared.core.messages.topics import RENDER_REQUESTS
+from shared.core.observability import events
+from shared.core.values.documents import Absent, Conflict, Document, Update
+from shared.core.values.validation import Problem, shown
+from shared.ports.messaging import Topics
+from shared.ports.store import Store
+from shared.ports.telemetry import Events
+
+
+class ReviveRefused(Exception):
+    """The request cannot go round again; nothing was changed."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.field = problem.field
+        self.found = problem.found
+        self.allowed = problem.allowed
+        self.remedy = problem.remedy
+
+
+class Reach(Protocol):
+    """The ports that reviving needs; `Ports` has them."""
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def topics(self) -> Topics: ...
+
+    @property
+    def signals(self) -> Events: ...
+
+
+class Revived(Struct, frozen=True):
+    request_id: str
+    """Of the new request."""
+    notes: tuple[str, ...] = ()
+    """What is not as it was, for a person."""
+    before: bool = False
+    """It was revived before, and the new request is there: nothing was published."""
+
+
+async def revive(ports: Reach, request_id: str, actor: str) -> str:
+    """The id of the new request; the same however often it is called.
+
+    Raises ReviveRefused, StoreUnavailable or TopicsUnavailable; after the last two it can be called again.
+    """
+    return (await revive_with(ports, request_id, actor)).request_id
+
+
+async def revive_with(ports: Reach, request_id: str, actor: str, *, deadline: datetime | None = None) -> Revived:
+    """The same with a new deadline, and with what there is to say about it. Without one a deadline that has passed is
+    left out.
+    """
+    while True:
+        old = await ports.store.get(request_record.path(request_id))
+        if isinstance(old, Absent):
+            remedy = "Ids are forgotten 30 days after their end: submit it anew."
+            raise ReviveRefused(Problem("request_id", shown(request_id), "the id of a request that ended", remedy))
+        new_id = old.data.get("revived_as")
+        marked = new_id is not None
+        if new_id is not None and isinstance(await ports.store.get(request_record.path(new_id)), Document):
+            return Revived(new_id, before=True)
+        planned = revival.plan(request_id, old.data, new_id or await _free_id(ports.store, old), old.read_at, deadline)
+        if isinstance(planned, Problem):
+            raise ReviveRefused(planned)
+        if not marked and not await _mark(ports.store, old, planned.request_id, actor):
+            continue
+        await ports.topics.publish(RENDER_REQUESTS, planned.data, {revival.ATTRIBUTE: request_id})
+        ports.signals.emit(
+            events.REVIVED,
+            request_id=request_id,
+            revived_as=planned.request_id,
+            actor=actor,
+            notes=list(planned.notes),
+            trace_id=old.data["trace_id"],
+        )
+        return Revived(planned.request_id, planned.notes)
+
+
+async def predecessor(store: Store, attributes: Mapping[str, str], request: RenderRequest) -> Document | None:
+    """The request that this message says it revives: known, of the same tenant, and marked with this new id."""
+    old_id = named_id({"request_id": attributes.get(revival.ATTRIBUTE)})
+    if old_id is None:
+        return None
+    old = await store.get(request_record.path(old_id))
+    if isinstance(old, Absent) or old.data["tenant"] != request.tenant:
+        return None
+    return old if old.data.get("revived_as") == request.request_id else None
+
+
+async def _free_id(store: Store, old: Document) -> str:
+    ids = revival.new_ids(old.id, is_revival=old.data.get("revives") is not None)
+    while True:
+        new_id = next(ids)
+        taken = await store.get(request_record.path(new_id))
+        if isinstance(taken, Absent):
+            return new_id
+
+
+async def _mark(store: Store, old: Document, new_id: str, actor: str) -> bool:
+    """Whether nobody else was faster."""
+    now = old.read_at
+    changes = {"revived_as": new_id, "revived_by": actor, "revived_at": now, "updated_at": now}
+    return not isinstance(await store.commit(Update(old.path, changes, old.version)), Conflict)

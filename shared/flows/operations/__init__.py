@@ -1,0 +1,1 @@
+"""What an operator reads, or changes by hand."""

@@ -1,0 +1,61 @@
+"""A tenant's money as the documents have it: the budget that was set, the pump's account, the workers' shards."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from shared.core.accounting import budget
+from shared.core.accounting.budget import Account, Budget, Purse, Settled
+from shared.core.lifecycle import queries
+from shared.core.values.documents import Document
+from shared.ports.store import Store
+
+PAGE = 500
+
+
+async def read_budget(store: Store, tenant: str) -> Budget | None:
+    found = await store.get(f"tenants/{tenant}")
+    return budget.budget_of(found.data) if isinstance(found, Document) else None
+
+
+async def read_purse(store: Store, tenant: str, limit: Budget, now: datetime) -> Purse:
+    """For looking: an account that the pump has not opened yet is reckoned as it will open it."""
+    period = budget.period_of(limit.period, now)
+    settled = await read_settled(store, tenant, period)
+    found = await store.get(budget.path(tenant, period))
+    account = Account.from_json(found.data) if isinstance(found, Document) else None
+    return Purse(limit, await opened(store, tenant, limit, period, account, settled), settled)
+
+
+async def read_settled(store: Store, tenant: str, period: str) -> Settled:
+    shards = await store.get_all(budget.shard_paths(tenant, period))
+    return Settled.sum_of(each.data for each in shards if isinstance(each, Document))
+
+
+async def opened(
+    store: Store, tenant: str, limit: Budget, period: str, account: Account | None, settled: Settled
+) -> Account:
+    """The account of this very budget. What the ledger holds beyond the shards was spent without a reservation: before
+    there was a budget. `settled` was read before the ledger is, so that nothing falls between the two.
+    """
+    if account is not None and account.since == limit.since:
+        return account
+    before = await _spent(store, tenant, period) - settled.cost_micros
+    if account is not None:
+        return replace(account, since=limit.since, before_micros=max(before, 0))
+    return Account(tenant, period, limit.since, max(before, 0))
+
+
+async def _spent(store: Store, tenant: str, period: str) -> int:
+    """By the ledger."""
+    first, last = (day.isoformat() for day in budget.days_of(period))
+    total = 0
+    after: tuple[str, str] | None = None
+    while True:
+        page = await store.query(queries.ledger_of(tenant, first, last, PAGE, after))
+        total += sum(int(each.data["cost_micros"]) for each in page)
+        if len(page) < PAGE:
+            return total
+        after = (page[-1].data["day"], page[-1].data["name"])

@@ -1,0 +1,161 @@
+"""What a flag would do to what waits: how much is in its queues, and how the next heads of each would change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.admission.fair_queueing import queue_name
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.lifecycle import queries
+from shared.core.lifecycle.request_record import Head
+from shared.core.messages.render_request import PRIORITIES
+from shared.core.routing import flag, ladder
+from shared.core.routing.context import Terms
+from shared.core.routing.flag import Flag, Subject
+from shared.core.routing.flag_form import Wish
+from shared.core.routing.ladder import Plan, Planned, Waits
+from shared.core.routing.model_choice import what_is_asked
+from shared.core.values.money import usd
+from shared.core.values.validation import Problem
+from shared.flows.operations import routing_snapshot
+from shared.ports.flags import FlagSource
+from shared.ports.store import Store
+
+LOOKED_AT = 100
+"""Heads of each queue at most: the ones that are next."""
+LOOKED_AT_IN_ALL = 300
+LEAST_LOOKED_AT = 10
+MOST_COUNTED = 100_000
+
+
+class Queue(Struct, frozen=True):
+    """One model and priority, as far as the flag may concern it."""
+
+    model: str
+    priority: str
+    waiting: int
+    """In the queue; of one tenant, where the flag names one."""
+    heads: Sequence[Head]
+
+
+class Foreseen(Struct, frozen=True):
+    """Of one queue."""
+
+    queue: Queue
+    in_scope: int = 0
+    """Of the heads that were looked at."""
+    changes: Mapping[str, int] = field(default_factory=dict)
+    """Heads by how they change, in words."""
+    saved_micros: int = 0
+    """Of the estimates; negative where it is dearer."""
+
+    @property
+    def changed(self) -> int:
+        return sum(self.changes.values())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "queue": queue_name(self.queue.model, self.queue.priority),
+            "waiting": self.queue.waiting,
+            "looked_at": len(self.queue.heads),
+            "in_scope": self.in_scope,
+            "changed": self.changed,
+            "changes": dict(self.changes),
+            "saved_usd": usd(self.saved_micros),
+        }
+
+
+class Looked(Struct, frozen=True):
+    """A flag that may be tripped, and what it would meet."""
+
+    flag: Flag
+    foreseen: list[Foreseen]
+    alike: list[Flag]
+    """Tripped already by the same name."""
+
+
+async def look(
+    store: Store,
+    flag_source: FlagSource,
+    catalogue: Catalogue,
+    lanes: Collection[str],
+    gateways: frozenset[str],
+    wish: Wish,
+    ids: Iterator[str],
+) -> Looked:
+    """What the flag would do under the first of `ids` that is free; nothing is changed."""
+    seen, queues = await asyncio.gather(
+        routing_snapshot.read(store, flag_source, catalogue, gateways), waiting(store, catalogue, wish.scope.tenant)
+    )
+    flag = wish.flag(next(each for each in ids if each not in seen.own.flags), seen.now)
+    terms = seen.terms(catalogue, lanes)
+    alike = [each for each in seen.board.in_force(seen.now) if each.name == wish.name]
+    most = max(LEAST_LOOKED_AT, LOOKED_AT_IN_ALL // max(1, len(queues)))
+    nearest = [replace(each, heads=each.heads[:most]) for each in queues]
+    # Planning takes a while: in a thread of its own, others of this process go on meanwhile.
+    foreseen = await asyncio.to_thread(lambda: [foresee(each, flag, terms) for each in nearest])
+    return Looked(flag, foreseen, alike)
+
+
+async def waiting(store: Store, catalogue: Catalogue, tenant: str | None) -> list[Queue]:
+    """Every queue in which something waits."""
+    names = [(model, priority) for model in catalogue.models for priority in PRIORITIES]
+    found = await asyncio.gather(*(_queue(store, model, priority, tenant) for model, priority in names))
+    return [each for each in found if each.waiting]
+
+
+async def _queue(store: Store, model: str, priority: str, tenant: str | None) -> Queue:
+    heads = queries.heads(model, priority, LOOKED_AT)
+    if tenant is None:
+        count = await store.count(replace(heads, limit=MOST_COUNTED, fields=("status",)))
+    else:
+        count = await store.count(queries.waiting_of(tenant, model, priority))
+    documents = await store.query(heads) if count else []
+    return Queue(model, priority, count, [Head.of(each.id, each.version, each.data) for each in documents])
+
+
+def foresee(queue: Queue, new: Flag, terms: Terms) -> Foreseen:
+    """How the heads would change, were `new` in force beside what is; one in shadow is taken as if it were."""
+    with_it = terms.with_flag(replace(new, shadow=False))
+    changes: Counter[str] = Counter()
+    saved = 0
+    heads = [head for head in queue.heads if _is_in_scope(head, new, terms.catalogue)]
+    plans: dict[Hashable, tuple[Plan, Plan]] = {}
+    for head in heads:
+        alike = _alike(head, with_it)
+        if alike not in plans:
+            plans[alike] = ladder.plan(head.ask, terms, head.course), ladder.plan(head.ask, with_it, head.course)
+        before, then = plans[alike]
+        match then:
+            case Waits(paused=True) if not (isinstance(before, Waits) and before.paused):
+                changes["waits, paused"] += 1
+            case Planned() as after if isinstance(before, Planned) and after.route != before.route:
+                changes[f"{before.route} -> {after.route}"] += 1
+                saved += before.estimate_micros - after.estimate_micros
+            case _:
+                pass
+    return Foreseen(queue, len(heads), changes, saved)
+
+
+def _alike(head: Head, terms: Terms) -> Hashable:
+    """Heads with the same one are planned alike: all that a plan depends on, of the id its place in shares alone."""
+    course = head.course
+    shares = tuple(
+        flag.hundredth(head.request_id, each.name) < each.scope.share for each in terms.flags if each.scope.share < 100
+    )
+    avoided = tuple(sorted(course.avoided.items()))
+    return head.ask, course.tenant, course.deadline, course.spent_micros, avoided, shares
+
+
+def _is_in_scope(head: Head, new: Flag, catalogue: Catalogue) -> bool:
+    asked = what_is_asked(head.ask, catalogue)
+    if isinstance(asked, Problem):
+        return False
+    subject = Subject(head.request_id, head.tenant, head.ask.purpose, asked.model.id, head.ask.lane)
+    return bool(flag.concerning([new], subject))

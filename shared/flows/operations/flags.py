@@ -1,0 +1,159 @@
+"""Tripping and resetting flags, each in one compare-and-set with its line of history, and reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Literal
+
+from shared.core.conclusions.conclusion import Conclusion
+from shared.core.observability import events
+from shared.core.routing.flag import BREAKER, Flag, Scope
+from shared.core.routing.flag_board import HISTORY, HISTORY_KEPT, PATH, Board, FlagRefused
+from shared.core.values.documents import Committed, Create, Document, Update, Write
+from shared.ports import Ports
+from shared.ports.store import Store
+from shared.ports.telemetry import Events
+
+Action = Literal["trip", "reset", "extend", "expire"]
+
+__all__ = ["Board", "expire", "extend", "read_board", "reset", "reset_conclusion", "trip"]
+
+
+async def read_board(ports: Ports) -> Board:
+    """Our own flags, and those of the team's flag system where one is configured."""
+    return await ports.flag_source.beside(await read_own(ports.store), ports.clock.now())
+
+
+async def read_own(store: Store) -> Board:
+    found = await store.get(PATH)
+    return Board.from_json(found.data) if isinstance(found, Document) else Board()
+
+
+async def trip(store: Store, said: Events, new: Flag) -> Flag:
+    """Raises FlagRefused."""
+    await _change(store, said, "trip", new.actor, new.reason, new.id, lambda board, _: board.tripped(new))
+    return new
+
+
+async def reset(
+    store: Store, said: Events, flag_id: str, actor: str, reason: str, *, as_seen: datetime | None = None
+) -> None:
+    """Raises FlagRefused, also where it is not as it was seen: `as_seen` is when it ended then."""
+
+    def without(board: Board, now: datetime) -> Board:
+        _check_unchanged(board, flag_id, as_seen)
+        return board.reset(flag_id, actor, now)
+
+    await _change(store, said, "reset", actor, reason, flag_id, without)
+
+
+async def reset_conclusion(store: Store, said: Events, found: Conclusion, actor: str, reason: str) -> None:
+    """Have the pump forget a conclusion and all that speaks for it: only what fails from now on counts."""
+    while True:
+        document = await store.get(PATH)
+        now = document.read_at
+        before = Board.from_json(document.data) if isinstance(document, Document) else Board()
+        data = before.forgotten(found.id, now).to_json() | {"updated_at": now}
+        write: Write = Update(PATH, data, document.version) if isinstance(document, Document) else Create(PATH, data)
+        shown = Flag(found.id, "pause", "conclusion", found.why, found.since, now, scope=_scope(found))
+        line = {**_line("reset", shown, actor, reason, now), "name": "conclusion"}
+        history = Create(f"{HISTORY}/{now:%Y%m%dT%H%M%S%f}-reset-{found.id.replace('/', '-')}", line)
+        if isinstance(await store.commit(write, history), Committed):
+            said.emit(
+                events.FLAG_CHANGED, flag=found.id, action="reset", name="conclusion", scope=str(shown.scope),
+                actor=actor, reason=reason, expires_at=now, shadow=False,
+            )  # fmt: skip
+            return
+
+
+def _scope(found: Conclusion) -> Scope:
+    lane, slash, model = found.subject.partition("/")
+    return Scope(model=model, lane=None if lane == "*" else lane) if slash else Scope(model=found.subject)
+
+
+async def extend(
+    store: Store,
+    said: Events,
+    flag_id: str,
+    until: datetime,
+    actor: str,
+    reason: str,
+    *,
+    as_seen: datetime | None = None,
+) -> None:
+    """Raises FlagRefused, also where it is not as it was seen: `as_seen` is when it ended then."""
+
+    def longer(board: Board, now: datetime) -> Board:
+        _check_unchanged(board, flag_id, as_seen)
+        return board.extended(flag_id, until, actor, now)
+
+    await _change(store, said, "extend", actor, reason, flag_id, longer)
+
+
+async def expire(ports: Ports, now: datetime) -> int:
+    """Write those whose time is over into the history. They bend nothing any more since their own moment."""
+    board = await read_own(ports.store)
+    over = board.expired(now)
+
+    def without(flag_id: str) -> Callable[[Board, datetime], Board]:
+        return lambda board, now: board.reset(flag_id, BREAKER, now) if flag_id in board.flags else board
+
+    for each in over:
+        reason = "its time was over"
+        await _change(ports.store, ports.signals, "expire", each.actor, reason, each.id, without(each.id))
+    return len(over)
+
+
+def _check_unchanged(board: Board, flag_id: str, as_seen: datetime | None) -> None:
+    if as_seen is None:
+        return
+    flag = board.flags.get(flag_id)
+    if flag is None:
+        raise FlagRefused(f"flag {flag_id} is tripped no more: somebody has reset it, or its time was over")
+    if flag.expires_at != as_seen:
+        raise FlagRefused(
+            f"flag {flag_id} was changed since you looked: found an end at {flag.expires_at:%H:%M:%S}, seen was one at "
+            f"{as_seen:%H:%M:%S} (UTC); look at it as it is now, then decide again"
+        )
+
+
+async def _change(
+    store: Store,
+    said: Events,
+    action: Action,
+    actor: str,
+    reason: str,
+    flag_id: str,
+    change: Callable[[Board, datetime], Board],
+) -> None:
+    while True:
+        found = await store.get(PATH)
+        now = found.read_at
+        before = Board.from_json(found.data) if isinstance(found, Document) else Board()
+        after = change(before, now)
+        if after == before:
+            return
+        data = after.to_json() | {"updated_at": now}
+        write: Write = Update(PATH, data, found.version) if isinstance(found, Document) else Create(PATH, data)
+        flag = after.flags.get(flag_id) or before.flags[flag_id]
+        line = Create(f"{HISTORY}/{now:%Y%m%dT%H%M%S%f}-{action}-{flag_id}", _line(action, flag, actor, reason, now))
+        if isinstance(await store.commit(write, line), Committed):
+            said.emit(
+                events.FLAG_CHANGED, flag=flag_id, action=action, name=flag.name, scope=str(flag.scope), actor=actor,
+                reason=reason, expires_at=flag.expires_at, shadow=flag.shadow,
+            )  # fmt: skip
+            return
+
+
+def _line(action: Action, flag: Flag, actor: str, reason: str, now: datetime) -> dict[str, Any]:
+    return {
+        "at": now,
+        "action": action,
+        "flag_id": flag.id,
+        "name": flag.name,
+        "actor": actor,
+        "reason": reason,
+        "flag": flag.to_json(),
+        "expire_at": now + HISTORY_KEPT,
+    }

@@ -1,0 +1,122 @@
+"""The proofs of gateways: reading them for the pump, writing them down, and the small logged test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.core.catalogue import gateway_proof
+from shared.core.catalogue.catalogue import Catalogue, Gateway
+from shared.core.catalogue.gateway_proof import Evidence, Proof
+from shared.core.provider.call import Answer, Made, Order
+from shared.core.provider.failure import Failure
+from shared.core.routing import gateway
+from shared.core.values.documents import Committed, Create, Document, Update, Write
+from shared.core.values.money import usd
+from shared.core.values.route import GATEWAY
+from shared.ports.clock import Clock
+from shared.ports.lanes import Lane
+from shared.ports.store import Store
+
+LEAVES_WITHIN = timedelta(seconds=30)
+
+
+async def read_proofs(store: Store, names: Sequence[str]) -> dict[str, Proof]:
+    """By name; an empty one where nothing was written down."""
+    found = await store.get_all([gateway_proof.path(name) for name in names])
+    return {
+        name: Proof.from_json(each.data) if isinstance(each, Document) else Proof()
+        for name, each in zip(names, found, strict=True)
+    }
+
+
+async def read_off(
+    store: Store, catalogue: Catalogue, gateways: Mapping[str, Sequence[str]], now: datetime
+) -> Mapping[str, str | None]:
+    """Why nothing goes to the gateways in use, by name; None = the proof is complete. `gateways` by model."""
+    names = sorted({name for each in gateways.values() for name in each})
+    proofs = await read_proofs(store, names)
+    known = {name: catalogue.gateways[name] for name in names}
+    return {
+        name: proofs[name].off(name, gateway.fingerprint(each), now, each.fresh_for) for name, each in known.items()
+    }
+
+
+async def record(
+    store: Store, catalogue: Catalogue, name: str, item: str, text: str, by: str, facts: Mapping[str, Any] | None = None
+) -> Evidence:
+    """Write one item's evidence down, in place of what stood for it. Raises ProofRefused."""
+    about = gateway.fingerprint(catalogue.gateways[name])
+    while True:
+        found = await store.get(gateway_proof.path(name))
+        now = found.read_at
+        before = Proof.from_json(found.data) if isinstance(found, Document) else Proof()
+        evidence = Evidence(text.strip(), by.strip(), now, about, facts or {})
+        data = before.with_item(item, evidence).to_json() | {"updated_at": now}
+        write: Write = (
+            Update(found.path, data, found.version) if isinstance(found, Document) else Create(found.path, data)
+        )
+        if isinstance(await store.commit(write), Committed):
+            return evidence
+
+
+async def prove(
+    store: Store, catalogue: Catalogue, lane: Lane, clock: Clock, name: str, model: str, by: str
+) -> Evidence:
+    """The small logged test: one call that is charged, its facts written down whether it passed or not."""
+    provider = catalogue.gateways[name]
+    started_at = clock.now()
+    size = "1K" if "1K" in provider.sizes else provider.sizes[0]
+    order = Order(
+        request_id=f"proof-{name}-{started_at:%Y%m%dT%H%M%S}",
+        model=model,
+        lane=GATEWAY,
+        prompt=gateway_proof.TEST_PROMPT,
+        image_size=size if catalogue.models[model].sends_image_size else None,
+        aspect_ratio=None,
+        gateway=name,
+    )
+    await lane.prepare()
+    began = clock.monotonic()
+    answer = await lane.generate(order, gateway.timeout(provider, size), _at_once)
+    latency_ms = round((clock.monotonic() - began) * 1000)
+    facts = _facts(provider, order, answer, started_at, latency_ms)
+    return await record(store, catalogue, name, gateway_proof.TEST, _text(facts), by, facts)
+
+
+async def _at_once() -> timedelta:
+    """A proof waits for no slot."""
+    return LEAVES_WITHIN
+
+
+def _facts(provider: Gateway, order: Order, answer: Answer, at: datetime, latency_ms: int) -> dict[str, Any]:
+    """What the log of the provider should say of the same call."""
+    price = gateway.price(provider, order.model, 0)
+    asked = gateway.alias(provider, order.model)
+    common = {
+        "prompt_sha256": hashlib.sha256(order.prompt.encode()).hexdigest(),
+        "model": order.model,
+        "asked_as": asked,
+        "returned_model": answer.model,
+        "latency_ms": latency_ms,
+        "started_at": at,
+        "http_status": answer.http_status,
+        "provider_request_id": answer.provider_request_id,
+    }
+    match answer:
+        case Made(picture=picture):
+            known = answer.model in (order.model, asked)
+            outcome = "made" if known else f"{answer.model} served, and {asked} was asked for"
+            cost = gateway.of_made(price)
+            size = {"width": picture.width, "height": picture.height}
+        case Failure():
+            known, outcome, size = False, f"{answer.kind.value}: {answer.message}", {}
+            cost = gateway.of_failed(provider, answer, price)
+    return common | size | {"passed": known, "outcome": outcome} | cost.to_json()
+
+
+def _text(facts: Mapping[str, Any]) -> str:
+    cost = f"${usd(facts['cost_micros'])}" if facts["cost_basis"] != "unknown" else "cost unknown"
+    return f"{facts['outcome']}; HTTP {facts['http_status']}, {facts['latency_ms']} ms, {cost} by the catalogue"

@@ -1,0 +1,47 @@
+"""The packet of one attempt with the line that makes its call again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.lifecycle import request_record
+from shared.core.observability import repro_packet
+from shared.core.provider.call import Order
+from shared.core.values.documents import Fields
+from shared.core.values.route import Route
+from shared.flows.requests.provider_call import order_of
+
+GOOGLE = "https://generativelanguage.googleapis.com"
+
+
+class Repeating(Struct, frozen=True):
+    """Where and how a call is made again."""
+
+    project: str
+    base_url: str | None
+    """None = Google's own."""
+    body_of: Callable[[Order], Mapping[str, Any]]
+
+
+def made(
+    request_id: str, request: Fields, attempt: Fields, catalogue: Catalogue, how: Repeating, *, with_prompt: bool
+) -> dict[str, Any]:
+    """The packet, with `curl`: None for an attempt of another contract than Google's."""
+    found = repro_packet.packet(
+        request_id, request, attempt, project=how.project, catalogue=catalogue, with_prompt=with_prompt
+    )
+    return found | {"curl": _curl(request, attempt, catalogue, how, with_prompt=with_prompt)}
+
+
+def _curl(request: Fields, attempt: Fields, catalogue: Catalogue, how: Repeating, *, with_prompt: bool) -> str | None:
+    if attempt["contract"] != "google":
+        return None
+    order = order_of(request_record.request_of(request), Route.from_json(attempt["route"]), (), catalogue)
+    if not with_prompt:
+        order = replace(order, prompt=repro_packet.PROMPT_LEFT_OUT)
+    return repro_packet.curl(f"{(how.base_url or GOOGLE).rstrip('/')}/v1beta/interactions", how.body_of(order))

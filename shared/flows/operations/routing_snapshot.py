@@ -1,0 +1,111 @@
+"""What the store says that routes are chosen under: flags, breakers, conclusions, which models are closed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from msgspec import Struct, field
+
+from shared.core.admission import model_state
+from shared.core.admission.model_state import Standing
+from shared.core.admission.outlook import denials, offers, outlook
+from shared.core.admission.route_memory import Routing
+from shared.core.admission.slot_calendar import Full
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.routing import flag_board
+from shared.core.routing.context import Offer, Terms
+from shared.core.routing.flag import BREAKER, Flag
+from shared.core.routing.flag_board import Board
+from shared.core.routing.gateway import serving
+from shared.core.values.documents import Absent, Document, Fields
+from shared.core.values.route import GATEWAY, pool
+from shared.flows.operations.gateway_proofs import read_off
+from shared.flows.pump_status import PUMP
+from shared.ports.flags import FlagSource
+from shared.ports.store import Store
+
+
+class Known(Struct, frozen=True):
+    """As of one look; where nothing was ever started, nothing."""
+
+    now: datetime
+    own: Board = field(default_factory=Board)
+    """Our own flags, which can be changed here."""
+    board: Board = field(default_factory=Board)
+    """With those of the team's flag system, where RENDERLANE_FLAG_PROVIDER names it in this environment too."""
+    routing: Routing = field(default_factory=Routing)
+    """What the pump remembers of routes and flags."""
+    opens: Mapping[str, datetime] = field(default_factory=dict)
+    """Until when models start nothing, by model id."""
+    offers: Mapping[str, Offer] = field(default_factory=dict)
+    """Of gateways, by model id: of those that are in use here, or where the pump runs."""
+    held: Mapping[str, Fields] = field(default_factory=dict)
+    """Why the pump holds queues back, by model id; what is over is left out."""
+
+    def lanes(self, built: Collection[str]) -> tuple[str, ...]:
+        """That a route may take, of those built."""
+        return (*built, *([GATEWAY] if self.offers and GATEWAY not in built else []))
+
+    def terms(self, catalogue: Catalogue, built: Collection[str]) -> Terms:
+        """What the pump would plan under now, with these lanes built."""
+        return Terms(
+            catalogue=catalogue,
+            lanes=self.lanes(built),
+            flags=tuple(each for each in self.board.in_force(self.now) if not each.shadow),
+            opens=self.opens,
+            lacking=self.routing.lacking,
+            offers=self.offers,
+            now=self.now,
+        )
+
+    @property
+    def tripped(self) -> list[Flag]:
+        """In force, shadows too: the oldest first, breakers' after all others."""
+        in_force = self.board.in_force(self.now)
+        return sorted(in_force, key=lambda flag: (flag.actor == BREAKER, flag.tripped_at, flag.id))
+
+    @property
+    def kept_elsewhere(self) -> tuple[str, ...]:
+        """Ids of flags that the pump goes by and that cannot be seen from here."""
+        ids = (each.rpartition("@")[0] for each in self.routing.in_force)
+        return tuple(each for each in ids if "@" in each and each not in self.board.flags)
+
+
+async def read(
+    store: Store, flag_source: FlagSource, catalogue: Catalogue, gateways: frozenset[str] = frozenset()
+) -> Known:
+    """Needs no running worker. `gateways` are those in use here."""
+    own, pump, *calendars = await store.get_all([flag_board.PATH, PUMP, *map(model_state.path, catalogue.models)])
+    now = pump.read_at
+    flags = Board.from_json(own.data) if isinstance(own, Document) else Board()
+    offering = serving(catalogue, gateways | _gateways(pump))
+    calendars += await store.get_all([model_state.path(pool(GATEWAY, model)) for model in offering])
+    standings = {each.id: Standing.from_json(each.data) for each in calendars if isinstance(each, Document)}
+    held = _held(pump)
+    full = {model: Full(why["reason"], why["until"]) for model, why in held.items()}
+    routing = _routing(pump)
+    return Known(
+        now=now,
+        own=flags,
+        board=await flag_source.beside(flags, now),
+        routing=routing,
+        opens=outlook(standings, {}, full, routing, now),
+        offers=offers(catalogue, offering, await read_off(store, catalogue, offering, now), denials(routing)),
+        held={model: why for model, why in held.items() if why["until"] is None or why["until"] > now},
+    )
+
+
+def _routing(pump: Document | Absent) -> Routing:
+    known = isinstance(pump, Document) and "routing" in pump.data
+    return Routing.from_json(pump.data["routing"]) if isinstance(pump, Document) and known else Routing()
+
+
+def _gateways(pump: Document | Absent) -> frozenset[str]:
+    """Those in use where the pump runs: their keys need not be here."""
+    return frozenset(pump.data.get("gateways", ())) if isinstance(pump, Document) else frozenset()
+
+
+def _held(pump: Document | Absent) -> Mapping[str, Fields]:
+    found: Mapping[str, Fields] = (pump.data.get("held") or {}) if isinstance(pump, Document) else {}
+    return found

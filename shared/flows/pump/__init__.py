@@ -1,0 +1,1 @@
+"""The function `pump`: one leader, one tick after the other."""

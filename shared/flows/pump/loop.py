@@ -1,0 +1,148 @@
+"""The one elected loop: it takes the lead, runs a tick about once a second, and leaves when there is nothing to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from shared.core.observability import events
+from shared.flows.clock import ClockFell
+from shared.flows.pump.state import LeadLost, PumpDocuments
+from shared.flows.pump.tick import Granting
+from shared.flows.requests.item_by_item import reason_of
+from shared.flows.wakeups import Kicks
+from shared.ports import Ports
+from shared.ports.messaging import TopicsUnavailable
+from shared.ports.store import StoreUnavailable
+
+if TYPE_CHECKING:
+    from shared.flows.status.summary import Summarizing
+
+TICK = timedelta(seconds=1)
+FULL_TICK = timedelta(milliseconds=500)
+"""While attempts in flight are what holds the queue: room comes back between two ticks."""
+LEAST_BETWEEN = timedelta(milliseconds=150)
+EXTRA_TICKS = 3.0
+"""Ticks before their time that kicks can have in store, and how many come back a second: the pump's documents take
+about one write a second for long."""
+EXTRA_PER_SECOND = 0.35
+ANSWER_WITHIN = timedelta(seconds=540)
+"""A push may stay unanswered for 600 s."""
+LONGEST_REST = 10.0
+"""Seconds after a tick that failed; the first rest is two."""
+QUIET_AFTER = timedelta(seconds=3)
+"""Without work for so long, the loop gives up its lead; a kick brings it back within milliseconds."""
+
+
+class Pump:
+    """One per process. `kicked` answers at once when the loop runs here already."""
+
+    def __init__(self, ports: Ports, kicks: Kicks) -> None:
+        self._ports = ports
+        self._kicks = kicks
+        self._wake = asyncio.Event()
+        self._kicked: set[str] | None = set()
+        """Queues that have something new; None = any may."""
+        self._running = False
+        self._ending = False
+        self._extra = EXTRA_TICKS
+
+    async def kicked(self, queues: Collection[str] = (), answer_within: timedelta = ANSWER_WITHIN) -> None:
+        """Run the loop until it is quiet, another leads, or time is up; wake it where it runs already."""
+        if queues and self._kicked is not None:
+            self._kicked |= set(queues)
+        else:
+            self._kicked = None
+        self._wake.set()
+        if self._running:
+            return
+        from shared.flows.status.summary import Summarizing  # a start does not wait for it
+
+        summarizing = Summarizing(self._ports)
+        self._running = True
+        try:
+            await self._lead(summarizing, answer_within)
+        finally:
+            self._running = False
+        await summarizing.close()
+
+    def end(self) -> None:
+        """Ask the loop to leave after its tick (the process is going down)."""
+        self._ending = True
+        self._wake.set()
+
+    async def _lead(self, summarizing: Summarizing, answer_within: timedelta) -> None:
+        ports, clock = self._ports, self._ports.clock
+        ends = clock.monotonic() + answer_within.total_seconds()
+        failed = 0
+        while True:
+            documents = await PumpDocuments.take_lead(ports)
+            if documents is None:
+                return
+            ports.signals.emit(events.LEAD_TAKEN, holder=ports.boot)
+            granting = Granting(ports, documents)
+            try:
+                why = await self._loop(granting, summarizing, ends)
+                break
+            except LeadLost:
+                ports.signals.emit(events.LEAD_LEFT, holder=ports.boot, why="another pump leads")
+                return
+            except ClockFell:
+                continue  # with everything read anew
+            except (StoreUnavailable, TopicsUnavailable):
+                raise
+            except Exception as error:
+                failed = 1 if granting.ticks else failed + 1
+                if failed == 1:
+                    ports.signals.emit(events.TICK_FAILED, reason=reason_of(error))
+                if self._ending or clock.monotonic() + LONGEST_REST >= ends:
+                    raise
+                await clock.sleep(min(2.0**failed, LONGEST_REST))
+        await documents.leave()
+        ports.signals.emit(events.LEAD_LEFT, holder=ports.boot, why=why)
+        if why != "quiet" or self._wake.is_set():
+            await self._kicks.kick()
+
+    async def _loop(self, granting: Granting, summarizing: Summarizing, ends: float) -> str:
+        """Tick until there is a reason to leave, `ends` by the monotonic clock among them, and say which."""
+        clock = self._ports.clock
+        busy_at = clock.monotonic()
+        while True:
+            began = clock.monotonic()
+            self._wake.clear()
+            kicked, self._kicked = self._kicked, set()
+            if kicked is None or kicked:
+                granting.kicked(kicked or ())
+            if await granting.tick():
+                busy_at = clock.monotonic()
+            granting.ticks += 1
+            summarizing.tend()
+            if self._ending:
+                return "the process is going down"
+            if clock.monotonic() - busy_at > QUIET_AFTER.total_seconds():
+                return "quiet"
+            if clock.monotonic() >= ends:
+                return "time is up"
+            await self._next_tick(began, FULL_TICK if granting.crowded else TICK)
+
+    async def _next_tick(self, began: float, after: timedelta) -> None:
+        """So long after the last one began; a kick has an extra one at once, while there are some in store."""
+        clock = self._ports.clock
+        await clock.sleep(LEAST_BETWEEN.total_seconds())
+        left = began + after.total_seconds() - clock.monotonic()
+        if left <= 0:
+            return
+        if self._extra < 1.0:
+            await clock.sleep(left)
+        else:
+            timer = asyncio.ensure_future(clock.sleep(left))
+            wake = asyncio.ensure_future(self._wake.wait())
+            done, pending = await asyncio.wait({timer, wake}, return_when=asyncio.FIRST_COMPLETED)
+            for each in pending:
+                each.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+            if timer not in done:
+                self._extra -= 1.0
+        self._extra = min(EXTRA_TICKS, self._extra + EXTRA_PER_SECOND * (clock.monotonic() - began))

@@ -1,0 +1,43 @@
+"""What a pump reserved and nobody knows to be handed out: found out from the requests, and given back where it was not.
+
+A pump that dies between writing a budget and handing a request out leaves the reservation named in the budget. The
+request says what became of it: at the release's number or beyond, it has taken the money along. Below it, the request
+is written once before the money comes back: a release that is still on its way finds another version, and is lost.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from shared.core.accounting.budget import Account
+from shared.core.lifecycle import request_record
+from shared.core.values.documents import Committed, Document, Update
+from shared.ports.store import Store
+
+
+class Cleared(Struct, frozen=True):
+    """A budget's account after its open reservations were looked at."""
+
+    account: Account
+    rewritten: tuple[str, ...] = ()
+    """Requests that are of another version since."""
+
+
+async def clear(store: Store, account: Account, now: datetime) -> Cleared:
+    """The account without what is handed out, or surely never will be; what changes under the look stays open."""
+    pending = account.pending
+    if not pending:
+        return Cleared(account)
+    found = await store.get_all([request_record.path(each.request_id) for each in pending])
+    taken, untaken, rewritten = [], [], []
+    for each, request in zip(pending, found, strict=True):
+        if not isinstance(request, Document) or request.data["release"] >= each.release:
+            taken.append(each.request_id)  # one that is gone had its end, and what it held is in the shards
+        elif request.data["status"] != "queued":
+            untaken.append(each.request_id)  # it ended before: no release finds the version that it was made for
+        elif isinstance(await store.commit(Update(request.path, {"updated_at": now}, request.version)), Committed):
+            untaken.append(each.request_id)
+            rewritten.append(each.request_id)
+    return Cleared(account.handed_out(taken).give_back(untaken), tuple(rewritten))

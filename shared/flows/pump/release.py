@@ -1,0 +1,126 @@
+"""Handing slots to workers, and taking back those that nobody took up."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from shared.core.accounting import budget
+from shared.core.accounting.budget import Reservation
+from shared.core.admission.allocation import Grant
+from shared.core.admission.tick import LostSlot
+from shared.core.lifecycle import queries, request_record
+from shared.core.lifecycle.request_record import Head
+from shared.core.messages.pubsub_messages import Release
+from shared.core.messages.topics import RENDER_RELEASES
+from shared.core.observability import events, spans
+from shared.core.values.documents import Conflict, Document, Update
+from shared.core.values.trace_context import Place
+from shared.flows import tracing, tracing_waits
+from shared.flows.clock import ServerTime
+from shared.flows.requests.item_by_item import attempt
+from shared.ports import Ports
+from shared.ports.messaging import TopicsUnavailable
+from shared.ports.store import StoreUnavailable
+
+UNCLAIMED_AFTER = timedelta(seconds=10)
+PAGE = 100
+
+
+class Unsure:
+    """The store did not say whether a release is on record: whoever looks at its request finds out."""
+
+
+class Turn(Struct, frozen=True):
+    """The tick that grants, as its requests' traces see it."""
+
+    place: Place
+    began_at: datetime
+    time: ServerTime
+
+
+async def release(
+    ports: Ports, grant: Grant, turn: Turn, reservation: Reservation | None = None
+) -> LostSlot | Unsure | None:
+    """Each by itself: one cancelled request must not waste a tick. Its slot, where the request was changed meanwhile.
+
+    One that was committed and not published is taken back as unclaimed.
+    """
+    head, planned = grant.candidate.head, grant.candidate.planned
+    decided_at = turn.time.now()
+    changes = request_record.released(head, planned, grant.slot_at, grant.slot_until, decided_at, reservation)
+    try:
+        committed = await ports.store.commit(Update(request_record.path(head.request_id), changes, head.version))
+    except StoreUnavailable as error:
+        _escalate(ports, head, error)
+        return Unsure()
+    if isinstance(committed, Conflict):
+        key = f"{head.request_id}:{head.release + 1}"
+        return LostSlot(key, grant.candidate.model, grant.slot_at, grant.candidate.weight)
+    try:
+        await ports.topics.publish(RENDER_RELEASES, Release(head.request_id, head.release + 1).to_bytes())
+    except TopicsUnavailable as error:
+        _escalate(ports, head, error)
+        return None
+    ports.signals.emit(
+        events.RELEASED,
+        request_id=head.request_id,
+        release=head.release + 1,
+        route=str(planned.route),
+        slot_at=grant.slot_at,
+        trace_id=head.trace_id,
+    )
+    _trace(ports, grant, turn, decided_at)
+    return None
+
+
+def _escalate(ports: Ports, head: Head, error: Exception) -> None:
+    ports.signals.emit(
+        events.ESCALATION, what=f"a release could not be handed out: {error}", request_id=head.request_id,
+        runbook="release-not-handed-out", trace_id=head.trace_id,
+    )  # fmt: skip
+
+
+def _trace(ports: Ports, grant: Grant, turn: Turn, decided_at: datetime) -> None:
+    """The wait that this ended, the tick's share in the request, and the handing out."""
+    head, planned, slot_at = grant.candidate.head, grant.candidate.planned, grant.slot_at.isoformat()
+    root = Place.parse(head.traceparent)
+    assert root is not None, "intake wrote it"
+    assert head.queued_at is not None
+    seen_at, now, pump = max(turn.began_at, head.queued_at), turn.time.now(), tracing.below(ports, root)
+    tracing_waits.queue_ended(ports, head, seen_at, turn.place)
+    tracing.write(
+        ports, spans.PUMP, pump, root, seen_at, now, links=(turn.place,), request_id=head.request_id,
+        route=str(planned.route), flags=tuple(planned.flags), reasons=tuple(planned.reasons), slot_at=slot_at,
+        estimate_micros=planned.estimate_micros, probe=planned.probe,
+    )  # fmt: skip
+    tracing.write(
+        ports, spans.RELEASE, tracing.release_of(root, head.release + 1), pump, decided_at, now, topic=RENDER_RELEASES,
+        request_id=head.request_id, release=head.release + 1, slot_at=slot_at,
+    )  # fmt: skip
+
+
+async def take_back_unclaimed(ports: Ports, time: ServerTime) -> list[Head]:
+    """Releases whose delivery was lost: back to the front, their slots given back."""
+    now = time.now()
+    taken: list[Head] = []
+    for request in await ports.store.query(queries.unclaimed(now - UNCLAIMED_AFTER, PAGE)):
+        head = await attempt(ports, "take back a release", request.path, _take_back(ports, request, now))
+        if head is not None:
+            taken.append(head)
+    return taken
+
+
+async def _take_back(ports: Ports, request: Document, now: datetime) -> Head | None:
+    """None where somebody else had it."""
+    changes = request_record.not_started(request.data, "its release was not taken up", now)
+    given_back = budget.given_back(request.id, request.data)
+    committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
+    if isinstance(committed, Conflict):
+        return None
+    ports.signals.emit(
+        events.REQUEUED, request_id=request.id, reason=changes["reason"], trace_id=request.data["trace_id"]
+    )
+    tracing_waits.slot_ended(ports, request, now, lost="not_taken_up")
+    return Head.of(request.id, committed.versions[0], {**request.data, **changes})

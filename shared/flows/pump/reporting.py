@@ -1,0 +1,57 @@
+"""What a tick tells: why queues wait, for whoever looks, and events for what closed, was learned or is stuck."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.core.admission.tick import Memory, Ticked
+from shared.core.observability import events
+from shared.flows.pump.planner import Planning
+from shared.ports.telemetry import Events
+
+
+def held(ticked: Ticked, planning: Planning) -> dict[str, Any]:
+    """By model, why its queue waits."""
+    waiting = {
+        head.model: {"reason": "paused" if waits.paused else "no route", "until": None, "why": waits.reason}
+        for head, waits in planning.waiting
+    }
+    return waiting | {
+        model: {
+            "reason": full.reason,
+            "until": full.until,
+            "why": ticked.memory.standings[model].calendar.closed_why,
+        }
+        for model, full in ticked.held.items()
+    }
+
+
+def tell_changes(said: Events, before: Memory, after: Memory) -> None:
+    """What closed and what was learned."""
+    for model, standing in after.standings.items():
+        was = before.standings[model]
+        closed = standing.calendar
+        if closed.closed_until is not None and closed.closed_until != was.calendar.closed_until:
+            said.emit(events.CALENDAR_CLOSED, model=model, until=closed.closed_until, why=closed.closed_why)
+        for dimension, learned in standing.learned.items():
+            known = was.learned.get(dimension)
+            if known is None or known.value != learned.value:
+                said.emit(events.LIMIT_LEARNED, model=model, dimension=dimension, value=learned.value)
+    for model, numbers in after.limits.items():
+        gone = [each for each, limit in numbers.items() if limit == 0 != before.limits.get(model, {}).get(each)]
+        if gone:
+            what = f"{model}: a limit of 0 ({', '.join(gone)}); nothing of it starts"
+            said.emit(events.ESCALATION, what=what, request_id=None, runbook="no-balance")
+
+
+def tell_stuck(said: Events, planning: Planning, known: frozenset[str]) -> frozenset[str]:
+    """Models whose requests have no route left, by anything but on-call's own `pause`; told once, unless `known`.
+
+    A probe that is out ends nothing: only a request that has its route again does.
+    """
+    stuck = {head.model: waits.reason for head, waits in planning.waiting if not waits.paused}
+    for model in stuck.keys() - known:
+        what = f"{model}: every route is out, requests wait: {stuck[model]}"
+        said.emit(events.ESCALATION, what=what, request_id=None, runbook="no-route")
+    routed = {each.head.model for each in planning.candidates if each.planned.probe is None}
+    return frozenset(stuck) | (known - routed)

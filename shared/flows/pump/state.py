@@ -1,0 +1,215 @@
+"""The documents that only the pump writes: its own with the lead, and one for each model.
+
+Correctness rests on their compare-and-sets, never on the lead: a second pump that believes it leads loses its commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.accounting.budget import Account
+from shared.core.admission import model_state
+from shared.core.admission.clock_rewind import fell_by, rewound, rewound_routing
+from shared.core.admission.fleet_pace import Fleet
+from shared.core.admission.model_state import Standing
+from shared.core.admission.route_memory import Routing
+from shared.core.admission.spend_window import Spend
+from shared.core.admission.tick import Memory
+from shared.core.observability import events
+from shared.core.values.documents import Absent, Committed, Conflict, Create, Document, Fields, Update, Write
+from shared.flows.clock import ServerTime
+from shared.flows.pump.dormant import wake_from_the_future
+from shared.flows.pump_status import LONGEST_LEAD, PUMP
+from shared.ports import Ports
+
+LEAD = timedelta(seconds=6)
+"""Renewed with every write, and at least while RENEW_WITHIN is left; so long nobody grants when a pump dies."""
+RENEW_WITHIN = timedelta(seconds=3)
+
+
+LASTING = ("closed", "day", "zero", "paused", "no route")
+
+
+class LeadLost(Exception):
+    """Another pump leads, or has written what this one knew."""
+
+
+class PumpDocuments(Struct):
+    """As this pump last read or wrote them."""
+
+    ports: Ports
+    time: ServerTime
+    pump: Document | Absent
+    memory: Memory
+    routing: Routing = field(default_factory=Routing)
+    calendars: dict[str, Document | Absent] = field(default_factory=dict)
+    """By model."""
+    accounts: dict[str, Document | Absent] = field(default_factory=dict)
+    """Of tenants' budgets, by path."""
+    over_budget: tuple[str, ...] = ()
+    """Tenants of whom requests wait for money."""
+
+    @classmethod
+    async def take_lead(cls, ports: Ports) -> PumpDocuments | None:
+        """The documents in the hand of a pump that leads, or None where another does."""
+        pump = await ports.store.get(PUMP)
+        if isinstance(pump, Document):
+            holder, until = pump.data["lead_holder"], pump.data["lead_until"]
+            leads = until is not None and pump.read_at < until <= pump.read_at + LONGEST_LEAD
+            if holder not in (None, ports.boot) and leads:
+                return None
+        routing = Routing.from_json(pump.data["routing"]) if isinstance(pump, Document) else Routing()
+        documents = cls(ports, ServerTime(ports.clock, pump.read_at), pump, _memory(pump), routing)
+        documents.over_budget = tuple(pump.data.get("over_budget", ())) if isinstance(pump, Document) else ()
+        by = fell_by(documents.memory, pump.read_at)
+        if by:
+            await documents._rewind(by)
+        changed = documents.memory.standings if by else {}
+        committed = await documents._commit(documents.memory, documents.routing, changed, held={}, waiting=[])
+        return documents if isinstance(committed, Committed) else None
+
+    async def _rewind(self, by: timedelta) -> None:
+        """Everything remembered, as the clock tells it that was set back by so much; and its sleepers awake."""
+        self.ports.signals.emit(events.CLOCK_SET_BACK, seconds=round(by.total_seconds()))
+        await self.read_standings({*self.ports.catalogue.models, *self.memory.limits})
+        known = {model: each for model, each in self.memory.standings.items() if each != Standing()}
+        self.memory = rewound(replace(self.memory, standings=known), by)
+        self.routing = rewound_routing(self.routing, by)
+        await wake_from_the_future(self.ports, self.time.now())
+
+    async def leave(self) -> None:
+        """Give up the lead, for whoever is kicked next."""
+        assert isinstance(self.pump, Document)
+        changes: dict[str, Any] = {"lead_holder": None, "lead_until": None, "waiting": []}
+        await self.ports.store.commit(Update(PUMP, changes, self.pump.version))
+
+    async def read_standings(self, models: Collection[str]) -> None:
+        """Read those that are not known yet: nobody else writes them."""
+        missing = sorted(set(models) - set(self.calendars))
+        if not missing:
+            return
+        found = await self.ports.store.get_all([model_state.path(model) for model in missing])
+        self.calendars.update(zip(missing, found, strict=True))
+        read = {
+            model: Standing.from_json(each.data) if isinstance(each, Document) else Standing()
+            for model, each in zip(missing, found, strict=True)
+        }
+        self.memory = replace(self.memory, standings={**self.memory.standings, **read})
+
+    async def write(
+        self,
+        after: Memory,
+        routing: Routing,
+        *,
+        held: Mapping[str, Any],
+        waiting: list[str],
+        accounts: Sequence[Account] = (),
+    ) -> None:
+        """What changed, all together, with the pump's own document. Raises LeadLost; nothing changed: no write."""
+        now = self.time.now()
+        before = self.memory.standings
+        changed = {
+            model: found
+            for model, found in after.standings.items()
+            if found.to_json() != before.get(model, Standing()).forget(now).to_json()
+        }
+        if changed or accounts or self._is_due(after, held, waiting) or _told(routing) != _told(self.routing):
+            committed = await self._commit(after, routing, changed, accounts, held=held, waiting=waiting)
+            if isinstance(committed, Conflict):
+                raise LeadLost
+            self.time.observe(committed.at)
+        self.memory, self.routing = after, routing
+
+    def _is_due(self, after: Memory, held: Mapping[str, Any], waiting: list[str]) -> bool:
+        """Something to say, or a lead that ends soon. A full minute is no news, a used-up day is."""
+        assert isinstance(self.pump, Document)
+        said = self.pump.data
+        if list(self.over_budget) != list(said.get("over_budget", ())):
+            return True
+        if after.epoch != self.memory.epoch or waiting != said["waiting"] or _lasting(held) != _lasting(said["held"]):
+            return True
+        return bool(said["lead_until"] - self.time.now() < RENEW_WITHIN)
+
+    async def _commit(
+        self,
+        after: Memory,
+        routing: Routing,
+        changed: Mapping[str, Standing],
+        accounts: Sequence[Account] = (),
+        *,
+        held: Mapping[str, Any],
+        waiting: list[str],
+    ) -> Committed | Conflict:
+        pump = {
+            "lead_holder": self.ports.boot,
+            "lead_until": self.time.now() + LEAD,
+            "waiting": waiting,
+            "held": dict(held),
+            "spend": after.spend.to_json(),
+            "served": dict(after.served),
+            "fleet": after.fleet.to_json(),
+            "epoch": after.epoch,
+            "limits": {model: dict(numbers) for model, numbers in after.limits.items()},
+            "routing": routing.to_json(),
+            "over_budget": list(self.over_budget),
+            "gateways": sorted(self.ports.gateways_in_use),
+        }
+        writes = [_write(PUMP, pump, self.pump)]
+        for model, found in changed.items():
+            before = self.calendars.get(model, Absent(model_state.path(model), self.time.now()))
+            writes.append(_write(model_state.path(model), found.to_json(), before))
+        writes += [_write(each.path, each.to_json(), self.accounts[each.path]) for each in accounts]
+        committed = await self.ports.store.commit(*writes)
+        if isinstance(committed, Committed):
+            written = [
+                Document(write.path, _data(write), version, committed.at)
+                for write, version in zip(writes, committed.versions, strict=True)
+            ]
+            self.pump = written[0]
+            self.calendars.update(zip(changed, written[1:], strict=False))
+            self.accounts.update({each.path: each for each in written[1 + len(changed) :]})
+        return committed
+
+
+def _memory(pump: Document | Absent) -> Memory:
+    if isinstance(pump, Absent):
+        return Memory()
+    said = pump.data
+    return Memory(
+        spend=Spend.from_json(said["spend"]),
+        served=dict(said["served"]),
+        fleet=Fleet.from_json(said["fleet"]),
+        epoch=said["epoch"],
+        limits=said["limits"],
+    )
+
+
+def _write(path: str, data: Fields, before: Document | Absent) -> Write:
+    return Update(path, data, before.version) if isinstance(before, Document) else Create(path, data)
+
+
+def _data(write: Write) -> Fields:
+    """What the document holds after a write of all its fields."""
+    match write:
+        case Create(_, data) | Update(_, data, _):
+            return data
+        case _:
+            raise AssertionError(f"the pump writes no {type(write).__name__}")
+
+
+def _told(routing: Routing) -> Any:
+    """What is worth a write of its own: starts are written with the calendars."""
+    probed = {name: (each.tripped_at, each.probed_at) for name, each in routing.circuits.items()}
+    conclusions = {
+        each: (case.conclusion, tuple(case.fresh)) for each, case in routing.conclusions.cases.items() if case.fresh
+    }
+    return routing.in_force, conclusions, probed
+
+
+def _lasting(held: Mapping[str, Any]) -> dict[str, Any]:
+    return {model: why for model, why in held.items() if why["reason"] in LASTING}

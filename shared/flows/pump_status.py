@@ -1,0 +1,59 @@
+"""What others see of the pump: its document, looked at once a second at most."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal, TypeAlias
+
+from shared.core.values.documents import Absent, Document
+from shared.flows.clock import ServerTime
+from shared.ports import Ports
+
+PUMP = "pump/pump"
+"""The one document that spans models: the lead, what waits, how far each queue is served."""
+PumpState: TypeAlias = Literal["leads", "left", "lapsed"]
+"""Somebody leads; left when there was nothing to do; or died with the lead."""
+LONGEST_LEAD = timedelta(minutes=1)
+"""No lead is taken for so long: one that seems to be was taken before the clock was set back."""
+GOOD_FOR = 1.0
+"""Seconds."""
+
+
+class PumpView:
+    """One per process."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._looked_at = float("-inf")
+        self._pump: Document | Absent | None = None
+
+    async def state(self) -> PumpState:
+        pump = await self._look()
+        if isinstance(pump, Absent) or pump.data["lead_until"] is None:
+            return "left"
+        now = ServerTime(self._ports.clock, pump.read_at).now()
+        return "leads" if now <= pump.data["lead_until"] <= now + LONGEST_LEAD else "lapsed"
+
+    async def knows_of(self, queue: str) -> bool:
+        """It leads, and will come to this queue by itself: something of it waits already."""
+        pump = await self._look()
+        return await self.state() == "leads" and isinstance(pump, Document) and queue in pump.data["waiting"]
+
+    async def served(self, queue: str) -> float:
+        """The queue's virtual time: the largest fair tag that got a slot."""
+        pump = await self._look()
+        return float(pump.data["served"].get(queue, 0.0)) if isinstance(pump, Document) else 0.0
+
+    async def document(self) -> Document | Absent:
+        """As of at most GOOD_FOR ago."""
+        return await self._look()
+
+    def forget(self) -> None:
+        self._looked_at = float("-inf")
+
+    async def _look(self) -> Document | Absent:
+        now = self._ports.clock.monotonic()
+        if self._pump is None or now - self._looked_at >= GOOD_FOR:
+            self._looked_at = now
+            self._pump = await self._ports.store.get(PUMP)
+        return self._pump

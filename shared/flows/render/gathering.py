@@ -1,0 +1,167 @@
+"""Gathering the references of released requests: bounded in memory, counted, and never a reason to slow the fleet.
+
+A release comes with its slot, and references may take longer than that. So, of a request that has references:
+
+1. One delivery in this process gathers them; another one of the same request is acknowledged: the first goes on with
+   whatever release is the newest when it is done.
+2. The sizes are looked at first. The bounds of the API and of this process are held against their sum, and room is
+   taken for all that the call will hold. Waiting for room is waiting before the claim.
+3. That fetching begins is put on record (`fetch_count`, taken back by the claim). It counts what is too slow for its
+   slots each time and what kills its process each time alike; after MOST_FETCHES the request ends as `reference`.
+4. Where the slot has passed meanwhile, the release is given back with that reason and without a sign of lateness: the
+   fleet is not slow, the reference is. The bytes stay here, parked, and the next release finds them. Its slot comes
+   with a longer lead, as after any late start.
+
+Parked bytes keep their room until the release takes them up: for 15 seconds in any case, for two minutes where nobody
+waits for room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from datetime import timedelta
+
+from msgspec import Struct
+
+from shared.core.messages.render_request import RenderRequest
+from shared.core.provider.call import Reference
+from shared.core.references import reference_set
+from shared.core.references.reference_set import MOST_FETCHES
+from shared.core.values.documents import Committed, Document, Update
+from shared.core.values.route import Route
+from shared.flows.requests import provider_call
+from shared.flows.requests.provider_call import Bounds
+from shared.ports import Ports
+from shared.ports.images import ReferenceUnusable
+
+PARKED_FOR = timedelta(minutes=2)
+SURE_FOR = timedelta(seconds=15)
+"""So long a load stays parked though others wait: its next release is on its way, and fetching it again costs more."""
+
+
+class Load(Struct, frozen=True):
+    """What a call holds: its references, and the room that it has taken for all of it."""
+
+    references: tuple[Reference, ...]
+    room: int
+    parked_at: float | None = None
+    """By the monotonic clock; None: fetched just now."""
+
+
+class Gathering:
+    """One per process."""
+
+    def __init__(self) -> None:
+        self._busy: set[str] = set()
+        self._parked: OrderedDict[str, Load] = OrderedDict()
+
+    async def gather(self, ports: Ports, request: Document, asked: RenderRequest) -> Load | None:
+        """The load of a released request; None where another delivery has it in hand, or it is released no more.
+
+        Raises ReferenceUnusable, and StoreUnavailable. The room of what is returned is the caller's to give back.
+        """
+        route = Route.from_json(request.data["route"])
+        if not asked.references:
+            room = reference_set.weight(0, route.image_size)
+            await self._take_room(ports, room)
+            return Load((), room)
+        bounds = Bounds.on(ports, asked, route, request.data.get("gateway") or "")
+        parked = self._parked.pop(request.id, None)
+        if parked is not None:
+            try:
+                provider_call.check(bounds, parked.references, ports.catalogue)
+            except ReferenceUnusable:  # another route, which takes less
+                self.let_go(ports, parked)
+                raise
+            return parked
+        if request.id in self._busy:
+            return None
+        self._busy.add(request.id)
+        try:
+            return await self._gather(ports, request, bounds)
+        finally:
+            self._busy.discard(request.id)
+
+    def park(self, ports: Ports, request_id: str, load: Load) -> None:
+        """Keep a load for the request's next release."""
+        if not load.references:
+            self.let_go(ports, load)
+            return
+        before = self._parked.pop(request_id, None)
+        if before is not None:
+            self.let_go(ports, before)
+        self._parked[request_id] = Load(load.references, load.room, ports.clock.monotonic())
+        self._make_room(ports)
+
+    def let_go(self, ports: Ports, load: Load) -> None:
+        ports.room.give_back(load.room)
+
+    async def _gather(self, ports: Ports, request: Document, bounds: Bounds) -> Load | None:
+        sizes = await provider_call.sizes(ports.references, bounds)
+        unknown = bounds.limit - sum(size or 0 for size in sizes) if None in sizes else 0
+        size_asked = bounds.route.image_size
+        room = reference_set.weight(sum(size or 0 for size in sizes) + unknown, size_asked)
+        await self._take_room(ports, room)
+        load = Load((), room)
+        try:
+            if not await _count(ports, request):
+                self.let_go(ports, load)
+                return None
+            references = await provider_call.fetched(ports.references, bounds, sizes)
+            provider_call.check(bounds, references, ports.catalogue)
+        except BaseException:
+            self.let_go(ports, load)
+            raise
+        needed = reference_set.weight(sum(len(each.data) for each in references), size_asked)
+        if needed < room:
+            ports.room.give_back(room - needed)
+        return Load(references, min(needed, room))
+
+    async def _take_room(self, ports: Ports, size: int) -> None:
+        self._make_room(ports, size)
+        if not ports.room.is_full_for(size):
+            await ports.room.take(size)
+            return
+        taking = asyncio.ensure_future(ports.room.take(size))
+        try:
+            while not taking.done():
+                pause = asyncio.ensure_future(ports.clock.sleep(SURE_FOR.total_seconds()))
+                await asyncio.wait({taking, pause}, return_when=asyncio.FIRST_COMPLETED)
+                pause.cancel()
+                self._make_room(ports, size)
+        except BaseException:
+            if not taking.cancel() and taking.done():
+                ports.room.give_back(size)
+            raise
+        await taking
+
+    def _make_room(self, ports: Ports, size: int = 0) -> None:
+        """Parked loads go when they are old, and sooner where somebody waits for room; the oldest comes first."""
+        now = ports.clock.monotonic()
+        while self._parked:
+            load = next(iter(self._parked.values()))
+            age = now - (load.parked_at or 0.0)
+            is_wanted = age >= SURE_FOR.total_seconds() and ports.room.is_full_for(size)
+            if age < PARKED_FOR.total_seconds() and not is_wanted:
+                return
+            self._parked.popitem(last=False)
+            self.let_go(ports, load)
+
+
+async def _count(ports: Ports, request: Document) -> bool:
+    """Put on record that fetching begins. False where the request is released no more. Raises ReferenceUnusable."""
+    while True:
+        current = await ports.store.get(request.path)
+        if not isinstance(current, Document) or current.data["status"] != "released":
+            return False
+        count = current.data.get("fetch_count", 0) + 1
+        if count > MOST_FETCHES:
+            raise ReferenceUnusable(
+                f"fetching the references was begun {MOST_FETCHES} times and never led to a call: they took too long "
+                "for their slot, or the worker stopped meanwhile; put them where they are fetched in a few seconds, or "
+                "send smaller ones"
+            )
+        changes = {"fetch_count": count, "updated_at": max(ports.clock.now(), current.read_at)}
+        if isinstance(await ports.store.commit(Update(current.path, changes, current.version)), Committed):
+            return True

@@ -1,0 +1,205 @@
+"""What a worker saw of the provider's limits, and what it heard for and against conclusions, in a document of its own.
+
+The pump sums and concludes, no worker writes a calendar. A picture is worth a report only where it speaks against
+something: this process's own failures, or what the pump has open. So a render writes nothing while all is well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.admission.clock_rewind import FELL
+from shared.core.admission.slot_calendar import bucket_of
+from shared.core.conclusions.claims import claim_id, contradicted_by
+from shared.core.conclusions.conclusion import Conclusions
+from shared.core.conclusions.evidence import NOTHING_HEARD, Heard, Voice, short
+from shared.core.limits.failure_evidence import closing, named_limit, sign
+from shared.core.limits.observations import NOTHING_SEEN, Named, Seen, Sign
+from shared.core.provider.circuit_health import ALL_WELL, SICK, Health
+from shared.core.provider.failure import Failure
+from shared.core.values.documents import Document, Increment
+from shared.core.values.route import Route
+from shared.flows.clock import Reads, ServerTime
+from shared.flows.lead_time import ClaimTimes
+from shared.flows.pump_status import PumpView
+from shared.flows.render.gathering import Gathering
+from shared.ports import Ports
+from shared.ports.store import StoreUnavailable
+
+SPACING = timedelta(seconds=2)
+"""At most one write in this time from one process."""
+KEEP_FOR = timedelta(days=2)
+"""A report says nothing after the voices in it are forgotten; a day more harms nobody."""
+MOST_REMEMBERED = 300
+DRIFT_WORTH_A_WRITE = 2_000
+"""Input tokens that estimates were wrong by."""
+
+
+class Asker(Struct, frozen=True):
+    """The request whose call was answered."""
+
+    request_id: str
+    tenant: str
+    probe: str | None = None
+    """The circuit or the conclusion that it asks about."""
+    avoided: Mapping[str, str] = field(default_factory=dict)
+    """What it met on circuits that it left, by circuit."""
+
+    def is_witness(self, route: Route, failure: Failure) -> bool:
+        """A request that met the same on another route takes it along: what it meets here says nothing of the route.
+        Sickness is another matter: a whole provider may be sick, and who falls from route to route is lost in the end.
+        """
+        elsewhere = {kind for circuit, kind in self.avoided.items() if circuit != route.circuit}
+        return failure.kind in SICK or failure.kind.value not in elsewhere
+
+
+class Evidence:
+    """One per process."""
+
+    def __init__(self, ports: Ports, view: PumpView | None = None) -> None:
+        self.claims = ClaimTimes(ports.clock)
+        self.reads = Reads(ports.clock)
+        self.gathering = Gathering()
+        self._ports = ports
+        self._seen: dict[str, Seen] = {}
+        self._view = view or PumpView(ports)
+        self._health: dict[str, Health] = {}
+        """By circuit."""
+        self._heard: dict[str, Heard] = {}
+        """By conclusion."""
+        self._voices: dict[str, dict[str, None]] = {}
+        """Requests that have spoken, by conclusion, the newest last."""
+        self._drift: dict[str, int] = {}
+        """Not reported yet, by model."""
+        self._written_at = float("-inf")
+        self._reported_at = _NEVER
+        self._unwritten = False
+        self._writing = asyncio.Lock()
+
+    async def failed(self, route: Route, failure: Failure, slot_at: datetime, time: ServerTime, asker: Asker) -> None:
+        """Report a failure that says something about a limit, a route's health or a conclusion; returns when it is on
+        record.
+
+        A limit's sign counts at the slot of its start, where the calendar counts the start itself.
+        """
+        now, request = time.now(), short(asker.request_id)
+        model, before = route.pool, self._health.get(route.circuit, ALL_WELL)
+        is_probe, is_witness = asker.probe == route.circuit, asker.is_witness(route, failure)
+        health = before.with_failure(failure, now, request, is_probe=is_probe) if is_witness or is_probe else before
+        seen, sort, closes, named = self._of(model), sign(failure), closing(failure, now), named_limit(failure)
+        claim = claim_id(failure.kind, route)
+        claim = claim if is_witness or claim == asker.probe else None
+        spoken = self._speak_against(await self._open_among(contradicted_by(route, failure.kind)), slot_at)
+        vain = asker.probe if _says_nothing(asker.probe, claim, route) else None
+        if sort is None and closes is None and health is before and claim is None and vain is None and not spoken:
+            return
+        self._health[route.circuit] = health
+        if sort is not None:
+            seen = seen.with_sign(sort, slot_at, now)
+        if closes is not None:
+            seen = seen.with_closing(closes, now)
+        if named is not None:
+            seen = replace(seen, named={**seen.named, named[0]: Named(named[1], now)})
+        if claim is not None:
+            voice = Voice(int(slot_at.timestamp()), short(asker.tenant), failure.explicit)
+            again = request in (spoken_for := self._voices.setdefault(claim, {}))
+            spoken_for[request] = None
+            while len(spoken_for) > MOST_REMEMBERED:
+                del spoken_for[next(iter(spoken_for))]
+            self._heard[claim] = self._heard.get(claim, NOTHING_HEARD).with_failure(request, voice, now, again=again)
+        if vain is not None and not spoken:
+            self._heard[vain] = self._heard.get(vain, NOTHING_HEARD).with_vain_probe(slot_at)
+        self._seen[model] = seen
+        await self._report(time)
+
+    async def made(self, route: Route, slot_at: datetime, time: ServerTime) -> None:
+        """Report that a route brought a picture, where that speaks against something which is open."""
+        if self._speak_against(await self._open_among(contradicted_by(route)), slot_at):
+            await self._report(time)
+
+    def _speak_against(self, conclusions: Collection[str], slot_at: datetime) -> bool:
+        for each in conclusions:
+            self._heard[each] = self._heard.get(each, NOTHING_HEARD).with_success(slot_at)
+        return bool(conclusions)
+
+    async def _open_among(self, conclusions: Collection[str]) -> list[str]:
+        """Those that this process or the pump has open."""
+        if not conclusions:
+            return []
+        published = await self._published()
+        return [
+            each
+            for each in conclusions
+            if (heard := self._heard.get(each, NOTHING_HEARD)).is_open or _is_open(published, each, heard.success)
+        ]
+
+    async def _published(self) -> Conclusions:
+        """What the pump has open, as of at most a second ago: its document is looked at after each render anyway."""
+        try:
+            pump = await self._view.document()
+        except StoreUnavailable:
+            return Conclusions()
+        routing = pump.data.get("routing") if isinstance(pump, Document) else None
+        return Conclusions.from_json((routing or {}).get("conclusions", {}))
+
+    async def late(self, model: str, sort: Sign, slot_at: datetime, time: ServerTime) -> None:
+        """Report a release that became no call in time, or only just."""
+        self._seen[model] = self._of(model).with_sign(sort, slot_at, time.now())
+        await self._report(time)
+
+    async def probed(self, route: Route, time: ServerTime) -> None:
+        """Report that a call through an open breaker went well."""
+        self._health[route.circuit] = self._health.get(route.circuit, ALL_WELL).with_probe(time.now())
+        await self._report(time)
+
+    async def answered(self, model: str, slot_at: datetime, drift: int, time: ServerTime) -> None:
+        """Note how many more input tokens an answer took than estimated; reported when it adds up."""
+        self._seen[model] = self._of(model).with_drift(bucket_of(slot_at), drift)
+        self._drift[model] = self._drift.get(model, 0) + drift
+        if abs(self._drift[model]) >= DRIFT_WORTH_A_WRITE:
+            await self._report(time)
+
+    def _of(self, model: str) -> Seen:
+        return self._seen.get(model, NOTHING_SEEN)
+
+    async def _report(self, time: ServerTime) -> None:
+        self._unwritten = True
+        async with self._writing:
+            if not self._unwritten:
+                return  # whoever wrote meanwhile took ours along
+            since = self._ports.clock.monotonic() - self._written_at
+            if since < SPACING.total_seconds():
+                await self._ports.clock.sleep(SPACING.total_seconds() - since)
+            self._unwritten = False
+            self._written_at = self._ports.clock.monotonic()
+            now = time.now()
+            if self._reported_at - now > FELL:  # what was seen is told by a clock that was set back since
+                self._seen, self._health, self._heard = {}, {}, {}
+            self._reported_at = now
+            self._drift = {}
+            models = {model: seen.to_json() for model, seen in self._seen.items()}
+            routes = {circuit: health.to_json() for circuit, health in self._health.items()}
+            heard = {each: found.to_json() for each, found in self._heard.items()}
+            also = {"updated_at": now, "models": models, "routes": routes, "heard": heard, "expire_at": now + KEEP_FOR}
+            await self._ports.store.commit(Increment(f"evidence/{self._ports.boot}", {"reports": 1}, also=also))
+
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def _is_open(published: Conclusions, conclusion: str, reported: int) -> bool:
+    """The pump has something open here that what we reported does not contradict."""
+    case = published.cases.get(conclusion)
+    if case is None:
+        return False
+    return any(each.at > max(reported, case.success) for each in case.voices.values()) or case.conclusion is not None
+
+
+def _says_nothing(probe: str | None, claim: str | None, route: Route) -> bool:
+    """A probe for a conclusion ended in a failure of another kind."""
+    return probe is not None and probe not in (claim, route.circuit)

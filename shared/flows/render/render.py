@@ -1,0 +1,339 @@
+"""A released request becomes an attempt: wait for the slot, put it on record, call the model, store, settle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from shared.core.accounting import budget
+from shared.core.admission.clock_rewind import FELL
+from shared.core.lifecycle import request_record, settlement
+from shared.core.lifecycle.settlement import Effect
+from shared.core.limits.observations import Sign
+from shared.core.messages.pubsub_messages import BadMessage, Release
+from shared.core.messages.render_request import RenderRequest
+from shared.core.observability import events
+from shared.core.provider import kept_image
+from shared.core.provider.call import Answer, Made, Order
+from shared.core.provider.circuit_health import SICK
+from shared.core.provider.failure import Failure, FailureKind
+from shared.core.provider.kept_image import KeptImage
+from shared.core.provider.outcome import of_failure
+from shared.core.provider.stored_image import Ending
+from shared.core.routing import gateway
+from shared.core.routing.gateway import CONTRACT
+from shared.core.values.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
+from shared.core.values.route import Route
+from shared.flows import tracing, tracing_waits
+from shared.flows.clock import ServerTime
+from shared.flows.render.gathering import Load
+from shared.flows.render.limit_reports import Asker, Evidence
+from shared.flows.render.settle import recover, settle
+from shared.flows.render.slot_start import Start
+from shared.flows.requests.message import Message
+from shared.flows.requests.paid_image import keep_waiting, store_image
+from shared.flows.requests.provider_call import order_of
+from shared.flows.requests.result_events import announce, ended
+from shared.flows.tracing_call import trace_call
+from shared.flows.wakeups import Kicks
+from shared.ports import Ports
+from shared.ports.images import ReferenceUnusable
+
+
+async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Message) -> None:
+    """Raises StoreUnavailable, TopicsUnavailable or BadMessage; else the message may be acknowledged."""
+    release = Release.parse(message.data)
+    request = await ports.store.get(request_record.path(release.request_id))
+    if isinstance(request, Absent):
+        raise BadMessage(f"no such request: {release.request_id}")
+    time = evidence.reads.time_after(request.read_at)
+    match request.data["status"]:
+        case "released" if request.data["release"] == release.number:
+            await kicks.after_render(await _attempt(ports, evidence, request, time))
+        case "rendering" if request.data["lease_until"] < time.now():
+            await kicks.after_render(await recover(ports, request))
+        case _ if request.data["announce"] == "pending":
+            await announce(ports, request)
+        case _:
+            pass  # held by a live lease, an older release, or over: somebody else has the next step
+
+
+async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: ServerTime) -> Effect:
+    """What became of the request."""
+    asked = request_record.request_of(request.data)
+    if _claim_at(evidence, request) - time.now() > FELL:  # no slot is given so long ahead: the clock was set back
+        return await _give_back(ports, evidence, None, request, time, request)
+    late = Sign.DELIVERED_LATE if time.now() > _claim_at(evidence, request) else Sign.LATE
+    """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
+    await ports.lanes[request.data["route"]["lane"]].prepare()
+    try:  # before the slot: a slow bucket must not make the start late
+        load = await evidence.gathering.gather(ports, request, asked)
+    except ReferenceUnusable as error:
+        return await _end_unusable(ports, request, error, time)
+    if load is None:
+        return "settled before"  # another delivery has it in hand
+    keeper = _Keeper(ports, evidence, request.id, load)
+    with keeper:
+        if asked.references:
+            newest = await ports.store.get(request.path)
+            if not isinstance(newest, Document) or newest.data["status"] in request_record.FINAL:
+                return "settled before"
+            if newest.data["status"] != "released":
+                keeper.park()  # taken back meanwhile: its next release finds what was fetched
+                return "settled before"
+            request = newest
+        slow = keeper.fetched and time.now() > _claim_at(evidence, request)
+        if slow and time.now() > request.data["slot_until"]:
+            keeper.park()
+            why = "its references were not there in time"
+            return await _give_back(ports, evidence, None, request, time, request, reason=why)
+        await time.wait_until(_claim_at(evidence, request))
+        effect = await _call(ports, evidence, request, asked, load, None if slow else late, time)
+        if effect == "queued":
+            keeper.park()
+        return effect
+
+
+def _claim_at(evidence: Evidence, request: Document) -> datetime:
+    moment: datetime = request.data["slot_at"] - evidence.claims.ahead
+    return moment
+
+
+class _Keeper:
+    """Gives the room of a load back at the end, or parks the load."""
+
+    def __init__(self, ports: Ports, evidence: Evidence, request_id: str, load: Load) -> None:
+        self._ports = ports
+        self._gathering = evidence.gathering
+        self._request_id = request_id
+        self._load = load
+        self._parks = False
+        self.fetched = bool(load.references) and load.parked_at is None
+        """Just now, and not for an earlier release."""
+
+    def park(self) -> None:
+        self._parks = True
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        if self._parks:
+            self._gathering.park(self._ports, self._request_id, self._load)
+        else:
+            self._gathering.let_go(self._ports, self._load)
+
+
+async def _call(
+    ports: Ports,
+    evidence: Evidence,
+    request: Document,
+    asked: RenderRequest,
+    load: Load,
+    late: Sign | None,
+    time: ServerTime,
+) -> Effect:
+    """Claim the release, make the call at its slot, and settle what comes of it. `late` None: the fleet is not slow
+    where this call is.
+    """
+    released = request
+    if time.now() > request.data["slot_until"]:
+        return await _give_back(ports, evidence, late, request, time, released)
+    start = Start(ports, evidence, released, time, tells=late is not None)
+    claimed = await _claim(ports, request, time)
+    if claimed is None:
+        return "settled before"  # cancelled, expired, or claimed by another delivery of this release
+    request, attempt = claimed
+    if time.now() > request.data["slot_until"]:
+        start.is_ready()
+        return await _give_back(ports, evidence, late, request, time, released, unopened=attempt)
+    hold = _Hold(ports, request)
+    async with hold:
+        provider = request.data.get("gateway") or ""
+        order = order_of(asked, Route.from_json(request.data["route"]), load.references, ports.catalogue, provider)
+        if request.data["probe"] is None:  # a probe is there to ask the model
+            order = replace(order, paid_at=request.data.get("paid_at") or "")
+        answer = await ports.lanes[order.lane].generate(order, _timeout(ports, order), start.at_slot)
+        latency_ms = round((ports.clock.monotonic() - start.began) * 1000)
+        began_at, answered_at = start.began_at, time.now()
+        await start.told()
+        parent = tracing.attempt_of(request.data, attempt.data["number"])
+        ending: Ending | KeptImage
+        match answer:
+            case Failure(kind=FailureKind.LATE):
+                waiting = None if start.in_time else released
+                return await _give_back(ports, evidence, late, hold.request, time, waiting, unopened=attempt)
+            case Made():
+                trace_call(ports, request, attempt, parent, answer, began_at, answered_at, order.image_size)
+                ending = await store_image(ports, request, attempt.data["number"], answer)
+            case Failure():
+                trace_call(ports, request, attempt, parent, answer, began_at, answered_at, order.image_size)
+                ending = answer
+    if isinstance(ending, KeptImage):
+        await keep_waiting(ports, hold.request, kept_image.reason(ending.place))
+    noting = _note(evidence, answer, request, time)
+    if isinstance(ending, KeptImage):
+        await noting
+        return "kept"
+    effect, _ = await asyncio.gather(settle(ports, hold.request, attempt, ending, latency_ms), noting)
+    return effect
+
+
+async def _note(evidence: Evidence, answer: Answer, request: Document, time: ServerTime) -> None:
+    """What this answer says of the model's limits, the route's health, and what is concluded of them."""
+    route = Route.from_json(request.data["route"])
+    if isinstance(answer, Failure):
+        data = request.data
+        asker = Asker(request.id, data["tenant"], data["probe"], data["avoided"])
+        await evidence.failed(route, answer, request.data["slot_at"], time, asker)
+    else:
+        if answer.usage is not None:
+            drift = answer.usage.text_in + answer.usage.image_in - request.data["input_tokens"]
+            await evidence.answered(route.pool, request.data["slot_at"], drift, time)
+        await evidence.made(route, request.data["slot_at"], time)
+    if request.data["probe"] == route.circuit and _is_well(answer):
+        await evidence.probed(route, time)
+
+
+def _is_well(answer: Answer) -> bool:
+    """Whatever a healthy route may answer, a refusal among it."""
+    return isinstance(answer, Made) or answer.kind not in SICK
+
+
+async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Document, Document] | None:
+    """Put the attempt on record under the request's version: of any number of deliveries one wins."""
+    now = time.now()
+    number = request.data["attempt_count"] + 1
+    opened = settlement.open_attempt(
+        request.data, number, holder=ports.boot, now=now, **_whose(ports, request.data.get("gateway"))
+    )
+    changes = {
+        "status": "rendering",
+        "attempt_count": number,
+        "fetch_count": 0,
+        "lease_holder": ports.boot,
+        "lease_until": now + request_record.LEASE,
+        "updated_at": now,
+    }
+    path = request_record.attempt_path(request.id, number)
+    committed = await ports.store.commit(Update(request.path, changes, request.version), Create(path, opened))
+    match committed:
+        case Conflict():
+            return None
+        case Committed():
+            held = Document(request.path, {**request.data, **changes}, committed.versions[0], committed.at)
+            return held, Document(path, opened, committed.versions[1], committed.at)
+
+
+def _whose(ports: Ports, name: str | None) -> dict[str, str]:
+    """Which contract the attempt is under, who operates it, and what kind of key it takes; `name` of a gateway."""
+    if name is None:
+        return {"contract": "google", "owner": ports.project, "key_kind": ports.key_kind}
+    row = ports.catalogue.gateways.get(name)
+    return {"contract": f"{CONTRACT}{name}", "owner": row.owner if row else name, "key_kind": "gateway"}
+
+
+def _timeout(ports: Ports, order: Order) -> timedelta:
+    row = ports.catalogue.gateways.get(order.gateway)
+    return gateway.timeout(row, order.image_size) if row else ports.catalogue.models[order.model].timeout
+
+
+async def _give_back(
+    ports: Ports,
+    evidence: Evidence,
+    late: Sign | None,
+    request: Document,
+    time: ServerTime,
+    released: Document | None,
+    unopened: Document | None = None,
+    reason: str = "its slot had passed",
+) -> Effect:
+    """Too late for the slot: back to the front of the queue, unpaid, the slot kept for the pump to give back.
+
+    No call left, so the attempt that was put on record for it was none. `released` where the wait for the slot is not
+    over yet; `late` None where it says nothing of the fleet.
+    """
+    changes = request_record.not_started(request.data, reason, time.now())
+    given_back = budget.given_back(request.id, request.data)
+    if unopened is None:
+        committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
+    else:
+        changes |= {"attempt_count": request.data["attempt_count"] - 1}
+        undo = Delete(unopened.path, unopened.version)
+        committed = await ports.store.commit(Update(request.path, changes, request.version), undo, *given_back)
+        if isinstance(committed, Conflict):  # a cancellation was noted on it meanwhile
+            found = await ports.store.get(request.path)
+            again = Update(request.path, changes, getattr(found, "version", ""))
+            committed = await ports.store.commit(again, undo, *given_back)
+    if isinstance(committed, Committed):
+        ports.signals.emit(
+            events.REQUEUED, request_id=request.id, reason=changes["reason"], trace_id=request.data["trace_id"]
+        )
+        if released is not None:
+            tracing_waits.slot_ended(ports, released, time.now(), lost="slot_passed")
+    if late is not None:
+        await evidence.late(Route.from_json(request.data["route"]).pool, late, request.data["slot_at"], time)
+    return "queued"
+
+
+async def _end_unusable(ports: Ports, request: Document, error: ReferenceUnusable, time: ServerTime) -> Effect:
+    """Whatever release it is of by now: its references cannot be used."""
+    newest = await ports.store.get(request.path)
+    if not isinstance(newest, Document) or newest.data["status"] != "released":
+        return "settled before"
+    await _end_unbegun(ports, newest, Failure(FailureKind.REFERENCE, f"{error}."), time)
+    return "final"
+
+
+async def _end_unbegun(ports: Ports, request: Document, failure: Failure, time: ServerTime) -> None:
+    """End a request before any attempt was opened."""
+    now = time.now()
+    changes = request_record.finished("failed", of_failure(failure), now)
+    given_back = budget.given_back(request.id, request.data)
+    committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
+    if isinstance(committed, Committed):
+        tracing_waits.slot_ended(ports, request, now, lost=failure.kind.value)
+        await ended(ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
+
+
+class _Hold:
+    """Keeps a request's lease alive while its attempt runs, and knows the request's newest version."""
+
+    def __init__(self, ports: Ports, request: Document) -> None:
+        self._ports = ports
+        self.request = request
+
+    async def __aenter__(self) -> None:
+        self._renewing = asyncio.create_task(self._renew())
+
+    async def __aexit__(self, *_: object) -> None:
+        self._renewing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._renewing
+
+    async def _renew(self) -> None:
+        while True:
+            await self._ports.clock.sleep(request_record.RENEW_EVERY.total_seconds())
+            try:
+                if not await self._renew_once():
+                    return
+            except Exception:  # noqa: BLE001  a store that is away for a moment must not end a paid attempt
+                continue
+
+    async def _renew_once(self) -> bool:
+        """False when the hold is lost: the attempt ends as it ends and is settled as it is found then."""
+        held = self.request
+        now = max(self._ports.clock.now(), held.read_at)
+        changes = {"lease_until": now + request_record.LEASE}
+        committed = await self._ports.store.commit(Update(held.path, changes, held.version))
+        if isinstance(committed, Committed):
+            self.request = Document(held.path, {**held.data, **changes}, committed.versions[0], committed.at)
+            return True
+        found = await self._ports.store.get(held.path)
+        if not isinstance(found, Document) or found.data["attempt_count"] != held.data["attempt_count"]:
+            return False
+        self.request = found
+        return bool(found.data["status"] == "rendering")

@@ -1,0 +1,175 @@
+"""Ending an attempt in one commit, whoever does it: the worker, a redelivery, the watch, or a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from shared.core.accounting import ledger
+from shared.core.lifecycle import request_record, settlement
+from shared.core.lifecycle.settlement import Effect
+from shared.core.observability import events, spans
+from shared.core.provider.stored_image import Delivered, Ending
+from shared.core.values.documents import Committed, Document, InvalidDocument, Update
+from shared.core.values.route import Route
+from shared.flows import tracing
+from shared.flows.requests import paid_image
+from shared.flows.requests.item_by_item import attempt as guarded
+from shared.flows.requests.item_by_item import report
+from shared.flows.requests.result_events import ended
+from shared.ports import Ports
+
+
+async def settle(ports: Ports, request: Document, attempt: Document, ending: Ending, latency_ms: int) -> Effect:
+    """Commit the end of `attempt`; on a lost race read again and book what is owed, whatever the status is by then."""
+    began_at = ports.clock.now()
+    while True:
+        now = max(ports.clock.now(), request.read_at)
+        settled = settlement.settle(
+            request,
+            attempt,
+            ending,
+            ports.catalogue,
+            now=now,
+            latency_ms=latency_ms,
+            jitter=ports.chance(),
+            shard=int(ports.chance() * ledger.SHARDS),
+        )
+        if settled.effect == "settled before":
+            return settled.effect
+        try:
+            committed = await ports.store.commit(*settled.writes)
+        except InvalidDocument as error:
+            if ending == (bare := settlement.bare(ending)):
+                raise
+            report(ports, "settle an attempt with all that its answer said", attempt.path, error)
+            ending = bare
+            continue
+        if isinstance(committed, Committed):
+            _trace(ports, request, attempt, settled, began_at, now)
+            await _report(ports, request, attempt, ending, settled, committed, latency_ms)
+            return settled.effect
+        await ports.clock.sleep(0.02 * ports.chance())
+        request, attempt = await _read_again(ports, request, attempt)
+
+
+def _trace(
+    ports: Ports,
+    request: Document,
+    attempt: Document,
+    settled: settlement.Settlement,
+    began_at: datetime,
+    now: datetime,
+) -> None:
+    """The attempt, and the settling of it. One that was given up as crashed has its span: what came of it is linked."""
+    data, root = attempt.data, tracing.root_of(request.data)
+    closed = settled.writes[1]
+    assert isinstance(closed, Update)
+    given_up, own = data["outcome"] is not None, tracing.attempt_of(request.data, data["number"])
+    place = own.named("late") if given_up else own
+    end, outcome = closed.changes, closed.changes["outcome"]["code"]
+    failed = None if outcome == "succeeded" else outcome
+    recovered = data["route"]["lane"] != "batch" and data["holder"] != ports.boot
+    tracing.write(
+        ports, spans.ATTEMPT, place, root, data["started_at"], now, links=(own,) if given_up else (), failed=failed,
+        request_id=request.id, attempt=data["number"], route=str(Route.from_json(data["route"])),
+        flags=tuple(data["flags"]), reasons=tuple(data["route_reasons"]), outcome=outcome, effect=settled.effect,
+        http_status=end["http_status"], cost_micros=end["cost_micros"], cost_basis=end["cost_basis"],
+        latency_ms=end["latency_ms"], key_kind=data["key_kind"], recovered=recovered,
+    )  # fmt: skip
+    tracing.write(
+        ports, spans.SETTLE, tracing.below(ports, place), place, began_at, ports.clock.now(), request_id=request.id,
+        attempt=data["number"], effect=settled.effect, cost_micros=end["cost_micros"],
+    )  # fmt: skip
+
+
+AWAY_AFTER = 3
+"""Images in a row that could not be stored: the image store is away, and asking it takes long each time."""
+
+
+async def recover_all(ports: Ports, requests: Sequence[Document]) -> int:
+    """Recover each of them, in any order: one image that can never be stored must not stand before the others for ever.
+
+    How many were recovered or left waiting; a document that stops its own recovery is reported and does not count.
+    """
+    failed = seen = 0
+    for request in sorted(requests, key=lambda _: ports.chance()):
+        step = _recovered(ports, request, is_away=failed >= AWAY_AFTER)
+        effect = await guarded(ports, "recover an attempt", request.path, step)
+        failed = failed + 1 if effect == "kept" else 0
+        seen += effect is not None
+    return seen
+
+
+async def _recovered(ports: Ports, request: Document, *, is_away: bool) -> Effect:
+    if is_away and request.data["reason"] is not None:
+        await paid_image.keep_waiting(ports, request, request.data["reason"])
+        return "kept"
+    return await recover(ports, request)
+
+
+async def recover(ports: Ports, request: Document) -> Effect:
+    """End an attempt whose worker is gone: from its image where there is one, else as crashed.
+
+    An image that cannot be stored yet ends nothing: see `shared.flows.requests.paid_image`.
+    """
+    number = request.data["attempt_count"]
+    attempt = await ports.store.get(request_record.attempt_path(request.id, number))
+    assert isinstance(attempt, Document), "the attempt is on record before a request is rendering"
+    ending = await paid_image.what_is_left(ports, request, attempt)
+    if ending is None:
+        return "kept"
+    latency = request.read_at - attempt.data["started_at"]
+    effect = await settle(ports, request, attempt, ending, int(latency.total_seconds() * 1000))
+    ports.signals.emit(
+        events.RECOVERED, request_id=request.id, attempt=number, effect=effect, trace_id=request.data["trace_id"]
+    )
+    return effect
+
+
+async def _read_again(ports: Ports, request: Document, attempt: Document) -> tuple[Document, Document]:
+    now_request, now_attempt = await ports.store.get_all([request.path, attempt.path])
+    assert isinstance(now_request, Document), "requests are never deleted within their time"
+    assert isinstance(now_attempt, Document), "attempts are never deleted once their call has left"
+    return now_request, now_attempt
+
+
+async def _report(
+    ports: Ports,
+    request: Document,
+    attempt: Document,
+    ending: Ending,
+    settled: settlement.Settlement,
+    committed: Committed,
+    latency_ms: int,
+) -> None:
+    """Say what was settled, then announce a result that has become final."""
+    changed = settled.writes[0]
+    assert isinstance(changed, Update)
+    after = Document(request.path, {**request.data, **changed.changes}, committed.versions[0], committed.at)
+    ports.signals.emit(
+        events.ATTEMPT_ENDED,
+        request_id=request.id,
+        attempt=attempt.data["number"],
+        route=str(Route.from_json(attempt.data["route"])),
+        outcome="succeeded" if isinstance(ending, Delivered) else ending.kind.value,
+        http_status=200 if isinstance(ending, Delivered) else ending.http_status,
+        latency_ms=latency_ms,
+        effect=settled.effect,
+        provider_request_id=ending.provider_request_id,
+        trace_id=request.data["trace_id"],
+    )
+    closed = settled.writes[1]
+    assert isinstance(closed, Update)
+    if closed.changes["cost_micros"] > attempt.data["estimate_micros"]:
+        ports.signals.emit(
+            events.COST_OVER_ESTIMATE,
+            request_id=request.id,
+            attempt=attempt.data["number"],
+            route=str(Route.from_json(attempt.data["route"])),
+            cost_micros=closed.changes["cost_micros"],
+            estimate_micros=attempt.data["estimate_micros"],
+            trace_id=request.data["trace_id"],
+        )
+    if settled.effect == "final":
+        await ended(ports, after)

@@ -1,0 +1,72 @@
+"""The start of one call: everything is ready ahead of the slot, and at the slot only the sending is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import timedelta
+
+from shared.core.limits.observations import Sign
+from shared.core.values.documents import Document
+from shared.core.values.route import Route
+from shared.flows import tracing_waits
+from shared.flows.clock import ServerTime
+from shared.flows.render.limit_reports import Evidence
+from shared.ports import Ports
+from shared.ports.store import StoreUnavailable
+
+THE_WAY = timedelta(milliseconds=100)
+"""From the first byte that leaves to the server's count of it."""
+TIGHT = timedelta(milliseconds=200)
+"""A call that leaves so long after its slot has used up half of its leeway."""
+
+
+class Start:
+    """Made when getting ready begins: with the claim. `released` is the request as its release left it; one that
+    `tells` reports a start that was only just in time.
+    """
+
+    def __init__(
+        self, ports: Ports, evidence: Evidence, released: Document, time: ServerTime, *, tells: bool = True
+    ) -> None:
+        self._ports = ports
+        self._evidence = evidence
+        self._released = released
+        self._time = time
+        self._tells = tells
+        self._readying_since: float | None = ports.clock.monotonic()
+        self._telling: asyncio.Task[None] | None = None
+        self.began, self.began_at = ports.clock.monotonic(), time.now()
+        """When the call left, by the monotonic clock and by the store's."""
+        self.in_time = False
+
+    async def at_slot(self) -> timedelta:
+        """See shared.ports.lanes.AtSlot."""
+        data = self._released.data
+        self.is_ready()
+        await self._time.wait_until(data["slot_at"])
+        self.began, self.began_at = self._ports.clock.monotonic(), self._time.now()
+        left: timedelta = data["slot_until"] - THE_WAY - self.began_at
+        self.in_time = left >= timedelta(0)
+        if self.in_time:
+            tracing_waits.slot_ended(self._ports, self._released, self.began_at)
+            if self._tells and self.began_at > data["slot_at"] + TIGHT:
+                self._telling = asyncio.create_task(self._tell_tight())
+        return left
+
+    def is_ready(self) -> None:
+        """So long it took: the next call here begins getting ready as much sooner."""
+        if self._readying_since is not None:
+            self._evidence.claims.took(self._ports.clock.monotonic() - self._readying_since)
+            self._readying_since = None
+
+    async def told(self) -> None:
+        """Returns when what was to be said of the start has been."""
+        if self._telling is not None:
+            await self._telling
+
+    async def _tell_tight(self) -> None:
+        """At once, and of no weight beside the call that it is about."""
+        data = self._released.data
+        with contextlib.suppress(StoreUnavailable):
+            await self._evidence.late(Route.from_json(data["route"]).pool, Sign.TIGHT, data["slot_at"], self._time)

@@ -1,0 +1,1 @@
+"""Steps that any function may take with one request."""

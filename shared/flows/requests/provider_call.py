@@ -1,0 +1,118 @@
+"""From a request and its route to what a lane is asked, in whichever lane."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
+from msgspec import Struct
+
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.messages.render_request import RenderRequest
+from shared.core.provider.call import Order, Reference
+from shared.core.references import reference_set
+from shared.core.values.route import Route
+from shared.ports import Ports
+from shared.ports.images import References, ReferenceUnusable
+
+T = TypeVar("T")
+
+
+def order_of(
+    asked: RenderRequest, route: Route, references: tuple[Reference, ...], catalogue: Catalogue, gateway: str = ""
+) -> Order:
+    """What the lane is asked; `gateway` names whose it is on the lane `gateway`."""
+    model = catalogue.models[route.model]
+    return Order(
+        request_id=asked.request_id,
+        model=route.model,
+        lane=route.lane,
+        prompt=asked.prompt,
+        image_size=route.image_size if model.sends_image_size else None,
+        aspect_ratio=asked.aspect_ratio,
+        references=references,
+        grounding=asked.grounding,
+        gateway=gateway,
+    )
+
+
+class Bounds(Struct, frozen=True):
+    """Of the references of one request on one route: what its API takes, and what this process holds."""
+
+    asked: RenderRequest
+    route: Route
+    limit: int
+    """Bytes in all."""
+    of: str
+    """Whose limit it is."""
+
+    @classmethod
+    def on(cls, ports: Ports, asked: RenderRequest, route: Route, gateway: str = "") -> Bounds:
+        body = reference_set.body_limit(route, gateway, ports.catalogue)
+        raw, held = reference_set.raw_limit(body, asked.prompt), reference_set.memory_limit(ports.room.limit)
+        if held < raw:
+            return cls(asked, route, held, "this worker's memory")
+        return cls(asked, route, raw, f"a request to {gateway or route.model} ({body:,} bytes with base64 and prompt)")
+
+
+async def sizes(references: References, bounds: Bounds) -> list[int | None]:
+    """By a look at each, nothing fetched; None where its place does not say. Raises ReferenceUnusable."""
+    looks = [_of(index, references.size(each.uri)) for index, each in enumerate(bounds.asked.references)]
+    found = await _all(looks)
+    _check(bounds, found)
+    return found
+
+
+async def fetched(references: References, bounds: Bounds, known: Sequence[int | None]) -> tuple[Reference, ...]:
+    """The reference images of a request, all within its bounds. Raises ReferenceUnusable, which says which one."""
+    asked = bounds.asked.references
+    taken = sum(size for size in known if size is not None)
+    got: dict[int, Reference] = {}
+
+    async def fetch(index: int, most: int) -> None:
+        each = asked[index]
+        got[index] = await _of(index, references.fetch(each.uri, each.mime_type, most))
+
+    # What has no size yet is read one by one: each may have what the others leave.
+    await _all([fetch(index, size) for index, size in enumerate(known) if size is not None])
+    for index in (index for index, size in enumerate(known) if size is None):
+        try:
+            await fetch(index, max(bounds.limit - taken, 0))
+        except ReferenceUnusable as error:
+            if "is larger than" in str(error) and taken:
+                raise ReferenceUnusable(f"{error}: the other references have {taken:,} bytes already") from error
+            raise
+        taken += len(got[index].data)
+    return tuple(got[index] for index in range(len(asked)))
+
+
+def check(bounds: Bounds, found: Sequence[Reference], catalogue: Catalogue) -> None:
+    """Raises ReferenceUnusable for images that are too large together, and for one that the model does not take."""
+    _check(bounds, [len(each.data) for each in found])
+    for index, reference in enumerate(found):
+        problem = reference_set.wrong_type(reference, bounds.asked.references[index].uri, bounds.route, catalogue)
+        if problem is not None:
+            raise ReferenceUnusable(f"references[{index}]: {problem}")
+
+
+def _check(bounds: Bounds, found: Sequence[int | None]) -> None:
+    problem = reference_set.too_large(found, [each.uri for each in bounds.asked.references], bounds.limit, bounds.of)
+    if problem is not None:
+        raise ReferenceUnusable(problem)
+
+
+async def _of(index: int, fetching: Awaitable[T]) -> T:
+    try:
+        return await fetching
+    except ReferenceUnusable as error:
+        raise ReferenceUnusable(f"references[{index}]: {error}") from error
+
+
+async def _all(work: Sequence[Awaitable[T]]) -> list[T]:
+    """All of them have ended when the first one's error is raised: none goes on behind."""
+    found = await asyncio.gather(*work, return_exceptions=True)
+    for each in found:
+        if isinstance(each, BaseException):
+            raise each
+    return [each for each in found if not isinstance(each, BaseException)]

@@ -1,0 +1,1 @@
+"""The one summary that screens and gauges read."""

@@ -1,0 +1,63 @@
+"""What stands at this moment as metrics, from the summary and the flags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from shared.core.observability import metrics
+from shared.core.observability.metrics import Measure
+from shared.core.observability.status_summary import QuotaUse, Summary
+from shared.flows.operations import flags
+from shared.flows.status import summary
+from shared.ports import Ports
+
+
+async def observe(ports: Ports, gathered: Summary | None, now: datetime) -> None:
+    """Where nothing was gathered, of what the pump has written last. Nothing is read where nobody measures.
+
+    Raises StoreUnavailable.
+    """
+    if not ports.signals.measures:
+        return
+    found = gathered or await summary.read(ports)
+    standing = [] if found is None else [*_queues(found, now), *_quota(found)]
+    ports.signals.observe([*standing, *await _flags(ports, now)])
+
+
+def _queues(found: Summary, now: datetime) -> Iterator[Measure]:
+    for each in found.depths:
+        labels = {"priority": each.priority}
+        age = max(0.0, (now - each.oldest_at).total_seconds()) if each.oldest_at else 0.0
+        yield Measure(metrics.QUEUE_DEPTH, each.count, labels)
+        yield Measure(metrics.QUEUE_AGE, age, labels)
+
+
+def _quota(found: Summary) -> Iterator[Measure]:
+    for each in found.quota:
+        yield from _of_model(each)
+
+
+def _of_model(use: QuotaUse) -> Iterator[Measure]:
+    for dimension, count in use.used.items():
+        labels = {"model": use.model, "dimension": dimension}
+        yield Measure(metrics.QUOTA_USED, count, labels)
+        limit = use.limits.get(dimension)
+        if limit is not None and limit.value is not None:
+            yield Measure(metrics.QUOTA_LIMIT, limit.value, labels | {"source": limit.source})
+            yield Measure(metrics.QUOTA_HEADROOM, limit.value - count, labels)
+
+
+async def _flags(ports: Ports, now: datetime) -> list[Measure]:
+    board = await flags.read_board(ports)
+    counted: dict[tuple[str, str, str], int] = {}
+    found = []
+    for flag in board.in_force(now):
+        by = "breaker" if flag.circuit is not None else "person"
+        labels = (flag.name, by, str(flag.shadow).lower())
+        counted[labels] = counted.get(labels, 0) + 1
+        if flag.circuit is not None:
+            found.append(Measure(metrics.BREAKERS, 1, {"circuit": flag.circuit}))
+    for (name, by, shadow), count in counted.items():
+        found.append(Measure(metrics.FLAGS, count, {"flag": name, "by": by, "shadow": shadow}))
+    return found

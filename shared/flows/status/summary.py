@@ -1,0 +1,284 @@
+"""Gathering what stands into the summary, and writing it now and then.
+
+What it costs in reads where the store bills them: 3 for each priority, 2 for each model and priority of one that waits,
+2 for each queue of a tenant (and one for each thousand in it), one for each of at most 50 attempts in flight, one for
+each model, and 3 for ends. What ended is read again when something did, at most 100 a status; the day's ledger and the
+budgets at most every 30 s and only while there is work, one for each row and 33 for each budget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from shared.core.accounting import budget
+from shared.core.accounting.budget import OVER_BUDGET
+from shared.core.accounting.cost_report import bills
+from shared.core.admission import model_state
+from shared.core.admission.model_state import Standing
+from shared.core.lifecycle import queries
+from shared.core.limits import effective
+from shared.core.limits.live_quota import PATH as LIVE
+from shared.core.limits.live_quota import LiveQuota
+from shared.core.messages.render_request import PRIORITIES
+from shared.core.observability.status_summary import (  # fmt: skip
+    EVERY,
+    PATH,
+    RING,
+    Depth,
+    Ended,
+    Newest,
+    Purse,
+    QuotaUse,
+    Running,
+    Spent,
+    Summary,
+    Waiting,
+    grouped,
+    sampled,
+)
+from shared.core.values.documents import Create, Document, UnreadableDocument, Update, Write
+from shared.core.values.pacific import pacific_day
+from shared.flows.operations.budget_reading import read_purse
+from shared.flows.requests.item_by_item import report
+from shared.ports import Ports
+from shared.ports.store import StoreUnavailable
+
+COUNTED_TO = 100_000
+MOST_OF_THE_TIME = 0.1
+"""That a pump is busy with it: where counting takes longer, it is done less often."""
+MOST_TENANTS = 20
+"""Of one queue that are told apart; what others have shows in the depth of the priority."""
+MOST_RUNNING = 50
+MOST_ENDED = 100
+"""Of each status."""
+SHOWN_ENDS = ("failed", "refused", "expired")
+ENDED_ANEW = timedelta(minutes=5)
+"""Groups are read again after this though nothing has ended: some are no longer recent."""
+SPENT_EVERY = timedelta(seconds=30)
+LEDGER_PAGE = 500
+LEDGER_PAGES = 10
+MOST_BUDGETS = 20
+
+
+class Summarizing:
+    """One per lead of a pump: writes beside its ticks, which never wait for it."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._due_at = float("-inf")
+        self._writing: asyncio.Task[None] | None = None
+
+    def tend(self) -> None:
+        """Begin to write where that is due and nothing is being written; what a write met is kept for `close`."""
+        if self._ports.clock.monotonic() < self._due_at:
+            return
+        if self._writing is None or (self._writing.done() and self._writing.exception() is None):
+            self._writing = asyncio.ensure_future(self._write())
+
+    async def _write(self) -> None:
+        began_at = self._ports.clock.monotonic()
+        await write(self._ports)
+        took = self._ports.clock.monotonic() - began_at
+        self._due_at = began_at + max(EVERY.total_seconds(), took / MOST_OF_THE_TIME)
+
+    async def close(self) -> None:
+        """Write how things stand at the end, where anything was begun. Raises what was kept."""
+        if self._writing is not None:
+            await self._writing
+            await write(self._ports)
+
+
+async def read(ports: Ports) -> Summary | None:
+    """As it was written last; None where it never was."""
+    found = await ports.store.get(PATH)
+    return Summary.from_json(found.data) if isinstance(found, Document) else None
+
+
+async def write(ports: Ports) -> Summary | None:
+    """The summary of now; None where the store was away. Where somebody else wrote one meanwhile, theirs stays."""
+    with contextlib.suppress(StoreUnavailable):  # the next one says it all
+        found = await ports.store.get(PATH)
+        before = Summary.from_json(found.data) if isinstance(found, Document) else Summary(found.read_at)
+        after = await gather(ports, before, found.read_at)
+        data = after.to_json()
+        change: Write = Update(PATH, data, found.version) if isinstance(found, Document) else Create(PATH, data)
+        await ports.store.commit(change)
+        return after
+    return None
+
+
+async def gather(ports: Ports, before: Summary, now: datetime) -> Summary:
+    """Raises StoreUnavailable."""
+    depths, (running, running_count), batched, quota, ended = await asyncio.gather(
+        _depths(ports), _running(ports), ports.store.count(queries.in_status("batched", COUNTED_TO)),
+        _quota(ports, before, now), asyncio.gather(*(_ended(ports, status, before, now) for status in SHOWN_ENDS)),
+    )  # fmt: skip
+    waiting = await _waiting(ports, [each.priority for each in depths if each.count])
+    busy = bool(waiting or running_count or batched or any(each.count for each in depths))
+    busy_at = now if busy else before.busy_at
+    return Summary(
+        at=now,
+        depths=tuple(depths),
+        waiting=waiting,
+        running=running,
+        running_count=running_count,
+        batched_count=batched,
+        quota=quota,
+        spent=await _spent(ports, now) if _spent_is_due(before.spent, busy_at, now) else before.spent,
+        ended=tuple(ended),
+        busy_at=busy_at,
+    )
+
+
+async def _depths(ports: Ports) -> list[Depth]:
+    async def of(priority: str) -> Depth:
+        first = await ports.store.query(queries.longest_queued(priority, 1))
+        if not first:
+            return Depth(priority, 0, None)
+        count = await ports.store.count(queries.longest_queued(priority, COUNTED_TO))
+        return Depth(priority, count, first[0].data["queued_at"] if first[0].is_readable else None)
+
+    return list(await asyncio.gather(*(of(each) for each in PRIORITIES)))
+
+
+async def _waiting(ports: Ports, priorities: Sequence[str]) -> tuple[Waiting, ...]:
+    """By priority, then the model's place in the catalogue, then the tenant."""
+    queues = [(model, priority) for priority in priorities for model in ports.catalogue.models]
+    found = await asyncio.gather(*(_of_queue(ports, model, priority) for model, priority in queues))
+    return tuple(each for queue in found for each in queue)
+
+
+async def _of_queue(ports: Ports, model: str, priority: str) -> list[Waiting]:
+    """From tenant to tenant: each look gives the next one's longest waiting request."""
+    firsts: list[Document] = []
+    while len(firsts) < MOST_TENANTS:
+        after = firsts[-1].data["tenant"] if firsts else None
+        page = await ports.store.query(queries.first_of_next_tenant(model, priority, after))
+        if not page:
+            break
+        firsts += page
+    tenants = [each.data["tenant"] for each in firsts]
+    counts = await asyncio.gather(
+        *(ports.store.count(queries.waiting_of(tenant, model, priority)) for tenant in tenants)
+    )
+    return [
+        Waiting(model, priority, tenant, count, first.data["queued_at"])
+        for tenant, count, first in zip(tenants, counts, firsts, strict=True)
+    ]
+
+
+async def _running(ports: Ports) -> tuple[tuple[Running, ...], int]:
+    page = await ports.store.query(queries.running(MOST_RUNNING))
+    running = tuple(_attempt(each) for each in page if each.is_readable)
+    if len(page) < MOST_RUNNING:
+        return running, len(page)
+    return running, await ports.store.count(queries.in_status("rendering", COUNTED_TO))
+
+
+def _attempt(request: Document) -> Running:
+    data, route = request.data, request.data["route"]
+    return Running(request.id, data["tenant"], route["model"], route["lane"], data["slot_at"])
+
+
+async def _quota(ports: Ports, before: Summary, now: datetime) -> tuple[QuotaUse, ...]:
+    models = ports.catalogue.ladder
+    said, *calendars = await ports.store.get_all([LIVE, *(model_state.path(model) for model in models)])
+    live = LiveQuota.from_json(said.data) if isinstance(said, Document) else None
+    found = []
+    for model, document in zip(models, calendars, strict=True):
+        known = Standing.from_json(document.data).forget(now) if isinstance(document, Document) else Standing()
+        calendar, minute = known.calendar, known.calendar.used(now)
+        read = live.by_model.get(model) if live else None
+        use = QuotaUse(
+            model=model,
+            used={
+                "rpm": minute.requests, "ipm": minute.images, "tpm": minute.tokens,
+                "rpd": calendar.days.get(pacific_day(now), 0),
+            },
+            limits=effective.in_force(ports.quota.limits(model), read, known.learned),
+            closed_until=calendar.closed_until if calendar.closed_until and calendar.closed_until > now else None,
+            closed_why=calendar.closed_why,
+            denied_until=known.denied_until if known.denied_until and known.denied_until > now else None,
+        )  # fmt: skip
+        found.append(sampled(before.of_model(model), use, now))
+    return tuple(found)
+
+
+async def _ended(ports: Ports, status: str, before: Summary, now: datetime) -> Ended:
+    known = next((each for each in before.ended if each.status == status), None)
+    first = await ports.store.query(queries.newest_ended(status, 1))
+    newest = _newest(first[0]) if first and first[0].is_readable else None
+    if known is not None and known.at is not None and known.newest == newest and now - known.at < ENDED_ANEW:
+        return known
+    page = await ports.store.query(queries.newest_ended(status, MOST_ENDED)) if first else []
+    ends = [end for each in page if (end := _end(ports, each)) is not None]
+    complete = len(page) < MOST_ENDED or not ends or ends[-1][0].at < now - RING
+    return Ended(status, grouped(status, ends, since=now - RING), complete, newest, now)
+
+
+def _end(ports: Ports, document: Document) -> tuple[Newest, str, str] | None:
+    """None where it cannot be read."""
+    try:
+        newest, outcome = _newest(document), document.data["outcome"]
+        if not isinstance(newest.at, datetime):
+            raise UnreadableDocument(f"{document.path} has ended at no moment")
+        return newest, outcome["code"], outcome["message"]
+    except Exception as error:  # noqa: BLE001  whatever a damaged document raises
+        report(ports, "summarize an end", document.path, error)
+        return None
+
+
+def _newest(document: Document) -> Newest:
+    return Newest(document.id, document.data["finished_at"])
+
+
+def _spent_is_due(before: Spent | None, busy_at: datetime | None, now: datetime) -> bool:
+    """At most every SPENT_EVERY, and no more once it was read after the last work."""
+    if before is None or before.day != now.date().isoformat():
+        return True
+    if now - before.at < SPENT_EVERY:
+        return False
+    return busy_at is not None and before.at <= busy_at + SPENT_EVERY
+
+
+async def _spent(ports: Ports, now: datetime) -> Spent:
+    day = now.date().isoformat()
+    rows = []
+    after: tuple[str, str] | None = None
+    page: list[Document] = []
+    for _ in range(LEDGER_PAGES):
+        page = await ports.store.query(queries.ledger(day, day, LEDGER_PAGE, after))
+        rows += [each.data for each in page]
+        if len(page) < LEDGER_PAGE:
+            break
+        after = (page[-1].data["day"], page[-1].data["name"])
+    bill = bills(rows, "tenant")
+    unknown = bill.google.total["unknown_attempts"] + bill.gateways.total["unknown_attempts"]
+    return Spent(
+        at=now,
+        day=day,
+        google_micros=bill.google.total.micros,
+        gateway_micros=bill.gateways.total.micros,
+        unknown_attempts=unknown,
+        by_tenant={tenant: total.micros for tenant, total in list(bill.google.groups.items())[:MOST_TENANTS]},
+        complete=len(page) < LEDGER_PAGE,
+        purses=await _purses(ports, now),
+    )
+
+
+async def _purses(ports: Ports, now: datetime) -> tuple[Purse, ...]:
+    tenants = await ports.store.query(queries.tenants(10 * MOST_BUDGETS))
+    limits = [(each.id, limit) for each in tenants if (limit := budget.budget_of(each.data)) is not None]
+
+    async def of(tenant: str, limit: budget.Budget) -> Purse:
+        purse = await read_purse(ports.store, tenant, limit, now)
+        waiting = await ports.store.count(queries.waiting_for(tenant, OVER_BUDGET, COUNTED_TO))
+        return Purse(
+            tenant, limit.period, limit.over, limit.limit_micros, purse.spent_micros, purse.held_micros, waiting
+        )  # fmt: skip
+
+    found = await asyncio.gather(*(of(tenant, limit) for tenant, limit in limits[:MOST_BUDGETS]))
+    return tuple(sorted(found, key=lambda each: (each.limit_micros - each.spent_micros, each.tenant)))

@@ -1,0 +1,121 @@
+"""A dead letter is a delivery that kept crashing: look at what it was about, and see to that."""
+
+from __future__ import annotations
+
+from shared.core.accounting import budget
+from shared.core.lifecycle import request_record
+from shared.core.messages.pubsub_messages import BadMessage, Release
+from shared.core.messages.render_request import named_id
+from shared.core.messages.topics import DEAD_LETTER_SOURCE, SUBSCRIPTIONS
+from shared.core.observability import events
+from shared.core.provider.outcome import Outcome
+from shared.core.values.documents import Absent, Committed, Document, Update
+from shared.flows.intake.fair_queue import FairTags
+from shared.flows.intake.intake import give_up, take_in
+from shared.flows.render.limit_reports import Evidence
+from shared.flows.render.render import render
+from shared.flows.requests.item_by_item import attempt, reason_of, report
+from shared.flows.requests.message import Message
+from shared.flows.requests.result_events import ended
+from shared.flows.wakeups import Kicks
+from shared.ports import Ports
+from shared.ports.images import ImagesUnavailable
+from shared.ports.messaging import TopicsUnavailable
+from shared.ports.store import StoreUnavailable
+
+RUNBOOK = "dead-letter"
+COME_AGAIN = (StoreUnavailable, TopicsUnavailable, ImagesUnavailable)
+
+
+MOST_DEAD_LETTERS = 3
+"""Of one request's releases: each stands for five deliveries that crashed."""
+KEPT_CRASHING = Outcome(
+    "crashed",
+    "The worker kept crashing on it before a call left.",
+    "Look for document_skipped and pump_tick_failed among the worker's events, then submit it under a new id.",
+)
+
+
+async def bury(ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, message: Message) -> None:
+    """A delivery can also die of a full fleet: the message's own flow gets its work once more and decides by the store.
+
+    What crashes that too is ended on record, and its publisher hears of it. Raises only what makes a message come
+    again: StoreUnavailable, TopicsUnavailable, ImagesUnavailable; and BadMessage.
+    """
+    source = message.attributes.get(DEAD_LETTER_SOURCE, "").rpartition("/")[2]
+    function = next((each.function for each in SUBSCRIPTIONS if each.name == source), None)
+    match function:
+        case "intake":
+            await _after_intake(ports, kicks, tags, message)
+        case "render":
+            await _after_render(ports, kicks, evidence, message)
+        case _:
+            raise BadMessage(f"a dead letter of {source or 'an unnamed subscription'}")
+
+
+async def _after_intake(ports: Ports, kicks: Kicks, tags: FairTags, message: Message) -> None:
+    """The escalation comes last: once per message, however often a store that is away brings it back."""
+    try:
+        await take_in(ports, kicks, tags, message)
+    except COME_AGAIN:
+        raise
+    except Exception as error:  # noqa: BLE001  it crashed at every delivery, and is let go here
+        report(ports, "take in a dead letter", f"messages/{message.id}", error)
+        path = f"rejected/{message.id}"
+        await attempt(ports, "reject a dead letter", path, give_up(ports, message, reason_of(error)))
+    ports.signals.emit(
+        events.ESCALATION, what="a request message kept crashing intake", request_id=None, runbook=RUNBOOK
+    )
+
+
+async def _after_render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Message) -> None:
+    release = Release.parse(message.data)
+    if named_id({"request_id": release.request_id}) is None:
+        raise BadMessage("a release of no request id")
+    request = await ports.store.get(request_record.path(release.request_id))
+    known = {"trace_id": request.data["trace_id"]} if isinstance(request, Document) and request.is_readable else {}
+    try:
+        await _once_more(ports, kicks, evidence, message, request)
+    except (*COME_AGAIN, BadMessage):
+        raise
+    except Exception as error:  # noqa: BLE001  as above
+        report(ports, "render a dead letter", request_record.path(release.request_id), error)
+        await attempt(ports, "end a request", request_record.path(release.request_id), _end(ports, release.request_id))
+    ports.signals.emit(
+        events.ESCALATION, what="a release kept crashing render", request_id=release.request_id, runbook=RUNBOOK,
+        **known,
+    )  # fmt: skip
+
+
+async def _once_more(
+    ports: Ports, kicks: Kicks, evidence: Evidence, message: Message, request: Document | Absent
+) -> None:
+    if not isinstance(request, Document) or request.data["status"] != "released":
+        await render(ports, kicks, evidence, message)
+        return
+    count = request.data.get("dead_letters", 0) + 1
+    if count >= MOST_DEAD_LETTERS:
+        await _end(ports, request.id)
+        return
+    # A conflict: somebody else has it, and it is no dead letter any more.
+    await ports.store.commit(Update(request.path, {"dead_letters": count}, request.version))
+    await kicks.kick()  # the pump takes it back to the front: unclaimed since its slot
+
+
+async def _end(ports: Ports, request_id: str) -> None:
+    """As failed and unpaid, where no call can be on its way."""
+    while True:
+        request = await ports.store.get(request_record.path(request_id))
+        if (
+            isinstance(request, Absent)
+            or request.data["status"] in request_record.FINAL
+            or request_record.has_begun(request.data)
+        ):
+            return
+        changes = request_record.finished("failed", KEPT_CRASHING, request.read_at)
+        given_back = budget.given_back(request.id, request.data)
+        committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
+        if isinstance(committed, Committed):
+            after = Document(request.path, {**request.data, **changes}, committed.versions[0], committed.at)
+            await ended(ports, after, was=request.data["status"])
+            return

@@ -1,0 +1,109 @@
+"""The once-a-minute look round: lapsed leases, passed deadlines, results nobody heard of, limits, batches, a queue."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from shared.core.lifecycle import queries
+from shared.core.observability import events
+from shared.core.observability.status_summary import PATH as SUMMARY
+from shared.core.observability.status_summary import Summary
+from shared.core.values.documents import Absent, Delete, Document, UnreadableDocument, Update
+from shared.flows.batch.poll import tend_batches
+from shared.flows.operations import flags
+from shared.flows.pump_status import PUMP
+from shared.flows.render.settle import recover_all
+from shared.flows.requests.expiry import expire_overdue
+from shared.flows.requests.item_by_item import attempt
+from shared.flows.requests.result_events import announce
+from shared.flows.status import gauges, summary
+from shared.flows.upkeep.live_quota import read_live_quota
+from shared.flows.wakeups import Kicks
+from shared.ports import Ports
+
+PAGE = 200
+ANNOUNCE_AFTER = timedelta(seconds=30)
+"""Whoever ended a request announces it at once; later than this, nobody will."""
+
+
+async def watch(ports: Ports, kicks: Kicks) -> None:
+    """Each part is safe to repeat and safe beside the others; a part that fails leaves its work for the next minute."""
+    probe = await ports.store.get(PUMP)
+    now = probe.read_at
+    lapsed = await ports.store.query(queries.lapsed(now, PAGE))
+    await recover_all(ports, lapsed)
+    overdue = await expire_overdue(ports, now)
+    unannounced = await ports.store.query(queries.unannounced(now - ANNOUNCE_AFTER, PAGE))
+    for request in unannounced:
+        await attempt(ports, "announce a result", request.path, announce(ports, request))
+    await attempt(ports, "read the live limits", "quota/live", read_live_quota(ports))
+    await attempt(ports, "expire flags", "flags", flags.expire(ports, now))
+    await attempt(ports, "look after batches", "batches", tend_batches(ports, now))
+    if await ports.store.count(queries.in_status("queued", 1)) or await ports.store.count(
+        queries.in_status("released", 1)
+    ):
+        await kicks.kick()
+    gathered = await attempt(ports, "write the summary", SUMMARY, _summary(ports, probe, now))
+    await attempt(ports, "observe the gauges", PUMP, gauges.observe(ports, gathered, now))
+    forgotten = await _forget(ports, now)
+    ports.signals.emit(
+        events.WATCHED, lapsed=len(lapsed), overdue=overdue, announced=len(unannounced), forgotten=forgotten
+    )
+
+
+async def _summary(ports: Ports, pump: Document | Absent, now: datetime) -> Summary | None:
+    """Written here where no pump leads that writes it."""
+    return None if _leads(pump, now) else await summary.write(ports)
+
+
+def _leads(pump: Document | Absent, now: datetime) -> bool:
+    """Somebody does, and writes the summary."""
+    return isinstance(pump, Document) and pump.data["lead_until"] is not None and pump.data["lead_until"] > now
+
+
+async def _forget(ports: Ports, now: datetime) -> int:
+    """Remove what has outlived its time, attempts with their request. How many documents."""
+    count = 0
+    for collection in queries.EXPIRING:
+        for document in await ports.store.query(queries.outlived(collection, now, PAGE)):
+            forgotten = await attempt(ports, "forget a document", document.path, _forget_one(ports, document))
+            count += forgotten or 0
+    return count
+
+
+async def _forget_one(ports: Ports, document: Document) -> int:
+    parts: list[Document] = []
+    if document.path.startswith("requests/"):
+        parts = await ports.store.query(queries.attempts_of(document.id))
+    # The request itself goes last: what dies halfway is found again.
+    for each in [*parts, document]:
+        await ports.store.commit(Delete(each.path, each.version))
+    return 1 + len(parts)
+
+
+async def break_lead(ports: Ports) -> None:
+    """The pump of an earlier boot leads no more."""
+    pump = await ports.store.get(PUMP)
+    if isinstance(pump, Document) and pump.data["lead_holder"] != ports.boot:
+        await ports.store.commit(Update(PUMP, {"lead_holder": None, "lead_until": None}, pump.version))
+
+
+async def break_leases(ports: Ports) -> int:
+    """At the start of the one-machine home: attempts of earlier boots have no worker any more. How many were ended."""
+    await break_lead(ports)
+    count = 0
+    while True:
+        rendering = await ports.store.query(queries.rendering(PAGE))
+        orphaned = [request for request in rendering if _is_orphaned(ports, request)]
+        recovered = await recover_all(ports, orphaned)
+        count += recovered
+        if len(rendering) < PAGE or not recovered:
+            return count
+
+
+def _is_orphaned(ports: Ports, request: Document) -> bool:
+    """Its worker was of an earlier boot. One that cannot be read counts: recovering it reports it."""
+    try:
+        return bool(request.data["lease_holder"] != ports.boot)
+    except UnreadableDocument:
+        return True

@@ -1,0 +1,62 @@
+"""Waking the pump: when it is worth a message, and never more than one a second from one process."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from shared.core.admission.fair_queueing import queue_name
+from shared.core.messages.pubsub_messages import Kick
+from shared.core.messages.topics import PUMP_KICKS
+from shared.flows.pump_status import PumpView
+from shared.ports import Ports
+
+if TYPE_CHECKING:  # a function that settles nothing does not load how
+    from shared.core.lifecycle.settlement import Effect
+
+SPACING = timedelta(seconds=1)
+
+
+class Kicks:
+    """One per process."""
+
+    def __init__(self, ports: Ports, view: PumpView) -> None:
+        self._ports = ports
+        self._view = view
+        self._kicked_at = float("-inf")
+        self._queues: set[str] = set()
+        self._waiting = False
+
+    async def after_queueing(self, model: str, priority: str) -> None:
+        """Called by intake: an interactive request, an empty queue or a lapsed lead is worth a kick."""
+        queue = queue_name(model, priority)
+        if priority == "interactive" or not await self._view.knows_of(queue):
+            await self.kick(queue)
+
+    async def after_render(self, effect: Effect) -> None:
+        """Called by render: a pump that died, or has left before this request came back, would not notice."""
+        match await self._view.state():
+            case "lapsed":
+                await self.kick()
+            case "left" if effect == "queued":
+                await self.kick()
+            case _:
+                pass
+
+    async def kick(self, *queues: str) -> None:
+        """Have the pump look at these queues, or at all. One that comes too soon goes out when its second is over."""
+        self._queues |= set(queues) or {""}
+        if self._waiting:
+            return  # whoever waits takes ours along
+        self._waiting = True
+        try:
+            spacing = SPACING.total_seconds() * (0.8 + 0.2 * self._ports.chance())
+            rest = self._kicked_at + spacing - self._ports.clock.monotonic()
+            if rest > 0:
+                await self._ports.clock.sleep(rest)
+        finally:
+            self._waiting = False
+        self._kicked_at = self._ports.clock.monotonic()
+        named, self._queues = self._queues, set()
+        self._view.forget()
+        await self._ports.topics.publish(PUMP_KICKS, Kick(frozenset(named - {""})).to_bytes())

@@ -1,0 +1,67 @@
+"""What the flows need from the world, in our words. Each port has at least two adapters and one contract suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from shared.core.provider.kept_image import KeepRules
+
+if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
+    from shared.core.catalogue.catalogue import Catalogue
+    from shared.core.limits.quota import Quota
+    from shared.ports.clock import Clock
+    from shared.ports.flags import FlagSource
+    from shared.ports.images import Images, References, Room, Spool
+    from shared.ports.lanes import Batches, Lane
+    from shared.ports.messaging import Topics
+    from shared.ports.quota import LiveQuotaSource
+    from shared.ports.store import Store
+    from shared.ports.telemetry import Signals
+
+
+class Ports(Struct, frozen=True, eq=False):
+    """Everything a flow may touch, built once per process by `shared.wiring`."""
+
+    store: Store
+    topics: Topics
+    images: Images
+    spool: Spool
+    references: References
+    lanes: Mapping[str, Lane]
+    """By lane name: those that answer at once."""
+    batches: Batches
+    live_quota: LiveQuotaSource
+    flag_source: FlagSource
+    signals: Signals
+    clock: Clock
+    chance: Callable[[], float]
+    """Uniform in [0, 1)."""
+    fresh: Callable[[int], str]
+    """So many hexadecimal digits of chance."""
+    catalogue: Catalogue
+    quota: Quota
+    capacity: int
+    """Attempts that the whole fleet can carry at once."""
+    boot: str
+    """Names this process; never used again by another."""
+    project: str
+    key_kind: str
+    room: Room
+    keep_rules: KeepRules = KeepRules()
+    """For a paid image that cannot be stored."""
+    gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
+    reported: dict[str, float] = field(default_factory=dict)
+    """When, by the monotonic clock, this process last reported a document that it had to skip; by path."""
+
+    @property
+    def gateways_in_use(self) -> frozenset[str]:
+        return frozenset(name for names in self.gateways.values() for name in names)
+
+    @property
+    def open_lanes(self) -> tuple[str, ...]:
+        """The names of all lanes that a route may take."""
+        return (*self.lanes, "batch")

@@ -1,0 +1,20 @@
+"""Routing flags that another system keeps."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
+    from shared.core.routing.flag_board import Board
+
+
+class FlagSource(Protocol):
+    """Flags that somebody else keeps."""
+
+    async def beside(self, own: Board, now: datetime) -> Board:
+        """Our own flags with theirs beside them, soon.
+
+        Never raises: a source that is away adds what it said last.
+        """
+        ...

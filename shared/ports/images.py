@@ -1,0 +1,99 @@
+"""Where finished images are stored, and where reference images come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
+    from shared.core.provider.call import Picture, Reference
+    from shared.core.provider.kept_image import KeptImage
+
+
+class ImagesUnavailable(Exception):
+    """The image store could not be read or written."""
+
+
+class ReferenceUnusable(Exception):
+    """A reference image may not, or could not, be fetched. Names the URI's scheme and host, and the remedy."""
+
+
+class StoredImage(Struct, frozen=True):
+    """An image that lies in the image store, with what is known about the attempt that made it."""
+
+    uri: str
+    key: str
+    size_bytes: int
+    facts: Mapping[str, str]
+
+
+class Images(Protocol):
+    """Where images lie. A key is written once: another attempt has another key."""
+
+    async def put(self, key: str, picture: Picture, facts: Mapping[str, str]) -> StoredImage:
+        """Store the picture and its facts together. A key that exists keeps its bytes and facts, and is returned."""
+        ...
+
+    async def find(self, prefix: str) -> StoredImage | None:
+        """The image whose key begins with `prefix` (an attempt's key without its extension), facts included."""
+        ...
+
+    async def read(self, uri: str) -> bytes: ...
+
+
+class Spool(Protocol):
+    """Where a paid image is kept that could not be stored. Every method raises ImagesUnavailable."""
+
+    async def keep(self, key: str, picture: Picture, facts: Mapping[str, str]) -> KeptImage:
+        """Returns when the image will outlive this process. The same key again is the same image."""
+        ...
+
+    async def find(self, prefix: str) -> KeptImage | None:
+        """The image whose key begins with `prefix`, whole; a torn one is none."""
+        ...
+
+    async def read(self, kept: KeptImage) -> Picture: ...
+
+    async def drop(self, kept: KeptImage) -> None:
+        """It is stored. One that is not there is no error."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class References(Protocol):
+    def check(self, uri: str) -> None:
+        """Raises ReferenceUnusable for a place that may not be read; fetches nothing."""
+        ...
+
+    async def size(self, uri: str) -> int | None:
+        """Bytes, by a look without reading; None where its place does not say. Raises ReferenceUnusable."""
+        ...
+
+    async def fetch(self, uri: str, mime_type: str | None, most: int | None = None) -> Reference:
+        """The bytes of a whole reference image from an allowed place, `most` at most. Raises ReferenceUnusable."""
+        ...
+
+
+class Room(Protocol):
+    """The memory that this process has for what its calls hold: references, bodies, answers. First come, first served.
+
+    One that wants more than there is gets in alone.
+    """
+
+    @property
+    def limit(self) -> int:
+        """Bytes."""
+        ...
+
+    def is_full_for(self, size: int) -> bool:
+        """Who wants so many bytes has to wait; so does who comes after somebody that waits."""
+        ...
+
+    async def take(self, size: int) -> None:
+        """Returns when there is room for so many bytes, which are then taken."""
+        ...
+
+    def give_back(self, size: int) -> None: ...

@@ -1,0 +1,74 @@
+"""Calling a provider: one request at once, or many as a batch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
+    from shared.core.lifecycle.batch import Progress, Result
+    from shared.core.provider.call import Answer, Order
+    from shared.core.provider.failure import Failure
+
+
+class ResultsUnavailable(Exception):
+    """The answers of a batch could not be read, or not to their end. `failure` says why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+AtSlot: TypeAlias = Callable[[], Awaitable[timedelta]]
+"""Awaited once a call is written: returns at its slot, with the time that is left for its first byte to leave."""
+
+
+class Lane(Protocol):
+    """One contract with one provider. Never raises for what the provider does: that is an Answer."""
+
+    async def prepare(self) -> None:
+        """Load what the first call needs, so that no call leaves later than its slot for it."""
+        ...
+
+    async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
+        """One call, written ahead of its slot; `timeout` counts from there. One that could not begin to leave in time
+        is not made: a failure of kind LATE.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Batches(Protocol):
+    """The batch lane of one provider. What the provider does is a value; only reading answers may break off."""
+
+    async def upload(self, display_name: str, orders: AsyncIterable[tuple[str, Order]]) -> str | Failure:
+        """Keys and orders as one file; its name. They are taken one by one and not kept. None at all is no file, and a
+        failure.
+        """
+        ...
+
+    async def create(self, display_name: str, model: str, file: str, leave_within: timedelta) -> str | Failure:
+        """The provider's name of the new batch. NOT idempotent. One that could not leave in time is not made: LATE."""
+        ...
+
+    async def find(self, display_name: str, since: datetime) -> str | Failure | None:
+        """The name of the batch with that display name, created after `since`; None where there is none."""
+        ...
+
+    async def look(self, name: str) -> Progress | Failure:
+        """How far a batch has come."""
+        ...
+
+    async def results(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Result]:
+        """The answers in `file`, one at a time: keys may be missing, repeated or strange. `prompts` by key are taken
+        out of what the provider says. The iterator raises ResultsUnavailable.
+        """
+        ...
+
+    async def cancel(self, name: str) -> None:
+        """Ask the provider to stop; whether it does shows when it is looked at."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,47 @@
+"""Events, spans and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
+    from shared.core.observability.events import Signal
+    from shared.core.observability.metrics import Measure
+    from shared.core.observability.spans import Span
+    from shared.core.values.trace_context import Place
+
+
+class Events(Protocol):
+    def emit(self, signal: Signal, **fields: object) -> None:
+        """Report an event with exactly the fields it declares. Raises ValueError for others."""
+        ...
+
+
+class Signals(Events, Protocol):
+    """Events, spans and metrics."""
+
+    def samples(self, trace_id: str, caller: Place | None) -> bool:
+        """Whether a trace that begins here is kept; `caller` is the place it goes on from, where there is one."""
+        ...
+
+    def span(self, span: Span) -> None:
+        """Report a stage that is over, with exactly the fields it declares. Raises ValueError for others."""
+        ...
+
+    @property
+    def measures(self) -> bool:
+        """Whether anybody is told what is observed."""
+        ...
+
+    def observe(self, measures: Sequence[Measure]) -> None:
+        """Report all that stands at this moment; what was observed before and is not here is over."""
+        ...
+
+    async def flush(self) -> None:
+        """Send what waits to be sent, for a few seconds at most. Never raises: nothing hangs on telemetry."""
+        ...
+
+    async def close(self) -> None:
+        """Flush, and let go."""
+        ...

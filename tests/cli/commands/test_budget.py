@@ -1,0 +1,98 @@
+"""A budget from the command line, on the one-machine home: SQLite, the courier, the simulator, a process of its own."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.core.accounting.budget import OVER_BUDGET
+from tests.cli.conftest import json_lines, renderlane, started
+from tests.flows.pump.test_budgets import TEN_CENTS, a_catalogue_text
+
+REQUESTS = 1_000
+PATIENCE = 150.0
+
+
+def seen(tenant: str = "web") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(renderlane("budget", tenant, "--json").stdout)
+    return found
+
+
+def until(ready: Any) -> dict[str, Any]:
+    """The budget as soon as it is as awaited."""
+    ends = time.monotonic() + PATIENCE
+    while not ready(found := seen()):
+        assert time.monotonic() < ends, found
+        time.sleep(0.3)
+    return found
+
+
+def test_a_thousand_requests_at_once_spend_five_dollars_exactly_and_a_raise_lets_more_go_on(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = tmp_path / "catalogue.toml"
+    catalogue.write_text(a_catalogue_text(image_tokens=1120), "utf-8")
+    monkeypatch.setenv("RENDERLANE_CATALOGUE", str(catalogue))
+    requests = tmp_path / "requests.jsonl"
+    a_draft = {"prompt": "a red cube", "tenant": "web", "purpose": "draft", "priority": "bulk", "floor": "exact"}
+    lines = [json.dumps({"request_id": f"r-{number}", **a_draft}) for number in range(REQUESTS)]
+    requests.write_text("\n".join(lines), "utf-8")
+    assert renderlane("submit", str(requests)).exit_code == 0
+    assert renderlane("budget", "web", "--limit", "5").exit_code == 0
+    with started(home, "up", "--port", "0", "--latency", "fixed:0.05", RENDERLANE_CATALOGUE=str(catalogue)) as up:
+        assert up.first_line, "".join(up.errors)
+        found = until(lambda found: found["waiting"] == REQUESTS - 50 and not found["budget"]["held_micros"])
+        assert found["budget"]["spent_micros"] == 5_000_000 == 50 * TEN_CENTS
+        assert found["budget"]["available_micros"] == 0
+        assert renderlane("budget", "web", "--limit", "6").exit_code == 0
+        until(lambda found: found["budget"]["spent_micros"] == 6_000_000)
+        assert up.stop() == 0
+    bill = json.loads(renderlane("cost", "--by", "tenant", "--json").stdout)["google"]["total"]
+    assert (bill["cost_micros"], bill["images"], bill["unknown_attempts"]) == (6_000_000, 60, 0)
+    waits = json_lines(renderlane("list", "--status", "queued", "--limit", "1", "--json").stdout)
+    assert waits[0]["reason"] == OVER_BUDGET
+
+
+@pytest.fixture
+def begun(home: Path) -> Path:
+    assert renderlane("submit", "a red cube", "--id", "r-1").exit_code == 0
+    return home
+
+
+def test_a_budget_is_set_in_parts_shown_and_lifted(begun: Path) -> None:
+    assert seen() == {"tenant": "web", "budget": None, "waiting": 0}
+    assert "no budget" in renderlane("budget", "web").stdout
+    renderlane("budget", "web", "--limit", "12.50", "--period", "month", "--over", "step-down")
+    renderlane("budget", "web", "--over", "refuse")
+    found = seen()["budget"]
+    assert (found["limit_micros"], found["period"], found["over"]) == (12_500_000, "month", "refuse")
+    assert (found["spent_micros"], found["available_micros"]) == (0, 12_500_000)
+    said = renderlane("budget", "web").stdout
+    assert "web: $12.5000 a month, the rest fails" in said
+    renderlane("budget", "web", "--limit", "none")
+    assert seen()["budget"] is None
+
+
+def test_a_budget_leaves_the_tenants_weight_alone(begun: Path) -> None:
+    renderlane("tenant", "web", "--weight", "2")
+    renderlane("budget", "web", "--limit", "1")
+    assert json.loads(renderlane("tenant", "web", "--json").stdout)["weight"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("web", "--limit", "much"), "--limit: found 'much'; allowed: dollars such as 12.50, or none"),
+        (("web", "--limit", "-1"), "found '-1'"),
+        (("web", "--over", "queue"), "web has no budget"),
+        (("no spaces", "--limit", "1"), "tenant"),
+    ],
+)
+def test_what_is_no_budget_is_refused_with_what_is_allowed(begun: Path, words: tuple[str, ...], said: str) -> None:
+    found = renderlane("budget", *words)
+    assert found.exit_code == 2
+    assert said in found.stderr

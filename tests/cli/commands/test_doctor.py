@@ -1,0 +1,248 @@
+"""`renderlane doctor`: eight owners, and each item passes, fails or is unknown, with its remedy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from scripts.doctor import checks, owners
+from scripts.doctor.facts import Facts, Held, gather
+from scripts.doctor.finding import Finding
+from scripts.doctor.owners import BY_HAND, Owner
+from shared import wiring
+from shared.adapters.process.system_clock import SystemClock
+from shared.config import Settings
+from shared.core.catalogue.gateway_proof import ITEMS, Evidence, Proof
+from shared.core.catalogue.toml_errors import BrokenCatalogue
+from shared.core.limits.effective import InForce
+from shared.core.limits.live_quota import LiveQuota
+from shared.core.routing.flag import Flag
+from shared.core.routing.flag_board import Board
+from shared.core.routing.gateway import fingerprint
+from shared.flows.operations import flags
+from tests.builders import NOW, a_record
+from tests.cli.conftest import renderlane
+from tests.fakes.memory import RecordedSignals
+
+TODAY = date(2026, 11, 22)
+OWNERS = Path("shared/owners.toml").read_text("utf-8")
+SEED = ("model", "price", "credential", "quota", "cost", "data", "fallback", "rollback")
+
+
+async def at_home(tmp_path: Path, **given: str) -> Facts:
+    """A home whose store has been opened once, and nothing more."""
+    settings = Settings.read({"RENDERLANE_HOME": "home", "GEMINI_API_KEY": "AQ.test"} | given, tmp_path)
+    (tmp_path / "home" / "images").mkdir(parents=True, exist_ok=True)
+    store = wiring.store(settings, SystemClock())
+    await store.get("flags/board")
+    await store.close()
+    return await gather(settings)
+
+
+def one(facts: Facts, check: str, load: dict[str, int] | None = None) -> Finding:
+    (found,) = (each for each in checks.examine(facts, load or {}) if each.check == check)
+    return found
+
+
+def held(facts: Facts, **changes: Any) -> Facts:
+    assert isinstance(facts.held, Held)
+    return replace(facts, held=replace(facts.held, **changes))
+
+
+def test_the_shipped_file_names_the_eight_owners_of_the_checklist_and_leaves_them_unknown() -> None:
+    named = owners.read_owners(OWNERS)
+    assert tuple(named) == SEED
+    found = owners.examine(named, TODAY, "shared/owners.toml")
+    assert {each.verdict for each in found} == {"unknown"}
+    assert all(each.remedy for each in found)
+    assert {(each.owner, each.check) for each in found} == {
+        (owner, item) for owner, items in BY_HAND.items() for item in ("owner", *items)
+    }
+
+
+@pytest.mark.parametrize(("days_ago", "verdict"), [(0, "pass"), (90, "pass"), (91, "unknown"), (-1, "unknown")])
+def test_what_an_owner_saw_to_counts_for_ninety_days(days_ago: int, verdict: str) -> None:
+    said = {"quota": Owner("limits", "Ada", {"tier": TODAY - timedelta(days=days_ago)})}
+    found = owners.examine(said, TODAY, "owners.toml")
+    assert [(each.check, each.verdict) for each in found] == [("owner", "pass"), ("tier", verdict)]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (OWNERS.replace("[model.checked]", "[model.checked]\ntaste = 2026-11-22"), "model.checked.taste: found an"),
+        (OWNERS.replace("[model.checked]", "[model.checked]\nquality-bar = 7"), "quality-bar: found 7; allowed: a day"),
+        ("", "model: found nothing; allowed: a table"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_what_was_found_and_what_is_allowed(text: str, told: str) -> None:
+    with pytest.raises(BrokenCatalogue, match=told):
+        owners.read_owners(text)
+
+
+async def test_every_owner_has_checks_and_whatever_does_not_pass_has_a_remedy(tmp_path: Path) -> None:
+    found = checks.examine(await at_home(tmp_path), {})
+    assert {each.owner for each in found} == set(SEED)
+    assert all(bool(each.remedy) == (each.verdict != "pass") for each in found)
+    keys = [(each.owner, each.check) for each in found]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(("key", "verdict"), [("AQ.test", "pass"), ("AIzaOld", "fail"), ("", "unknown")])
+async def test_an_auth_key_passes_and_a_standard_key_fails(key: str, verdict: str, tmp_path: Path) -> None:
+    found = one(await at_home(tmp_path, GEMINI_API_KEY=key), "key-kind")
+    assert found.verdict == verdict
+    assert "AIzaOld" not in found.found
+
+
+@pytest.mark.parametrize(
+    ("limit", "verdict"),
+    [(500, "pass"), (450, "pass"), (449, "fail"), (None, "pass"), ("unknown", "unknown")],
+)
+async def test_the_planned_load_is_held_against_the_limit_in_force(limit: Any, verdict: str, tmp_path: Path) -> None:
+    facts = await at_home(tmp_path)
+    assert isinstance(facts.held, Held)
+    model = facts.held.models[1]
+    limits = {} if limit == "unknown" else {"rpm": InForce(limit, "live", NOW)}
+    facts = held(facts, models=[replace(model, limits=limits)])
+    assert one(facts, "planned-load", {model.model: 450}).verdict == verdict
+    assert one(facts, "planned-load").verdict == "unknown"
+
+
+@pytest.mark.parametrize(("minutes", "verdict"), [(1, "pass"), (11, "fail")])
+async def test_live_limits_must_be_fresh(minutes: int, verdict: str, tmp_path: Path) -> None:
+    facts = await at_home(tmp_path)
+    assert isinstance(facts.held, Held)
+    read_at = facts.held.read_at - timedelta(minutes=minutes)
+    facts = held(facts, live=LiveQuota(tried_at=read_at).with_limits({}, read_at))
+    assert one(facts, "live-limits").verdict == verdict
+
+
+async def test_a_model_without_balance_fails_the_billing_project(tmp_path: Path) -> None:
+    facts = await at_home(tmp_path, GOOGLE_CLOUD_PROJECT="renders")
+    assert one(facts, "billing-project").verdict == "pass"
+    assert isinstance(facts.held, Held)
+    later = facts.held.read_at + timedelta(minutes=5)
+    shut = replace(facts.held.models[0], closed_until=later, closed_why="balance")
+    assert one(held(facts, models=[shut]), "billing-project").verdict == "fail"
+    shut = replace(shut, closed_why="credential")
+    assert one(held(facts, models=[shut]), "key-works").verdict == "fail"
+
+
+async def test_flags_left_tripped_fail_until_they_are_reset(tmp_path: Path) -> None:
+    facts = await at_home(tmp_path)
+    assert one(facts, "flags-left-tripped").verdict == "pass"
+    assert isinstance(facts.held, Held)
+    now = facts.held.read_at
+    left = Flag("pause-1234", "pause", "ada", "a fire", now, now + timedelta(hours=1))
+    found = one(held(facts, board=Board({left.id: left})), "flags-left-tripped")
+    assert (found.verdict, "pause-1234 by ada: a fire" in found.found) == ("fail", True)
+    shadow = replace(left, shadow=True)
+    assert one(held(facts, board=Board({left.id: shadow})), "flags-left-tripped").verdict == "pass"
+
+
+async def test_prices_that_nobody_checked_for_sixty_days_fail(tmp_path: Path) -> None:
+    facts = await at_home(tmp_path)
+    oldest = facts.catalogue.oldest_price
+    fresh = replace(facts, now=facts.now.replace(year=oldest.year, month=oldest.month, day=oldest.day))
+    assert one(fresh, "catalogue-age").verdict == "pass"
+    assert one(replace(fresh, now=fresh.now + timedelta(days=61)), "catalogue-age").verdict == "fail"
+
+
+async def test_a_default_that_has_nothing_below_it_fails(tmp_path: Path) -> None:
+    facts = await at_home(tmp_path)
+    assert one(facts, "steps-down").verdict == "pass"
+    lite = facts.catalogue.ladder[-1]
+    alone = replace(facts.catalogue, ladder=(lite,), purposes=dict.fromkeys(facts.catalogue.purposes, lite))
+    assert one(replace(facts, catalogue=alone), "steps-down").verdict == "fail"
+    assert one(replace(facts, catalogue=alone), "pro-is-no-default").verdict == "fail"
+
+
+async def test_a_gateway_whose_proof_was_begun_and_is_not_complete_fails(tmp_path: Path) -> None:
+    facts = await at_home(tmp_path)
+    name, row = next(iter(facts.catalogue.gateways.items()))
+    assert one(facts, "gateway-proof").verdict == "pass"
+    about = fingerprint(row)
+    items = {item: Evidence("seen in the console", "ada", facts.now, about, {"passed": True}) for item in ITEMS}
+    assert one(held(facts, proofs={name: Proof(items)}), "gateway-proof").verdict == "pass"
+    begun = {item: items[item] for item in list(items)[:3]}
+    assert one(held(facts, proofs={name: Proof(begun)}), "gateway-proof").verdict == "fail"
+    old = replace(facts, now=facts.now + timedelta(days=400))
+    assert one(held(old, proofs={name: Proof(items)}), "gateway-proof").verdict == "fail"
+
+
+async def test_unknown_costs_fail_and_known_ones_pass(tmp_path: Path) -> None:
+    facts = await at_home(tmp_path)
+    ended = a_record() | {"attempt_count": 1, "finished_at": NOW, "status": "succeeded"}
+    bad = ended | {"cost_unknown_attempts": 1}
+    assert one(held(facts, recent=[ended] * 20 + [bad]), "costs-known").verdict == "pass"
+    assert one(held(facts, recent=[ended] * 5 + [bad]), "costs-known").verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        (lambda facts: replace(facts, images="no such bucket"), "bucket"),
+        (lambda facts: replace(facts, limits=["capacity 20 instead of 200"]), "machine"),
+        (lambda facts: replace(facts, topics="denied"), "permissions"),
+        (lambda facts: held(facts, slow=["requests by status: missing index"]), "indexes"),
+        (lambda facts: held(facts, outlived=["requests"]), "retention"),
+        (lambda facts: held(facts, asked_at=facts.held.asked_at - timedelta(seconds=9)), "clock"),
+    ],
+)
+async def test_each_platform_check_passes_here_and_fails_on_its_own_fault(
+    change: Callable[[Facts], Facts], check: str, tmp_path: Path
+) -> None:
+    facts = await at_home(tmp_path)
+    assert one(facts, check).verdict == "pass"
+    assert one(change(facts), check).verdict == "fail"
+
+
+async def test_every_index_of_the_product_is_asked_for_on_the_real_store(tmp_path: Path) -> None:
+    facts = await at_home(tmp_path)
+    assert isinstance(facts.held, Held)
+    assert facts.held.slow == []
+
+
+@pytest.mark.usefixtures("home")
+def test_a_home_that_was_never_started_is_unknown_and_neither_fails_nor_is_ready() -> None:
+    said = renderlane("doctor", "--json")
+    found = json.loads(said.stdout)
+    assert (said.exit_code, found["ready"], found["fail"]) == (0, False, 0)
+    assert "never started" in said.stdout
+    assert renderlane("doctor", "--strict").exit_code == 1
+
+
+@pytest.mark.usefixtures("in_running_home")
+def test_on_a_running_home_it_says_what_it_found_and_a_failure_is_the_exit_code(running_home: Path) -> None:
+    assert "planned-load" in renderlane("doctor", "--load", "450").stdout
+    asyncio.run(_pause(running_home, tripped=True))
+    said = renderlane("doctor", "--json")
+    asyncio.run(_pause(running_home, tripped=False))
+    assert (said.exit_code, json.loads(said.stdout)["ready"]) == (1, False)
+    assert "pause-1234" in said.stdout
+
+
+async def _pause(home: Path, *, tripped: bool) -> None:
+    store = wiring.store(Settings.read({"RENDERLANE_HOME": str(home)}, Path.cwd()), SystemClock())
+    now = (await store.get("flags/board")).read_at
+    if tripped:
+        left = Flag("pause-1234", "pause", "ada", "a fire", now, now + timedelta(hours=1))
+        await flags.trip(store, RecordedSignals(), left)
+    else:
+        await flags.reset(store, RecordedSignals(), "pause-1234", "ada", "over")
+    await store.close()
+
+
+@pytest.mark.parametrize("load", ["many", "0", "no-such-model=5"])
+@pytest.mark.usefixtures("home")
+def test_a_load_that_cannot_be_is_refused(load: str) -> None:
+    said = renderlane("doctor", "--load", load)
+    assert (said.exit_code, "--load: found" in said.stderr) == (2, True)

@@ -1,0 +1,88 @@
+"""`renderlane trace`: a real home's request as a tree with times."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from scripts.cli.views import trace_view
+from shared.adapters.telemetry.span_file import to_otlp
+from shared.core.observability.trace_tree import Seen, of_documents, of_otlp, tree, with_root
+from tests.builders import NOW, a_record
+from tests.cli.conftest import renderlane
+from tests.world import World
+
+MARKER = "zebra-crossing-in-the-rain-4711"
+
+
+@pytest.mark.usefixtures("in_running_home")
+def test_a_finished_request_is_drawn_as_its_tree_and_told_as_one_object(tmp_path: Path, running_home: Path) -> None:
+    done = renderlane("submit", MARKER, "--id", "traced-1", "--wait")
+    assert done.exit_code == 0, done.stderr
+    said = json.loads(renderlane("trace", "traced-1", "--json").stdout)
+    assert said["source"] == "file"
+    spans = {span["name"]: span for span in said["spans"]}
+    assert len(said["spans"]) == len(spans) == 12
+    ids = {span["span_id"] for span in said["spans"]}
+    assert [span["name"] for span in said["spans"] if span["parent_id"] not in ids] == ["request"]
+    assert spans["request"]["parent_id"] is None
+    assert spans["attempt"]["duration_ms"] >= spans["generate_content gemini-nano-banana-2.1"]["duration_ms"] >= 50
+    drawn = renderlane("trace", "traced-1", "--html", str(tmp_path / "traced.html"))
+    assert drawn.exit_code == 0
+    order = ["request", "publish", "intake", "queue wait", "pump", "release", "slot wait", "attempt", "store image"]
+    places = [drawn.stdout.index(f" {name} " if name == "release" else f"{name} ") for name in order[1:]]
+    assert places == sorted(places)
+    assert "generate_content" in (tmp_path / "traced.html").read_text("utf-8")
+    for where in (running_home / "traces.jsonl", running_home / "events.jsonl", tmp_path / "traced.html"):
+        assert MARKER not in where.read_text("utf-8")
+
+
+@pytest.mark.usefixtures("in_running_home")
+def test_an_unknown_request_is_said_so() -> None:
+    said = renderlane("trace", "nobody")
+    assert said.exit_code == 1
+    assert "no such request" in said.stderr
+
+
+def test_a_request_that_waits_has_an_open_root_and_its_stages_below() -> None:
+    written = a_record()
+    root = Seen("b7ad6b7169203331", None, "request", NOW, NOW)
+    intake = Seen("1" * 16, root.span_id, "intake", NOW, NOW)
+    found = tree(with_root([intake], written, NOW + timedelta(seconds=5)))
+    assert [(each.depth, each.span.name, each.span.open) for each in found] == [
+        (0, "request", True),
+        (1, "intake", False),
+    ]
+
+
+async def test_without_spans_the_documents_tell_the_wait_and_the_attempts() -> None:
+    world = World()
+    await world.submit("r-1")
+    await world.run_until_quiet()
+    found = of_documents(world.status("r-1"), world.attempts("r-1"), world.clock.now())
+    assert [(each.depth, each.span.name) for each in tree(found)] == [(0, "request"), (1, "queue wait"), (1, "attempt")]
+    true = [span for span in world.signals.spans if span.stage.name == "attempt"]
+    assert found[-1].span_id == true[0].place.span_id
+    assert found[-1].started_at == true[0].started_at
+
+
+async def test_the_bars_lie_where_their_spans_lie() -> None:
+    world = World()
+    await world.submit("r-1")
+    await world.run_until_quiet()
+    trace_id = world.status("r-1")["trace_id"]
+    spans = [of_otlp(to_otlp(span)) for span in world.signals.spans if span.place.trace_id == trace_id]
+    call = next(span for span in spans if span.name.startswith("generate_content"))
+    whole = max(span.ended_at for span in spans) - min(span.started_at for span in spans)
+    drawn = trace_view.bar(call, min(span.started_at for span in spans), whole, 40)
+    assert drawn.count(trace_view.FULL) == pytest.approx(40 * (call.duration / whole), abs=1)
+    assert len(drawn) <= 40
+
+
+def test_a_page_escapes_what_it_shows() -> None:
+    page = trace_view.page("r-1", "t", [Seen("1", None, "<script>", NOW, NOW, {"renderlane.outcome": "<b>"})])
+    assert "<script>" not in page
+    assert "<b>" not in page

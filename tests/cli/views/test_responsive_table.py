@@ -1,0 +1,59 @@
+"""Tables on narrow terminals."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console, RenderableType
+
+from scripts.cli.data.requests import Found, Rejected
+from scripts.cli.views import request_view
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+def drawn(table: RenderableType, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False)
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def a_found(request_id: str, status: str, *, unknown: int = 0) -> Found:
+    data = {
+        "status": status,
+        "route": {"lane": "priority", "model": "gemini-3.1-flash-image", "image_size": "1K"},
+        "ask": {"image_size": "512"},
+        "receipt": {"delivered": {"image_size": "1K"}},
+        "cost_micros": 134_000,
+        "cost_unknown_attempts": unknown,
+        "created_at": NOW,
+        "tenant": "newsroom-of-the-west",
+    }
+    return Found(request_id, data, ({"started_at": NOW + timedelta(seconds=12.3), "latency_ms": 14_200},))
+
+
+FOUND = [a_found("an-id-that-is-longer-than-its-column", "succeeded", unknown=1), a_found("b", "cancelled")]
+
+
+@pytest.mark.parametrize("width", [44, 50, 60, 80, 120])
+def test_status_and_cost_are_never_cut(width: int) -> None:
+    for table in (request_view.results([*FOUND, Rejected("c", {})]), request_view.listed(FOUND, NOW)):
+        text = drawn(table, width)
+        assert max(len(line) for line in text.splitlines()) <= width
+        for whole in ("succeeded", "cancelled", "$0.1340 + ?", "$0.1340 "):
+            assert whole in text
+
+
+def test_columns_come_back_with_the_room() -> None:
+    assert "route" not in drawn(request_view.results(FOUND), 60)
+    wide = drawn(request_view.results(FOUND), 120)
+    for part in ("an-id-that-is-longer-than-its-column", "3.1-flash (priority)", "512 > 1K", "12.3 s", "14.2 s"):
+        assert part in wide
+    assert "newsroom-of-the-west" in drawn(request_view.listed(FOUND, NOW), 140)
+
+
+def test_a_table_without_rows_has_its_head() -> None:
+    assert "cost" in drawn(request_view.results([]), 60)

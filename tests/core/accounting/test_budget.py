@@ -1,0 +1,210 @@
+"""A budget's arithmetic: whatever is granted, returned, settled and read late, no more is spent than was set."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from shared.core.accounting import budget
+from shared.core.accounting.budget import Account, Budget, Moved, Pending, Purse, Reservation, Settled
+from shared.core.admission.allocation import Shared, admit
+from shared.core.admission.model_state import Standing
+from shared.core.lifecycle import request_record
+from shared.core.limits.quota import Limits
+from shared.core.values.documents import Increment
+from tests.builders import NOW, a_record, candidates
+
+LIMIT = Budget(5_000_000, "day", "queue", NOW)
+
+
+def a_purse(limit: int = 5_000_000, *, before: int = 0, reserved: int = 0, returned: int = 0, cost: int = 0) -> Purse:
+    account = Account("web", "2026-11-22", NOW, before, reserved)
+    return Purse(replace(LIMIT, limit_micros=limit), account, Settled(returned, cost))
+
+
+def test_what_is_left_is_the_limit_less_what_is_spent_and_held() -> None:
+    purse = a_purse(before=1_000_000, reserved=900_000, returned=300_000, cost=250_000)
+    assert (purse.spent_micros, purse.held_micros) == (1_250_000, 600_000)
+    assert purse.available_micros == 5_000_000 - 1_250_000 - 600_000
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "period", "days", "ends"),
+    [
+        ("day", datetime(2026, 11, 22, 23, tzinfo=UTC), "2026-11-22", (22, 22), datetime(2026, 11, 23, tzinfo=UTC)),
+        ("month", datetime(2026, 11, 22, tzinfo=UTC), "2026-11", (1, 30), datetime(2026, 12, 1, tzinfo=UTC)),
+        ("month", datetime(2028, 2, 29, tzinfo=UTC), "2028-02", (1, 29), datetime(2028, 3, 1, tzinfo=UTC)),
+        (
+            "day",
+            datetime(2026, 11, 22, 20, tzinfo=UTC).astimezone(tz=None),
+            "2026-11-22",
+            (22, 22),
+            datetime(2026, 11, 23, tzinfo=UTC),
+        ),
+    ],
+)
+def test_a_period_is_a_day_or_month_of_utc(
+    name: budget.PeriodName, now: datetime, period: str, days: tuple[int, int], ends: datetime
+) -> None:
+    assert budget.period_of(name, now) == period
+    first, last = budget.days_of(period)
+    assert (first.day, last.day) == days
+    assert isinstance(first, date)
+    assert budget.ends_at(period) == ends
+
+
+def test_a_budget_and_its_documents_come_back_as_they_were_written() -> None:
+    assert budget.budget_of({"budget": LIMIT.to_json()}) == LIMIT
+    assert budget.budget_of({"weight": 2.0}) is None
+    assert budget.budget_of({"budget": None}) is None
+    account = Account("web", "2026-11", NOW, 5, 7).reserve(Pending("r-1", 3, 9))
+    assert Account.from_json(account.to_json()) == account
+    assert Reservation.of({"budget": Reservation("2026-11", 9).to_json()}) == Reservation("2026-11", 9)
+    assert Reservation.of({"budget": None}) is None
+
+
+# -- what the end of an attempt moves ---------------------------------------------------------------------------------
+
+
+def amounts(moved: Moved) -> dict[str, dict[str, int]]:
+    return {str(each.also["period"]): dict(each.amounts) for each in moved.writes()}
+
+
+HELD = Reservation("2026-11-22", 100_000)
+
+
+def test_an_attempt_that_ends_returns_its_reservation_and_adds_its_cost() -> None:
+    moved = budget.ended("web", "r-1", HELD, 80_000, held=False)
+    assert amounts(moved) == {"2026-11-22": {"returned_micros": 100_000, "cost_micros": 80_000}}
+
+
+def test_one_that_may_have_been_billed_stays_reserved_until_it_is_known() -> None:
+    assert amounts(budget.ended("web", "r-1", HELD, 0, held=True)) == {}
+    assert amounts(budget.ended("web", "r-1", HELD, 80_000, held=False))["2026-11-22"]["returned_micros"] == 100_000
+
+
+def test_without_a_reservation_nothing_is_written() -> None:
+    assert budget.ended("web", "r-1", None, 80_000, held=False).writes() == ()
+    assert budget.given_back("r-1", a_record()) == ()
+
+
+def test_a_request_that_will_not_begin_gives_back_all_of_it() -> None:
+    [write] = budget.given_back("r-1", a_record(tenant="web", budget=HELD.to_json()))
+    assert isinstance(write, Increment)
+    assert write.path in budget.shard_paths("web", "2026-11-22")
+    assert write.amounts == {"returned_micros": 100_000, "cost_micros": 0}
+
+
+def test_two_movements_of_one_commit_are_one_write_a_period() -> None:
+    first = budget.ended("web", "r-1", HELD, 80_000, held=False)
+    other = budget.ended("web", "r-1", Reservation("2026-11-23", 50_000), 0, held=False)
+    assert amounts(first.plus(budget.ended("web", "r-1", HELD, 0, held=False))) == {
+        "2026-11-22": {"returned_micros": 200_000, "cost_micros": 80_000}
+    }
+    assert set(amounts(first.plus(other))) == {"2026-11-22", "2026-11-23"}
+    assert budget.NOTHING_MOVED.plus(other) == other
+    paths = [each.path for each in first.plus(other).writes()]
+    assert len(paths) == len(set(paths))
+
+
+def test_every_end_of_a_request_takes_its_reservation_off_it() -> None:
+    assert request_record.requeued("again", NOW)["budget"] is None
+    assert request_record.finished("cancelled", budget.refused("web", a_purse(), 1), NOW)["budget"] is None
+
+
+def test_a_refusal_names_what_is_left_what_it_would_take_and_what_to_do() -> None:
+    outcome = budget.refused("web", a_purse(limit=50_000), 100_000)
+    assert outcome.code == "budget"
+    assert "$0.050000 left; this takes up to $0.100000" in outcome.message
+    assert "renderlane budget web --limit" in outcome.advice
+
+
+def test_as_many_wake_as_the_money_is_enough_for() -> None:
+    assert budget.fitting([40, 40, 40], 100) == 2
+    assert budget.fitting([40, 40, 40], 39) == 0
+    assert budget.fitting([], 100) == 0
+
+
+# -- admission --------------------------------------------------------------------------------------------------------
+
+
+def test_a_tick_grants_no_more_than_a_purse_holds_and_passes_the_others_by() -> None:
+    web = candidates(20, "web", model="gemini-3-pro-image", tenant="web")
+    shop = candidates(3, "shop", model="gemini-3-pro-image", tenant="shop")
+    one = web[0].planned.estimate_micros
+    admission = admit(
+        [*web, *shop],
+        {"gemini-3-pro-image": Standing()},
+        {"gemini-3-pro-image": Limits()},
+        {"gemini-3-pro-image": 1_000},
+        Shared(purses={"web": 7 * one + one // 2}),
+        NOW,
+    )
+    granted = [grant.candidate.head.request_id for grant in admission.grants]
+    assert [each for each in granted if each.startswith("web")] == [f"web-{number}" for number in range(7)]
+    assert sum(each.startswith("shop") for each in granted) == 3
+    assert admission.held == {}
+
+
+# -- no order of events overspends ------------------------------------------------------------------------------------
+
+Step = tuple[str, Any]
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("grant"), st.integers(1, 40)),
+        st.tuples(st.just("end"), st.integers(0, 100)),
+        st.tuples(st.just("time out"), st.booleans()),
+        st.tuples(st.just("give back"), st.none()),
+        st.tuples(st.just("read"), st.none()),
+        st.tuples(st.just("die"), st.none()),
+        st.tuples(st.just("next lead"), st.none()),
+    ),
+    max_size=60,
+)
+
+
+@given(steps, st.integers(0, 100))
+def test_whatever_happens_in_whatever_order_no_more_is_billed_than_the_limit(happening: list[Step], limit: int) -> None:
+    """The pump reads the shards only when told to, dies between writing and releasing, and the next lead gives
+    that back; calls may be billed unseen.
+    Costs are at most what was reserved.
+    """
+    account, seen, true = Account("web", "2026-11-22", NOW), Settled(), Settled()
+    flying: list[int] = []
+    billed = number = 0
+    for what, value in happening:
+        purse = Purse(replace(LIMIT, limit_micros=limit), account, seen)
+        match what:
+            case "grant" if value <= purse.available_micros:
+                number += 1
+                account = account.reserve(Pending(f"r-{number}", 1, value)).handed_out([f"r-{number}"])
+                flying.append(value)
+            case "die" if purse.available_micros > 0:
+                account = account.reserve(Pending("dead", 1, 1))  # written, and not released
+            case "next lead":
+                account = account.give_back(["dead"])
+            case "end" if flying:
+                held = flying.pop(0)
+                cost = held * value // 100
+                billed += cost
+                true = Settled(true.returned_micros + held, true.cost_micros + cost)
+            case "time out" if flying:
+                held = flying.pop(0)
+                billed += held if value else 0  # nobody says so: it stays reserved
+            case "give back" if flying:
+                true = replace(true, returned_micros=true.returned_micros + flying.pop(0))
+            case "read":
+                seen = true
+            case _:
+                pass
+        assert billed + sum(flying) <= limit
+    assert Purse(replace(LIMIT, limit_micros=limit), account, true).available_micros >= 0
+
+
+def test_keeping_accounts_outlasts_the_period_by_more_than_a_year() -> None:
+    assert Account("web", "2026-11", NOW).to_json()["expire_at"] - NOW > timedelta(days=365)

@@ -1,0 +1,125 @@
+"""What a settlement adds to the ledger: for what, of what, and undone exactly where it is corrected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.core.accounting.cost_report import bills
+from shared.core.accounting.ledger import PARTS, SHARDS, WHYS, Cell, exact_parts
+from shared.core.catalogue.price import Cost
+from shared.core.provider.failure import FailureKind
+from shared.core.provider.usage import Usage
+from tests.builders import a_delivered, a_failure, a_request, a_usage, an_attempt
+from tests.core.lifecycle.test_settlement import IMAGE_COST, Books, books
+
+CRASH = a_failure(FailureKind.CRASHED)
+
+
+def row_of(world: Books) -> dict[str, Any]:
+    [row] = world.ledger.values()
+    return row
+
+
+@given(st.dictionaries(st.sampled_from([*PARTS, "other"]), st.integers(0, 10**6), max_size=6), st.integers(-5, 5))
+def test_parts_that_were_rounded_each_for_itself_add_up_to_the_cost(parts: dict[str, int], off: int) -> None:
+    cost = Cost(max(sum(parts.values()) + off, 0), "metered", parts)
+    found = exact_parts(cost)
+    assert sum(found.values()) == cost.micros
+    assert set(found) <= set(PARTS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        (FailureKind.REFUSED, "refused"),
+        (FailureKind.NO_IMAGE, "no_image"),
+        (FailureKind.MALFORMED_ANSWER, "no_image"),
+        (FailureKind.IMAGE_STORE, "no_image"),
+        (FailureKind.OVERLOAD, "first"),
+    ],
+)
+def test_what_an_answer_without_an_image_cost_is_named_for_what_it_was(kind: FailureKind, why: str) -> None:
+    world = books()
+    world.settle(a_failure(kind, usage=Usage(text_in=1_000)))
+    row = row_of(world)
+    cost = 1_500 + (33_600 if kind is FailureKind.IMAGE_STORE else 0)  # that one was made, its tokens not counted
+    assert row[f"micros_{why}"] == row["cost_micros"] == cost
+    assert {name: row[name] for name in row if name.startswith("attempts")} == {"attempts": 1, f"attempts_{why}": 1}
+
+
+def test_a_later_attempt_is_a_retry_and_an_image_too_many_a_duplicate() -> None:
+    world = books()
+    world.settle(CRASH)
+    world.begin()
+    world.settle(a_delivered(), 2)
+    world.settle(a_delivered(image_uri="file:///images/late.jpg"), 1)
+    assert world.sum("micros_retry") == world.sum("micros_duplicate") == IMAGE_COST
+    assert [world.sum(f"attempts_{why}") for why in WHYS] == [0, 1, 0, 0, 1]
+    assert world.sum("attempts") == 2
+
+
+def test_an_attempt_of_unknown_cost_stands_there_with_its_range_until_it_is_known() -> None:
+    world = books()
+    estimate = world.attempt().data["estimate_micros"]
+    world.settle(CRASH)
+    assert world.sum("unknown_most_micros") == world.sum("unknown_held_micros") == estimate
+    world.settle(a_delivered())
+    assert world.sum("unknown_attempts") == world.sum("unknown_most_micros") == world.sum("unknown_held_micros") == 0
+    assert world.sum("cost_micros") == world.sum("micros_first") == IMAGE_COST
+
+
+def test_a_rejection_may_have_cost_its_estimate_and_nobody_believes_it() -> None:
+    world = books()
+    world.settle(a_failure(FailureKind.QUOTA_MINUTE))
+    assert world.sum("unknown_most_micros") == world.attempt().data["estimate_micros"]
+    assert world.sum("unknown_held_micros") == 0
+
+
+def test_an_attempt_is_booked_under_what_served_and_an_unknown_model_under_what_was_ordered() -> None:
+    world = books(model="nano-banana-2.1")
+    world.settle(a_delivered(model="models/gemini-3-pro-image", lane="flex"))
+    assert (row_of(world)["model"], row_of(world)["lane"]) == ("gemini-3-pro-image", "flex")
+    other = books(model="nano-banana-2.1")
+    other.settle(a_delivered(model="gemini-9/../image"))
+    assert row_of(other)["model"] == "gemini-nano-banana-2.1"
+
+
+def test_flags_that_bent_the_route_are_part_of_the_row() -> None:
+    request, attempt = an_attempt(a_request(tenant="web"))
+    world = Books(request, attempt)
+    world.change(world.attempt(), flags=["use-flex@1", "lower-resolution@2"])
+    world.settle(a_delivered())
+    assert row_of(world)["flag"] == "use-flex@1 lower-resolution@2"
+
+
+def test_a_size_that_was_stepped_down_is_a_saving_and_what_came_as_ordered_is_none() -> None:
+    request, attempt = an_attempt(a_request(model="nano-banana-2.1", image_size="4K"))
+    world = Books(request, attempt)
+    world.change(world.attempt(), route=world.attempt().data["route"] | {"image_size": "1K"})
+    world.settle(a_delivered())
+    assert row_of(world)["saved_size_micros"] == (3780 - 1120) * 30
+    plain = books(model="nano-banana-2.1")
+    plain.settle(a_delivered(usage=a_usage()))
+    assert not [name for name in row_of(plain) if name.startswith("saved")]
+
+
+def test_rows_of_one_combination_share_a_name_but_for_the_shard() -> None:
+    cell = Cell("2026-11-22", "a_b", "gemini-3-pro-image", "standard", ())
+    paths = {cell.increment({"attempts": 1}, shard).path for shard in range(3 * SHARDS)}
+    assert len(paths) == SHARDS
+    other = Cell("2026-11-22", "a_b", "gemini-3-pro-image", "flex", ())
+    assert not paths & {other.increment({"attempts": 1}, shard).path for shard in range(SHARDS)}
+
+
+def test_a_providers_calls_are_a_bill_of_their_own() -> None:
+    rows = [
+        {"day": "2026-11-22", "tenant": "web", "lane": "standard", "model": "m", "flag": "", "cost_micros": 134_000},
+        {"day": "2026-11-22", "tenant": "web", "lane": "gateway", "model": "m", "flag": "", "cost_micros": 90_000},
+    ]
+    found = bills(rows, "model")
+    assert (found.google.total.micros, found.gateways.total.micros) == (134_000, 90_000)
+    assert found.gateways.total.saved_micros == 0

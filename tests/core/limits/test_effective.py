@@ -1,0 +1,125 @@
+"""Which of three sources holds for a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.core.limits.effective import DIMENSIONS, InForce, Learned, in_force, limits
+from shared.core.limits.live_quota import READABLE, UNLIMITED, LiveLimits
+from shared.core.limits.quota import Limits
+from tests.builders import NOW
+
+LATER = NOW + timedelta(minutes=5)
+
+
+def live(**dims: int | None) -> LiveLimits:
+    return LiveLimits(dims, NOW)
+
+
+def learned(value: int, said: int | None) -> Mapping[str, Learned]:
+    return {"rpm": Learned(value, LATER, said)}
+
+
+def test_the_dimensions_are_those_of_the_limits() -> None:
+    assert Limits.__struct_fields__ == DIMENSIONS
+    assert set(READABLE) < set(DIMENSIONS)
+
+
+def test_what_nobody_says_anything_of_is_unknown() -> None:
+    assert in_force(Limits(), None, {}) == {}
+    assert in_force(Limits(), live(), {}) == {}
+    assert limits({}) == Limits()
+
+
+def test_without_a_reading_the_configured_limit_holds() -> None:
+    assert in_force(Limits(rpm=60), None, {}) == {"rpm": InForce(60, "configured", None)}
+
+
+def test_a_reading_holds_over_what_is_configured_in_both_directions() -> None:
+    for configured in (10, 600):
+        assert in_force(Limits(rpm=configured), live(rpm=60), {}) == {"rpm": InForce(60, "live", NOW)}
+
+
+def test_a_reading_without_a_dimension_leaves_the_configured_one() -> None:
+    held = in_force(Limits(rpm=10, concurrency=5), live(rpd=1_000), {})
+    assert held == {
+        "rpm": InForce(10, "configured", None),
+        "rpd": InForce(1_000, "live", NOW),
+        "concurrency": InForce(5, "configured", None),
+    }
+    assert limits(held) == Limits(rpm=10, rpd=1_000, concurrency=5)
+
+
+def test_unlimited_is_an_answer_and_no_number() -> None:
+    held = in_force(Limits(rpm=10), live(rpm=None), {})
+    assert held == {"rpm": InForce(None, "live", NOW)}
+    assert limits(held).rpm is None
+
+
+def test_a_limit_of_nothing_is_a_limit() -> None:
+    assert in_force(Limits(), live(rpm=0), {})["rpm"].value == 0
+    assert limits(in_force(Limits(rpm=0), None, {})) == Limits(rpm=0)
+
+
+@pytest.mark.parametrize("said", [60, None, 0])
+def test_what_a_rejection_named_holds_until_the_reading_says_something_else(said: int | None) -> None:
+    then = live(rpm=said)
+    known = learned(30, then.said("rpm"))
+    assert in_force(Limits(), then, known)["rpm"] == InForce(30, "learned", LATER)
+    for now_said in (61, 30, None if said is not None else 60):
+        assert in_force(Limits(), live(rpm=now_said), known)["rpm"] == InForce(now_said, "live", NOW)
+
+
+def test_a_rejection_may_name_more_than_the_reading_said() -> None:
+    assert in_force(Limits(), live(rpm=60), learned(120, 60))["rpm"].value == 120
+
+
+def test_the_first_reading_holds_over_what_was_learned_before_it() -> None:
+    assert in_force(Limits(), live(rpm=60), learned(30, None))["rpm"] == InForce(60, "live", NOW)
+
+
+@pytest.mark.parametrize("reading", [None, live(), live(rpd=7)])
+@pytest.mark.parametrize("said", [None, 60, UNLIMITED])
+def test_without_a_reading_the_smaller_of_learned_and_configured_holds(
+    reading: LiveLimits | None, said: int | None
+) -> None:
+    def held(configured: int | None) -> InForce:
+        known = {"rpm": Learned(30, LATER, said, configured)}
+        return in_force(Limits(rpm=configured), reading, known)["rpm"]
+
+    assert held(None) == InForce(30, "learned", LATER)
+    assert held(40) == InForce(30, "learned", LATER)
+    assert held(20) == InForce(20, "configured", None)
+
+
+def test_what_was_learned_beside_another_configuration_is_out_of_date() -> None:
+    known = {"rpm": Learned(30, LATER, None, configured=40)}
+    assert in_force(Limits(rpm=900), None, known)["rpm"] == InForce(900, "configured", None)
+
+
+def test_what_was_learned_comes_back_from_its_document() -> None:
+    for said in (None, UNLIMITED, 60):
+        one = Learned(30, LATER, said, configured=40)
+        assert Learned.from_json(one.to_json()) == one
+
+
+values = st.none() | st.integers(0, 100)
+
+
+@given(configured=values, said=values, known=values, then=st.sampled_from([None, UNLIMITED, 50]), present=st.booleans())
+def test_each_limit_has_exactly_one_source_that_did_say_it(
+    configured: int | None, said: int | None, known: int | None, then: int | None, present: bool
+) -> None:
+    reading = live(rpm=said) if present else None
+    held = in_force(Limits(rpm=configured), reading, {} if known is None else learned(known, then))
+    if not held:
+        assert (configured, reading) == (None, None)
+        return
+    said_by = {"configured": configured, "live": said, "learned": known}
+    assert held["rpm"].value == said_by[held["rpm"].source]
+    assert (held["rpm"].source == "configured") <= (reading is None)

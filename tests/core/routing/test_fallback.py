@@ -1,0 +1,300 @@
+"""What flags, breakers, quota and a request's own bad luck leave of its ladder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from shared.core.messages.render_request import LANES, SIZES
+from shared.core.routing.context import Course, Terms
+from shared.core.routing.flag import BREAKER, NAMES, Flag, FlagName, Scope, hundredth
+from shared.core.routing.ladder import Ladder, Planned, Unroutable, Waits, ladder, plan
+from shared.core.routing.requirements import Ask
+from shared.core.values.route import Route
+from tests.builders import a_catalogue, a_request
+from tests.core.routing.test_ladder import asks
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+STANDARD = "standard"
+BUILT = ("standard", "priority", "flex")
+PRO, NB21, LITE = "gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image"
+
+
+def a_flag(name: FlagName = "use-nano-banana-2", *, actor: str = "ann", to: str | None = None, **scope: Any) -> Flag:
+    if name == "lower-resolution":
+        to = to or "2K"
+    return Flag(
+        id=f"{name}-{actor}-{to}",
+        name=name,
+        actor=actor,
+        reason="quota is short",
+        tripped_at=NOW,
+        expires_at=NOW + timedelta(hours=2),
+        to=to,
+        scope=Scope(**scope),
+    )
+
+
+def a_breaker(lane: str, model: str) -> Flag:
+    return replace(a_flag("pause", actor=BREAKER, lane=lane, model=model), reason=f"{lane}/{model}: overload")
+
+
+def terms(*flags: Flag, lanes: Sequence[str] = BUILT, **more: Any) -> Terms:
+    return Terms(a_catalogue(), lanes, flags, now=NOW, **more)
+
+
+def planned(asked: dict[str, Any], *flags: Flag, course: Course | None = None, **more: Any) -> Planned:
+    ask = Ask.of(a_request(**asked))
+    found = plan(ask, terms(*flags, **more), course or Course("r-1"))
+    assert isinstance(found, Planned), found
+    return found
+
+
+def struck(asked: dict[str, Any], route: Route, *flags: Flag, **more: Any) -> str | None:
+    found = ladder(Ask.of(a_request(**asked)), terms(*flags, **more))
+    assert isinstance(found, Ladder)
+    return next(rung.struck for rung in found.rungs if rung.route == route)
+
+
+PRO_4K: dict[str, Any] = {"purpose": "final", "image_size": "4K"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "flags", "route"),
+    [
+        (PRO_4K, [], Route("standard", PRO, "4K")),
+        (PRO_4K, [a_flag("lower-resolution")], Route("standard", PRO, "2K")),
+        (PRO_4K, [a_flag("lower-resolution", to="1K")], Route("standard", PRO, "1K")),
+        (PRO_4K, [a_flag("use-nano-banana-2")], Route("standard", NB21, "4K")),
+        (PRO_4K, [a_flag("use-nano-banana-2"), a_flag("lower-resolution")], Route("standard", NB21, "2K")),
+        (PRO_4K, [a_flag("use-flex")], Route("flex", PRO, "4K")),
+        (PRO_4K, [a_flag("use-flex"), a_flag("lower-resolution", to="1K")], Route("flex", PRO, "1K")),
+        ({**PRO_4K, "priority": "interactive"}, [a_flag("use-flex")], Route("standard", PRO, "4K")),
+        ({**PRO_4K, "floor": "exact"}, [a_flag("lower-resolution"), a_flag("use-flex")], Route("standard", PRO, "4K")),
+        ({**PRO_4K, "floor": {"image_size": "2K"}}, [a_flag("lower-resolution", to="1K")], Route(STANDARD, PRO, "2K")),
+        ({**PRO_4K, "floor": {"model": PRO}}, [a_flag("use-nano-banana-2")], Route("standard", PRO, "4K")),
+        (PRO_4K, [a_flag("use-gateway")], Route("standard", PRO, "4K")),
+        (PRO_4K, [a_flag("use-batch")], Route("standard", PRO, "4K")),
+        (PRO_4K, [a_breaker("standard", PRO)], Route("standard", NB21, "4K")),
+        (PRO_4K, [a_breaker("standard", PRO), a_breaker("standard", NB21)], Route("flex", PRO, "4K")),
+        ({"purpose": "draft"}, [a_flag("use-nano-banana-2"), a_flag("lower-resolution")], Route(STANDARD, LITE, "1K")),
+        ({}, [a_breaker("standard", LITE)], Route("standard", NB21, "1K")),
+        ({"purpose": "final", "lane": "flex"}, [a_breaker("flex", PRO)], Route("standard", PRO, "1K")),
+        ({"model": "nano-banana"}, [a_breaker("standard", "gemini-2.5-flash-image")], Route("standard", NB21, "1K")),
+    ],
+)  # fmt: skip
+def test_flags_and_breakers_bend_a_request_as_far_as_its_floor_allows(
+    asked: dict[str, Any], flags: list[Flag], route: Route
+) -> None:
+    assert planned(asked, *flags).route == route
+
+
+@pytest.mark.parametrize(
+    ("scope", "bent"),
+    [
+        ({"tenant": "web"}, True),
+        ({"tenant": "app"}, False),
+        ({"purpose": "final"}, True),
+        ({"purpose": "draft"}, False),
+        ({"model": PRO}, True),
+        ({"model": NB21}, False),
+        ({"lane": "standard"}, True),
+        ({"lane": "flex"}, False),
+        ({"share": 0}, False),
+        ({"share": 100}, True),
+        ({"tenant": "web", "purpose": "draft"}, False),
+    ],
+)
+def test_a_flag_bends_only_what_is_in_its_scope(scope: dict[str, Any], *, bent: bool) -> None:
+    flag = a_flag("lower-resolution", **scope)
+    found = planned({**PRO_4K, "tenant": "web"}, flag, course=Course("r-1", "web"))
+    assert (found.route.image_size == "2K") == bent
+    assert found.flags == ((flag.id,) if bent else ())
+
+
+def test_a_share_takes_the_same_requests_each_time_and_a_wider_one_keeps_them() -> None:
+    ids = [f"r-{number}" for number in range(2_000)]
+    tenth = {each for each in ids if hundredth(each, "use-flex") < 10}
+    third = {each for each in ids if hundredth(each, "use-flex") < 33}
+    assert tenth < third
+    assert 150 < len(tenth) < 250
+    assert tenth != {each for each in ids if hundredth(each, "pause") < 10}, "flags do not all meet the same few"
+
+
+def test_a_reason_names_what_changed_the_flag_who_tripped_it_and_why() -> None:
+    found = planned(PRO_4K, a_flag("lower-resolution"))
+    assert found.reasons == ("image_size 4K -> 2K: flag lower-resolution by ann: quota is short",)
+    assert found.flags == ("lower-resolution-ann-2K",)
+    assert found.saved_micros == 105_600, "4K of Pro costs 0.24, 2K 0.1344"
+
+
+def test_a_flag_that_changes_nothing_says_so_and_stands_in_no_receipt() -> None:
+    found = ladder(Ask.of(a_request()), terms(a_flag("lower-resolution"), a_flag("use-gateway")))
+    assert isinstance(found, Ladder)
+    assert [text.rpartition(": ")[2] for text in found.without_effect] == [
+        "nothing to change",
+        "no route within the request's floor, cap and consent",
+    ]
+    assert planned({}, a_flag("lower-resolution")).flags == ()
+
+
+def test_pause_holds_a_request_whatever_else_is_tripped() -> None:
+    found = plan(Ask.of(a_request()), terms(a_flag("use-flex"), a_flag("pause")), Course("r-1"))
+    assert isinstance(found, Waits)
+    assert found.paused
+    assert "by ann: quota is short" in found.reason
+
+
+def test_when_every_route_is_out_the_request_waits_and_says_for_what() -> None:
+    ask = Ask.of(a_request(purpose="final", floor="exact"))
+    found = plan(ask, terms(a_breaker("standard", PRO)), Course("r-1"))
+    assert isinstance(found, Waits)
+    assert not found.paused
+    assert found.reason == f"breaker: standard/{PRO}: overload"
+
+
+@pytest.mark.parametrize(
+    ("asked", "route", "reason"),
+    [
+        (PRO_4K, Route("batch", PRO, "4K"), "lane unavailable: batch"),
+        (PRO_4K, Route("standard", LITE, "1K"), f"under the floor: {NB21}"),
+        ({**PRO_4K, "floor": {"image_size": "4K"}}, Route("standard", PRO, "2K"), "under the floor: 4K"),
+        ({**PRO_4K, "aspect_ratio": "21:9"}, Route("standard", PRO, "4K"), None),
+        ({**PRO_4K, "max_cost_usd": "0.20"}, Route("standard", PRO, "4K"), "over the cap of 0.200000: 0.252"),
+        ({**PRO_4K, "priority": "interactive"}, Route("flex", PRO, "4K"), "interactive requests never go to flex"),
+        (PRO_4K, Route("flex", NB21, "4K"), f"{NB21} has no flex lane"),
+        (PRO_4K, Route("gateway", PRO, "4K"), "lane unavailable: gateway"),
+    ],
+)
+def test_every_route_that_is_struck_out_says_why(asked: dict[str, Any], route: Route, reason: str | None) -> None:
+    found = struck(asked, route)
+    assert found == reason if reason is None else found is not None and found.startswith(reason)
+
+
+def test_batch_and_gateway_need_the_consent_of_the_request() -> None:
+    lanes = (*BUILT, "batch", "gateway")
+    assert struck(PRO_4K, Route("batch", PRO, "4K"), lanes=lanes) == "no consent: allow.batch"
+    gateway = struck(PRO_4K, Route("gateway", PRO, "4K"), lanes=lanes)
+    assert gateway is not None
+    consenting = {**PRO_4K, "allow": {"batch": True}}
+    assert planned(consenting, a_flag("use-batch"), lanes=lanes).route.lane == "batch"
+    soon = Course("r-1", deadline=NOW + timedelta(hours=3))
+    assert planned(consenting, a_flag("use-batch"), lanes=lanes, course=soon).route.lane == "standard"
+
+
+def test_a_cap_that_does_not_pay_for_what_is_asked_takes_the_best_route_that_it_pays_for() -> None:
+    found = planned({**PRO_4K, "max_cost_usd": "0.20"})
+    assert found.route == Route("standard", PRO, "2K")
+    assert "over the cap" in found.reasons[0]
+    spent = Course("r-1", spent_micros=150_000)
+    found = planned({**PRO_4K, "max_cost_usd": "0.20"}, course=spent)
+    assert found.route == Route("standard", NB21, "1K")
+
+
+def test_a_route_that_failed_this_request_is_left_for_the_next_and_taken_again_when_none_is_left() -> None:
+    course = Course("r-1", avoided={f"standard/{PRO}": "timeout"})
+    found = planned(PRO_4K, course=course)
+    assert found.route == Route("standard", NB21, "4K"), "one attempt changes one thing"
+    assert f"model {PRO} -> {NB21}: this request met timeout there" in found.reasons[0]
+    assert planned({**PRO_4K, "floor": "exact"}, course=course).route == Route("standard", PRO, "4K")
+
+
+def test_a_quota_that_opens_after_the_deadline_sends_only_those_with_a_deadline_elsewhere() -> None:
+    opens = {PRO: NOW + timedelta(hours=20)}
+    soon = Course("r-1", deadline=NOW + timedelta(hours=1))
+    assert planned(PRO_4K, course=soon, opens=opens).route.model == NB21
+    assert planned(PRO_4K, opens=opens).route.model == PRO
+    assert planned({**PRO_4K, "floor": "exact"}, course=soon, opens=opens).route.model == PRO, "it expires there"
+
+
+def test_a_model_that_is_gone_is_left_for_its_successor_or_the_next_of_the_ladder() -> None:
+    lacking = {f"*/{PRO}": "gone", "*/gemini-2.5-flash-image": "gone"}
+    assert planned(PRO_4K, lacking=lacking).route.model == NB21
+    assert planned({"model": "nano-banana"}, lacking=lacking).route.model == NB21
+
+
+def test_a_lane_that_the_provider_refuses_is_left_for_the_next() -> None:
+    lacking = {f"flex/{PRO}": "no flex"}
+    found = planned({**PRO_4K, "lane": "flex"}, lacking=lacking)
+    assert found.route == Route("standard", PRO, "4K")
+
+
+def test_an_escalation_takes_the_model_above_the_one_that_failed_and_nothing_at_or_below_it() -> None:
+    ask = Ask.of(a_request(), above=NB21)
+    found = plan(ask, terms(), Course("r-2"))
+    assert isinstance(found, Planned)
+    assert found.route.model == PRO
+    assert found.reasons == (f"{NB21} failed the quality bar: {PRO}",)
+    waits = plan(ask, terms(a_breaker("standard", PRO), a_breaker("flex", PRO)), Course("r-2"))
+    assert isinstance(waits, Waits)
+
+
+flags = st.lists(
+    st.builds(
+        lambda name, to, tenant, share, lane, model, by_breaker: (
+            a_breaker(lane, model)
+            if by_breaker
+            else a_flag(name, to=to if name == "lower-resolution" else None, tenant=tenant, share=share)
+        ),
+        st.sampled_from(NAMES),
+        st.sampled_from(["2K", "1K"]),
+        st.none() | st.just("web"),
+        st.integers(0, 100),
+        st.sampled_from([*LANES, "gateway"]),
+        st.sampled_from(a_catalogue().ladder),
+        st.booleans(),
+    ),
+    max_size=4,
+)
+courses = st.builds(
+    Course,
+    request_id=st.sampled_from(["r-1", "r-2", "r-3"]),
+    tenant=st.sampled_from(["web", "app"]),
+    deadline=st.none() | st.just(NOW + timedelta(hours=1)),
+    spent_micros=st.integers(0, 300_000),
+    avoided=st.dictionaries(
+        st.sampled_from([f"standard/{PRO}", f"flex/{PRO}", f"standard/{NB21}"]), st.just("timeout")
+    ),
+)
+
+
+@given(asks, st.sets(st.sampled_from([*LANES, "gateway"])), flags, courses, st.booleans())
+def test_no_flag_breaker_or_bad_luck_breaks_floor_cap_consent_or_capability(
+    ask: Ask, lanes: set[str], tripped: list[Flag], course: Course, closed: bool
+) -> None:
+    opens = {PRO: NOW + timedelta(hours=9)} if closed else {}
+    found = plan(ask, Terms(a_catalogue(), lanes - {"gateway"}, tripped, opens, now=NOW), course)
+    calm = plan(ask, Terms(a_catalogue(), lanes - {"gateway"}, now=NOW), course)
+    assert isinstance(found, Unroutable) == isinstance(calm, Unroutable), "what is only for now ends no request"
+    if not isinstance(found, Planned) or not isinstance(calm, Planned):
+        return
+    model = a_catalogue().models[found.route.model]
+    assert found.route.lane in lanes
+    assert found.route.lane in model.lanes
+    assert not (
+        ask.priority == "interactive" and found.route.lane in ("flex", "batch") and ask.lane != found.route.lane
+    )
+    assert found.route.lane != "batch" or ask.allow_batch
+    assert ask.aspect_ratio in (None, *model.aspect_ratios)
+    assert ask.references <= model.max_references
+    if ask.max_cost_micros is not None:
+        assert course.spent_micros + found.estimate_micros <= ask.max_cost_micros
+    if ask.exact:
+        assert found.route == calm.route
+    elif ask.floor_size is not None and SIZES.index(ask.floor_size) <= SIZES.index(ask.image_size):
+        assert SIZES.index(found.route.image_size) >= SIZES.index(ask.floor_size)
+    assert (found.route == calm.route) or found.reasons
+    assert found.route.circuit not in {flag.circuit for flag in tripped if flag.actor == BREAKER}
+
+
+def test_a_floor_that_the_catalogue_no_longer_has_ends_the_request_and_not_the_pump() -> None:
+    found = plan(replace(Ask.of(a_request()), floor_model="gone-since"), terms())
+    assert isinstance(found, Unroutable)
+    assert found.problem.field == "floor.model"
+    assert NB21 in found.problem.allowed

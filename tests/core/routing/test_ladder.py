@@ -1,0 +1,164 @@
+"""From what was asked to the route that is taken, each deviation with its reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.core.catalogue import price
+from shared.core.messages.render_request import LANES, PRIORITIES, PURPOSES, SIZES, Floor
+from shared.core.routing.ladder import Planned, Unroutable, below_floor, first_plan
+from shared.core.routing.requirements import Ask
+from shared.core.values.route import Route
+from shared.core.values.validation import Problem
+from tests.builders import a_catalogue, a_planned, a_request
+
+BUILT = ("standard", "priority", "flex")
+PRO, NB21, LITE = "gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image"
+
+
+def refused(**asked: Any) -> Problem:
+    planned = first_plan(Ask.of(a_request(**asked)), a_catalogue(), BUILT)
+    assert isinstance(planned, Unroutable), planned
+    return planned.problem
+
+
+@pytest.mark.parametrize(
+    ("asked", "route", "reasons"),
+    [
+        ({"purpose": "draft"}, Route("standard", LITE, "1K"), []),
+        ({"purpose": "final"}, Route("standard", PRO, "1K"), []),
+        ({"model": "nano-banana-pro", "image_size": "4K"}, Route("standard", PRO, "4K"), []),
+        ({"model": NB21}, Route("standard", NB21, "1K"), []),
+        ({}, Route("standard", NB21, "1K"), ["is retired: its successor gemini-nano-banana-2.1"]),
+        ({"model": "nano-banana-2"}, Route("standard", NB21, "1K"), ["model gemini-3.1-flash-image is retired"]),
+        ({"model": f"{PRO}-preview"}, Route("standard", PRO, "1K"), [f"model {PRO}-preview is retired"]),
+        ({"model": NB21, "image_size": "512"}, Route("standard", NB21, "1K"), ["one size up, 1K"]),
+        ({"model": "nano-banana"}, Route("standard", "gemini-2.5-flash-image", "1K"), ["is deprecated"]),
+        (
+            {"purpose": "draft", "image_size": "2K"},
+            Route("standard", NB21, "2K"),
+            [f"{LITE} cannot do it (image_size): {NB21}"],
+        ),
+        ({"purpose": "draft", "aspect_ratio": "8:1"}, Route("standard", NB21, "1K"), ["(aspect_ratio)"]),
+    ],
+)  # fmt: skip
+def test_a_request_takes_the_cheapest_route_that_can_do_it_and_says_why_it_differs(
+    asked: dict[str, Any], route: Route, reasons: list[str]
+) -> None:
+    planned = a_planned(a_request(**asked), BUILT)
+    assert planned.route == route
+    assert len(planned.reasons) == len(reasons)
+    for reason, part in zip(planned.reasons, reasons, strict=True):
+        assert part in reason
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "found", "allowed"),
+    [
+        ({"lane": "batch"}, "lane", '"batch"', "flex, priority, standard"),
+        ({"model": "gemini-9"}, "model", '"gemini-9"', "nano-banana-pro"),
+        ({"model": LITE, "image_size": "4K"}, "image_size", '"4K"', f"1K (for {LITE})"),
+        ({"model": PRO, "aspect_ratio": "8:1"}, "aspect_ratio", '"8:1"', "21:9"),
+        ({"model": NB21, "lane": "flex"}, "lane", '"flex"', f"standard, priority, batch (for {NB21})"),
+        ({"model": "nano-banana", "references": [{"uri": "gs://b/a"}] * 4}, "references", "4 images", "at most 3"),
+        ({"purpose": "draft", "lane": "flex"}, "lane", '"flex"', f"standard, priority, batch (for {LITE})"),
+        ({"purpose": "final", "aspect_ratio": "8:1"}, "aspect_ratio", '"8:1"', PRO),
+        ({"max_cost_usd": "0.01"}, "max_cost_usd", '"0.010000"', "at least 0.041111 for standard"),
+    ],
+)
+def test_what_no_route_can_do_is_refused_with_field_found_allowed_and_remedy(
+    asked: dict[str, Any], field: str, found: str, allowed: str
+) -> None:
+    problem = refused(**asked)
+    assert (problem.field, problem.found) == (field, found)
+    assert allowed in problem.allowed
+    assert problem.remedy.endswith(".")
+
+
+def test_a_cap_of_just_the_estimate_is_enough() -> None:
+    estimate = a_planned().estimate_micros
+    assert a_planned(a_request(max_cost_usd=f"0.0{estimate}")).estimate_micros == estimate
+    assert refused(max_cost_usd=f"0.0{estimate - 1}").field == "max_cost_usd"
+
+
+def test_what_the_planner_remembers_of_a_request_holds_neither_prompt_nor_references() -> None:
+    ask = Ask.of(a_request(prompt="secret", references=[{"uri": "gs://b/a"}]))
+    assert (ask.prompt_tokens, ask.references) == (2, 1)
+    assert "secret" not in str(ask.to_json())
+    assert "gs://" not in str(ask.to_json())
+
+
+asks = st.builds(
+    Ask,
+    purpose=st.sampled_from(PURPOSES),
+    model=st.none() | st.sampled_from([*a_catalogue().names, "gemini-9"]),
+    image_size=st.sampled_from(SIZES),
+    aspect_ratio=st.none() | st.sampled_from(["1:1", "16:9", "8:1", "7:5"]),
+    lane=st.sampled_from(LANES),
+    prompt_tokens=st.integers(1, 32_000),
+    references=st.integers(0, 14),
+    grounding=st.booleans(),
+    max_cost_micros=st.none() | st.integers(1, 10**6),
+    priority=st.sampled_from(PRIORITIES),
+    exact=st.booleans(),
+    floor_size=st.none() | st.sampled_from(SIZES),
+    floor_model=st.none() | st.sampled_from(a_catalogue().names),
+    allow_gateway=st.booleans(),
+    allow_batch=st.booleans(),
+    above=st.none() | st.sampled_from(a_catalogue().ladder),
+)
+
+
+@given(asks, st.sets(st.sampled_from(LANES)))
+def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_remedy(ask: Ask, lanes: set[str]) -> None:
+    assert Ask.from_json(ask.to_json()) == ask
+    match first_plan(ask, a_catalogue(), lanes):
+        case Planned(route, _, estimate):
+            model = a_catalogue().models[route.model]
+            assert model.status != "retired"
+            assert route.lane in lanes
+            assert route.image_size in model.lanes[route.lane].listed
+            assert ask.aspect_ratio in (None, *model.aspect_ratios)
+            assert ask.references <= model.max_references
+            assert ask.max_cost_micros is None or estimate <= ask.max_cost_micros
+            assert Route.from_json(route.to_json()) == route
+            assert estimate == price.estimate(
+                model, route.lane, route.image_size, ask.prompt_tokens, ask.references, grounding=ask.grounding
+            )
+        case Unroutable(problem):
+            assert problem.field
+            assert problem.allowed or not lanes
+            assert problem.remedy.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("asked", "floor", "field"),
+    [
+        ({"purpose": "draft"}, Floor(model="nano-banana-pro"), "floor.model"),
+        ({"image_size": "1K"}, Floor(image_size="4K"), "floor.image_size"),
+        ({"purpose": "final", "image_size": "4K"}, Floor("4K", "nano-banana-pro"), None),
+        ({"purpose": "default"}, Floor("1K", "nano-banana-2"), None),
+        ({"image_size": "512"}, Floor(image_size="1K"), None),
+    ],
+)
+def test_a_floor_above_what_was_asked_for_contradicts_it(
+    asked: dict[str, Any], floor: Floor, field: str | None
+) -> None:
+    planned = first_plan(Ask.of(a_request(**asked)), a_catalogue(), BUILT)
+    assert isinstance(planned, Planned)
+    problem = below_floor(planned.route, floor, a_catalogue())
+    assert (problem.field if problem else None) == field
+
+
+def test_the_next_route_of_a_plan_lies_in_another_circuit() -> None:
+    """What its own circuit offers besides would fail with it: a smaller size is no way out."""
+    request = a_request(model="nano-banana-pro", image_size="4K", floor={"image_size": "1K"})
+    planned = a_planned(request)
+    assert planned.next is not None
+    assert planned.next.route.circuit != planned.route.circuit
+    alone = a_planned(a_request(model="nano-banana-2", image_size="4K"))
+    assert alone.next is None

@@ -1,0 +1,54 @@
+"""When requests are published."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from scripts.virtual_time.arrivals import DAY, Source, backlog, bursts, day_curve, merged, poisson
+from tests.virtual_time.worlds import MODEL
+
+
+def a_source(name: str = "s", deadline_after: float | None = None) -> Source:
+    return Source(name, MODEL, tenant="shop", priority="bulk", deadline_after=deadline_after)
+
+
+def test_a_backlog_is_published_at_one_instant() -> None:
+    found = backlog(a_source(), 3, at=7)
+    assert [each.at for each in found] == [7, 7, 7]
+    assert {(each.tenant, each.priority, each.model) for each in found} == {("shop", "bulk", MODEL)}
+    assert len({each.request_id for each in found}) == 3
+
+
+def test_a_deadline_counts_from_the_publication() -> None:
+    assert [each.deadline for each in bursts(a_source(deadline_after=30), 1, every=10, begins=0, ends=20)] == [30, 40]
+
+
+def test_a_poisson_stream_has_its_mean_rate_and_stays_in_its_span() -> None:
+    found = poisson(a_source(), 600, begins=100, ends=700, chance=Random(1))
+    assert len(found) == pytest.approx(6000, rel=0.05)
+    assert all(100 <= each.at < 700 for each in found)
+
+
+def test_the_same_chance_gives_the_same_arrivals() -> None:
+    first, second = (poisson(a_source(), 60, begins=0, ends=600, chance=Random(4)) for _ in range(2))
+    assert first == second
+
+
+def test_bursts_come_at_their_distance() -> None:
+    found = bursts(a_source(), 2, every=60, begins=30, ends=180)
+    assert [each.at for each in found] == [30, 30, 90, 90, 150, 150]
+
+
+def test_a_day_curve_has_its_sum_its_peak_and_its_night() -> None:
+    found = day_curve(a_source(), per_day=20_000, peak_hour=15, night_share=0.1, begins=0, ends=DAY, chance=Random(2))
+    hours = [sum(1 for each in found if each.at // 3600 == hour) for hour in range(24)]
+    assert len(found) == pytest.approx(20_000, rel=0.05)
+    assert hours.index(max(hours)) in (13, 14, 15, 16)
+    assert hours[3] == pytest.approx(hours[15] * 0.1, rel=0.4)
+
+
+def test_streams_merge_by_time() -> None:
+    found = merged(backlog(a_source("late"), 1, at=5), backlog(a_source("early"), 1, at=1))
+    assert [each.request_id for each in found] == ["early-0", "late-0"]
