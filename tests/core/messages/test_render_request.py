@@ -31,6 +31,7 @@ from shared.core.messages.render_request import (
 )
 from shared.core.values.documents import Create, InvalidDocument
 from shared.core.values.validation import UNKNOWN_LIMIT, Problem
+from shared.core.values.visible import visible
 from tests.builders import NOW, a_payload, a_request
 
 SECRET = "a prompt that nobody but the model may read"
@@ -206,7 +207,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("labels", {"k": "v" * 256}, "labels.k"),
     ("labels", {"k": None}, "labels.k"),
     ("labels", [["k", "v"]], "labels"),
-    *(("labels", {each: "v"}, f"labels.{each}") for each in RESERVED_KEYS),
+    *(("labels", {each: "v"}, f"labels.{visible(each)}") for each in RESERVED_KEYS),
     *(("deadline", f"{each}-01-01T00:00:00Z", "deadline") for each in ("0002", "0999", "1970", "3000", "9998")),
     ("deadline", "1999-12-31T23:59:59-01:00", "deadline"),
 ]

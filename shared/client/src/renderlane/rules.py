@@ -132,7 +132,9 @@ def _object(value: object, schema: Schema, at: str) -> Iterator[Problem]:
     for name in value:
         if name not in known:
             allowed = ", ".join(sorted(known))
-            yield Problem(f"{prefix}{str(name)[:63]}", "an unknown field", allowed, "Remove it, or correct it.")
+            yield Problem(
+                f"{prefix}{_visible(str(name)[:63])}", "an unknown field", allowed, "Remove it, or correct it."
+            )
     for name in schema.get("required", ()):
         if name not in value:
             yield Problem(f"{prefix}{name}", "nothing", "a value: this field is required", f"Add {prefix}{name}.")
@@ -147,7 +149,7 @@ def _labels(value: Mapping[Any, Any], schema: Schema, prefix: str) -> Iterator[P
         yield Problem(at, f"{len(value)} keys", f"at most {schema['maxProperties']}", "Leave some out.")
         return
     for key, each in value.items():
-        at = f"{prefix}{str(key)[:63]}"
+        at = f"{prefix}{_visible(str(key)[:63])}"
         yield from _problems(key, schema["propertyNames"], at)
         yield from _problems(each, schema["additionalProperties"], at)
 
@@ -164,3 +166,21 @@ def shown(value: object, at: str = "") -> str:
         case _:
             text = json.dumps(value, ensure_ascii=False, default=str)
             return text if len(text) <= FOUND_LIMIT else f"{text[:FOUND_LIMIT]}…"
+
+
+_STEERING = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f\ud800-\udfff]"
+)
+"""Characters that steer a terminal or end a line: control, formatting, surrogates, line and paragraph separators."""
+
+
+def _visible(text: str) -> str:
+    """`text` with escapes in their place, as the worker writes them."""
+    return _STEERING.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
