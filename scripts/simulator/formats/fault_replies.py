@@ -83,6 +83,6 @@ def bend(answer: Answer, fault: Fault | None) -> Reply:
         case Fault(kind="malformed"):
             return replace(answer, body=answer.body[:-2] + b',"')
         case Fault(kind="other_shape"):
-            return json_answer(200, {"result": {"ok": True, "url": "https://example.com/image.jpg"}}, answer.headers)
+            return json_answer(200, {"result": {"ok": True, "job": "4711"}}, answer.headers)
         case _:
             return answer
