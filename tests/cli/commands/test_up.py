@@ -62,7 +62,7 @@ def test_a_closed_terminal_drains_like_a_stop(home: Path) -> None:
         _until_rendering("in-flight")
         up.process.send_signal(signal.SIGHUP)
         up.process.send_signal(signal.SIGHUP)  # a shell that goes may send several
-        assert up.process.wait(60) == 0
+        assert up.process.wait(120) == 0
     (document,) = json_lines(renderlane("status", "in-flight", "--json").stdout)
     assert (document["status"], document["attempt_count"]) == ("succeeded", 1)
 
