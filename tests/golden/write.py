@@ -138,7 +138,7 @@ def chosen(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Few that show everything: always the one that shows most that is new, the smaller one of two."""
     forms = [(set(leaves(each)), len(repr(each)), each) for each in documents]
     shown: set[tuple[str, str]] = set()
-    kept = []
+    kept: list[dict[str, Any]] = []
     while True:
         form, _, document = max(forms, key=lambda one: (len(one[0] - shown), -one[1]))
         if form <= shown or len(kept) == 8:

@@ -1,6 +1,6 @@
 """Every stored form is read and written back as it is: `tests/golden` holds documents of all collections.
 
-The documents are as the releases before wrote them (`tests/golden/write.py`), so they pin names, types and text of keys.
+The documents are as earlier releases wrote them (`tests/golden/write.py`): they pin names, types and text of keys.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import ValidationError
 
 from shared.adapters.sqlite.store import _decode_map, encoded
 from shared.core.accounting.budget import Account, Budget, Reservation
 from shared.core.admission.fleet_pace import Fleet
 from shared.core.admission.model_state import Standing
-from shared.core.admission.route_memory import Routing
+from shared.core.admission.route_memory import Effect, Routing
 from shared.core.admission.slot_calendar import Calendar
 from shared.core.admission.spend_window import Spend
 from shared.core.catalogue.gateway_proof import Proof
@@ -32,6 +33,7 @@ from shared.core.provider.circuit_health import Health
 from shared.core.routing.flag import Flag
 from shared.core.routing.flag_board import Board
 from shared.core.routing.requirements import Ask
+from shared.core.values.documents import UnreadableDocument, UnreadableFields
 from shared.core.values.route import Route
 
 GOLDEN = Path("tests/golden")
@@ -124,7 +126,13 @@ RARE = [
 
 
 def in_bytes(data: Any) -> str:
-    return json.dumps(encoded(data), sort_keys=True)
+    """As the store writes it; 2.0 and 2 are one number."""
+    return json.dumps(json.loads(json.dumps(encoded(data)), parse_float=_number), sort_keys=True)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def test_every_collection_has_a_golden_file_and_its_forms() -> None:
@@ -150,3 +158,18 @@ def test_a_stored_form_is_written_as_it_was_read(collection: str, path: tuple[st
 @pytest.mark.parametrize(("kind", "stored"), RARE, ids=lambda one: one.__name__ if isinstance(one, type) else "")
 def test_a_rare_form_is_written_as_it_was_read(kind: Any, stored: dict[str, Any]) -> None:
     assert in_bytes(kind.from_json(stored).to_json()) == in_bytes(stored)
+
+
+def test_a_document_that_cannot_be_read_is_no_empty_one() -> None:
+    with pytest.raises(UnreadableDocument):
+        Board.from_json(UnreadableFields("flags/board", "damaged"))
+
+
+def test_a_field_of_the_wrong_kind_is_named_and_its_value_not_shown() -> None:
+    with pytest.raises(ValidationError, match=r"Expected `str`, got `int` - at `\$\.model`"):
+        Route.from_json({"lane": "standard", "model": 4711, "image_size": "1K"})
+
+
+def test_an_older_document_reads_through_defaults_and_a_newer_one_loses_what_is_unknown_here() -> None:
+    assert Board.from_json({"flags": {}, "overruled": {}, "later": 1}) == Board()
+    assert Effect.from_json({"requests": 2}) == Effect(2)
