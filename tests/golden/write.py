@@ -108,7 +108,7 @@ async def ailing(written: Written) -> None:
         begun = world.clock.now()
 
         def sick(_: object, now: datetime, kind: FailureKind = kind, begun: datetime = begun) -> Failure | None:
-            named = (
+            named: dict[str, Any] = (
                 {"quota_value": 20, "quota_id": "GenerateRequestsPerMinutePerProjectPerModel"}
                 if kind is FailureKind.QUOTA_MINUTE
                 else {}
