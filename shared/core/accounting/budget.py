@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.core.provider.outcome import Outcome
+from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields, Increment
 from shared.core.values.money import usd
 
@@ -35,7 +36,7 @@ OVER_BUDGET = "the tenant's budget is used up"
 KEEP_FOR = timedelta(days=400)
 
 
-class Budget(Struct, frozen=True):
+class Budget(Stored, frozen=True):
     """As an operator set it."""
 
     limit_micros: int
@@ -47,13 +48,6 @@ class Budget(Struct, frozen=True):
     def __str__(self) -> str:
         return f"${usd(self.limit_micros)} a {self.period}"
 
-    def to_json(self) -> dict[str, Any]:
-        return {"limit_micros": self.limit_micros, "period": self.period, "over": self.over, "since": self.since}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Budget:
-        return cls(data["limit_micros"], data["period"], data["over"], data["since"])
-
 
 def budget_of(tenant: Fields) -> Budget | None:
     """Of a document `tenants/{tenant}`."""
@@ -61,23 +55,20 @@ def budget_of(tenant: Fields) -> Budget | None:
     return Budget.from_json(found) if found else None
 
 
-class Reservation(Struct, frozen=True):
+class Reservation(Stored, frozen=True):
     """What is held for one attempt; kept on its request and its attempt."""
 
     period: str
     micros: int
 
-    def to_json(self) -> dict[str, Any]:
-        return {"period": self.period, "micros": self.micros}
-
     @classmethod
     def of(cls, data: Fields) -> Reservation | None:
         """On a request or an attempt; None where nothing is held."""
         found = data.get("budget")
-        return cls(found["period"], found["micros"]) if found else None
+        return cls.from_json(found) if found else None
 
 
-class Pending(Struct, frozen=True):
+class Pending(Stored, frozen=True):
     """A reservation between the write that holds it and the write that hands its request out."""
 
     request_id: str
@@ -85,15 +76,8 @@ class Pending(Struct, frozen=True):
     """The number under which it is handed out; a request at that number or beyond has taken it."""
     micros: int
 
-    def to_json(self) -> dict[str, Any]:
-        return {"request_id": self.request_id, "release": self.release, "micros": self.micros}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Pending:
-        return cls(data["request_id"], data["release"], data["micros"])
-
-
-class Account(Struct, frozen=True):
+class Account(Stored, frozen=True):
     """`budgets/{period}_{tenant}`: what only the pump writes."""
 
     tenant: str
@@ -127,26 +111,8 @@ class Account(Struct, frozen=True):
         return tuple(each for each in self.pending if each.request_id not in request_ids)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "tenant": self.tenant,
-            "period": self.period,
-            "since": self.since,
-            "before_micros": self.before_micros,
-            "reserved_micros": self.reserved_micros,
-            "pending": [each.to_json() for each in self.pending],
-            "expire_at": ends_at(self.period) + KEEP_FOR,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Account:
-        return cls(
-            tenant=data["tenant"],
-            period=data["period"],
-            since=data["since"],
-            before_micros=data["before_micros"],
-            reserved_micros=data["reserved_micros"],
-            pending=tuple(Pending.from_json(each) for each in data.get("pending", ())),
-        )
+        """With the moment at which the store may delete it."""
+        return super().to_json() | {"expire_at": ends_at(self.period) + KEEP_FOR}
 
 
 class Settled(Struct, frozen=True):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from shared.core.admission.slot_calendar import is_untimed
 from shared.core.limits.quota import Limits
+from shared.core.values.codec import Stored
 
 USED_SHARE = 0.8
 """Of instances x concurrency: the rest is for deliveries that end, and for an instance that dies."""
@@ -74,7 +73,7 @@ class Recent(Struct, frozen=True):
     """In one half-second of one model."""
 
 
-class Fleet(Struct, frozen=True):
+class Fleet(Stored, frozen=True):
     """Kept in the pump's document."""
 
     pace: float = FIRST_PACE
@@ -163,13 +162,6 @@ class Fleet(Struct, frozen=True):
     def room(self, running: int, capacity: int) -> int:
         """How many more releases the fleet can take now; `running` are in flight, those in the air included."""
         return max(0, min(int(self.most_in_air) - self.in_air, most_running(capacity) - running))
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Fleet:
-        return cls(**{name: data[name] for name in cls.__struct_fields__ if name in data})
 
 
 def _too_many(late: int, starts: int) -> bool:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
-from msgspec import Struct, field
+from msgspec import field
 from msgspec.structs import replace
 
 from shared.core.admission.priority import Turns
 from shared.core.admission.rate_control import Pressure
 from shared.core.admission.slot_calendar import Calendar
 from shared.core.limits.effective import Learned
+from shared.core.values.codec import Stored
+from shared.core.values.documents import Fields
 
 
-class Standing(Struct, frozen=True):
+class Standing(Stored, frozen=True):
     calendar: Calendar = field(default_factory=Calendar)
     turns: Turns = field(default_factory=Turns)
     pressure: Pressure = field(default_factory=Pressure)
@@ -28,22 +30,14 @@ class Standing(Struct, frozen=True):
         return replace(self, calendar=self.calendar.forget(now), turns=self.turns.forget(now))
 
     def to_json(self) -> dict[str, Any]:
-        return self.calendar.to_json() | {
-            "turns": self.turns.to_json(),
-            "pressure": self.pressure.to_json(),
-            "learned": {dimension: each.to_json() for dimension, each in self.learned.items()},
-            "denied_until": self.denied_until,
-        }
+        """The calendar's fields stand beside the others, as they did before there were others."""
+        fields = super().to_json()
+        calendar: dict[str, Any] = fields.pop("calendar")
+        return calendar | fields
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Standing:
-        return cls(
-            Calendar.from_json(data),
-            Turns.from_json(data["turns"]),
-            Pressure.from_json(data["pressure"]),
-            {dimension: Learned.from_json(each) for dimension, each in data["learned"].items()},
-            data["denied_until"],
-        )
+    def from_json(cls, data: Fields) -> Self:
+        return super().from_json({**data, "calendar": dict(data)})
 
 
 def path(model: str) -> str:

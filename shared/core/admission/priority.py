@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import field
 from msgspec.structs import replace
 
 from shared.core.admission.slot_calendar import WINDOW, Weight
 from shared.core.limits.quota import Limits
+from shared.core.values.codec import Stored
 
 RANK = {"interactive": 0, "normal": 1, "bulk": 2}
 LEAST_SHARE = 0.05
@@ -35,7 +36,7 @@ Pace: TypeAlias = Literal["all", "lower", "bulk"]
 """What evidence allows over all priorities; normal and bulk where bursts are disliked; bulk always."""
 
 
-class Turns(Struct, frozen=True):
+class Turns(Stored, frozen=True):
     """Of one model; kept in its calendar's document."""
 
     owed: Mapping[str, float] = field(default_factory=dict)
@@ -114,21 +115,6 @@ class Turns(Struct, frozen=True):
         if all(step >= oldest for step in self.interactive):
             return self
         return replace(self, interactive={step: n for step, n in self.interactive.items() if step >= oldest})
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "owed": dict(self.owed),
-            "next_at": dict(self.next_at),
-            "interactive": {str(step): list(found) for step, found in self.interactive.items()},
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Turns:
-        return cls(
-            owed=dict(data["owed"]),
-            next_at=dict(data["next_at"]),
-            interactive={int(step): (found[0], found[1]) for step, found in data["interactive"].items()},
-        )
 
 
 def less(limits: Limits, reserve: Weight) -> Limits:

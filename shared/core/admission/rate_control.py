@@ -5,16 +5,15 @@ A pure controller: the table of evidence in the design, one function a row. Rate
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from shared.core.admission.slot_calendar import Calendar, is_untimed
 from shared.core.limits.observations import Seen, Sign, counted
 from shared.core.limits.quota import Limits
+from shared.core.values.codec import Stored
 
 MINUTE = timedelta(minutes=1)
 
@@ -66,7 +65,7 @@ UNCAPPED_AT = 2.0
 """Of the rate before: until then what has piled up does not start at once."""
 
 
-class Pressure(Struct, frozen=True):
+class Pressure(Stored, frozen=True):
     """Of one model; kept in its calendar's document."""
 
     share: float = 1.0
@@ -117,13 +116,6 @@ class Pressure(Struct, frozen=True):
                 if (limit := getattr(known, name)) is not None
             },
         )
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Pressure:
-        return cls(**{name: data[name] for name in cls.__struct_fields__ if name in data})
 
 
 class Felt(Struct, frozen=True):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
-from msgspec import Struct, field
+from msgspec import field
 from msgspec.structs import replace
 
 from shared.core.admission.allocation import Grant
 from shared.core.conclusions.conclusion import Conclusions
 from shared.core.routing.breaker import Circuit
 from shared.core.routing.ladder import Planned
+from shared.core.values.codec import Stored
+from shared.core.values.documents import Fields
 
 
-class Effect(Struct, frozen=True):
+class Effect(Stored, frozen=True):
     """What a flag has changed so far, or would have."""
 
     requests: int = 0
@@ -24,11 +26,8 @@ class Effect(Struct, frozen=True):
     def plus(self, saved_micros: int) -> Effect:
         return Effect(self.requests + 1, self.saved_micros + saved_micros)
 
-    def to_json(self) -> dict[str, Any]:
-        return {"requests": self.requests, "saved_micros": self.saved_micros}
 
-
-class Routing(Struct, frozen=True):
+class Routing(Stored, frozen=True):
     circuits: Mapping[str, Circuit] = field(default_factory=dict)
     conclusions: Conclusions = field(default_factory=Conclusions)
     in_force: tuple[str, ...] = ()
@@ -82,18 +81,9 @@ class Routing(Struct, frozen=True):
         return replace(self, in_force=tuple(flag_ids), effects=effects)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "circuits": {name: each.to_json() for name, each in self.circuits.items()},
-            "conclusions": self.conclusions.to_json(),
-            "in_force": list(self.in_force),
-            "effects": {name: each.to_json() for name, each in self.effects.items()},
-        }
+        return super().to_json() | {"conclusions": self.conclusions.to_json()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Routing:
-        return cls(
-            {name: Circuit.from_json(each) for name, each in data["circuits"].items()},
-            Conclusions.from_json(data.get("conclusions", {})),
-            tuple(data["in_force"]),
-            {name: Effect(each["requests"], each["saved_micros"]) for name, each in data["effects"].items()},
-        )
+    def from_json(cls, data: Fields) -> Self:
+        conclusions = Conclusions.from_json(data.get("conclusions", {}))
+        return replace(super().from_json({**data, "conclusions": {}}), conclusions=conclusions)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shared.core.limits.quota import Limits
+from shared.core.values.codec import Stored
 from shared.core.values.pacific import next_pacific_midnight, pacific_day
 
 BUCKET = timedelta(milliseconds=500)
@@ -37,8 +37,8 @@ KEPT_LONGER = timedelta(seconds=5)
 UNPACED = 1_000_000
 
 
-class Weight(Struct, frozen=True):
-    """What one start takes of each per-minute limit."""
+class Weight(Struct, frozen=True, array_like=True):
+    """What one start takes of each per-minute limit. Stored as a list."""
 
     requests: int = 1
     images: int = 1
@@ -68,7 +68,7 @@ class Full(Struct, frozen=True):
     """When it is worth looking again, where that is known."""
 
 
-class Calendar(Struct, frozen=True):
+class Calendar(Stored, frozen=True):
     """Values only; every change gives a new calendar."""
 
     buckets: Mapping[int, Weight] = field(default_factory=dict)
@@ -238,30 +238,6 @@ class Calendar(Struct, frozen=True):
     def used(self, now: datetime) -> Weight:
         """What stands in the window that ends with the bucket of `now`."""
         return self._used(bucket_of(now))
-
-    def to_json(self) -> dict[str, Any]:
-        """Bucket numbers and days become text: the store's maps have text keys."""
-        return {
-            "buckets": {
-                str(number): [weight.requests, weight.images, weight.tokens] for number, weight in self.buckets.items()
-            },
-            "days": {day.isoformat(): count for day, count in self.days.items()},
-            "closed_until": self.closed_until,
-            "closed_why": self.closed_why,
-            "refunded": dict(self.refunded),
-            "last_patient": self.last_patient,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Calendar:
-        return cls(
-            buckets={int(number): Weight(*weight) for number, weight in data["buckets"].items()},
-            days={date.fromisoformat(day): count for day, count in data["days"].items()},
-            closed_until=data["closed_until"],
-            closed_why=data["closed_why"],
-            refunded=data["refunded"],
-            last_patient=data.get("last_patient"),
-        )
 
 
 def is_untimed(limits: Limits) -> bool:

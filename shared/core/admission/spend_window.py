@@ -8,18 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
-from msgspec import Struct, field
+from msgspec import field
 
 from shared.core.limits.quota import Limits
+from shared.core.values.codec import Stored
+from shared.core.values.documents import Fields
 
 BUCKET = timedelta(seconds=5)
 WINDOW_BUCKETS = 121
 """605 s: ten minutes, and the bucket they may begin in."""
 
 
-class Spend(Struct, frozen=True):
+class Spend(Stored, frozen=True):
     """Values only; every change gives a new window."""
 
     buckets: Mapping[int, int] = field(default_factory=dict)
@@ -50,11 +52,13 @@ class Spend(Struct, frozen=True):
         return Spend({**kept, number: kept.get(number, 0) + micros})
 
     def to_json(self) -> dict[str, Any]:
-        return {str(number): micros for number, micros in self.buckets.items()}
+        """The buckets alone."""
+        buckets: dict[str, Any] = super().to_json()["buckets"]
+        return buckets
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Spend:
-        return cls({int(number): micros for number, micros in data.items()})
+    def from_json(cls, data: Fields) -> Self:
+        return super().from_json({"buckets": data})
 
 
 NOTHING_SPENT = Spend()

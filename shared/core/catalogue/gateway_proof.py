@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields
 
 ITEMS: Mapping[str, str] = {
@@ -34,7 +34,7 @@ class ProofRefused(Exception):
     """Evidence that is none: says what is missing and what to do."""
 
 
-class Evidence(Struct, frozen=True):
+class Evidence(Stored, frozen=True):
     """What stands for one item."""
 
     text: str
@@ -44,13 +44,6 @@ class Evidence(Struct, frozen=True):
     """Fingerprint of the gateway's row in the catalogue at that time."""
     facts: Fields = field(default_factory=dict)
     """Of the logged test."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {"text": self.text, "by": self.by, "at": self.at, "about": self.about, "facts": dict(self.facts)}
-
-    @classmethod
-    def from_json(cls, data: Fields) -> Evidence:
-        return cls(data["text"], data["by"], data["at"], data["about"], data["facts"])
 
 
 class Lack(Struct, frozen=True):
@@ -63,7 +56,7 @@ class Lack(Struct, frozen=True):
         return f"{self.item} {self.why}"
 
 
-class Proof(Struct, frozen=True):
+class Proof(Stored, frozen=True):
     """Of one gateway: `gateways/{name}`."""
 
     items: Mapping[str, Evidence] = field(default_factory=dict)
@@ -87,13 +80,6 @@ class Proof(Struct, frozen=True):
         if len(evidence.text) > LONGEST_EVIDENCE:
             raise ProofRefused(f"{item}: {len(evidence.text):,} characters; at most {LONGEST_EVIDENCE:,}")
         return replace(self, items={**self.items, item: evidence})
-
-    def to_json(self) -> dict[str, Any]:
-        return {"items": {item: each.to_json() for item, each in self.items.items()}}
-
-    @classmethod
-    def from_json(cls, data: Fields) -> Proof:
-        return cls({item: Evidence.from_json(each) for item, each in data["items"].items()})
 
 
 def path(name: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -21,6 +21,8 @@ from msgspec.structs import replace
 from shared.core.conclusions.claims import POLICIES, Claim, Policy, conclusion_id, parted
 from shared.core.conclusions.evidence import NEVER, NOTHING_HEARD, VOICES_KEPT, Heard, Voice, merged
 from shared.core.limits.observations import Closing
+from shared.core.values.codec import Stored
+from shared.core.values.documents import Fields
 from shared.core.values.pacific import next_pacific_midnight
 from shared.core.values.route import GATEWAY, is_gateways
 
@@ -43,7 +45,7 @@ Starts = Mapping[int, int]
 """Calls by the second in which they began."""
 
 
-class Conclusion(Struct, frozen=True):
+class Conclusion(Stored, frozen=True):
     claim: Claim
     subject: str
     """A circuit (`*/model` in every lane of Google's) or a pool."""
@@ -77,18 +79,14 @@ class Conclusion(Struct, frozen=True):
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "claim": self.claim.value, "subject": self.subject, "since": self.since, "needs": self.needs,
-            "interval_seconds": self.interval.total_seconds(), "next_probe_at": self.next_probe_at,
-            "probed_at": self.probed_at, "probes": self.probes,
-        }  # fmt: skip
+        """The interval in seconds: the store has no durations."""
+        fields = super().to_json()
+        del fields["interval"]
+        return fields | {"interval_seconds": self.interval.total_seconds()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Conclusion:
-        return cls(
-            Claim(data["claim"]), data["subject"], data["since"], data["needs"],
-            timedelta(seconds=data["interval_seconds"]), data["next_probe_at"], data["probed_at"], data["probes"],
-        )  # fmt: skip
+    def from_json(cls, data: Fields) -> Self:
+        return super().from_json({**data, "interval": timedelta(seconds=data["interval_seconds"])})
 
 
 class Case(Struct, frozen=True):
@@ -107,6 +105,7 @@ class Case(Struct, frozen=True):
         return {request: voice for request, voice in self.voices.items() if voice.at > after}
 
     def to_json(self) -> dict[str, Any]:
+        """With the empty fields of Heard, which earlier releases read."""
         return {
             **Heard(self.voices, success=self.success).to_json(),
             "cleared": self.cleared,

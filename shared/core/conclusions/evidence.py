@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
+
+from shared.core.values.codec import Stored
 
 MOST_VOICES = 8
 CALLS_KEPT = timedelta(seconds=90)
@@ -20,8 +21,8 @@ VOICES_KEPT = timedelta(minutes=30)
 NEVER = -1
 
 
-class Voice(Struct, frozen=True):
-    """One request that failed."""
+class Voice(Struct, frozen=True, array_like=True):
+    """One request that failed. Stored as a list."""
 
     at: int
     """Second since the epoch."""
@@ -31,7 +32,7 @@ class Voice(Struct, frozen=True):
     """The provider named the shared thing itself."""
 
 
-class Heard(Struct, frozen=True):
+class Heard(Stored, frozen=True):
     """Of one conclusion."""
 
     voices: Mapping[str, Voice] = field(default_factory=dict)
@@ -62,25 +63,6 @@ class Heard(Struct, frozen=True):
     def is_open(self) -> bool:
         """Something stands here that no success speaks against."""
         return any(each.at > self.success for each in self.voices.values())
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "voices": {request: [each.at, each.tenant, each.explicit] for request, each in self.voices.items()},
-            "calls": {str(second): count for second, count in self.calls.items()},
-            "requests": {str(second): count for second, count in self.requests.items()},
-            "success": self.success,
-            "vain": self.vain,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Heard:
-        return cls(
-            {request: Voice(*each) for request, each in data["voices"].items()},
-            {int(second): count for second, count in data["calls"].items()},
-            {int(second): count for second, count in data["requests"].items()},
-            data["success"],
-            data["vain"],
-        )
 
 
 NOTHING_HEARD = Heard()

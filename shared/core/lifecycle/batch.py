@@ -17,6 +17,7 @@ from shared.core.catalogue.batch_rules import DEFAULT_RULES, BatchRules
 from shared.core.lifecycle.request_record import KEEP_FOR
 from shared.core.provider.call import Answer
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.values.codec import Stored
 from shared.core.values.documents import Document, Fields
 from shared.core.values.route import Route
 
@@ -46,7 +47,7 @@ class Waiting(Struct, frozen=True):
         return cls(document.id, route.model, route.image_size, references, document.data["batched_at"])
 
 
-class Item(Struct, frozen=True):
+class Item(Stored, frozen=True):
     """One attempt of one request in a batch."""
 
     request_id: str
@@ -56,9 +57,6 @@ class Item(Struct, frozen=True):
     def key(self) -> str:
         """What the provider gives back with its answer."""
         return f"{self.request_id}/{self.attempt}"
-
-    def to_json(self) -> dict[str, Any]:
-        return {"request_id": self.request_id, "attempt": self.attempt}
 
 
 class Progress(Struct, frozen=True):
@@ -90,7 +88,7 @@ def display_name(batch_id: str) -> str:
 
 
 def items_of(data: Fields) -> list[Item]:
-    return [Item(each["request_id"], each["attempt"]) for each in data["items"]]
+    return [Item.from_json(each) for each in data["items"]]
 
 
 def due_collections(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +14,7 @@ from shared.core.provider.outcome import Outcome
 from shared.core.routing.context import FRESH, Course
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Ask
+from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields
 from shared.core.values.route import Route
 from shared.core.values.trace_context import Place
@@ -100,7 +100,7 @@ class Head(Struct, frozen=True):
         return None if place is None else place.trace_id
 
 
-class UnusedSlot(Struct, frozen=True):
+class UnusedSlot(Stored, frozen=True):
     """A slot that was granted and not used; the pump gives it back to its calendar."""
 
     model: str
@@ -108,13 +108,6 @@ class UnusedSlot(Struct, frozen=True):
     slot_at: datetime
     release: int
     tokens: int
-
-    def to_json(self) -> dict[str, Any]:
-        return {"model": self.model, "slot_at": self.slot_at, "release": self.release, "tokens": self.tokens}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> UnusedSlot:
-        return cls(data["model"], data["slot_at"], data["release"], data["tokens"])
 
 
 def course_of(request_id: str, data: Fields) -> Course:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from shared.core.limits.live_quota import UNLIMITED, LiveLimits
 from shared.core.limits.quota import Limits
+from shared.core.values.codec import Stored
 
 DIMENSIONS = ("rpm", "ipm", "tpm", "rpd", "concurrency", "spend10m_micros")
 """The fields of `Limits`."""
@@ -30,7 +31,7 @@ class InForce(Struct, frozen=True):
 InForceByDimension: TypeAlias = Mapping[str, InForce]
 
 
-class Learned(Struct, frozen=True):
+class Learned(Stored, frozen=True):
     """A limit that the body of a 429 named."""
 
     value: int
@@ -39,13 +40,6 @@ class Learned(Struct, frozen=True):
     """What the live reading said at that time, as `LiveLimits.said`: UNLIMITED, a number, None = nothing."""
     configured: int | None = None
     """What was configured at that time."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {"value": self.value, "at": self.at, "live": self.live, "configured": self.configured}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Learned:
-        return cls(data["value"], data["at"], data["live"], data["configured"])
 
 
 def in_force(configured: Limits, live: LiveLimits | None, learned: Mapping[str, Learned]) -> Mapping[str, InForce]:

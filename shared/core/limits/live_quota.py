@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import replace
+
+from shared.core.values.codec import Stored
+from shared.core.values.documents import Fields
 
 PATH = "quota/live"
 READABLE = ("rpm", "ipm", "tpm", "rpd")
@@ -45,7 +48,7 @@ class LiveLimits(Struct, frozen=True):
         return cls(dims, data["read_at"])
 
 
-class Problem(Struct, frozen=True):
+class Problem(Stored, frozen=True):
     """Why the last reading failed."""
 
     code: str
@@ -55,15 +58,8 @@ class Problem(Struct, frozen=True):
     since: datetime
     """When this problem was first met; the readings before it succeeded, or failed otherwise."""
 
-    def to_json(self) -> dict[str, Any]:
-        return {"code": self.code, "message": self.message, "remedy": self.remedy, "since": self.since}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Problem:
-        return cls(data["code"], data["message"], data["remedy"], data["since"])
-
-
-class LiveQuota(Struct, frozen=True):
+class LiveQuota(Stored, frozen=True):
     """The last good readings, and how the last try went."""
 
     tried_at: datetime
@@ -92,27 +88,13 @@ class LiveQuota(Struct, frozen=True):
         return replace(self, usage_problem=_met(self.usage_problem, code, message, remedy, now))
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "by_model": {model: limits.to_json() for model, limits in self.by_model.items()},
-            "read_at": self.read_at,
-            "tried_at": self.tried_at,
-            "problem": self.problem.to_json() if self.problem else None,
-            "usage": None if self.usage is None else {model: dict(used) for model, used in self.usage.items()},
-            "usage_read_at": self.usage_read_at,
-            "usage_problem": self.usage_problem.to_json() if self.usage_problem else None,
-        }
+        """The limits by themselves: an unlimited dimension is stored as UNLIMITED."""
+        return super().to_json() | {"by_model": {model: limits.to_json() for model, limits in self.by_model.items()}}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> LiveQuota:
-        return cls(
-            tried_at=data["tried_at"],
-            by_model={model: LiveLimits.from_json(limits) for model, limits in data["by_model"].items()},
-            read_at=data["read_at"],
-            problem=Problem.from_json(data["problem"]) if data["problem"] else None,
-            usage=data["usage"],
-            usage_read_at=data["usage_read_at"],
-            usage_problem=Problem.from_json(data["usage_problem"]) if data["usage_problem"] else None,
-        )
+    def from_json(cls, data: Fields) -> Self:
+        by_model = {model: LiveLimits.from_json(limits) for model, limits in data["by_model"].items()}
+        return replace(super().from_json(data), by_model=by_model)
 
 
 class Change(Struct, frozen=True):

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Self
 
 from msgspec import Struct, field
 from msgspec.structs import replace
+
+from shared.core.values.codec import Stored
+from shared.core.values.documents import Fields
 
 REMEMBERED = timedelta(seconds=30)
 """Longer than any rule looks back, with what a report may be late."""
@@ -57,7 +60,7 @@ Seconds = Mapping[int, int]
 """A count by second since the epoch."""
 
 
-class Seen(Struct, frozen=True):
+class Seen(Stored, frozen=True):
     """Of one model."""
 
     counts: Mapping[Sign, Seconds] = field(default_factory=dict)
@@ -84,27 +87,11 @@ class Seen(Struct, frozen=True):
         kept = self.closing is not None and self.closing.until > max(closing.until, now)
         return self if kept else replace(self, closing=closing)
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "counts": {sign.value: {str(s): n for s, n in seconds.items()} for sign, seconds in self.counts.items()},
-            "closing": {"until": self.closing.until, "why": self.closing.why} if self.closing else None,
-            "named": {dimension: {"value": each.value, "at": each.at} for dimension, each in self.named.items()},
-            "drift": {str(bucket): tokens for bucket, tokens in self.drift.items()},
-        }
-
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Seen:
-        closing = data["closing"]
-        return cls(
-            counts={
-                Sign(sign): {int(s): n for s, n in seconds.items()}
-                for sign, seconds in data["counts"].items()
-                if sign in _SIGNS
-            },
-            closing=Closing(closing["until"], closing["why"]) if closing else None,
-            named={dimension: Named(each["value"], each["at"]) for dimension, each in data["named"].items()},
-            drift={int(bucket): tokens for bucket, tokens in data["drift"].items()},
-        )
+    def from_json(cls, data: Fields) -> Self:
+        """Without the signs of a newer release."""
+        counts = {sign: seconds for sign, seconds in data["counts"].items() if sign in _SIGNS}
+        return super().from_json({**data, "counts": counts})
 
 
 NOTHING_SEEN = Seen()

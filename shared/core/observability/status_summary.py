@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.core.accounting.budget import Over, PeriodName
 from shared.core.limits.effective import DIMENSIONS, InForce
+from shared.core.values.codec import Stored
+from shared.core.values.documents import Fields
 
 PATH = "summary/summary"
 EVERY = timedelta(seconds=5)
@@ -83,8 +85,8 @@ class QuotaUse(Struct, frozen=True):
         """Dimension, used and limit of what is used up most; None where no limit is known."""
         known = [
             (dimension, self.used[dimension], limit.value)
-            for dimension, limit in self.limits.items()
-            if dimension in self.used and limit.value is not None
+            for dimension in DIMENSIONS
+            if dimension in self.used and (limit := self.limits.get(dimension)) and limit.value is not None
         ]
         return max(known, key=lambda each: _share(each[1], each[2]), default=None)
 
@@ -154,7 +156,7 @@ class Ended(Struct, frozen=True):
     """When the groups were read."""
 
 
-class Summary(Struct, frozen=True):
+class Summary(Stored, frozen=True):
     at: datetime
     """By the store's time."""
     depths: tuple[Depth, ...] = ()
@@ -189,28 +191,12 @@ class Summary(Struct, frozen=True):
 
     def to_json(self) -> dict[str, Any]:
         """The document: one field for all panels, so that nothing of it needs an index."""
-        written = to_builtins(self, builtin_types=(datetime,))
-        del written["at"]
-        return {"at": self.at, "panels": written}
+        panels = super().to_json()
+        return {"at": panels.pop("at"), "panels": panels}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Summary:
-        panels = data["panels"]
-        spent = panels["spent"]
-        return cls(
-            at=data["at"],
-            depths=tuple(Depth(**each) for each in panels["depths"]),
-            waiting=tuple(Waiting(**each) for each in panels["waiting"]),
-            running=tuple(Running(**each) for each in panels["running"]),
-            running_count=panels["running_count"],
-            batched_count=panels["batched_count"],
-            quota=tuple(_quota_use(each) for each in panels["quota"]),
-            spent=None
-            if spent is None
-            else Spent(**{**spent, "purses": tuple(Purse(**each) for each in spent["purses"])}),
-            ended=tuple(_ended(each) for each in panels["ended"]),
-            busy_at=panels["busy_at"],
-        )
+    def from_json(cls, data: Fields) -> Self:
+        return super().from_json({**data["panels"], "at": data["at"]})
 
 
 def sampled(before: QuotaUse | None, now_used: QuotaUse, now: datetime) -> QuotaUse:
@@ -237,16 +223,3 @@ def grouped(status: str, found: Sequence[tuple[Newest, str, str]], *, since: dat
 
 def _share(used: int, limit: int) -> float:
     return used / limit if limit else 1.0
-
-
-def _quota_use(data: Mapping[str, Any]) -> QuotaUse:
-    limits = {name: InForce(**data["limits"][name]) for name in DIMENSIONS if name in data["limits"]}
-    return QuotaUse(**{**data, "limits": limits, "samples": tuple(Sample(**each) for each in data["samples"])})
-
-
-def _ended(data: Mapping[str, Any]) -> Ended:
-    groups = tuple(
-        Failures(**{**each, "newest": tuple(Newest(**one) for one in each["newest"])}) for each in data["groups"]
-    )
-    newest = Newest(**data["newest"]) if data["newest"] else None
-    return Ended(data["status"], groups, data["complete"], newest, data["at"])

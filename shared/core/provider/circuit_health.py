@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import field
 from msgspec.structs import replace
 
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.values.codec import Stored
 
 REMEMBERED = timedelta(seconds=75)
 """Longer than a breaker looks back, with what a report may be late."""
@@ -33,7 +34,7 @@ MOST_REPORTED = 8
 """Named in a report: more than a breaker needs to tell several from one."""
 
 
-class Health(Struct, frozen=True):
+class Health(Stored, frozen=True):
     """Of one circuit."""
 
     sick: Mapping[int, int] = field(default_factory=dict)
@@ -60,21 +61,9 @@ class Health(Struct, frozen=True):
         return replace(self, well=_counted(self.well, now))
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "sick": {str(second): count for second, count in self.sick.items()},
-            "well": {str(second): count for second, count in self.well.items()},
-            "last": self.last,
-            "requests": dict(sorted(self.requests.items(), key=lambda each: each[1])[-MOST_REPORTED:]),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Health:
-        return cls(
-            sick={int(second): count for second, count in data["sick"].items()},
-            well={int(second): count for second, count in data["well"].items()},
-            last=data["last"],
-            requests=data.get("requests", {}),
-        )
+        """With the newest MOST_REPORTED requests."""
+        newest = sorted(self.requests.items(), key=lambda each: each[1])[-MOST_REPORTED:]
+        return super().to_json() | {"requests": dict(newest)}
 
 
 ALL_WELL = Health()

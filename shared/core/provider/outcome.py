@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
-
-from msgspec import Struct
 
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.values.codec import Stored
 
 
-class Outcome(Struct, frozen=True):
+class Outcome(Stored, frozen=True):
     """`code` is a word for programs, `message` what happened, `advice` what to do now (empty where all is well)."""
 
     code: str
     message: str
     advice: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return {"code": self.code, "message": self.message, "advice": self.advice}
 
 
 SUCCEEDED = Outcome("succeeded", "The image was made and stored.")

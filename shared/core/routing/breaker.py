@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -19,6 +18,7 @@ from msgspec.structs import replace
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.provider.circuit_health import ALL_WELL, Health, ended
 from shared.core.routing.flag import BREAKER, DEFAULT_EXPIRY, Flag, FlagName, Scope
+from shared.core.values.codec import Stored
 
 JUDGED_OVER = ((timedelta(seconds=10), 5, 0.9), (timedelta(seconds=60), 4, 0.6))
 """Window, distinct sick requests at least, and of those that began in it at least: the short one sees a sudden outage,
@@ -35,7 +35,7 @@ OVERRULED = timedelta(minutes=10)
 STARTS_KEPT = timedelta(seconds=75)
 
 
-class Circuit(Struct, frozen=True):
+class Circuit(Stored, frozen=True):
     """What the pump remembers of one model in one lane."""
 
     starts: Mapping[int, int] = field(default_factory=dict)
@@ -58,19 +58,6 @@ class Circuit(Struct, frozen=True):
     def well_probes(self) -> int:
         """How many must go well in a row."""
         return int(min(WELL_PROBES * 2 ** max(self.trips - 1, 0), MOST_WELL_PROBES))
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "starts": {str(second): count for second, count in self.starts.items()},
-            "tripped_at": self.tripped_at,
-            "trips": self.trips,
-            "probed_at": self.probed_at,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Circuit:
-        starts = {int(second): count for second, count in data["starts"].items()}
-        return cls(starts, data["tripped_at"], data["trips"], data["probed_at"])
 
 
 class Judged(Struct, frozen=True):

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct, field
 from msgspec.structs import asdict
+
+from shared.core.values.codec import Stored
 
 FlagName: TypeAlias = Literal["pause", "lower-resolution", "use-nano-banana-2", "use-flex", "use-batch", "use-gateway"]
 NAMES: tuple[FlagName, ...] = get_args(FlagName)
@@ -25,7 +27,7 @@ DEFAULT_EXPIRY = timedelta(hours=2)
 LONGEST_EXPIRY = timedelta(days=7)
 
 
-class Scope(Struct, frozen=True):
+class Scope(Stored, frozen=True):
     """Whom a flag concerns; None = everybody."""
 
     tenant: str | None = None
@@ -41,11 +43,8 @@ class Scope(Struct, frozen=True):
         named = [f"{name}={value}" for name, value in asdict(self).items() if value not in (None, 100)]
         return " ".join(named) or "everybody"
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
-
-class Flag(Struct, frozen=True):
+class Flag(Stored, frozen=True):
     """One tripped flag."""
 
     id: str
@@ -73,13 +72,6 @@ class Flag(Struct, frozen=True):
     def because(self) -> str:
         """For receipts: which flag, by whom, why."""
         return f"flag {self.name} by {self.actor}: {self.reason}"
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"scope": self.scope.to_json()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Flag:
-        return cls(**{**data, "scope": Scope(**data["scope"])})
 
 
 class Subject(Struct, frozen=True):

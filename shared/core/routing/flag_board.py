@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
-from msgspec import Struct, field
+from msgspec import field
 from msgspec.structs import replace
 
 from shared.core.routing import flag
 from shared.core.routing.breaker import OVERRULED
 from shared.core.routing.flag import BREAKER, LONGEST_EXPIRY, Flag
+from shared.core.values.codec import Stored
 
 PATH = "flags/board"
 HISTORY = "flag_history"
@@ -25,7 +25,7 @@ class FlagRefused(Exception):
     """A change of a flag that cannot be. Says what was found, what is allowed, and what to do."""
 
 
-class Board(Struct, frozen=True):
+class Board(Stored, frozen=True):
     flags: Mapping[str, Flag] = field(default_factory=dict)
     """By id; those whose time is over stay until somebody writes them into the history."""
     overruled: Mapping[str, datetime] = field(default_factory=dict)
@@ -82,15 +82,3 @@ class Board(Struct, frozen=True):
             tripped = ", ".join(sorted(self.flags)) or "none is tripped"
             raise FlagRefused(f"flag: found {flag_id!r}; allowed: {tripped}")
         return self.flags[flag_id]
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "flags": {each.id: each.to_json() for each in self.flags.values()},
-            "overruled": dict(self.overruled),
-            "resets": dict(self.resets),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Board:
-        flags = {flag_id: Flag.from_json(each) for flag_id, each in data["flags"].items()}
-        return cls(flags, dict(data["overruled"]), dict(data.get("resets", {})))

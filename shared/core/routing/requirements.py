@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from msgspec import Struct
-from msgspec.structs import asdict
-
 from shared.core.catalogue import price
 from shared.core.messages.render_request import RenderRequest
+from shared.core.values.codec import Stored
 
 
-class Ask(Struct, frozen=True):
+class Ask(Stored, frozen=True):
     """The same for the whole life of a request; kept in its document."""
 
     purpose: str
@@ -57,10 +52,3 @@ class Ask(Struct, frozen=True):
             allow_batch=request.allow_batch,
             above=above,
         )
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Ask:
-        return cls(**{name: data[name] for name in cls.__struct_fields__ if name in data})

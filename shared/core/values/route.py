@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from msgspec import Struct
+from shared.core.values.codec import Stored
 
 GATEWAY = "gateway"
 """The lane that is no lane of Google's."""
 
 
-class Route(Struct, frozen=True):
+class Route(Stored, frozen=True):
     """Lane + model + image size."""
 
     lane: str
@@ -34,13 +31,6 @@ class Route(Struct, frozen=True):
     def changes_from(self, other: Route) -> tuple[str, ...]:
         """The names of what differs."""
         return tuple(name for name in self.__struct_fields__ if getattr(self, name) != getattr(other, name))
-
-    def to_json(self) -> dict[str, Any]:
-        return {"lane": self.lane, "model": self.model, "image_size": self.image_size}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Route:
-        return cls(data["lane"], data["model"], data["image_size"])
 
 
 def circuit(lane: str, model: str) -> str:

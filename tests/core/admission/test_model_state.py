@@ -23,7 +23,7 @@ PRESSURES: dict[str, st.SearchStrategy[Any]] = {
         st.none() | moments
         if "datetime" in kind
         else st.integers(0, 9)
-        if name == "back_offs"
+        if kind == "int"
         else rates
         if "None" not in kind
         else st.none() | rates
@@ -55,7 +55,7 @@ def texts_only(value: object) -> bool:
     """Whether every key is text and every value one that a store keeps."""
     if isinstance(value, dict):
         return all(isinstance(key, str) and texts_only(each) for key, each in value.items())
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return all(texts_only(each) for each in value)
     return value is None or isinstance(value, str | int | float | datetime)
 

@@ -1,0 +1,32 @@
+"""The one codec between values and stored fields: a struct that is stored as it stands derives from `Stored`.
+
+Times stay times: the store keeps them. Keys become text (numbers, days, enum members): the store's maps have no others.
+A struct with `array_like` is a list. A field that an older document lacks takes its default; one that this release does
+not know is passed over. Only the outermost struct's own `to_json` and `from_json` are called: a struct that holds one
+with a form of its own writes and reads that one itself.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+
+from msgspec import Struct, convert, to_builtins
+
+from shared.core.values.documents import Fields
+
+
+class Stored(Struct, frozen=True):
+    """A value with a stored form."""
+
+    def to_json(self) -> dict[str, Any]:
+        fields: dict[str, Any] = to_builtins(self, str_keys=True, builtin_types=(datetime,))
+        return fields
+
+    @classmethod
+    def from_json(cls, data: Fields) -> Self:
+        """Raises msgspec.ValidationError (a ValueError) that names the field; UnreadableDocument as the fields do.
+
+        The copy is needed: msgspec takes errors of a mapping that is no dict for an empty one.
+        """
+        return convert(dict(data), cls, str_keys=True, builtin_types=(datetime,))

@@ -1,0 +1,175 @@
+"""Every stored form is read and written back as it is: `tests/golden` holds documents of all collections.
+
+The documents are as earlier releases wrote them (`tests/golden/write.py`): they pin names, types and text of keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import ValidationError
+
+from shared.adapters.sqlite.store import _decode_map, encoded
+from shared.core.accounting.budget import Account, Budget, Reservation
+from shared.core.admission.fleet_pace import Fleet
+from shared.core.admission.model_state import Standing
+from shared.core.admission.route_memory import Effect, Routing
+from shared.core.admission.slot_calendar import Calendar
+from shared.core.admission.spend_window import Spend
+from shared.core.catalogue.gateway_proof import Proof
+from shared.core.conclusions.evidence import Heard
+from shared.core.lifecycle.batch import items_of
+from shared.core.lifecycle.request_record import UnusedSlot
+from shared.core.limits.effective import Learned
+from shared.core.limits.live_quota import LiveLimits, LiveQuota
+from shared.core.limits.observations import Seen
+from shared.core.observability.status_summary import Summary
+from shared.core.provider.circuit_health import Health
+from shared.core.routing.flag import Flag
+from shared.core.routing.flag_board import Board
+from shared.core.routing.requirements import Ask
+from shared.core.values.documents import UnreadableDocument, UnreadableFields
+from shared.core.values.route import Route
+
+GOLDEN = Path("tests/golden")
+Read = Callable[[Any], Any]
+
+
+def reads(*path: str, by: Any) -> tuple[tuple[str, ...], Read]:
+    """The part of a document at `path` (`*` = each of a map), read and written again."""
+    return path, lambda data: by.from_json(data).to_json()
+
+
+FORMS: dict[str, list[tuple[tuple[str, ...], Read]]] = {
+    "requests": [
+        reads("ask", by=Ask),
+        reads("route", by=Route),
+        (("budget",), lambda data: held.to_json() if (held := Reservation.of({"budget": data})) else None),
+    ],
+    "attempts": [
+        reads("route", by=Route),
+        (("budget",), lambda data: held.to_json() if (held := Reservation.of({"budget": data})) else None),
+    ],
+    "calendars": [reads(by=Standing)],
+    "pump": [reads("spend", by=Spend), reads("fleet", by=Fleet), reads("routing", by=Routing)],
+    "evidence": [
+        reads("models", "*", by=Seen),
+        reads("routes", "*", by=Health),
+        reads("heard", "*", by=Heard),
+    ],
+    "budgets": [reads(by=Account)],
+    "flags": [reads(by=Board)],
+    "flag_history": [reads("flag", by=Flag)],
+    "gateways": [reads(by=Proof)],
+    "batches": [(("items",), lambda data: [item.to_json() for item in items_of({"items": data})])],
+    "summary": [reads(by=Summary)],
+    "quota": [reads(by=LiveQuota)],
+    "tenants": [reads("budget", by=Budget)],
+}
+NOT_TYPED = {"budget_shards", "cancels", "ledger", "rejected"}
+"""Plain fields, no value of ours in them."""
+WRITTEN_BESIDE = {"updated_at"}
+"""Set by the flow, not part of the value."""
+
+
+def documents(collection: str) -> list[dict[str, Any]]:
+    text = (GOLDEN / f"{collection}.json").read_text("utf-8")
+    found: list[dict[str, Any]] = json.loads(text, object_hook=_decode_map)
+    return found
+
+
+def parts(data: Any, path: tuple[str, ...]) -> list[Any]:
+    """What stands at that path; nothing where a step is missing or null."""
+    for place, step in enumerate(path):
+        if step == "*":
+            inner = data.values() if isinstance(data, dict) else data
+            return [part for each in inner for part in parts(each, path[place + 1 :])]
+        data = data.get(step)
+        if data is None:
+            return []
+    return [data]
+
+
+AT = datetime(2026, 11, 22, 18, 0, 1, 500_000, UTC)
+RARE = [
+    (UnusedSlot, {"model": "gateway:laozhang", "slot_at": AT, "release": 3, "tokens": 120}),
+    (
+        Seen,
+        {
+            "counts": {"delivered_late": {"1795370400": 2}, "tight": {}},
+            "closing": {"until": AT, "why": "quota_minute"},
+            "named": {"rpm": {"value": 20, "at": AT}},
+            "drift": {"3590740801": -340},
+        },
+    ),
+    (Learned, {"value": 20, "at": AT, "live": -1, "configured": None}),
+    (LiveLimits, {"dims": {"rpm": 60, "rpd": -1}, "read_at": AT}),
+    (
+        Calendar,
+        {
+            "buckets": {"3590740801": [1, 2, 300]},
+            "days": {"2026-11-22": 4},
+            "closed_until": AT,
+            "closed_why": "quota_day",
+            "refunded": {"r-1/2": 3590740801},
+            "last_patient": 3590740801,
+        },
+    ),
+    (Health, {"sick": {"1795370400": 1}, "well": {"1795370401": 2}, "last": "overload", "requests": {"ab": 1}}),
+]
+"""What the golden worlds meet too seldom."""
+
+
+def in_bytes(data: Any) -> str:
+    """As the store writes it; 2.0 and 2 are one number."""
+    return json.dumps(json.loads(json.dumps(encoded(data)), parse_float=_number), sort_keys=True)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+def test_every_collection_has_a_golden_file_and_its_forms() -> None:
+    assert {each.stem for each in GOLDEN.glob("*.json")} == {*FORMS, *NOT_TYPED}
+
+
+@pytest.mark.parametrize(
+    ("collection", "path", "rewritten"),
+    [
+        pytest.param(collection, path, read, id=".".join((collection, *path)))
+        for collection, forms in FORMS.items()
+        for path, read in forms
+    ],
+)
+def test_a_stored_form_is_written_as_it_was_read(collection: str, path: tuple[str, ...], rewritten: Read) -> None:
+    found = [part for document in documents(collection) for part in parts(document, path)]
+    assert found
+    for part in found:
+        stored = {name: each for name, each in part.items() if name not in WRITTEN_BESIDE} if not path else part
+        assert in_bytes(rewritten(stored)) == in_bytes(stored)
+
+
+@pytest.mark.parametrize(("kind", "stored"), RARE, ids=lambda one: one.__name__ if isinstance(one, type) else "")
+def test_a_rare_form_is_written_as_it_was_read(kind: Any, stored: dict[str, Any]) -> None:
+    assert in_bytes(kind.from_json(stored).to_json()) == in_bytes(stored)
+
+
+def test_a_document_that_cannot_be_read_is_no_empty_one() -> None:
+    with pytest.raises(UnreadableDocument):
+        Board.from_json(UnreadableFields("flags/board", "damaged"))
+
+
+def test_a_field_of_the_wrong_kind_is_named_and_its_value_not_shown() -> None:
+    with pytest.raises(ValidationError, match=r"Expected `str`, got `int` - at `\$\.model`"):
+        Route.from_json({"lane": "standard", "model": 4711, "image_size": "1K"})
+
+
+def test_an_older_document_reads_through_defaults_and_a_newer_one_loses_what_is_unknown_here() -> None:
+    assert Board.from_json({"flags": {}, "overruled": {}, "later": 1}) == Board()
+    assert Effect.from_json({"requests": 2}) == Effect(2)
