@@ -9,9 +9,10 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from functions.console.guard import Form
-from shared.core.messages.render_request import LANES, PURPOSES
+from shared.core.messages.render_request import PURPOSES
 from shared.core.routing import flag_form
 from shared.core.routing.flag import DEFAULT_EXPIRY, LOWER_TO, NAMES, FlagName
+from shared.core.values.lanes import ASKABLE
 from shared.core.values.validation import Problem
 
 FIELDS = ("name", "to", "tenant", "purpose", "model", "lane", "share", "lasts", "reason", "shadow")
@@ -60,7 +61,7 @@ class Choices(Struct, frozen=True):
     meaning: Mapping[FlagName, str] = field(default_factory=lambda: MEANING)
     sizes: tuple[str, ...] = LOWER_TO
     purposes: tuple[str, ...] = PURPOSES
-    lanes: tuple[str, ...] = LANES
+    lanes: tuple[str, ...] = ASKABLE
     lasts: tuple[str, ...] = LASTS
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.cli.data import flag_options, worker_home
-from shared.core.messages.render_request import LANES, PURPOSES
+from shared.core.messages.render_request import PURPOSES
 from shared.core.routing.flag import DEFAULT_EXPIRY, LOWER_TO, NAMES, FlagName
+from shared.core.values.lanes import ASKABLE
 
 if TYPE_CHECKING:
     from shared.flows.operations.flag_preview import Looked
@@ -65,7 +66,7 @@ def list_command(as_json: bool) -> None:
 @click.option("--tenant", metavar="NAME", help="Only this tenant's requests.")
 @click.option("--purpose", type=click.Choice(PURPOSES), help="Only requests for this purpose.")
 @click.option("--model", metavar="NAME", help="Only requests that ask for this model: an alias or id.")
-@click.option("--lane", type=click.Choice(LANES), help="Only requests that ask for this lane.")
+@click.option("--lane", type=click.Choice(ASKABLE), help="Only requests that ask for this lane.")
 @click.option("--share", type=click.IntRange(1, 100), default=100, show_default=True, help="Per cent of them.")
 @click.option(
     "--for", "lasts", type=flag_options.Duration(), default=DEFAULT_EXPIRY, help="90s, 30m, 2h, 1d. Default 2h."

@@ -22,9 +22,10 @@ from openfeature.event import EventDetails, ProviderEvent
 from openfeature.provider import AbstractProvider
 
 from shared.adapters.process.daemon import in_daemon
-from shared.core.messages.render_request import LANES, PURPOSES
+from shared.core.messages.render_request import PURPOSES
 from shared.core.routing.flag import BREAKER, LOWER_TO, NAMES, Flag, FlagName, Scope
 from shared.core.routing.flag_board import Board
+from shared.core.values.lanes import ASKABLE
 
 DOMAIN = "renderlane"
 READY_WITHIN = 2.0
@@ -34,7 +35,7 @@ PATIENCE = 0.5
 ASKED_FOR = timedelta(hours=2)
 """An expiry is shown, and moves on as long as the provider says on: in steps, since a flag that changes is news."""
 STEP = timedelta(minutes=30)
-ALLOWED: Mapping[str, tuple[str, ...]] = {"purpose": PURPOSES, "lane": LANES}
+ALLOWED: Mapping[str, tuple[str, ...]] = {"purpose": PURPOSES, "lane": ASKABLE}
 SCOPE = Scope.__struct_fields__
 KNOWN = {*SCOPE, "to", "reason", "shadow"}
 

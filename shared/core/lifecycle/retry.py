@@ -11,7 +11,7 @@ from shared.core.limits.failure_evidence import DENIED
 from shared.core.provider.circuit_health import LACKS, SICK
 from shared.core.provider.failure import Failure, FailureKind, Next
 from shared.core.provider.outcome import EXPIRED, Outcome, final_status, of_failure
-from shared.core.values.route import GATEWAY
+from shared.core.values.lanes import GATEWAY, SHEDDING
 
 CAPACITY = SICK | {FailureKind.QUOTA_UNKNOWN}
 """Somebody is short of capacity: the hint is an estimate, not the end of a quota's window."""
@@ -156,7 +156,7 @@ def is_done_with(failure: Failure, sick_before: int, lane: str) -> bool:
         return True
     if failure.kind in LACKS or (failure.kind is FailureKind.TIMEOUT and failure.http_status is None):
         return True
-    if failure.kind is FailureKind.OVERLOAD and lane == "flex":
+    if failure.kind is FailureKind.OVERLOAD and lane in SHEDDING:
         return True
     if lane == GATEWAY and failure.kind.value in DENIED:
         return True

@@ -14,11 +14,13 @@ from typing import Any, Literal, TypeAlias, get_args
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
+from shared.core.values.lanes import BATCH, FLEX, GATEWAY
+
 FlagName: TypeAlias = Literal["pause", "lower-resolution", "use-nano-banana-2", "use-flex", "use-batch", "use-gateway"]
 NAMES: tuple[FlagName, ...] = get_args(FlagName)
 LOWER_TO = ("2K", "1K")
 """What `lower-resolution` can be set to."""
-LANE_OF: Mapping[str, str] = {"use-flex": "flex", "use-batch": "batch", "use-gateway": "gateway"}
+LANE_OF: Mapping[str, str] = {"use-flex": FLEX, "use-batch": BATCH, "use-gateway": GATEWAY}
 BREAKER = "breaker"
 """The actor of flags that a breaker tripped."""
 DEFAULT_EXPIRY = timedelta(hours=2)

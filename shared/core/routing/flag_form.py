@@ -10,8 +10,9 @@ from typing import cast
 from msgspec import Struct
 
 from shared.core.catalogue.catalogue import Catalogue, UnknownModel
-from shared.core.messages.render_request import LANES, PURPOSES, InvalidRequest, RenderRequest
+from shared.core.messages.render_request import PURPOSES, InvalidRequest, RenderRequest
 from shared.core.routing.flag import BREAKER, LONGEST_EXPIRY, LOWER_TO, NAMES, Flag, FlagName, Scope
+from shared.core.values import lanes
 from shared.core.values.validation import Problem
 
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -99,7 +100,7 @@ def wish(given: Mapping[str, str], who: str, catalogue: Catalogue) -> Wish | lis
         "tenant": kept(tenant(given["tenant"])) if "tenant" in given else None,
         "purpose": kept(_one_of("purpose", given["purpose"], PURPOSES)) if "purpose" in given else None,
         "model": kept(model(given["model"], catalogue)) if "model" in given else None,
-        "lane": kept(_one_of("lane", given["lane"], LANES)) if "lane" in given else None,
+        "lane": kept(_one_of("lane", given["lane"], lanes.ASKABLE)) if "lane" in given else None,
         "share": share,
     }
     if wrong:

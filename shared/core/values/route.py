@@ -7,8 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-GATEWAY = "gateway"
-"""The lane that is no lane of Google's."""
+from shared.core.values.lanes import GATEWAY as GATEWAY
 
 
 class Route(Struct, frozen=True):
