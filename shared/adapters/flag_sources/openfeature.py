@@ -23,8 +23,9 @@ from openfeature.provider import AbstractProvider
 
 from shared.adapters.process.daemon import in_daemon
 from shared.core.messages.render_request import PURPOSES
-from shared.core.routing.flag import BREAKER, LOWER_TO, NAMES, Flag, FlagName, Scope
+from shared.core.routing.flag import BREAKER, Flag, Scope
 from shared.core.routing.flag_board import Board
+from shared.core.routing.flag_kinds import FLAGS, NAMES, FlagName
 from shared.core.values.lanes import ASKABLE
 
 DOMAIN = "renderlane"
@@ -135,7 +136,7 @@ class OpenFeatureFlags:
         to, reason, shadow = said.get("to"), said.get("reason", f"on at {self._name}"), said.get("shadow", False)
         well_formed = (
             set(said) <= KNOWN
-            and (to in LOWER_TO if name == "lower-resolution" else to is None)
+            and (to in FLAGS[name].to if FLAGS[name].to else to is None)
             and isinstance(reason, str)
             and isinstance(shadow, bool)
         )

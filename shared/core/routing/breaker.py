@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.provider.circuit_health import ALL_WELL, Health, ended
-from shared.core.routing.flag import BREAKER, DEFAULT_EXPIRY, Flag, FlagName, Scope
+from shared.core.routing.flag import BREAKER, DEFAULT_EXPIRY, Flag, Scope
+from shared.core.routing.flag_kinds import FlagName
 from shared.core.values.lanes import STEPPING_DOWN
 
 JUDGED_OVER = ((timedelta(seconds=10), 5, 0.9), (timedelta(seconds=60), 4, 0.6))

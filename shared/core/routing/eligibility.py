@@ -13,7 +13,8 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import SIZES
 from shared.core.routing import gateway
 from shared.core.routing.context import Course, Offer, Terms
-from shared.core.routing.flag import BREAKER, LANE_OF, LOWER_TO, Flag
+from shared.core.routing.flag import BREAKER, Flag
+from shared.core.routing.flag_kinds import FLAGS
 from shared.core.routing.model_choice import incapable
 from shared.core.routing.requirements import Ask
 from shared.core.values.lanes import BATCH, PATIENT
@@ -164,13 +165,13 @@ def _wanted(each: Flag, kept: Sequence[Route], catalogue: Catalogue) -> Callable
     """Which routes the flag leaves. A size goes down as far as the floor lets it."""
     if each.name == "lower-resolution":
         least = min((SIZES.index(route.image_size) for route in kept), default=0)
-        most = max(SIZES.index(each.to or LOWER_TO[-1]), least)
+        most = max(SIZES.index(each.to or FLAGS[each.name].to[-1]), least)
         return lambda route: SIZES.index(route.image_size) <= most
     if each.name == "use-nano-banana-2":
         ranks = catalogue.ladder
         top = ranks.index(catalogue.live(catalogue.default_floor_model).id)
         return lambda route: route.model not in ranks or ranks.index(route.model) >= top
-    return lambda route: route.lane == LANE_OF[each.name]
+    return lambda route: route.lane == FLAGS[each.name].lane
 
 
 def too_late(route: Route, terms: Terms, course: Course) -> str | None:

@@ -9,18 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
-from shared.core.values.lanes import BATCH, FLEX, GATEWAY
+from shared.core.routing.flag_kinds import NAMES, FlagName
 
-FlagName: TypeAlias = Literal["pause", "lower-resolution", "use-nano-banana-2", "use-flex", "use-batch", "use-gateway"]
-NAMES: tuple[FlagName, ...] = get_args(FlagName)
-LOWER_TO = ("2K", "1K")
-"""What `lower-resolution` can be set to."""
-LANE_OF: Mapping[str, str] = {"use-flex": FLEX, "use-batch": BATCH, "use-gateway": GATEWAY}
 BREAKER = "breaker"
 """The actor of flags that a breaker tripped."""
 DEFAULT_EXPIRY = timedelta(hours=2)
@@ -59,7 +54,7 @@ class Flag(Struct, frozen=True):
     expires_at: datetime
     """It resets by itself then."""
     to: str | None = None
-    """The most that `lower-resolution` leaves; None for every other flag."""
+    """The most that `lower-resolution` leaves; None for a flag that takes no `to`."""
     scope: Scope = field(default_factory=Scope)
     shadow: bool = False
     """Counts what it would change, and changes nothing."""

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from shared.core.messages.render_request import SIZES
 from shared.core.routing.context import Course, Terms
-from shared.core.routing.flag import BREAKER, NAMES, Flag, FlagName, Scope, hundredth
+from shared.core.routing.flag import BREAKER, Flag, Scope, hundredth
+from shared.core.routing.flag_kinds import NAMES, FlagName
 from shared.core.routing.ladder import Ladder, Planned, Unroutable, Waits, ladder, plan
 from shared.core.routing.requirements import Ask
 from shared.core.values.lanes import ASKABLE as LANES
