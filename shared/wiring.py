@@ -45,6 +45,7 @@ from shared.core.limits.quota import Quota
 from shared.core.observability.events import FLAG_ILL_FORMED
 from shared.core.provider.kept_image import KeepRules
 from shared.core.routing.gateway import serving, with_limits
+from shared.core.values.lanes import AT_ONCE, GATEWAY
 from shared.flows.pump_status import PumpView
 from shared.flows.wakeups import Kicks
 from shared.ports import Ports
@@ -69,9 +70,6 @@ T = TypeVar("T")
 
 NO_KEY = "no-key"
 """Behind a base URL of its own (the simulator, a stand-in) any word will do as a key."""
-LANES_AT_ONCE = ("standard", "priority", "flex")
-LANES_BUILT = (*LANES_AT_ONCE, "batch")
-"""What `build` gives a lane to; any other is not available here."""
 
 
 class Flights:
@@ -163,7 +161,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
     _check_proxies(settings, models)
     google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
     gateways = serving(models, gateways_in_use(settings, models))
-    others = {"gateway": gateway_lane(settings, models)} if gateways else {}
+    others = {GATEWAY: gateway_lane(settings, models)} if gateways else {}
     emitted = telemetry(settings, JsonSignals(events, clock, settings.project), boot, traces)
     configured = with_limits(quota(settings, models), models, gateways)
     return Ports(
@@ -172,7 +170,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         images=images,
         spool=spool(settings),
         references=references(settings, images, max(room // 4, CACHE_BYTES)),
-        lanes={**dict.fromkeys(LANES_AT_ONCE, google), **others},
+        lanes={**dict.fromkeys(AT_ONCE, google), **others},
         batches=gemini_batches(settings),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models, emitted),

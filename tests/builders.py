@@ -15,7 +15,7 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.lifecycle import request_record, settlement
 from shared.core.lifecycle.request_record import Head, UnusedSlot
-from shared.core.messages.render_request import LANES, RenderRequest
+from shared.core.messages.render_request import RenderRequest
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.stored_image import Delivered
 from shared.core.provider.usage import Usage
@@ -23,6 +23,7 @@ from shared.core.routing import ladder
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Ask
 from shared.core.values.documents import Document
+from shared.core.values.lanes import ASKABLE as LANES
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CATALOGUE_FILE = Path(__file__).parent.parent / "shared" / "catalogue.toml"

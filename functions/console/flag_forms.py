@@ -9,23 +9,17 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from functions.console.guard import Form
-from shared.core.messages.render_request import LANES, PURPOSES
+from shared.core.messages.render_request import PURPOSES
 from shared.core.routing import flag_form
-from shared.core.routing.flag import DEFAULT_EXPIRY, LOWER_TO, NAMES, FlagName
+from shared.core.routing.flag import DEFAULT_EXPIRY
+from shared.core.routing.flag_kinds import FLAGS, NAMES, TO, WITH_TO, FlagKind, FlagName
+from shared.core.values.lanes import ASKABLE
 from shared.core.values.validation import Problem
 
 FIELDS = ("name", "to", "tenant", "purpose", "model", "lane", "share", "lasts", "reason", "shadow")
-MEANING: Mapping[FlagName, str] = {
-    "pause": "nothing of it starts",
-    "lower-resolution": "no larger than the size below",
-    "use-nano-banana-2": "the cheaper model, where the floor allows it",
-    "use-flex": "half the price, slower, may be shed",
-    "use-batch": "half the price, up to a day, with consent only",
-    "use-gateway": "a proven gateway, with consent only",
-}
 DEFAULTS = {
-    "name": "lower-resolution",
-    "to": "1K",
+    "name": WITH_TO[0],
+    "to": TO[-1],
     "share": "100",
     "lasts": f"{DEFAULT_EXPIRY.total_seconds() / 3_600:.0f}h",
 }
@@ -56,11 +50,11 @@ class Filled(Struct, frozen=True):
 class Choices(Struct, frozen=True):
     """What the form offers."""
 
-    names: tuple[str, ...] = NAMES
-    meaning: Mapping[FlagName, str] = field(default_factory=lambda: MEANING)
-    sizes: tuple[str, ...] = LOWER_TO
+    flags: Mapping[FlagName, FlagKind] = field(default_factory=lambda: FLAGS)
+    with_to: tuple[FlagName, ...] = WITH_TO
+    sizes: tuple[str, ...] = TO
     purposes: tuple[str, ...] = PURPOSES
-    lanes: tuple[str, ...] = LANES
+    lanes: tuple[str, ...] = ASKABLE
     lasts: tuple[str, ...] = LASTS
 
 

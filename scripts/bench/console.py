@@ -40,10 +40,11 @@ from shared.core.routing.flag import Flag
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Ask
 from shared.core.values.documents import Create, Write
+from shared.core.values.lanes import BUILT
 from shared.flows.operations import flags
 from shared.flows.status import summary
 from shared.ports import Ports
-from shared.wiring import LANES_BUILT, Worker
+from shared.wiring import Worker
 
 PAGE_GOAL_MS, PREVIEW_GOAL_MS = 100.0, 2_000.0
 TENANTS = ("web", "print", "shop", "press", "games")
@@ -207,7 +208,7 @@ def _document(ports: Ports, request_id: str, asked: dict[str, str], at: datetime
         **asked,
     }
     request = RenderRequest.parse(json.loads(json.dumps(payload)))
-    planned = ladder.first_plan(Ask.of(request), ports.catalogue, LANES_BUILT)
+    planned = ladder.first_plan(Ask.of(request), ports.catalogue, BUILT)
     assert isinstance(planned, Planned)
     written = request_record.new_document(
         request, planned, fair_tag=at.timestamp(), message_id="m", trace_id="0" * 31 + "1",

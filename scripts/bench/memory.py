@@ -25,6 +25,7 @@ from scripts.bench.harness import rig
 from shared.adapters.gemini.interactions_lane import GeminiLane
 from shared.adapters.object_storage.image_store import ObjectImages
 from shared.core.provider.call import Made, Order
+from shared.core.values.lanes import STANDARD
 
 MODEL = "gemini-3-pro-image"
 KINDS = {"1K JPEG": 1.5, "4K JPEG": 8.0, "4K PNG, the largest known": 18.0}
@@ -92,7 +93,7 @@ async def _render(url: str, count: int) -> None:
         images = ObjectImages(f"file://{folder}")
 
         async def one(number: int) -> None:
-            order = Order(f"r-{number}", MODEL, "standard", "a lighthouse", "4K", None)
+            order = Order(f"r-{number}", MODEL, STANDARD, "a lighthouse", "4K", None)
             answer = await lane.generate(order, minute, at_once)
             assert isinstance(answer, Made), answer
             await images.put(f"bench/{number}{answer.picture.extension}", answer.picture, {})

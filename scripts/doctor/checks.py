@@ -12,6 +12,7 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.routing import gateway
 from shared.core.routing.flag import BREAKER
 from shared.core.routing.flag_board import MOST_FLAGS
+from shared.core.values.lanes import FLEX
 
 PRICES_KEEP = timedelta(days=60)
 
@@ -199,7 +200,7 @@ def _gateway_proof(facts: Facts) -> Finding:
 def _steps_down(catalogue: Catalogue, purpose: str) -> bool:
     model = catalogue.live(catalogue.purposes[purpose])
     below = catalogue.ladder.index(model.id) + 1 < len(catalogue.ladder)
-    return below or len(model.sizes) > 1 or "flex" in model.lanes
+    return below or len(model.sizes) > 1 or FLEX in model.lanes
 
 
 def _rollback(facts: Facts) -> list[Finding]:

@@ -12,6 +12,7 @@ from scripts.planner.load import Wanted
 from shared.core.catalogue import price
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import SIZES
+from shared.core.values.lanes import BATCH, FLEX
 from shared.core.values.route import Route
 
 Name: TypeAlias = Literal["as asked", "one size lower", "flex lane", "batch lane"]
@@ -29,7 +30,7 @@ class Alternative(Struct, frozen=True):
     @property
     def through_the_queue(self) -> Sequence[Wanted]:
         """What needs slots: a batch waits for nobody's minute."""
-        return [each for each in self.wanted if each.route.lane != "batch"]
+        return [each for each in self.wanted if each.route.lane != BATCH]
 
 
 def alternatives(wanted: Sequence[Wanted], catalogue: Catalogue) -> list[Alternative]:
@@ -59,11 +60,11 @@ def _lower(wanted: Wanted, catalogue: Catalogue) -> Wanted:
 
 
 def _flex(wanted: Wanted, catalogue: Catalogue) -> Wanted:
-    return _in_lane(wanted, "flex", catalogue)
+    return _in_lane(wanted, FLEX, catalogue)
 
 
 def _batch(wanted: Wanted, catalogue: Catalogue) -> Wanted:
-    return _in_lane(wanted, "batch", catalogue)
+    return _in_lane(wanted, BATCH, catalogue)
 
 
 def _in_lane(wanted: Wanted, lane: str, catalogue: Catalogue) -> Wanted:

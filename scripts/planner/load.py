@@ -10,12 +10,12 @@ from msgspec import Struct
 
 from scripts.cli.data.outgoing import Line, complaints
 from scripts.planner.errors import InvalidLoad
-from scripts.planner.option_parsers import PLANNED_LANES
 from scripts.virtual_time.request import Priority
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
 from shared.core.routing.ladder import Planned, Unroutable, first_plan
 from shared.core.routing.requirements import Ask
+from shared.core.values.lanes import SLOTTED
 from shared.core.values.route import Route
 
 
@@ -67,7 +67,7 @@ def of_lines(lines: Sequence[Line], file: str, catalogue: Catalogue, start: date
                 continue
             case RenderRequest() as request:
                 seen.add(request.request_id)
-                planned = first_plan(Ask.of(request), catalogue, PLANNED_LANES)
+                planned = first_plan(Ask.of(request), catalogue, SLOTTED)
                 if isinstance(planned, Unroutable):
                     rejected.append(f"{file}:{line.number}: {planned.problem}")
                 else:

@@ -8,12 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from scripts.planner.errors import wrong
-from shared.core.messages.render_request import LANES
 
 T = TypeVar("T")
 
-PLANNED_LANES = tuple(lane for lane in LANES if lane != "batch")
-"""Those whose requests take slots: a batch waits for the provider, and has a column of its own."""
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 DURATION = "a number and s, m, h or d, for example 15m"
 RATE = "a number, a slash and s, m or h, for example 450/m"

@@ -21,6 +21,7 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle.retry import MAX_AMBIGUOUS_REPEATS
 from shared.core.limits.quota import Limits
 from shared.core.messages.render_request import PRIORITIES
+from shared.core.values.lanes import BATCH, FLEX
 from shared.core.values.pacific import pacific_day
 
 SHARES = (0.5, 0.9, 0.99)
@@ -101,8 +102,8 @@ def figures(of: Alternative, played: Played | None, stage: Stage, catalogue: Cat
         requests=len(of.wanted),
         changed=of.changed,
         cost=cost(of.wanted, catalogue),
-        batched=lanes["batch"],
-        flexed=lanes["flex"],
+        batched=lanes[BATCH],
+        flexed=lanes[FLEX],
         course=None if played is None else course(played, stage),
     )
 

@@ -11,12 +11,12 @@ from msgspec import Struct
 
 from scripts.planner.errors import InvalidLoad, wrong
 from scripts.planner.load import Load, Wanted, priority
-from scripts.planner.option_parsers import PLANNED_LANES
 from scripts.virtual_time.request import Priority
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES
 from shared.core.routing.ladder import Planned, Unroutable, first_plan
 from shared.core.routing.requirements import Ask
+from shared.core.values.lanes import SLOTTED, STANDARD
 
 MINUTE = 60.0
 MOST = 200_000
@@ -29,7 +29,7 @@ class Kind(Struct, frozen=True):
     purpose: str = "default"
     model: str | None = None
     image_size: str = "1K"
-    lane: str = "standard"
+    lane: str = STANDARD
 
 
 def kind(field: str, text: str, catalogue: Catalogue) -> Kind:
@@ -39,7 +39,7 @@ def kind(field: str, text: str, catalogue: Catalogue) -> Kind:
         name = _part(part.strip(), catalogue)
         if name is None:
             allowed = f"a purpose ({', '.join(PURPOSES)}), a model, a size ({', '.join(SIZES)}) or a lane"
-            raise wrong(field, part, f"{allowed} ({', '.join(PLANNED_LANES)}), joined by colons")
+            raise wrong(field, part, f"{allowed} ({', '.join(SLOTTED)}), joined by colons")
         if name in found or {name, *found} >= {"purpose", "model"}:
             raise wrong(field, text, "one purpose or model, one size, one lane")
         found[name] = part.strip()
@@ -51,7 +51,7 @@ def _part(word: str, catalogue: Catalogue) -> str | None:
         return "purpose"
     if word in SIZES:
         return "image_size"
-    if word in PLANNED_LANES:
+    if word in SLOTTED:
         return "lane"
     return "model" if word in catalogue.names else None
 
@@ -125,7 +125,7 @@ def load(
 
 def _planned(what: Kind, catalogue: Catalogue, tokens: int) -> tuple[Ask, Planned]:
     ask = Ask(what.purpose, what.model, what.image_size, None, what.lane, tokens, 0, False, None)
-    found = first_plan(ask, catalogue, PLANNED_LANES)
+    found = first_plan(ask, catalogue, SLOTTED)
     if isinstance(found, Unroutable):
         raise InvalidLoad(f"--of: {found.problem}")
     return ask, found

@@ -33,6 +33,7 @@ from shared.core.limits.quota import Quota
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Ask
+from shared.core.values.lanes import STANDARD
 from shared.core.values.route import Route
 from shared.flows.pump import loop, observations, queue_fronts, state
 from shared.flows.render import limit_reports
@@ -49,7 +50,7 @@ QUIET_AFTER = loop.QUIET_AFTER.total_seconds()
 REPORT_SPACING = limit_reports.SPACING.total_seconds()
 LIVE_EVERY = live_quota.READ_EVERY.total_seconds()
 """`watch` reads the limits; the pump sees them at once."""
-ASK = Ask("default", None, "1K", None, "standard", 10, 0, False, None)
+ASK = Ask("default", None, "1K", None, STANDARD, 10, 0, False, None)
 
 
 class Queued(Struct):
@@ -494,7 +495,7 @@ class Renderlane:
 
 
 def _planned(asked: Arrival) -> Planned:
-    return Planned(Route("standard", asked.model, "1K"), (), asked.estimate_micros, asked.model, asked.tokens)
+    return Planned(Route(STANDARD, asked.model, "1K"), (), asked.estimate_micros, asked.model, asked.tokens)
 
 
 def _failure(answer: Answer) -> Failure:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from shared.core.provider.kept_image import KeepRules
+from shared.core.values.lanes import BATCH
 
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
     from shared.core.catalogue.catalogue import Catalogue
@@ -64,4 +65,4 @@ class Ports(Struct, frozen=True, eq=False):
     @property
     def open_lanes(self) -> tuple[str, ...]:
         """The names of all lanes that a route may take."""
-        return (*self.lanes, "batch")
+        return (*self.lanes, BATCH)

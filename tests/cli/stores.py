@@ -16,8 +16,9 @@ from shared.core.conclusions.evidence import Voice
 from shared.core.lifecycle import request_record
 from shared.core.routing import flag_board
 from shared.core.routing.breaker import Circuit
-from shared.core.routing.flag import BREAKER, Flag, FlagName, Scope
+from shared.core.routing.flag import BREAKER, Flag, Scope
 from shared.core.routing.flag_board import Board
+from shared.core.routing.flag_kinds import FlagName
 from shared.core.values.documents import Create, Document, Query, Write
 from shared.flows.pump_status import PUMP
 from tests.builders import a_record, a_request

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.core.conclusions.claims import ANSWERED, CLAIM_OF, POLICIES, Claim, Policy, contradicted_by, subject
-from shared.core.provider.failure import FailureKind
+from shared.core.conclusions.claims import CLAIM_OF, POLICIES, Claim, Policy, contradicted_by, subject
+from shared.core.provider.failure import RULES, FailureKind
 from shared.core.values.route import Route
 
 TEXT = Path("docs/conclusions.md").read_text("utf-8")
@@ -43,4 +43,4 @@ def test_what_contradicts_is_what_the_code_goes_by() -> None:
         name = f"{claim.value}:{subject(claim, route)}"
         assert name in contradicted_by(route)
         assert (name in contradicted_by(route, FailureKind.REFUSED)) == (claim is not Claim.PAID_NOTHING)
-    assert FailureKind.REFUSED in ANSWERED
+    assert RULES[FailureKind.REFUSED].model_answered

@@ -16,7 +16,8 @@ from typing import Any
 
 from shared.adapters.sqlite.store import encoded
 from shared.core.provider.failure import Failure, FailureKind
-from shared.core.routing.flag import Flag, FlagName, Scope
+from shared.core.routing.flag import Flag, Scope
+from shared.core.routing.flag_kinds import FlagName
 from shared.core.values.documents import Committed, Conflict, Document, Write
 from shared.flows.operations import flags
 from shared.flows.operations.tenants import set_budget, set_weight

@@ -24,7 +24,8 @@ from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
 from shared.core.lifecycle import queries
 from shared.core.messages.topics import SUBSCRIPTIONS
-from shared.core.routing.flag import Flag, FlagName
+from shared.core.routing.flag import Flag
+from shared.core.routing.flag_kinds import FlagName
 from shared.core.values.documents import Document
 from shared.flows.intake.intake import take_in
 from shared.flows.operations import flags

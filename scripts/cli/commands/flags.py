@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.cli.data import flag_options, worker_home
-from shared.core.messages.render_request import LANES, PURPOSES
-from shared.core.routing.flag import DEFAULT_EXPIRY, LOWER_TO, NAMES, FlagName
+from shared.core.messages.render_request import PURPOSES
+from shared.core.routing.flag import DEFAULT_EXPIRY
+from shared.core.routing.flag_kinds import FLAGS, NAMES, TO, WITH_TO, FlagName
+from shared.core.values.lanes import ASKABLE
 
 if TYPE_CHECKING:
     from shared.flows.operations.flag_preview import Looked
@@ -59,13 +61,20 @@ def list_command(as_json: bool) -> None:
     asyncio.run(_list(as_json=as_json))
 
 
-@command.command("trip")
+NAMED = ", ".join(f"{name} (with --to)" if kind.to else name for name, kind in FLAGS.items())
+TRIP = f"""Trip a flag, after a look at what it meets.
+
+    NAME is one of {NAMED}.
+    """
+
+
+@command.command("trip", help=TRIP)
 @click.argument("name", type=click.Choice(NAMES), metavar="NAME")
-@click.option("--to", type=click.Choice(LOWER_TO), help="The most that lower-resolution leaves.")
+@click.option("--to", type=click.Choice(TO), help=f"The most that {' or '.join(WITH_TO)} leaves.")
 @click.option("--tenant", metavar="NAME", help="Only this tenant's requests.")
 @click.option("--purpose", type=click.Choice(PURPOSES), help="Only requests for this purpose.")
 @click.option("--model", metavar="NAME", help="Only requests that ask for this model: an alias or id.")
-@click.option("--lane", type=click.Choice(LANES), help="Only requests that ask for this lane.")
+@click.option("--lane", type=click.Choice(ASKABLE), help="Only requests that ask for this lane.")
 @click.option("--share", type=click.IntRange(1, 100), default=100, show_default=True, help="Per cent of them.")
 @click.option(
     "--for", "lasts", type=flag_options.Duration(), default=DEFAULT_EXPIRY, help="90s, 30m, 2h, 1d. Default 2h."
@@ -75,12 +84,9 @@ def list_command(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One object.")
 @_by_and_why
 def trip(name: FlagName, reason: str | None, actor: str | None, only_preview: bool, as_json: bool, **more: Any) -> None:
-    """Trip a flag, after a look at what it meets.
-
-    NAME is one of pause, lower-resolution (with --to), use-nano-banana-2, use-flex, use-batch, use-gateway.
-    """
-    if (name == "lower-resolution") != (more["to"] is not None):
-        allowed = f"--to {' or '.join(LOWER_TO)}" if name == "lower-resolution" else "no --to"
+    values = FLAGS[name].to
+    if more["to"] not in (values or (None,)):
+        allowed = f"--to {' or '.join(values)}" if values else "no --to"
         raise click.UsageError(f"--to: found {more['to'] or 'nothing'}; allowed with {name}: {allowed}")
     why = flag_options.reason("a preview" if only_preview else reason)
     asyncio.run(_trip(name, flag_options.actor(actor), why, only_preview=only_preview, as_json=as_json, **more))

@@ -9,18 +9,18 @@ import click
 
 from scripts.cli.data import filters, worker_home
 from shared.core.lifecycle.request_record import FINAL
+from shared.core.values.lanes import BATCH, NAMES
 
 if TYPE_CHECKING:
     from scripts.cli.data.filters import Choice
 
-LANES_SHOWN = ("standard", "priority", "flex", "batch", "gateway")
 STATUSES = ("queued", "released", "rendering", "batched", *FINAL)
 
 
 @click.command("list")
 @click.option("--status", type=click.Choice(STATUSES), multiple=True, help="Only these; repeatable.")
 @filters.options("tenant", "model")
-@click.option("--lane", type=click.Choice(LANES_SHOWN), help="Only on this lane; `batch` alone: places and ages.")
+@click.option("--lane", type=click.Choice(NAMES), help=f"Only on this lane; `{BATCH}` alone: places and ages.")
 @filters.options("priority", "outcome", "group", "flag", "since", "until")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Status documents, one a line.")
@@ -32,7 +32,7 @@ def command(status: tuple[str, ...], lane: str | None, limit: int, as_json: bool
     from scripts.cli.data.filters import Choice
 
     others = {name for name, value in filters.items() if value is not None} - {"tenant"}
-    if lane == "batch" and not status and not others:
+    if lane == BATCH and not status and not others:
         asyncio.run(_on_the_way(filters["tenant"], limit, as_json=as_json))
     else:
         asyncio.run(_list(Choice(statuses=status, lane=lane, **filters), limit, as_json=as_json))

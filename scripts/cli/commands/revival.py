@@ -15,13 +15,13 @@ from rich.text import Text
 from scripts.cli.data import filters, flag_actions, worker_home
 from scripts.cli.data.filters import Choice
 from scripts.cli.views import request_view
-from shared import wiring
 from shared.config import Settings
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle import request_record
 from shared.core.routing.ladder import Planned, first_plan
 from shared.core.routing.requirements import Ask
 from shared.core.values.documents import Document
+from shared.core.values.lanes import BUILT
 from shared.core.values.money import usd
 from shared.flows.intake.revive import Revived, ReviveRefused, revive_with
 from shared.ports.messaging import Topics
@@ -95,7 +95,7 @@ async def look(store: Store, choice: Choice, catalogue: Catalogue) -> Preview:
     for each in fresh:
         ask = Ask.from_json(each.data["ask"])
         if ask not in prices:
-            planned = first_plan(ask, catalogue, wiring.LANES_BUILT)
+            planned = first_plan(ask, catalogue, BUILT)
             prices[ask] = planned.estimate_micros if isinstance(planned, Planned) else None
     asked = [prices[Ask.from_json(each.data["ask"])] for each in fresh]
     return Preview(fresh, len(found) - len(fresh), sum(each or 0 for each in asked), asked.count(None))

@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 
 from scripts.cli.data import streams, worker_home
+from shared.core.values.lanes import ASKABLE, LANES
 
 if TYPE_CHECKING:
     from scripts.cli.data.completion import Waiting
@@ -40,7 +41,7 @@ FILE_NAME = re.compile(
 @click.option("--size", "image_size", help="512, 1K, 2K or 4K.")
 @click.option("--ratio", "aspect_ratio", help="For example 16:9.")
 @click.option("--reference", "references", multiple=True, metavar="URI|PATH", help="An image to use; repeatable.")
-@click.option("--lane", help="standard, priority, flex or batch.")
+@click.option("--lane", help=f"{', '.join(ASKABLE[:-1])} or {ASKABLE[-1]}.")
 @click.option("--priority", help="interactive, normal or bulk.")
 @click.option("--deadline", help="Begun by then or not at all, e.g. 2026-12-01T12:00:00Z.")
 @click.option("--max-cost", "max_cost_usd", metavar="USD", help="The most all attempts together may cost.")
@@ -155,8 +156,8 @@ def _request(prompt: str, given: dict[str, Any]) -> bytes:
         "escalates", "group",
     )  # fmt: skip
     payload |= {name: given[name] for name in plain if given[name] is not None}
-    if given["lane"] == "batch":
-        payload["allow"] = {"batch": True}  # whoever asks for it by name consents to its wait
+    if given["lane"] in ASKABLE and (consent := LANES[given["lane"]].consent) is not None:
+        payload["allow"] = {consent: True}  # whoever asks for it by name consents to its wait
     if given["references"]:
         payload["references"] = [{"uri": _uri(each)} for each in given["references"]]
     if given["grounding"]:

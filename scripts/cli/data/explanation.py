@@ -16,12 +16,12 @@ from shared.core.routing.context import Course, Offer, Terms
 from shared.core.routing.ladder import Ladder, Plan, Planned, Unroutable
 from shared.core.routing.requirements import Ask
 from shared.core.values.documents import Fields
+from shared.core.values.lanes import BUILT
 from shared.core.values.validation import Problem
 from shared.flows.intake.intake import check, failed_model
 from shared.flows.operations.routing_snapshot import Known
 from shared.ports.images import References
 from shared.ports.store import Store
-from shared.wiring import LANES_BUILT
 
 CANCELS = Problem("the message", "a cancellation", "a render request", "A cancellation has no route.")
 
@@ -63,16 +63,14 @@ def _of_request(
     request: RenderRequest, known: Known, catalogue: Catalogue, references: References, above: str | None
 ) -> Explained:
     try:
-        check(request, catalogue, references, known.lanes(LANES_BUILT), above, _offers(request, known))
+        check(request, catalogue, references, known.lanes(BUILT), above, _offers(request, known))
     except InvalidRequest as wrong:
         return Explained(request.request_id, "would be rejected", None, None, wrong.problems)
     if request.deadline is not None and request.deadline <= known.now:
         late = Problem("deadline", str(request.deadline), "a moment to come", "It would expire unpaid.")
         return Explained(request.request_id, "would expire at once", None, None, (late,))
     course = Course(request.request_id, request.tenant, request.deadline)
-    return _planned(
-        request.request_id, "if it came now", Ask.of(request, above), known.terms(catalogue, LANES_BUILT), course
-    )
+    return _planned(request.request_id, "if it came now", Ask.of(request, above), known.terms(catalogue, BUILT), course)
 
 
 def _offers(request: RenderRequest, known: Known) -> Mapping[str, Offer]:
@@ -88,9 +86,7 @@ def of_document(request_id: str, data: Fields, known: Known, catalogue: Catalogu
     elif about != "queued":
         about += "; this is how another attempt would be planned now"
     ask = Ask.from_json(data["ask"])
-    return _planned(
-        request_id, about, ask, known.terms(catalogue, LANES_BUILT), request_record.course_of(request_id, data)
-    )
+    return _planned(request_id, about, ask, known.terms(catalogue, BUILT), request_record.course_of(request_id, data))
 
 
 def _planned(name: str, about: str, ask: Ask, terms: Terms, course: Course) -> Explained:

@@ -21,6 +21,7 @@ from shared.core.messages.pubsub_messages import Kick
 from shared.core.messages.topics import PUMP_KICKS
 from shared.core.routing.flag import Flag
 from shared.core.routing.flag_form import Wish
+from shared.core.values.lanes import BUILT
 from shared.flows.operations import flag_preview, flags
 from shared.flows.operations.flag_preview import Looked
 from shared.flows.operations.routing_snapshot import Known
@@ -34,7 +35,7 @@ async def look(settings: Settings, wish: Wish) -> Looked:
     source = wiring.flag_source(settings, catalogue)
     async with worker_home.reading(settings) as store:
         gateways = wiring.gateways_in_use(settings, catalogue)
-        return await flag_preview.look(store, source, catalogue, wiring.LANES_BUILT, gateways, wish, _ids(wish.name))
+        return await flag_preview.look(store, source, catalogue, BUILT, gateways, wish, _ids(wish.name))
 
 
 async def trip(settings: Settings, flag: Flag) -> None:

@@ -12,11 +12,12 @@ from rich.text import Text
 from scripts.cli.data.outgoing import Line
 from scripts.cli.views.request_view import dollars
 from shared.core.catalogue.catalogue import Catalogue
-from shared.core.messages.render_request import LANES, Cancel, InvalidRequest, RenderRequest
+from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
 from shared.core.routing.ladder import Planned, Unroutable, first_plan
 from shared.core.routing.requirements import Ask
+from shared.core.values.lanes import ASKABLE
 
-ASSUMED_LANES = LANES
+ASSUMED_LANES = ASKABLE
 """A lane that is not configured after all rejects its request: the estimate errs on the safe side."""
 
 

@@ -13,12 +13,13 @@ from rich.text import Text
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from shared.core.admission.route_memory import Effect
 from shared.core.observability.display import age, left, moment, probes, saved, so_far
-from shared.core.routing.flag import BREAKER, LANE_OF, Flag, Scope
+from shared.core.routing.flag import BREAKER, Flag, Scope
+from shared.core.routing.flag_kinds import lane_of
 from shared.core.values.documents import Document
+from shared.core.values.lanes import BUILT
 from shared.core.values.money import usd
 from shared.flows.operations.flag_preview import Foreseen
 from shared.flows.operations.routing_snapshot import Known
-from shared.wiring import LANES_BUILT
 
 
 def table(known: Known) -> RenderableType:
@@ -101,8 +102,8 @@ def documents(known: Known) -> Iterator[dict[str, Any]]:
 
 def preview(flag: Flag, found: Sequence[Foreseen]) -> Iterator[RenderableType]:
     """What it meets: the queues, and how the next heads would change."""
-    lane = LANE_OF.get(flag.name)
-    if lane is not None and lane not in LANES_BUILT:
+    lane = lane_of(flag.name)
+    if lane is not None and lane not in BUILT:
         yield Text(f"it changes nothing: the lane {lane} is not built or not configured here", "yellow")
     if not found:
         yield Text("nothing waits: it bends what comes from now on")

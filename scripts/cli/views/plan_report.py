@@ -24,6 +24,7 @@ from shared.core.admission.slot_calendar import is_untimed
 from shared.core.limits.effective import DIMENSIONS
 from shared.core.limits.quota import Limits
 from shared.core.messages.render_request import PRIORITIES
+from shared.core.values.lanes import BATCH, FLEX
 
 UNKNOWN = "-"
 MOST_REJECTED = 5
@@ -185,11 +186,11 @@ def _note(of: Figures, load: Load, stage: Stage) -> list[tuple[str, str]]:
                 ("size", f"{some} have a smaller size above their floor; it takes as many slots, and is done sooner")
             ]
         case "flex lane":
-            return [("flex", f"{some}; the same limits, but neither waits nor latency are known")]
+            return [(FLEX, f"{some}; the same limits, but neither waits nor latency are known")]
         case "batch lane":
             consent = sum(wanted.may_batch for wanted in load.wanted)
             known = f"{BATCH_TARGET_HOURS} h are aimed at, after {BATCH_EXPIRY_HOURS} h a batch expires"
-            return [("batch", f"{some} ({consent:,} consent now); {known}; waits are not known")]
+            return [(BATCH, f"{some} ({consent:,} consent now); {known}; waits are not known")]
 
 
 def _asked(of: Figures, stage: Stage) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from shared.core.observability.display import dollars as dollars
 from shared.core.observability.display import moment as moment
 from shared.core.observability.display import seconds as seconds
 from shared.core.values.documents import Document, Fields
+from shared.core.values.lanes import STANDARD
 from shared.core.values.route import Route
 
 LONGEST_TABLE = 100
@@ -52,7 +53,7 @@ def route(data: Mapping[str, Any]) -> str:
     """Lane and model, short: the words that all models have in common are left out."""
     planned = Route.from_json(data)
     model = planned.model.removeprefix("gemini-").removesuffix("-image")
-    return model if planned.lane == "standard" else f"{model} ({planned.lane})"
+    return model if planned.lane == STANDARD else f"{model} ({planned.lane})"
 
 
 def results(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableType:

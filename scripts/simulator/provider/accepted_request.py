@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from scripts.simulator.provider.drawing import NotAnImage, Painter
-from scripts.simulator.provider.models import DEFAULT_SIZE, SIZES, ImageModel, Models, Tier
+from scripts.simulator.provider.models import DEFAULT_SIZE, SIZES, TIERS, ImageModel, Models, Tier
 from scripts.simulator.provider.problems import invalid
 
-SERVICE_TIERS: tuple[Tier, ...] = ("standard", "flex", "priority")
+SERVICE_TIERS: tuple[Tier, ...] = tuple(each for each in TIERS if each != "batch")
 REFERENCE_TYPES = (
     "image/png",
     "image/jpeg",

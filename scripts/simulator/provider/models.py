@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from msgspec import Struct, field
 
 Status = Literal["live", "deprecated", "gone"]
 Tier = Literal["standard", "flex", "batch", "priority"]
 
-TIERS: tuple[Tier, ...] = ("standard", "flex", "batch", "priority")
+TIERS: tuple[Tier, ...] = get_args(Tier)
 SIZES = ("512", "1K", "2K", "4K")
 DEFAULT_SIZE = "1K"
 MODELS_FILE = Path(__file__).with_name("models.toml")

@@ -22,9 +22,11 @@ from openfeature.event import EventDetails, ProviderEvent
 from openfeature.provider import AbstractProvider
 
 from shared.adapters.process.daemon import in_daemon
-from shared.core.messages.render_request import LANES, PURPOSES
-from shared.core.routing.flag import BREAKER, LOWER_TO, NAMES, Flag, FlagName, Scope
+from shared.core.messages.render_request import PURPOSES
+from shared.core.routing.flag import BREAKER, Flag, Scope
 from shared.core.routing.flag_board import Board
+from shared.core.routing.flag_kinds import FLAGS, NAMES, FlagName
+from shared.core.values.lanes import ASKABLE
 
 DOMAIN = "renderlane"
 READY_WITHIN = 2.0
@@ -34,7 +36,7 @@ PATIENCE = 0.5
 ASKED_FOR = timedelta(hours=2)
 """An expiry is shown, and moves on as long as the provider says on: in steps, since a flag that changes is news."""
 STEP = timedelta(minutes=30)
-ALLOWED: Mapping[str, tuple[str, ...]] = {"purpose": PURPOSES, "lane": LANES}
+ALLOWED: Mapping[str, tuple[str, ...]] = {"purpose": PURPOSES, "lane": ASKABLE}
 SCOPE = Scope.__struct_fields__
 KNOWN = {*SCOPE, "to", "reason", "shadow"}
 
@@ -134,7 +136,7 @@ class OpenFeatureFlags:
         to, reason, shadow = said.get("to"), said.get("reason", f"on at {self._name}"), said.get("shadow", False)
         well_formed = (
             set(said) <= KNOWN
-            and (to in LOWER_TO if name == "lower-resolution" else to is None)
+            and (to in FLAGS[name].to if FLAGS[name].to else to is None)
             and isinstance(reason, str)
             and isinstance(shadow, bool)
         )

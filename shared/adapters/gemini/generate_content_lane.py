@@ -26,6 +26,7 @@ from shared.adapters.payloads.quotation import Sent
 from shared.adapters.process import proxies
 from shared.core.provider.call import Answer, Made, Order
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.values.lanes import GATEWAY, tier_to_send
 from shared.ports.lanes import AtSlot
 
 if TYPE_CHECKING:
@@ -146,13 +147,13 @@ def _contents(types: Any, order: Order) -> Any:
 
 def _config(types: Any, order: Order, timeout: timedelta) -> Any:
     """What is asked for beside the contents. A gateway gets neither a tier nor labels: it may not know them."""
-    at_google = order.lane != "gateway"
+    at_google = order.lane != GATEWAY
     picture = {"aspect_ratio": order.aspect_ratio, "image_size": order.image_size}
     asked = {name: value for name, value in picture.items() if value is not None}
     return types.GenerateContentConfig(
         response_modalities=["TEXT", "IMAGE"],
         image_config=types.ImageConfig(**asked) if asked else None,
-        service_tier=order.lane if at_google and order.lane != "standard" else None,
+        service_tier=tier_to_send(order.lane),
         labels=labels(order) if at_google else None,
         tools=[types.Tool(google_search=types.GoogleSearch())] if order.grounding else None,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),

@@ -24,6 +24,7 @@ from shared.adapters.payloads.quotation import Sent
 from shared.adapters.process import proxies
 from shared.core.provider.call import Answer, Made, Order
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.values.lanes import tier_to_send
 from shared.ports.lanes import AtSlot
 
 if TYPE_CHECKING:
@@ -143,8 +144,8 @@ def body_of(order: Order) -> dict[str, Any]:
         "labels": labels(order),
         "store": False,
     }
-    if order.lane != "standard":
-        body["service_tier"] = order.lane
+    if (tier := tier_to_send(order.lane)) is not None:
+        body["service_tier"] = tier
     if order.grounding:
         body["tools"] = [{"type": "google_search"}]
     return body

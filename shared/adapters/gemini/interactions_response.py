@@ -21,8 +21,8 @@ from shared.adapters.payloads.sse import values_of
 from shared.adapters.payloads.token_counts import usage_of
 from shared.core.provider.call import Order
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.values.lanes import TIERS
 
-TIERS = ("standard", "priority", "flex")
 ENDED_WITHOUT = ("failed", "incomplete", "requires_action", "requires_continuation", "cancelled", "budget_exceeded")
 """Statuses of an interaction that has ended, or will not go on by itself, without its image being finished."""
 NONE = Raw(b"")

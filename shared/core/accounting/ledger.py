@@ -16,12 +16,10 @@ from msgspec import Struct
 
 from shared.core.catalogue.price import Cost
 from shared.core.values.documents import Fields, Increment
+from shared.core.values.lanes import GATEWAY as GATEWAY  # its prices are a provider's: never summed up with Google's
 
 SHARDS = 64
 """One document takes about one write a second: enough for 2,000 renders a minute of one combination."""
-
-GATEWAY = "gateway"
-"""The lane whose prices are a provider's: never summed up with Google's, never a saving on them."""
 
 Why: TypeAlias = Literal["first", "retry", "refused", "no_image", "duplicate"]
 """What an attempt was paid for: a first attempt, a later one, a refusal, an answer without a usable image, an image of

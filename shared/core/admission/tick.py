@@ -19,10 +19,10 @@ from shared.core.admission.slot_calendar import WINDOW_BUCKETS, Full, Weight, bu
 from shared.core.admission.spend_window import Spend, spend_limit
 from shared.core.conclusions.claims import POLICIES
 from shared.core.limits.effective import InForce, Learned, in_force, limits
-from shared.core.limits.failure_evidence import DENIED
 from shared.core.limits.live_quota import LiveLimits
 from shared.core.limits.observations import NOTHING_SEEN, Closing, Seen, Sign, counted
 from shared.core.limits.quota import Limits, Quota
+from shared.core.provider.failure import DENIED
 
 TICK = timedelta(seconds=1)
 LONGEST_HORIZON = timedelta(seconds=4)

@@ -20,7 +20,8 @@ from shared.core.catalogue.catalogue import (
 from shared.core.catalogue.gateway_reader import GatewayFields
 from shared.core.catalogue.skus import NO_BILLING, PARTS, Billing
 from shared.core.catalogue.toml_errors import found_text
-from shared.core.messages.render_request import LANES, PURPOSES, SIZES
+from shared.core.messages.render_request import PURPOSES, SIZES
+from shared.core.values import lanes as lane_table
 from shared.core.values.money import MICROS_PER_USD, round_micros
 
 HOUR = timedelta(hours=1)
@@ -123,12 +124,12 @@ class _Reader(GatewayFields):
         if "retired_on" in table:
             self.day(table, "retired_on", at)
         for lane in lanes:
-            if lane not in LANES:
-                self.refuse(("google", name, lane), f"the lane {lane!r}; allowed: {', '.join(LANES)}")
+            if lane not in lane_table.ASKABLE:
+                self.refuse(("google", name, lane), f"the lane {lane!r}; allowed: {', '.join(lane_table.ASKABLE)}")
         if status != "retired" and not tokens:
             self.refuse((*at, "image_tokens"), "no size")
-        if status != "retired" and "standard" not in lanes:
-            self.refuse(at, f'no [google."{name}".standard] prices')
+        if status != "retired" and lane_table.STANDARD not in lanes:
+            self.refuse(at, f'no [google."{name}".{lane_table.STANDARD}] prices')
         return Model(
             id=name,
             aliases=self.words(table, "aliases", at),
@@ -171,7 +172,7 @@ class _Reader(GatewayFields):
     def billing(self, table: Mapping[str, Any], models: Mapping[str, Model]) -> Billing:
         at = ("billing",)
         self.only(table, ("services", "models", "lanes", "parts", "source", "checked", "note"), at)
-        allowed = {"models": tuple(models), "lanes": LANES, "parts": PARTS}
+        allowed = {"models": tuple(models), "lanes": lane_table.ASKABLE, "parts": PARTS}
         read = {
             name: {
                 words.lower(): self.one_of(found, words, (*at, name), values)

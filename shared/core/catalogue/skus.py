@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 
+from shared.core.values.lanes import STANDARD
+
 Part: TypeAlias = Literal["input", "text", "image", "grounding"]
 """Thinking is billed as text."""
 PARTS: tuple[Part, ...] = ("input", "text", "image", "grounding")
@@ -43,7 +45,7 @@ class Billing(Struct, frozen=True):
         text = " ".join(description.lower().replace("_", " ").split())
         model = next((self.models[each] for each in sorted(self.models, key=len, reverse=True) if each in text), None)
         part = next((self.parts[each] for each in self.parts if each in text), None)
-        lane = next((self.lanes[each] for each in self.lanes if each in text.split()), "standard")
+        lane = next((self.lanes[each] for each in self.lanes if each in text.split()), STANDARD)
         return None if model is None or part is None else Sku(model, lane, part)
 
 

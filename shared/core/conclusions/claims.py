@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from shared.core.provider.failure import FailureKind
+from shared.core.provider.failure import RULES, FailureKind
 from shared.core.values.route import GATEWAY, Route, circuit
 
 
@@ -130,13 +130,9 @@ def claim_id(failure_kind: FailureKind, route: Route) -> str | None:
     return None if claim is None else conclusion_id(claim, subject(claim, route))
 
 
-ANSWERED = frozenset({FailureKind.REFUSED, FailureKind.NO_IMAGE})
-"""The model has looked at the request: key, project, account, day and model are there."""
-
-
 def contradicted_by(route: Route, failure_kind: FailureKind | None = None) -> tuple[str, ...]:
     """Every conclusion that an answer from this route speaks against; `failure_kind` None = it brought a picture."""
-    if failure_kind is not None and failure_kind not in ANSWERED:
+    if failure_kind is not None and not RULES[failure_kind].model_answered:
         return ()
     claims = [each for each in Claim if failure_kind is None or each is not Claim.PAID_NOTHING]
     return tuple(conclusion_id(claim, subject(claim, route)) for claim in claims)

@@ -7,13 +7,11 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from shared.core.limits.failure_evidence import DENIED
-from shared.core.provider.circuit_health import LACKS, SICK
-from shared.core.provider.failure import Failure, FailureKind, Next
+from shared.core.provider.failure import RULES, Failure, FailureKind, Next
 from shared.core.provider.outcome import EXPIRED, Outcome, final_status, of_failure
-from shared.core.values.route import GATEWAY
+from shared.core.values.lanes import GATEWAY, SHEDDING
 
-CAPACITY = SICK | {FailureKind.QUOTA_UNKNOWN}
+CAPACITY = frozenset({kind for kind, rule in RULES.items() if rule.sick_route} | {FailureKind.QUOTA_UNKNOWN})
 """Somebody is short of capacity: the hint is an estimate, not the end of a quota's window."""
 MAX_FAILURES = 5
 """Counted failures (those of kind AGAIN) in one round before the request ends."""
@@ -154,12 +152,12 @@ def is_done_with(failure: Failure, sick_before: int, lane: str) -> bool:
     """
     if failure.kind in CAPACITY and (failure.retry_after or timedelta(0)) > LONG_HINT:
         return True
-    if failure.kind in LACKS or (failure.kind is FailureKind.TIMEOUT and failure.http_status is None):
+    if failure.rule.lacking or (failure.kind is FailureKind.TIMEOUT and failure.http_status is None):
         return True
-    if failure.kind is FailureKind.OVERLOAD and lane == "flex":
+    if failure.kind is FailureKind.OVERLOAD and lane in SHEDDING:
         return True
-    if lane == GATEWAY and failure.kind.value in DENIED:
+    if lane == GATEWAY and failure.rule.denied:
         return True
     if failure.kind is FailureKind.PERMISSION and not failure.explicit:
         return True
-    return failure.kind in SICK and sick_before + 1 >= MAX_SICK_ON_ONE_ROUTE
+    return failure.rule.sick_route and sick_before + 1 >= MAX_SICK_ON_ONE_ROUTE

@@ -17,8 +17,6 @@ from shared.core.conclusions.claims import claim_id
 from shared.core.lifecycle import attempt_cost, request_record
 from shared.core.lifecycle.receipt import receipt
 from shared.core.lifecycle.retry import Again, End, Tally, after_failure, is_done_with
-from shared.core.limits.failure_evidence import DENIED
-from shared.core.provider.circuit_health import SICK
 from shared.core.provider.failure import Failure, FailureKind, Next
 from shared.core.provider.outcome import SUCCEEDED, of_failure
 from shared.core.provider.stored_image import Delivered, Ending, storable
@@ -152,12 +150,12 @@ def _after(
     }
     sick_before = request["sick_on"].get(route.circuit, 0)
     elsewhere = is_done_with(failure, sick_before, route.lane)
-    is_account = route.lane == GATEWAY and failure.kind.value in DENIED
+    is_account = route.lane == GATEWAY and failure.rule.denied
     left = circuit(route.lane, "*") if is_account else route.circuit
     met = {
         "model": route.model,
         "last_route": route.to_json(),
-        "sick_on": request["sick_on"] | ({route.circuit: sick_before + 1} if failure.kind in SICK else {}),
+        "sick_on": request["sick_on"] | ({route.circuit: sick_before + 1} if failure.rule.sick_route else {}),
         "paid_at": failure.address or (request.get("paid_at") if failure.rule.next is Next.WAIT else None),
         "avoided": request["avoided"] | ({left: failure.kind.value} if elsewhere else {}),
     }

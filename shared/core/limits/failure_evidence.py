@@ -10,8 +10,6 @@ from shared.core.provider.failure import Failure, FailureKind
 LONGEST_MINUTE_CLOSING = timedelta(seconds=60)
 UNHINTED_CLOSING = timedelta(seconds=1)
 """What a full minute may close at most, and for how long without a hint."""
-DENIED = frozenset({FailureKind.CREDENTIAL.value, FailureKind.PERMISSION.value, FailureKind.BALANCE.value})
-"""A person has to mend it."""
 
 
 def closing(failure: Failure, now: datetime) -> Closing | None:

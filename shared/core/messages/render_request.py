@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct, field
 
 from shared.core.values import validation
+from shared.core.values.lanes import ASKABLE, GATEWAY, STANDARD
 from shared.core.values.money import micros_from_usd, usd
 from shared.core.values.validation import Problem, ShapeError
 
@@ -20,7 +21,6 @@ REFERENCE_LIMIT = 14
 
 SIZES = ("512", "1K", "2K", "4K")
 PURPOSES = ("draft", "default", "final")
-LANES = ("standard", "priority", "flex", "batch")
 PRIORITIES = ("interactive", "normal", "bulk")
 
 ID_PATTERN = r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:-]*"
@@ -70,7 +70,7 @@ class RenderRequest(Struct, frozen=True):
     image_size: str = "1K"
     aspect_ratio: str | None = None
     references: tuple[ReferenceUri, ...] = ()
-    lane: str = "standard"
+    lane: str = STANDARD
     priority: str = "normal"
     deadline: datetime | None = None
     max_cost_micros: int | None = None
@@ -118,7 +118,7 @@ class RenderRequest(Struct, frozen=True):
             image_size=found.get("image_size", "1K"),
             aspect_ratio=found.get("aspect_ratio"),
             references=tuple(ReferenceUri(each["uri"], each.get("mime_type")) for each in found.get("references", ())),
-            lane=found.get("lane", "standard"),
+            lane=found.get("lane", STANDARD),
             priority=found.get("priority", "normal"),
             deadline=found.get("deadline"),
             max_cost_micros=found.get("max_cost_usd"),
@@ -290,7 +290,7 @@ def _present(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lane_hint(value: object) -> str | None:
-    if value != "gateway":
+    if value != GATEWAY:
         return None
     return 'Nobody asks for a gateway: consent with "allow": {"gateway": true}, and the worker decides when.'
 
@@ -354,7 +354,7 @@ REQUEST = validation.Record(
             "Checked at intake against the model's limit and the allowed places.",
         ),
         "lane": validation.Choice(
-            LANES, _lane_hint, "Checked at intake: the lane must be built and the model offer it."
+            ASKABLE, _lane_hint, "Checked at intake: the lane must be built and the model offer it."
         ),
         "priority": validation.Choice(PRIORITIES),
         "deadline": validation.Parsed(
@@ -413,7 +413,7 @@ REQUEST = validation.Record(
         "purpose": "default",
         "image_size": "1K",
         "references": [],
-        "lane": "standard",
+        "lane": STANDARD,
         "priority": "normal",
         "allow": {"gateway": False, "batch": False},
         "grounding": False,

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from shared.core.observability import spans
 from shared.core.observability.spans import Attribute, Span
+from shared.core.values.lanes import BATCH
 
 MetricKind: TypeAlias = Literal["counter", "histogram", "gauge"]
 
@@ -103,7 +104,7 @@ def of_span(span: Span) -> tuple[Measure, ...]:
             call = (said["operation"], said["provider"], said["request_model"])
             counted = (("input", said["input_tokens"]), ("output", said["output_tokens"]))
             tokens = (_of(TOKENS, count, *call, sort) for sort, count in counted if isinstance(count, int))
-            if said["lane"] == "batch":
+            if said["lane"] == BATCH:
                 return tuple(tokens)  # hours of waiting are no call's time
             return (_of(MODEL_TIME, took, *call, span.failed), *tokens)
         case _:

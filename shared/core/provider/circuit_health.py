@@ -14,20 +14,11 @@ from typing import Any
 from msgspec import field
 from msgspec.structs import replace
 
-from shared.core.provider.failure import Failure, FailureKind
+from shared.core.provider.failure import Failure
 from shared.core.values.codec import Stored
 
 REMEMBERED = timedelta(seconds=75)
 """Longer than a breaker looks back, with what a report may be late."""
-SICK = frozenset(
-    {
-        FailureKind.OVERLOAD, FailureKind.SERVER_ERROR, FailureKind.TIMEOUT, FailureKind.CONNECTION,
-        FailureKind.CONNECTION_LOST,
-    }
-)  # fmt: skip
-"""Of the route itself. A full quota, a refusal or a bad request says nothing about its health."""
-LACKS = frozenset({FailureKind.MODEL_GONE, FailureKind.LANE_UNSUPPORTED})
-"""The provider says that it does not have this."""
 MOST_REQUESTS = 300
 """Remembered in a process, so that none counts twice."""
 MOST_REPORTED = 8
@@ -48,7 +39,7 @@ class Health(Stored, frozen=True):
 
     def with_failure(self, failure: Failure, now: datetime, request: str, *, is_probe: bool = False) -> Health:
         """`request` as `evidence.short` makes it. A probe counts always: its answer was asked for."""
-        if failure.kind not in SICK:
+        if not failure.rule.sick_route:
             return self
         oldest, second = int((now - REMEMBERED).timestamp()), int(now.timestamp())
         known = {each: at for each, at in self.requests.items() if at >= oldest}

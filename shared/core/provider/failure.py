@@ -63,6 +63,15 @@ Owner: TypeAlias = Literal["credential", "project", "quota", "capacity", "reques
 """Who mends it, most likely; the runbook says where to look first."""
 
 
+class Exchange(StrEnum):
+    """How far the call got."""
+
+    NOT_SENT = "not_sent"
+    BROKEN_OFF = "broken_off"
+    """It was sent, and no answer came back: it may go on at the provider."""
+    ANSWERED = "answered"
+
+
 class Rule(Struct, frozen=True):
     next: Next
     charge: Charge
@@ -70,15 +79,24 @@ class Rule(Struct, frozen=True):
     advice: str
     ambiguous: bool = False
     """Money may have been spent with no image to show for it: the estimate is held against the cost cap."""
+    exchange: Exchange = Exchange.ANSWERED
+    denied: bool = False
+    """Key, project or account may not make the call: a person has to correct it."""
+    sick_route: bool = False
+    """It speaks against the route itself. A full quota, a refusal or a bad request says nothing about its health."""
+    lacking: bool = False
+    """The provider says that it does not have this model or lane."""
+    model_answered: bool = False
+    """The model has looked at the request: key, project, account, day and model are there."""
 
 
 RULES: dict[FailureKind, Rule] = {
     FailureKind.CREDENTIAL: Rule(
-        Next.WAIT, Charge.NOTHING, "credential",
+        Next.WAIT, Charge.NOTHING, "credential", denied=True,
         advice="The key was rejected (standard keys are refused). Set GEMINI_API_KEY to an auth key; it tries again.",
     ),
     FailureKind.PERMISSION: Rule(
-        Next.WAIT, Charge.NOTHING, "project",
+        Next.WAIT, Charge.NOTHING, "project", denied=True,
         advice="The project may not make this call. Check billing, region, API and policy of the key's project.",
     ),
     FailureKind.QUOTA_MINUTE: Rule(
@@ -98,35 +116,35 @@ RULES: dict[FailureKind, Rule] = {
         advice="The provider is out of capacity or quota and did not say which.",
     ),
     FailureKind.BALANCE: Rule(
-        Next.WAIT, Charge.NOTHING, "project",
+        Next.WAIT, Charge.NOTHING, "project", denied=True,
         advice="The account has no balance, no billing or a limit of 0. It is tried again by itself.",
     ),
     FailureKind.OVERLOAD: Rule(
-        Next.AGAIN, Charge.UNKNOWN, "capacity",
+        Next.AGAIN, Charge.UNKNOWN, "capacity", sick_route=True,
         advice="The model is overloaded. Wait, then submit again under a new id.",
     ),
     FailureKind.SERVER_ERROR: Rule(
-        Next.AGAIN, Charge.NOTHING, "capacity",
+        Next.AGAIN, Charge.NOTHING, "capacity", sick_route=True,
         advice="The provider failed. Wait, then submit again under a new id.",
     ),
     FailureKind.TIMEOUT: Rule(
-        Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True,
+        Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True, exchange=Exchange.BROKEN_OFF, sick_route=True,
         advice="No answer in time; the image may have been billed. Compare the bill, then submit under a new id.",
     ),
     FailureKind.CONNECTION: Rule(
-        Next.AGAIN, Charge.NOTHING, "capacity",
+        Next.AGAIN, Charge.NOTHING, "capacity", exchange=Exchange.NOT_SENT, sick_route=True,
         advice="The provider could not be reached. Check DNS, proxies and the base URL (the gateway's too).",
     ),
     FailureKind.CONNECTION_LOST: Rule(
-        Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True,
+        Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True, exchange=Exchange.BROKEN_OFF, sick_route=True,
         advice="The connection broke after the call had left; it may be billed. Compare the bill, submit it anew.",
     ),
     FailureKind.REFUSED: Rule(
-        Next.END, Charge.UNKNOWN, "request",
+        Next.END, Charge.UNKNOWN, "request", model_answered=True,
         advice="The model refused for safety or policy. Change the prompt or the references.",
     ),
     FailureKind.NO_IMAGE: Rule(
-        Next.AGAIN, Charge.UNKNOWN, "request", ambiguous=True,
+        Next.AGAIN, Charge.UNKNOWN, "request", ambiguous=True, model_answered=True,
         advice="The model answered without an image. Ask for a picture more plainly.",
     ),
     FailureKind.INVALID_REQUEST: Rule(
@@ -134,11 +152,11 @@ RULES: dict[FailureKind, Rule] = {
         advice="The provider did not accept the request. Correct the field it names.",
     ),
     FailureKind.MODEL_GONE: Rule(
-        Next.ELSEWHERE, Charge.NOTHING, "catalogue",
+        Next.ELSEWHERE, Charge.NOTHING, "catalogue", lacking=True,
         advice="The model is gone. Correct its status and successor in the catalogue.",
     ),
     FailureKind.LANE_UNSUPPORTED: Rule(
-        Next.ELSEWHERE, Charge.NOTHING, "catalogue",
+        Next.ELSEWHERE, Charge.NOTHING, "catalogue", lacking=True,
         advice="The model does not take this lane. Remove the lane in the catalogue.",
     ),
     FailureKind.MALFORMED_ANSWER: Rule(
@@ -146,7 +164,7 @@ RULES: dict[FailureKind, Rule] = {
         advice="The answer could not be read; it may have been billed. Check the API version and the base URL.",
     ),
     FailureKind.REFERENCE: Rule(
-        Next.END, Charge.NOTHING, "request",
+        Next.END, Charge.NOTHING, "request", exchange=Exchange.NOT_SENT,
         advice="A reference image cannot be used. Check its place, type, size and access.",
     ),
     FailureKind.IMAGE_STORE: Rule(
@@ -154,15 +172,17 @@ RULES: dict[FailureKind, Rule] = {
         advice="The image is paid for and could not be stored. Mend the image store; take it from where it is kept.",
     ),
     FailureKind.LATE: Rule(
-        Next.WAIT, Charge.NOTHING, "worker",
+        Next.WAIT, Charge.NOTHING, "worker", exchange=Exchange.NOT_SENT,
         advice="The call could not leave within its slot; it gets another by itself.",
     ),
     FailureKind.CRASHED: Rule(
-        Next.AGAIN, Charge.UNKNOWN, "worker", ambiguous=True,
+        Next.AGAIN, Charge.UNKNOWN, "worker", ambiguous=True, exchange=Exchange.BROKEN_OFF,
         advice="The worker died during the attempt; it may have been billed. Read its events, submit under a new id.",
     ),
 }  # fmt: skip
 """The failure table: RUNBOOK.md has a heading for each, with its first check."""
+DENIED = frozenset(kind.value for kind, rule in RULES.items() if rule.denied)
+"""By the code, as a closed quota gives its reason."""
 
 
 class Failure(Struct, frozen=True):

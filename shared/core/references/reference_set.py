@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.provider.call import Reference
 from shared.core.references.reference_name import named
-from shared.core.values.route import GATEWAY, Route
+from shared.core.values.lanes import BATCH, GATEWAY
+from shared.core.values.route import Route
 
 ANSWER_BYTES = {"512": 5_000_000, "1K": 5_000_000, "2K": 12_000_000, "4K": 25_000_000}
 """Memory that a call takes without references, by the size it asks for: a PNG as text and as bytes
@@ -30,7 +31,7 @@ def body_limit(route: Route, gateway: str, catalogue: Catalogue) -> int:
     """Bytes that a request may have on this route, as it is sent."""
     if route.lane == GATEWAY and gateway in catalogue.gateways:
         return catalogue.gateways[gateway].request_bytes
-    if route.lane == "batch":
+    if route.lane == BATCH:
         return catalogue.request_bytes["batch"]
     rates = catalogue.models[route.model].lanes.get(route.lane)
     return catalogue.request_bytes["interactions" if rates is None else rates.api]

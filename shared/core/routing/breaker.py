@@ -17,8 +17,10 @@ from msgspec.structs import replace
 
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.provider.circuit_health import ALL_WELL, Health, ended
-from shared.core.routing.flag import BREAKER, DEFAULT_EXPIRY, Flag, FlagName, Scope
+from shared.core.routing.flag import BREAKER, DEFAULT_EXPIRY, Flag, Scope
+from shared.core.routing.flag_kinds import FlagName
 from shared.core.values.codec import Stored
+from shared.core.values.lanes import STEPPING_DOWN
 
 JUDGED_OVER = ((timedelta(seconds=10), 5, 0.9), (timedelta(seconds=60), 4, 0.6))
 """Window, distinct sick requests at least, and of those that began in it at least: the short one sees a sudden outage,
@@ -157,6 +159,6 @@ def _name(lane: str, model: str, catalogue: Catalogue) -> FlagName:
     """`use-nano-banana-2` above that model, `pause` for a route without a flag that leads away from it."""
     ranks = catalogue.ladder
     usual = catalogue.live(catalogue.default_floor_model).id
-    if lane in ("standard", "priority") and model in ranks and ranks.index(model) < ranks.index(usual):
+    if lane in STEPPING_DOWN and model in ranks and ranks.index(model) < ranks.index(usual):
         return "use-nano-banana-2"
     return "pause"

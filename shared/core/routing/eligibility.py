@@ -13,15 +13,16 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import SIZES
 from shared.core.routing import gateway
 from shared.core.routing.context import Course, Offer, Terms
-from shared.core.routing.flag import BREAKER, LANE_OF, LOWER_TO, Flag
+from shared.core.routing.flag import BREAKER, Flag
+from shared.core.routing.flag_kinds import FLAGS
 from shared.core.routing.model_choice import incapable
 from shared.core.routing.requirements import Ask
+from shared.core.values.lanes import BATCH, PATIENT
 from shared.core.values.money import usd
 from shared.core.values.route import GATEWAY, Route, circuit
 
 BATCH_TAKES = timedelta(hours=24)
 """The provider's target for a batch."""
-PATIENT_LANES = ("flex", "batch")
 
 
 class Rung(Struct, frozen=True):
@@ -73,15 +74,15 @@ def _never(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> 
     problem = incapable(ask, model)
     if problem is not None:
         return f"{model.id} cannot do it: {problem.field} {problem.found}, allowed: {problem.allowed}"
-    if ask.priority == "interactive" and route.lane in PATIENT_LANES:
+    if ask.priority == "interactive" and route.lane in PATIENT:
         return f"interactive requests never go to {route.lane}"
-    if route.lane == "batch" and not ask.allow_batch:
+    if route.lane == BATCH and not ask.allow_batch:
         return "no consent: allow.batch"
     if route.lane == GATEWAY and not ask.allow_gateway:
         return "data boundary, no consent: allow.gateway"
     if route.lane == GATEWAY and (reason := _not_offered(route, ask, terms.offers[route.model])) is not None:
         return reason
-    if route.lane == "batch" and _comes_before(course.deadline, terms.now, BATCH_TAKES):
+    if route.lane == BATCH and _comes_before(course.deadline, terms.now, BATCH_TAKES):
         return "a batch may take 24 hours, and the deadline comes before"
     lower = _under_floor(route, asked, ask, catalogue)
     if lower is not None:
@@ -164,18 +165,18 @@ def _wanted(each: Flag, kept: Sequence[Route], catalogue: Catalogue) -> Callable
     """Which routes the flag leaves. A size goes down as far as the floor lets it."""
     if each.name == "lower-resolution":
         least = min((SIZES.index(route.image_size) for route in kept), default=0)
-        most = max(SIZES.index(each.to or LOWER_TO[-1]), least)
+        most = max(SIZES.index(each.to or FLAGS[each.name].to[-1]), least)
         return lambda route: SIZES.index(route.image_size) <= most
     if each.name == "use-nano-banana-2":
         ranks = catalogue.ladder
         top = ranks.index(catalogue.live(catalogue.default_floor_model).id)
         return lambda route: route.model not in ranks or ranks.index(route.model) >= top
-    return lambda route: route.lane == LANE_OF[each.name]
+    return lambda route: route.lane == FLAGS[each.name].lane
 
 
 def too_late(route: Route, terms: Terms, course: Course) -> str | None:
     opens = terms.opens.get(route.pool)
-    if opens is None or course.deadline is None or opens <= course.deadline or route.lane == "batch":
+    if opens is None or course.deadline is None or opens <= course.deadline or route.lane == BATCH:
         return None
     at = opens.isoformat(timespec="seconds").replace("+00:00", "Z")
     return f"quota: {route.model} opens at {at}, after the deadline"

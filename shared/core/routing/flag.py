@@ -7,20 +7,15 @@ and says so. `pause` alone is hard. A flag whose actor is the breaker also close
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
+from shared.core.routing.flag_kinds import NAMES, FlagName
 from shared.core.values.codec import Stored
 
-FlagName: TypeAlias = Literal["pause", "lower-resolution", "use-nano-banana-2", "use-flex", "use-batch", "use-gateway"]
-NAMES: tuple[FlagName, ...] = get_args(FlagName)
-LOWER_TO = ("2K", "1K")
-"""What `lower-resolution` can be set to."""
-LANE_OF: Mapping[str, str] = {"use-flex": "flex", "use-batch": "batch", "use-gateway": "gateway"}
 BREAKER = "breaker"
 """The actor of flags that a breaker tripped."""
 DEFAULT_EXPIRY = timedelta(hours=2)
@@ -56,7 +51,7 @@ class Flag(Stored, frozen=True):
     expires_at: datetime
     """It resets by itself then."""
     to: str | None = None
-    """The most that `lower-resolution` leaves; None for every other flag."""
+    """The most that `lower-resolution` leaves; None for a flag that takes no `to`."""
     scope: Scope = field(default_factory=Scope)
     shadow: bool = False
     """Counts what it would change, and changes nothing."""

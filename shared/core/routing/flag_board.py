@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Self
 
 from msgspec import field
 from msgspec.structs import replace
@@ -11,7 +12,9 @@ from msgspec.structs import replace
 from shared.core.routing import flag
 from shared.core.routing.breaker import OVERRULED
 from shared.core.routing.flag import BREAKER, LONGEST_EXPIRY, Flag
+from shared.core.routing.flag_kinds import NAMES
 from shared.core.values.codec import Stored
+from shared.core.values.documents import Fields
 
 PATH = "flags/board"
 HISTORY = "flag_history"
@@ -32,6 +35,12 @@ class Board(Stored, frozen=True):
     """Until when on-call has forbidden a breaker to trip, by circuit."""
     resets: Mapping[str, datetime] = field(default_factory=dict)
     """When on-call reset conclusions, by id: what was known by then counts no more."""
+
+    @classmethod
+    def from_json(cls, data: Fields) -> Self:
+        """Flags that only a newer release knows are passed over: the others keep working after a rollback."""
+        flags = {flag_id: fields for flag_id, fields in data.get("flags", {}).items() if fields.get("name") in NAMES}
+        return super().from_json({**data, "flags": flags})
 
     def in_force(self, now: datetime) -> tuple[Flag, ...]:
         """Shadows too."""

@@ -10,8 +10,10 @@ from typing import cast
 from msgspec import Struct
 
 from shared.core.catalogue.catalogue import Catalogue, UnknownModel
-from shared.core.messages.render_request import LANES, PURPOSES, InvalidRequest, RenderRequest
-from shared.core.routing.flag import BREAKER, LONGEST_EXPIRY, LOWER_TO, NAMES, Flag, FlagName, Scope
+from shared.core.messages.render_request import PURPOSES, InvalidRequest, RenderRequest
+from shared.core.routing.flag import BREAKER, LONGEST_EXPIRY, Flag, Scope
+from shared.core.routing.flag_kinds import NAMES, WITH_TO, FlagName, values_of_to
+from shared.core.values import lanes
 from shared.core.values.validation import Problem
 
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -90,7 +92,7 @@ def wish(given: Mapping[str, str], who: str, catalogue: Catalogue) -> Wish | lis
         return found
 
     name = kept(_one_of("name", given.get("name", ""), NAMES))
-    to = kept(_lower_to(given))
+    to = kept(_to(given))
     why = kept(reason(given.get("reason", "")))
     lasts = kept(lasting(given.get("lasts", "")))
     share = kept(_share(given.get("share", "100")))
@@ -99,7 +101,7 @@ def wish(given: Mapping[str, str], who: str, catalogue: Catalogue) -> Wish | lis
         "tenant": kept(tenant(given["tenant"])) if "tenant" in given else None,
         "purpose": kept(_one_of("purpose", given["purpose"], PURPOSES)) if "purpose" in given else None,
         "model": kept(model(given["model"], catalogue)) if "model" in given else None,
-        "lane": kept(_one_of("lane", given["lane"], LANES)) if "lane" in given else None,
+        "lane": kept(_one_of("lane", given["lane"], lanes.ASKABLE)) if "lane" in given else None,
         "share": share,
     }
     if wrong:
@@ -117,14 +119,14 @@ def _one_of(field: str, text: str, allowed: tuple[str, ...]) -> str | Problem:
     return Problem(field, repr(text) if text else "nothing", ", ".join(allowed), "Choose one of them.")
 
 
-def _lower_to(given: Mapping[str, str]) -> str | Problem | None:
-    """Only `lower-resolution` has it, and must."""
-    to = given.get("to")
-    if given.get("name") == "lower-resolution":
-        return to if to in LOWER_TO else Problem("to", repr(to) if to else "nothing", " or ".join(LOWER_TO), "Say it.")
-    if to is None or given.get("name") not in NAMES:
+def _to(given: Mapping[str, str]) -> str | Problem | None:
+    """A flag that takes it must have it; no other one may."""
+    to, name = given.get("to"), given.get("name", "")
+    if allowed := values_of_to(name):
+        return to if to in allowed else Problem("to", repr(to) if to else "nothing", " or ".join(allowed), "Say it.")
+    if to is None or name not in NAMES:
         return None
-    return Problem("to", repr(to), f"nothing with {given['name']}", "Only lower-resolution has a size.")
+    return Problem("to", repr(to), f"nothing with {name}", f"Only {' and '.join(WITH_TO)} has a size.")
 
 
 def _share(text: str) -> int | Problem:

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from shared.core.catalogue.catalogue import MODALITIES, Catalogue, Gateway
 from shared.core.catalogue.price import NOTHING, UNKNOWN, Cost
 from shared.core.limits.quota import Limits, Quota
-from shared.core.provider.failure import Failure, FailureKind
+from shared.core.provider.failure import Exchange, Failure, FailureKind
 from shared.core.routing.requirements import Ask
 from shared.core.values.route import GATEWAY as GATEWAY
 from shared.core.values.route import Route, pool
@@ -22,10 +22,8 @@ from shared.core.values.route import Route, pool
 CONTRACT = "gateway:"
 """Before a gateway's name, as an attempt's contract."""
 Event: TypeAlias = Literal["without_image", "rejected", "turned_away", "failed", "broken_off"]
-NEVER_LEFT = frozenset({FailureKind.CONNECTION, FailureKind.LATE, FailureKind.REFERENCE})
 GAVE_UP = (408, 499)
 """Of the client's class by their number, yet the call may go on at the provider."""
-BROKEN_OFF = frozenset({FailureKind.TIMEOUT, FailureKind.CONNECTION_LOST, FailureKind.CRASHED})
 
 
 def serving(catalogue: Catalogue, in_use: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -87,7 +85,7 @@ def of_made(micros: int) -> Cost:
 
 def of_failed(gateway: Gateway | None, failure: Failure, micros: int) -> Cost:
     """A failed call by the provider's own rules; `gateway` None where the catalogue has lost it since."""
-    if failure.kind in NEVER_LEFT:
+    if failure.rule.exchange is Exchange.NOT_SENT:
         return NOTHING
     if failure.kind is FailureKind.IMAGE_STORE:
         return of_made(micros)
@@ -105,7 +103,7 @@ def event(failure: Failure) -> Event:
     status = failure.http_status
     if failure.may_be_billed:  # a proxy's answer: the provider's rules for its own answers do not concern it
         return "broken_off"
-    if failure.kind in BROKEN_OFF and (status is None or status < 400 or status in GAVE_UP):
+    if failure.rule.exchange is Exchange.BROKEN_OFF and (status is None or status < 400 or status in GAVE_UP):
         return "broken_off"
     if failure.kind is FailureKind.BALANCE or status in (402, 429, 503, 529):
         return "turned_away"

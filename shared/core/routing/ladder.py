@@ -24,18 +24,10 @@ from shared.core.routing.eligibility import Rung, bent, met, shut, struck, too_l
 from shared.core.routing.flag import Subject
 from shared.core.routing.model_choice import what_is_asked
 from shared.core.routing.requirements import Ask
+from shared.core.values.lanes import LANES
 from shared.core.values.money import usd
 from shared.core.values.route import GATEWAY, Route
 from shared.core.values.validation import Problem, shown
-
-LANES_AFTER: Mapping[str, tuple[str, ...]] = {
-    "standard": ("flex", "batch", "gateway"),
-    "priority": ("standard", "flex", "batch", "gateway"),
-    "flex": ("standard", "batch", "gateway"),
-    "batch": ("flex", "standard", "gateway"),
-}
-"""What may be taken instead of the lane that was asked for. Flex and Batch may become Standard, which is dearer: they
-are shed or unsupported at times, and a request must not die of a discount. The cap holds all the same."""
 
 
 class Planned(Struct, frozen=True):
@@ -178,7 +170,7 @@ def ladder(
     asked = Route(ask.lane, first.id, size)
     rungs = [
         _priced(ask, terms, Route(lane, model.id, each))
-        for lane in (ask.lane, *LANES_AFTER[ask.lane])
+        for lane in (ask.lane, *LANES[ask.lane].falls_back_to)
         if among is None or lane in among
         for model in _models(first, terms.catalogue)
         for each in reversed(model.sizes[: model.sizes.index(_most(model, size)) + 1])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from shared.core.values.codec import Stored
-
-GATEWAY = "gateway"
-"""The lane that is no lane of Google's."""
+from shared.core.values.lanes import GATEWAY as GATEWAY
 
 
 class Route(Stored, frozen=True):

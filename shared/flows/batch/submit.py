@@ -22,6 +22,7 @@ from shared.core.provider.outcome import EXPIRED
 from shared.core.provider.stored_image import Ending
 from shared.core.references import reference_set
 from shared.core.values.documents import Committed, Create, Delete, Document, Fields, Update
+from shared.core.values.lanes import BATCH
 from shared.core.values.route import Route
 from shared.flows.batch.claim import change, say_delayed
 from shared.flows.batch.settle import settle_all
@@ -128,7 +129,7 @@ def _reporter(ports: Ports, held: Document) -> Evidence:
 
 
 def _route(held: Document) -> Route:
-    return Route("batch", held.data["model"], held.data["image_size"])
+    return Route(BATCH, held.data["model"], held.data["image_size"])
 
 
 async def _delay(ports: Ports, held: Document, failure: Failure, step: str, changes: Fields) -> None:

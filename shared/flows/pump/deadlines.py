@@ -12,6 +12,7 @@ from shared.core.lifecycle.request_record import Head
 from shared.core.provider.outcome import Outcome, cannot_begin_in_time
 from shared.core.routing.ladder import Planned
 from shared.core.values.documents import Committed, Document, Update
+from shared.core.values.lanes import BATCH
 from shared.flows.pump.planner import Planner
 from shared.flows.pump.queue_fronts import HeadPages
 from shared.flows.pump.release import take_back_unclaimed
@@ -81,7 +82,7 @@ class Overdue:
         if self._planner.terms is None or model not in self._planner.terms.opens:
             return True  # the next tick knows
         plan = self._planner.plan(head)
-        return isinstance(plan, Planned) and (plan.route.pool != model or plan.route.lane == "batch")
+        return isinstance(plan, Planned) and (plan.route.pool != model or plan.route.lane == BATCH)
 
 
 def _too_late(model: str, full: Full) -> Outcome:

@@ -16,6 +16,7 @@ from shared.core.lifecycle.request_record import Head
 from shared.core.messages.render_request import PRIORITIES
 from shared.core.observability import spans
 from shared.core.provider.outcome import EXPIRED, Outcome
+from shared.core.values.lanes import BATCH
 from shared.flows import tracing
 from shared.flows.batch.collect import Collecting
 from shared.flows.pump import reporting
@@ -219,7 +220,7 @@ class Granting:
 
 
 def _goes_by_batch(candidate: Candidate) -> bool:
-    return candidate.planned.route.lane == "batch"
+    return candidate.planned.route.lane == BATCH
 
 
 def _opens(full: Full, soon: datetime) -> bool:

@@ -20,7 +20,7 @@ from shared.core.conclusions.conclusion import Conclusions
 from shared.core.conclusions.evidence import NOTHING_HEARD, Heard, Voice, short
 from shared.core.limits.failure_evidence import closing, named_limit, sign
 from shared.core.limits.observations import NOTHING_SEEN, Named, Seen, Sign
-from shared.core.provider.circuit_health import ALL_WELL, SICK, Health
+from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.provider.failure import Failure
 from shared.core.values.documents import Document, Increment
 from shared.core.values.route import Route
@@ -55,7 +55,7 @@ class Asker(Struct, frozen=True):
         Sickness is another matter: a whole provider may be sick, and who falls from route to route is lost in the end.
         """
         elsewhere = {kind for circuit, kind in self.avoided.items() if circuit != route.circuit}
-        return failure.kind in SICK or failure.kind.value not in elsewhere
+        return failure.rule.sick_route or failure.kind.value not in elsewhere
 
 
 class Evidence:

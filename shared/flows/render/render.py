@@ -18,7 +18,6 @@ from shared.core.messages.render_request import RenderRequest
 from shared.core.observability import events
 from shared.core.provider import kept_image
 from shared.core.provider.call import Answer, Made, Order
-from shared.core.provider.circuit_health import SICK
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.kept_image import KeptImage
 from shared.core.provider.outcome import of_failure
@@ -200,7 +199,7 @@ async def _note(evidence: Evidence, answer: Answer, request: Document, time: Ser
 
 def _is_well(answer: Answer) -> bool:
     """Whatever a healthy route may answer, a refusal among it."""
-    return isinstance(answer, Made) or answer.kind not in SICK
+    return isinstance(answer, Made) or not answer.rule.sick_route
 
 
 async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Document, Document] | None:

@@ -11,6 +11,7 @@ from shared.core.lifecycle.settlement import Effect
 from shared.core.observability import events, spans
 from shared.core.provider.stored_image import Delivered, Ending
 from shared.core.values.documents import Committed, Document, InvalidDocument, Update
+from shared.core.values.lanes import BATCH
 from shared.core.values.route import Route
 from shared.flows import tracing
 from shared.flows.requests import paid_image
@@ -69,7 +70,7 @@ def _trace(
     place = own.named("late") if given_up else own
     end, outcome = closed.changes, closed.changes["outcome"]["code"]
     failed = None if outcome == "succeeded" else outcome
-    recovered = data["route"]["lane"] != "batch" and data["holder"] != ports.boot
+    recovered = data["route"]["lane"] != BATCH and data["holder"] != ports.boot
     tracing.write(
         ports, spans.ATTEMPT, place, root, data["started_at"], now, links=(own,) if given_up else (), failed=failed,
         request_id=request.id, attempt=data["number"], route=str(Route.from_json(data["route"])),

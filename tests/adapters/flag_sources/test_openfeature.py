@@ -22,8 +22,9 @@ from shared import wiring
 from shared.adapters.flag_sources import openfeature
 from shared.adapters.flag_sources.openfeature import OpenFeatureFlags
 from shared.config import InvalidSetting, Settings
-from shared.core.routing.flag import NAMES, Flag, Scope
+from shared.core.routing.flag import Flag, Scope
 from shared.core.routing.flag_board import Board
+from shared.core.routing.flag_kinds import NAMES
 from shared.flows.operations.flags import read_board
 from shared.wiring import Worker
 from tests.builders import a_catalogue

@@ -22,7 +22,7 @@ from shared.core.routing.gateway import fingerprint
 from shared.core.routing.ladder import Ladder, ladder
 from shared.core.routing.requirements import Ask
 from shared.core.values.documents import Create
-from shared.wiring import LANES_BUILT
+from shared.core.values.lanes import BUILT
 from tests.builders import a_catalogue, a_payload, a_request
 from tests.cli.conftest import json_lines, renderlane
 from tests.cli.stores import (
@@ -87,7 +87,7 @@ def test_a_request_that_was_never_sent_is_explained_without_any_store(home: Path
 
 def test_every_rung_is_there_in_the_ladder_s_own_order_with_its_reason(home: Path, file: Path) -> None:
     found = one(file, **FINAL_4K)
-    expected = ladder(Ask.of(a_request(**FINAL_4K)), Terms(a_catalogue(), LANES_BUILT), Course("spring-hero-001"))
+    expected = ladder(Ask.of(a_request(**FINAL_4K)), Terms(a_catalogue(), BUILT), Course("spring-hero-001"))
     assert isinstance(expected, Ladder)
     assert found["rungs"] == [each.to_json() for each in expected.rungs]
     assert (found["takes"], found["estimate_usd"]) == (route("standard", PRO, "4K"), "0.252014")

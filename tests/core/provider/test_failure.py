@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.core.provider.failure import RULES, Charge, Failure, FailureKind, Next
+from shared.core.provider.failure import DENIED, RULES, Charge, Exchange, Failure, FailureKind, Next
 from shared.core.provider.outcome import CANCELLED, EXPIRED, SUCCEEDED, final_status, of_failure
 from tests.builders import a_failure
 
@@ -64,3 +64,27 @@ def test_a_refusal_that_is_a_400_costs_nothing() -> None:
     """https://ai.google.dev/gemini-api/docs/pricing: answers 400 and 500 are not charged."""
     assert Failure(FailureKind.REFUSED, "no", http_status=400).charge is Charge.NOTHING
     assert Failure(FailureKind.REFUSED, "no", http_status=200).charge is Charge.UNKNOWN
+
+
+def test_the_columns_name_the_kinds_that_they_are_about() -> None:
+    def having(column: str, value: object = True) -> set[str]:
+        return {kind.value for kind, rule in RULES.items() if getattr(rule, column) is value}
+
+    assert having("denied") == DENIED == {"credential", "permission", "balance"}
+    assert having("sick_route") == {"overload", "server_error", "timeout", "connection", "connection_lost"}
+    assert having("lacking") == {"model_gone", "lane_unsupported"}
+    assert having("model_answered") == {"refused", "no_image"}
+    assert having("exchange", Exchange.NOT_SENT) == {"connection", "late", "reference"}
+    assert having("exchange", Exchange.BROKEN_OFF) == {"timeout", "connection_lost", "crashed"}
+
+
+@pytest.mark.parametrize("kind", list(FailureKind))
+def test_a_call_that_was_not_sent_costs_nothing_and_one_that_was_broken_off_may_cost(kind: FailureKind) -> None:
+    rule = RULES[kind]
+    if rule.exchange is Exchange.NOT_SENT:
+        assert rule.charge is Charge.NOTHING
+        assert not rule.ambiguous
+    if rule.exchange is Exchange.BROKEN_OFF:
+        assert rule.ambiguous
+    if rule.model_answered:
+        assert rule.exchange is Exchange.ANSWERED

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from shared.core.messages.render_request import LANES, SIZES
+from shared.core.messages.render_request import SIZES
 from shared.core.routing.context import Course, Terms
-from shared.core.routing.flag import BREAKER, NAMES, Flag, FlagName, Scope, hundredth
+from shared.core.routing.flag import BREAKER, Flag, Scope, hundredth
+from shared.core.routing.flag_kinds import NAMES, FlagName
 from shared.core.routing.ladder import Ladder, Planned, Unroutable, Waits, ladder, plan
 from shared.core.routing.requirements import Ask
+from shared.core.values.lanes import ASKABLE as LANES
 from shared.core.values.route import Route
 from tests.builders import a_catalogue, a_request
 from tests.core.routing.test_ladder import asks

@@ -16,13 +16,13 @@ from shared.core.catalogue.price import Cost
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.catalogue.toml_errors import BrokenCatalogue
 from shared.core.limits.quota import Limits, Quota
-from shared.core.messages.render_request import LANES
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.routing import gateway
 from shared.core.routing.context import Offer, Terms
 from shared.core.routing.gateway import event, fingerprint, incapable, of_failed, serving, with_limits
 from shared.core.routing.ladder import Ladder, Planned, first_plan, ladder, plan
 from shared.core.routing.requirements import Ask
+from shared.core.values.lanes import ASKABLE as LANES
 from shared.core.values.route import Route
 from tests.builders import CATALOGUE_FILE, NOW, a_catalogue, a_failure, a_request
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.catalogue import price
-from shared.core.messages.render_request import LANES, PRIORITIES, PURPOSES, SIZES, Floor
+from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES, Floor
 from shared.core.routing.ladder import Planned, Unroutable, below_floor, first_plan
 from shared.core.routing.requirements import Ask
+from shared.core.values.lanes import ASKABLE as LANES
 from shared.core.values.route import Route
 from shared.core.values.validation import Problem
 from tests.builders import a_catalogue, a_planned, a_request

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +173,11 @@ def test_a_field_of_the_wrong_kind_is_named_and_its_value_not_shown() -> None:
 def test_an_older_document_reads_through_defaults_and_a_newer_one_loses_what_is_unknown_here() -> None:
     assert Board.from_json({"flags": {}, "overruled": {}, "later": 1}) == Board()
     assert Effect.from_json({"requests": 2}) == Effect(2)
+
+
+def test_a_flag_that_only_a_newer_release_knows_leaves_the_others_in_force() -> None:
+    now = datetime(2026, 11, 29, tzinfo=UTC)
+    known = Flag("pause-1a2b", "pause", "ann", "a test", now, now + timedelta(hours=1))
+    stored = Board({known.id: known}).to_json()
+    stored["flags"] = {**stored["flags"], "new-3c4d": {**stored["flags"][known.id], "name": "use-a-lane-to-come"}}
+    assert list(Board.from_json(stored).flags) == [known.id]

@@ -11,8 +11,9 @@ import pytest
 
 from shared.core.messages.pubsub_messages import Kick
 from shared.core.messages.topics import PUMP_KICKS
-from shared.core.routing.flag import Flag, FlagName, Scope
+from shared.core.routing.flag import Flag, Scope
 from shared.core.routing.flag_board import FlagRefused
+from shared.core.routing.flag_kinds import FlagName
 from shared.flows.operations import flags
 from tests.world import World
 

@@ -1,0 +1,49 @@
+"""The flags there are: one row each. Pure.
+
+A flag with a lane leaves the routes of that lane. What any other one leaves is decided in `eligibility`, by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from shared.core.values import lanes
+
+FlagName: TypeAlias = Literal["pause", "lower-resolution", "use-nano-banana-2", "use-flex", "use-batch", "use-gateway"]
+
+
+class FlagKind(Struct, frozen=True):
+    meaning: str
+    """What requests take, as an operator reads it beside the name."""
+    to: tuple[str, ...] = ()
+    """The values of its parameter `to`, which it must have; empty: it takes none."""
+    lane: str | None = None
+    """The lane that it leads to."""
+
+
+FLAGS: Mapping[FlagName, FlagKind] = {
+    "pause": FlagKind("nothing of it starts"),
+    "lower-resolution": FlagKind("no larger than the size below", to=("2K", "1K")),
+    "use-nano-banana-2": FlagKind("the cheaper model, where the floor allows it"),
+    "use-flex": FlagKind("half the price, slower, may be shed", lane=lanes.FLEX),
+    "use-batch": FlagKind("half the price, up to a day, with consent only", lane=lanes.BATCH),
+    "use-gateway": FlagKind("a proven gateway, with consent only", lane=lanes.GATEWAY),
+}
+"""In the order in which they bend a request."""
+NAMES: tuple[FlagName, ...] = tuple(FLAGS)
+WITH_TO: tuple[FlagName, ...] = tuple(name for name, kind in FLAGS.items() if kind.to)
+TO = tuple(dict.fromkeys(value for kind in FLAGS.values() for value in kind.to))
+"""Every value that some flag's `to` can have."""
+
+
+def values_of_to(name: str) -> tuple[str, ...]:
+    """What `to` can be with this flag; empty where it takes none, or where there is no such flag."""
+    return next((kind.to for each, kind in FLAGS.items() if each == name), ())
+
+
+def lane_of(name: str) -> str | None:
+    """The lane that this flag leads to; None also where there is no such flag."""
+    return next((kind.lane for each, kind in FLAGS.items() if each == name), None)
