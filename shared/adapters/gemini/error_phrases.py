@@ -112,7 +112,11 @@ def is_of_project(words: str) -> bool:
 
 def is_refusal(words: str) -> bool:
     """Not of an account that is closed for what it did before."""
-    return names_refusal(words) or bool(_REFUSED.search(words) and not _DENIED.search(words))
+    return names_refusal(words) or bool(_REFUSED.search(words) and not is_of_closed_account(words))
+
+
+def is_of_closed_account(words: str) -> bool:
+    return bool(_DENIED.search(words))
 
 
 def names_refusal(words: str) -> bool:

@@ -49,6 +49,9 @@ _OTHER_NAME = re.compile(r"\b(files|cachedContents|interactions|environments|ope
 _OTHER_THING = re.compile(
     r"\b(file|cached ?content|interaction|previous_interaction_id|environment|operation)s?\b", re.I
 )
+_OF_REQUEST = re.compile(
+    r"\b(images?|prompt|content|parts?|tokens?|parameter|field|argument|value|request|config|modalit\w+)\b", re.I
+)
 _MODEL = re.compile(r"\bmodels?\b", re.I)
 _FILE = re.compile(r"\b(files?|file_?(uri|data)|ur[il]s?|gs)\b", re.I)
 _LEADING_CODE = re.compile(r"([a-z_]{4,40}|[A-Z_]{4,40}): ")
@@ -278,9 +281,16 @@ def _by_words(problem: Problem, words: str, said: int, sent: Sent) -> _Meaning |
         return _Meaning(FailureKind.PERMISSION, explicit=True)
     if said in (400, 413, 415, 422) and sent.has_references and error_phrases.is_of_picture(words):
         return _Meaning(FailureKind.REFERENCE)
+    if said == 400 and _is_precondition(problem, words):
+        return _Meaning(FailureKind.PERMISSION)
     if said == 403 and problem.reasons:  # it names what forbids it, in a word that is new
         return _Meaning(FailureKind.PERMISSION, explicit=True)
     return None
+
+
+def _is_precondition(problem: Problem, words: str) -> bool:
+    """FAILED_PRECONDITION is said of the state of a project, unless it speaks of what the request holds."""
+    return "failed_precondition" in problem.codes and not (_OTHER_THING.search(words) or _OF_REQUEST.search(words))
 
 
 def _names_model(problem: Problem, words: str, sent: Sent) -> bool:
