@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from shared.adapters.gemini import errors
+from shared.adapters.gemini import error_phrases, errors
 from shared.adapters.gemini.error_codes import NO_IMAGE, REFUSALS, STATUS_OF_CODE
 from shared.adapters.gemini.errors import Problem
 from shared.adapters.payloads.json_member import decoded, text_of
@@ -98,4 +98,5 @@ def is_refusal(problem: Problem) -> bool:
     if not NO_IMAGE.isdisjoint(problem.codes) or problem.number not in (None, 400, 403, 422):
         return False
     others = {STATUS_OF_CODE[code] for code in problem.codes if code in STATUS_OF_CODE} - {400, 403}
-    return not others and _REFUSED.search(problem.message[:4_000]) is not None
+    words = problem.message[:4_000]
+    return not others and _REFUSED.search(words) is not None and not error_phrases.is_of_closed_account(words)

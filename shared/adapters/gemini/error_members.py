@@ -8,6 +8,8 @@ https://github.com/Anil-matcha/Open-Generative-AI/issues/72).
 
 from __future__ import annotations
 
+import ast
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -140,7 +142,16 @@ def _unfolded(members: ErrorMembers, depth: int) -> ErrorMembers:
     """The error whose JSON is the message of this one, where it is, and where it is not what was sent."""
     if members.message.lstrip()[:1] not in ("{", "[") or _was_sent(members.message):
         return members
-    return _read(members.message.encode(), inside=False, bare=True, depth=depth + 1) or members
+    text = members.message if decoded(members.message.encode(), Raw) is not None else _as_json(members.message)
+    return _read(text.encode(), inside=False, bare=True, depth=depth + 1) or members
+
+
+def _as_json(message: str) -> str:
+    """What Python writes of a dictionary, as LiteLLM puts it into messages: {'error': 'Violated moderation policy'}."""
+    try:
+        return msgspec.json.encode(ast.literal_eval(message[:10_000].strip())).decode()
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return ""
 
 
 def _was_sent(message: str) -> bool:

@@ -6,11 +6,16 @@ import re
 
 _KEY = re.compile(
     r"(api|auth)[ _-]?key (is |was )?(not valid|invalid|expired|not found|(reported as )?leaked)"
-    r"|(invalid|incorrect|expired|unknown) (api|auth)[ _-]?key",
+    r"|(api|auth)[ _-]?key (is|was|has been) (revoked|disabled|deleted|deactivated|blocked|suspended)"
+    r"|(invalid|incorrect|expired|unknown|revoked|disabled) (api|auth)[ _-]?key",
     re.I,
 )
 _NO_BILLING = re.compile(
-    r"(enable|set up|activate) billing|billing (is |has )?(not (been )?|dis)(enabled|abled)?|requires? billing", re.I
+    r"(enable|set up|activate) (a )?billing|billing must be enabled|\blink (a |your )?billing account\b"
+    r"|\bbilling account\b.{0,40}\bnot found\b|billing (is |has )?(not (been )?|dis)(enabled|abled)?|requires? billing"
+    r"|\bonly (available|accessible|open|offered)? ?(to|for|on) (the )?(paid|billed|paying|tier [1-9])\b"
+    r"|\b(requires?|needs?) (a |the )?(paid|billed) (tier|plan|account|project)\b|\boverdue\b",
+    re.I,
 )
 _REGION = re.compile(
     r"\b(location|country|region|territory|territories|ip address)\b.{0,40}"
@@ -34,7 +39,8 @@ _DENIED = re.compile(
     r"\b(ha(s|ve) been|is|was|were|are) (temporarily |permanently |currently )?"
     r"(suspended|disabled|deactivated|blocked|restricted|banned|deleted|closed|terminated|locked)"
     r"|\bapi has not been (used|enabled)\b|\bapi\b.{0,60}\b(is|was) (disabled|not enabled)\b"
-    r"|\brequests to this api\b.{0,160}\bare blocked\b",
+    r"|\brequests to this api\b.{0,160}\bare blocked\b"
+    r"|\bterms (of (service|use)|and conditions)\b.{0,60}\b(accept|agree)|\b(accept|agree)\w*\b.{0,40}\bterms\b",
     re.I,
 )
 _REFUSED = re.compile(
@@ -43,9 +49,20 @@ _REFUSED = re.compile(
     r"|\bmoderation (system|filter|polic)"
     r"|\bcontent[ _]?policy|\bcontentpolicy|\bviolat\w+\b.{0,60}\b(content|usage|safety|use)( \w+)? polic"
     r"|\bblocked by (our|the|a)? ?(content|safety|moderation)"
-    r"|\bcontent (management|filter)\w* polic",
+    r"|\bcontent (management|filter)\w* polic"
+    r"|\bviolat\w+\b.{0,60}\b(guardrail|moderation|responsible ai|(usage|safety|community) (guideline|polic|standard))"
+    r"|\bguardrails? (\w+ )?(polic|violat|block|interven)"
+    r"|\bcontains? (sensitive|prohibited|forbidden) (words?|content)\b"
+    r"|\b(was|were|been|got) (blocked|filtered( out)?|rejected)\b.{0,60}\b(safety|moderation|sensitive)\b"
+    r"|\bviolat\w+\b.{0,20}\bmoderation"
+    r"|违反.{0,10}(政策|规定|准则)|(内容|安全)审核|敏感(词|内容)|违规(内容|词)?|内容安全",
     re.I,
 )
+_REFUSAL_NAME = re.compile(
+    r"\b(PROHIBITED_CONTENT|IMAGE_PROHIBITED_CONTENT|IMAGE_SAFETY|IMAGE_RECITATION|BLOCKLIST|SPII"
+    r"|content_policy_violation|moderation_blocked)\b"
+)
+"""Google's and OpenAI's own words for a no, as relays quote them in errors of any status."""
 _PICTURE = re.compile(
     r"\b(process|read|decode|open|parse|load) (the |an? |your )?"
     r"(input |provided |uploaded |given |reference )?images?\b"
@@ -55,7 +72,9 @@ _PICTURE = re.compile(
     r"|\bunsupported (image|picture|mime)[ _-]?(format|type)?\b(?! ?(size|config))"
     r"|\b(image|picture) (format|type|mime[ _-]?type)\b.{0,40}\b(not|un|in)[ -]?(supported|valid|recognized)"
     r"|\bmime[ _-]?type\b.{0,40}\b(not|un)[ -]?(supported|allowed)"
-    r"|\b(image|picture|file)s? (is|are) (too (large|big)|corrupt\w*|empty|broken)",
+    r"|\b(image|picture|file)s?('s)? (dimensions? |resolution |size )?"
+    r"(is|are) (too (large|big|small)|corrupt\w*|empty|broken)"
+    r"|\b(fetch|retrieve|download|access)\w*\b.{0,40}\b(from |the )(provided |given )*(ur[il]|image|file)\b",
     re.I,
 )
 _TOO_LARGE = re.compile(
@@ -65,7 +84,8 @@ _TOO_LARGE = re.compile(
     re.I,
 )
 _UPSTREAM_SILENT = re.compile(
-    r"context deadline exceeded|deadline[ _]exceeded|\btime[d ]?[ -]?outs?\b|\bdo_request_failed\b|client\.timeout",
+    r"\bstatus[ _]code[ :=]*(408|499|504|52[0246]|59[89])\b"
+    r"|context deadline exceeded|deadline[ _]exceeded|\btime[d ]?[ -]?outs?\b|\bdo_request_failed\b|client\.timeout",
     re.I,
 )
 _TIER = re.compile(r"\b(service[ _-]?tiers?|flex|priority)\b", re.I)
@@ -91,7 +111,17 @@ def is_of_project(words: str) -> bool:
 
 
 def is_refusal(words: str) -> bool:
-    return bool(_REFUSED.search(words))
+    """Not of an account that is closed for what it did before."""
+    return names_refusal(words) or bool(_REFUSED.search(words) and not is_of_closed_account(words))
+
+
+def is_of_closed_account(words: str) -> bool:
+    return bool(_DENIED.search(words))
+
+
+def names_refusal(words: str) -> bool:
+    """By the provider's own word for it, so that it holds within any status."""
+    return bool(_REFUSAL_NAME.search(words))
 
 
 def is_of_picture(words: str) -> bool:

@@ -49,6 +49,9 @@ _OTHER_NAME = re.compile(r"\b(files|cachedContents|interactions|environments|ope
 _OTHER_THING = re.compile(
     r"\b(file|cached ?content|interaction|previous_interaction_id|environment|operation)s?\b", re.I
 )
+_OF_REQUEST = re.compile(
+    r"\b(images?|prompt|content|parts?|tokens?|parameter|field|argument|value|request|config|modalit\w+)\b", re.I
+)
 _MODEL = re.compile(r"\bmodels?\b", re.I)
 _FILE = re.compile(r"\b(files?|file_?(uri|data)|ur[il]s?|gs)\b", re.I)
 _LEADING_CODE = re.compile(r"([a-z_]{4,40}|[A-Z_]{4,40}): ")
@@ -58,6 +61,8 @@ CLOUDFLARE = frozenset([520, 521, 522, 523, 524, 525, 526, 527])
 """Cloudflare's own: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/"""
 NEVER_PASSED_ON = frozenset([521, 522, 523])
 """Of these the origin saw nothing, where it was Cloudflare who said it."""
+CALLER_GONE = (408, 460, 499)
+"""A proxy took the caller, or itself, for gone while the call went on (460: AWS, 499: nginx)."""
 PROXY_PAGES = frozenset([400, 403, 405, 407, 411, 414, 421, 426, 431, 494, 495, 496, 497])
 """As a page of HTML these are a proxy's: no API answers so."""
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.I | re.S)
@@ -185,7 +190,7 @@ def _message(problem: Problem, kind: FailureKind, status: int, headers: Mapping[
 
 def _may_be_billed(problem: Problem, kind: FailureKind, words: str, status: int, headers: Mapping[str, str]) -> bool:
     """Google's promise that a 500 costs nothing is not that of a proxy, nor of a gateway that gave up waiting."""
-    if kind is FailureKind.CONNECTION or (status < 500 and status not in (408, 499)):
+    if kind is FailureKind.CONNECTION or (status < 500 and status not in CALLER_GONE):
         return False
     content_type = headers.get("content-type", "json")
     own = problem.own_form and ("json" in content_type or "event-stream" in content_type)
@@ -212,6 +217,8 @@ def _meaning(
     said = _said_status(problem, status)
     if said == 429:
         return _of_quota(problem, words)
+    if status >= 500 and problem.in_form and error_phrases.names_refusal(words):
+        return _Meaning(FailureKind.REFUSED)
     by_words = _by_words(problem, words, said, sent) if 400 <= said < 500 or status == 200 else None
     if by_words is not None:
         return by_words
@@ -261,8 +268,8 @@ def _by_words(problem: Problem, words: str, said: int, sent: Sent) -> _Meaning |
     if said in (200, 400, 403, 422, 451) and error_phrases.is_refusal(words):
         return _Meaning(FailureKind.REFUSED)
     if said == 200:
-        return None
-    if said in (400, 401, 402, 403) and quota_errors.has_no_balance(problem.codes, words):
+        return _Meaning(FailureKind.BALANCE) if quota_errors.has_no_balance(problem.codes, words) else None
+    if said in (400, 401, 402, 403, 412) and quota_errors.has_no_balance(problem.codes, words):
         return _Meaning(FailureKind.BALANCE, explicit=True)
     if said in (400, 401, 403) and error_phrases.is_of_key(words):
         return _Meaning(FailureKind.CREDENTIAL, explicit=True)
@@ -274,9 +281,16 @@ def _by_words(problem: Problem, words: str, said: int, sent: Sent) -> _Meaning |
         return _Meaning(FailureKind.PERMISSION, explicit=True)
     if said in (400, 413, 415, 422) and sent.has_references and error_phrases.is_of_picture(words):
         return _Meaning(FailureKind.REFERENCE)
+    if said == 400 and _is_precondition(problem, words):
+        return _Meaning(FailureKind.PERMISSION)
     if said == 403 and problem.reasons:  # it names what forbids it, in a word that is new
         return _Meaning(FailureKind.PERMISSION, explicit=True)
     return None
+
+
+def _is_precondition(problem: Problem, words: str) -> bool:
+    """FAILED_PRECONDITION is said of the state of a project, unless it speaks of what the request holds."""
+    return "failed_precondition" in problem.codes and not (_OTHER_THING.search(words) or _OF_REQUEST.search(words))
 
 
 def _names_model(problem: Problem, words: str, sent: Sent) -> bool:
@@ -307,7 +321,7 @@ def _kind_of_status(status: int, problem: Problem, words: str, unnamed: FailureK
             return FailureKind.TIMEOUT
         case 409 | 503 | 529:
             return FailureKind.OVERLOAD
-        case 499:
+        case 460 | 499:
             return FailureKind.CONNECTION_LOST
         case _ if 300 <= status < 400:
             return FailureKind.CONNECTION

@@ -173,7 +173,7 @@ def _block(chunk: _Answer) -> Failure | None:
     for raw in (chunk.promptFeedback, chunk.prompt_feedback):
         found = decoded(raw, _Feedback)
         reason = printable(_text(found.blockReason, found.block_reason)) if found is not None else ""
-        if found is not None and reason not in ("", "0", "BLOCK_REASON_UNSPECIFIED"):
+        if found is not None and reason not in ("", "0", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED"):
             code = reason.lower()[:64]
             said = _text(found.blockReasonMessage, found.block_reason_message) or f"the prompt was blocked: {code}"
             return Failure(FailureKind.REFUSED, said, code)

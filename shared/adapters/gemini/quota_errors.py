@@ -24,7 +24,10 @@ _NO_MONEY = re.compile(
     r"|not[ _]enough[ _](balance|funds|credits?|quota|money)"
     r"|\b(credits?|balance|funds) (are|is|has been|have been|has|have) "
     r"(depleted|exhausted|used up|insufficient|too low|not (enough|sufficient)|run out|negative)"
-    r"|\b(balance|credits?) (too low|exhausted|depleted)\b"
+    r"|\b(balance|credits?|funds) (too low|exhausted|depleted)\b"
+    r"|\b(exhausted|depleted) (balance|credits?|funds|budget)\b"
+    r"|\bexceeded\w+budget\b|\bover budget\b|\bcrossed budget\b"
+    r"|\binsufficient \w+ (balance|funds|credits?)\b|\btop up (your|the) (balance|account)\b"
     r"|\b(ha(s|ve)|with|there (is|are)) no (more |remaining |available )?(balance|credits?|funds)\b"
     r"|\bno (balance|credits?|funds) (left|remaining|available)\b|\bout of (credits?|funds|balance)\b"
     r"|\b(run|ran) out of (credits?|funds|balance)\b|\brequires more credits\b|\badd (more )?credits\b"
@@ -137,7 +140,7 @@ def retry_after(
 
 
 def _header(text: str, now: datetime) -> timedelta | None:
-    if re.fullmatch(r"\s*\d{1,9}(\.\d{1,9})?\s*", text):
+    if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]{1,9})?\s*", text):
         return timedelta(seconds=float(text.strip()))
     try:
         date = parsedate_to_datetime(text)

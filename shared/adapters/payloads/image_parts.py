@@ -20,10 +20,10 @@ from msgspec import Raw, Struct
 
 from shared.adapters.payloads.json_member import decoded, first_byte, is_true, text_of
 from shared.adapters.payloads.text_images import addresses_in, apart
+from shared.adapters.payloads.unnamed_images import THOUGHTS, begins_like_one, encoded_in, texts_in, values_in
 
 DEEPEST = 12
 NONE = Raw(b"")
-THOUGHTS = ("thought", "thinking", "reasoning")
 ADDRESS_LETTERS = 2_000
 """Longer ones are passed over: they are kept in documents."""
 
@@ -101,8 +101,22 @@ Texts: TypeAlias = bool
 
 
 def parts_of(answer: Raw, *, texts: Texts = False) -> list[Part]:
-    """In the order of the answer."""
-    return list(_walk(answer, texts, thought=False, depth=0))
+    """In the order of the answer. Where no known place holds what begins like a picture or lies at an address, what was
+    found anywhere else comes first: it counts only where nothing else does."""
+    found = list(_walk(answer, texts, thought=False, depth=0))
+    if any(part.address or begins_like_one(part.encoded) for part in found if not part.is_thought):
+        return found
+    return [*_anywhere(answer, texts), *found]
+
+
+def _anywhere(answer: Raw, texts: Texts) -> Iterator[Part]:
+    for value in values_in(answer) if texts else ():
+        yield from _walk(value, texts, thought=False, depth=1)
+        yield from (Part(encoded=encoded) for encoded in encoded_in(value))
+    for text, named in texts_in(answer):
+        yield from in_text(text, texts=texts and named)
+    for encoded in encoded_in(answer):
+        yield Part(encoded=encoded)
 
 
 def _walk(raw: Raw, texts: Texts, *, thought: bool, depth: int) -> Iterator[Part]:

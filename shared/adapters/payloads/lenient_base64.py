@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from msgspec import Raw
 
-DATA_URL = re.compile(r"data:[\w.+/-]{0,60}(?:;[^;,\s]{0,60}){0,6},\s*", re.I)
+DATA_URL = re.compile(r"data:[\w.+/-]{0,60}(?:;[^;,\r\n]{0,60}){0,6},\s*", re.I)
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _SPACE = b" \t\r\n\v\f"
 

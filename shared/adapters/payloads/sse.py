@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from msgspec import Raw
 
 from shared.adapters.payloads.json_member import Json, decoded
+from shared.adapters.payloads.loose_json import mended
 
 MOST_EVENTS = 20_000
 _STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
@@ -24,10 +25,11 @@ def values_of(body: bytes | bytearray) -> list[Raw]:
         chunks = decoded(whole, list[Raw]) if bytes(memoryview(whole)[:1]) == b"[" else None
         return [whole] if chunks is None else chunks
     if _STREAM.match(body):
+        body = body if b"\n" in body else body.replace(b"\r", b"\n")
         return [value for event in _events(body) for value in _of_event(event)]
     lines = [decoded(line, Raw) for line in _lines(body)]
     values = [line for line in lines if line is not None]
-    return values if len(values) == len(lines) else []
+    return values if len(values) == len(lines) else mended(body)
 
 
 def without_mark(body: Json) -> Json:

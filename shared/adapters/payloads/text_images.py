@@ -18,7 +18,12 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 BEFORE = 300
 """Letters before an address that say what it is."""
 
-_DATA_URL = re.compile(r"data:image/[\w.+-]{1,40}(?:;[^;,\s]{1,60}){0,6},\s*", re.I)
+_DATA_URL = re.compile(
+    r"data:(?:image/[\w.+-]{1,40}(?:;[^;,\r\n]{1,60}){0,6}"
+    r"|(?:(?:application|binary)/octet-stream)?(?:;[^;,\r\n]{1,60}){0,5};\s?base64),\s*",
+    re.I,
+)
+"""Some say of no type, or of bytes alone: these have to say that they are base64."""
 _SPACE = re.compile(r"\s")
 _ENCODED = re.compile(r"[A-Za-z0-9+/_%\s-]+")
 _ADDRESS = re.compile(r"https?://[^\s)\]\"'<>\\`]+|(?<=\]\()/[^\s)\"'<>\\]+", re.I)

@@ -504,7 +504,9 @@ NEEDED = {
 """Members that lead to the picture: everything else may be dropped, or be of any type."""
 NEVER = {"role", "type", "thought"}
 """They say that a part is no answer of the model's: only dropped or null."""
-ODD = st.sampled_from([None, 0, 7, -1, 1.5, True, "", "x", "STOP", [], {}, [None], {"a": None}, "\ud83d\ude00" * 40])
+ODD = st.sampled_from(
+    [None, 0, 7, -1, 1.5, True, "", "x", "STOP", [], {}, [None], {"a": None}, "\ud83d\ude00" * 40]
+).map(copy.deepcopy)
 
 
 def objects_in(value: Any) -> Iterator[dict[str, Any]]:

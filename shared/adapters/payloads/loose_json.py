@@ -1,0 +1,49 @@
+"""JSON as some servers write it, which no strict reader takes, as values that one does. Pure.
+
+Seen: NaN, line ends inside texts, halves of surrogate pairs (a model's text cut by letters), a guard before the value,
+another value or a comment behind it. A picture beside such a thing is paid for all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Raw
+
+GUARD_LETTERS = 100
+"""Before the first value."""
+MOST_VALUES = 1_000
+_START = re.compile(r"[{\[]")
+_BETWEEN = re.compile(r"[\s,\x00\x1e]*")
+
+
+def mended(body: bytes | bytearray) -> list[Raw]:
+    """The values in the body, without what cannot be read behind them; empty for a page, and for what holds none."""
+    if bytes(body[:200]).lstrip()[:1] == b"<":
+        return []
+    try:
+        return [
+            Raw(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+            for value in _values(body.decode("utf-8", "replace"))
+        ]
+    except RecursionError:
+        return []
+
+
+def _values(text: str) -> Iterator[Any]:
+    found = _START.search(text, 0, GUARD_LETTERS)
+    decoder = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
+    at = found.start() if found else len(text)
+    for _ in range(MOST_VALUES):
+        if text[at : at + 1] not in ("{", "["):
+            return
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except ValueError:
+            return
+        yield value
+        between = _BETWEEN.match(text, at)
+        at = between.end() if between else at
