@@ -58,7 +58,7 @@ TOLD = (
 )
 """Every way to end after which the provider either charges nothing or says what it counted."""
 UNTOLD = (
-    Fault(kind="hang", chance=0.03, charged=True),
+    Fault(kind="hang", chance=0.06, charged=True),
     Fault(kind="reset", chance=0.04, charged=True),
     Fault(kind="cut", chance=0.08, api="interactions"),
     Fault(kind="malformed", chance=0.03),

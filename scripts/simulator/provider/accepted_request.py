@@ -86,11 +86,13 @@ class Ask(Struct, frozen=True):
 
 
 async def accept(order: Order, model: ImageModel, models: Models, painter: Painter) -> Ask:
-    """Holds an order against its model's sizes, ratios, tiers and references, or raises Refused."""
+    """Holds an order against its model's sizes, ratios, tiers, search and references, or raises Refused."""
     tier = _tier(order, model)
     size = _size(order, model)
     _check_ratio(order, model)
     _check_labels(order.labels)
+    if order.grounded and model.grounding == "none":
+        raise invalid(f"Search as a tool is not enabled for models/{model.id}.")
     if len(order.references) > model.max_references:
         raise invalid(
             f"Too many input images: {len(order.references)}. Model {model.id} accepts at most {model.max_references}."

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast, get_args
 from msgspec import Struct, field
 
 Status = Literal["live", "deprecated", "gone"]
+Grounding = Literal["none", "web", "web+image"]
 Tier = Literal["standard", "flex", "batch", "priority"]
 
 TIERS: tuple[Tier, ...] = get_args(Tier)
@@ -45,6 +46,11 @@ class ImageModel(Struct, frozen=True):
     max_references: int = 0
     reference_tokens: int = 0
     thinks: bool = False
+    """Whether a call that names no level is answered with thought tokens."""
+    grounding: Grounding = "none"
+    """The search that it can draw on."""
+    thinking: tuple[str, ...] = ()
+    """The levels that may be asked for."""
     grounding_nanos_per_query: int = 0
     rates: Mapping[Tier, Rates] = field(default_factory=dict)
 
@@ -99,6 +105,8 @@ def _model(row: Mapping[str, Any]) -> ImageModel:
         max_references=row.get("max_references", 0),
         reference_tokens=row.get("reference_tokens", 0),
         thinks=row.get("thinks", False),
+        grounding=row.get("grounding", "none"),
+        thinking=tuple(row.get("thinking", ())),
         grounding_nanos_per_query=_nanos(row.get("grounding_usd_per_query", "0"), per=1),
         rates={tier: _rates(price) for tier, price in prices.items()},
     )

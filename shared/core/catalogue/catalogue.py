@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct, field
 
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, BatchRules
+from shared.core.catalogue.capabilities import Capabilities
 from shared.core.catalogue.skus import NO_BILLING, Billing
 from shared.core.messages.render_request import SIZES
 
@@ -80,6 +81,7 @@ class Model(Struct, frozen=True):
     checked: date
     reference_types: tuple[str, ...] = ()
     """Types of reference images that it takes inline; none named = those of the catalogue."""
+    capabilities: Capabilities = field(default_factory=Capabilities)
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -176,6 +178,17 @@ class Catalogue(Struct, frozen=True):
             assert model.successor is not None, "the reader refuses a retired model without successor"
             model = self.models[model.successor]
         return model
+
+    def on_ladder(self, name: str) -> str | None:
+        """The id on the ladder that stands for that id or alias: itself, else the first of its successors that is
+        there. None where there is none.
+        """
+        model = self.find(name)
+        while model.id not in self.ladder:
+            if model.successor is None:
+                return None
+            model = self.models[model.successor]
+        return model.id
 
     @property
     def names(self) -> tuple[str, ...]:

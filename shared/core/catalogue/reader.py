@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, LARGEST_FILE, BatchRules
+from shared.core.catalogue.capability_reader import CAPABILITY_KEYS, CapabilityFields
 from shared.core.catalogue.catalogue import (
     APIS,
     REFERENCE_TYPES,
@@ -36,7 +37,7 @@ def read_catalogue(text: str) -> Catalogue:
     return reader.catalogue(reader.tables())
 
 
-class _Reader(GatewayFields):
+class _Reader(GatewayFields, CapabilityFields):
     """Turns tables into values."""
 
     def catalogue(self, tables: Mapping[str, Any]) -> Catalogue:
@@ -81,9 +82,19 @@ class _Reader(GatewayFields):
             **(self.requests(self.table(tables, "requests", ())) if "requests" in tables else {}),
         )
         for purpose, name in catalogue.purposes.items():
-            if catalogue.live(name).id not in ladder:
-                self.refuse(("purposes", purpose), f"{name!r}, whose live model is not on the ladder")
+            self.in_use(("purposes", purpose), name, catalogue)
+        self.in_use(("floor", "model"), catalogue.default_floor_model, catalogue)
+        self.in_use(("floor", "draft_model"), catalogue.draft_floor_model, catalogue)
         return catalogue
+
+    def in_use(self, at: tuple[str, ...], name: str, catalogue: Catalogue) -> None:
+        """Refuse a purpose or a floor whose model is not called, or is not compared with others."""
+        model = catalogue.find(name)
+        if model.id in catalogue.ladder:
+            return
+        instead = catalogue.on_ladder(name)
+        remedy = f"name its successor {instead}" if instead else f"name one of {', '.join(catalogue.ladder)}"
+        self.refuse(at, f"{name!r}, which is {model.status} and not in [ladder] models; {remedy}")
 
     def requests(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """How large a request may be, and which reference images it may hold."""
@@ -111,7 +122,7 @@ class _Reader(GatewayFields):
         at = ("models", name)
         details = ("image_tokens", "aspect_ratios", "sends_image_size", "max_references", "reference_tokens")
         more = ("thought_tokens", "timeout_seconds", "aliases", "status", "successor", "retired_on", "reference_types")
-        self.only(table, (*details, *more, "source", "checked", "note"), at)
+        self.only(table, (*details, *more, *CAPABILITY_KEYS, "source", "checked", "note"), at)
         status: Status = self.one_of(table, "status", at, STATUSES)  # type: ignore[assignment]
         if status == "retired" and "image_tokens" not in table:
             table = {
@@ -130,15 +141,17 @@ class _Reader(GatewayFields):
             self.refuse((*at, "image_tokens"), "no size")
         if status != "retired" and lane_table.STANDARD not in lanes:
             self.refuse(at, f'no [google."{name}".{lane_table.STANDARD}] prices')
+        max_references = self.whole(table, "max_references", at)
+        image_tokens = {size: self.whole(tokens, size, (*at, "image_tokens"), least=1) for size in tokens}
         return Model(
             id=name,
             aliases=self.words(table, "aliases", at),
             status=status,
             successor=self.typed(table, "successor", at, str, "an id in quotes") if "successor" in table else None,
-            image_tokens={size: self.whole(tokens, size, (*at, "image_tokens"), least=1) for size in tokens},
+            image_tokens=image_tokens,
             aspect_ratios=self.words(table, "aspect_ratios", at),
             sends_image_size=self.typed(table, "sends_image_size", at, bool, "true or false"),
-            max_references=self.whole(table, "max_references", at),
+            max_references=max_references,
             reference_tokens=self.whole(table, "reference_tokens", at),
             thought_tokens=self.whole(table, "thought_tokens", at),
             timeout=timedelta(seconds=self.whole(table, "timeout_seconds", at, least=1, most=539)),
@@ -146,6 +159,7 @@ class _Reader(GatewayFields):
             source=self.typed(table, "source", at, str, "where the row comes from, in quotes"),
             checked=self.day(table, "checked", at),
             reference_types=self.image_types(table, at) if "reference_types" in table else (),
+            capabilities=self.capabilities(table, at, max_references),
         )
 
     def rates(self, table: object, at: tuple[str, ...], sizes: Mapping[str, Any]) -> Rates:
@@ -219,15 +233,9 @@ class _Reader(GatewayFields):
             self.refuse(("models", model.id), "a retired model without successor")
         if model.successor is not None and model.successor not in models:
             self.refuse(at, f"{model.successor!r}, which is no id of [models]")
-        seen = [model.id]
-        step = model
-        while step.status == "retired":
-            assert step.successor is not None
-            if step.successor in seen:
-                self.refuse(at, f"a circle of successors: {' -> '.join([*seen, step.successor])}")
-            if step.successor not in models:
-                return  # refused at that model's own line
-            seen.append(step.successor)
-            step = models[step.successor]
-            if step.status == "retired" and step.successor is None:
-                return
+        chain, successor = [model.id], model.successor
+        while successor is not None and successor in models:  # one that is not is refused at that model's own line
+            if successor in chain:
+                self.refuse(at, f"a circle of successors: {' -> '.join([*chain, successor])}")
+            chain.append(successor)
+            successor = models[successor].successor

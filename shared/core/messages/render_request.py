@@ -327,10 +327,11 @@ REQUEST = validation.Record(
         "model": validation.Text(
             1,
             128,
-            description="An alias or id of the catalogue (checked at intake); a retired one means its successor.",
+            description="An alias or id of the catalogue (checked at intake); a retired one means its successor."
+            " A deprecated one is called, with a note in the receipt.",
         ),
         "image_size": validation.Choice(
-            SIZES, _size_hint, "Checked at intake against the model; a size no live model has is delivered one size up."
+            SIZES, _size_hint, "Checked at intake against the model; a size it does not make is delivered one size up."
         ),
         "aspect_ratio": validation.Text(
             3,
@@ -395,7 +396,9 @@ REQUEST = validation.Record(
             1, 128, ID_PATTERN, f"1 to 128 {ID_WORDS}", description="The request whose image failed the quality bar."
         ),
         "group": validation.Text(1, 128, description="Ties variations together."),
-        "grounding": validation.Flag("Ground the image in search results; searches are charged."),
+        "grounding": validation.Flag(
+            "Ground the image in search results; searches are charged. Checked at intake: not every model can search."
+        ),
         "labels": validation.Labels(
             32,
             validation.Text(

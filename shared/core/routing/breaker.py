@@ -158,7 +158,7 @@ def _flag(name: str, why: str, catalogue: Catalogue, now: datetime) -> Flag:
 def _name(lane: str, model: str, catalogue: Catalogue) -> FlagName:
     """`use-nano-banana-2` above that model, `pause` for a route without a flag that leads away from it."""
     ranks = catalogue.ladder
-    usual = catalogue.live(catalogue.default_floor_model).id
+    usual = catalogue.find(catalogue.default_floor_model).id
     if lane in STEPPING_DOWN and model in ranks and ranks.index(model) < ranks.index(usual):
         return "use-nano-banana-2"
     return "pause"

@@ -15,7 +15,7 @@ from shared.core.routing import gateway
 from shared.core.routing.context import Course, Offer, Terms
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.flag_kinds import FLAGS
-from shared.core.routing.model_choice import incapable
+from shared.core.routing.model_choice import incapable, least_rank_after
 from shared.core.routing.requirements import Ask
 from shared.core.values.lanes import BATCH, PATIENT
 from shared.core.values.money import usd
@@ -111,11 +111,15 @@ def _under_floor(route: Route, asked: Route, ask: Ask, catalogue: Catalogue) -> 
     ranks = catalogue.ladder
     if route.model == asked.model or route.model not in ranks:
         return None
-    if ask.above in ranks and ranks.index(route.model) >= ranks.index(ask.above):
+    least_rank = least_rank_after(ask.above, catalogue)
+    if least_rank is not None and ranks.index(route.model) > least_rank:
         return f"{ask.above} failed the quality bar"
-    least = catalogue.live(ask.floor_model or _default_floor(ask, catalogue)).id
-    if least in ranks and ranks.index(route.model) > ranks.index(least):
-        return f"under the floor: {least}"
+    floor = catalogue.on_ladder(ask.floor_model or _default_floor(ask, catalogue))
+    stands_for_asked = catalogue.on_ladder(asked.model)
+    if floor is None or stands_for_asked is None:
+        return None
+    if ranks.index(route.model) > max(ranks.index(floor), ranks.index(stands_for_asked)):
+        return f"under the floor: {floor}"
     return None
 
 
@@ -169,7 +173,7 @@ def _wanted(each: Flag, kept: Sequence[Route], catalogue: Catalogue) -> Callable
         return lambda route: SIZES.index(route.image_size) <= most
     if each.name == "use-nano-banana-2":
         ranks = catalogue.ladder
-        top = ranks.index(catalogue.live(catalogue.default_floor_model).id)
+        top = ranks.index(catalogue.find(catalogue.default_floor_model).id)
         return lambda route: route.model not in ranks or ranks.index(route.model) >= top
     return lambda route: route.lane == FLAGS[each.name].lane
 

@@ -185,15 +185,10 @@ def ladder(
 
 
 def _models(first: Model, catalogue: Catalogue) -> list[Model]:
-    """The model itself, its live successor where it is on its way out, and the cheaper ones below."""
-    start = first.id
-    models = [first]
-    if start not in catalogue.ladder and first.successor is not None:
-        start = catalogue.live(first.successor).id
-        models.append(catalogue.models[start])
-    if start in catalogue.ladder:
-        models += [catalogue.models[each] for each in catalogue.ladder[catalogue.ladder.index(start) + 1 :]]
-    return models
+    """The model itself, its successor where it is not on the ladder, and the cheaper ones below."""
+    start = catalogue.on_ladder(first.id)
+    below = () if start is None else catalogue.ladder[catalogue.ladder.index(start) :]
+    return [first, *(catalogue.models[each] for each in below if each != first.id)]
 
 
 def _most(model: Model, size: str) -> str:
@@ -253,9 +248,9 @@ def below_floor(route: Route, floor: Floor, catalogue: Catalogue) -> Problem | N
     if floor.image_size is not None and SIZES.index(route.image_size) < SIZES.index(floor.image_size):
         return Problem("floor.image_size", shown(floor.image_size), f"at most {route.image_size}", "Ask for that size.")
     if floor.model is not None:
-        least = catalogue.live(floor.model).id
+        least, planned = catalogue.on_ladder(floor.model), catalogue.on_ladder(route.model)
         ladder = catalogue.ladder
-        if least in ladder and route.model in ladder and ladder.index(route.model) > ladder.index(least):
+        if least is not None and planned is not None and ladder.index(planned) > ladder.index(least):
             remedy = "Name that model, or a purpose that picks it."
             return Problem("floor.model", shown(floor.model), f"{route.model} or below", remedy)
     return None

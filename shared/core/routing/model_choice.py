@@ -34,19 +34,20 @@ def what_is_asked(ask: Ask, catalogue: Catalogue) -> Asked | Problem:
     notes = []
     if live.id != named.id:
         notes.append(f"model {named.id} is retired: its successor {live.id}")
-    elif live.status == "deprecated":
-        notes.append(f"model {live.id} is deprecated: plan its migration")
+    if live.status == "deprecated":
+        target = f"move to its successor {live.successor}" if live.successor else "plan its migration"
+        notes.append(f"model {live.id} is deprecated: {target}")
     return Asked(named.id, live, tuple(notes))
 
 
 def _by_purpose(ask: Ask, catalogue: Catalogue) -> Asked | Problem:
     """The purpose's model, else the next better one that can do the job: the cheapest that fits."""
-    named = catalogue.find(catalogue.purposes[ask.purpose])
-    first = catalogue.live(named.id)
-    notes = [] if first is named else [f"model {named.id} is retired: its successor {first.id}"]
+    named = first = catalogue.find(catalogue.purposes[ask.purpose])
+    notes: list[str] = []
     top = catalogue.ladder.index(first.id)
-    if ask.above is not None and ask.above in catalogue.ladder[: top + 1]:
-        top = max(catalogue.ladder.index(ask.above) - 1, 0)
+    least_rank = least_rank_after(ask.above, catalogue)
+    if least_rank is not None and least_rank < top:
+        top = max(least_rank, 0)
         first = catalogue.models[catalogue.ladder[top]]
         notes = [f"{ask.above} failed the quality bar: {first.id}"]
     problems: list[Problem] = []
@@ -60,6 +61,18 @@ def _by_purpose(ask: Ask, catalogue: Catalogue) -> Asked | Problem:
             return Asked(named.id, model, (*notes, *better))
         problems.append(problem)
     return max(problems, key=lambda problem: len(problem.allowed))
+
+
+def least_rank_after(failed_model: str | None, catalogue: Catalogue) -> int | None:
+    """The lowest place on the ladder that is better than a model whose image failed the quality bar: -1 where none is,
+    None where the ladder says nothing about it. The successor of one that is not on the ladder counts as better.
+    """
+    if failed_model is None or failed_model not in catalogue.models:
+        return None
+    if failed_model in catalogue.ladder:
+        return catalogue.ladder.index(failed_model) - 1
+    successor = catalogue.on_ladder(failed_model)
+    return None if successor is None else catalogue.ladder.index(successor)
 
 
 def _cannot(ask: Ask, model: Model) -> Problem | None:
@@ -80,6 +93,9 @@ def incapable(ask: Ask, model: Model) -> Problem | None:
     if ask.aspect_ratio is not None and ask.aspect_ratio not in model.aspect_ratios:
         ratios = ", ".join(model.aspect_ratios)
         return Problem("aspect_ratio", shown(ask.aspect_ratio), f"{ratios} (for {model.id})", "Use one of them.")
+    if ask.grounding and model.capabilities.grounding == "none":
+        allowed = f"false (for {model.id})"
+        return Problem("grounding", "true", allowed, "Leave it out, or name another model.")
     if ask.references > model.max_references:
         allowed = f"at most {model.max_references} (for {model.id})"
         return Problem("references", f"{ask.references} images", allowed, "Leave some out, or name another model.")

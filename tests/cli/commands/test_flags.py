@@ -104,7 +104,8 @@ def test_a_model_may_be_named_by_its_alias(home: Path, name: str) -> None:
 
 def test_a_retired_model_stands_for_its_successor(home: Path) -> None:
     write(home)
-    assert trip("pause", "--model", "nano-banana-2")["flag"]["scope"]["model"] == NB21
+    assert trip("pause", "--model", "gemini-3-pro-image-preview")["flag"]["scope"]["model"] == PRO
+    assert trip("pause", "--model", "nano-banana-2")["flag"]["scope"]["model"] == "gemini-3.1-flash-image", "deprecated"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scripts.simulator.provider import models as simulated
 from shared.core.catalogue import price
 from shared.core.catalogue.batch_rules import BatchRules
+from shared.core.catalogue.capabilities import Capabilities
 from shared.core.catalogue.catalogue import Model, Rates, UnknownModel
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.catalogue.toml_errors import BrokenCatalogue
@@ -56,6 +57,14 @@ PAGE: list[tuple[str, str, str, int, str, str]] = [
     (LEGACY, "batch", "1K", 1290, "0.01935", "0.0195"),
     (LEGACY, "flex", "1K", 1290, "0.01935", "0.0195"),
     (PRO, "priority", "1K", 1120, "0.24192", "0.2419"),
+    (NB21, "priority", "1K", 1120, "0.06048", "0.0605"),
+    (NB21, "priority", "2K", 1680, "0.09072", "0.0907"),
+    (NB21, "priority", "4K", 3780, "0.20412", "0.2041"),
+    (NB2, "priority", "512", 747, "0.080676", "0.0807"),
+    (NB2, "priority", "1K", 1120, "0.12096", "0.1210"),
+    (NB2, "priority", "2K", 1680, "0.18144", "0.1814"),
+    (NB2, "priority", "4K", 2520, "0.27216", "0.2722"),
+    (LEGACY, "priority", "1K", 1290, "0.06966", "0.0702"),
 ]
 
 RATES = [
@@ -113,12 +122,13 @@ def test_batch_and_flex_cost_half_a_token(lane: str) -> None:
         )
 
 
-def test_priority_costs_between_one_and_three_quarters_and_two_times_the_standard() -> None:
-    for model in a_catalogue().models.values():
-        if "priority" in model.lanes:
-            dear, standard = model.lanes["priority"], model.lanes["standard"]
-            for rate in ("input", "text_output", "image_output"):
-                assert Decimal("1.75") <= getattr(dear, rate) / getattr(standard, rate) <= 2
+def test_priority_costs_one_and_eight_tenths_of_the_standard_in_every_published_figure() -> None:
+    dearer = [model for model in a_catalogue().models.values() if "priority" in model.lanes]
+    assert {model.id for model in dearer} == {PRO, NB21, NB2, LEGACY}, "Lite has neither Priority nor Flex"
+    for model in dearer:
+        dear, standard = model.lanes["priority"], model.lanes["standard"]
+        for rate in ("input", "text_output", "image_output"):
+            assert getattr(dear, rate) == getattr(standard, rate) * Decimal("1.8"), (model.id, rate)
 
 
 def test_flex_is_offered_only_where_the_price_page_has_a_row_for_it() -> None:
@@ -154,11 +164,12 @@ def test_every_row_names_its_source_and_the_day_it_was_checked() -> None:
         rows: list[Model | Rates] = [model, *model.lanes.values()]
         for row in rows:
             assert row.source
-            assert a_catalogue().oldest_price <= row.checked <= date(2026, 11, 22)
+            assert a_catalogue().oldest_price <= row.checked <= date(2026, 11, 29)
+    assert {row.checked for row in a_catalogue().models.values() if row.status != "retired"} == {date(2026, 11, 29)}
 
 
 def test_the_simulator_was_told_the_same_by_others() -> None:
-    """Its models, written down apart: same ids, aliases, sizes, image tokens and, lane by lane, prices."""
+    """Its models, written down apart: same ids, aliases, sizes, tokens, ratios, search, thinking, lanes and prices."""
     catalogue, others = a_catalogue(), simulated.load()
     assert catalogue.models.keys() == others.by_id.keys()
     for other in others.by_id.values():
@@ -169,7 +180,10 @@ def test_the_simulator_was_told_the_same_by_others() -> None:
         assert dict(model.image_tokens) == dict(other.image_tokens)
         assert model.sends_image_size == other.takes_image_size
         assert model.max_references == other.max_references
-        assert other.rates
+        assert set(model.aspect_ratios) == set(other.ratios), other.id
+        assert model.capabilities.grounding == other.grounding
+        assert model.capabilities.thinking == other.thinking
+        assert model.lanes.keys() == other.rates.keys()
         for tier, rates in other.rates.items():
             ours = model.lanes[tier]
             nanos = [int(rate * 1000) for rate in (ours.input, ours.text_output, ours.image_output)]
@@ -201,15 +215,35 @@ def test_an_alias_and_an_id_mean_their_model(alias: str, model: str) -> None:
     ("name", "called"),
     [
         (PRO, PRO),
-        ("nano-banana-2", NB21),
-        (NB2, NB21),
+        ("nano-banana-2", NB2),  # deprecated without a day: called until a 404 says otherwise
+        (NB2, NB2),
         (PRO_PREVIEW, PRO),
-        (NB2_PREVIEW, NB21),  # by way of a retired successor
-        ("nano-banana", LEGACY),  # deprecated is called still
+        (NB2_PREVIEW, NB2),
+        ("nano-banana", LEGACY),
     ],
 )
-def test_a_retired_model_means_its_successor_all_the_way(name: str, called: str) -> None:
+def test_a_retired_model_means_its_successor_and_a_deprecated_one_is_called(name: str, called: str) -> None:
     assert a_catalogue().live(name).id == called
+
+
+def test_a_retired_model_means_its_successor_all_the_way() -> None:
+    text = re.sub(r'status = "deprecated"\nsuccessor', 'status = "retired"\nsuccessor', TEXT)
+    catalogue = read_catalogue(text)
+    assert catalogue.live(NB2_PREVIEW).id == NB21, "by way of a retired successor"
+    assert (catalogue.live(NB2).id, catalogue.live(LEGACY).id) == (NB21, LITE)
+
+
+@pytest.mark.parametrize(
+    ("name", "id_on_ladder"),
+    [(PRO, PRO), ("nano-banana-2", NB21), (NB2_PREVIEW, NB21), (LEGACY, LITE), (PRO_PREVIEW, PRO)],
+)
+def test_a_model_beside_the_ladder_is_compared_by_its_successor(name: str, id_on_ladder: str) -> None:
+    assert a_catalogue().on_ladder(name) == id_on_ladder
+
+
+def test_a_model_without_a_successor_on_the_ladder_is_compared_with_none() -> None:
+    alone = TEXT.replace(f'successor = "{LITE}"\n', "")
+    assert read_catalogue(alone).on_ladder(LEGACY) is None
 
 
 @pytest.mark.parametrize("name", ["", "gemini", "Nano-Banana-Pro", "models/gemini-3-pro-image", "gemini-3-pro-image "])
@@ -219,10 +253,9 @@ def test_a_name_that_nobody_has_is_unknown(name: str) -> None:
             look(name)
 
 
-def test_the_purposes_mean_lite_the_successor_of_nano_banana_2_and_pro() -> None:
-    called = {purpose: a_catalogue().live(name).id for purpose, name in a_catalogue().purposes.items()}
-    assert called == {"draft": LITE, "default": NB21, "final": PRO}
-    assert (a_catalogue().default_floor_size, a_catalogue().default_floor_model) == ("1K", NB2)
+def test_the_purposes_name_lite_nano_banana_2_1_and_pro() -> None:
+    assert a_catalogue().purposes == {"draft": LITE, "default": NB21, "final": PRO}
+    assert (a_catalogue().default_floor_size, a_catalogue().default_floor_model) == ("1K", NB21)
     assert a_catalogue().draft_floor_model == LITE
 
 
@@ -244,6 +277,77 @@ def test_the_legacy_model_is_sent_no_size() -> None:
     assert {model.id for model in a_catalogue().models.values() if not model.sends_image_size} == {LEGACY}
 
 
+# -- capabilities -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "grounding", "thinking", "default"),
+    [
+        (PRO, "web", (), None),
+        (NB21, "web+image", ("minimal", "medium", "high"), "medium"),
+        (NB2, "web+image", ("minimal", "high"), "minimal"),
+        (LITE, "none", ("minimal", "high"), "minimal"),
+        (LEGACY, "none", (), None),
+    ],
+)
+def test_search_and_thinking_are_capabilities_of_a_model(
+    model: str, grounding: str, thinking: tuple[str, ...], default: str | None
+) -> None:
+    capabilities = a_catalogue().models[model].capabilities
+    assert (capabilities.grounding, capabilities.thinking) == (grounding, thinking)
+    assert capabilities.default_thinking == default
+
+
+def test_lite_makes_fourteen_ratios_and_at_most_4096_tokens() -> None:
+    lite, nano = a_catalogue().models[LITE], a_catalogue().models[NB21]
+    assert lite.aspect_ratios == nano.aspect_ratios
+    assert len(lite.aspect_ratios) == 14
+    assert lite.capabilities.output_limit == 4096
+
+
+def test_references_are_limited_by_kind_and_a_format_by_the_api() -> None:
+    by_model = {model.id: dict(model.capabilities.references) for model in a_catalogue().models.values()}
+    assert by_model[PRO] == {"objects": 6, "characters": 5}
+    assert by_model[NB21] == {"objects": 10, "characters": 4}
+    for model in a_catalogue().models.values():
+        if model.status != "retired":
+            assert dict(model.capabilities.output_formats) == {
+                "interactions": ("jpeg",),
+                "generate_content": ("jpeg", "png"),
+            }
+
+
+def test_nobody_knows_yet_which_lanes_take_background_calls_and_a_batch_never_does() -> None:
+    for model in a_catalogue().models.values():
+        for lane in model.lanes:
+            assert model.capabilities.background_in(lane) == ("no" if lane == "batch" else "unknown")
+    proven = TEXT.replace('background = { standard = "unknown"', "background = { standard = true", 1)
+    assert read_catalogue(proven).models[PRO].capabilities.background_in("standard") == "yes"
+
+
+def test_a_catalogue_that_says_nothing_about_capabilities_is_read_and_a_grounded_request_is_sent() -> None:
+    keys = "grounding|thinking|default_thinking|background|references|output_formats|output_limit"
+    silent = read_catalogue(re.sub(rf"(?m)^({keys}) = .*\n", "", TEXT)).models[LITE].capabilities
+    assert silent == Capabilities()
+    assert (silent.grounding, silent.background_in("standard"), silent.thinking) == ("web", "unknown", ())
+
+
+def test_the_notes_give_both_days_of_the_legacy_model_and_both_counts_of_4k() -> None:
+    notes = {name: table["note"] for name, table in tomllib.loads(TEXT)["models"].items()}
+    assert "2027-03-15" in notes[LEGACY]
+    assert "2026-10-02" in notes[LEGACY]
+    assert "3780" in notes[NB21]
+    assert "2520" in notes[NB21]
+    assert a_catalogue().models[LEGACY].successor == LITE
+
+
+def test_a_gateways_answer_other_than_200_is_free_and_a_200_without_an_image_is_not() -> None:
+    bills = a_catalogue().gateways["laozhang"].bills
+    assert [bills[each] for each in ("rejected", "turned_away", "failed")] == ["free"] * 3
+    assert (bills["without_image"], bills["broken_off"]) == ("charged", "unknown")
+    assert a_catalogue().gateways["laozhang"].checked == date(2026, 10, 7)
+
+
 # -- broken ones ------------------------------------------------------------------------------------------------------
 
 
@@ -260,7 +364,8 @@ def with_line(number: int, line: str) -> str:
 
 
 MODEL, PRICES = line_of(f'[models."{PRO}"]'), line_of(f'[google."{PRO}".standard]')
-NB2_TABLE = line_of(f'[models."{NB2}"]')
+NB2_TABLE, LITE_TABLE = line_of(f'[models."{NB2}"]'), line_of(f'[models."{LITE}"]')
+PREVIEW_TABLE, FLOOR_MODEL = line_of(f'[models."{NB2_PREVIEW}"]'), line_of("model =")
 
 
 def at(table: int, key: str) -> int:
@@ -300,7 +405,23 @@ BREAKAGES: list[tuple[int, str, str]] = [
     (at(NB2_TABLE, "successor"), "successor = { a = 1 }", "an id in quotes"),
     (at(NB2_TABLE, "successor"), f'successor = "{NB2}"', f"a circle of successors: {NB2} -> {NB2}"),
     (at(NB2_TABLE, "successor"), f'successor = "{NB2_PREVIEW}"', "a circle of successors"),
-    (at(NB2_TABLE, "retired_on"), 'retired_on = "lately"', "a day, such as"),
+    (at(PREVIEW_TABLE, "retired_on"), 'retired_on = "lately"', "a day, such as"),
+    (at(PREVIEW_TABLE, "successor"), f'successor = "{NB2_PREVIEW}"', "a circle of successors"),
+    (at(MODEL, "grounding"), 'grounding = "images"', "'images'; allowed: none, web, web+image"),
+    (at(MODEL, "grounding"), "grounding = true", "True; allowed: none, web, web+image"),
+    (at(MODEL, "thinking"), 'thinking = ["hard"]', "['hard']; allowed, each once: minimal, low, medium, high"),
+    (at(MODEL, "thinking"), 'thinking = ["low", "low"]', "allowed, each once"),
+    (at(NB2_TABLE, "default_thinking"), "default_thinking = 1", "1; allowed: minimal, high"),
+    (at(MODEL, "thinking"), "thinking = 3", "a list of words in quotes"),
+    (at(NB2_TABLE, "default_thinking"), 'default_thinking = "medium"', "'medium'; allowed: minimal, high"),
+    (at(MODEL, "background"), 'background = { standard = "yes" }', "'yes'; allowed: true, false, \"unknown\""),
+    (at(MODEL, "background"), "background = { express = true }", "an unknown name; allowed: standard"),
+    (at(MODEL, "background"), "background = true", "True; allowed: a table"),
+    (at(MODEL, "references"), "references = { objects = 15 }", "15; allowed: a whole number from 0 to 14"),
+    (at(MODEL, "references"), "references = { faces = 1 }", "an unknown name; allowed: objects, characters"),
+    (at(MODEL, "output_formats"), 'output_formats = { interactions = ["gif"] }', "each once: jpeg, png, webp"),
+    (at(MODEL, "output_formats"), 'output_formats = { vertex = ["png"] }', "an unknown name; allowed: interactions"),
+    (at(LITE_TABLE, "output_limit"), "output_limit = 1000", "1000; allowed: a whole number from 1120"),
     (at(PRICES, "input"), "input = -2.00", "-2.00; allowed: an amount from 0"),
     (at(PRICES, "input"), 'input = "2.00"', "an amount in dollars"),
     (at(PRICES, "input"), "input = true", "an amount in dollars"),
@@ -321,8 +442,22 @@ BREAKAGES: list[tuple[int, str, str]] = [
     (line_of("draft ="), 'draft = "gemini-9"', "'gemini-9'; allowed:"),
     (line_of("draft ="), "draft = 5", "5; allowed:"),
     (line_of("draft ="), 'drafts = "nano-banana-pro"', "an unknown name; allowed: draft, default, final"),
-    (line_of("final ="), 'final = "nano-banana"', "'nano-banana', whose live model is not on the ladder"),
-    (line_of("models ="), f'models = ["{PRO}", "{NB2}"]', "which is no live model of [models]"),
+    (
+        line_of("final ="),
+        'final = "nano-banana"',
+        f"which is deprecated and not in [ladder] models; name its successor {LITE}",
+    ),
+    (line_of("default ="), f'default = "{NB2}"', f"deprecated and not in [ladder] models; name its successor {NB21}"),
+    (
+        line_of("default ="),
+        f'default = "{NB2_PREVIEW}"',
+        f"retired and not in [ladder] models; name its successor {NB21}",
+    ),
+    (line_of("final ="), f'final = "{PRO_PREVIEW}"', f"retired and not in [ladder] models; name its successor {PRO}"),
+    (FLOOR_MODEL, 'model = "nano-banana-2"', f"deprecated and not in [ladder] models; name its successor {NB21}"),
+    (FLOOR_MODEL, f'model = "{NB2_PREVIEW}"', f"retired and not in [ladder] models; name its successor {NB21}"),
+    (line_of("draft_model ="), 'draft_model = "nano-banana"', f"name its successor {LITE}"),
+    (line_of("models ="), f'models = ["{PRO}", "{NB2_PREVIEW}"]', "which is no live model of [models]"),
     (line_of("models ="), f'models = ["{PRO}", "gemini-9"]', "which is no live model of [models]"),
     (line_of("models ="), f'models = ["{PRO}", "{NB21}", "{LITE}", "{PRO}"]', "twice"),
     (line_of("models ="), f'models = "{PRO}"', "a list of words in quotes"),
@@ -339,10 +474,11 @@ LEFT_OUT: list[tuple[int, int, str]] = [
     (at(MODEL, "timeout_seconds"), MODEL, "timeout_seconds"),
     (at(MODEL, "source"), MODEL, "source"),
     (at(MODEL, "checked"), MODEL, "checked"),
-    (at(NB2_TABLE, "successor"), NB2_TABLE, "a retired model without successor"),
+    (at(PREVIEW_TABLE, "successor"), PREVIEW_TABLE, "a retired model without successor"),
     (at(PRICES, "input"), PRICES, "input"),
     (at(PRICES, "listed"), PRICES, "listed"),
     (at(PRICES, "checked"), PRICES, "checked"),
+    (at(NB2_TABLE, "default_thinking"), NB2_TABLE, "default_thinking"),
     (line_of("draft ="), line_of("[purposes]"), "draft"),
     (line_of("draft_model ="), line_of("[floor]"), "draft_model"),
     (line_of("models ="), line_of("[ladder]"), "models"),

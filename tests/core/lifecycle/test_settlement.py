@@ -499,9 +499,9 @@ def test_a_receipt_without_a_difference_has_no_reasons() -> None:
         ({"model": "gemini-3-pro-image"}, {}, "model gemini-nano-banana-2.1 was ordered; gemini-3-pro-image served"),
         ({"lane": "flex"}, {}, "lane standard was ordered; flex served"),
         (
-            {},
-            {"model": "nano-banana-2"},
-            "model gemini-3.1-flash-image is retired: its successor gemini-nano-banana-2.1",
+            {"model": "gemini-3-pro-image"},
+            {"model": "gemini-3-pro-image-preview"},
+            "model gemini-3-pro-image-preview is retired: its successor gemini-3-pro-image",
         ),
         ({}, {"image_size": "512"}, "size 512 is not made by gemini-nano-banana-2.1: one size up, 1K"),
     ],

@@ -15,7 +15,7 @@ from shared.core.messages.render_request import SIZES
 from shared.core.routing.context import Course, Terms
 from shared.core.routing.flag import BREAKER, Flag, Scope, hundredth
 from shared.core.routing.flag_kinds import NAMES, FlagName
-from shared.core.routing.ladder import Ladder, Planned, Unroutable, Waits, ladder, plan
+from shared.core.routing.ladder import Ladder, Planned, Unroutable, Waits, first_plan, ladder, plan
 from shared.core.routing.requirements import Ask
 from shared.core.values.lanes import ASKABLE as LANES
 from shared.core.values.route import Route
@@ -26,6 +26,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 STANDARD = "standard"
 BUILT = ("standard", "priority", "flex")
 PRO, NB21, LITE = "gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image"
+NB2, LEGACY = "gemini-3.1-flash-image", "gemini-2.5-flash-image"
 
 
 def a_flag(name: FlagName = "use-nano-banana-2", *, actor: str = "ann", to: str | None = None, **scope: Any) -> Flag:
@@ -88,7 +89,8 @@ PRO_4K: dict[str, Any] = {"purpose": "final", "image_size": "4K"}
         ({"purpose": "draft"}, [a_flag("use-nano-banana-2"), a_flag("lower-resolution")], Route(STANDARD, LITE, "1K")),
         ({}, [a_breaker("standard", LITE)], Route("standard", NB21, "1K")),
         ({"purpose": "final", "lane": "flex"}, [a_breaker("flex", PRO)], Route("standard", PRO, "1K")),
-        ({"model": "nano-banana"}, [a_breaker("standard", "gemini-2.5-flash-image")], Route("standard", NB21, "1K")),
+        ({"model": "nano-banana"}, [a_breaker("standard", LEGACY)], Route("standard", LITE, "1K")),
+        ({"model": "nano-banana-2"}, [a_breaker("standard", NB2)], Route("standard", NB21, "1K")),
     ],
 )  # fmt: skip
 def test_flags_and_breakers_bend_a_request_as_far_as_its_floor_allows(
@@ -216,9 +218,23 @@ def test_a_quota_that_opens_after_the_deadline_sends_only_those_with_a_deadline_
 
 
 def test_a_model_that_is_gone_is_left_for_its_successor_or_the_next_of_the_ladder() -> None:
-    lacking = {f"*/{PRO}": "gone", "*/gemini-2.5-flash-image": "gone"}
+    lacking = {f"*/{model}": "gone" for model in (PRO, NB2, LEGACY)}
     assert planned(PRO_4K, lacking=lacking).route.model == NB21
-    assert planned({"model": "nano-banana"}, lacking=lacking).route.model == NB21
+    assert planned({"model": "nano-banana"}, lacking=lacking).route.model == LITE, "which Google names as its successor"
+    assert planned({"model": "nano-banana-2"}, lacking=lacking).route.model == NB21
+    assert planned({"model": "nano-banana-2", "image_size": "512"}, lacking=lacking).route.image_size == "1K"
+
+
+@pytest.mark.parametrize(("purpose", "model"), [("draft", NB21), ("default", NB21), ("final", PRO)])
+def test_who_was_not_content_with_a_model_beside_the_ladder_gets_its_successor_or_better(
+    purpose: str, model: str
+) -> None:
+    found = first_plan(Ask.of(a_request(purpose=purpose), above=NB2), a_catalogue(), LANES)
+    assert isinstance(found, Planned)
+    assert found.route.model == model
+    lacking = {f"*/{NB21}": "gone"}
+    later = plan(Ask.of(a_request(purpose=purpose), above=NB2), Terms(a_catalogue(), LANES, lacking=lacking))
+    assert not isinstance(later, Planned) or later.route.model == PRO
 
 
 def test_a_lane_that_the_provider_refuses_is_left_for_the_next() -> None:

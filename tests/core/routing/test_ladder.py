@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from shared.core.catalogue import price
 from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES, Floor
-from shared.core.routing.ladder import Planned, Unroutable, below_floor, first_plan
+from shared.core.routing.context import Terms
+from shared.core.routing.ladder import Ladder, Planned, Unroutable, below_floor, first_plan, ladder
 from shared.core.routing.requirements import Ask
 from shared.core.values.lanes import ASKABLE as LANES
 from shared.core.values.route import Route
@@ -19,6 +20,7 @@ from tests.builders import a_catalogue, a_planned, a_request
 
 BUILT = ("standard", "priority", "flex")
 PRO, NB21, LITE = "gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image"
+NB2, LEGACY = "gemini-3.1-flash-image", "gemini-2.5-flash-image"
 
 
 def refused(**asked: Any) -> Problem:
@@ -34,17 +36,31 @@ def refused(**asked: Any) -> Problem:
         ({"purpose": "final"}, Route("standard", PRO, "1K"), []),
         ({"model": "nano-banana-pro", "image_size": "4K"}, Route("standard", PRO, "4K"), []),
         ({"model": NB21}, Route("standard", NB21, "1K"), []),
-        ({}, Route("standard", NB21, "1K"), ["is retired: its successor gemini-nano-banana-2.1"]),
-        ({"model": "nano-banana-2"}, Route("standard", NB21, "1K"), ["model gemini-3.1-flash-image is retired"]),
+        ({}, Route("standard", NB21, "1K"), []),
+        ({"model": "nano-banana-2"}, Route("standard", NB2, "1K"), [f"is deprecated: move to its successor {NB21}"]),
+        ({"model": NB2, "image_size": "512"}, Route("standard", NB2, "512"), ["is deprecated"]),
+        ({"image_size": "512"}, Route("standard", NB21, "1K"), ["one size up, 1K"]),
+        (
+            {"model": f"{NB2}-preview"},
+            Route("standard", NB2, "1K"),
+            [f"model {NB2}-preview is retired: its successor {NB2}", f"model {NB2} is deprecated"],
+        ),
         ({"model": f"{PRO}-preview"}, Route("standard", PRO, "1K"), [f"model {PRO}-preview is retired"]),
         ({"model": NB21, "image_size": "512"}, Route("standard", NB21, "1K"), ["one size up, 1K"]),
-        ({"model": "nano-banana"}, Route("standard", "gemini-2.5-flash-image", "1K"), ["is deprecated"]),
+        ({"model": "nano-banana"}, Route("standard", LEGACY, "1K"), [f"is deprecated: move to its successor {LITE}"]),
         (
             {"purpose": "draft", "image_size": "2K"},
             Route("standard", NB21, "2K"),
             [f"{LITE} cannot do it (image_size): {NB21}"],
         ),
-        ({"purpose": "draft", "aspect_ratio": "8:1"}, Route("standard", NB21, "1K"), ["(aspect_ratio)"]),
+        ({"purpose": "draft", "aspect_ratio": "8:1"}, Route("standard", LITE, "1K"), []),
+        ({"grounding": True}, Route("standard", NB21, "1K"), []),
+        ({"model": NB2, "grounding": True}, Route("standard", NB2, "1K"), ["is deprecated"]),
+        (
+            {"purpose": "draft", "grounding": True},
+            Route("standard", NB21, "1K"),
+            [f"{LITE} cannot do it (grounding): {NB21}"],
+        ),
     ],
 )  # fmt: skip
 def test_a_request_takes_the_cheapest_route_that_can_do_it_and_says_why_it_differs(
@@ -66,7 +82,10 @@ def test_a_request_takes_the_cheapest_route_that_can_do_it_and_says_why_it_diffe
         ({"model": PRO, "aspect_ratio": "8:1"}, "aspect_ratio", '"8:1"', "21:9"),
         ({"model": NB21, "lane": "flex"}, "lane", '"flex"', f"standard, priority, batch (for {NB21})"),
         ({"model": "nano-banana", "references": [{"uri": "gs://b/a"}] * 4}, "references", "4 images", "at most 3"),
-        ({"purpose": "draft", "lane": "flex"}, "lane", '"flex"', f"standard, priority, batch (for {LITE})"),
+        ({"purpose": "draft", "lane": "flex"}, "lane", '"flex"', f"standard, batch (for {LITE})"),
+        ({"model": LITE, "lane": "priority"}, "lane", '"priority"', f"standard, batch (for {LITE})"),
+        ({"model": LITE, "grounding": True}, "grounding", "true", f"false (for {LITE})"),
+        ({"model": LEGACY, "grounding": True}, "grounding", "true", f"false (for {LEGACY})"),
         ({"purpose": "final", "aspect_ratio": "8:1"}, "aspect_ratio", '"8:1"', PRO),
         ({"max_cost_usd": "0.01"}, "max_cost_usd", '"0.010000"', "at least 0.041111 for standard"),
     ],
@@ -78,6 +97,30 @@ def test_what_no_route_can_do_is_refused_with_field_found_allowed_and_remedy(
     assert (problem.field, problem.found) == (field, found)
     assert allowed in problem.allowed
     assert problem.remedy.endswith(".")
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+@pytest.mark.parametrize("lanes", [BUILT, LANES])
+def test_a_plain_request_is_served_as_asked_and_its_receipt_has_nothing_to_explain(
+    purpose: str, lanes: tuple[str, ...]
+) -> None:
+    planned = a_planned(a_request(purpose=purpose), lanes)
+    assert planned.reasons == ()
+    assert planned.route.model == planned.asked_model == a_catalogue().purposes[purpose]
+
+
+@pytest.mark.parametrize("floor", ["nano-banana-2", "gemini-3.1-flash-image-preview"])
+def test_a_floor_beside_the_ladder_holds_by_its_successor(floor: str) -> None:
+    request = a_request(purpose="final", floor={"model": floor}, grounding=True)
+    found = ladder(Ask.of(request), Terms(a_catalogue(), LANES))
+    assert isinstance(found, Ladder)
+    kept = {rung.route.model for rung in found.kept}
+    assert kept == {PRO, NB21}
+    struck = {rung.struck for rung in found.rungs if rung.route == Route("standard", LITE, "1K")}
+    assert struck == {f"{LITE} cannot do it: grounding true, allowed: false (for {LITE})"}
+    without = ladder(Ask.of(a_request(purpose="final", floor={"model": floor})), Terms(a_catalogue(), LANES))
+    assert isinstance(without, Ladder)
+    assert LITE not in {rung.route.model for rung in without.kept}
 
 
 def test_a_cap_of_just_the_estimate_is_enough() -> None:
@@ -125,6 +168,7 @@ def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_re
             assert route.image_size in model.lanes[route.lane].listed
             assert ask.aspect_ratio in (None, *model.aspect_ratios)
             assert ask.references <= model.max_references
+            assert not ask.grounding or model.capabilities.grounding != "none"
             assert ask.max_cost_micros is None or estimate <= ask.max_cost_micros
             assert Route.from_json(route.to_json()) == route
             assert estimate == price.estimate(
@@ -144,6 +188,11 @@ def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_re
         ({"purpose": "final", "image_size": "4K"}, Floor("4K", "nano-banana-pro"), None),
         ({"purpose": "default"}, Floor("1K", "nano-banana-2"), None),
         ({"image_size": "512"}, Floor(image_size="1K"), None),
+        ({"purpose": "draft"}, Floor(model="nano-banana-2"), "floor.model"),
+        ({"purpose": "draft"}, Floor(model="nano-banana"), None),
+        ({"model": "nano-banana-2"}, Floor(model="nano-banana-pro"), "floor.model"),
+        ({"model": "nano-banana-2"}, Floor(model="nano-banana-2.1"), None),
+        ({"model": "nano-banana"}, Floor(model="nano-banana-2"), "floor.model"),
     ],
 )
 def test_a_floor_above_what_was_asked_for_contradicts_it(
@@ -161,5 +210,5 @@ def test_the_next_route_of_a_plan_lies_in_another_circuit() -> None:
     planned = a_planned(request)
     assert planned.next is not None
     assert planned.next.route.circuit != planned.route.circuit
-    alone = a_planned(a_request(model="nano-banana-2", image_size="4K"))
+    alone = a_planned(a_request(model="nano-banana-2.1", image_size="4K"))
     assert alone.next is None

@@ -187,7 +187,7 @@ def test_a_result_event_says_what_the_contract_promises() -> None:
 def test_a_result_without_an_image_names_what_was_asked_and_delivers_nothing() -> None:
     record = a_record(a_request(image_size="2K", lane="priority")) | finished("failed", SUCCEEDED, NOW)
     payload = read(result_event("a", record).data)
-    assert payload["requested"] == {"model": "gemini-3.1-flash-image", "image_size": "2K", "lane": "priority"}
+    assert payload["requested"] == {"model": "gemini-nano-banana-2.1", "image_size": "2K", "lane": "priority"}
     assert (payload["delivered"], payload["image_uri"], payload["cost_usd"]) == (None, None, "0.000000")
 
 

@@ -227,7 +227,8 @@ async def test_a_gateway_without_balance_closes_nothing_of_googles_and_its_reque
     await world.run_for(20 * SECOND)
     assert set(world.statuses().values()) == {"succeeded"}
     assert [each["route"]["lane"] for each in world.attempts("consents")] == ["gateway", "standard"]
-    assert world.attempts("consents")[0]["cost_basis"] == "unknown", "its row does not say what a 402 costs"
+    first = world.attempts("consents")[0]
+    assert (first["cost_micros"], first["cost_basis"]) == (0, "listed"), "only a 200 is charged there"
     reasons = world.status("consents")["receipt"]["reasons"]
     assert reasons == [], "it got what it had asked for"
     (pump,) = world.store.all("pump")
@@ -323,7 +324,8 @@ async def test_a_failed_call_costs_what_the_provider_says_it_does() -> None:
         (Failure(FailureKind.NO_IMAGE, "text", http_status=200), 90_000, "listed"),
         (Failure(FailureKind.REFUSED, "no", http_status=400), 0, "listed"),
         (Failure(FailureKind.INVALID_REQUEST, "no", http_status=400), 0, "listed"),
-        (Failure(FailureKind.SERVER_ERROR, "no", http_status=500), 0, "unknown"),
+        (Failure(FailureKind.SERVER_ERROR, "no", http_status=500), 0, "listed"),
+        (Failure(FailureKind.OVERLOAD, "busy", http_status=503), 0, "listed"),
         (Failure(FailureKind.TIMEOUT, "no answer"), 0, "unknown"),
         (Failure(FailureKind.CONNECTION, "no route"), 0, "listed"),
     ]

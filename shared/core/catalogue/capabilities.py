@@ -1,0 +1,45 @@
+"""What a model can do beside its sizes and ratios, as far as somebody says so. What it is stands in catalogue.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, TypeAlias, get_args
+
+from msgspec import Struct
+
+Grounding: TypeAlias = Literal["none", "web", "web+image"]
+"""Which search a model can draw on: no search, web pages, or web pages and images."""
+GROUNDINGS: tuple[Grounding, ...] = get_args(Grounding)
+
+Thinking: TypeAlias = Literal["minimal", "low", "medium", "high"]
+THINKING: tuple[Thinking, ...] = get_args(Thinking)
+"""Least first."""
+
+Background: TypeAlias = Literal["unknown", "yes", "no"]
+"""Whether a lane of a model takes background calls."""
+
+REFERENCE_KINDS = ("objects", "characters")
+OUTPUT_FORMATS = ("jpeg", "png", "webp")
+
+
+class Capabilities(Struct, frozen=True):
+    """A field that a catalogue leaves out has the default here."""
+
+    grounding: Grounding = "web"
+    """Without a word from the catalogue a grounded request is sent, and the provider's answer counts."""
+    thinking: tuple[Thinking, ...] = ()
+    """The levels that can be asked for, least first; none: the parameter is refused, or has no effect."""
+    default_thinking: Thinking | None = None
+    """The level that the provider takes when none is sent; None where there is no level."""
+    background: Mapping[str, Background] = MappingProxyType({})
+    """By lane; a lane that is not named is unknown."""
+    references: Mapping[str, int] = MappingProxyType({})
+    """The most reference images of each kind, by REFERENCE_KINDS; none named: only the sum is limited."""
+    output_formats: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """By API: the formats in which an image may come; the first is the usual one."""
+    output_limit: int | None = None
+    """The most tokens of one answer; None = nobody says."""
+
+    def background_in(self, lane: str) -> Background:
+        return self.background.get(lane, "unknown")
