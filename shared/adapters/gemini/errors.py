@@ -274,6 +274,8 @@ def _by_words(problem: Problem, words: str, said: int, sent: Sent) -> _Meaning |
         return _Meaning(FailureKind.PERMISSION, explicit=True)
     if said in (400, 413, 415, 422) and sent.has_references and error_phrases.is_of_picture(words):
         return _Meaning(FailureKind.REFERENCE)
+    if said == 400 and "failed_precondition" in problem.codes:  # a state of something by definition, and no field
+        return _Meaning(FailureKind.PERMISSION)
     if said == 403 and problem.reasons:  # it names what forbids it, in a word that is new
         return _Meaning(FailureKind.PERMISSION, explicit=True)
     return None
