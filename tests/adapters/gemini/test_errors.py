@@ -93,7 +93,7 @@ K = FailureKind
 ERRORS = [
     Row("400 invalid_request", 400, words("invalid_request"), K.INVALID_REQUEST, "invalid_request"),
     Row("400 parameter_unknown", 400, words("parameter_unknown"), K.INVALID_REQUEST, "parameter_unknown"),
-    Row("400 failed_precondition", 400, words("failed_precondition"), K.INVALID_REQUEST, "failed_precondition"),
+    Row("400 failed_precondition", 400, words("failed_precondition"), K.PERMISSION, "failed_precondition"),
     Row("400 rpc", 400, rpc(400, "INVALID_ARGUMENT"), K.INVALID_REQUEST, "invalid_argument"),
     Row("400 bad key by reason", 400, rpc(400, "INVALID_ARGUMENT", "x", BAD_KEY), K.CREDENTIAL, "invalid_argument"),
     Row("400 bad key by text", 400, words("invalid_request", "API key not valid."), K.CREDENTIAL, "invalid_request"),
