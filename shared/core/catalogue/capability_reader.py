@@ -17,7 +17,7 @@ from shared.core.catalogue.capabilities import (
 )
 from shared.core.catalogue.catalogue import APIS
 from shared.core.catalogue.toml_errors import TomlFields, found_text
-from shared.core.messages.render_request import LANES
+from shared.core.values import lanes as lane_table
 
 CAPABILITY_KEYS = (
     "grounding", "thinking", "default_thinking", "background", "references", "output_formats", "output_limit"
@@ -57,7 +57,7 @@ class CapabilityFields(TomlFields):
         if "background" not in table:
             return {}
         lanes = self.table(table, "background", at)
-        self.only(lanes, LANES, (*at, "background"))
+        self.only(lanes, lane_table.ASKABLE, (*at, "background"))
         words: dict[str, Background] = {}
         for lane, value in lanes.items():
             if value is True or value is False:

@@ -119,6 +119,9 @@ class Case(Struct, frozen=True):
         return cls(heard.voices, heard.success, data["cleared"], conclusion)
 
 
+NO_CASE = Case()
+
+
 class Conclusions(Struct, frozen=True):
     """All cases, by the id of their conclusion."""
 

@@ -196,6 +196,7 @@ def new_document(
         "last_route": None,
         "avoided": {},
         "sick_on": {},
+        "denied_at": {},
         "paid_at": None,
         "probe": None,
         "gateway": planned.gateway,

@@ -18,7 +18,8 @@ MAX_FAILURES = 5
 MAX_SICK_ON_ONE_ROUTE = 2
 """One retry on the same path, then the next route."""
 MAX_DENIED = 3
-"""Answers that the project may not make this very call: by then it is the request, not the project."""
+"""Answers that the project may not make this very call: by then it is the request, not the project. A plain statement,
+a rejected key or an empty account counts only where others are served since."""
 MAX_PROBES = 24
 """Failed probes of a sick route by one request: the outage is not its fault, but nothing repeats without end."""
 MAX_AMBIGUOUS_REPEATS = 2
@@ -54,6 +55,8 @@ class Tally(Struct, frozen=True):
     max_cost_micros: int | None
     deadline: datetime | None
     denied: int = 0
+    is_own: bool = False
+    """Others are served by the same key and project: the denial is about this request."""
     elsewhere: bool = False
     """This route is done with, for this request."""
     fallback: bool = False
@@ -97,7 +100,7 @@ def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: floa
             ceiling = _backoff(tally)
         case Next.WAIT:
             if tally.denied >= MAX_DENIED:
-                return ending
+                return _own(ending) if tally.is_own else ending
             longest = MAX_DAY_BACKOFF if failure.kind is FailureKind.QUOTA_DAY else MAX_BACKOFF
             ceiling = min(longest, QUOTA_BACKOFF * 2 ** min(max(tally.waits - 1, 0), 10))
     if tally.max_cost_micros is not None and tally.spent_micros + tally.next_estimate_micros > tally.max_cost_micros:
@@ -112,6 +115,13 @@ def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: floa
             return Again(now + BASE_BACKOFF * jitter, _reason(failure))
         return End("expired", Outcome(EXPIRED.code, f"{ending.outcome.message} {EXPIRED.message}", EXPIRED.advice))
     return Again(wake_at, _reason(failure))
+
+
+def _own(ending: End) -> End:
+    """Said of a key, a project or an account that serves others."""
+    outcome = ending.outcome
+    message = f"{outcome.message} Other requests are served by the same key and project: it is about this one."
+    return End(ending.status, Outcome(outcome.code, message, outcome.advice))
 
 
 def _backoff(tally: Tally) -> timedelta:

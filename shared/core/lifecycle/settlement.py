@@ -80,8 +80,12 @@ def settle(
     latency_ms: int,
     jitter: float,
     shard: int,
+    is_own: bool = False,
 ) -> Settlement:
-    """The writes that end `attempt` with `ending`, given both documents as they were read. Pure."""
+    """The writes that end `attempt` with `ending`, given both documents as they were read. Pure.
+
+    `is_own`: others are served by the same key and project, so that a denial is about this request.
+    """
     ending = storable(ending)
     closed_as = (attempt.data["outcome"] or {}).get("code")
     if closed_as not in (None, FailureKind.CRASHED.value):
@@ -106,7 +110,7 @@ def settle(
             code, changes, effect = "duplicate", {"updated_at": now}, "booked"
         case Failure() if current:
             code = ending.kind.value
-            changes, effect = _after(ending, request.data, attempt.data, booked, now=now, jitter=jitter)
+            changes, effect = _after(ending, request.data, attempt.data, booked, now=now, jitter=jitter, is_own=is_own)
         case Failure():
             code, changes, effect = ending.kind.value, {"updated_at": now}, "booked"
     writes: tuple[Write, ...] = (
@@ -128,13 +132,21 @@ def bare(ending: Ending) -> Ending:
 
 
 def _after(
-    failure: Failure, request: Fields, attempt: Fields, booked: Fields, *, now: datetime, jitter: float
+    failure: Failure,
+    request: Fields,
+    attempt: Fields,
+    booked: Fields,
+    *,
+    now: datetime,
+    jitter: float,
+    is_own: bool,
 ) -> tuple[dict[str, Any], Effect]:
     """The request's own changes after the failure of its current attempt."""
     if failure.kind is FailureKind.QUOTA_DAY:  # its hint is not to be trusted: one real body said 856 ms
         failure = replace(failure, retry_after=None)
     route = Route.from_json(attempt["route"])
-    as_concluded = attempt["probe"] is not None and attempt["probe"] == claim_id(failure.kind, route)
+    claim = claim_id(failure.kind, route)
+    as_concluded = attempt["probe"] is not None and attempt["probe"] == claim
     is_repeated = failure.rule.next is Next.AGAIN
     is_free_probe = bool(attempt["probe"]) and not failure.limits_repeats
     counts = {
@@ -146,13 +158,16 @@ def _after(
         "crash_count": request["crash_count"] + int(failure.kind is FailureKind.CRASHED),
         "wait_count": request["wait_count"] + int(failure.rule.next is Next.WAIT),
         "denied_count": request["denied_count"]
-        + int(failure.kind is FailureKind.PERMISSION and not failure.explicit and not as_concluded),
+        + int(not as_concluded and (is_own or (failure.kind is FailureKind.PERMISSION and not failure.explicit))),
     }
     sick_before = request["sick_on"].get(route.circuit, 0)
     elsewhere = is_done_with(failure, sick_before, route.lane)
     is_account = route.lane == GATEWAY and failure.rule.denied
     left = circuit(route.lane, "*") if is_account else route.circuit
+    denied = failure.kind.value in DENIED and claim is not None
     met = {
+        "denied_at": ({claim: request.get("slot_at") or attempt["started_at"]} if denied else {})
+        | request.get("denied_at", {}),
         "model": route.model,
         "last_route": route.to_json(),
         "sick_on": request["sick_on"] | ({route.circuit: sick_before + 1} if failure.rule.sick_route else {}),
@@ -169,6 +184,7 @@ def _after(
         max_cost_micros=request["ask"]["max_cost_micros"],
         deadline=request["deadline"],
         denied=counts["denied_count"],
+        is_own=is_own,
         elsewhere=elsewhere,
         fallback=request["next_route"] is not None,
         probes=counts["probe_count"],

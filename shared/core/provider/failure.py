@@ -121,11 +121,11 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.OVERLOAD: Rule(
         Next.AGAIN, Charge.UNKNOWN, "capacity", sick_route=True,
-        advice="The model is overloaded. Wait, then submit again under a new id.",
+        advice="The model is overloaded. Wait, then submit again under a new id; a proxy's 503 may have been billed.",
     ),
     FailureKind.SERVER_ERROR: Rule(
         Next.AGAIN, Charge.NOTHING, "capacity", sick_route=True,
-        advice="The provider failed. Wait, then submit again under a new id.",
+        advice="The provider failed. Wait, then submit again under a new id; a proxy's answer may have been billed.",
     ),
     FailureKind.TIMEOUT: Rule(
         Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True, exchange=Exchange.BROKEN_OFF, sick_route=True,

@@ -16,9 +16,9 @@ from msgspec.structs import replace
 from shared.core.admission.clock_rewind import FELL
 from shared.core.admission.slot_calendar import bucket_of
 from shared.core.conclusions.claims import claim_id, contradicted_by
-from shared.core.conclusions.conclusion import Conclusions
+from shared.core.conclusions.conclusion import NO_CASE, Conclusions
 from shared.core.conclusions.evidence import NOTHING_HEARD, Heard, Voice, short
-from shared.core.limits.failure_evidence import closing, named_limit, sign
+from shared.core.limits.failure_evidence import DENIED, closing, named_limit, sign
 from shared.core.limits.observations import NOTHING_SEEN, Named, Seen, Sign
 from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.provider.failure import Failure
@@ -146,6 +146,18 @@ class Evidence:
             return Conclusions()
         routing = pump.data.get("routing") if isinstance(pump, Document) else None
         return Conclusions.from_json((routing or {}).get("conclusions", {}))
+
+    async def is_requests_own(self, route: Route, failure: Failure, met_before: Mapping[str, datetime]) -> bool:
+        """Others were served there after this request met it first, and nothing is concluded: it is about the request.
+
+        `met_before`: when a call of this request failed so first, by conclusion.
+        """
+        claim = claim_id(failure.kind, route)
+        if claim is None or claim not in met_before or failure.kind.value not in DENIED:
+            return False
+        case = (await self._published()).cases.get(claim, NO_CASE)
+        success = max(case.success, self._heard.get(claim, NOTHING_HEARD).success)
+        return case.conclusion is None and success >= int(met_before[claim].timestamp())
 
     async def late(self, model: str, sort: Sign, slot_at: datetime, time: ServerTime) -> None:
         """Report a release that became no call in time, or only just."""

@@ -177,8 +177,18 @@ async def _call(
     if isinstance(ending, KeptImage):
         await noting
         return "kept"
-    effect, _ = await asyncio.gather(settle(ports, hold.request, attempt, ending, latency_ms), noting)
+    is_own = await _is_own(evidence, answer, hold.request)
+    settling = settle(ports, hold.request, attempt, ending, latency_ms, is_own=is_own)
+    effect, _ = await asyncio.gather(settling, noting)
     return effect
+
+
+async def _is_own(evidence: Evidence, answer: Answer, request: Document) -> bool:
+    """A denial that others do not meet."""
+    if isinstance(answer, Made):
+        return False
+    route = Route.from_json(request.data["route"])
+    return await evidence.is_requests_own(route, answer, request.data.get("denied_at", {}))
 
 
 async def _note(evidence: Evidence, answer: Answer, request: Document, time: ServerTime) -> None:

@@ -21,8 +21,13 @@ from shared.flows.requests.result_events import ended
 from shared.ports import Ports
 
 
-async def settle(ports: Ports, request: Document, attempt: Document, ending: Ending, latency_ms: int) -> Effect:
-    """Commit the end of `attempt`; on a lost race read again and book what is owed, whatever the status is by then."""
+async def settle(
+    ports: Ports, request: Document, attempt: Document, ending: Ending, latency_ms: int, *, is_own: bool = False
+) -> Effect:
+    """Commit the end of `attempt`; on a lost race read again and book what is owed, whatever the status is by then.
+
+    `is_own`: others are served by the same key and project, so that a denial is about this request.
+    """
     began_at = ports.clock.now()
     while True:
         now = max(ports.clock.now(), request.read_at)
@@ -35,6 +40,7 @@ async def settle(ports: Ports, request: Document, attempt: Document, ending: End
             latency_ms=latency_ms,
             jitter=ports.chance(),
             shard=int(ports.chance() * ledger.SHARDS),
+            is_own=is_own,
         )
         if settled.effect == "settled before":
             return settled.effect

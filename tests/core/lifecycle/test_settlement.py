@@ -31,6 +31,7 @@ from tests.builders import (
     a_failure,
     a_planned,
     a_request,
+    a_statement,
     a_usage,
     an_attempt,
 )
@@ -678,3 +679,21 @@ def test_attempts_request_and_ledger_hold_the_same_sum_after_any_order_of_ending
 
 
 AMBIGUOUS = {kind.value for kind in FailureKind if RULES[kind].ambiguous}
+
+
+@pytest.mark.parametrize("kind", [FailureKind.PERMISSION, FailureKind.CREDENTIAL, FailureKind.BALANCE])
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_plain_denial_counts_only_where_others_are_served(kind: FailureKind, *, is_own: bool) -> None:
+    before, attempt = an_attempt()
+    request = Document(before.path, {**before.data, "denied_count": MAX_DENIED - 1}, before.version, NOW)
+    settled = settle(
+        request, attempt, a_statement(kind), a_catalogue(), now=LATER, latency_ms=1, jitter=0.5, shard=3,
+        is_own=is_own,
+    )  # fmt: skip
+    assert settled.effect == ("final" if is_own else "queued")
+    update = settled.writes[0]
+    assert isinstance(update, Update)
+    if is_own:
+        assert "Other requests are served" in update.changes["outcome"]["message"]
+    else:
+        assert list(update.changes["denied_at"]) == [f"{kind.value}:{attempt.data['route']['model']}"]
