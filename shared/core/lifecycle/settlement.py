@@ -164,7 +164,7 @@ def _after(
     elsewhere = is_done_with(failure, sick_before, route.lane)
     is_account = route.lane == GATEWAY and failure.rule.denied
     left = circuit(route.lane, "*") if is_account else route.circuit
-    denied = failure.kind.value in DENIED and claim is not None
+    denied = failure.rule.denied and claim is not None
     met = {
         "denied_at": ({claim: request.get("slot_at") or attempt["started_at"]} if denied else {})
         | request.get("denied_at", {}),

@@ -18,7 +18,7 @@ from shared.core.admission.slot_calendar import bucket_of
 from shared.core.conclusions.claims import claim_id, contradicted_by
 from shared.core.conclusions.conclusion import NO_CASE, Conclusions
 from shared.core.conclusions.evidence import NOTHING_HEARD, Heard, Voice, short
-from shared.core.limits.failure_evidence import DENIED, closing, named_limit, sign
+from shared.core.limits.failure_evidence import closing, named_limit, sign
 from shared.core.limits.observations import NOTHING_SEEN, Named, Seen, Sign
 from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.provider.failure import Failure
@@ -153,7 +153,7 @@ class Evidence:
         `met_before`: when a call of this request failed so first, by conclusion.
         """
         claim = claim_id(failure.kind, route)
-        if claim is None or claim not in met_before or failure.kind.value not in DENIED:
+        if claim is None or claim not in met_before or not failure.rule.denied:
             return False
         case = (await self._published()).cases.get(claim, NO_CASE)
         success = max(case.success, self._heard.get(claim, NOTHING_HEARD).success)
