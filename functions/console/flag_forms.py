@@ -16,12 +16,12 @@ from shared.core.values.validation import Problem
 
 FIELDS = ("name", "to", "tenant", "purpose", "model", "lane", "share", "lasts", "reason", "shadow")
 MEANING: Mapping[FlagName, str] = {
-    "pause": "nothing of it starts",
-    "lower-resolution": "no larger than the size below",
-    "use-nano-banana-2": "the cheaper model, where the floor allows it",
-    "use-flex": "half the price, slower, may be shed",
-    "use-batch": "half the price, up to a day, with consent only",
-    "use-gateway": "a proven gateway, with consent only",
+    "pause": "matching requests wait",
+    "lower-resolution": "limits the size",
+    "use-nano-banana-2": "a cheaper model, if the floor allows it",
+    "use-flex": "half the price, slower, may be rejected under load",
+    "use-batch": "half the price, up to a day, only with consent",
+    "use-gateway": "a verified third-party gateway, only with consent",
 }
 DEFAULTS = {
     "name": "lower-resolution",
