@@ -274,7 +274,7 @@ def test_the_list_shows_each_flag_with_its_effect_and_what_breakers_do(
         f"breaker open: {CIRCUIT}: last probe", "closes after 4 successful ones, tripped 2 times in a row",
         "the breaker of flex/x will not trip before 2096-11-23 08:00:00 UTC",
         "concluded: gemini-2.5-flash-image is gone (404)", "next probe 2096-11-23T08:00:00Z", GONE.id,
-        "the pump also goes by pause@flagd",
+        "pause@flagd is also active in the pump",
     ):  # fmt: skip
         assert part in said, part
     assert "old/x" not in said

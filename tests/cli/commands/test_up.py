@@ -72,7 +72,7 @@ def test_a_key_of_another_product_is_ignored_and_that_is_said(home: Path) -> Non
         assert "SIMULATOR" in up.first_line
         assert up.stop() == 0
     told = "".join(up.errors)
-    assert "GOOGLE_API_KEY is set and ignored" in told
+    assert "GOOGLE_API_KEY is set but ignored" in told
     assert "GEMINI_API_KEY" in told
     assert "AIza" not in told
 
@@ -144,7 +144,7 @@ def test_options_of_an_unused_simulator_are_refused(
     monkeypatch.setenv(variable, value)
     result = renderlane("up", *option)
     assert result.exit_code == 2
-    assert f"{option[0]} shapes the built-in simulator" in result.stderr
+    assert f"{option[0]} configures the built-in simulator" in result.stderr
     assert f"unset {variable}" in result.stderr
     assert value not in result.stderr
 
