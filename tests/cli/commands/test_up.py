@@ -110,7 +110,7 @@ def test_a_killed_home_recovers_its_attempts(home: Path) -> None:
         _until_rendering("killed")
         up.stop(signal.SIGKILL)
     with started(home, "up", *QUICK) as up:
-        assert "1 attempt of an earlier run recovered" in up.first_line
+        assert "recovered 1 attempt of an earlier run" in up.first_line
         assert up.stop() == 0
 
 
