@@ -4,24 +4,24 @@
 locals {
   # What an event `escalation` may name as its runbook.
   escalations = {
-    batch-strange-answers  = "A batch came back with answers that nobody asked for or that cannot be read; they may be billed."
-    batch-stuck            = "A batch has not changed for 12 hours, or could not be handed over for one."
+    batch-strange-answers  = "A batch returned unreadable lines or lines with unknown keys; they may be billed."
+    batch-stuck            = "A batch has not changed for 12 hours, or could not be submitted for one hour."
     credential             = "The Gemini API rejects the key: nothing renders until it is replaced."
-    dead-letter            = "A delivery kept crashing and was given up; the message has been looked at once more."
-    no-balance             = "No balance, no billing or a limit of 0: the model is closed, but for a probe now and then."
-    no-route               = "Requests wait because no route is open for them."
-    paid-and-nothing-came  = "Calls of a route are charged and send no picture; the route is struck, but for a probe now and then."
-    paid-image-waits       = "An image that is paid for could not be stored; it is kept and tried again each minute."
+    dead-letter            = "A message repeatedly crashed its function and was given up after one more try."
+    no-balance             = "No balance, no billing or a limit of 0: the model is closed except for probes."
+    no-route               = "Requests wait because every route is unavailable."
+    paid-and-nothing-came  = "Calls on a route are charged but return no readable image; the route is closed except for probes."
+    paid-image-waits       = "An image that is paid for could not be stored; it is kept and storing is retried every minute."
     permission             = "The project may not make this call."
-    release-not-handed-out = "A slot was granted and its release could not be published."
+    release-not-handed-out = "A slot was granted but its release could not be published."
   }
 
   # Events that have a heading of their own. also: what else must be so; extract: the field that the alert shows.
   events = {
-    bad-message           = { event = "bad_message", also = "", extract = "reason", says = "A message on an inner topic that none of our functions wrote." }
-    cost_over_estimate    = { event = "cost_over_estimate", also = "", extract = "route", says = "The bill of an attempt is over its estimate." }
-    duplicate             = { event = "attempt_ended", also = " AND jsonPayload.outcome=\"succeeded\" AND jsonPayload.effect=\"booked\"", extract = "route", says = "An image came after its request had ended; it is paid for." }
-    live-quota-unreadable = { event = "live_quota_unreadable", also = "", extract = "reason", says = "The live limits cannot be read; the last good values hold." }
+    bad-message           = { event = "bad_message", also = "", extract = "reason", says = "An internal topic received a message that none of our functions sent." }
+    cost_over_estimate    = { event = "cost_over_estimate", also = "", extract = "route", says = "An attempt cost more than its estimate." }
+    duplicate             = { event = "attempt_ended", also = " AND jsonPayload.outcome=\"succeeded\" AND jsonPayload.effect=\"booked\"", extract = "route", says = "A paid image arrived after its request had ended." }
+    live-quota-unreadable = { event = "live_quota_unreadable", also = "", extract = "reason", says = "Live limits cannot be read; the last good values stay in force." }
   }
 
   # Outcomes of attempts and of requests, counted over ten minutes against var.failure_alerts.
@@ -36,25 +36,25 @@ locals {
   thresholds = {
     messages-wait = {
       # render-releases is not among them: a delivery there is held for the whole call, up to 540 s for a 4K image.
-      says      = "The oldest message has waited for five minutes: deliveries are not answered."
+      says      = "The oldest message has waited for five minutes: its function does not answer."
       filter    = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.labels.subscription_id=monitoring.regex.full_match(\"render-(requests-intake|dead-letters-bury)\")"
       aligner   = "ALIGN_MAX", reducer = "REDUCE_MAX", group = ["resource.label.subscription_id"]
       threshold = 300, duration = "0s", period = "60s", severity = "ERROR"
     }
     function-fails = {
-      says      = "A function answers with 5xx: what it was told to do is not on record, and comes again."
+      says      = "A function answers with 5xx: it could not record a step, and the message is delivered again."
       filter    = "resource.type=\"cloud_run_revision\" AND metric.type=\"run.googleapis.com/request_count\" AND metric.labels.response_code_class=\"5xx\" AND resource.labels.service_name=monitoring.regex.full_match(\"renderlane-.*\")"
       aligner   = "ALIGN_RATE", reducer = "REDUCE_SUM", group = ["resource.label.service_name"]
       threshold = 0.05, duration = "300s", period = "60s", severity = "ERROR"
     }
     function-saturated = {
-      says      = "Cloud Run turns deliveries away with 429: no instance is free, or the region's quota is used up."
+      says      = "Cloud Run answers deliveries with 429: no instance is free, or the region's quota is used up."
       filter    = "resource.type=\"cloud_run_revision\" AND metric.type=\"run.googleapis.com/request_count\" AND metric.labels.response_code=\"429\" AND resource.labels.service_name=monitoring.regex.full_match(\"renderlane-.*\")"
       aligner   = "ALIGN_RATE", reducer = "REDUCE_SUM", group = ["resource.label.service_name"]
       threshold = 0.05, duration = "300s", period = "60s", severity = "ERROR"
     }
     messages-given-up = {
-      says      = "Pub/Sub has given up on messages: they lie in render-dead-letters, whether or not `bury` works."
+      says      = "Pub/Sub has given up on messages and moved them to render-dead-letters."
       filter    = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription/dead_letter_message_count\""
       aligner   = "ALIGN_DELTA", reducer = "REDUCE_SUM", group = ["resource.label.subscription_id"]
       threshold = 0, duration = "0s", period = "60s", severity = "ERROR"
@@ -66,7 +66,7 @@ locals {
       threshold = 0, duration = "0s", period = "60s", severity = "WARNING"
     }
     rejected = {
-      says      = "More than ${var.failure_alerts.requests} messages within ten minutes are no valid requests."
+      says      = "More than ${var.failure_alerts.requests} invalid requests within ten minutes."
       filter    = "resource.type=\"cloud_run_revision\" AND metric.type=\"${local.log_metric}/rejected\""
       aligner   = "ALIGN_DELTA", reducer = "REDUCE_SUM", group = []
       threshold = var.failure_alerts.requests, duration = "0s", period = "600s", severity = "WARNING"
@@ -98,7 +98,7 @@ locals {
     } },
     # Whatever escalates under a heading that is not listed above, so that none goes unheard.
     { escalation = {
-      says     = "An escalation names a heading that no alert of its own knows."
+      says     = "An escalation names a heading that has no alert of its own."
       filter   = "jsonPayload.message=\"escalation\" AND NOT jsonPayload.runbook=(${join(" OR ", [for each in keys(local.escalations) : "\"${each}\""])})"
       severity = "CRITICAL", period = "300s", extract = "what", shown = "escalation under an unlisted heading"
     } },
@@ -107,7 +107,7 @@ locals {
   documented = { for heading, says in merge(
     { for heading, each in local.logged : heading => each.says },
     { for heading, each in merge(local.thresholds, local.endings) : heading => each.says },
-    { watch-is-silent = "watch has not ended well for ten minutes: live limits, lapsed leases and deadlines are not seen to." },
+    { watch-is-silent = "watch has not completed for ten minutes: live limits, lapsed leases and deadlines are not handled." },
   ) : heading => "${says}\n\nWhat to do: ${var.runbook_url}#${heading}" }
 }
 
@@ -192,7 +192,7 @@ resource "google_monitoring_alert_policy" "silence" {
   user_labels           = { runbook = "watch-is-silent" }
 
   conditions {
-    display_name = "no good answer of watch"
+    display_name = "no successful run of watch"
 
     condition_absent {
       filter   = "resource.type=\"cloud_run_revision\" AND metric.type=\"run.googleapis.com/request_count\" AND metric.labels.response_code_class=\"2xx\" AND resource.labels.service_name=\"${google_cloud_run_v2_service.function["watch"].name}\""

@@ -23,7 +23,7 @@ resource "google_artifact_registry_repository" "images" {
   location      = var.region
   repository_id = "renderlane"
   format        = "DOCKER"
-  description   = "The worker's images, one for each release. Earlier ones are the way back."
+  description   = "Container images of the worker, one per release. Earlier ones are kept for rollback."
 
   # A tag names one image for good: what was tested is what runs.
   docker_config {

@@ -4,22 +4,22 @@ output "functions" {
 }
 
 output "console" {
-  description = "The console's address; null where there is none."
+  description = "The address of the console; null if there is none."
   value       = one([for each in google_cloud_run_v2_service.console : each.uri])
 }
 
 output "entry_points" {
-  description = "The functions that the image must have."
+  description = "The functions that the image must contain."
   value       = concat(keys(local.functions), keys(local.console))
 }
 
 output "request_topic" {
-  description = "Where upstream apps publish."
+  description = "Topic to which upstream apps publish."
   value       = google_pubsub_topic.topic["render-requests"].id
 }
 
 output "result_topic" {
-  description = "Where results come; a webhook is a filtered push subscription of it."
+  description = "Topic of the results; a webhook is a filtered push subscription to it."
   value       = google_pubsub_topic.topic["render-results"].id
 }
 
@@ -34,22 +34,22 @@ output "images" {
 }
 
 output "image" {
-  description = "The image that runs."
+  description = "The deployed image."
   value       = var.image
 }
 
 output "release" {
-  description = "The release that runs, as logs, traces and labels name it."
+  description = "The deployed release, as named in logs, traces and labels."
   value       = local.release
 }
 
 output "revisions" {
-  description = "The newest revision of each function: what a canary is measured against."
+  description = "The newest revision of each function, which a canary is compared with."
   value       = { for name, each in google_cloud_run_v2_service.function : name => each.latest_ready_revision }
 }
 
 output "key_secret" {
-  description = "Where the Gemini key goes: `gcloud secrets versions add`."
+  description = "Secret for the Gemini key; add it with `gcloud secrets versions add`."
   value       = google_secret_manager_secret.gemini_key.secret_id
 }
 

@@ -7,7 +7,7 @@ locals {
   has_pipeline = var.github_repository != ""
   pipeline = { for name, each in {
     planner = {
-      says     = "GitHub plans as this account: it may look."
+      says     = "GitHub plans as this account (read only)."
       subjects = ["attribute.repository/${var.github_repository}"]
       roles    = ["roles/viewer", "roles/iam.securityReviewer"]
       state    = "roles/storage.objectUser" # the state's lock is an object

@@ -17,7 +17,7 @@ resource "google_cloud_scheduler_job" "kick" {
 
 resource "google_cloud_scheduler_job" "watch" {
   name             = "renderlane-watch"
-  description      = "Live limits, lapsed leases, passed deadlines, results that nobody heard of."
+  description      = "Handles live limits, lapsed leases, passed deadlines and unannounced results."
   region           = var.region
   schedule         = "* * * * *"
   time_zone        = "Etc/UTC"

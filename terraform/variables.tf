@@ -9,7 +9,7 @@ variable "project_id" {
 }
 
 variable "region" {
-  description = "Where services, image repository and images are, such as europe-west1."
+  description = "Region of services, image repository and images, such as europe-west1."
   type        = string
   default     = "europe-west1"
 
@@ -20,7 +20,7 @@ variable "region" {
 }
 
 variable "firestore_location" {
-  description = "Where the database is, such as eur3 or europe-west1. It can never be changed."
+  description = "Location of the database, such as eur3 or europe-west1. Cannot be changed later."
   type        = string
   default     = "eur3"
 
@@ -31,7 +31,7 @@ variable "firestore_location" {
 }
 
 variable "database" {
-  description = "The Firestore database; a database of its own keeps its documents and grants apart."
+  description = "The Firestore database; a separate one keeps documents and permissions apart."
   type        = string
   default     = "renderlane"
 
@@ -42,24 +42,24 @@ variable "database" {
 }
 
 variable "images_location" {
-  description = "Where the image bucket is; empty = the region."
+  description = "Location of the image bucket; empty = the region."
   type        = string
   default     = ""
 }
 
 variable "image_retention_days" {
-  description = "Days after which images are deleted. A repeated request is answered with its image for 30 days."
+  description = "Days after which images are deleted. A repeated request returns its image for 30 days."
   type        = number
   default     = 90
 
   validation {
     condition     = var.image_retention_days >= 31 && floor(var.image_retention_days) == var.image_retention_days
-    error_message = "image_retention_days: allowed are whole numbers from 31: ids are remembered for 30 days after the end."
+    error_message = "image_retention_days: allowed are whole numbers from 31: ids are kept for 30 days after the end."
   }
 }
 
 variable "keep_paid_hours" {
-  description = "Hours for which an image that is paid for and could not be stored is tried to be stored."
+  description = "Hours during which storing a paid image is retried."
   type        = number
   default     = 24
 
@@ -70,7 +70,7 @@ variable "keep_paid_hours" {
 }
 
 variable "image" {
-  description = "The image that every service runs, by its digest; scripts/deploy builds it."
+  description = "Container image of every service, by digest; scripts/deploy builds it."
   type        = string
 
   validation {
@@ -91,13 +91,13 @@ variable "commit" {
 }
 
 variable "stable_revisions" {
-  description = "With a canary: the revision that keeps the rest of the traffic, by function. Empty = all traffic to the newest."
+  description = "With a canary: the revision of each function that keeps the rest of the traffic. Empty = all traffic to the newest."
   type        = map(string)
   default     = {}
 }
 
 variable "canary_percent" {
-  description = "How much of the traffic the newest revision gets where stable_revisions names another one."
+  description = "Percentage of traffic for the newest revision if stable_revisions names another one."
   type        = number
   default     = 10
 
@@ -108,18 +108,18 @@ variable "canary_percent" {
 }
 
 variable "gemini_key_version" {
-  description = "The version of the secret renderlane-gemini-key that runs. Raised to rotate, lowered to go back."
+  description = "Version of the secret renderlane-gemini-key in use. Raise it to rotate, lower it to roll back."
   type        = string
   default     = "1"
 
   validation {
     condition     = can(regex("^[1-9][0-9]*$", var.gemini_key_version))
-    error_message = "gemini_key_version: allowed is a version number; `latest` changes under running functions and cannot be gone back from."
+    error_message = "gemini_key_version: allowed is a version number; `latest` changes under running functions and cannot be rolled back."
   }
 }
 
 variable "key_rotation" {
-  description = "How often a new Gemini key is asked for, and when first; without first_at, `days` after the secret is made."
+  description = "Interval between reminders to rotate the Gemini key, and the first one; without first_at, `days` after the secret is created."
   type        = object({ days = optional(number, 90), first_at = optional(string) })
   default     = {}
 
@@ -130,12 +130,12 @@ variable "key_rotation" {
 
   validation {
     condition     = var.key_rotation.first_at == null || can(formatdate("YYYY", var.key_rotation.first_at))
-    error_message = "key_rotation.first_at: allowed is a time to come such as 2027-03-01T09:00:00Z, or nothing."
+    error_message = "key_rotation.first_at: allowed is a time in the future such as 2027-03-01T09:00:00Z, or nothing."
   }
 }
 
 variable "render" {
-  description = "The fleet of render: deliveries an instance takes at once, instances, and memory for that many (docs/benchmarks.md)."
+  description = "The fleet of render: concurrent deliveries per instance, instances, and memory for that many (docs/benchmarks.md)."
   type = object({
     concurrency   = optional(number, 40)
     max_instances = optional(number, 5)
@@ -160,18 +160,18 @@ variable "render" {
 }
 
 variable "capacity" {
-  description = "RENDERLANE_CAPACITY: attempts that the whole fleet carries at once; the pump uses 80 % of it."
+  description = "RENDERLANE_CAPACITY: concurrent attempts of the whole fleet; the pump uses 80 % of it."
   type        = number
   default     = 200
 
   validation {
     condition     = var.capacity >= 1 && var.capacity <= var.render.max_instances * var.render.concurrency
-    error_message = "capacity: the fleet carries render.max_instances x render.concurrency attempts; more would be granted slots that nobody takes up."
+    error_message = "capacity: the fleet carries render.max_instances x render.concurrency attempts; more would get slots that no worker can use."
   }
 }
 
 variable "min_instances" {
-  description = "Instances that are kept warm, by function. 0 costs nothing while nothing comes, and a cold start when something does."
+  description = "Instances kept warm, by function. 0 costs nothing when idle, but the next request waits for a cold start."
   type = object({
     intake = optional(number, 0)
     pump   = optional(number, 0)
@@ -191,7 +191,7 @@ variable "min_instances" {
 }
 
 variable "timeout_seconds" {
-  description = "How long a request to each function may last. Model time-outs stay under 540 s, and the pump's loop ends by then."
+  description = "Time-out of each function. Model time-outs and the pump's loop stay below 540 s."
   type = object({
     intake  = optional(number, 60)
     pump    = optional(number, 600)
@@ -204,7 +204,7 @@ variable "timeout_seconds" {
 
   validation {
     condition     = var.timeout_seconds.render >= 560 && var.timeout_seconds.pump >= 560
-    error_message = "timeout_seconds: render and pump need at least 560 s: a model may take 540 s, and so long does the pump's loop run."
+    error_message = "timeout_seconds: render and pump need at least 560 s: a model call and the pump's loop may take 540 s."
   }
 
   validation {
@@ -214,7 +214,7 @@ variable "timeout_seconds" {
 }
 
 variable "ack_deadline_seconds" {
-  description = "How long Pub/Sub waits for each subscription's answer before it delivers again."
+  description = "How long Pub/Sub waits for an answer before it redelivers, by subscription."
   type        = map(number)
   default = {
     render-requests-intake   = 60
@@ -237,7 +237,7 @@ variable "ack_deadline_seconds" {
     condition = alltrue([
       for name, each in local.subscriptions : var.ack_deadline_seconds[name] >= var.timeout_seconds[each.function]
     ])
-    error_message = "ack_deadline_seconds: never under the function's timeout_seconds, or a message comes again while it is worked on."
+    error_message = "ack_deadline_seconds: never under the function's timeout_seconds, or a message is redelivered while it is processed."
   }
 }
 
@@ -308,7 +308,7 @@ variable "message_regions" {
 }
 
 variable "secret_locations" {
-  description = "Regions that hold the Gemini key; empty = Google chooses (global). It can never be changed."
+  description = "Regions that hold the Gemini key; empty = Google chooses (global). Cannot be changed later."
   type        = set(string)
   default     = []
 
@@ -330,7 +330,7 @@ variable "database_deletion_policy" {
 }
 
 variable "reference_buckets" {
-  description = "Buckets whose objects requests may name as references, beside the image bucket."
+  description = "Buckets, in addition to the image bucket, whose objects requests may use as references."
   type        = set(string)
   default     = []
 
@@ -341,13 +341,13 @@ variable "reference_buckets" {
 }
 
 variable "quota" {
-  description = "RENDERLANE_QUOTA: limits where none is read, such as *=rpm:100,concurrency:20."
+  description = "RENDERLANE_QUOTA: limits to use if none can be read, such as *=rpm:100,concurrency:20."
   type        = string
   default     = ""
 }
 
 variable "live_quota" {
-  description = "RENDERLANE_LIVE_QUOTA: what watch asks the provider for."
+  description = "RENDERLANE_LIVE_QUOTA: what watch reads from the provider."
   type        = string
   default     = "limits,usage"
 
@@ -403,7 +403,7 @@ variable "otel" {
 }
 
 variable "alert_emails" {
-  description = "Addresses that alerts go to."
+  description = "E-mail addresses for alerts."
   type        = set(string)
 
   validation {
@@ -413,24 +413,24 @@ variable "alert_emails" {
 }
 
 variable "alert_channels" {
-  description = "Notification channels that exist already, as projects/PROJECT/notificationChannels/ID."
+  description = "Existing notification channels, as projects/PROJECT/notificationChannels/ID."
   type        = list(string)
   default     = []
 
   validation {
     condition     = length(var.alert_channels) + length(var.alert_emails) > 0
-    error_message = "alert_channels: name at least one of alert_emails or alert_channels, or nobody hears an alert."
+    error_message = "alert_channels: set alert_emails or alert_channels, or alerts reach nobody."
   }
 }
 
 variable "runbook_url" {
-  description = "Where the on-call engineer reads RUNBOOK.md."
+  description = "Address of RUNBOOK.md for on-call engineers."
   type        = string
   default     = "RUNBOOK.md"
 }
 
 variable "billing_account" {
-  description = "The billing account, for a budget with its alerts; empty = none is made."
+  description = "The billing account for a budget with alerts; empty = no budget."
   type        = string
   default     = ""
 
@@ -441,7 +441,7 @@ variable "billing_account" {
 }
 
 variable "monthly_budget" {
-  description = "A month's bill at which the budget's alerts come, in the billing account's own currency; null = monthly_budget_usd."
+  description = "Monthly budget in the billing account's currency; null = monthly_budget_usd."
   type        = number
   default     = null
 
@@ -452,7 +452,7 @@ variable "monthly_budget" {
 }
 
 variable "monthly_budget_usd" {
-  description = "The older name of monthly_budget. Despite its name it is in the billing account's own currency."
+  description = "Old name of monthly_budget. Despite its name, in the billing account's currency."
   type        = number
   default     = 500
 
@@ -463,7 +463,7 @@ variable "monthly_budget_usd" {
 }
 
 variable "labels" {
-  description = "Labels of every resource that takes them."
+  description = "Labels for every resource that supports them."
   type        = map(string)
   default     = {}
 }
@@ -480,12 +480,12 @@ variable "gateway_keys" {
 
   validation {
     condition     = alltrue([for each in values(var.gateway_keys) : can(regex("^[1-9][0-9]*$", each.version))])
-    error_message = "gateway_keys: allowed is a version number; `latest` changes under running functions and cannot be gone back from."
+    error_message = "gateway_keys: allowed is a version number; `latest` changes under running functions and cannot be rolled back."
   }
 }
 
 variable "failure_alerts" {
-  description = "How many attempts, and how many requests, that end the same way within ten minutes are worth an alert."
+  description = "Number of attempts, and of requests, with the same outcome within ten minutes that triggers an alert."
   type = object({
     attempts = optional(number, 50)
     requests = optional(number, 20)
@@ -499,7 +499,7 @@ variable "failure_alerts" {
 }
 
 variable "slo" {
-  description = "What is promised over 28 days: the part of requests that end with an image or a refusal."
+  description = "Objective over 28 days: the share of requests that end with an image or a refusal."
   type        = object({ ends_well = optional(number, 0.99) })
   default     = {}
 
@@ -510,13 +510,13 @@ variable "slo" {
 }
 
 variable "audit_documents" {
-  description = "Whether reads and writes of Firestore documents are logged as well; many and large lines."
+  description = "Also log reads and writes of Firestore documents (many large entries)."
   type        = bool
   default     = false
 }
 
 variable "github_repository" {
-  description = "The repository that may deploy, as OWNER/NAME; empty = none, and nothing of it exists."
+  description = "The repository that may deploy, as OWNER/NAME; empty = none."
   type        = string
   default     = ""
 
@@ -527,7 +527,7 @@ variable "github_repository" {
 }
 
 variable "github_environment" {
-  description = "The environment of that repository whose approval is needed before an apply."
+  description = "The environment in that repository whose approval an apply needs."
   type        = string
   default     = "production"
 

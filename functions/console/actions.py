@@ -51,7 +51,7 @@ async def trip(request: Request, form: Form) -> Response:
         return await pages.flags_page(request, Filled.again(form, wish), status=WRONG)
     flag_id = form.get("flag_id", "")
     if flag_forms.FLAG_ID.fullmatch(f"{wish.name}-{flag_id}") is None:
-        return problem(request, WRONG, "Nothing was changed", "found a form without an id. Load the page anew.")
+        return problem(request, WRONG, "Nothing was changed", "the form has no id. Reload the page.")
     new = wish.flag(f"{wish.name}-{flag_id}", (await ports.store.get(flag_board.PATH)).read_at)
     change = flags.trip(ports.store, ports.signals, new)
     return await _change(request, change, "trip", new.id, Filled.again(form, []))

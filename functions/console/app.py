@@ -103,11 +103,11 @@ class Answer(Response):
 
 async def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(request, error.status_code, "Nothing here", error.detail)
+    return problem(request, error.status_code, "Not found", error.detail)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     what = {StoreUnavailable: "The store", TopicsUnavailable: "The topics", ImagesUnavailable: "The image store"}
     return problem(
-        request, 503, f"{what[type(error)]} did not answer", f"{error}. Try again; nothing is known to be changed."
+        request, 503, f"{what[type(error)]} did not respond", f"{error}. Try again. No change was confirmed."
     )

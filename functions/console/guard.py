@@ -72,7 +72,7 @@ class Guard:
         try:
             request.state.actor = await self._desk.identities.actor(asked(request))
         except NotIdentified as error:
-            await problem(request, 403, "You are not known here", str(error))(scope, receive, send_with_headers)
+            await problem(request, 403, "Not signed in", str(error))(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
 
@@ -130,7 +130,7 @@ async def sent(request: Request) -> Form:
     form = await _form(request)
     nonce = request.cookies.get(cookie_name(desk), "")
     if not (await desk.tokens()).holds(form.get("token", ""), request.state.actor, nonce):
-        raise Refused("found a form without a token of this page; allowed: one that was got here. Load the page anew.")
+        raise Refused("the form has no valid token. Reload the page and try again.")
     return form
 
 
@@ -139,7 +139,7 @@ def _check_origin(request: Request) -> None:
     if origin is None and request.headers.get("sec-fetch-site") == "same-origin":
         return
     if origin is None or urlsplit(origin).netloc != host:
-        raise Refused(f"found the origin {(origin or 'none')[:80]!r}; allowed: {host}. Use the console's own page.")
+        raise Refused(f"found the origin {(origin or 'none')[:80]!r}; allowed: {host}. Use the console's own pages.")
 
 
 async def _parts(request: Request) -> AsyncIterator[bytes]:
@@ -147,7 +147,7 @@ async def _parts(request: Request) -> AsyncIterator[bytes]:
         async for part in request.stream():
             yield part
     except ClientDisconnect as error:
-        raise Refused("found half a form; allowed: a whole one. Send it again.") from error
+        raise Refused("the form is incomplete. Send it again.") from error
 
 
 async def _form(request: Request) -> Form:
@@ -158,9 +158,9 @@ async def _form(request: Request) -> Form:
     async for part in _parts(request):
         body += part
         if len(body) > FORM_LIMIT_BYTES:
-            raise Refused(f"found a form of more than {FORM_LIMIT_BYTES:,} bytes; allowed: that many. Shorten it.")
+            raise Refused(f"the form is larger than {FORM_LIMIT_BYTES:,} bytes. Shorten it.")
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=64)
     except ValueError as error:
-        raise Refused("found a form that cannot be read; allowed: UTF-8, at most 64 fields") from error
+        raise Refused("cannot read the form; allowed: UTF-8, at most 64 fields") from error
     return {name: values[-1] for name, values in fields.items()}

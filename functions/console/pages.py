@@ -91,7 +91,7 @@ async def search(request: Request) -> Response:
     wanted = request.query_params.get("id", "").strip()
     if named_id({"request_id": wanted}) is None:
         told_so = f"found {wanted[:80]!r}; allowed: 1 to 128 {ID_WORDS}"
-        return problem(request, 422, "That is no request id", told_so)
+        return problem(request, 422, "Not a request id", told_so)
     return RedirectResponse(f"{request.scope.get('root_path', '')}/requests/{quote(wanted)}", 303)
 
 
@@ -108,7 +108,7 @@ async def one(request: Request) -> Response:
 async def image(request: Request) -> Response:
     found = await of_address(request)
     if found.data["image_uri"] is None:
-        raise HTTPException(404, "it has no image")
+        raise HTTPException(404, "this request has no image")
     data, kind = await image_of(desk_of(request).ports, found.data["image_uri"])
     return Response(data, media_type=kind, headers={"content-security-policy": "default-src 'none'; sandbox"})
 
@@ -131,7 +131,7 @@ async def packet_page(request: Request, *, with_prompt: bool) -> Response:
     desk, found = desk_of(request), await of_address(request)
     attempt = packets.chosen(found.attempts, None)
     if attempt is None:
-        raise HTTPException(404, "it has no attempt yet: nothing was called")
+        raise HTTPException(404, "this request has no attempt yet")
     how = Repeating(desk.settings.project, desk.settings.base_url, wiring.body_of)
     made = packet_flow.made(
         found.request_id, found.data, attempt, desk.ports.catalogue, how, with_prompt=with_prompt
@@ -165,7 +165,7 @@ def request_id(request: Request) -> str:
     """Of the address. Raises HTTPException."""
     wanted = request.path_params["request_id"]
     if named_id({"request_id": wanted}) is None:
-        raise HTTPException(404, f"that is no request id; allowed: 1 to 128 {ID_WORDS}")
+        raise HTTPException(404, f"not a request id; allowed: 1 to 128 {ID_WORDS}")
     return str(wanted)
 
 
@@ -173,7 +173,7 @@ async def of_address(request: Request) -> Looked:
     """The request of the address. Raises HTTPException."""
     looked = await find(desk_of(request).ports.store, request_id(request))
     if looked is None:
-        raise HTTPException(404, "no such request; ids are forgotten after 30 days")
+        raise HTTPException(404, "no such request; ids are kept for 30 days")
     return looked
 
 

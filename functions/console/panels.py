@@ -115,7 +115,7 @@ def chart(use: QuotaUse, now: datetime) -> list[Column]:
 def _needs(found: Summary | None, seen: Known) -> Iterator[Needs]:
     if found is not None and seen.now - found.at > STALE_AFTER:
         age = display.age(found.at, seen.now)
-        yield Needs(f"nobody has counted for {age}: what is shown may be over", "watch-is-silent")
+        yield Needs(f"the figures are {age} old and may be outdated", "watch-is-silent")
     for model, why in seen.held.items():
         if why["reason"] == "no route":
             yield Needs(f"{model}: {display.held(model, why)}", "no-route")
@@ -125,4 +125,4 @@ def _needs(found: Summary | None, seen: Known) -> Iterator[Needs]:
         yield Needs(each.why, each.policy.runbook or each.claim.value)
     for purse in found.spent.purses if found is not None and found.spent is not None else ():
         if purse.waiting:
-            yield Needs(f"{purse.tenant}: {purse.waiting:,} requests wait for money", "budget")
+            yield Needs(f"{purse.tenant}: {purse.waiting:,} requests wait for budget", "budget")

@@ -1,4 +1,4 @@
-"""The `renderlane` command: verbs that are loaded when called, and what a person is told when something is wrong."""
+"""The `renderlane` command: loads each verb when it is called and turns known errors into messages."""
 
 from __future__ import annotations
 
@@ -9,52 +9,40 @@ from typing import Any
 
 import click
 
-VERBS = (
-    "up",
-    "submit",
-    "status",
-    "list",
-    "explain",
-    "cancel",
-    "revive",
-    "trace",
-    "packet",
-    "flags",
-    "quota",
-    "cost",
-    "budget",
-    "plan",
-    "tenant",
-    "drill",
-    "gateway",
-    "doctor",
-    "simulator",
-)
+GROUPS = {
+    "run": ("up", "submit", "cancel", "revive", "simulator"),
+    "see": ("status", "list", "explain", "trace", "packet", "quota"),
+    "steer": ("flags", "gateway", "tenant"),
+    "money": ("cost", "budget"),
+    "prepare": ("plan", "drill", "doctor"),
+}
+"""The verbs under the headings of the help, in the order shown."""
+VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
 """Each is a module of `scripts.cli.commands` with a `command`."""
 
 
-class _Told(click.ClickException):
+class _VisibleError(click.ClickException):
     def format_message(self) -> str:
-        """A file's or a caller's words may be in it."""
+        """Escape control characters: the text may quote a file or a caller."""
         from shared.core.values.visible import visible
 
         return visible(super().format_message(), keep="\n")
 
 
-class Misconfigured(_Told):
-    """Something must be set or called otherwise."""
+class Misconfigured(_VisibleError):
+    """A setting or the usage is wrong."""
 
     exit_code = 2
 
 
-class Unavailable(_Told):
-    """A part that the command needs did not answer."""
+class Unavailable(_VisibleError):
+    """A service that the command needs did not respond."""
 
     exit_code = 1
 
 
 class Verbs(click.Group):
-    """Turns the errors that a person can mend into one line and an exit code."""
+    """Loads verbs lazily, groups them in the help, and turns known errors into one line and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -65,6 +53,19 @@ class Verbs(click.Group):
         command: click.Command = importlib.import_module(f"scripts.cli.commands.{cmd_name}").command
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One section per group; summaries start in the same column in all of them."""
+        widest = max(map(len, VERBS))
+        for group, verbs in GROUPS.items():
+            commands = {verb: self.get_command(ctx, verb) for verb in verbs}
+            rows = [
+                (verb.ljust(widest), command.get_short_help_str(formatter.width - widest - 6))
+                for verb, command in commands.items()
+                if command is not None
+            ]
+            with formatter.section(group.capitalize()):
+                formatter.write_dl(rows)
+
     def invoke(self, ctx: click.Context) -> Any:
         with explained():
             return super().invoke(ctx)
@@ -72,19 +73,19 @@ class Verbs(click.Group):
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Known errors inside become a message with its remedy and an exit code."""
+    """Turn known errors into a message with its remedy and an exit code."""
     try:
         yield
     except KeyboardInterrupt as error:
         raise click.exceptions.Exit(130) from error
     except Exception as error:
-        told = _told(error)
-        if told is None:
+        message = _message(error)
+        if message is None:
             raise
-        raise told from error
+        raise message from error
 
 
-def _told(error: Exception) -> click.ClickException | None:
+def _message(error: Exception) -> click.ClickException | None:
     from shared.config import InvalidSetting
     from shared.core.catalogue.toml_errors import BrokenCatalogue
     from shared.core.values.documents import UnreadableDocument
@@ -96,21 +97,21 @@ def _told(error: Exception) -> click.ClickException | None:
         case InvalidSetting():
             return Misconfigured(str(error))
         case BrokenCatalogue():
-            return Misconfigured(f"the catalogue cannot be used: {error}")
+            return Misconfigured(f"invalid catalogue: {error}")
         case StoreUnavailable():
-            return Unavailable(f"the store did not answer: {error}. Check RENDERLANE_STORE and RENDERLANE_HOME.")
+            return Unavailable(f"the store did not respond: {error}. Check RENDERLANE_STORE and RENDERLANE_HOME.")
         case TopicsUnavailable():
             return Unavailable(
-                f"the topics did not answer: {error}. Check RENDERLANE_TOPICS; publishing again is safe."
+                f"the topics did not respond: {error}. Check RENDERLANE_TOPICS; publishing again is safe."
             )
         case UnreadableDocument():
-            return Unavailable(f"{error}. The row in the store is damaged: repair it, or remove it.")
+            return Unavailable(f"{error}. The row in the store is damaged: repair or remove it.")
         case ImagesUnavailable():
-            return Unavailable(f"the image store did not answer: {error}. Check RENDERLANE_IMAGES.")
+            return Unavailable(f"the image store did not respond: {error}. Check RENDERLANE_IMAGES.")
         case PermissionError(filename=str(name)):
             return Misconfigured(
-                f"{name} cannot be used ({error.strerror}). It may belong to another account: run the command as that "
-                "account, make the file yours (chown), or set RENDERLANE_HOME to another folder."
+                f"cannot access {name} ({error.strerror}). It may belong to another account: run the command as that "
+                "account, change the owner (chown), or set RENDERLANE_HOME to another folder."
             )
         case _:
             return None

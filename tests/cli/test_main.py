@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cli.main import VERBS
+from scripts.cli.main import GROUPS, VERBS
 from tests.cli.conftest import renderlane
 
 
@@ -15,6 +15,22 @@ def test_the_help_names_every_verb() -> None:
     result = renderlane("--help")
     assert result.exit_code == 0
     assert all(f"\n  {verb} " in result.stdout for verb in VERBS)
+
+
+def test_the_help_groups_the_verbs_by_what_one_wants_to_do() -> None:
+    lines = renderlane("--help").stdout.splitlines()
+    for group, verbs in GROUPS.items():
+        start = lines.index(f"{group.capitalize()}:")
+        assert [line.split()[0] for line in lines[start + 1 : start + 1 + len(verbs)]] == list(verbs)
+
+
+def test_no_summary_in_the_help_is_cut_off() -> None:
+    assert not any(line.endswith("...") for line in renderlane("--help").stdout.partition("Options:")[2].splitlines())
+
+
+def test_each_module_of_a_command_is_a_verb() -> None:
+    modules = {path.stem for path in Path("scripts/cli/commands").glob("*.py")} - {"__init__", "demo", "revival"}
+    assert modules == set(VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS)

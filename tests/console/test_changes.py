@@ -78,7 +78,7 @@ async def test_a_form_that_is_sent_twice_trips_one_flag_and_says_so(desk: Desk, 
     await browser.send("/flags/trip", **LOWER)
     again = await browser.send("/flags/trip", **LOWER)
     assert again.status_code == 409
-    assert "is tripped already" in again.text
+    assert "is already active" in again.text
     assert len((await board(desk)).flags) == 1
 
 
@@ -164,12 +164,12 @@ async def test_a_flag_that_somebody_changed_meanwhile_is_left_and_the_page_says_
     await flags.extend(desk.ports.store, desk.ports.signals, flag.id, NOW + timedelta(hours=3), "bob", "not yet")
     answer = await browser.post(f"/flags/{flag.id}/reset", **hidden, reason="it is over")
     assert answer.status_code == 409
-    assert "was changed since you looked" in answer.text
+    assert "has changed meanwhile" in answer.text
     assert flag.id in (await board(desk)).flags
     await flags.reset(desk.ports.store, desk.ports.signals, flag.id, "bob", "now")
     answer = await browser.post(f"/flags/{flag.id}/reset", **hidden, reason="it is over")
     assert answer.status_code == 409
-    assert "tripped no more" in answer.text
+    assert "is no longer active" in answer.text
 
 
 async def test_a_breakers_flag_that_is_reset_here_stays_reset_for_a_while(desk: Desk, browser: Browser) -> None:
@@ -178,7 +178,7 @@ async def test_a_breakers_flag_that_is_reset_here_stays_reset_for_a_while(desk: 
     await flags.trip(desk.ports.store, desk.ports.signals, flag)
     assert (await browser.send("/flags/breaker-x/reset", reason="it is well")).status_code == 303
     assert "standard/gemini-3-pro-image" in (await board(desk)).overruled
-    assert "Overruled: the breaker of standard/gemini-3-pro-image" in (await browser.look()).text
+    assert "Reset by hand: the breaker of standard/gemini-3-pro-image" in (await browser.look()).text
 
 
 async def test_a_cancellation_is_confirmed_then_published_as_any_publisher_would(desk: Desk, browser: Browser) -> None:
@@ -275,7 +275,7 @@ async def test_looking_changes_nothing(desk: Desk, browser: Browser) -> None:
 async def test_a_form_too_large_or_of_another_kind_is_refused(browser: Browser) -> None:
     large = await browser.send("/flags/trip", **{**LOWER, "reason": "x" * 70_000})
     assert large.status_code == 403
-    assert "more than 65,536 bytes" in large.text
+    assert "larger than 65,536 bytes" in large.text
     other = await browser.client.post("/console/flags/trip", json={}, headers={"origin": ORIGIN})
     assert other.status_code == 403
     assert "application/x-www-form-urlencoded" in other.text

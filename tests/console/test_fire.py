@@ -147,7 +147,7 @@ def test_on_call_sees_a_fire_puts_it_out_and_clears_up(fire: Fire, browser: Brow
         row = page.locator("#flags tbody tr", has_text=REASON)
         expect(row).to_contain_text(re.compile(r"\d+ requests?, \$\d+\.\d+ less"), timeout=SOON)
         chromium.shot(page, "fire-draining")
-        expect(page.locator("#queue")).to_contain_text("Nothing waits", timeout=DRAINED)
+        expect(page.locator("#queue")).to_contain_text("No queued requests", timeout=DRAINED)
         expect(page.locator("#cost")).to_contain_text(re.compile(r"\$[1-9]\d*\.\d+"), timeout=SOON)
         made = fire.requests("succeeded")
         bent = [each for each in made if flag.id in (each.data["flags"] or ())]

@@ -66,7 +66,7 @@ async def test_every_address_of_the_console_is_closed_to_other_machines_and_to_r
             for path in ("/", "/live", "/flags", "/requests/r-1", "/static/console.css", "/nothing"):
                 answer = await browser.look(path)
                 assert answer.status_code == 403, path
-                assert "You are not known here" in answer.text
+                assert "Not signed in" in answer.text
             assert (await browser.post("/flags/trip", name="pause")).status_code == 403
 
 

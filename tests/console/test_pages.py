@@ -72,11 +72,11 @@ async def test_a_console_of_an_empty_home_says_that_nothing_is_there(browser: Br
     answer = await browser.look()
     assert answer.status_code == 200
     for shown in (
-        "Nothing was counted yet",
-        "No flag is tripped",
-        "Nothing waits",
-        "Nothing runs",
-        "Nothing has failed",
+        "No data yet",
+        "No active flags",
+        "No queued requests",
+        "Nothing in flight",
+        "No failures in the last hour",
     ):
         assert shown in answer.text
 
@@ -99,7 +99,7 @@ async def test_a_summary_that_nobody_renews_asks_for_a_person(desk: Desk, browse
     assert isinstance(found, Document)
     await desk.ports.store.commit(Update(found.path, {"at": now() - timedelta(minutes=9)}, found.version))
     text = (await browser.look()).text
-    assert "nobody has counted for 9 min" in text
+    assert "the figures are 9 min old" in text
     assert "/runbook#watch-is-silent" in text
 
 
@@ -169,7 +169,7 @@ async def test_a_trace_is_drawn_from_the_store_where_no_spans_are_kept(desk: Des
     page = await browser.look("/requests/run-1/trace")
     assert "queue wait" in page.text
     assert "<svg" in page.text
-    assert "what the store knows" in page.text
+    assert "; from the store" in page.text
     part = await browser.look("/requests/run-1/trace", **{"hx-request": "true"})
     assert "<html" not in part.text
 
@@ -208,4 +208,4 @@ async def test_a_budget_that_is_used_up_is_said_to_hold_requests_back(desk: Desk
     create = waits("w-1", tenant="web")
     await desk.ports.store.commit(Create(create.path, {**create.data, "reason": OVER_BUDGET, "wake_at": now()}))
     await summary.write(desk.ports)
-    assert "web: 1 requests wait for money" in (await browser.look()).text
+    assert "web: 1 requests wait for budget" in (await browser.look()).text

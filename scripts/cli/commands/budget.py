@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 @click.command("budget")
 @click.argument("name", metavar="TENANT")
-@click.option("--limit", metavar="USD", help="The most it may spend in a period, such as 12.50; or none.")
-@click.option("--period", type=click.Choice(PERIODS), help="Days and months begin at midnight UTC. At first: day.")
+@click.option("--limit", metavar="USD", help="Most to spend per period, e.g. 12.50; `none` removes the budget.")
+@click.option("--period", type=click.Choice(PERIODS), help="Budget period, from midnight UTC. Default: day.")
 @click.option(
     "--over",
     type=click.Choice(OVERS),
-    help="What becomes of a request that does not fit: it waits, takes the cheapest route that fits, or fails.",
+    help="What happens to a request that does not fit: it waits, takes the cheapest route that fits, or fails.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One object; money in micro-dollars.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object; amounts in micro-dollars.")
 def command(name: str, limit: str | None, period: str | None, over: str | None, as_json: bool) -> None:
-    """Show what a tenant may spend and has spent, or set it.
+    """Show or set a tenant's budget.
 
-    A changed limit holds within seconds, for what waits already too.
+    A changed limit takes effect within seconds, also for queued requests.
     """
     asyncio.run(_budget(name, limit, cast("PeriodName | None", period), cast("Over | None", over), as_json=as_json))
 
@@ -124,15 +124,15 @@ def _lines(seen: dict[str, Any]) -> list[str]:
     found = seen["budget"]
     if found is None:
         return [f"{seen['tenant']}: no budget", *_waiting(seen)]
-    over = {"queue": "the rest waits", "step-down": "the rest steps down", "refuse": "the rest fails"}[found["over"]]
+    over = {"queue": "more waits", "step-down": "more takes cheaper routes", "refuse": "more fails"}[found["over"]]
     return [
         f"{seen['tenant']}: {dollars(found['limit_micros'])} a {found['period']}, {over}",
         f"  {dollars(found['spent_micros']):>12}  spent in {found['now']}, which ends at {moment(found['ends_at'])}",
-        f"  {dollars(found['held_micros']):>12}  held for attempts that have not ended, or may have been billed",
+        f"  {dollars(found['held_micros']):>12}  held for attempts that are running or may have been billed",
         f"  {dollars(max(found['available_micros'], 0)):>12}  left",
         *_waiting(seen),
     ]
 
 
 def _waiting(seen: dict[str, Any]) -> list[str]:
-    return [f"  {seen['waiting']:>12,}  requests wait for money"] if seen["waiting"] else []
+    return [f"  {seen['waiting']:>12,}  requests wait for budget"] if seen["waiting"] else []

@@ -21,24 +21,24 @@ STATUSES = ("queued", "released", "batched")
 @click.command("cancel")
 @click.argument("ids", nargs=-1, metavar="[ID...]")
 @click.option(
-    "--status", type=click.Choice(STATUSES), multiple=True, help="Only these; repeatable. Default: all three."
+    "--status", type=click.Choice(STATUSES), multiple=True, help="Only requests with this status; repeatable."
 )
 @filters.options("tenant", "model", "priority", "group", "flag", "since", "until")
-@click.option("--yes", is_flag=True, help="Cancel what the filter chooses, not only show it.")
-@click.option("--json", "as_json", is_flag=True, help="One object: what was chosen, and whether it was asked for.")
+@click.option("--yes", is_flag=True, help="Cancel the matching requests instead of previewing.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: what matched and whether it was sent.")
 def command(ids: tuple[str, ...], status: tuple[str, ...], yes: bool, as_json: bool, **filters: Any) -> None:
-    """End requests that have not begun.
+    """Cancel requests that have not started.
 
-    By their ids, at once; or by filter: first a look at what it chooses, then the same with --yes. One that has begun
-    ends as it ends.
+    Ids are cancelled at once. A filter first shows what it matches; repeat with --yes to cancel. Requests that have
+    started are not affected.
     """
     from scripts.cli.data.filters import Choice
 
     filtered = bool(status) or any(value is not None for value in filters.values())
     if ids and filtered:
-        raise click.UsageError("ids or a filter, not both")
+        raise click.UsageError("use either ids or a filter, not both")
     if not ids and not filtered:
-        raise click.UsageError("name ids, or choose by a filter: --status, --tenant, --model, --priority, ...")
+        raise click.UsageError("give ids or a filter: --status, --tenant, --model, --priority, ...")
     if ids:
         asyncio.run(_cancel(ids))
     else:
@@ -60,7 +60,7 @@ async def _cancel(ids: tuple[str, ...]) -> None:
         audit.note(settings, "cancel", request_id=each)
     worker_home.warn_unless_running(settings)
     for each in ids:
-        click.echo(f"asked to cancel {each}; see `renderlane status {each}`")
+        click.echo(f"cancellation of {each} sent; see `renderlane status {each}`")
 
 
 async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
@@ -87,9 +87,9 @@ async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
         return
     if yes:
         worker_home.warn_unless_running(settings)
-        click.echo(f"asked to cancel {len(found):,}; see `renderlane list --status cancelled`")
+        click.echo(f"cancellation of {len(found):,} sent; see `renderlane list --status cancelled`")
     else:
-        click.echo("a preview: nothing is cancelled. The same with --yes cancels them.")
+        click.echo("preview only, nothing was cancelled. Repeat with --yes to cancel.")
 
 
 def _preview(found: list[Document]) -> None:

@@ -40,18 +40,18 @@ class Into(Struct, frozen=True):
 
 
 @click.command("cost")
-@click.option("--by", type=click.Choice(DIMENSIONS), default="model", show_default=True, help="What a line stands for.")
-@click.option("--explain", is_flag=True, help="Also what the money was for, what is unknown and what was saved.")
+@click.option("--by", type=click.Choice(DIMENSIONS), default="model", show_default=True, help="Group by.")
+@click.option("--explain", is_flag=True, help="Also show what was paid for, unknown costs and savings.")
 @click.option(
     "--since",
     type=click.DateTime(["%Y-%m-%d"]),
     metavar="DAY",
-    help="First day, UTC. Default: 29 days before the last.",
+    help="First day (UTC). Default: 29 days before the last.",
 )
-@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="Last day, UTC. Default: today.")
-@click.option("--json", "as_json", is_flag=True, help="One object; money in micro-dollars.")
-@click.option("--csv", "into_csv", metavar="FILE", help="Also write every figure of every line.")
-@click.option("--chart", metavar="FILE", help="Also draw it: ends in .svg or .png.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="Last day (UTC). Default: today.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object; amounts in micro-dollars.")
+@click.option("--csv", "into_csv", metavar="FILE", help="Also write all figures as CSV.")
+@click.option("--chart", metavar="FILE", help="Also write a chart (.svg or .png).")
 @click.option("--reconcile", metavar="FILE", help="Compare with a Cloud Billing export (CSV), by day and SKU.")
 def command(
     by: str,
@@ -63,10 +63,10 @@ def command(
     chart: str | None,
     reconcile: str | None,
 ) -> None:
-    """Show what was spent and why, from the ledger.
+    """Show what was spent and why.
 
-    Google's bill and the providers' stand apart: they are different contracts. Attempts of unknown cost are counted,
-    with the range of what they may have cost; no amount holds them.
+    Google and third-party gateways are listed separately because they bill separately. Attempts of unknown cost are
+    counted, with the range of what they may have cost, but are not part of any amount.
     """
     if chart is not None and not chart.endswith((".svg", ".png")):
         raise click.UsageError(f"--chart: found {chart!r}; allowed: a name that ends in .svg or .png")
@@ -138,7 +138,7 @@ def _write(path: str, text: str) -> None:
         Path(path).write_text(text, "utf-8")
     except OSError as error:
         raise click.UsageError(f"--csv: {path} cannot be written ({error.strerror})") from error
-    click.echo(f"written: {path}", err=True)
+    click.echo(f"wrote {path}", err=True)
 
 
 def _draw(found: Bills, by: str, span: Span, path: str) -> None:
@@ -148,4 +148,4 @@ def _draw(found: Bills, by: str, span: Span, path: str) -> None:
         cost_chart.draw(found, by, path, f"Cost by {by}, {span}")
     except OSError as error:
         raise click.UsageError(f"--chart: {path} cannot be written ({error.strerror})") from error
-    click.echo(f"drawn: {path}", err=True)
+    click.echo(f"wrote {path}", err=True)

@@ -50,10 +50,10 @@ class Plan(Struct, frozen=True):
 
 
 @click.command("demo")
-@click.option("--yes", is_flag=True, help="With a GEMINI_API_KEY: send the requests to Google and pay for them.")
+@click.option("--yes", is_flag=True, help="Confirm that requests sent with GEMINI_API_KEY are charged.")
 @click.pass_context
 def command(ctx: click.Context, yes: bool) -> None:
-    """Render the sample requests: progress, a table, the cost, a contact sheet. Exit code 0 when all is as expected."""
+    """Render the sample requests: progress, table, cost, contact sheet. Exit code 0 if all is as expected."""
     with explained():
         plan = make_plan(datetime.now(UTC))
         if plan.settings.api_key is not None:

@@ -26,16 +26,20 @@ STYLES = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="One object: the verdict, the counts, every check.")
-@click.option("--load", "loads", multiple=True, metavar="RPM|MODEL=RPM", help="The planned load, a minute; repeatable.")
-@click.option("--strict", is_flag=True, help="What is unknown fails too.")
-@click.option("--owners", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=f"Default {OWNERS}.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: verdict, counts, every check.")
+@click.option(
+    "--load", "loads", multiple=True, metavar="RPM|MODEL=RPM", help="Planned requests per minute; repeatable."
+)
+@click.option("--strict", is_flag=True, help="Treat unknown as failed.")
+@click.option(
+    "--owners", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=f"Owners file. Default: {OWNERS}."
+)
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, loads: tuple[str, ...], strict: bool, owners: Path | None) -> None:
-    """Check what must be so before traffic rises.
+    """Run the launch checklist.
 
-    Eight owners, and each item passes, fails or is unknown, with its remedy. Exit code 1 where one fails, or with
-    --strict where one is unknown. Nothing is called that costs.
+    Checks are grouped by owner; each passes, fails or is unknown, with a remedy. Exit code 1 if any check fails, or
+    with --strict if any is unknown. Makes no paid calls.
     """
     ctx.exit(asyncio.run(_doctor(loads, owners, as_json=as_json, strict=strict)))
 
@@ -115,7 +119,7 @@ def _sheet(findings: Sequence[Finding], named: Owners) -> RenderableType:
             if each.remedy:
                 told.append(f"\n{each.remedy}", "italic")
             grid.add_row(Text(MARKS[each.verdict], STYLES[each.verdict]), each.check, told)
-        parts += [Text.assemble((f"{owner} owner", "bold"), f"  {said.name or 'nobody is named'}"), grid, Text()]
+        parts += [Text.assemble((f"{owner} owner", "bold"), f"  {said.name or 'no name set'}"), grid, Text()]
     counts = ", ".join(
         f"{sum(each.verdict == word for each in findings)} {word}" for word in ("pass", "fail", "unknown")
     )

@@ -20,15 +20,15 @@ NAMES = ("outage", "quota", "slow", "refusal", "credential", "gone")
 @click.option(
     "--seconds",
     type=click.FloatRange(2, 600),
-    help="How long the failure lasts. Traffic goes on before it, and after it until the worker must be back.",
+    help="Duration of the failure. Traffic also runs before it, and after it until the worker must have recovered.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One object; the timeline goes to standard error meanwhile.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object; the timeline goes to standard error.")
 @click.pass_context
 def command(ctx: click.Context, name: str, seconds: float | None, as_json: bool) -> None:
-    """Rehearse a failure: its timeline, its cost.
+    """Run a failure drill: timeline and cost.
 
-    Traffic as several teams would send it meets the failure on a throw-away home and a simulator of its own: your home,
-    key and quota are not touched, nothing is charged. Exit code 1 when something that must hold did not.
+    Sends the traffic of several teams to a temporary home with its own simulator, then makes the simulator fail. Your
+    home, key and quota are not touched; nothing is charged. Exit code 1 if a check fails.
     """
     from scripts.drills import verdict
 

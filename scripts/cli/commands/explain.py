@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @click.command("explain")
 @click.argument("what", metavar="FILE|ID|-")
-@click.option("--json", "as_json", is_flag=True, help="One object a request, one a line.")
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines, one object per request.")
 @click.pass_context
 def command(ctx: click.Context, what: str, as_json: bool) -> None:
-    """Show a request's ladder: each route, kept or struck, and why.
+    """Show which routes were considered, rejected or chosen, and why.
 
-    FILE has one request as JSON, or JSON Lines (- is standard input); ID names one that was submitted. Flags, breakers
-    and closed models count as the store has them now. Nothing is called and nothing is changed.
+    FILE holds one request as JSON, or JSON Lines (- is standard input); ID names a submitted request. Flags, breakers
+    and closed models are read from the store as they are now. Makes no call and changes nothing.
     """
     ctx.exit(asyncio.run(_explain(what, as_json=as_json)))
 
@@ -54,7 +54,7 @@ async def _explain(what: str, *, as_json: bool) -> int:
         for number, each in enumerate(found):
             console.print(*([""] if number else []), *ladder_table.sheet(each), sep="\n")
         if seen is None:
-            click.echo("note: nothing was ever started here, so no flags are known", err=True)
+            click.echo("note: no worker has ever run here, so no flags are known", err=True)
     return 1 if any(each.problems for each in found) else 0
 
 

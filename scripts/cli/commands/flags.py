@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from shared.flows.operations.flag_preview import Looked
 
 BY_AND_WHY = (
-    click.option("--reason", metavar="TEXT", help="Why; asked for on a terminal. It stands in receipts and history."),
-    click.option("--actor", metavar="NAME", help="Who; default the login name."),
+    click.option(
+        "--reason",
+        metavar="TEXT",
+        help="Reason; prompted for on a terminal. Recorded in receipts and in the flag history.",
+    ),
+    click.option("--actor", metavar="NAME", help="Who makes the change. Default: your login name."),
 )
 
 
@@ -39,30 +43,30 @@ class InOrder(click.Group):
 
 
 @click.group("flags", cls=InOrder, invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="As `flags list --json`.")
+@click.option("--json", "as_json", is_flag=True, help="Same as `flags list --json`.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """Bend routing by flags: list, trip, reset, extend.
+    """List and change routing flags.
 
-    A tripped flag bends what waits and what comes, within three seconds and as far as floor, cap and consent of each
-    request allow; what is in flight ends as it is. Every flag resets by itself. Alone, this is `flags list`.
+    A tripped flag affects queued and new requests within three seconds, within each request's floor, cost cap and
+    consent. Calls in flight are not affected. Every flag expires automatically. Without a command: `flags list`.
     """
     if ctx.invoked_subcommand is None:
         asyncio.run(_list(as_json=as_json))
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One object a line, told apart by `kind`.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line; `kind` tells flags from conclusions.")
 def list_command(as_json: bool) -> None:
-    """Show what is tripped, by whom, why, and what it did; and what the worker has concluded.
+    """List active flags and conclusions: who, why, effect so far.
 
-    Breakers that are open are flags of the actor `breaker`.
+    Open breakers are listed as flags of the actor `breaker`.
     """
     asyncio.run(_list(as_json=as_json))
 
 
 NAMED = ", ".join(f"{name} (with --to)" if kind.to else name for name, kind in FLAGS.items())
-TRIP = f"""Trip a flag, after a look at what it meets.
+TRIP = f"""Trip a flag; shows first what it would change.
 
     NAME is one of {NAMED}.
     """
@@ -70,18 +74,24 @@ TRIP = f"""Trip a flag, after a look at what it meets.
 
 @command.command("trip", help=TRIP)
 @click.argument("name", type=click.Choice(NAMES), metavar="NAME")
-@click.option("--to", type=click.Choice(TO), help=f"The most that {' or '.join(WITH_TO)} leaves.")
+@click.option("--to", type=click.Choice(TO), help=f"Largest size that {' or '.join(WITH_TO)} allows.")
 @click.option("--tenant", metavar="NAME", help="Only this tenant's requests.")
 @click.option("--purpose", type=click.Choice(PURPOSES), help="Only requests for this purpose.")
 @click.option("--model", metavar="NAME", help="Only requests that ask for this model: an alias or id.")
 @click.option("--lane", type=click.Choice(ASKABLE), help="Only requests that ask for this lane.")
-@click.option("--share", type=click.IntRange(1, 100), default=100, show_default=True, help="Per cent of them.")
 @click.option(
-    "--for", "lasts", type=flag_options.Duration(), default=DEFAULT_EXPIRY, help="90s, 30m, 2h, 1d. Default 2h."
+    "--share", type=click.IntRange(1, 100), default=100, show_default=True, help="Percentage of matching requests."
 )
-@click.option("--shadow", is_flag=True, help="Count what would change, and change nothing.")
-@click.option("--preview", "only_preview", is_flag=True, help="Show what would change, and trip nothing.")
-@click.option("--json", "as_json", is_flag=True, help="One object.")
+@click.option(
+    "--for",
+    "lasts",
+    type=flag_options.Duration(),
+    default=DEFAULT_EXPIRY,
+    help="Duration: 90s, 30m, 2h, 1d. Default: 2h.",
+)
+@click.option("--shadow", is_flag=True, help="Dry run: only count affected requests.")
+@click.option("--preview", "only_preview", is_flag=True, help="Show what would change without tripping.")
+@click.option("--json", "as_json", is_flag=True, help="Output one JSON object.")
 @_by_and_why
 def trip(name: FlagName, reason: str | None, actor: str | None, only_preview: bool, as_json: bool, **more: Any) -> None:
     values = FLAGS[name].to
@@ -96,31 +106,31 @@ def trip(name: FlagName, reason: str | None, actor: str | None, only_preview: bo
 @click.argument("named", metavar="ID|NAME|CONCLUSION")
 @_by_and_why
 def reset(named: str, reason: str | None, actor: str | None) -> None:
-    """Reset a flag or a conclusion: what waits takes its usual route again.
+    """Reset a flag or a conclusion.
 
-    A breaker's flag stays reset for ten minutes whatever the route does. A conclusion (its id stands in `flags list`)
-    comes back only from calls that fail from now on.
+    Queued requests use their usual route again. After a reset, a breaker will not trip again for 10 minutes.
+    A conclusion (see `flags list` for its id) can only return because of calls that fail after the reset.
     """
     asyncio.run(_reset(named, flag_options.actor(actor), flag_options.reason(reason)))
 
 
 @command.command("extend")
 @click.argument("named", metavar="ID|NAME")
-@click.option("--for", "lasts", type=flag_options.Duration(), required=True, help="From now: 90s, 30m, 2h, 1d.")
+@click.option("--for", "lasts", type=flag_options.Duration(), required=True, help="Time from now: 90s, 30m, 2h, 1d.")
 @_by_and_why
 def extend(named: str, lasts: timedelta, reason: str | None, actor: str | None) -> None:
-    """Have a flag last until so long from now.
+    """Extend a flag.
 
-    A breaker's flag then stays until its time is over, whatever its probes say.
+    An extended breaker stays open until then, even if its probes succeed.
     """
     asyncio.run(_extend(named, lasts, flag_options.actor(actor), flag_options.reason(reason)))
 
 
 @command.command("history")
 @click.option("--limit", type=click.IntRange(1, 1_000), default=20, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One object a line.")
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines output.")
 def history(limit: int, as_json: bool) -> None:
-    """Show who did what to which flag, newest first."""
+    """Show changes to flags, newest first."""
     asyncio.run(_history(limit, as_json=as_json))
 
 
@@ -140,7 +150,7 @@ async def _list(*, as_json: bool) -> None:
             click.echo(to_json(each))
         return
     request_view.console().print(
-        flag_table.table(seen) if seen.tripped else "no flag is tripped", *flag_table.lines(seen), sep="\n"
+        flag_table.table(seen) if seen.tripped else "no active flags", *flag_table.lines(seen), sep="\n"
     )
 
 
@@ -172,7 +182,7 @@ def _say_preview(looked: Looked) -> None:
     from scripts.cli.views import flag_table, request_view
 
     for each in looked.alike:
-        click.echo(f"note: {each.id} ({each.scope}) is tripped already, by {each.actor}: {each.reason}", err=True)
+        click.echo(f"note: {each.id} ({each.scope}) is already active, by {each.actor}: {each.reason}", err=True)
     request_view.console().print(*flag_table.preview(looked.flag, looked.foreseen), sep="\n")
 
 
@@ -188,11 +198,11 @@ def _say_tripped(looked: Looked, *, only_preview: bool, as_json: bool) -> None:
         return
     does = f"{flag_table.does_what(flag)} for {flag.scope}"
     if only_preview:
-        click.echo(f"a preview: nothing is tripped ({does})")
+        click.echo(f"preview only, nothing was tripped ({does})")
         return
-    how = ", in shadow: it only counts" if flag.shadow else ""
+    how = " (dry run: only counts)" if flag.shadow else ""
     click.echo(f"tripped {flag.id}: {does}, by {flag.actor}, until {moment(flag.expires_at)}{how}")
-    click.echo(f"undo it: renderlane flags reset {flag.id} --reason TEXT", err=True)
+    click.echo(f"to undo: renderlane flags reset {flag.id} --reason TEXT", err=True)
 
 
 async def _reset(named: str, actor: str, reason: str) -> None:
@@ -208,13 +218,13 @@ async def _reset(named: str, actor: str, reason: str) -> None:
     with _refusals():
         flag, seen = await flag_actions.reset(settings, named, actor, reason)
     if isinstance(flag, Conclusion):
-        click.echo(f"reset {flag.id}: only calls that fail from now on speak for it")
+        click.echo(f"reset {flag.id}: it can only return because of calls that fail from now on")
         return
     did = so_far(seen.routing.effects.get(flag.id, Effect()))
     changed = "it would have changed" if flag.shadow else "it changed"
     click.echo(f"reset {flag.id} ({flag_table.does_what(flag)} for {flag.scope}); {changed} {did}")
     if flag.circuit is not None:
-        click.echo(f"overruled: the breaker of {flag.circuit} does not trip before {moment(seen.now + OVERRULED)}")
+        click.echo(f"the breaker of {flag.circuit} will not trip before {moment(seen.now + OVERRULED)}")
 
 
 async def _extend(named: str, lasts: timedelta, actor: str, reason: str) -> None:
@@ -224,8 +234,8 @@ async def _extend(named: str, lasts: timedelta, actor: str, reason: str) -> None
     settings = worker_home.read_settings()
     with _refusals():
         flag, until = await flag_actions.extend(settings, named, lasts, actor, reason)
-    held = f"; its probes do not close {flag.circuit} before" if flag.circuit is not None else ""
-    click.echo(f"extended {flag.id} until {moment(until)}{held}")
+    note = f"; {flag.circuit} stays open until then, even if probes succeed" if flag.circuit is not None else ""
+    click.echo(f"extended {flag.id} until {moment(until)}{note}")
 
 
 async def _history(limit: int, *, as_json: bool) -> None:
@@ -241,7 +251,7 @@ async def _history(limit: int, *, as_json: bool) -> None:
             click.echo(to_json({name: value for name, value in each.data.items() if name != "expire_at"}))
         return
     if not found:
-        click.echo("no flag was ever tripped here", err=True)
+        click.echo("no flag has been tripped yet", err=True)
         return
     request_view.console().print(flag_table.history(found))
 

@@ -23,16 +23,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _as_json(verb: F) -> F:
-    return click.option("--json", "as_json", is_flag=True, help="One object a gateway.")(verb)
+    return click.option("--json", "as_json", is_flag=True, help="JSON Lines, one object per gateway.")(verb)
 
 
 @click.group("gateway", invoke_without_command=True)
 @_as_json
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> None:
-    """Show gateways and what their proof lacks, or prove one.
+    """List third-party gateways, or verify one.
 
-    A gateway gets no request until its proof is complete: five items that you record, and a small logged test.
+    A gateway gets no requests until its verification is complete: five items that you record and one small logged test.
     """
     if ctx.invoked_subcommand is None:
         asyncio.run(_list(None, as_json=as_json))
@@ -41,7 +41,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 @command.command("list")
 @_as_json
 def list_all(*, as_json: bool) -> None:
-    """List the gateways of the catalogue and whether they are on."""
+    """List the gateways in the catalogue and whether each is enabled."""
     asyncio.run(_list(None, as_json=as_json))
 
 
@@ -49,17 +49,17 @@ def list_all(*, as_json: bool) -> None:
 @click.argument("name", metavar="NAME")
 @_as_json
 def show(name: str, *, as_json: bool) -> None:
-    """Show one gateway: its prices, every item of its proof, and what is missing."""
+    """Show one gateway: prices, evidence and what is missing."""
     asyncio.run(_list(name, as_json=as_json))
 
 
 @command.command("record")
 @click.argument("name", metavar="NAME")
 @click.argument("item", metavar="ITEM", type=click.Choice(RECORDED))
-@click.option("--evidence", required=True, help="What was found, and where: enough for somebody else to find it again.")
-@click.option("--by", required=True, metavar="WHO", help="Who vouches for it.")
+@click.option("--evidence", required=True, help="What was observed, and where: enough for others to check it.")
+@click.option("--by", required=True, metavar="WHO", help="Who confirms it.")
 def record(name: str, item: str, evidence: str, by: str) -> None:
-    """Write down the evidence for one item, in place of what stood there.
+    """Record the evidence for one item, replacing any earlier entry.
 
     ITEM is endpoint, price, failed-calls, status-route or data-boundary.
     """
@@ -68,13 +68,13 @@ def record(name: str, item: str, evidence: str, by: str) -> None:
 
 @command.command("prove")
 @click.argument("name", metavar="NAME")
-@click.option("--model", help="Id or alias; the gateway's first model by default.")
-@click.option("--by", required=True, metavar="WHO", help="Who answers for the call.")
-@click.option("--yes", is_flag=True, help="Do not ask: the call is charged.")
+@click.option("--model", help="Model id or alias. Default: the gateway's first model.")
+@click.option("--by", required=True, metavar="WHO", help="Who is responsible for the call.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation; the call is charged.")
 @_as_json
 @click.pass_context
 def prove(ctx: click.Context, name: str, model: str | None, by: str, *, yes: bool, as_json: bool) -> None:
-    """Run the small logged test: one real call, its facts written down."""
+    """Run the test: one real, paid call whose facts are recorded."""
     ctx.exit(asyncio.run(_prove(name, model, by, yes=yes, as_json=as_json)))
 
 
@@ -135,7 +135,7 @@ async def _prove(name: str, model: str | None, by: str, *, yes: bool, as_json: b
         raise click.UsageError(f"{variable}: found nothing; allowed: the key that {provider.owner} gave you")
     price = usd(gateway.price(provider, tested, 0))
     if not yes:
-        click.confirm(f"One call of {tested} to {provider.base_url}, ${price} by the catalogue. Go on?", abort=True)
+        click.confirm(f"One call of {tested} to {provider.base_url}, ${price} by the catalogue. Continue?", abort=True)
     lane = wiring.one_gateway_lane(models, name, key)
     async with _store(settings) as store:
         try:
@@ -149,7 +149,7 @@ async def _prove(name: str, model: str | None, by: str, *, yes: bool, as_json: b
             click.echo(f"{name}: {evidence.text}")
             for fact, value in facts.items():
                 click.echo(f"  {fact:<22}{value}")
-            click.echo("Compare it with the provider's own log and console before you rely on it.")
+            click.echo("Compare this with the provider's own log and console before you rely on it.")
             await _say_rest(store, models, name)
     return 0 if evidence.facts["passed"] else 1
 
@@ -160,7 +160,7 @@ def _known(name: str | None) -> tuple[Settings, Catalogue]:
     settings = worker_home.read_settings()
     models = wiring.catalogue(settings)
     if name is not None and name not in models.gateways:
-        allowed = ", ".join(models.gateways) or "none: the catalogue has no [gateways] table"
+        allowed = ", ".join(models.gateways) or "none: no gateways in the catalogue"
         raise click.BadParameter(f"found {name!r}; allowed: {allowed}", param_hint="NAME")
     return settings, models
 
@@ -201,6 +201,8 @@ async def _say_rest(store: Store, models: Catalogue, name: str) -> None:
     found = (await read_proofs(store, [name]))[name]
     lacks = found.lacks(gateway.fingerprint(provider), SystemClock().now(), provider.fresh_for)
     if lacks:
-        click.echo(f"{name} stays off: {'; '.join(map(str, lacks))}")
+        click.echo(f"{name} stays disabled: {'; '.join(map(str, lacks))}")
     else:
-        click.echo(f"{name} is on for requests that allow it, for {provider.fresh_for.days} days from the oldest item")
+        click.echo(
+            f"{name} is enabled for requests that allow it, until {provider.fresh_for.days} days after the oldest item"
+        )

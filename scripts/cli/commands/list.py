@@ -18,16 +18,18 @@ STATUSES = ("queued", "released", "rendering", "batched", *FINAL)
 
 
 @click.command("list")
-@click.option("--status", type=click.Choice(STATUSES), multiple=True, help="Only these; repeatable.")
+@click.option(
+    "--status", type=click.Choice(STATUSES), multiple=True, help="Only requests with this status; repeatable."
+)
 @filters.options("tenant", "model")
-@click.option("--lane", type=click.Choice(NAMES), help=f"Only on this lane; `{BATCH}` alone: places and ages.")
+@click.option("--lane", type=click.Choice(NAMES), help=f"Only this lane; `{BATCH}` alone shows places and ages.")
 @filters.options("priority", "outcome", "group", "flag", "since", "until")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Status documents, one a line.")
+@click.option("--json", "as_json", is_flag=True, help="Status documents as JSON Lines.")
 def command(status: tuple[str, ...], lane: str | None, limit: int, as_json: bool, **filters: Any) -> None:
     """List requests, newest first.
 
-    With `--lane batch` and no other filter but a tenant: what is on its way by batch, longest waiting first.
+    With `--lane batch` and at most a tenant filter: open batch requests, longest waiting first.
     """
     from scripts.cli.data.filters import Choice
 
@@ -60,7 +62,7 @@ async def _on_the_way(tenant: str | None, limit: int, *, as_json: bool) -> None:
             return
     now = datetime.now(UTC)
     if not places:
-        click.echo("nothing is on its way by batch", err=True)
+        click.echo("no open batch requests", err=True)
         return
     said = batch_table.lines(found, wiring.catalogue(settings).batch, now)
     shown = request_view.console()

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @click.command("packet")
 @click.argument("request_id", metavar="ID")
-@click.option("--attempt", "number", type=click.IntRange(1), help="Which one; default the last that failed.")
-@click.option("--with-prompt", is_flag=True, help="With the prompt: look before you send it on.")
-@click.option("--json", "as_json", is_flag=True, help="One object.")
+@click.option("--attempt", "number", type=click.IntRange(1), help="Attempt number. Default: the last failed one.")
+@click.option("--with-prompt", is_flag=True, help="Include the prompt; check it before you share it.")
+@click.option("--json", "as_json", is_flag=True, help="Output one JSON object.")
 @click.pass_context
 def command(ctx: click.Context, request_id: str, number: int | None, with_prompt: bool, as_json: bool) -> None:
-    """Show the minimal reproduction of an attempt.
+    """Show a minimal reproduction of an attempt for provider support.
 
-    What a provider's support asks for, and the curl line that repeats the call. It never holds the key.
+    Contains what the provider's support asks for and the curl command that repeats the call. Never contains the key.
     """
     if named_id({"request_id": request_id}) is None:
         raise click.UsageError(f"{request_id!r} is no request id; allowed: 1 to 128 {ID_WORDS}")
@@ -45,7 +45,7 @@ async def _packet(request_id: str, number: int | None, *, with_prompt: bool, as_
         return 1
     attempt = repro_packet.chosen(found.attempts, number)
     if attempt is None:
-        which = f"no attempt {number}; it has {len(found.attempts)}" if number else "no attempt yet: nothing was called"
+        which = f"no attempt {number}; it has {len(found.attempts)}" if number else "no attempt yet"
         click.echo(f"{request_id}: {which}. See `renderlane status {request_id}`.", err=True)
         return 1
     catalogue = wiring.catalogue(settings)
@@ -59,7 +59,7 @@ async def _packet(request_id: str, number: int | None, *, with_prompt: bool, as_
         click.echo(to_json(found_out))
     else:
         request_view.console().print(_sheet(found_out))
-        click.echo(found_out["curl"] or "\nno curl line: only calls to the Gemini API are repeated by it")
+        click.echo(found_out["curl"] or "\nno curl command: only calls to the Gemini API can be repeated with curl")
     return 0
 
 
@@ -86,13 +86,14 @@ def _sheet(made: dict[str, Any]) -> RenderableType:
         "references": str(made["references"]) + (", left out of the curl line" if made["references"] else ""),
         "status": f"{made['http_status'] or 'no HTTP status'}, "
         + (f"{outcome['code']}: {outcome['message']}" if outcome else "in flight"),
-        "provider id": made["provider_request_id"] or "none came",
+        "provider id": made["provider_request_id"] or "none",
         **({"image at": made["image_address"]} if made["image_address"] else {}),
         "trace": made["trace_id"],
         "times": f"{request_view.moment(made['started_at'])}"
         + (f", {made['latency_ms'] / 1000:.2f} s" if made["latency_ms"] is not None else ""),
-        "billing": f"{request_view.dollars(bill['cost_micros'])} ({bill['cost_basis'] or 'not known yet'}), "
-        f"estimated {request_view.dollars(bill['estimate_micros'])}" + (f"; {usage}" if usage else "; no usage came"),
+        "billing": f"{request_view.dollars(bill['cost_micros'])} ({bill['cost_basis'] or 'unknown so far'}), "
+        f"estimated {request_view.dollars(bill['estimate_micros'])}"
+        + (f"; {usage}" if usage else "; no usage reported"),
         "price": f"{bill['price_source']}, checked {bill['price_checked']}" if bill["price_source"] else "none known",
     }
     for name, line in lines.items():

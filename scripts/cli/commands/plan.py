@@ -45,25 +45,29 @@ class Asked(Struct, frozen=True):
 
 @click.command("plan")
 @click.argument("file", required=False)
-@click.option("--backlog", type=click.IntRange(1), help="So many requests at once, instead of FILE.")
-@click.option("--arrivals", metavar="RATE", help="Requests that keep coming, as 450/m, 7.5/s or 900/h.")
-@click.option("--for", "lasts", metavar="TIME", help="How long they come: 90s, 15m, 2h, 1d.")
-@click.option("--even", is_flag=True, help="They come evenly, not at random.")
-@click.option("--curve", metavar="CSV", help="A file with a line `minute,requests` for each minute.")
+@click.option("--backlog", type=click.IntRange(1), help="Number of requests at once, instead of FILE.")
+@click.option("--arrivals", metavar="RATE", help="Arrival rate: 450/m, 7.5/s or 900/h.")
+@click.option("--for", "lasts", metavar="TIME", help="Duration of arrivals: 90s, 15m, 2h, 1d.")
+@click.option("--even", is_flag=True, help="Evenly spaced arrivals instead of random.")
+@click.option("--curve", metavar="CSV", help="CSV file with one line `minute,requests` per minute.")
 @click.option(
-    "--mix", default="normal", show_default=True, help="Priorities by share: interactive=30,normal=50,bulk=20."
+    "--mix", default="normal", show_default=True, help="Share of each priority: interactive=30,normal=50,bulk=20."
 )
 @click.option(
-    "--of", default="default:1K", show_default=True, help="What is asked for, by share: final:2K=20,draft:1K=80."
+    "--of", default="default:1K", show_default=True, help="Share of each kind of request: final:2K=20,draft:1K=80."
 )
-@click.option("--tokens", type=click.IntRange(1, 100_000), default=200, show_default=True, help="Of each prompt.")
-@click.option("--limits", metavar="QUOTA", help="As RENDERLANE_QUOTA, over what is in force: '*=rpm:60,rpd:1000'.")
+@click.option(
+    "--tokens", type=click.IntRange(1, 100_000), default=200, show_default=True, help="Prompt length in tokens."
+)
+@click.option("--limits", metavar="QUOTA", help="Overrides the current limits, e.g. '*=rpm:60,rpd:1000'.")
 @click.option("--latency", metavar="L", help="lognormal:MEDIAN,SIGMA, fixed:S, uniform:A,B; or MODEL=L;MODEL=L.")
 @click.option("--capacity", type=click.IntRange(1, 1_000_000), help="Attempts at once. Default: RENDERLANE_CAPACITY.")
-@click.option("--at", metavar="MOMENT", help="When it starts, as 2026-12-01T09:00:00Z: days end by it. Default: now.")
+@click.option(
+    "--at", metavar="MOMENT", help="Start time, e.g. 2026-12-01T09:00:00Z; decides when quota days end. Default: now."
+)
 @click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--chart", metavar="FILE", help="Also draw it: ends in .svg or .png.")
-@click.option("--json", "as_json", is_flag=True, help="One object.")
+@click.option("--chart", metavar="FILE", help="Also write a chart (.svg or .png).")
+@click.option("--json", "as_json", is_flag=True, help="Output one JSON object.")
 def command(
     file: str | None,
     backlog: int | None,
@@ -82,12 +86,12 @@ def command(
     chart: str | None,
     as_json: bool,
 ) -> None:
-    """Foresee a load: its time, its waits, its cost.
+    """Forecast duration, waiting time and cost of a load.
 
-    FILE holds requests as for `submit`, one a line. The worker's own admission works them off in virtual time, under
-    the limits in force; nothing is sent. Beside it stand one size lower, the flex lane and the batch lane.
+    FILE holds requests as for `submit`, one per line. The worker's own scheduler runs them in virtual time under the
+    current limits; nothing is sent. Also shown: one size lower, the flex lane and the batch lane.
 
-    A part of --of names a purpose or model, a size, a lane, joined by colons: final:4K:flex, nano-banana-pro:2K.
+    Each part of --of is a purpose or model, a size and a lane, joined by colons: final:4K:flex, nano-banana-pro:2K.
     """
     from scripts.planner import latency as latencies
     from scripts.planner import limits as quota
@@ -122,7 +126,7 @@ def _moment(text: str) -> datetime:
     except ValueError:
         found = None
     if found is None or found.tzinfo is None:
-        raise wrong("--at", text, "a moment with its zone, for example 2026-12-01T09:00:00Z")
+        raise wrong("--at", text, "a time with a time zone, for example 2026-12-01T09:00:00Z")
     return found.astimezone(UTC)
 
 
@@ -134,9 +138,9 @@ def _load(asked: Asked, models: Catalogue, start: datetime, seed: int) -> Load:
     made_up = asked.backlog is not None or asked.arrivals is not None or asked.curve is not None
     if (asked.file is None) != made_up:
         raise (
-            InvalidLoad("found both FILE and a made-up load; allowed: one of them")
+            InvalidLoad("give either FILE or a synthetic load, not both")
             if made_up
-            else InvalidLoad("found no load; allowed: FILE, or --backlog, --arrivals with --for, --curve")
+            else InvalidLoad("give a load: FILE, --backlog, --arrivals with --for, or --curve")
         )
     if asked.file is None:
         return _made_up(asked, models, Random(f"{seed}:load"))
@@ -150,9 +154,7 @@ def _made_up(asked: Asked, models: Catalogue, chance: Random) -> Load:
     times: list[float] = [0.0] * (asked.backlog or 0)
     about = [f"{asked.backlog:,} at once"] if asked.backlog else []
     if (asked.arrivals is None) != (asked.lasts is None):
-        raise InvalidLoad(
-            "--arrivals and --for: found one of them; allowed: both, for example --arrivals 450/m --for 15m"
-        )
+        raise InvalidLoad("--arrivals and --for must be used together, for example --arrivals 450/m --for 15m")
     if asked.arrivals is not None and asked.lasts is not None:
         rate, lasts = (
             option_parsers.per_minute("--arrivals", asked.arrivals),
@@ -238,7 +240,7 @@ def _draw(played: Mapping[str, Played], stage: Stage, path: str, load: Load) -> 
         chart.draw(panels, stage, path, load.about)
     except OSError as error:
         raise click.UsageError(f"--chart: {path} cannot be written ({error.strerror})") from error
-    click.echo(f"drawn: {path}", err=True)
+    click.echo(f"wrote {path}", err=True)
 
 
 @contextlib.contextmanager

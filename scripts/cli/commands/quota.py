@@ -10,12 +10,12 @@ from scripts.cli.data import worker_home
 
 
 @click.command("quota")
-@click.option("--json", "as_json", is_flag=True, help="One object a model, one a line.")
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines, one object per model.")
 def command(as_json: bool) -> None:
-    """Show the limits in force and what is used of them.
+    """Show current limits and usage.
 
-    For each model: where each limit comes from, how old it is, what this worker used in the last minute and today, what
-    the whole project used where that is read, and until when the model is closed. Needs no running worker.
+    For each model: the source and age of each limit, what this worker used in the last minute and today, what the whole
+    project used (if known), and until when the model is closed. Does not need a running worker.
     """
     asyncio.run(_quota(as_json=as_json))
 

@@ -52,14 +52,14 @@ class Preview(Struct, frozen=True):
         return sum(1 for each in self.found if each.data["deadline"] is not None and each.data["deadline"] <= now)
 
     def lines(self, deadline: datetime | None) -> list[RenderableType]:
-        what = f"would go round again, for about {request_view.dollars(self.estimate_micros)}{self.before_words}"
+        what = f"would be retried, for about {request_view.dollars(self.estimate_micros)}{self.before_words}"
         lines = request_view.first_ten(self.found, what)
-        lines.append(Text("One attempt each, with an allowance for thinking; each has a cap of its own.", "dim"))
+        lines.append(Text("Estimate: one attempt each, including thinking; each request has its own cap.", "dim"))
         overdue = self.overdue(datetime.now(UTC)) if deadline is None else 0
         if overdue:
-            lines.append(f"with a deadline that passed: {overdue:,}; it is left out, unless --deadline gives another")
+            lines.append(f"{overdue:,} with an expired deadline, which is dropped unless --deadline sets a new one")
         if self.unroutable:
-            lines.append(f"without a route in the catalogue any more: {self.unroutable:,}; they would be rejected")
+            lines.append(f"{self.unroutable:,} no longer have a route in the catalogue and would be rejected")
         return lines
 
     def to_json(self) -> str:
@@ -147,7 +147,7 @@ def _say(old_id: str, end: Revived | ReviveRefused, *, as_json: bool, quiet: boo
         case Revived():
             if quiet:
                 return
-            before = " (it was before: nothing is sent)" if end.before else ""
+            before = " (already revived earlier; nothing was sent)" if end.before else ""
             click.echo(f"revived {old_id} as {end.request_id}{before}")
             for note in end.notes:
                 click.echo(f"note: {old_id}: {note}", err=True)

@@ -17,36 +17,36 @@ if TYPE_CHECKING:
 
 @click.command("revive")
 @click.argument("ids", nargs=-1, metavar="[ID...]")
-@click.option("--status", type=click.Choice(REVIVABLE), multiple=True, help="Only these; repeatable.")
+@click.option(
+    "--status", type=click.Choice(REVIVABLE), multiple=True, help="Only requests with this status; repeatable."
+)
 @filters.options("outcome", "tenant", "model", "priority", "group", "since", "until")
-@click.option("--deadline", type=filters.Moment(from_now=True), help="A new one: a moment, or 30m, 2h, 1d.")
-@click.option("--actor", metavar="NAME", help="Who; default the login name.")
-@click.option("--yes", is_flag=True, help="Revive what the filter chooses, not only show it.")
-@click.option("--json", "as_json", is_flag=True, help="One object a line: old and new id; of a preview one object.")
+@click.option("--deadline", type=filters.Moment(from_now=True), help="New deadline: a time, or 30m, 2h, 1d from now.")
+@click.option("--actor", metavar="NAME", help="Who makes the change. Default: your login name.")
+@click.option("--yes", is_flag=True, help="Revive the matching requests instead of previewing.")
+@click.option("--json", "as_json", is_flag=True, help="Old and new ids as JSON Lines; a preview is one object.")
 @click.pass_context
 def command(
     ctx: click.Context, /, ids: tuple[str, ...], status: tuple[str, ...], deadline: datetime | None, actor: str | None,
     yes: bool, as_json: bool, **filters: Any,
 ) -> None:  # fmt: skip
-    """Send requests that ended without an image round again.
+    """Retry requests that ended without an image.
 
-    Each becomes a new request (ID-r2) with the same content, the model that was asked for and a cap of its own. By ids,
-    at once; or by filter: first a look at what it chooses and costs, then the same with --yes. A deadline that has
-    passed is left out unless --deadline gives another. Refusals are revived by their ids only. Exit code 1 when one
-    could not be.
+    Each becomes a new request (ID-r2) with the same content, the requested model and its own cost cap. Ids are revived
+    at once. A filter first shows what it matches and what that costs; repeat with --yes to revive. An expired deadline
+    is dropped unless --deadline sets a new one. Refused requests can only be revived by id. Exit code 1 if any
+    request could not be revived.
     """
     from scripts.cli.data.filters import Choice
 
     filtered = bool(status) or any(value is not None for value in filters.values())
     if ids and filtered:
-        raise click.UsageError("ids or a filter, not both")
+        raise click.UsageError("use either ids or a filter, not both")
     if not ids and not filtered:
-        raise click.UsageError("name ids, or choose by a filter: --outcome, --status, --tenant, --model, ...")
+        raise click.UsageError("give ids or a filter: --outcome, --status, --tenant, --model, ...")
     if "refused" in status or filters["outcome"] == "refused":
         allowed = ", ".join(BY_FILTER)
-        raise click.UsageError(
-            f"a refusal is an answer: look at each, and revive it by its id; allowed by filter: {allowed}"
-        )
+        raise click.UsageError(f"refused requests can only be revived one by one, by id; allowed by filter: {allowed}")
     by, settings = flag_options.actor(actor), worker_home.read_settings()
     if ids:
         ctx.exit(asyncio.run(_by_ids(settings, ids, by, deadline, as_json=as_json)))
@@ -83,7 +83,7 @@ async def _by_filter(
         click.echo(preview.to_json())
     if not yes:
         if not as_json:
-            click.echo("a preview: nothing is revived. The same with --yes revives them.")
+            click.echo("preview only, nothing was revived. Repeat with --yes to revive.")
         return 0
     ids = [each.id for each in preview.found]
     with progress.counted(len(ids), "revived") as report:

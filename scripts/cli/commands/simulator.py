@@ -9,13 +9,15 @@ import click
 
 @click.command("simulator")
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="0, the default, is any.")
-@click.option("--limits", default="", metavar="TEXT", help="As RENDERLANE_QUOTA, e.g. 'gemini-3-pro-image=rpm:60'.")
-@click.option("--latency", default="lognormal:1.5,0.4", show_default=True, help="Or fixed:S, uniform:A,B in seconds.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Port; 0 (the default) picks a free one.")
+@click.option("--limits", default="", metavar="TEXT", help="Quota, e.g. 'gemini-3-pro-image=rpm:60'.")
+@click.option(
+    "--latency", default="lognormal:1.5,0.4", show_default=True, help="Latency in seconds; or fixed:S, uniform:A,B."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--window", type=click.Choice(("sliding", "fixed", "bucket")), default="sliding", show_default=True)
 @click.option("--pictures", type=click.Choice(("drawn", "cached")), default="drawn", show_default=True)
-@click.option("--gateway", "as_gateway", is_flag=True, help="A provider gateway instead: all three forms, by the call.")
+@click.option("--gateway", "as_gateway", is_flag=True, help="Simulate a third-party gateway instead.")
 def command(
     host: str,
     port: int,
@@ -27,7 +29,7 @@ def command(
     *,
     as_gateway: bool,
 ) -> None:
-    """Run the Gemini stand-in alone, until SIGINT or SIGTERM. Nothing is charged."""
+    """Run only the Gemini simulator until SIGINT or SIGTERM. Nothing is charged."""
     from scripts.cli.main import Misconfigured
     from scripts.simulator.api.server import run
     from scripts.simulator.provider.latency import InvalidLatency
@@ -51,7 +53,7 @@ def command(
     except InvalidLatency as error:
         raise Misconfigured(f"--latency: {error}") from error
     except OSError as error:
-        raise Misconfigured(f"{host}:{port} cannot be listened on ({error.strerror}). Try --port 0.") from error
+        raise Misconfigured(f"{host}:{port} is not available ({error.strerror}). Try --port 0.") from error
 
 
 def _ready(url: str) -> None:
@@ -59,6 +61,4 @@ def _ready(url: str) -> None:
 
 
 def _gateway_ready(url: str) -> None:
-    click.echo(
-        f"GATEWAY SIMULATOR ready at {url} - name it as base_url of a [gateways.NAME] in a catalogue of your own"
-    )
+    click.echo(f"GATEWAY SIMULATOR ready at {url} - use it as base_url of a [gateways.NAME] in your catalogue")

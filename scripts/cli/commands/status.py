@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @click.command("status")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
-@click.option("--watch", is_flag=True, help="Until all have ended; without a terminal one line for each change.")
-@click.option("--json", "as_json", is_flag=True, help="The status document, one a line; watching, one for each change.")
-@click.option("--prompt", "with_prompt", is_flag=True, help="Show the prompt too, shortened.")
+@click.option("--watch", is_flag=True, help="Follow until all have ended; without a terminal, one line per change.")
+@click.option("--json", "as_json", is_flag=True, help="Status documents as JSON Lines; with --watch, one per change.")
+@click.option("--prompt", "with_prompt", is_flag=True, help="Also show the prompt, shortened.")
 @click.pass_context
 def command(ctx: click.Context, ids: tuple[str, ...], watch: bool, as_json: bool, with_prompt: bool) -> None:
-    """Show what became of requests.
+    """Show the status of requests.
 
-    Status and advice, the route asked and delivered, cost, attempts, image.
+    Includes advice, the requested and delivered route, cost, attempts and image.
     """
     for request_id in ids:
         if named_id({"request_id": request_id}) is None:
@@ -35,7 +35,7 @@ def command(ctx: click.Context, ids: tuple[str, ...], watch: bool, as_json: bool
     try:
         ctx.exit(asyncio.run(_status(ids, watch=watch, as_json=as_json, with_prompt=with_prompt)))
     except KeyboardInterrupt:
-        click.echo("\nno longer watching; nothing else is changed", err=True)
+        click.echo("\nstopped watching; nothing was changed", err=True)
         ctx.exit(130)
 
 
@@ -95,5 +95,5 @@ def _say_unknown(request_id: str, rejections: list[str]) -> None:
         for reason in rejections:
             click.echo(f"{request_id}: a message with this id was rejected: {visible(reason)}", err=True)
         return
-    hint = "See `renderlane list`, and check RENDERLANE_HOME or RENDERLANE_STORE. Ids are forgotten after 30 days."
+    hint = "See `renderlane list`, and check RENDERLANE_HOME or RENDERLANE_STORE. Ids are kept for 30 days."
     click.echo(f"{request_id}: no such request. {hint}", err=True)

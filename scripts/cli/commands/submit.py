@@ -34,32 +34,32 @@ FILE_NAME = re.compile(
 
 @click.command("submit")
 @click.argument("what", metavar="PROMPT|FILE.jsonl|-")
-@click.option("--id", "request_id", help="The idempotency key; made up where it is left out.")
-@click.option("--tenant", help="Who pays.")
-@click.option("--purpose", help="draft, default or final: picks the model.")
-@click.option("--model", help="An alias or id of the catalogue.")
+@click.option("--id", "request_id", help="Idempotency key. Default: generated.")
+@click.option("--tenant", help="Tenant that pays.")
+@click.option("--purpose", help="draft, default or final; selects the model.")
+@click.option("--model", help="Model id or alias from the catalogue.")
 @click.option("--size", "image_size", help="512, 1K, 2K or 4K.")
 @click.option("--ratio", "aspect_ratio", help="For example 16:9.")
-@click.option("--reference", "references", multiple=True, metavar="URI|PATH", help="An image to use; repeatable.")
+@click.option("--reference", "references", multiple=True, metavar="URI|PATH", help="Reference image; repeatable.")
 @click.option("--lane", help=f"{', '.join(ASKABLE[:-1])} or {ASKABLE[-1]}.")
 @click.option("--priority", help="interactive, normal or bulk.")
-@click.option("--deadline", help="Begun by then or not at all, e.g. 2026-12-01T12:00:00Z.")
-@click.option("--max-cost", "max_cost_usd", metavar="USD", help="The most all attempts together may cost.")
-@click.option("--escalates", metavar="ID", help="The request whose image was not good enough.")
-@click.option("--group", help="Ties variations together.")
+@click.option("--deadline", help="Latest start, e.g. 2026-12-01T12:00:00Z.")
+@click.option("--max-cost", "max_cost_usd", metavar="USD", help="Maximum cost of all attempts together.")
+@click.option("--escalates", metavar="ID", help="Id of the request whose image was not good enough.")
+@click.option("--group", help="Name shared by related requests.")
 @click.option("--grounding", is_flag=True, help="Ground the image in search results.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
-@click.option("--prefix", default="", metavar="P", help="Put before every request id.")
-@click.option("--no-check", is_flag=True, help="Publish without checking first.")
-@click.option("--wait", is_flag=True, help="Until every request has ended.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Of --wait.")
-@click.option("--json", "as_json", is_flag=True, help="JSON Lines; with --wait the status documents.")
+@click.option("--prefix", default="", metavar="P", help="Prefix for every request id.")
+@click.option("--no-check", is_flag=True, help="Publish without validating first.")
+@click.option("--wait", is_flag=True, help="Wait until every request has ended.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Time limit for --wait.")
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines output; with --wait the status documents.")
 @click.pass_context
 def command(ctx: click.Context, /, what: str, **given: Any) -> None:
-    """Publish one request, or a file of them.
+    """Publish one request or a file of requests.
 
-    FILE.jsonl has one message a line (- is standard input): render requests as JSON, or {"cancel": "ID"}.
-    With --wait the exit code is 0 when all succeeded.
+    FILE.jsonl holds one message per line (- is standard input): a render request as JSON, or {"cancel": "ID"}.
+    With --wait the exit code is 0 if all requests succeeded.
     """
     if given["timeout"] is not None and not given["wait"]:
         raise click.UsageError("--timeout needs --wait")
@@ -85,14 +85,14 @@ def command(ctx: click.Context, /, what: str, **given: Any) -> None:
         code = asyncio.run(_wait(settings, sent, given["timeout"], as_json=given["as_json"]))
         sys.stdout.flush()
     except KeyboardInterrupt:
-        streams.tell(f"\nno longer waiting; the requests go on: {_look(sent)}")
+        streams.tell(f"\nstopped waiting; the requests continue:  {_look(sent)}")
         ctx.exit(130)
     except OSError as error:
-        streams.tell(f"the result cannot be shown ({error.strerror}); the requests were published: {_look(sent)}")
+        streams.tell(f"cannot show the result ({error.strerror}); the requests were published: {_look(sent)}")
         streams.write([])
         ctx.exit(1)
     except Exception:
-        streams.tell(f"the requests were published and go on: {_look(sent)}")
+        streams.tell(f"the requests were published and continue: {_look(sent)}")
         raise
     ctx.exit(code)
 
@@ -103,7 +103,7 @@ def _remark(settings: Settings) -> None:
         worker_home.say_if_simulated(settings)
         worker_home.warn_unless_running(settings)
     except (OSError, ValueError) as error:
-        streams.tell(f"note: whether `renderlane up` runs cannot be seen ({error})")
+        streams.tell(f"note: cannot tell whether `renderlane up` is running ({error})")
 
 
 def _look(sent: Sequence[Sent]) -> str:
@@ -125,7 +125,7 @@ def _lines(ctx: click.Context, what: str, given: dict[str, Any]) -> tuple[list[L
         and ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
     ]
     if of_one:
-        raise click.UsageError(f"{of_one[0]} describes one request; in a file each line says it for itself")
+        raise click.UsageError(f"{of_one[0]} applies to a single request; in a file, set it on each line")
     try:
         content = sys.stdin.buffer.read() if what == "-" else Path(what).read_bytes()
     except OSError as error:
@@ -141,11 +141,11 @@ def _refuse_a_file(what: str) -> None:
         is_there = False  # too long, or no name of a file at all
     if not is_there and not FILE_NAME.fullmatch(what):
         return
-    found = "a file or folder of that name" if is_there else "the name of a file, and there is none"
+    found = "an existing file or folder" if is_there else "a file name, but there is no such file"
     raise click.UsageError(
         f"{what!r}: found {found}; allowed: a prompt, FILE.jsonl, or - for standard input. To send its lines: "
         f"renderlane submit - < {shlex.quote(what)} (JSON Lines: one message a line). "
-        "To use it as a prompt, say it in more words."
+        "To use it as a prompt, add more words."
     )
 
 
@@ -194,7 +194,7 @@ async def _publish(settings: Settings, lines: Sequence[Line], *, is_new: bool) -
             raise click.UsageError(f"{error}. Check the file without --no-check.") from error
         except (TopicsUnavailable, asyncio.CancelledError):
             if is_new:
-                streams.tell(f"to publish it again as the same request: --id {lines[0].request_id}")
+                streams.tell(f"to publish the same request again: --id {lines[0].request_id}")
             raise
 
 
@@ -207,7 +207,7 @@ def _say_sent(sent: Sequence[Sent], *, as_json: bool) -> None:
         elif not each.cancels:
             lines.append(each.request_id or f"message {each.message_id}")
     if not streams.write(lines):
-        streams.tell("\n".join([*lines, "standard output cannot be written; the messages above were published"]))
+        streams.tell("\n".join([*lines, "cannot write to standard output; the messages above were published"]))
     if not as_json:
         streams.tell(f"published {len(sent)} message{'s' if len(sent) != 1 else ''}")
 
@@ -241,4 +241,6 @@ async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None,
 
 def _say_late(waiting: Waiting, timeout: float | None) -> None:
     states = ", ".join(f"{count} {status}" for status, count in sorted(waiting.statuses().items()))
-    click.echo(f"{waiting.unfinished} not ended within {timeout:g} s ({states}); they go on", err=True)
+    click.echo(
+        f"Timed out after {timeout:g} s with {waiting.unfinished} unfinished ({states}); they will continue", err=True
+    )

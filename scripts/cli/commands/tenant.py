@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 @click.option(
     "--weight",
     type=click.FloatRange(LEAST_WEIGHT, MOST_WEIGHT),
-    help="Its share of a queue against another tenant's, from now on: 2 gets twice what 1 gets while both wait.",
+    help="Share of a queue: weight 2 gets twice as much as weight 1 while both have queued requests.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One object.")
+@click.option("--json", "as_json", is_flag=True, help="Output one JSON object.")
 def command(name: str, weight: float | None, as_json: bool) -> None:
-    """Show a tenant's weight and what waits, or set the weight."""
+    """Show a tenant's weight and queue, or set the weight."""
     asyncio.run(_tenant(name, weight, as_json=as_json))
 
 
@@ -47,7 +47,7 @@ async def _tenant(name: str, weight: float | None, *, as_json: bool) -> None:
     for queue, count in seen["waiting"].items():
         click.echo(f"  {count:>6}  waiting in {queue}")
     if not seen["waiting"]:
-        click.echo("  nothing waits")
+        click.echo("  nothing is queued")
 
 
 def check(name: str) -> None:

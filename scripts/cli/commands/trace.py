@@ -22,8 +22,10 @@ CLOUD_TRACE = "https://console.cloud.google.com/traces/explorer;traceId={trace_i
 
 @click.command("trace")
 @click.argument("request_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="One object with every span.")
-@click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a waterfall as a page.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object with every span.")
+@click.option(
+    "--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Also write the waterfall as an HTML page."
+)
 @click.pass_context
 def command(ctx: click.Context, request_id: str, as_json: bool, page: Path | None) -> None:
     """Show where a request spent its time."""
@@ -72,5 +74,5 @@ def _spans(settings: Settings, found: Found) -> tuple[list[Seen], str]:
 
 def _elsewhere(settings: Settings, trace_id: str) -> str:
     if settings.one_machine:
-        return f"no spans of it in {settings.traces}: this is what the store knows"
-    return f"this is what the store knows; the trace: {CLOUD_TRACE.format(trace_id=trace_id, project=settings.project)}"
+        return f"no spans in {settings.traces}; this is what the store has"
+    return f"from the store; full trace: {CLOUD_TRACE.format(trace_id=trace_id, project=settings.project)}"

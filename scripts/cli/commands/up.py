@@ -16,22 +16,23 @@ if TYPE_CHECKING:
     from shared.config import Settings
 
 IGNORED_KEY = (
-    "GOOGLE_API_KEY is set and ignored: it may be another product's key, and calls with it would be paid. "
-    "To render with it, set GEMINI_API_KEY."
+    "GOOGLE_API_KEY is set but ignored, because it may belong to another product. To use it, set GEMINI_API_KEY."
 )
 SHAPES_THE_SIMULATOR = ("limits", "latency", "seed")
 
 
 @click.command("up")
-@click.option("--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, help="0 is any.")
-@click.option("--limits", default="", metavar="TEXT", help="The simulator's quota, written as RENDERLANE_QUOTA.")
 @click.option(
-    "--latency", default="lognormal:1.5,0.4", show_default=True, help="The simulator's: or fixed:S, uniform:A,B."
+    "--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, help="Port; 0 picks a free one."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the simulator's chance.")
+@click.option("--limits", default="", metavar="TEXT", help="Simulator quota, in RENDERLANE_QUOTA syntax.")
+@click.option(
+    "--latency", default="lognormal:1.5,0.4", show_default=True, help="Simulator latency; or fixed:S, uniform:A,B."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed of the simulator.")
 @click.pass_context
 def command(ctx: click.Context, port: int, limits: str, latency: str, seed: int) -> None:
-    """Run the worker on this machine, until SIGINT or SIGTERM."""
+    """Run the worker on this machine until SIGINT or SIGTERM."""
     from scripts.local.home import Simulated
 
     if os.environ.pop("GOOGLE_API_KEY", "").strip():  # taken out: Google's SDK would look at it too
@@ -48,8 +49,8 @@ def _refuse_idle_options(ctx: click.Context, settings: Settings) -> None:
     if given and not simulates(settings):
         variable = "GEMINI_API_KEY" if settings.api_key else "GOOGLE_GEMINI_BASE_URL"
         raise click.UsageError(
-            f"--{given[0]} shapes the built-in simulator, which is not used because {variable} is set. "
-            f"Leave --{given[0]} out, or unset {variable}."
+            f"--{given[0]} configures the built-in simulator, which is off because {variable} is set. "
+            f"Remove --{given[0]} or unset {variable}."
         )
 
 
@@ -78,7 +79,7 @@ async def _up(settings: Settings, port: int, simulated: Simulated) -> None:
     except InvalidLatency as error:
         raise Misconfigured(f"--latency: {error}") from error
     except CannotListen as error:
-        raise Misconfigured(f"port {port} cannot be listened on ({error.strerror}). Try --port 0.") from error
+        raise Misconfigured(f"port {port} is not available ({error.strerror}). Try --port 0.") from error
     streams.tell("stopped")
 
 
@@ -88,7 +89,7 @@ def _ready(home: Home, events_path: str) -> str:
         parts.append(worker_home.SIMULATOR)
     parts.append(f"console at {home.console_url}")
     if home.recovered:
-        parts.append(f"{_attempts(home.recovered)} of an earlier run recovered")
+        parts.append(f"recovered {_attempts(home.recovered)} of an earlier run")
     parts.append(f"events in {events_path}")
     return " | ".join(parts)
 
@@ -104,7 +105,11 @@ async def _say_what_is_left(home: Home) -> None:
         own = sum(1 for request in rendering if request.data["lease_holder"] == ports.boot)
     except StoreUnavailable:
         own = home.courier.deliveries
-    patience = f"at most {FINISH_WITHIN.total_seconds():.0f} s, or until a second Ctrl-C" if own else "none to wait for"
+    patience = (
+        f"waiting up to {FINISH_WITHIN.total_seconds():.0f} s (Ctrl-C again to stop now)"
+        if own
+        else "nothing to wait for"
+    )
     streams.tell(f"stopping: {_attempts(own)} in flight, {patience}")  # the terminal may be gone
 
 

@@ -33,7 +33,7 @@ def note(
                 signals.OPERATED, action=action, request_id=request_id, actor=account(), trace_id=trace_id, **more
             )
     except (InvalidSetting, OSError) as error:
-        streams.tell(f"note: this could not be written to the events of the home ({error})")
+        streams.tell(f"note: could not write this to the events file ({error})")
 
 
 def account() -> str:

@@ -67,10 +67,12 @@ def _of_request(
     except InvalidRequest as wrong:
         return Explained(request.request_id, "would be rejected", None, None, wrong.problems)
     if request.deadline is not None and request.deadline <= known.now:
-        late = Problem("deadline", str(request.deadline), "a moment to come", "It would expire unpaid.")
+        late = Problem("deadline", str(request.deadline), "a time in the future", "It would expire unpaid.")
         return Explained(request.request_id, "would expire at once", None, None, (late,))
     course = Course(request.request_id, request.tenant, request.deadline)
-    return _planned(request.request_id, "if it came now", Ask.of(request, above), known.terms(catalogue, BUILT), course)
+    return _planned(
+        request.request_id, "if submitted now", Ask.of(request, above), known.terms(catalogue, BUILT), course
+    )
 
 
 def _offers(request: RenderRequest, known: Known) -> Mapping[str, Offer]:
@@ -82,9 +84,9 @@ def of_document(request_id: str, data: Fields, known: Known, catalogue: Catalogu
     """As the pump would plan its next attempt now."""
     about = str(data["status"])
     if about in request_record.FINAL:
-        about += "; this is how it would be planned now"
+        about += "; this is the plan if it were submitted now"
     elif about != "queued":
-        about += "; this is how another attempt would be planned now"
+        about += "; this is the plan for another attempt now"
     ask = Ask.from_json(data["ask"])
     return _planned(request_id, about, ask, known.terms(catalogue, BUILT), request_record.course_of(request_id, data))
 

@@ -51,20 +51,20 @@ class Moment(click.ParamType[datetime]):
             found = None
         if found is None or found.tzinfo is None:
             how = "from now" if self._from_now else "ago"
-            allowed = f"a moment such as 2026-11-22T12:00:00Z, or how long {how}: 90s, 30m, 2h, 1d"
+            allowed = f"a time such as 2026-11-22T12:00:00Z, or how long {how}: 90s, 30m, 2h, 1d"
             self.fail(f"found {text!r}; allowed: {allowed}.", param, ctx)
         return found.astimezone(UTC)
 
 
 OPTIONS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
-    "tenant": click.option("--tenant", metavar="NAME", help="Only this tenant's."),
-    "model": click.option("--model", metavar="NAME", help="Only those that ask for this model or are routed to it."),
-    "priority": click.option("--priority", type=click.Choice(PRIORITIES), help="Only with this priority."),
-    "outcome": click.option("--outcome", type=click.Choice(OUTCOMES), metavar="CODE", help="Only those that ended so."),
-    "group": click.option("--group", metavar="NAME", help="Only of this group."),
-    "flag": click.option("--flag", metavar="ID|NAME", help="Only those whose last route this flag bent."),
-    "since": click.option("--since", type=Moment(), help="Accepted then or later: a moment, or 90s, 30m, 2h, 1d ago."),
-    "until": click.option("--until", type=Moment(), help="Accepted then or before."),
+    "tenant": click.option("--tenant", metavar="NAME", help="Only this tenant."),
+    "model": click.option("--model", metavar="NAME", help="Only requests for this model or routed to it."),
+    "priority": click.option("--priority", type=click.Choice(PRIORITIES), help="Only this priority."),
+    "outcome": click.option("--outcome", type=click.Choice(OUTCOMES), metavar="CODE", help="Only this outcome."),
+    "group": click.option("--group", metavar="NAME", help="Only this group."),
+    "flag": click.option("--flag", metavar="ID|NAME", help="Only requests whose last route this flag changed."),
+    "since": click.option("--since", type=Moment(), help="Accepted at or after: a time, or 90s, 30m, 2h, 1d ago."),
+    "until": click.option("--until", type=Moment(), help="Accepted at or before."),
 }
 
 
@@ -203,4 +203,4 @@ def _is_sound(document: Document) -> bool:
 def say_unreadable(documents: Sequence[Document]) -> None:
     """On standard error, one line each."""
     for each in documents:
-        click.echo(f"{each.path}: unreadable, left out; the row in the store is damaged", err=True)
+        click.echo(f"{each.path}: skipped: the row in the store is damaged", err=True)

@@ -82,7 +82,7 @@ async def _kick(settings: Settings) -> None:
             await topics.publish(PUMP_KICKS, Kick().to_bytes())
     except TopicsUnavailable as error:
         told = (
-            f"note: the flag is changed, but the pump could not be woken ({error}); the schedule does within a minute"
+            f"note: the flag was changed; it takes effect within a minute because the pump could not be woken ({error})"
         )
         click.echo(told, err=True)
 

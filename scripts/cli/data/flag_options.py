@@ -35,7 +35,7 @@ def actor(given: str | None) -> str:
         try:
             given = getpass.getuser()
         except (OSError, KeyError) as error:
-            raise click.UsageError("--actor: nobody is logged in by name here; say who acts") from error
+            raise click.UsageError("--actor is required: there is no login name on this machine") from error
     found = flag_form.actor(given)
     if isinstance(found, Problem):
         raise click.UsageError(f"--actor: found {found.found}; allowed: {found.allowed}")
@@ -45,7 +45,7 @@ def actor(given: str | None) -> str:
 def reason(given: str | None) -> str:
     """Why: as given, else asked for on a terminal. Raises click.UsageError."""
     if given is None and at_terminal():
-        given = click.prompt("Reason (it stands in every receipt)", err=True)
+        given = click.prompt("Reason (recorded in receipts)", err=True)
     found = flag_form.reason(given or "")
     if isinstance(found, Problem):
         raise click.UsageError(f"--reason: found {found.found}; allowed: {found.allowed}. {found.remedy}")
@@ -81,11 +81,11 @@ def meant(text: str, own: Board, seen: Board, now: datetime) -> Flag:
         return own.flags[text]
     elsewhere = seen.flags.get(text)
     if elsewhere is not None:
-        raise FlagRefused(f"flag: {text} is kept by {elsewhere.actor}: change it there")
+        raise FlagRefused(f"flag: {text} is managed by {elsewhere.actor}; change it there")
     named = [each for each in own.in_force(now) if each.name == text]
     if len(named) == 1:
         return named[0]
     if named:
         ids = ", ".join(sorted(each.id for each in named))
-        raise FlagRefused(f"flag: found {text!r}, which {len(named)} tripped flags are; allowed: one of {ids}")
+        raise FlagRefused(f"flag: found {text!r}, which matches {len(named)} flags; allowed: one of {ids}")
     return own.find(text)

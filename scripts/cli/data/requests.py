@@ -92,7 +92,7 @@ async def find_or_say(store: Store, request_id: str) -> Found | None:
     (found,) = await find(store, [request_id])
     if isinstance(found, Found):
         return found
-    click.echo(f"{request_id}: no such request. See `renderlane list`; ids are forgotten after 30 days.", err=True)
+    click.echo(f"{request_id}: no such request. See `renderlane list`; ids are kept for 30 days.", err=True)
     return None
 
 

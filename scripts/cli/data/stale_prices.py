@@ -20,7 +20,7 @@ def warning(models: Catalogue, today: date) -> str | None:
     more = f"; and {len(stale) - NAMED} more" if len(stale) > NAMED else ""
     return (
         f"warning: {len(stale)} prices are older than {STALE_AFTER.days} days ({named}{more}). "
-        "Compare them with their source and correct price and day in the catalogue."
+        "Check their sources and update price and date in the catalogue."
     )
 
 

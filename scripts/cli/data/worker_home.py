@@ -26,9 +26,7 @@ def read_settings() -> Settings:
     try:
         here = Path.cwd()
     except FileNotFoundError as error:
-        raise InvalidSetting(
-            "the current folder does not exist any more; allowed: one that does. Change to another folder (cd)."
-        ) from error
+        raise InvalidSetting("the current folder no longer exists. Change to another folder (cd).") from error
     return Settings.read(os.environ, here)
 
 
@@ -40,8 +38,8 @@ async def reading(settings: Settings) -> AsyncIterator[Store]:
 
     if isinstance(settings.store, SqliteStore) and not _exists(settings.store.path):
         raise click.ClickException(
-            f"nothing was ever submitted here: {settings.store.path} does not exist. "
-            "Set RENDERLANE_HOME to the home you mean, or start one with `renderlane up`."
+            f"no worker has ever run here: {settings.store.path} does not exist. "
+            "Set RENDERLANE_HOME to the right folder, or start a worker with `renderlane up`."
         )
     store = wiring.store(settings, SystemClock())
     try:
@@ -80,11 +78,11 @@ def warn_unless_running(settings: Settings) -> None:
         case "held":
             pass
         case "free":
-            click.echo(f"note: nothing renders until `renderlane up` is started on {settings.home}", err=True)
+            click.echo(f"note: no worker is running; start `renderlane up` on {settings.home}", err=True)
         case "unreadable":
             click.echo(
-                f"note: whether `renderlane up` runs on {settings.home} cannot be seen: its lock belongs to another "
-                "account, or cannot be read",
+                f"note: cannot tell whether `renderlane up` is running on {settings.home}: its lock belongs to another "
+                "account or cannot be read",
                 err=True,
             )
 

@@ -86,7 +86,7 @@ def _collecting(requests: Sequence[Document]) -> list[Place]:
 
 def state_of(data: Fields) -> str:
     if data["state"] == "collected":
-        return "being handed over" if data["creating_at"] else "to be handed over"
+        return "being submitted" if data["creating_at"] else "to be submitted"
     return data["provider_state"] or "handed over"
 
 
@@ -123,7 +123,7 @@ def lines(found: OnTheWay, rules: BatchRules, now: datetime) -> list[str]:
     """A sentence for each batch, and one for what is being collected."""
     said = [_line(each, now) for each in found.batches]
     if any(each.batch is None for each in found.places):
-        closed = f"{_time(rules.collect_for)} after its first request, or with {rules.most_requests} of them"
+        closed = f"{_time(rules.collect_for)} after its first request, or at {rules.most_requests} requests"
         said.append(f"collecting: closed {closed}")
     return said
 

@@ -46,5 +46,5 @@ def table(lines: Sequence[Line], catalogue: Catalogue, *, cut: str = "") -> Rend
                         rows.add_row(name, str(route), dollars(micros))
                     case Unroutable():
                         rows.add_row(name, "will be rejected", dollars(0))
-    note = "One attempt each, with an allowance for thinking and searches; a repeated attempt may cost again."
+    note = "Estimate: one attempt each, including thinking and searches; a repeated attempt may cost again."
     return Group(rows, Text(f"Estimate: {dollars(total)} in all", "bold"), Text(note, "dim"))

@@ -22,17 +22,17 @@ WORDS = {
     "retry": "retries",
     "refused": "refusals that were charged",
     "no_image": "answers without a usable image",
-    "duplicate": "duplicates: images of requests that had ended",
+    "duplicate": "duplicates: images that arrived after their request had ended",
     "input": "prompts and references",
     "text": "text beside images",
     "thinking": "thinking",
     "image": "images",
     "grounding": "grounding (free searches are not deducted)",
-    "call": "calls at a provider's price",
-    "lane": "by another lane than was asked",
+    "call": "calls at a gateway's price",
+    "lane": "by another lane than requested",
     "model": "by another model",
     "size": "by a smaller size",
-    "served": "by what the provider served otherwise",
+    "served": "by what the provider served instead",
 }
 COLUMNS = (
     Column("attempts", right=True),
@@ -50,14 +50,14 @@ COLUMNS = (
 
 def lines(found: Bills, by: str, span: str, *, explain: bool) -> Iterator[RenderableType]:
     if not found.google.groups and not found.gateways.groups:
-        yield f"nothing was spent from {span}"
+        yield f"nothing was spent, {span}"
         return
     yield f"Google, {span}"
     yield _table(found.google, by)
     if explain:
         yield from _explained(found.google.total, saved=True)
     if found.gateways.groups:
-        yield f"Provider gateways, {span}: other contracts, never part of Google's bill"
+        yield f"Third-party gateways, {span}: billed separately from Google"
         yield _table(found.gateways, by)
         if explain:
             yield from _explained(found.gateways.total, saved=False)
@@ -116,25 +116,25 @@ def _explained(total: Total, *, saved: bool) -> Iterator[str]:
         if total[f"micros_{part}"]:
             yield f"  {dollars(total[f'micros_{part}']):>12}          {WORDS[part]}"
     if total["listed_micros"]:
-        yield f"  {dollars(total['listed_micros']):>12}          of it as listed: no token was counted"
+        yield f"  {dollars(total['listed_micros']):>12}          of it at list price (no token counts)"
     yield from _unknown(total)
     if saved and total.saved_micros:
-        yield "saved against what was asked for, priced with the tokens that came"
+        yield "saved against the requested route, at the same tokens"
         for what in ("lane", "model", "size", "served"):
             if total[f"saved_{what}_micros"]:
                 yield f"  {_signed(total[f'saved_{what}_micros']):>12}          {WORDS[what]}"
     if total["mismatches"]:
-        yield f"{total['mismatches']:,} images came otherwise than ordered: paid as delivered, see their receipts"
+        yield f"{total['mismatches']:,} images differ from the order; paid as delivered, see their receipts"
 
 
 def _unknown(total: Total) -> Iterator[str]:
     count = total["unknown_attempts"]
     if not count:
         return
-    yield f"unknown: {count:,} attempts of which nobody says what they cost, booked as nothing"
+    yield f"{count:,} attempts with unknown cost (counted as $0)"
     yield f"  {'$0.0000':>12}          at least"
-    yield f"  {dollars(total['unknown_held_micros']):>12}          if all that may have been made were billed"
-    yield f"  {dollars(total['unknown_most_micros']):>12}          at most: all of them, at their estimates"
+    yield f"  {dollars(total['unknown_held_micros']):>12}          if every image that may have been made is billed"
+    yield f"  {dollars(total['unknown_most_micros']):>12}          at most: all attempts at their estimates"
 
 
 def _signed(micros: int) -> str:

@@ -28,8 +28,8 @@ def line(told: Line, began: datetime) -> str:
 
 def verdict(played: Played) -> list[RenderableType]:
     found = held(played)
-    word = "held" if all(each.problem is None for each in found) else "NOT HELD"
-    return ["", f"Verdict of the drill `{played.scene.name}`: {word}", _promises(played), "", _figures(played)]
+    word = "passed" if all(each.problem is None for each in found) else "FAILED"
+    return ["", f"Result of the drill `{played.scene.name}`: {word}", _promises(played), "", _figures(played)]
 
 
 def _promises(played: Played) -> RenderableType:
@@ -50,8 +50,8 @@ def _figures(played: Played) -> RenderableType:
                                          f"{found['primary_calls_that_failed']} failed"),
         ("charged, of it wasted", f"{dollars(found['charged_micros'])}, {dollars(found['wasted_micros'])} (simulated)"),
         ("breaker tripped after", _time(found["breaker_tripped_after_seconds"])),
-        ("breaker reset after mending", _time(found["breaker_reset_after_mending_seconds"])),
-        ("primary back after mending", _time(found["primary_back_after_mending_seconds"])),
+        ("breaker reset after recovery", _time(found["breaker_reset_after_mending_seconds"])),
+        ("primary back after recovery", _time(found["primary_back_after_mending_seconds"])),
         ("time to an image, mean and worst", f"{_time(found['mean_seconds_to_an_image'])}, "
                                              f"{_time(found['worst_seconds_to_an_image'])}"),
     ]  # fmt: skip

@@ -39,7 +39,7 @@ def _row(flag: Flag, known: Known) -> tuple[Cell, ...]:
     effect = known.routing.effects.get(flag.id, Effect())
     by_itself = "" if flag.id.startswith(flag.name) else f" {flag.name}"
     to = f" to {flag.to}" if flag.to else ""
-    shadow = " in shadow: counts only" if flag.shadow else ""
+    shadow = " (dry run)" if flag.shadow else ""
     return (
         Text(f"{flag.id}{by_itself}{to}{shadow}", "dim" if flag.shadow else "bold"),
         str(flag.scope),
@@ -65,11 +65,11 @@ def lines(known: Known) -> Iterator[Text]:
             )
     for circuit, until in sorted(known.own.overruled.items()):
         if until > known.now:
-            yield Text(f"overruled: the breaker of {circuit} does not trip before {moment(until)}")
+            yield Text(f"the breaker of {circuit} will not trip before {moment(until)}")
     for each in known.routing.conclusions.reached.values():
         yield Text(f"concluded: {each.why}", "yellow")
     for flag_id in known.kept_elsewhere:
-        yield Text(f"the pump also goes by {flag_id}; with RENDERLANE_FLAG_PROVIDER set it is shown here too")
+        yield Text(f"{flag_id} is also active in the pump; set RENDERLANE_FLAG_PROVIDER here to see it in this list")
 
 
 def documents(known: Known) -> Iterator[dict[str, Any]]:
@@ -104,9 +104,9 @@ def preview(flag: Flag, found: Sequence[Foreseen]) -> Iterator[RenderableType]:
     """What it meets: the queues, and how the next heads would change."""
     lane = lane_of(flag.name)
     if lane is not None and lane not in BUILT:
-        yield Text(f"it changes nothing: the lane {lane} is not built or not configured here", "yellow")
+        yield Text(f"no effect: the {lane} lane is not configured here", "yellow")
     if not found:
-        yield Text("nothing waits: it bends what comes from now on")
+        yield Text("no requests are queued; it applies to new ones")
         return
     columns = (
         Column("queue", least=12),
@@ -127,7 +127,7 @@ def preview(flag: Flag, found: Sequence[Foreseen]) -> Iterator[RenderableType]:
     heads, changed = sum(len(each.queue.heads) for each in found), sum(each.changed for each in found)
     micros = sum(each.saved_micros for each in found)
     yield Text(
-        f"of the next {heads:,} heads, {changed:,} change" + (f" (estimates: {saved(micros)})" if micros else "")
+        f"{changed:,} of the next {heads:,} requests change" + (f" (estimates: {saved(micros)})" if micros else "")
     )
     totals: Counter[str] = Counter()
     for each in found:

@@ -45,7 +45,7 @@ def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
-        return "the catalogue has no [gateways] table"
+        return "no gateways in the catalogue"
     return "\n".join(f"{row['gateway']:<16} {'on ' if row['on'] else 'off'}  {_why(row)}" for row in rows)
 
 
@@ -77,4 +77,4 @@ def _why(row: dict[str, Any]) -> str:
     missing = [f"{item} {why}" for item, why in row["lacks"].items()]
     if not row["key"]:
         missing.insert(0, "no key")
-    return "; ".join(missing) or "its proof is complete"
+    return "; ".join(missing) or "verified"

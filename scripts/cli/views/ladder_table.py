@@ -38,9 +38,9 @@ def _outcome(found: Explained) -> Iterator[Text]:
             notes = found.ladder.notes if found.ladder else ()
             yield from (Text(f"because: {reason}") for reason in planned.reasons if reason not in notes)
             if found.opens_at is not None:
-                yield Text(f"not before {moment(found.opens_at)}: {planned.route.model} is closed", "yellow")
+                yield Text(f"{planned.route.model} is closed until {moment(found.opens_at)}", "yellow")
         case Waits(reason, paused):
-            yield Text(f"waits, {'paused' if paused else 'every route is out'}: {reason}", "yellow")
+            yield Text(f"blocked, {'paused' if paused else 'every route is unavailable'}: {reason}", "yellow")
         case _:
             pass
     for problem in found.problems:
@@ -64,8 +64,8 @@ def _table(found: Ladder, taken: Route | None) -> RenderableType:
 
 def _row(number: int, rung: Rung, taken: Route | None, said: str | None) -> tuple[Cell, ...]:
     """`said` is what strikes the rung above: the same is not said twice."""
-    verdict = {"taken": "bold green", "kept": "green", "struck": "dim"}
-    word = "taken" if rung.route == taken else "kept" if rung.struck is None else "struck"
+    verdict = {"chosen": "bold green", "possible": "green", "rejected": "dim"}
+    word = "chosen" if rung.route == taken else "possible" if rung.struck is None else "rejected"
     why = f"{rung.struck or ''}{f' ({rung.flag_id})' if rung.flag_id else ''}"
     return (
         str(number),

@@ -37,7 +37,7 @@ def reckoning(load: Load, stage: Stage) -> RenderableType:
     return _grid(
         [
             ("load", load.about),
-            ("start", f"{moment(stage.start)}, nothing used of any quota"),
+            ("start", f"{moment(stage.start)}, no quota used yet"),
             ("latency", stage.latencies.about),
             ("capacity", f"{stage.capacity:,} attempts at once, of which {USED_SHARE:.0%} are used"),
             ("limits", limits),
@@ -58,7 +58,7 @@ def _limits(stage: Stage, model: str) -> str:
     held = stage.limits.get(model, {})
     parts = [_limit(name, held[name], stage.start) for name in DIMENSIONS if name in held]
     if is_untimed(Limits(**{name: limit.value for name, limit in held.items()})):
-        parts.append(f"no rate is known: taken as none, {FIRST_CAP} at once and doubling every 5 s")
+        parts.append(f"no known rate limit: starts at {FIRST_CAP} concurrent calls and doubles every 5 s")
     return ", ".join(parts)
 
 
@@ -84,7 +84,7 @@ def table(found: Sequence[Figures]) -> RenderableType:
 def _rows(found: Sequence[Figures]) -> Iterator[tuple[str, list[str]]]:
     yield "requests", [f"{each.requests:,}" for each in found]
     yield "changed", [f"{each.changed:,}" if each.changed else UNKNOWN for each in found]
-    yield "all begun after", [_course(each, lambda of: lasting(of.begun)) for each in found]
+    yield "all started after", [_course(each, lambda of: lasting(of.begun)) for each in found]
     yield "  by quota alone", [_course(each, lambda of: lasting(of.ideal)) for each in found]
     yield "all finished after", [_finished(each) for each in found]
     if any(each.course and each.course.unrendered for each in found):
@@ -165,11 +165,11 @@ def _days(by_day: Mapping[str, int]) -> str:
 def notes(found: Sequence[Figures], load: Load, stage: Stage) -> RenderableType:
     """What the table cannot say."""
     told = [
-        ("cost", "estimate: one attempt each, with thinking; at most: what may have been billed is repeated"),
+        ("cost", "estimate: one attempt each, with thinking; at most: attempts that may have been billed are repeated"),
         ("memory", f"instances of {AT_ONCE_EACH} requests; at most: all images of the busiest moment in at once"),
-        ("waits for", "the limit that the queue waited for longest; share: of the time until all had begun"),
-        ("deliveries", "releases that no worker had taken up yet"),
-        ("idle", "what the rates and the day's quota allowed until all had begun, and nobody used"),
+        ("waits for", "the limit that the queue waited for longest, and its share of the time until all had started"),
+        ("deliveries", "releases that no worker had accepted yet"),
+        ("idle", "quota that was available but unused until all had started"),
     ]
     for each in found:
         told += _note(each, load, stage)
@@ -183,14 +183,14 @@ def _note(of: Figures, load: Load, stage: Stage) -> list[tuple[str, str]]:
             return _asked(of, stage)
         case "one size lower":
             return [
-                ("size", f"{some} have a smaller size above their floor; it takes as many slots, and is done sooner")
+                ("size", f"{some} have a smaller size above their floor; it uses as many slots and finishes sooner")
             ]
         case "flex lane":
-            return [(FLEX, f"{some}; the same limits, but neither waits nor latency are known")]
+            return [(FLEX, f"{some}; the same limits; waits and latency are unknown")]
         case "batch lane":
             consent = sum(wanted.may_batch for wanted in load.wanted)
-            known = f"{BATCH_TARGET_HOURS} h are aimed at, after {BATCH_EXPIRY_HOURS} h a batch expires"
-            return [(BATCH, f"{some} ({consent:,} consent now); {known}; waits are not known")]
+            known = f"{BATCH_TARGET_HOURS} h is the target, a batch expires after {BATCH_EXPIRY_HOURS} h"
+            return [(BATCH, f"{some} ({consent:,} allow it now); {known}; waits are unknown")]
 
 
 def _asked(of: Figures, stage: Stage) -> list[tuple[str, str]]:
@@ -199,11 +199,11 @@ def _asked(of: Figures, stage: Stage) -> list[tuple[str, str]]:
         return []
     told = []
     if of.flexed:
-        told.append(("as asked", f"{of.flexed:,} are in the flex lane: taken as if it answered like the standard one"))
+        told.append(("as asked", f"{of.flexed:,} use the flex lane, assumed as fast as standard"))
     if any(each.binds == "capacity" for each in course.models.values()) and course.capacity_enough > stage.capacity:
-        told.append(("capacity", f"with {course.capacity_enough:,} it would not be in the way (RENDERLANE_CAPACITY)"))
+        told.append(("capacity", f"{course.capacity_enough:,} would be enough (RENDERLANE_CAPACITY)"))
     if course.unrendered:
-        told.append(("expired", f"{course.unrendered:,} requests are past their deadline before they begin, unpaid"))
+        told.append(("expired", f"{course.unrendered:,} requests expire before they start (unpaid)"))
     return told
 
 

@@ -67,9 +67,7 @@ def lines(seen: Seen, *, asked: bool) -> list[Text]:
     """Where the live values come from, and what is wrong with them. `asked`: a worker of this home would ask."""
     live = seen.live
     if live is None:
-        nobody = (
-            "live limits: nobody asks for them (RENDERLANE_LIVE_QUOTA); these are configured, or rejections named them"
-        )
+        nobody = "live limits: off (RENDERLANE_LIVE_QUOTA); shown limits are configured or were named in a 429"
         why = "live limits: not read yet; a running worker reads them once a minute" if asked else nobody
         return [Text(why)]
     told = [Text(_read(live, seen))]
@@ -85,7 +83,7 @@ def _read(live: LiveQuota, seen: Seen) -> str:
     if live.usage_read_at:
         read += f", the project's usage {age(live.usage_read_at, seen.now)} ago"
     if seen.now - live.tried_at > NOBODY_READS_AFTER:
-        read += f"; nobody has tried for {age(live.tried_at, seen.now)}: is a worker running?"
+        read += f"; last tried {age(live.tried_at, seen.now)} ago: is a worker running?"
     return read
 
 

@@ -252,7 +252,7 @@ def without_result(progress: Progress) -> Failure:
             )
 
 
-GONE: Mapping[str, str] = {"code": "batch_gone", "message": "The provider does not know the batch any more."}
+GONE: Mapping[str, str] = {"code": "batch_gone", "message": "The provider no longer knows the batch."}
 
 
 def gone() -> Failure:

@@ -51,9 +51,11 @@ def plan(old_id: str, old: Fields, new_id: str, now: datetime, deadline: datetim
         return _not_now(old_id, status)
     asked, notes = request_of(old), []
     if deadline is not None and deadline <= now:
-        return Problem("deadline", shown(deadline.isoformat()), "a time to come", "Give a later one, or none.")
+        return Problem(
+            "deadline", shown(deadline.isoformat()), "a time in the future", "Set a later deadline, or none."
+        )
     if deadline is None and asked.deadline is not None and asked.deadline <= now:
-        notes.append(f"its deadline, {asked.deadline:%Y-%m-%d %H:%M:%S} UTC, had passed: it is left out")
+        notes.append(f"its deadline, {asked.deadline:%Y-%m-%d %H:%M:%S} UTC, has passed: it is dropped")
     elif deadline is None:
         deadline = asked.deadline
     again = replace(asked, request_id=new_id, deadline=deadline)
@@ -68,10 +70,12 @@ def plan(old_id: str, old: Fields, new_id: str, now: datetime, deadline: datetim
 def _not_now(old_id: str, status: str) -> Problem:
     allowed = f"a request that is {', '.join(REVIVABLE[:-1])} or {REVIVABLE[-1]}"
     if status == "succeeded":
-        remedy = f"It has its image. For another one submit its content under a new id, with escalates: {old_id}."
+        remedy = (
+            f"It already has an image. For another one, submit its content under a new id with escalates: {old_id}."
+        )
     else:
         assert status not in FINAL, status
-        remedy = "It has not ended yet: wait for it, or cancel it first."
+        remedy = "It has not ended yet: wait, or cancel it first."
     return Problem("status", status, allowed, remedy)
 
 

@@ -190,7 +190,7 @@ def _without_defaults(payload: Mapping[str, Any], defaults: Mapping[str, Any]) -
 
 
 class Cancel(Struct, frozen=True):
-    """Ends a request that has not begun."""
+    """Cancels a request that has not started."""
 
     request_id: str
 
@@ -255,7 +255,7 @@ def _decode(data: bytes) -> object:
         json.dumps(payload, ensure_ascii=False).encode("utf-8")  # half a surrogate pair parses but cannot be stored
     except UnicodeError as error:
         raise _unreadable(
-            "text that is not valid Unicode", "Write it as UTF-8, without halves of characters."
+            "text that is not valid Unicode", "Write it as UTF-8, without unpaired surrogates."
         ) from error
     except RecursionError as error:
         raise _unreadable("JSON nested too deeply", "Write one flat JSON object.") from error
@@ -268,7 +268,7 @@ def _decode(data: bytes) -> object:
 def _refuse_encodings(data: bytes) -> None:
     """What an editor or a shell may have made of JSON text, named for what it is."""
     if not data:
-        remedy = "Publish the request as a JSON object in the data of the message, not in its attributes."
+        remedy = "Publish the request as a JSON object in the message data, not in its attributes."
         raise _unreadable("bytes that are not JSON (Expecting value: there are none)", remedy)
     if data.startswith(_UTF8_MARK):
         raise _unreadable("UTF-8 with a byte order mark (BOM) before the JSON", _SAVE_AS)
@@ -319,19 +319,21 @@ REQUEST = validation.Record(
             VISIBLE_PATTERN,
             f"1 to {PROMPT_LIMIT:,} characters, at least one of them visible",
             secret=True,
-            description="At least one character must be visible: no white space, control or zero-width character.",
-            remedy="Say what the image should show.",
+            description="At least one character must be visible (no white space, control or zero-width character).",
+            remedy="Describe what the image should show.",
         ),
         "tenant": validation.Text(1, 64, ID_PATTERN, f"1 to 64 {ID_WORDS}", description="Who pays."),
-        "purpose": validation.Choice(PURPOSES, description="Picks the model when none is named."),
+        "purpose": validation.Choice(PURPOSES, description="Selects the model if `model` is not set."),
         "model": validation.Text(
             1,
             128,
-            description="An alias or id of the catalogue (checked at intake); a retired one means its successor."
+            description="Model id or alias (checked at intake); a retired model is replaced by its successor."
             " A deprecated one is called, with a note in the receipt.",
         ),
         "image_size": validation.Choice(
-            SIZES, _size_hint, "Checked at intake against the model; a size it does not make is delivered one size up."
+            SIZES,
+            _size_hint,
+            "Checked at intake; a size that the model does not offer is delivered one size larger.",
         ),
         "aspect_ratio": validation.Text(
             3,
@@ -352,10 +354,10 @@ REQUEST = validation.Record(
                 required=("uri",),
             ),
             REFERENCE_LIMIT,
-            "Checked at intake against the model's limit and the allowed places.",
+            "Checked at intake against the model's limit and the allowed addresses.",
         ),
         "lane": validation.Choice(
-            ASKABLE, _lane_hint, "Checked at intake: the lane must be built and the model offer it."
+            ASKABLE, _lane_hint, "Checked at intake: the lane must be available and the model must offer it."
         ),
         "priority": validation.Choice(PRIORITIES),
         "deadline": validation.Parsed(
@@ -365,8 +367,8 @@ REQUEST = validation.Record(
                 r"2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
                 r"(\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])",
                 "a date and time with offset, such as 2026-12-01T12:00:00Z, of the years 2000 to 2999",
-                description="Not begun by then, the request expires unpaid. A real day of the years 2000 to 2999.",
-                remedy="Write such a moment, or leave the deadline out.",
+                description="Latest start; after it the request expires unpaid. A real day of 2000 to 2999.",
+                remedy="Use such a time, or omit the deadline.",
             ),
             _moment,
         ),
@@ -376,7 +378,7 @@ REQUEST = validation.Record(
                 14,
                 r"(?!0*(\.0*)?$)[0-9]{1,6}(\.[0-9]{1,6})?",
                 'dollars above zero as a string, at most six decimals, such as "0.30"',
-                description="All attempts together may not exceed it.",
+                description="Maximum cost of all attempts together.",
             ),
             micros_from_usd,
         ),
@@ -387,15 +389,15 @@ REQUEST = validation.Record(
         ),
         "allow": validation.Record(
             {
-                "gateway": validation.Flag("Prompt and references may leave Google."),
-                "batch": validation.Flag("It may take a day."),
+                "gateway": validation.Flag("Prompt and references may be sent to a third-party gateway."),
+                "batch": validation.Flag("The request may take a day."),
             },
             description="Consent.",
         ),
         "escalates": validation.Text(
-            1, 128, ID_PATTERN, f"1 to 128 {ID_WORDS}", description="The request whose image failed the quality bar."
+            1, 128, ID_PATTERN, f"1 to 128 {ID_WORDS}", description="Id of the request whose image was not good enough."
         ),
-        "group": validation.Text(1, 128, description="Ties variations together."),
+        "group": validation.Text(1, 128, description="Name shared by related requests."),
         "grounding": validation.Flag(
             "Ground the image in search results; searches are charged. Checked at intake: not every model can search."
         ),
@@ -425,5 +427,5 @@ REQUEST = validation.Record(
 )
 
 CANCEL = validation.Record(
-    {"cancel": _REQUEST_ID}, required=("cancel",), description="Ends a request that has not begun."
+    {"cancel": _REQUEST_ID}, required=("cancel",), description="Cancels a request that has not started."
 )

@@ -75,21 +75,21 @@ def held(model: str, why: Fields) -> str:
         case "closed":
             return f"{model} is closed{until}" + (f" ({why['why']})" if why["why"] else "")
         case "day":
-            return f"the day's quota is used up{until}"
+            return f"the daily quota is used up{until}"
         case "minute":
-            return "the minute's quota is full"
+            return "the quota of this minute is used up"
         case "zero":
-            return "its limit is 0: no billing, or not allowed to this project"
+            return "its limit is 0: no billing, or the project may not use it"
         case "pace":
-            return "it is paced: the next slot comes soon"
+            return "throttled to the rate limit; the next request starts soon"
         case "concurrency":
-            return "all attempts in flight are taken"
+            return "the concurrency limit is reached"
         case "spend":
-            return "the spend window is full"
+            return "the ten-minute spend limit is reached"
         case "paused":
             return f"paused{until} ({why['why']})"
         case "no route":
-            return f"every route is out: {why['why']}"
+            return f"every route is unavailable: {why['why']}"
         case other:
             return f"{other}{until}"
 
@@ -97,8 +97,8 @@ def held(model: str, why: Fields) -> str:
 def probes(flag: Flag, circuit: Circuit | None, now: datetime) -> str:
     """How a breaker's flag stands with its probes."""
     if flag.held_by is not None:
-        return f"held by {flag.held_by} until {moment(flag.expires_at)}"
+        return f"kept open by {flag.held_by} until {moment(flag.expires_at)}"
     if circuit is None or circuit.probed_at is None:
         return "not probed yet"
     again = f", tripped {circuit.trips} times in a row" if circuit.trips > 1 else ""
-    return f"last probe {age(circuit.probed_at, now)} ago, closes after {circuit.well_probes} good ones{again}"
+    return f"last probe {age(circuit.probed_at, now)} ago, closes after {circuit.well_probes} successful ones{again}"

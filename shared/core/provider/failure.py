@@ -93,7 +93,7 @@ class Rule(Struct, frozen=True):
 RULES: dict[FailureKind, Rule] = {
     FailureKind.CREDENTIAL: Rule(
         Next.WAIT, Charge.NOTHING, "credential", denied=True,
-        advice="The key was rejected (standard keys are refused). Set GEMINI_API_KEY to an auth key; it tries again.",
+        advice="The key was rejected. Set GEMINI_API_KEY to an auth key, not a standard one.",
     ),
     FailureKind.PERMISSION: Rule(
         Next.WAIT, Charge.NOTHING, "project", denied=True,
@@ -101,7 +101,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.QUOTA_MINUTE: Rule(
         Next.WAIT, Charge.UNKNOWN, "quota",
-        advice="The model's per-minute quota is used up; it starts again by itself.",
+        advice="The model's per-minute quota is used up. Requests continue automatically.",
     ),
     FailureKind.QUOTA_DAY: Rule(
         Next.WAIT, Charge.UNKNOWN, "quota",
@@ -109,15 +109,15 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.QUOTA_SPEND: Rule(
         Next.WAIT, Charge.UNKNOWN, "quota",
-        advice="The project's spend window is used up; it starts again by itself.",
+        advice="The project's ten-minute spend limit is reached. Requests continue automatically.",
     ),
     FailureKind.QUOTA_UNKNOWN: Rule(
         Next.WAIT, Charge.UNKNOWN, "quota",
-        advice="The provider is out of capacity or quota and did not say which.",
+        advice="The provider is out of capacity or quota and gave no reason.",
     ),
     FailureKind.BALANCE: Rule(
         Next.WAIT, Charge.NOTHING, "project", denied=True,
-        advice="The account has no balance, no billing or a limit of 0. It is tried again by itself.",
+        advice="The account has no balance, no billing or a limit of 0. Retries are automatic.",
     ),
     FailureKind.OVERLOAD: Rule(
         Next.AGAIN, Charge.UNKNOWN, "capacity", sick_route=True,
@@ -129,7 +129,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.TIMEOUT: Rule(
         Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True, exchange=Exchange.BROKEN_OFF, sick_route=True,
-        advice="No answer in time; the image may have been billed. Compare the bill, then submit under a new id.",
+        advice="No answer in time; the image may have been billed. Check the bill, then submit under a new id.",
     ),
     FailureKind.CONNECTION: Rule(
         Next.AGAIN, Charge.NOTHING, "capacity", exchange=Exchange.NOT_SENT, sick_route=True,
@@ -137,7 +137,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.CONNECTION_LOST: Rule(
         Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True, exchange=Exchange.BROKEN_OFF, sick_route=True,
-        advice="The connection broke after the call had left; it may be billed. Compare the bill, submit it anew.",
+        advice="The connection broke after the call was sent; it may be billed. Check the bill, submit under a new id.",
     ),
     FailureKind.REFUSED: Rule(
         Next.END, Charge.UNKNOWN, "request", model_answered=True,
@@ -145,11 +145,11 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.NO_IMAGE: Rule(
         Next.AGAIN, Charge.UNKNOWN, "request", ambiguous=True, model_answered=True,
-        advice="The model answered without an image. Ask for a picture more plainly.",
+        advice="The model answered without an image. Ask for a picture more clearly.",
     ),
     FailureKind.INVALID_REQUEST: Rule(
         Next.END, Charge.NOTHING, "request",
-        advice="The provider did not accept the request. Correct the field it names.",
+        advice="The provider rejected the request. Correct the field it names.",
     ),
     FailureKind.MODEL_GONE: Rule(
         Next.ELSEWHERE, Charge.NOTHING, "catalogue", lacking=True,
@@ -157,7 +157,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.LANE_UNSUPPORTED: Rule(
         Next.ELSEWHERE, Charge.NOTHING, "catalogue", lacking=True,
-        advice="The model does not take this lane. Remove the lane in the catalogue.",
+        advice="The model does not support this lane. Remove the lane from the catalogue.",
     ),
     FailureKind.MALFORMED_ANSWER: Rule(
         Next.AGAIN, Charge.UNKNOWN, "request", ambiguous=True,
@@ -165,19 +165,19 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.REFERENCE: Rule(
         Next.END, Charge.NOTHING, "request", exchange=Exchange.NOT_SENT,
-        advice="A reference image cannot be used. Check its place, type, size and access.",
+        advice="A reference image cannot be used. Check its address, type, size and access.",
     ),
     FailureKind.IMAGE_STORE: Rule(
         Next.END, Charge.UNKNOWN, "worker",
-        advice="The image is paid for and could not be stored. Mend the image store; take it from where it is kept.",
+        advice="The image is paid for but could not be stored. Fix the image store; the message says where it is.",
     ),
     FailureKind.LATE: Rule(
         Next.WAIT, Charge.NOTHING, "worker", exchange=Exchange.NOT_SENT,
-        advice="The call could not leave within its slot; it gets another by itself.",
+        advice="The call could not be sent within its slot. It gets another slot automatically.",
     ),
     FailureKind.CRASHED: Rule(
         Next.AGAIN, Charge.UNKNOWN, "worker", ambiguous=True, exchange=Exchange.BROKEN_OFF,
-        advice="The worker died during the attempt; it may have been billed. Read its events, submit under a new id.",
+        advice="The worker died during the attempt; it may be billed. Check its events, submit under a new id.",
     ),
 }  # fmt: skip
 """The failure table: RUNBOOK.md has a heading for each, with its first check."""

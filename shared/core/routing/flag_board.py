@@ -52,13 +52,13 @@ class Board(Stored, frozen=True):
     def tripped(self, new: Flag) -> Board:
         """Raises FlagRefused."""
         if new.id in self.flags:
-            raise FlagRefused(f"flag {new.id} is tripped already; reset it first, or extend it")
+            raise FlagRefused(f"flag {new.id} is already active; reset or extend it")
         if len(self.flags) >= MOST_FLAGS:
-            raise FlagRefused(f"{MOST_FLAGS} flags are tripped already: reset some first")
+            raise FlagRefused(f"{MOST_FLAGS} flags are active, which is the maximum; reset some first")
         if not timedelta(0) < new.expires_at - new.tripped_at <= LONGEST_EXPIRY:
             raise FlagRefused(
                 f"expiry: found {new.expires_at - new.tripped_at}; allowed: up to {LONGEST_EXPIRY.days} days. "
-                "Every flag resets by itself; extend it while it is needed."
+                "Flags expire automatically; extend the flag while it is needed."
             )
         return replace(self, flags={**self.flags, new.id: new})
 
@@ -88,6 +88,6 @@ class Board(Stored, frozen=True):
     def find(self, flag_id: str) -> Flag:
         """Raises FlagRefused."""
         if flag_id not in self.flags:
-            tripped = ", ".join(sorted(self.flags)) or "none is tripped"
+            tripped = ", ".join(sorted(self.flags)) or "none is active"
             raise FlagRefused(f"flag: found {flag_id!r}; allowed: {tripped}")
         return self.flags[flag_id]

@@ -53,7 +53,7 @@ def reason(text: str) -> str | Problem:
     if 1 <= len(found) <= REASON_LIMIT and found.isprintable():
         return found
     told = f"{len(found)} characters" if found else "nothing"
-    remedy = "It stands in every receipt that the flag bends."
+    remedy = "It is recorded in every receipt that the flag changes."
     return Problem("reason", told, f"1 to {REASON_LIMIT} characters of text", remedy)
 
 
@@ -61,8 +61,8 @@ def actor(text: str) -> str | Problem:
     found = " ".join(text.split())
     if 1 <= len(found) <= ACTOR_LIMIT and found.isprintable() and found != BREAKER:
         return found
-    allowed = f"1 to {ACTOR_LIMIT} characters, and not {BREAKER!r}, who acts by itself"
-    return Problem("actor", repr(text), allowed, "Say who acts.")
+    allowed = f"1 to {ACTOR_LIMIT} characters, and not {BREAKER!r}, which is reserved"
+    return Problem("actor", repr(text), allowed, "Name who makes the change.")
 
 
 def model(text: str, catalogue: Catalogue) -> str | Problem:
@@ -70,7 +70,7 @@ def model(text: str, catalogue: Catalogue) -> str | Problem:
     try:
         return catalogue.live(text).id
     except UnknownModel:
-        return Problem("model", repr(text), ", ".join(catalogue.names), "Name one of them, or leave it out.")
+        return Problem("model", repr(text), ", ".join(catalogue.names), "Use one of these, or omit it.")
 
 
 def tenant(text: str) -> str | Problem:
@@ -123,7 +123,9 @@ def _to(given: Mapping[str, str]) -> str | Problem | None:
     """A flag that takes it must have it; no other one may."""
     to, name = given.get("to"), given.get("name", "")
     if allowed := values_of_to(name):
-        return to if to in allowed else Problem("to", repr(to) if to else "nothing", " or ".join(allowed), "Say it.")
+        return (
+            to if to in allowed else Problem("to", repr(to) if to else "nothing", " or ".join(allowed), "Choose one.")
+        )
     if to is None or name not in NAMES:
         return None
     return Problem("to", repr(to), f"nothing with {name}", f"Only {' and '.join(WITH_TO)} has a size.")
@@ -132,4 +134,6 @@ def _to(given: Mapping[str, str]) -> str | Problem | None:
 def _share(text: str) -> int | Problem:
     if text.isascii() and text.isdecimal() and 1 <= int(text) <= 100:
         return int(text)
-    return Problem("share", repr(text), "a whole number from 1 to 100", "It is per cent of the requests in scope.")
+    return Problem(
+        "share", repr(text), "a whole number from 1 to 100", "It is the percentage of the matching requests."
+    )

@@ -25,12 +25,12 @@ class FlagKind(Struct, frozen=True):
 
 
 FLAGS: Mapping[FlagName, FlagKind] = {
-    "pause": FlagKind("nothing of it starts"),
-    "lower-resolution": FlagKind("no larger than the size below", to=("2K", "1K")),
-    "use-nano-banana-2": FlagKind("the cheaper model, where the floor allows it"),
-    "use-flex": FlagKind("half the price, slower, may be shed", lane=lanes.FLEX),
-    "use-batch": FlagKind("half the price, up to a day, with consent only", lane=lanes.BATCH),
-    "use-gateway": FlagKind("a proven gateway, with consent only", lane=lanes.GATEWAY),
+    "pause": FlagKind("matching requests wait"),
+    "lower-resolution": FlagKind("limits the size", to=("2K", "1K")),
+    "use-nano-banana-2": FlagKind("a cheaper model, if the floor allows it"),
+    "use-flex": FlagKind("half the price, slower, may be rejected under load", lane=lanes.FLEX),
+    "use-batch": FlagKind("half the price, up to a day, only with consent", lane=lanes.BATCH),
+    "use-gateway": FlagKind("a verified third-party gateway, only with consent", lane=lanes.GATEWAY),
 }
 """In the order in which they bend a request."""
 NAMES: tuple[FlagName, ...] = tuple(FLAGS)

@@ -154,7 +154,7 @@ def ladder(
     """Every route with its reason, or why there is none at all. `among` these lanes only; None: all there could be."""
     if ask.lane not in terms.lanes:
         allowed = ", ".join(sorted(terms.lanes))
-        remedy = "Lane unavailable: leave it out or name another."
+        remedy = "Lane unavailable: omit it or choose another."
         return Unroutable(Problem("lane", shown(ask.lane), allowed, remedy))
     found = what_is_asked(ask, terms.catalogue)
     if isinstance(found, Problem):
@@ -237,7 +237,7 @@ def _problem(ask: Ask, found: Ladder, catalogue: Catalogue, course: Course) -> P
             "max_cost_usd",
             f'"{usd(ask.max_cost_micros)}"',
             allowed,
-            "Raise the cap, or ask for a smaller size or a cheaper model.",
+            "Raise the cap, or request a smaller size or a cheaper model.",
         )
     lanes = ", ".join(sorted({rung.route.lane for rung in found.kept})) or "none"
     return Problem("lane", shown(ask.lane), lanes, f"{first.struck}. Correct it and submit under a new id.")
@@ -246,11 +246,11 @@ def _problem(ask: Ask, found: Ladder, catalogue: Catalogue, course: Course) -> P
 def below_floor(route: Route, floor: Floor, catalogue: Catalogue) -> Problem | None:
     """A floor above what was asked for contradicts it."""
     if floor.image_size is not None and SIZES.index(route.image_size) < SIZES.index(floor.image_size):
-        return Problem("floor.image_size", shown(floor.image_size), f"at most {route.image_size}", "Ask for that size.")
+        return Problem("floor.image_size", shown(floor.image_size), f"at most {route.image_size}", "Request that size.")
     if floor.model is not None:
         least, planned = catalogue.on_ladder(floor.model), catalogue.on_ladder(route.model)
         ladder = catalogue.ladder
         if least is not None and planned is not None and ladder.index(planned) > ladder.index(least):
-            remedy = "Name that model, or a purpose that picks it."
+            remedy = "Request that model, or a purpose that selects it."
             return Problem("floor.model", shown(floor.model), f"{route.model} or below", remedy)
     return None

@@ -25,7 +25,7 @@ def what_is_asked(ask: Ask, catalogue: Catalogue) -> Asked | Problem:
     try:
         named = catalogue.find(ask.model)
     except UnknownModel:
-        remedy = "Use one of them, or leave the model out and name a purpose."
+        remedy = "Use one of these, or omit the model and set a purpose."
         return Problem("model", shown(ask.model), ", ".join(catalogue.names), remedy)
     live = catalogue.live(ask.model)
     problem = _cannot(ask, live)
@@ -79,11 +79,14 @@ def _cannot(ask: Ask, model: Model) -> Problem | None:
     """Why this model cannot do what is asked in the lane that is asked, or None."""
     if ask.lane not in model.lanes:
         lanes = ", ".join(model.lanes)
-        return Problem("lane", shown(ask.lane), f"{lanes} (for {model.id})", "Leave lane out, or name another model.")
+        return Problem("lane", shown(ask.lane), f"{lanes} (for {model.id})", "Omit lane, or choose another model.")
     if model.size_for(ask.image_size) is None:
         sizes = ", ".join(model.sizes)
         return Problem(
-            "image_size", shown(ask.image_size), f"{sizes} (for {model.id})", "Ask for less, or another model."
+            "image_size",
+            shown(ask.image_size),
+            f"{sizes} (for {model.id})",
+            "Request a smaller size, or another model.",
         )
     return incapable(ask, model)
 
@@ -98,5 +101,5 @@ def incapable(ask: Ask, model: Model) -> Problem | None:
         return Problem("grounding", "true", allowed, "Leave it out, or name another model.")
     if ask.references > model.max_references:
         allowed = f"at most {model.max_references} (for {model.id})"
-        return Problem("references", f"{ask.references} images", allowed, "Leave some out, or name another model.")
+        return Problem("references", f"{ask.references} images", allowed, "Remove some, or choose another model.")
     return None

@@ -119,7 +119,7 @@ class Choice(Struct, frozen=True):
     def parse(self, value: object, at: str) -> str:
         if isinstance(value, str) and value in self.words:
             return value
-        remedy = self.hint(value) or f"Use one of them for {at}, spelt exactly so."
+        remedy = self.hint(value) or f"Use one of these values for {at}, spelled exactly like this."
         raise wrong(at, value, ", ".join(self.words), remedy)
 
     def schema(self) -> dict[str, Any]:
@@ -154,7 +154,7 @@ class ListOf(Struct, frozen=True):
         if not isinstance(value, list):
             raise wrong(at, value, f"a list of at most {self.maximum}", f"Send {at} as a JSON list.")
         if len(value) > self.maximum:
-            problem = Problem(at, f"{len(value)} entries", f"at most {self.maximum}", "Leave some out.")
+            problem = Problem(at, f"{len(value)} entries", f"at most {self.maximum}", "Remove some.")
             raise ShapeError([problem])
         return tuple(gather(lambda item, place: self.each.parse(item, place), value, at))
 
@@ -175,7 +175,7 @@ class Labels(Struct, frozen=True):
         if not isinstance(value, dict):
             raise wrong(at, value, "a JSON object of strings", f"Send {at} as an object.")
         if len(value) > self.maximum:
-            raise ShapeError([Problem(at, f"{len(value)} keys", f"at most {self.maximum}", "Leave some out.")])
+            raise ShapeError([Problem(at, f"{len(value)} keys", f"at most {self.maximum}", "Remove some.")])
         problems: list[Problem] = []
         for key, each in value.items():
             for part, shape in ((key, self.key), (each, self.value)):
@@ -209,7 +209,7 @@ class Either(Struct, frozen=True):
             return value
         if isinstance(value, dict):
             return self.other.parse(value, at)
-        raise wrong(at, value, f'"{self.word}", or a JSON object', f"Send {at} as one of the two.")
+        raise wrong(at, value, f'"{self.word}", or a JSON object', f"Send {at} in one of these two forms.")
 
     def schema(self) -> dict[str, Any]:
         schema = {"anyOf": [{"const": self.word}, self.other.schema()]}
@@ -228,7 +228,7 @@ class Parsed(Struct, frozen=True):
         try:
             return self.make(text)
         except (ValueError, ArithmeticError) as error:
-            allowed = self.text.allowed or "a value that means something"
+            allowed = self.text.allowed or "a non-empty value"
             raise wrong(at, value, allowed, f"Correct {at}: {error}.") from error
 
     def schema(self) -> dict[str, Any]:
@@ -258,7 +258,7 @@ class Record(Struct, frozen=True):
         if more := unknown[UNKNOWN_LIMIT:]:
             problems.append(Problem(where, f"{len(more):,} more unknown fields", fields, "Remove them."))
         problems += [
-            Problem(f"{prefix}{name}", "nothing", "a value: this field is required", f"Add {prefix}{name}.")
+            Problem(f"{prefix}{name}", "nothing", "a value (required)", f"Add {prefix}{name}.")
             for name in self.required
             if name not in value
         ]

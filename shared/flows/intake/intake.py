@@ -71,8 +71,8 @@ def _unstorable(message: Message, reason: str) -> InvalidRequest:
         request_id = parse_message(message.data).request_id
     except InvalidRequest as error:
         request_id = error.request_id
-    remedy = "Change what it names. Report it to those who run the worker: its own rules should have refused this."
-    problem = Problem("the message", f"content that cannot be put on record ({reason})", "what the store takes", remedy)
+    remedy = "Change that content, and report this to the operators: validation should have refused it."
+    problem = Problem("the message", f"content that cannot be stored ({reason})", "content the store accepts", remedy)
     return InvalidRequest((problem,), request_id)
 
 
@@ -188,7 +188,7 @@ async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: 
             "request_id",
             shown(request.request_id),
             "an id that no other request has had in the last 30 days",
-            "This id stands for other content, which stays as it is. Use a new id.",
+            "This id belongs to a request with other content, which is unchanged. Use a new id.",
         )
         raise InvalidRequest((problem,), request.request_id)
     ports.signals.emit(
@@ -298,8 +298,10 @@ def check(
         try:
             references.check(reference.uri)
         except ReferenceUnusable as error:
-            allowed = "a place the worker may read (RENDERLANE_REFERENCES)"
-            problems.append(Problem(f"references[{index}].uri", str(error), allowed, "Move it, or have it allowed."))
+            allowed = "an address the worker may read (RENDERLANE_REFERENCES)"
+            problems.append(
+                Problem(f"references[{index}].uri", str(error), allowed, "Move the image, or allow its address.")
+            )
     planned = ladder.first_plan(Ask.of(request, above), catalogue, lanes, offers)
     match planned:
         case Unroutable(problem):

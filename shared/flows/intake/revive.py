@@ -71,7 +71,7 @@ async def revive_with(ports: Reach, request_id: str, actor: str, *, deadline: da
     while True:
         old = await ports.store.get(request_record.path(request_id))
         if isinstance(old, Absent):
-            remedy = "Ids are forgotten 30 days after their end: submit it anew."
+            remedy = "Ids are kept for 30 days after the end: submit the request again."
             raise ReviveRefused(Problem("request_id", shown(request_id), "the id of a request that ended", remedy))
         new_id = old.data.get("revived_as")
         marked = new_id is not None

@@ -110,11 +110,11 @@ def _check_unchanged(board: Board, flag_id: str, as_seen: datetime | None) -> No
         return
     flag = board.flags.get(flag_id)
     if flag is None:
-        raise FlagRefused(f"flag {flag_id} is tripped no more: somebody has reset it, or its time was over")
+        raise FlagRefused(f"flag {flag_id} is no longer active: it was reset or has expired")
     if flag.expires_at != as_seen:
         raise FlagRefused(
-            f"flag {flag_id} was changed since you looked: found an end at {flag.expires_at:%H:%M:%S}, seen was one at "
-            f"{as_seen:%H:%M:%S} (UTC); look at it as it is now, then decide again"
+            f"flag {flag_id} has changed meanwhile: it now expires at {flag.expires_at:%H:%M:%S}, not at "
+            f"{as_seen:%H:%M:%S} (UTC). Look at its current state, then decide again"
         )
 
 

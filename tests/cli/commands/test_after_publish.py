@@ -87,7 +87,7 @@ def test_trouble_with_the_remarks_does_not_undo_a_publish(home: Path, monkeypatc
     monkeypatch.setattr(lock, "_look", broken)
     result = renderlane("submit", "a red cube", "--id", "kept")
     assert (result.exit_code, result.stdout) == (0, "kept\n")
-    assert "cannot be seen" in result.stderr
+    assert "cannot tell whether" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_missing_file_is_no_prompt_either(
     monkeypatch.chdir(tmp_path)
     result = renderlane("submit", name)
     assert result.exit_code == 2
-    assert "there is none" in result.stderr
+    assert "there is no such file" in result.stderr
     assert not (home / "state.db").exists()
 
 
@@ -135,4 +135,4 @@ def test_a_removed_current_folder_is_told(home: Path, tmp_path: Path) -> None:
     ended = subprocess.run(words, cwd=gone, env=variables, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
-    assert "the current folder does not exist any more" in ended.stderr
+    assert "the current folder no longer exists" in ended.stderr

@@ -72,7 +72,7 @@ def test_a_budget_is_set_in_parts_shown_and_lifted(begun: Path) -> None:
     assert (found["limit_micros"], found["period"], found["over"]) == (12_500_000, "month", "refuse")
     assert (found["spent_micros"], found["available_micros"]) == (0, 12_500_000)
     said = renderlane("budget", "web").stdout
-    assert "web: $12.5000 a month, the rest fails" in said
+    assert "web: $12.5000 a month, more fails" in said
     renderlane("budget", "web", "--limit", "none")
     assert seen()["budget"] is None
 

@@ -38,7 +38,7 @@ def test_a_list_names_what_it_cannot_read_and_shows_the_rest(options: tuple[str,
     assert listed.exit_code == 0
     assert "c-good" in listed.stdout or "d-old" in listed.stdout
     for each in ("requests/a-bad", "requests/b-worse"):
-        assert f"{each}: unreadable" in listed.stderr or options == ("--limit", "1")
+        assert f"{each}: skipped" in listed.stderr or options == ("--limit", "1")
 
 
 @pytest.mark.usefixtures("damaged")
@@ -51,8 +51,8 @@ def test_as_json_what_cannot_be_read_has_a_line_of_its_own() -> None:
 def test_a_revival_by_filter_leaves_out_what_it_cannot_read() -> None:
     preview = renderlane("revive", "--status", "failed")
     assert preview.exit_code == 0
-    assert "2 requests would go round again" in preview.stdout
-    assert "requests/a-bad: unreadable" in preview.stderr
+    assert "2 requests would be retried" in preview.stdout
+    assert "requests/a-bad: skipped" in preview.stderr
 
 
 @pytest.mark.usefixtures("damaged")

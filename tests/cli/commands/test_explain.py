@@ -100,7 +100,7 @@ def test_the_table_fits_the_terminal(home: Path, file: Path, monkeypatch: pytest
         monkeypatch.setenv("COLUMNS", str(width))
         said = renderlane("explain", str(file)).stdout
         assert max(map(len, said.splitlines())) <= width
-        assert "taken" in said
+        assert "chosen" in said
         assert "$0.1209" in said
 
 
@@ -194,7 +194,7 @@ def test_a_model_that_opens_after_the_deadline_is_passed_over(home: Path, file: 
     patient = one(file, **FINAL_4K)
     assert patient["takes"] == route("standard", PRO, "4K"), "without a deadline it can wait"
     assert patient["opens_at"] == "2096-11-23T08:00:00Z"
-    assert f"not before 2096-11-23 08:00:00 UTC: {PRO} is closed" in renderlane("explain", str(file)).stdout
+    assert f"{PRO} is closed until 2096-11-23 08:00:00 UTC" in renderlane("explain", str(file)).stdout
 
 
 def test_a_pause_says_that_it_waits_and_for_whom(home: Path, file: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_pause_says_that_it_waits_and_for_whom(home: Path, file: Path) -> None
     found = one(file, tenant="web")
     assert found["waits"] == {"reason": "flag pause by ann: quota is short", "paused": True}
     assert found["takes"] is None
-    assert "waits, paused: flag pause by ann" in renderlane("explain", str(file)).stdout
+    assert "blocked, paused: flag pause by ann" in renderlane("explain", str(file)).stdout
 
 
 def test_a_request_of_the_store_is_planned_by_what_it_has_been_through(home: Path) -> None:
@@ -221,8 +221,8 @@ def test_a_request_of_the_store_is_planned_by_what_it_has_been_through(home: Pat
     ("status", "about"),
     [
         ("queued", "queued"),
-        ("rendering", "rendering; this is how another attempt would be planned now"),
-        ("succeeded", "succeeded; this is how it would be planned now"),
+        ("rendering", "rendering; this is the plan for another attempt now"),
+        ("succeeded", "succeeded; this is the plan if it were submitted now"),
     ],
 )
 def test_a_request_that_does_not_wait_is_told_as_a_matter_of_now(home: Path, status: str, about: str) -> None:

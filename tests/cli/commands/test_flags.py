@@ -122,7 +122,7 @@ def test_a_retired_model_stands_for_its_successor(home: Path) -> None:
         (("pause", "--share", "0"), "1<=x<=100"),
         (("pause", "--share", "101"), "1<=x<=100"),
         *((("pause", "--for", text), "at most 7 days") for text in ("8d", "0h", "2", "2 h", "-1h", "1w", "forever")),
-        (("pause", "--actor", "breaker"), "who acts by itself"),
+        (("pause", "--actor", "breaker"), "which is reserved"),
         (("pause", "--actor", "a" * 65), "1 to 64 characters"),
         (("pause", "--reason", "  "), "found nothing"),
         (("pause", "--reason", "x" * 301), "1 to 300 characters"),
@@ -186,7 +186,7 @@ def three_queues(home: Path) -> None:
 def test_a_trip_says_first_what_it_meets_and_how_the_next_heads_change(home: Path) -> None:
     three_queues(home)
     said = renderlane("flags", "trip", "use-nano-banana-2", *WHY).stdout
-    assert "of the next 20 heads, 16 change (estimates: $2.0976 less)" in said
+    assert "16 of the next 20 requests change (estimates: $2.0976 less)" in said
     assert f"16  standard {PRO} 4K -> standard {NB21} 4K" in said
     rows = [line.split() for line in said.splitlines() if "/" in line and not line.startswith("tripped")]
     assert rows[:2] == [[f"{PRO}/normal", "12", "12", "12", "11"], [f"{PRO}/bulk", "5", "5", "5", "5"]]
@@ -206,41 +206,41 @@ def test_a_preview_counts_what_is_in_scope_and_trips_nothing(home: Path) -> None
     }  # fmt: skip
     assert tripped().flags == {}
     assert before == {each.path: each.version for each in read("requests")}
-    assert "nothing is tripped" in renderlane("flags", "trip", "pause", "--preview").stdout
+    assert "nothing was tripped" in renderlane("flags", "trip", "pause", "--preview").stdout
 
 
 def test_a_preview_goes_by_what_is_tripped_already_and_says_so(home: Path) -> None:
     three_queues(home)
     trip("pause", "--tenant", "web")
     said = renderlane("flags", "trip", "pause", *WHY)
-    assert "of the next 20 heads, 8 change" in said.stdout
-    assert "(tenant=web) is tripped already, by ann: quota is short" in said.stderr
+    assert "8 of the next 20 requests change" in said.stdout
+    assert "(tenant=web) is already active, by ann: quota is short" in said.stderr
 
 
 def test_a_lane_that_is_not_built_is_told_beforehand(home: Path) -> None:
     three_queues(home)
     said = renderlane("flags", "trip", "use-gateway", *WHY).stdout
-    assert "it changes nothing: the lane" in said
-    assert "of the next 20 heads, 0 change" in said
+    assert "no effect: the" in said
+    assert "0 of the next 20 requests change" in said
 
 
 def test_batches_without_consent_are_foreseen_to_change_nothing(home: Path) -> None:
     three_queues(home)
     said = renderlane("flags", "trip", "use-batch", *WHY).stdout
-    assert "of the next 20 heads, 0 change" in said
-    assert "it changes nothing: the lane" not in said
+    assert "0 of the next 20 requests change" in said
+    assert "no effect: the" not in said
 
 
 def test_nothing_tripped_is_said_plainly(home: Path) -> None:
     write(home)
-    assert "no flag is tripped" in renderlane("flags").stdout
+    assert "no active flags" in renderlane("flags").stdout
     assert renderlane("flags", "list", "--json").stdout == ""
 
 
 def test_a_conclusion_is_reset_by_its_id_and_the_history_says_by_whom(home: Path) -> None:
     everything(home)
     result = renderlane("flags", "reset", GONE.id, "--reason", "it is back", "--actor", "ann")
-    assert f"reset {GONE.id}: only calls that fail from now on" in result.stdout
+    assert f"reset {GONE.id}: it can only return because of calls that fail from now on" in result.stdout
     assert set(tripped().resets) == {GONE.id}
     assert kicks(), "a pump that went home is woken"
     (line,) = json_lines(renderlane("flags", "history", "--json", "--limit", "1").stdout)
@@ -270,12 +270,12 @@ def test_the_list_shows_each_flag_with_its_effect_and_what_breakers_do(
     assert renderlane("flags", "list").stdout == said
     for part in (
         FLEX.id, "tenant=web", "quota is short", "57 requests, $3.2000 less",
-        "lower-resolution-1a2b to 2K in shadow", "1 request, $0.5000 more",
+        "lower-resolution-1a2b to 2K (dry run)", "1 request, $0.5000 more",
         BREAKER.id, "overload, 9 of 9 calls in 10 s",
-        f"breaker open: {CIRCUIT}: last probe", "closes after 4 good ones, tripped 2 times in a row",
-        "overruled: the breaker of flex/x does not trip before 2096-11-23 08:00:00 UTC",
+        f"breaker open: {CIRCUIT}: last probe", "closes after 4 successful ones, tripped 2 times in a row",
+        "the breaker of flex/x will not trip before 2096-11-23 08:00:00 UTC",
         "concluded: gemini-2.5-flash-image is gone (404)", "next probe 2096-11-23T08:00:00Z", GONE.id,
-        "the pump also goes by pause@flagd",
+        "pause@flagd is also active in the pump",
     ):  # fmt: skip
         assert part in said, part
     assert "old/x" not in said
@@ -332,7 +332,7 @@ def test_a_flag_is_reset_with_what_it_did_and_the_pump_is_woken(home: Path, name
 def test_a_breaker_s_flag_that_is_reset_by_hand_stays_reset_for_a_while(home: Path) -> None:
     write(home, flags(BREAKER))
     said = renderlane("flags", "reset", "use-nano-banana-2", *WHY).stdout
-    assert f"overruled: the breaker of {CIRCUIT} does not trip before" in said
+    assert f"the breaker of {CIRCUIT} will not trip before" in said
     until = tripped().overruled[CIRCUIT]
     assert timedelta(0) < until - datetime.now(UTC) <= OVERRULED
 
@@ -341,11 +341,11 @@ def test_a_breaker_s_flag_that_is_extended_is_held_by_who_did_it(home: Path) -> 
     write(home, flags(BREAKER))
     result = renderlane("flags", "extend", BREAKER.id, "--for", "3h", *WHY)
     assert result.exit_code == 0, result.output
-    assert f"its probes do not close {CIRCUIT} before" in result.stdout
+    assert f"{CIRCUIT} stays open until then" in result.stdout
     flag = tripped().flags[BREAKER.id]
     assert flag.held_by == "ann"
     assert timedelta(hours=2, minutes=59) < flag.expires_at - datetime.now(UTC) <= timedelta(hours=3)
-    assert "held by ann until" in renderlane("flags").stdout
+    assert "kept open by ann until" in renderlane("flags").stdout
 
 
 @pytest.mark.parametrize("verb", [("reset",), ("extend", "--for", "1h")], ids=["reset", "extend"])
@@ -355,13 +355,13 @@ def test_a_flag_that_is_not_tripped_or_not_meant_clearly_is_told_which_are(home:
     several = renderlane("flags", *verb, "use-flex", *WHY)
     assert unknown.exit_code == several.exit_code == 2
     assert "found 'pause'; allowed: breaker-standard" in unknown.stderr
-    assert "2 tripped flags are; allowed: one of use-flex-1a2b, use-flex-3c4d" in several.stderr
+    assert "which matches 2 flags; allowed: one of use-flex-1a2b, use-flex-3c4d" in several.stderr
     assert len(tripped().flags) == 3
 
 
 def test_history_names_who_did_what_and_why_newest_first(home: Path) -> None:
     write(home)
-    assert "no flag was ever tripped" in renderlane("flags", "history").stderr
+    assert "no flag has been tripped" in renderlane("flags", "history").stderr
     flag_id = trip("lower-resolution", "--to", "2K", "--shadow")["flag"]["id"]
     renderlane("flags", "extend", flag_id, "--for", "3h", "--reason", "not yet over", "--actor", "bob")
     renderlane("flags", "reset", flag_id, "--reason", "over", "--actor", "cleo")
@@ -390,7 +390,7 @@ def test_flags_of_another_flag_system_are_shown_and_changed_over_there(
         assert [each["id"] for each in json_lines(renderlane("flags", "--json").stdout)] == [FLEX.id, theirs]
         result = renderlane("flags", "reset", theirs, *WHY)
         assert result.exit_code == 2
-        assert "is kept by In-Memory Provider: change it there" in result.stderr
+        assert "is managed by In-Memory Provider; change it there" in result.stderr
         assert set(tripped().flags) == {FLEX.id}
     finally:
         api.clear_providers()

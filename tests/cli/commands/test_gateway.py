@@ -105,7 +105,7 @@ def test_the_logged_test_is_charged_and_so_asks_first(
     monkeypatch.setenv(VARIABLE, KEY)
     asked = renderlane("gateway", "prove", "laozhang", "--by", "ann", stdin="n\n")
     assert asked.exit_code == 1
-    assert "$0.090000 by the catalogue. Go on?" in asked.stdout
+    assert "$0.090000 by the catalogue. Continue?" in asked.stdout
     assert json_lines(renderlane("gateway", "--json").stdout)[0]["proof"][TEST] is None
 
 

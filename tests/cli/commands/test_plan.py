@@ -40,7 +40,7 @@ def test_a_plan_names_time_waits_cost_and_what_holds_it(home: Path, monkeypatch:
     result = renderlane("plan", *SMALL, "--of", "final:2K=1,final:4K=1")
     assert result.exit_code == 0
     assert max(len(line.rstrip()) for line in result.stdout.splitlines()) <= 80
-    for part in ("as asked", "one size lower", "flex lane", "batch lane", "all begun after", "wait normal p99",
+    for part in ("as asked", "one size lower", "flex lane", "batch lane", "all started after", "wait normal p99",
                  "cost, estimate", "idle quota", "rpm", "24 h target", "rpm 20 (--limits)"):  # fmt: skip
         assert part in result.stdout
 
@@ -94,7 +94,7 @@ def test_the_live_reading_holds_over_the_configuration(home: Path, monkeypatch: 
 
 
 def test_a_limit_that_nobody_knows_is_said_to_be_taken_as_none(home: Path) -> None:
-    assert "no rate is known: taken as none" in renderlane("plan", "--backlog", "5", *AT).stdout
+    assert "no known rate limit" in renderlane("plan", "--backlog", "5", *AT).stdout
 
 
 def test_arrivals_and_curves_and_backlogs_add_up(home: Path, tmp_path: Path) -> None:
@@ -125,10 +125,10 @@ def test_a_chart_that_cannot_be_written_is_told(home: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "found no load; allowed: FILE"),
-        (("a.jsonl", "--backlog", "3"), "found both FILE and a made-up load"),
+        ((), "give a load: FILE"),
+        (("a.jsonl", "--backlog", "3"), "give either FILE or a synthetic load"),
         (("no-such-file.jsonl",), "cannot be read"),
-        (("--arrivals", "5/m"), "allowed: both"),
+        (("--arrivals", "5/m"), "must be used together"),
         (("--arrivals", "999999/s", "--for", "9d"), "allowed: 200,000 in all"),
         (("--arrivals", "1/h", "--for", "1s"), "has no request"),
         (("--backlog", "3", "--mix", "urgent"), "--mix: found 'urgent'; allowed: interactive"),
@@ -136,7 +136,7 @@ def test_a_chart_that_cannot_be_written_is_told(home: Path, tmp_path: Path) -> N
         (("--backlog", "3", "--limits", "*=rpm:0"), "found 0 (--limits)"),
         (("--backlog", "3", "--limits", "rpm"), "--limits: found 'rpm'"),
         (("--backlog", "3", "--latency", "slow"), "--latency"),
-        (("--backlog", "3", "--at", "2026-12-01"), "a moment with its zone"),
+        (("--backlog", "3", "--at", "2026-12-01"), "a time with a time zone"),
         (("--backlog", "3", "--chart", "plan.gif"), "ends in .svg or .png"),
     ],
 )
@@ -152,5 +152,5 @@ def test_the_plan_that_the_documentation_shows_can_be_repeated(home: Path, monke
     result = renderlane(*shlex.split(line)[1:])
     assert result.exit_code == 0
     names = re.findall(r"^     (\w[\w ,]+?)  ", section, re.MULTILINE)
-    assert {"requests", "all begun after", "cost, estimate", "waits for"} <= set(names)
+    assert {"requests", "all started after", "cost, estimate", "waits for"} <= set(names)
     assert all(f"\n {name} " in result.stdout for name in names)

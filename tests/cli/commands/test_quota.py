@@ -141,15 +141,15 @@ def test_a_problem_is_shown_with_its_age_and_its_remedy_beside_the_last_good_val
 
 def test_a_reading_that_nobody_repeats_is_told(home: Path) -> None:
     a_store(home, live(10, rpm=60))
-    assert "nobody has tried for 10 min: is a worker running?" in renderlane("quota").stdout
+    assert "last tried 10 min ago: is a worker running?" in renderlane("quota").stdout
 
 
 @pytest.mark.parametrize(
     ("environment", "told"),
     [
         ({}, "not read yet"),  # the built-in simulator would be asked
-        ({"GEMINI_API_KEY": "AQ.key"}, "nobody asks for them (RENDERLANE_LIVE_QUOTA)"),
-        ({"RENDERLANE_LIVE_QUOTA": "off"}, "nobody asks for them (RENDERLANE_LIVE_QUOTA)"),
+        ({"GEMINI_API_KEY": "AQ.key"}, "off (RENDERLANE_LIVE_QUOTA)"),
+        ({"RENDERLANE_LIVE_QUOTA": "off"}, "off (RENDERLANE_LIVE_QUOTA)"),
         ({"GEMINI_API_KEY": "AQ.key", "RENDERLANE_LIVE_QUOTA": "limits@http://127.0.0.1:9"}, "not read yet"),
     ],
 )

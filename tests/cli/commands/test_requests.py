@@ -190,7 +190,7 @@ def test_a_request_that_ended_is_revived_and_ends_under_its_new_id() -> None:
     document = json_lines(watched.stdout)[-1]
     assert (document["status"], document["revives"], document["tenant"]) == ("refused", "again", "revived")
     assert "again-r2" in renderlane("status", "again").stdout
-    assert "it was before" in renderlane("revive", "again").stdout
+    assert "already revived earlier" in renderlane("revive", "again").stdout
 
 
 def test_a_cancellation_needs_an_id() -> None:

@@ -83,8 +83,8 @@ def test_what_cannot_be_revived_is_told_and_the_rest_is_revived(burnt: Path) -> 
 def test_a_filter_shows_first_and_revives_with_yes(burnt: Path) -> None:
     look = renderlane("revive", "--outcome", "overload", "--tenant", "web")
     assert look.exit_code == 0
-    assert "2 requests would go round again, for about $" in look.stdout
-    assert "a preview: nothing is revived" in look.stdout
+    assert "2 requests would be retried, for about $" in look.stdout
+    assert "preview only, nothing was revived" in look.stdout
     assert revived(burnt) == {}
     assert sent(burnt) == []
     done = renderlane("revive", "--outcome", "overload", "--tenant", "web", "--yes")
@@ -99,7 +99,7 @@ def test_a_filter_takes_no_refusal_and_nothing_that_lives(burnt: Path) -> None:
     for arguments in (("--status", "refused"), ("--outcome", "refused")):
         result = renderlane("revive", *arguments)
         assert result.exit_code == 2
-        assert "by its id" in result.stderr
+        assert "by id" in result.stderr
 
 
 def test_time_and_model_choose_too(burnt: Path) -> None:
@@ -124,7 +124,7 @@ def test_the_same_filter_again_leaves_what_came_back_and_makes_good_what_did_not
 
 
 def test_a_passed_deadline_is_told_and_can_be_given_anew(burnt: Path) -> None:
-    assert "with a deadline that passed: 1" in renderlane("revive", "--status", "expired").stdout
+    assert "1 with an expired deadline" in renderlane("revive", "--status", "expired").stdout
     assert renderlane("revive", "--status", "expired", "--deadline", "2096-01-01T00:00:00Z", "--yes").exit_code == 0
     assert [each["deadline"] for each in sent(burnt)] == ["2096-01-01T00:00:00Z"]
     assert renderlane("revive", "b", "--deadline", "2h").exit_code == 0

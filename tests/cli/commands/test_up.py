@@ -39,8 +39,8 @@ def test_it_says_one_line_when_ready_and_stops_cleanly(home: Path) -> None:
 def test_what_was_submitted_before_the_start_is_rendered_after_it(home: Path) -> None:
     early = renderlane("submit", "a red cube", "--id", "early", "--wait", "--timeout", "0.2")
     assert early.exit_code == 1
-    assert "nothing renders until `renderlane up`" in early.stderr
-    assert "1 not ended within 0.2 s (1 sent)" in early.stderr
+    assert "no worker is running; start `renderlane up`" in early.stderr
+    assert "Timed out after 0.2 s with 1 unfinished (1 sent)" in early.stderr
     with started(home, "up", *QUICK) as up:
         assert renderlane("submit", "a red cube", "--id", "early", "--wait", "--timeout", "60").exit_code == 0
         assert up.stop(signal.SIGINT) == 0
@@ -72,7 +72,7 @@ def test_a_key_of_another_product_is_ignored_and_that_is_said(home: Path) -> Non
         assert "SIMULATOR" in up.first_line
         assert up.stop() == 0
     told = "".join(up.errors)
-    assert "GOOGLE_API_KEY is set and ignored" in told
+    assert "GOOGLE_API_KEY is set but ignored" in told
     assert "GEMINI_API_KEY" in told
     assert "AIza" not in told
 
@@ -110,7 +110,7 @@ def test_a_killed_home_recovers_its_attempts(home: Path) -> None:
         _until_rendering("killed")
         up.stop(signal.SIGKILL)
     with started(home, "up", *QUICK) as up:
-        assert "1 attempt of an earlier run recovered" in up.first_line
+        assert "recovered 1 attempt of an earlier run" in up.first_line
         assert up.stop() == 0
 
 
@@ -123,13 +123,13 @@ def test_waiting_can_be_broken_off(home: Path) -> None:
         cwd=ROOT, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as waiting:  # fmt: skip
         assert waiting.stderr is not None
-        while "nothing renders" not in waiting.stderr.readline():
+        while "no worker is running" not in waiting.stderr.readline():
             pass
         time.sleep(0.5)
         waiting.send_signal(signal.SIGINT)
         _, errors = waiting.communicate(timeout=60)
     assert waiting.returncode == 130
-    assert "the requests go on: renderlane status left" in errors
+    assert "the requests continue: renderlane status left" in errors
     assert "Traceback" not in errors
 
 
@@ -144,7 +144,7 @@ def test_options_of_an_unused_simulator_are_refused(
     monkeypatch.setenv(variable, value)
     result = renderlane("up", *option)
     assert result.exit_code == 2
-    assert f"{option[0]} shapes the built-in simulator" in result.stderr
+    assert f"{option[0]} configures the built-in simulator" in result.stderr
     assert f"unset {variable}" in result.stderr
     assert value not in result.stderr
 

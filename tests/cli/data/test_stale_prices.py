@@ -18,4 +18,4 @@ def test_old_prices_are_counted_named_and_to_be_checked() -> None:
     assert said is not None
     assert "gateway laozhang: checked on 2026-10-07" in said
     assert "and " in said
-    assert "correct price and day in the catalogue" in said
+    assert "update price and date in the catalogue" in said

@@ -66,10 +66,10 @@ def test_a_closed_model_is_named_with_its_opening(home: Path) -> None:
 @pytest.mark.parametrize(
     ("reason", "until", "told"),
     [
-        ("day", UNTIL, "the day's quota is used up until 2096-11-23 08:00 UTC"),
-        ("minute", UNTIL, "the minute's quota is full"),
-        ("concurrency", None, "all attempts in flight are taken"),
-        ("spend", None, "the spend window is full"),
+        ("day", UNTIL, "the daily quota is used up until 2096-11-23 08:00 UTC"),
+        ("minute", UNTIL, "the quota of this minute is used up"),
+        ("concurrency", None, "the concurrency limit is reached"),
+        ("spend", None, "the ten-minute spend limit is reached"),
     ],
 )
 def test_every_reason_has_words(home: Path, reason: str, until: datetime | None, told: str) -> None:
@@ -153,7 +153,7 @@ def test_a_pause_of_somebody_else_in_the_same_queue_is_not_told_as_the_request_s
 @pytest.mark.parametrize("changes", [{"shadow": True}, {"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}])
 def test_a_pause_in_shadow_or_long_over_holds_nothing(home: Path, changes: dict[str, Any]) -> None:
     a_store(home, {"held": MINUTE}, flag=replace(a_pause(Scope()), **changes))
-    assert "the minute's quota is full" in renderlane("status", "waiting").stdout
+    assert "the quota of this minute is used up" in renderlane("status", "waiting").stdout
 
 
 def test_a_pause_that_another_flag_system_keeps_is_told_in_the_pump_s_words(home: Path) -> None:
@@ -164,5 +164,5 @@ def test_a_pause_that_another_flag_system_keeps_is_told_in_the_pump_s_words(home
 def test_a_request_whose_every_route_is_out_is_told_why(home: Path) -> None:
     why = f"breaker: standard/{MODEL}: overload, 9 of 9 calls in 10 s"
     a_store(home, {"held": {MODEL: {"reason": "no route", "until": None, "why": why}}})
-    assert f"every route is out: {why}" in renderlane("status", "waiting").stdout
-    assert f"waits: {MODEL}: every route is out: {why}" in renderlane("list").stdout
+    assert f"every route is unavailable: {why}" in renderlane("status", "waiting").stdout
+    assert f"waits: {MODEL}: every route is unavailable: {why}" in renderlane("list").stdout

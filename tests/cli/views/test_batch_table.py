@@ -63,7 +63,7 @@ def test_each_request_is_shown_with_its_place_and_age_longest_waiting_first(home
     assert "collecting 1 of 2 2 min -" in " ".join(rows[3])
     text = " ".join(shown.split())
     assert "batch b1 (batches/abc): gemini-3-pro-image 1K, running, 1 of 3 done, closed 1 h ago" in text
-    assert "collecting: closed 5 min after its first request, or with 100 of them" in text
+    assert "collecting: closed 5 min after its first request, or at 100 requests" in text
 
 
 def test_json_has_the_status_document_and_the_place(home: Path) -> None:
@@ -86,7 +86,7 @@ def test_tenant_and_limit_hold_here_too(home: Path) -> None:
 def test_nothing_on_its_way_says_so(home: Path) -> None:
     _seed(home, collecting=0, in_batch=0)
     _seed(home, collecting=1, in_batch=0)
-    assert "nothing is on its way" in renderlane("list", "--lane", "batch", "--tenant", "nobody").stderr
+    assert "no open batch requests" in renderlane("list", "--lane", "batch", "--tenant", "nobody").stderr
 
 
 def test_with_another_lane_or_a_status_it_is_a_filter_of_the_list(home: Path) -> None:

@@ -51,7 +51,7 @@ def test_nothing_but_the_id_and_a_passed_deadline_is_changed() -> None:
     kept = asked.to_json() | {"request_id": "new"}
     del kept["deadline"]
     assert again.to_json() == kept
-    assert planned.notes == ("its deadline, 2026-11-22 11:00:00 UTC, had passed: it is left out",)
+    assert planned.notes == ("its deadline, 2026-11-22 11:00:00 UTC, has passed: it is dropped",)
     assert "keyboard" not in repr(planned)
 
 

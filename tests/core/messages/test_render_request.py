@@ -684,7 +684,7 @@ def test_a_prompt_that_shows_nothing_is_told_what_is_missing_and_not_shown() -> 
     problem = only_problem(a_payload(prompt=" \u200b"))
     assert problem.found == "a string of 2 characters"
     assert "visible" in problem.allowed
-    assert problem.remedy == "Say what the image should show."
+    assert problem.remedy == "Describe what the image should show."
 
 
 def test_what_shows_nothing_is_what_unicode_calls_blank_or_ignorable() -> None:

@@ -206,13 +206,13 @@ def test_a_breakers_flag_that_on_call_reset_is_overruled_for_a_while() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda board, flag: board.tripped(flag), "is tripped already"),
+        (lambda board, flag: board.tripped(flag), "is already active"),
         (lambda board, _: board.reset("nobody", "ann", NOW), "found 'nobody'; allowed: breaker-standard"),
         (lambda board, flag: board.extended(flag.id, NOW + timedelta(days=8), "ann", NOW), "allowed: up to 7 days"),
         (lambda board, flag: board.extended(flag.id, NOW, "ann", NOW), "allowed: up to 7 days"),
         (
             lambda board, flag: board.tripped(replace(flag, id="x", expires_at=NOW + timedelta(days=8))),
-            "Every flag resets by itself",
+            "Flags expire automatically",
         ),
     ],
 )

@@ -209,5 +209,5 @@ async def test_the_same_flag_twice_is_refused() -> None:
         await flags.trip(world.store, world.signals, flag)
         await flags.trip(world.store, world.signals, flag)
 
-    with pytest.raises(FlagRefused, match="is tripped already"):
+    with pytest.raises(FlagRefused, match="is already active"):
         await world.clock.run(story())

@@ -47,7 +47,7 @@ class Request:
     tenant: str | None = None
     """Who pays."""
     purpose: Literal["draft", "default", "final"] | None = None
-    """Picks the model when none is named."""
+    """Selects the model if `model` is not set."""
     model: str | None = None
     """An alias or id of the catalogue."""
     image_size: Size | None = None
@@ -62,11 +62,11 @@ class Request:
     """All attempts together may not exceed it; at most six decimals."""
     floor: Floor | Literal["exact"] | None = None
     allow_gateway: bool = False
-    """Prompt and references may leave Google."""
+    """Prompt and references may be sent to a third-party gateway."""
     allow_batch: bool = False
-    """It may take a day."""
+    """The request may take a day."""
     escalates: str | None = None
-    """The request whose image failed the quality bar."""
+    """Id of the request whose image was not good enough."""
     group: str | None = None
     grounding: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -60,7 +60,7 @@ def _problems(value: object, schema: Schema, at: str) -> Iterator[Problem]:
         yield from _either(value, schema["anyOf"], at)
     elif "enum" in schema:
         if not isinstance(value, str) or value not in schema["enum"]:
-            remedy = HINTS.get(at.rpartition(".")[2], "Use one of them, spelt exactly so.")
+            remedy = HINTS.get(at.rpartition(".")[2], "Use one of these values, spelled exactly like this.")
             yield Problem(at, shown(value, at), ", ".join(schema["enum"]), remedy)
     else:
         match schema["type"]:
@@ -114,7 +114,7 @@ def _list(value: object, schema: Schema, at: str) -> Iterator[Problem]:
         yield Problem(at, shown(value, at), f"a list of at most {schema['maxItems']}", "Give a list.")
         return
     if len(value) > schema["maxItems"]:
-        yield Problem(at, f"{len(value)} entries", f"at most {schema['maxItems']}", "Leave some out.")
+        yield Problem(at, f"{len(value)} entries", f"at most {schema['maxItems']}", "Remove some.")
         return
     for index, each in enumerate(value):
         yield from _problems(each, schema["items"], f"{at}[{index}]")
@@ -137,7 +137,7 @@ def _object(value: object, schema: Schema, at: str) -> Iterator[Problem]:
             )
     for name in schema.get("required", ()):
         if name not in value:
-            yield Problem(f"{prefix}{name}", "nothing", "a value: this field is required", f"Add {prefix}{name}.")
+            yield Problem(f"{prefix}{name}", "nothing", "a value (required)", f"Add {prefix}{name}.")
     for name, each in known.items():
         if name in value:
             yield from _problems(value[name], each, f"{prefix}{name}")
@@ -146,7 +146,7 @@ def _object(value: object, schema: Schema, at: str) -> Iterator[Problem]:
 def _labels(value: Mapping[Any, Any], schema: Schema, prefix: str) -> Iterator[Problem]:
     if len(value) > schema["maxProperties"]:
         at = prefix.rstrip(".")
-        yield Problem(at, f"{len(value)} keys", f"at most {schema['maxProperties']}", "Leave some out.")
+        yield Problem(at, f"{len(value)} keys", f"at most {schema['maxProperties']}", "Remove some.")
         return
     for key, each in value.items():
         at = f"{prefix}{_visible(str(key)[:63])}"
