@@ -20,8 +20,10 @@ locals {
   events = {
     bad-message           = { event = "bad_message", also = "", extract = "reason", says = "A message on an inner topic that none of our functions wrote." }
     cost_over_estimate    = { event = "cost_over_estimate", also = "", extract = "route", says = "The bill of an attempt is over its estimate." }
+    document-skipped      = { event = "document_skipped", also = "", extract = "document", says = "A document cannot be read or written; it is left out of the work until it is mended." }
     duplicate             = { event = "attempt_ended", also = " AND jsonPayload.outcome=\"succeeded\" AND jsonPayload.effect=\"booked\"", extract = "route", says = "An image came after its request had ended; it is paid for." }
     live-quota-unreadable = { event = "live_quota_unreadable", also = "", extract = "reason", says = "The live limits cannot be read; the last good values hold." }
+    pump-tick-failed      = { event = "pump_tick_failed", also = "", extract = "reason", says = "A tick of the pump failed; the next one is tried, but while they all fail no request starts." }
   }
 
   # Outcomes of attempts and of requests, counted over ten minutes against var.failure_alerts.
