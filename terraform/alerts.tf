@@ -20,8 +20,10 @@ locals {
   events = {
     bad-message           = { event = "bad_message", also = "", extract = "reason", says = "An internal topic received a message that none of our functions sent." }
     cost_over_estimate    = { event = "cost_over_estimate", also = "", extract = "route", says = "An attempt cost more than its estimate." }
+    document-skipped      = { event = "document_skipped", also = "", extract = "document", says = "A document cannot be read or written; it is left out until it is repaired." }
     duplicate             = { event = "attempt_ended", also = " AND jsonPayload.outcome=\"succeeded\" AND jsonPayload.effect=\"booked\"", extract = "route", says = "A paid image arrived after its request had ended." }
     live-quota-unreadable = { event = "live_quota_unreadable", also = "", extract = "reason", says = "Live limits cannot be read; the last good values stay in force." }
+    pump-tick-failed      = { event = "pump_tick_failed", also = "", extract = "reason", says = "A tick of the pump failed; the next one is tried, but no request starts while they all fail." }
   }
 
   # Outcomes of attempts and of requests, counted over ten minutes against var.failure_alerts.

@@ -212,6 +212,20 @@ def test_events_that_are_counted_and_alerted_on_are_declared_with_their_fields(p
                 assert fields - {"message"} <= set(signal.fields)
 
 
+def test_every_event_of_severity_error_is_alerted_on(plan: Planned) -> None:
+    """`escalation` by its headings. What is worth an ERROR is worth a message to somebody."""
+    filters = " ".join(
+        matched["filter"]
+        for values in _alerts(plan).values()
+        for condition in values["conditions"]
+        for matched in condition["condition_matched_log"]
+    )
+    alerted = set(re.findall(r'jsonPayload\.message="(\w+)"', filters))
+    errors = {each.name for each in events.ALL.values() if each.severity == "ERROR"}
+    assert {"document_skipped", "pump_tick_failed", "escalation"} <= errors
+    assert errors <= alerted, "add an entry to local.events in terraform/alerts.tf, and its heading to RUNBOOK.md"
+
+
 def test_every_tile_of_the_dashboard_shows_a_metric_that_exists_by_a_label_of_it(plan: Planned) -> None:
     (dashboard,) = plan.of("google_monitoring_dashboard").values()
     metrics = {

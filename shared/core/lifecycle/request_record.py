@@ -34,11 +34,15 @@ COUNTS = {
     "crash_count": 0,
     "late_count": 0,
     "fetch_count": 0,
+    "unclaimed_count": 0,
+    "start_count": 0,
     "wait_count": 0,
     "denied_count": 0,
     "probe_count": 0,
 }
 """fetch_count: fetching its references was begun so often without a call after it.
+unclaimed_count: so many releases in a row were not taken up. start_count: so many of them were begun by a worker that
+was not heard of again.
 
 failure_count and the three after it are of this round; attempt numbers go on through rounds."""
 

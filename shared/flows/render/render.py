@@ -28,6 +28,7 @@ from shared.core.values.documents import Absent, Committed, Conflict, Create, De
 from shared.core.values.route import Route
 from shared.flows import tracing, tracing_waits
 from shared.flows.clock import ServerTime
+from shared.flows.render.deadly import MOST_STARTS, NOT_DEADLY, count_start
 from shared.flows.render.gathering import Load
 from shared.flows.render.limit_reports import Asker, Evidence
 from shared.flows.render.settle import recover, settle
@@ -51,7 +52,11 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
     time = evidence.reads.time_after(request.read_at)
     match request.data["status"]:
         case "released" if request.data["release"] == release.number:
-            await kicks.after_render(await _attempt(ports, evidence, request, time))
+            begun = await count_start(ports, request)
+            if begun is None:
+                await _end_deadly(ports, request, time)
+            elif isinstance(begun, Document):
+                await kicks.after_render(await _attempt(ports, evidence, begun, time))
         case "rendering" if request.data["lease_until"] < time.now():
             await kicks.after_render(await recover(ports, request))
         case _ if request.data["announce"] == "pending":
@@ -222,6 +227,7 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
     changes = {
         "status": "rendering",
         "attempt_count": number,
+        **NOT_DEADLY,
         "fetch_count": 0,
         "lease_holder": ports.boot,
         "lease_until": now + request_record.LEASE,
@@ -265,7 +271,7 @@ async def _give_back(
     No call left, so the attempt that was put on record for it was none. `released` where the wait for the slot is not
     over yet; `late` None where it says nothing of the fleet.
     """
-    changes = request_record.not_started(request.data, reason, time.now())
+    changes = request_record.not_started(request.data, reason, time.now()) | NOT_DEADLY
     given_back = budget.given_back(request.id, request.data)
     if unopened is None:
         committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
@@ -295,6 +301,15 @@ async def _end_unusable(ports: Ports, request: Document, error: ReferenceUnusabl
         return "settled before"
     await _end_unbegun(ports, newest, Failure(FailureKind.REFERENCE, f"{error}."), time)
     return "final"
+
+
+async def _end_deadly(ports: Ports, request: Document, time: ServerTime) -> None:
+    why = f"The worker began {MOST_STARTS} times and died each time before a call left."
+    await _end_unbegun(ports, request, Failure(FailureKind.CRASHED, why), time)
+    ports.signals.emit(
+        events.ESCALATION, what="a request kept killing its worker", request_id=request.id, runbook="dead-letter",
+        trace_id=request.data["trace_id"],
+    )  # fmt: skip
 
 
 async def _end_unbegun(ports: Ports, request: Document, failure: Failure, time: ServerTime) -> None:
