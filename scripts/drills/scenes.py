@@ -44,7 +44,7 @@ _POISON = (
     Fault(kind="gone", prompt="[poison gone]"),
     Fault(kind="permission", prompt="[poison permission]"),
     Fault(kind="rejected", prompt="[poison rejected]"),
-    Fault(kind="internal", prompt="[poison internal]"),
+    Fault(kind="proxy_timeout", prompt="[poison proxy_timeout]"),
 )
 _POISONED = tuple(
     {"model": PRIMARY, "mark": f" {fault.prompt}"} if number == 0 else {"model": PRIMARY}
@@ -201,7 +201,7 @@ ALL: tuple[Scene, ...] = (
     ),
     Scene(
         "poison",
-        "one request in twenty is always turned away: 404, 403, 400, 500",
+        "one request in twenty is always turned away: 404, 403, 400, 524",
         Traffic(5.0, 40.0, _POISONED),
         (assertions.only_the_marked_fail("[poison"), assertions.the_others_wait_at_most(10.0, "[poison"),
          assertions.nothing_is_concluded(), assertions.no_breaker(), assertions.one_image_each(),

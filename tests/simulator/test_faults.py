@@ -291,6 +291,14 @@ async def test_slowness_adds_up_and_joins_other_faults(house: House) -> None:
     assert house.clock.slept == [10.0]
 
 
+async def test_a_proxy_s_page_answers_instead_of_the_api(house: House) -> None:
+    house.script(Fault(kind="proxy_timeout"))
+    with pytest.raises(sdk.InternalServerError) as refused:
+        await house.ask()
+    assert refused.value.status_code == 524
+    assert refused.value.response.headers["server"] == "cloudflare"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_every_kind_is_in_the_list_shown_to_users(kind: str) -> None:
     """The answer to a kind that there is not."""

@@ -258,9 +258,9 @@ def _scene(simulation: Simulation, ask: Ask, model: ImageModel, size: str, fault
 
 
 def _sick(simulation: Simulation, request: Request, ask: Ask, fault: Fault) -> Settled:
-    if fault.kind not in ("hang", "reset"):
+    if fault.kind not in ("hang", "reset", "proxy_timeout"):
         return _failed(request, fault_replies.problem(fault))
-    reply: Reply = Hang() if fault.kind == "hang" else Reset()
+    reply: Reply = fault_replies.without_answer(fault)
     if not fault.charged:
         return Settled(reply, fault.kind)
     usage = replace(input_usage(ask.model, ask), image_out=ask.model.image_tokens[ask.size])

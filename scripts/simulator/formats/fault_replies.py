@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from scripts.simulator.formats.reply import Answer, Cut, Reply, json_answer
+from scripts.simulator.formats.reply import Answer, Cut, Hang, Reply, Reset, json_answer
 from scripts.simulator.provider import quota_problems
 from scripts.simulator.provider.accepted_request import Headline
 from scripts.simulator.provider.faults import Fault
@@ -35,6 +35,7 @@ _CODES = {
 }
 _REFUSAL = "The image was refused by the safety filters. Please rephrase the prompt."
 _NO_IMAGE = "The model did not return an image."
+_PROXY_PAGE = b"<!DOCTYPE html><html><head><title>example.com | 524: A timeout occurred</title></head></html>"
 
 
 def gate_problem(fault: Fault, headline: Headline) -> Problem:
@@ -63,6 +64,17 @@ def gate_problem(fault: Fault, headline: Headline) -> Problem:
 
 def problem(fault: Fault) -> Problem:
     return _dressed(Problem(_CODES[fault.kind], _MESSAGES[fault.kind]), fault)
+
+
+def without_answer(fault: Fault) -> Reply:
+    """What comes where the API itself says nothing."""
+    match fault.kind:
+        case "hang":
+            return Hang()
+        case "reset":
+            return Reset()
+        case _:
+            return Answer(524, _PROXY_PAGE, {"content-type": "text/html", "server": "cloudflare"})
 
 
 def _dressed(problem: Problem, fault: Fault) -> Problem:

@@ -16,8 +16,9 @@ from scripts.simulator.provider.quota_problems import Variant
 
 GateKind = Literal["credential", "permission", "payment", "balance", "gone", "quota", "rejected", "tier_unsupported"]
 """Answered at the door: before quota is used, at once. `payment` is a 402, `balance` a gateway's own word for it."""
-SickKind = Literal["overload", "shed", "internal", "deadline", "hang", "reset"]
-"""The call counts against quota and no picture comes. `shed` meets only flex; `deadline` takes the usual time."""
+SickKind = Literal["overload", "shed", "internal", "deadline", "hang", "reset", "proxy_timeout"]
+"""The call counts against quota and no picture comes. `shed` meets only flex; `deadline` and `proxy_timeout` take the
+usual time; `proxy_timeout` is answered by a page of a proxy in front of the API (524)."""
 BentKind = Literal[
     "refusal",
     "no_image",
