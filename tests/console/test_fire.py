@@ -108,7 +108,7 @@ def browser() -> Iterator[Browser]:
 def test_on_call_sees_a_fire_puts_it_out_and_clears_up(fire: Fire, browser: Browser) -> None:
     with chromium.opened(browser) as page:
         page.goto(fire.console)
-        expect(page.locator("#queue")).to_contain_text("Nothing waits")
+        expect(page.locator("#queue")).to_contain_text("No queued requests")
 
         # The overload starts; the page shows the backlog without being loaded again.
         fire.set_faults({"kind": "overload", "model": PRO})
@@ -127,16 +127,16 @@ def test_on_call_sees_a_fire_puts_it_out_and_clears_up(fire: Fire, browser: Brow
         page.get_by_role("link", name="Trip a flag").click()
         page.get_by_role("radio", name="lower-resolution").check()
         page.get_by_label("Size, for lower-resolution").select_option("1K")
-        page.get_by_label("Reason it stands").fill(REASON)
+        page.get_by_label("Reason recorded in receipts").fill(REASON)
         page.get_by_role("button", name="Preview").click()
         expect(page.locator("#preview .big")).to_contain_text(re.compile(r"[1-9]\d* of the next \d+ change"))
         expect(page.locator("#preview")).to_contain_text("1K")
-        expect(page.get_by_label("Reason it stands")).to_have_value(REASON)
+        expect(page.get_by_label("Reason recorded in receipts")).to_have_value(REASON)
         assert len(fire.board().flags) == 1
         chromium.shot(page, "fire-preview")
 
         # Tripped: on the page, in the store, in the name of whoever did it.
-        page.get_by_role("button", name="Trip it").click()
+        page.get_by_role("button", name="Trip", exact=True).click()
         expect(page.locator(".notice.good")).to_contain_text("Tripped: lower-resolution-")
         (flag,) = [each for each in fire.board().flags.values() if each.circuit is None]
         assert (flag.name, flag.to, flag.actor, flag.reason) == ("lower-resolution", "1K", ME, REASON)

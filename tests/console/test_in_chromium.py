@@ -230,7 +230,7 @@ def test_panels_follow_without_a_reload_keep_the_focus_and_rest_while_nobody_loo
         expect(page.locator("#flags")).to_contain_text("a new one")
         assert page.evaluate("window.sameDocument")
         assert page.evaluate("document.activeElement.id") == "change-use-flex-1a2b"
-        assert "3 flags tripped" in page.locator("#news").inner_text()
+        assert "3 active flags" in page.locator("#news").inner_text()
         page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
@@ -277,7 +277,7 @@ def test_everything_works_without_scripts(served: Served, browser: Browser) -> N
         expect(page.locator("#preview")).to_contain_text("Preview")
         page.get_by_role("button", name="Trip", exact=True).click()
         expect(page.locator(".wrong")).to_contain_text("found nothing; allowed: 1 to 300 characters")
-        page.get_by_label("Reason it stands").fill("without scripts")
+        page.get_by_label("Reason recorded in receipts").fill("without scripts")
         page.get_by_role("button", name="Trip", exact=True).click()
         expect(page.locator(".notice.good")).to_contain_text("Tripped: use-flex-")
         page.goto(f"{served.url}/requests/w-1")
@@ -290,4 +290,4 @@ def test_everything_works_without_scripts(served: Served, browser: Browser) -> N
         page.goto(f"{served.url}/requests/w-1")
         page.get_by_role("link", name="Cancel…").click()
         page.get_by_role("button", name="Cancel it").click()
-        expect(page.locator(".notice.good")).to_contain_text("Asked to cancel it")
+        expect(page.locator(".notice.good")).to_contain_text("Cancellation sent")

@@ -112,7 +112,8 @@ async def test_a_request_whose_model_is_retired_while_it_waits_is_rendered_by_th
     world.catalogue = read_catalogue(retired)
     world.boot()
     await world.run_until_quiet()
-    assert world.status("r-1")["receipt"]["delivered"]["model"] == "gemini-nano-banana-2.1"
+    successor = world.catalogue.models["gemini-2.5-flash-image"].successor
+    assert world.status("r-1")["receipt"]["delivered"]["model"] == successor
 
 
 async def _take_in_all(world: World) -> None:

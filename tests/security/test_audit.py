@@ -68,7 +68,7 @@ def test_trouble_with_the_events_undoes_nothing(home: Path, monkeypatch: pytest.
     monkeypatch.setattr(worker_home, "events", closed)
     result = renderlane("budget", "web", "--limit", "5")
     assert result.exit_code == 0
-    assert "could not be written to the events" in result.stderr
+    assert "could not write this to the events" in result.stderr
 
 
 def test_an_account_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,9 +137,9 @@ async def test_a_flag_that_stays_on_is_the_same_flag_for_half_an_hour(module: Mo
         assert flag.expires_at - now >= timedelta(hours=2)
 
 
-async def test_a_model_s_alias_means_the_live_model(module: ModuleType) -> None:
-    theirs = TheirFlags(pause={"model": "nano-banana-2"})
-    assert (await seen(source(module, theirs.provider())))["pause"].scope.model == "gemini-nano-banana-2.1"
+async def test_a_retired_model_s_id_means_its_successor(module: ModuleType) -> None:
+    theirs = TheirFlags(pause={"model": "gemini-3-pro-image-preview"})
+    assert (await seen(source(module, theirs.provider())))["pause"].scope.model == "gemini-3-pro-image"
 
 
 @pytest.mark.parametrize(

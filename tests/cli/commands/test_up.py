@@ -57,6 +57,7 @@ def test_a_stop_waits_for_attempts_and_says_so(home: Path) -> None:
 
 
 def test_a_closed_terminal_drains_like_a_stop(home: Path) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and a started process ignores it too
     with started(home, "up", "--port", "0", "--latency", "fixed:3") as up:
         renderlane("submit", "a red cube", "--id", "in-flight")
         _until_rendering("in-flight")
@@ -129,7 +130,7 @@ def test_waiting_can_be_broken_off(home: Path) -> None:
         waiting.send_signal(signal.SIGINT)
         _, errors = waiting.communicate(timeout=60)
     assert waiting.returncode == 130
-    assert "the requests continue: renderlane status left" in errors
+    assert "the requests continue:  renderlane status left" in errors
     assert "Traceback" not in errors
 
 

@@ -74,7 +74,7 @@ def test_an_interrupt_ends_it_without_a_trace(home: Path) -> None:
         assert "waits  queued" in process.first_line
         assert process.stop(signal.SIGINT) == 130
     assert "Traceback" not in "".join(process.errors)
-    assert "no longer watching" in "".join(process.errors)
+    assert "stopped watching" in "".join(process.errors)
 
 
 def test_a_line_says_when_which_and_what() -> None:
