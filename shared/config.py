@@ -130,9 +130,7 @@ class Settings(Struct, frozen=True):
             topics=topics,
             images=images,
             spool=_spool(given.get("RENDERLANE_SPOOL"), home, images, on_one_machine=on_one_machine),
-            keep_paid=timedelta(
-                hours=_whole("RENDERLANE_KEEP_PAID_HOURS", given.get("RENDERLANE_KEEP_PAID_HOURS", "24"))
-            ),
+            keep_paid=_hours("RENDERLANE_KEEP_PAID_HOURS", given.get("RENDERLANE_KEEP_PAID_HOURS", "24")),
             references=_references(references),
             catalogue=_catalogue(given.get("RENDERLANE_CATALOGUE"), here),
             quota=_quota(given.get("RENDERLANE_QUOTA", "")),
@@ -301,8 +299,7 @@ def _whole(name: str, text: str) -> int:
     return int(text)
 
 
-def _hours(name: str, given: Mapping[str, str], default: str = "24") -> timedelta:
-    text = given.get(name, default)
+def _hours(name: str, text: str) -> timedelta:
     if not text.isdecimal() or not 1 <= int(text) <= 720:  # so long an ended request is remembered
         raise _wrong(name, text, "a whole number of hours from 1 to 720")
     return timedelta(hours=int(text))
