@@ -21,7 +21,7 @@ from shared.adapters.gemini.interactions_response import header_id
 from shared.adapters.payloads import answer_image
 from shared.adapters.payloads.answer_image import Read, Served, malformed
 from shared.adapters.payloads.image_parts import Part, in_text, parts_of
-from shared.adapters.payloads.json_member import decoded, first_byte, items_of, name_of, printable, text_of
+from shared.adapters.payloads.json_member import NONE, decoded, first_byte, items_of, name_of, printable, text_of
 from shared.adapters.payloads.sse import values_of
 from shared.core.catalogue.catalogue import MODALITIES
 from shared.core.provider.call import Order
@@ -30,7 +30,6 @@ from shared.core.values.route import GATEWAY
 
 CHAT_PATH = "/v1/chat/completions"
 IMAGES_PATH = "/v1/images/generations"
-NONE = Raw(b"")
 
 
 class _Message(msgspec.Struct):

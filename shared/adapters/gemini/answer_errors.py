@@ -17,10 +17,9 @@ from msgspec.structs import replace
 from shared.adapters.gemini import error_phrases, errors
 from shared.adapters.gemini.error_codes import NO_IMAGE, REFUSALS, STATUS_OF_CODE
 from shared.adapters.gemini.errors import Problem
-from shared.adapters.payloads.json_member import decoded, text_of
+from shared.adapters.payloads.json_member import NONE, decoded, text_of
 from shared.core.provider.failure import Failure, FailureKind
 
-NONE = Raw(b"")
 _REFUSED = re.compile(
     r"content[ _-]?(policy|filter|management policy|moderation)|contentpolicyviolation|safety (system|filter|polic)"
     r"|flagged (by|for|as)\b.{0,40}(moderation|safety|content|polic)|moderation[ _]blocked|prohibited[ _]content"

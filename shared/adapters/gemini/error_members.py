@@ -13,10 +13,9 @@ import ast
 import msgspec
 from msgspec import Raw, Struct
 
-from shared.adapters.payloads.json_member import Json, decoded, first_byte, text_of
+from shared.adapters.payloads.json_member import NONE, Json, decoded, first_byte, text_of
 from shared.adapters.payloads.quotation import SENT
 
-NONE = Raw(b"")
 DEEPEST = 6
 
 

@@ -19,7 +19,7 @@ from shared.adapters.gemini.interactions_response import header_id, tier
 from shared.adapters.payloads import answer_image
 from shared.adapters.payloads.answer_image import Read, Served, malformed
 from shared.adapters.payloads.image_parts import parts_of
-from shared.adapters.payloads.json_member import decoded, first_byte, items_of, name_of, printable, text_of
+from shared.adapters.payloads.json_member import NONE, decoded, first_byte, items_of, name_of, printable, text_of
 from shared.adapters.payloads.sse import values_of
 from shared.adapters.payloads.token_counts import usage_of
 from shared.core.provider.call import Order
@@ -27,7 +27,6 @@ from shared.core.provider.failure import Failure, FailureKind
 
 USUAL_ENDS = ("", "STOP", "FINISH_REASON_UNSPECIFIED", "0", "1")
 """Also as the enum's numbers."""
-NONE = Raw(b"")
 
 
 class _Usage(msgspec.Struct):

@@ -16,7 +16,7 @@ from shared.adapters.gemini import answer_errors, errors
 from shared.adapters.payloads import answer_image
 from shared.adapters.payloads.answer_image import Read, Served, malformed
 from shared.adapters.payloads.image_parts import parts_of
-from shared.adapters.payloads.json_member import decoded, first_byte, items_of, name_of, printable, text_of
+from shared.adapters.payloads.json_member import NONE, decoded, first_byte, items_of, name_of, printable, text_of
 from shared.adapters.payloads.sse import values_of
 from shared.adapters.payloads.token_counts import usage_of
 from shared.core.provider.call import Order
@@ -25,7 +25,6 @@ from shared.core.values.lanes import TIERS
 
 ENDED_WITHOUT = ("failed", "incomplete", "requires_action", "requires_continuation", "cancelled", "budget_exceeded")
 """Statuses of an interaction that has ended, or will not go on by itself, without its image being finished."""
-NONE = Raw(b"")
 
 
 class _Interaction(msgspec.Struct):

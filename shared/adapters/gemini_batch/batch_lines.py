@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from shared.adapters.gemini import answer_errors
 from shared.adapters.gemini.generate_content_response import read_values
 from shared.adapters.payloads.answer_image import Read
-from shared.adapters.payloads.json_member import Json, decoded, text_of
+from shared.adapters.payloads.json_member import NONE, Json, decoded, text_of
 from shared.adapters.payloads.quotation import SENT, Sent
 from shared.adapters.payloads.redaction import redacted
 from shared.adapters.payloads.sse import without_mark
@@ -27,8 +27,6 @@ from shared.core.provider.call import Answer, Order
 from shared.core.provider.failure import Failure, FailureKind
 
 LANE = "batch"
-
-NONE = Raw(b"")
 
 
 class _Metadata(msgspec.Struct):

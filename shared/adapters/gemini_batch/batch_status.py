@@ -16,7 +16,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from shared.adapters.gemini import answer_errors
-from shared.adapters.payloads.json_member import count_of, decoded, is_true, items_of, text_of
+from shared.adapters.payloads.json_member import NONE, count_of, decoded, is_true, items_of, text_of
 from shared.adapters.payloads.redaction import redacted
 from shared.core.lifecycle.batch import Progress, ProviderState
 from shared.core.provider.failure import Failure, FailureKind
@@ -32,9 +32,6 @@ STATES: dict[str, ProviderState] = {
     "EXPIRED": "expired",
 }
 """By the word behind BATCH_STATE_ or JOB_STATE_."""
-
-
-NONE = Raw(b"")
 
 
 class _Output(msgspec.Struct):

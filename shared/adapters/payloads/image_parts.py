@@ -18,12 +18,11 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
-from shared.adapters.payloads.json_member import decoded, first_byte, is_true, text_of
+from shared.adapters.payloads.json_member import NONE, decoded, first_byte, is_true, text_of
 from shared.adapters.payloads.text_images import addresses_in, apart
 from shared.adapters.payloads.unnamed_images import THOUGHTS, begins_like_one, encoded_in, texts_in, values_in
 
 DEEPEST = 12
-NONE = Raw(b"")
 ADDRESS_LETTERS = 2_000
 """Longer ones are passed over: they are kept in documents."""
 

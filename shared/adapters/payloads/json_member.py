@@ -14,6 +14,8 @@ from msgspec import Raw
 T = TypeVar("T")
 NAME_LETTERS = 128
 """Of a model or an id, as they are written down."""
+NONE = Raw(b"")
+"""A member that is not there."""
 Json: TypeAlias = bytes | bytearray | memoryview | Raw
 
 

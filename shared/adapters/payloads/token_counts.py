@@ -12,10 +12,9 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
-from shared.adapters.payloads.json_member import count_of, decoded, first_byte, items_of, text_of
+from shared.adapters.payloads.json_member import NONE, count_of, decoded, first_byte, items_of, text_of
 from shared.core.provider.usage import Usage
 
-NONE = Raw(b"")
 IMAGE = ("image", "2")
 """google.genai's Modality by name, and by number where enums are written so."""
 

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from shared.core.messages.render_request import REQUEST, InvalidRequest, parse_message, request_schema
 from tests.builders import a_payload
-from tests.core.messages.test_render_request import BLANK, RESERVED_KEYS
+from tests.core.messages.test_render_request import BLANK, RESERVED_KEYS, a_full_payload
 
 SCHEMA_FILE = Path(__file__).parent.parent.parent.parent / "shared" / "request.schema.json"
 VALIDATOR = Draft202012Validator(request_schema())
@@ -112,25 +112,7 @@ def test_what_the_schema_allows_the_parser_accepts(instance: object) -> None:
     assert accepted(instance) or is_checked_elsewhere(instance)
 
 
-FULL = a_payload(
-    tenant="web",
-    purpose="final",
-    model="nano-banana-pro",
-    image_size="4K",
-    aspect_ratio="16:9",
-    references=[{"uri": "gs://b/a.png", "mime_type": "image/png"}, {"uri": "https://h/b"}],
-    lane="flex",
-    priority="bulk",
-    deadline="2026-12-01T13:00:00+01:00",
-    max_cost_usd="0.30",
-    floor={"image_size": "1K", "model": "nano-banana-2"},
-    allow={"gateway": True, "batch": True},
-    escalates="spring-hero-000",
-    group="spring",
-    grounding=True,
-    labels={"campaign": "spring", "": "x"} | {f"k{number}": "v" for number in range(30)},
-)
-del FULL["labels"][""]
+FULL = a_full_payload(labels={"campaign": "spring"} | {f"k{number}": "v" for number in range(30)})
 SEEDS: list[dict[str, Any]] = [FULL, a_payload(), a_payload(floor="exact"), {"cancel": "spring-hero-001"}]
 
 AT_THE_BORDER: list[Any] = [
