@@ -29,6 +29,7 @@ QUERIES: dict[str, Query] = {
     "unannounced": queries.unannounced(NOW, 10),
     "in_status": queries.in_status("queued", 10),
     "in_flight": queries.in_flight("gemini-3-pro-image", "released", 10),
+    "with_id": queries.with_id("r-1", 10),
     "newest": queries.newest(None, 10),
     "newest in status": queries.newest("failed", 10),
     "evidence_since": queries.evidence_since(NOW),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import cache
@@ -18,6 +19,7 @@ from shared.core.catalogue.reader import read_catalogue
 from shared.core.lifecycle import request_record
 from shared.core.limits.quota import Quota
 from shared.core.messages.pubsub_messages import Kick
+from shared.core.messages.request_key import id_of
 from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
 from shared.core.values.documents import Document
 from shared.flows.intake.fair_queue import FairTags
@@ -134,13 +136,19 @@ class World:
         return await self.publish({"request_id": request_id, "prompt": "a lighthouse", **fields})
 
     def status(self, request_id: str = "r-1") -> dict[str, Any]:
-        return next(dict(each.data) for each in self.store.all("requests") if each.id == request_id)
+        return dict(self.request(request_id).data)
 
     def statuses(self) -> dict[str, str]:
-        return {each.id: each.data["status"] for each in self.store.all("requests")}
+        """By id; by key where several tenants use the same id."""
+        documents = self.store.all("requests")
+        uses = Counter(id_of(each.id) for each in documents)
+        return {
+            each.id if uses[id_of(each.id)] > 1 else id_of(each.id): each.data["status"] for each in documents
+        }  # fmt: skip
 
     def attempts(self, request_id: str = "r-1") -> list[dict[str, Any]]:
-        return [dict(each.data) for each in self.store.all(request_record.attempts(request_id))]
+        key = self.request(request_id).id
+        return [dict(each.data) for each in self.store.all(request_record.attempts(key))]
 
     def results(self, request_id: str | None = None) -> list[dict[str, Any]]:
         events = [json.loads(each.data) for each in self.topics.on(RENDER_RESULTS)]
@@ -251,4 +259,8 @@ class World:
         return sum(each.data["cost_micros"] for each in self.store.all("ledger"))
 
     def request(self, request_id: str = "r-1") -> Document:
-        return next(each for each in self.store.all("requests") if each.id == request_id)
+        """By id or key."""
+        documents = self.store.all("requests")
+        by_key = [each for each in documents if each.id == request_id]
+        (found,) = by_key or [each for each in documents if id_of(each.id) == request_id]
+        return found

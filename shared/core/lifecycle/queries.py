@@ -30,6 +30,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "batch", "batched_at")),
     ("requests", ("announce", "updated_at")),
     ("requests", ("-created_at",)),
+    ("requests", ("request_id",)),
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
     ("flag_history", ("-at",)),
@@ -242,8 +243,13 @@ def newest(status: str | None, limit: int) -> Query:
     )
 
 
-def attempts_of(request_id: str) -> Query:
-    return Query(attempts(request_id), order_by=("number",), limit=500)
+def with_id(request_id: str, limit: int) -> Query:
+    """Requests of any tenant under one id."""
+    return Query("requests", equal=(("request_id", request_id),), limit=limit)
+
+
+def attempts_of(key: str) -> Query:
+    return Query(attempts(key), order_by=("number",), limit=500)
 
 
 def flag_history(limit: int) -> Query:

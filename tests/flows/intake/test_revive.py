@@ -208,6 +208,6 @@ async def test_a_request_of_an_earlier_version_can_be_revived() -> None:
 async def test_a_cancellation_of_the_old_one_does_not_reach_the_new_one() -> None:
     world = await a_failed()
     new_id = await world.run(revive(world.ports, "r-1", "ann"))
-    await world.run(cancel(world.ports, "r-1"))
+    await world.run(cancel(world.ports, "default", "r-1"))
     await world.run_until_quiet()
     assert world.status(new_id)["status"] == "succeeded"
