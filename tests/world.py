@@ -14,6 +14,7 @@ from typing import Any
 
 from shared.adapters.flag_sources.none import NoFlagSource
 from shared.adapters.process.byte_room import ByteRoom
+from shared.core.accounting import budget
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.lifecycle import request_record
@@ -75,6 +76,7 @@ class World:
         self.images = MemoryImages()
         self.spool = MemorySpool()
         self.room_bytes = 1 << 40
+        self.default_budget_micros: int | None = None
         self.references = MemoryReferences()
         self.lane = ScriptedLane(self.clock, latency)
         self.batches = ScriptedBatches(self.clock)
@@ -119,6 +121,9 @@ class World:
             project="test",
             key_kind="auth",
             room=ByteRoom(self.room_bytes),
+            default_budget=budget.default_budget(micros)
+            if (micros := self.default_budget_micros) is not None
+            else None,
         )
         view = PumpView(self.ports)
         self.kicks = Kicks(self.ports, view)

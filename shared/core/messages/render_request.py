@@ -459,5 +459,5 @@ CANCEL = validation.Record(
     {"cancel": _REQUEST_ID, "tenant": _TENANT},
     required=("cancel",),
     defaults={"tenant": DEFAULT_TENANT},
-    description="Cancels a request of that tenant that has not started.",
+    description="Cancels a request that has not started; `tenant` beside it says whose (default: `default`).",
 )

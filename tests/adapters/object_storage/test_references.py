@@ -378,6 +378,36 @@ async def test_an_object_that_is_missing_forbidden_or_too_large_is_refused(cloud
         await allowed.fetch("gs://bucket/a.png", "web", None)
 
 
+async def test_images_of_other_tenants_are_no_references(tmp_path: Path) -> None:
+    images = ObjectImages((tmp_path / "home" / "images").as_uri())
+    stored = await images.put("web/d/r/1.png", Picture(PNG, "image/png", 8, 4), {})
+    for prefixes in ([], [tmp_path.as_uri()], [images.root]):  # an allowed folder above does not open the store
+        allowed = references(prefixes, images)
+        allowed.check(stored.uri, "web")
+        for uri in (stored.uri, stored.uri.replace("/web/", "/%77eb/"), stored.uri.replace("/web/", "/shop/../web/")):
+            with pytest.raises(ReferenceUnusable, match="image of another tenant"):
+                allowed.check(uri, "shop")
+            with pytest.raises(ReferenceUnusable, match="image of another tenant"):
+                await allowed.fetch(uri, "shop", None)
+        with pytest.raises(ReferenceUnusable, match="image of another tenant"):
+            allowed.check(stored.uri, "we")  # a tenant whose name begins alike
+    (tmp_path / "link").symlink_to(tmp_path / "home" / "images" / "web")
+    with pytest.raises(ReferenceUnusable, match="image of another tenant"):
+        references([tmp_path.as_uri()], images).check(f"{tmp_path.as_uri()}/link/d/r/1.png", "shop")
+    references([f"{images.root}/web"], images).check(stored.uri, "shop")  # opened to all by name
+
+
+def test_images_of_other_tenants_in_a_bucket_are_no_references() -> None:
+    images = ObjectImages("gs://images/prod")
+    allowed = references(["gs://images", "gs://assets"], images)
+    allowed.check("gs://images/prod/web/d/r/1.png", "web")
+    allowed.check("gs://images/elsewhere/1.png", "web")
+    allowed.check("gs://assets/web/d/r/1.png", "shop")
+    for uri in ("gs://images/prod/web/d/r/1.png", "gs://images/prod/%77eb/d/r/1.png", "gs://images/prod"):
+        with pytest.raises(ReferenceUnusable, match="image of another tenant"):
+            allowed.check(uri, "shop")
+
+
 async def test_an_image_of_our_own_store_is_always_allowed(tmp_path: Path) -> None:
     images = ObjectImages((tmp_path / "images").as_uri())
     stored = await images.put("web/d/r/1.png", Picture(PNG, "image/png", 8, 4), {})
