@@ -146,10 +146,11 @@ class World:
     def statuses(self) -> dict[str, str]:
         """By id; by key where several tenants use the same id."""
         documents = self.store.all("requests")
-        uses = Counter(id_of(each.id) for each in documents)
+        uses = Counter(id_of(document.id) for document in documents)
         return {
-            each.id if uses[id_of(each.id)] > 1 else id_of(each.id): each.data["status"] for each in documents
-        }  # fmt: skip
+            document.id if uses[id_of(document.id)] > 1 else id_of(document.id): document.data["status"]
+            for document in documents
+        }
 
     def attempts(self, request_id: str = "r-1") -> list[dict[str, Any]]:
         key = self.request(request_id).id
@@ -266,6 +267,6 @@ class World:
     def request(self, request_id: str = "r-1") -> Document:
         """By id or key."""
         documents = self.store.all("requests")
-        by_key = [each for each in documents if each.id == request_id]
-        (found,) = by_key or [each for each in documents if id_of(each.id) == request_id]
-        return found
+        by_key = [document for document in documents if document.id == request_id]
+        (request,) = by_key or [document for document in documents if id_of(document.id) == request_id]
+        return request

@@ -211,7 +211,7 @@ def of_tenant(tenant: str | None, status: str = "succeeded", message_id: str = "
 
 
 def test_another_tenants_result_under_the_same_id_is_not_ours(inbox: Inbox) -> None:
-    """Whoever knows an id could have its own picture delivered here."""
+    """Another publisher that knows an id must not have its own picture delivered here."""
     waiting = inbox.wait(key_of("web", "a"))
     assert offered(inbox, of_tenant("evil"), of_tenant(None), of_tenant("default")) == [["left"]] * 3
     assert not waiting.done()
@@ -238,4 +238,4 @@ def test_a_rejection_is_kept_until_the_message_id_is_known(inbox: Inbox) -> None
     inbox.offer(of_tenant(None, "rejected", "m-8"), deliveries[1])
     inbox.published(key, "m-7")
     assert waiting.result(0).message_id == "m-7"
-    assert [each.said for each in deliveries] == [["acknowledged"], ["left"]]
+    assert [delivery.said for delivery in deliveries] == [["acknowledged"], ["left"]]

@@ -1,4 +1,4 @@
-"""A tenant is a boundary: knowing an id of another tenant helps neither to take, end or spoil its request nor to read it."""
+"""A tenant is a boundary: knowing an id of another tenant helps nobody to take, end, spoil or read its request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.world import World
 
 def keys(world: World) -> dict[str, str]:
     """Status by key."""
-    return {each.id: each.data["status"] for each in world.store.all("requests")}
+    return {row.id: row.data["status"] for row in world.store.all("requests")}
 
 
 async def test_the_same_id_of_two_tenants_is_two_requests_with_two_results() -> None:
@@ -30,11 +30,11 @@ async def test_the_same_id_of_two_tenants_is_two_requests_with_two_results() -> 
     await world.submit("hero", prompt="a dog")
     await world.run_until_quiet()
     assert keys(world) == {"web~hero": "succeeded", "shop~hero": "succeeded", "hero": "succeeded"}
-    assert sorted((each["tenant"], each["request_id"]) for each in world.results()) == [
+    assert sorted((row["tenant"], row["request_id"]) for row in world.results()) == [
         ("default", "hero"), ("shop", "hero"), ("web", "hero"),
     ]  # fmt: skip
-    assert len({each["image_uri"] for each in world.results()}) == 3
-    assert {each["image_uri"].split("/")[2] for each in world.results()} == {"web", "shop", "default"}
+    assert len({row["image_uri"] for row in world.results()}) == 3
+    assert {row["image_uri"].split("/")[2] for row in world.results()} == {"web", "shop", "default"}
 
 
 async def test_an_id_cannot_be_taken_before_its_owner_uses_it() -> None:
@@ -43,7 +43,7 @@ async def test_an_id_cannot_be_taken_before_its_owner_uses_it() -> None:
     await world.submit("hero", tenant="web", prompt="a lighthouse")
     await world.run_until_quiet()
     assert world.request("web~hero").data["status"] == "succeeded"
-    assert [each["status"] for each in world.results()] == ["succeeded", "succeeded"]
+    assert [row["status"] for row in world.results()] == ["succeeded", "succeeded"]
 
 
 @pytest.mark.parametrize("early", [True, False])
@@ -80,7 +80,7 @@ async def test_a_request_escalates_only_one_of_its_own_tenant() -> None:
     await world.submit("second", tenant="evil", purpose="draft", escalates="first")
     await world.submit("second", tenant="web", purpose="draft", escalates="first")
     await world.run_until_quiet()
-    models = {each.id: each.data["route"]["model"] for each in world.store.all("requests")}
+    models = {row.id: row.data["route"]["model"] for row in world.store.all("requests")}
     assert models["evil~second"] == models["web~first"] != models["web~second"]
 
 
@@ -102,9 +102,9 @@ async def test_a_rejection_is_announced_to_the_tenant_that_its_message_names() -
     await world.submit("hero", tenant="web", image_size="1k")
     await world.submit("hero-2", tenant="..", image_size="1K")
     await world.run_until_quiet()
-    topics = [each.attributes for each in world.topics.on("render-results")]
-    assert [(each["request_id"], each["tenant"]) for each in topics] == [("hero", "web"), ("hero-2", "")]
-    assert [each.data["tenant"] for each in world.store.all("rejected")] == ["web", None]
+    topics = [row.attributes for row in world.topics.on("render-results")]
+    assert [(row["request_id"], row["tenant"]) for row in topics] == [("hero", "web"), ("hero-2", "")]
+    assert [row.data["tenant"] for row in world.store.all("rejected")] == ["web", None]
 
 
 def legacy(world: World, tenant: str = "web", **changes: Any) -> Create:
@@ -121,7 +121,7 @@ async def test_a_request_of_an_earlier_release_is_still_the_same_request() -> No
     await world.submit("hero", tenant="web", prompt="a lighthouse")
     await world.run_until_quiet()
     assert keys(world) == {"hero": "succeeded"}
-    assert [(each["tenant"], each["request_id"]) for each in world.results()] == [("web", "hero")]
+    assert [(row["tenant"], row["request_id"]) for row in world.results()] == [("web", "hero")]
 
 
 async def test_a_request_of_an_earlier_release_can_be_cancelled_by_its_own_tenant_only() -> None:
@@ -143,7 +143,7 @@ async def test_the_place_of_another_tenants_earlier_request_takes_nothing_from_t
     await world.submit("hero", prompt="something else")
     await world.run_until_quiet()
     assert keys(world) == {"hero": "succeeded", "default~hero": "succeeded"}
-    assert {each["tenant"] for each in world.results()} == {"web", "default"}
+    assert {row["tenant"] for row in world.results()} == {"web", "default"}
 
 
 async def test_a_tenant_that_nobody_has_given_a_budget_has_the_default_one() -> None:
@@ -154,11 +154,11 @@ async def test_a_tenant_that_nobody_has_given_a_budget_has_the_default_one() -> 
         await world.submit(f"r-{number}", tenant=f"made-up-{number % 2}", purpose="draft")
     await world.run_for(timedelta(minutes=5))
     spent = {
-        tenant: sum(each.data["cost_micros"] for each in world.store.all("requests") if each.data["tenant"] == tenant)
+        tenant: sum(row.data["cost_micros"] for row in world.store.all("requests") if row.data["tenant"] == tenant)
         for tenant in ("made-up-0", "made-up-1")
     }
-    assert all(0 < each <= 100_000 for each in spent.values())
-    assert [each.data["reason"] for each in world.store.all("requests") if each.data["status"] == "queued"] == [
+    assert all(0 < row <= 100_000 for row in spent.values())
+    assert [row.data["reason"] for row in world.store.all("requests") if row.data["status"] == "queued"] == [
         budget.OVER_BUDGET
     ] * list(keys(world).values()).count("queued")
     assert "queued" in keys(world).values()

@@ -47,8 +47,8 @@ def command(ids: tuple[str, ...], status: tuple[str, ...], yes: bool, as_json: b
     if ids:
         from scripts.cli.data.requests import check_name
 
-        for each in ids:
-            check_name(each)
+        for name in ids:
+            check_name(name)
         asyncio.run(_cancel(ids))
     else:
         choice = Choice(statuses=status or STATUSES, **filters)
@@ -114,12 +114,12 @@ async def _owners(settings: Settings, names: Sequence[str]) -> list[tuple[str, s
 
     owners: list[tuple[str, str]] = []
     if not worker_home.has_store(settings):
-        return [(tenant_of(each) or DEFAULT_TENANT, id_of(each)) for each in names]
+        return [(tenant_of(name) or DEFAULT_TENANT, id_of(name)) for name in names]
     async with worker_home.reading(settings) as store:
-        for each in names:
-            found = await resolve(store, each)
-            tenant = found.data["tenant"] if isinstance(found, Document) else tenant_of(each) or DEFAULT_TENANT
-            owners.append((tenant, id_of(each)))
+        for name in names:
+            request = await resolve(store, name)
+            tenant = request.data["tenant"] if isinstance(request, Document) else tenant_of(name) or DEFAULT_TENANT
+            owners.append((tenant, id_of(name)))
     return owners
 
 

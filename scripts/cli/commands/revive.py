@@ -58,10 +58,10 @@ async def _by_ids(settings: Any, ids: tuple[str, ...], actor: str, deadline: dat
     from scripts.cli.commands import revival
     from scripts.cli.data.requests import check_name, resolve
 
-    for each in ids:
-        check_name(each)
+    for name in ids:
+        check_name(name)
     async with worker_home.reading(settings) as store:
-        keys = [(await resolve(store, each)).path.partition("/")[2] for each in ids]
+        keys = [(await resolve(store, name)).path.partition("/")[2] for name in ids]
     return await revival.send(settings, keys, actor, deadline, as_json=as_json, report=None)
 
 

@@ -105,25 +105,27 @@ async def resolve(store: Store, name: str) -> Document | Absent:
     first, others = await asyncio.gather(
         store.get(request_record.path(request_id)), store.query(queries.with_id(request_id, MOST_TENANTS))
     )
-    found = {each.path: each for each in (first, *others) if isinstance(each, Document)}
-    if len(found) > 1:
-        names = ", ".join(sorted(f"{each.data['tenant']}{SEPARATOR}{request_id}" for each in found.values()))
-        raise click.UsageError(f"{request_id}: found requests of several tenants: {names}. Use one of these names.")
-    return next(iter(found.values()), first)
+    documents = {document.path: document for document in (first, *others) if isinstance(document, Document)}
+    if len(documents) > 1:
+        names = sorted(f"{document.data['tenant']}{SEPARATOR}{request_id}" for document in documents.values())
+        raise click.UsageError(
+            f"{request_id}: found requests of several tenants: {', '.join(names)}. Use one of these names."
+        )
+    return next(iter(documents.values()), first)
 
 
 async def find(store: Store, names: Sequence[str]) -> list[Found | Absent]:
     """With their attempts, in the order of `names`. Raises click.UsageError for an id that several tenants use."""
     documents = await asyncio.gather(*(resolve(store, name) for name in names))
-    return list(await asyncio.gather(*(_with_attempts(store, each) for each in documents)))
+    return list(await asyncio.gather(*(_with_attempts(store, document) for document in documents)))
 
 
-async def find_again(store: Store, found: Sequence[Found | Absent]) -> list[Found | Absent]:
+async def find_again(store: Store, requests: Sequence[Found | Absent]) -> list[Found | Absent]:
     """As they are now, in the same order; what was absent is not looked for."""
-    keys = [each.key for each in found if isinstance(each, Found)]
+    keys = [request.key for request in requests if isinstance(request, Found)]
     documents = iter(await store.get_all([request_record.path(key) for key in keys]))
-    now = [next(documents) if isinstance(each, Found) else each for each in found]
-    return list(await asyncio.gather(*(_with_attempts(store, each) for each in now)))
+    now = [next(documents) if isinstance(request, Found) else request for request in requests]
+    return list(await asyncio.gather(*(_with_attempts(store, document) for document in now)))
 
 
 async def find_or_say(store: Store, name: str) -> Found | None:

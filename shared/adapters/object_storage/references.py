@@ -62,8 +62,8 @@ class _Hiccup(Exception):
 class AllowedReferences:
     """The References port. `allowed` are URI prefixes such as `https://cdn.example.com/assets`, `gs://bucket/in`,
     `file:///srv/refs`; a prefix ends at a `/`, so `/assets` does not allow `/assets-old`. In the image store, where
-    given, a tenant may read below its own prefix, `{root}/{tenant}/`, whatever allowed prefix the image store lies
-    under. Only an allowed prefix inside the image store opens a part of it to all.
+    given, a tenant may read below its own prefix, `{root}/{tenant}/`, also where an allowed prefix lies above the store.
+    Only an allowed prefix inside the image store opens a part of it to all.
 
     A host name that resolves to a private or loopback address is refused, unless the prefix itself names that address
     (or `localhost`). `tls` None: the system's trust; `gcs_options` goes to obstore. Raises ValueError for a prefix that
@@ -150,11 +150,11 @@ class AllowedReferences:
             place = place_of(uri)
         except ValueError as error:
             raise ReferenceUnusable(f"{named(uri)}: {error}") from error
-        allowed = [each for each in self._allowed if each.covers(place)]
+        allowed = [prefix for prefix in self._allowed if prefix.covers(place)]
         root = self._image_root
         if root is not None and root.covers(place):
             own = replace(root, path=f"{root.path}/{tenant}")
-            if own.covers(place) or any(root.covers(each) and each != root for each in allowed):
+            if own.covers(place) or any(root.covers(prefix) and prefix != root for prefix in allowed):
                 return place
             raise ReferenceUnusable(
                 f"{named(uri)} is an image of another tenant; name one of your own, or a copy in an allowed place"

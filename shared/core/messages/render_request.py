@@ -218,10 +218,10 @@ def parse_message(data: bytes) -> Message:
     payload = _decode(data)
     if isinstance(payload, dict) and "cancel" in payload:
         try:
-            found = CANCEL.parse(payload, "")
+            fields = CANCEL.parse(payload, "")
         except ShapeError as error:
             raise InvalidRequest(error.problems, None, named_tenant(payload)) from error
-        return Cancel(found["cancel"], found.get("tenant", DEFAULT_TENANT))
+        return Cancel(fields["cancel"], fields.get("tenant", DEFAULT_TENANT))
     return RenderRequest.parse(payload)
 
 

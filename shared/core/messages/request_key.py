@@ -40,5 +40,5 @@ def tenant_of(key: str) -> str | None:
 
 def is_key(text: object, longest_id: int = ID_LIMIT) -> bool:
     """Whether `text` can be the key of a request."""
-    found = _KEY.fullmatch(text) if isinstance(text, str) else None
-    return found is not None and len(found[1] or "") <= TENANT_LIMIT and len(found[2]) <= longest_id
+    match = _KEY.fullmatch(text) if isinstance(text, str) else None
+    return match is not None and len(match[1] or "") <= TENANT_LIMIT and len(match[2]) <= longest_id

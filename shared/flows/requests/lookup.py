@@ -13,7 +13,7 @@ from shared.ports.store import Store
 async def find_request(store: Store, tenant: str, request_id: str) -> Document | Absent:
     """Absent names the place where a new request of that tenant and id belongs.
 
-    Before ids were per tenant, a request lay under its bare id whoever its tenant was. So the tenant `default` looks
+    Before ids were per tenant, a request of any tenant lay under its bare id. So the tenant `default` looks
     at its second place only where the first one is taken by another tenant's older request.
     """
     usual, other = request_record.paths_of(tenant, request_id)

@@ -159,8 +159,8 @@ class Inbox:
         key = key_of(result.tenant, result.request_id)
         if result.tenant or result.status != REJECTED or self._is_ours(key, result):
             return key
-        same_id = [each for each in self._sent if each.rpartition("~")[2] == result.request_id]
-        return next((each for each in same_id if self._is_ours(each, result)), same_id[0] if same_id else key)
+        same_id = [sent for sent in self._sent if sent.rpartition("~")[2] == result.request_id]
+        return next((sent for sent in same_id if self._is_ours(sent, result)), same_id[0] if same_id else key)
 
     def _is_ours(self, key: str, result: Result) -> bool:
         sent = self._sent.get(key)
