@@ -268,5 +268,4 @@ class World:
         """By id or key."""
         documents = self.store.all("requests")
         by_key = [document for document in documents if document.id == request_id]
-        (request,) = by_key or [document for document in documents if id_of(document.id) == request_id]
-        return request
+        return next(iter(by_key or [document for document in documents if id_of(document.id) == request_id]))

@@ -62,7 +62,7 @@ class _Hiccup(Exception):
 class AllowedReferences:
     """The References port. `allowed` are URI prefixes such as `https://cdn.example.com/assets`, `gs://bucket/in`,
     `file:///srv/refs`; a prefix ends at a `/`, so `/assets` does not allow `/assets-old`. In the image store, where
-    given, a tenant may read below its own prefix, `{root}/{tenant}/`, also where an allowed prefix lies above the store.
+    given, a tenant may read below its own prefix, `{root}/{tenant}/`, also if an allowed prefix lies above the store.
     Only an allowed prefix inside the image store opens a part of it to all.
 
     A host name that resolves to a private or loopback address is refused, unless the prefix itself names that address
