@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _KEPT = 2_000
 """Interactions that have ended, until they are deleted; the oldest go first. Google keeps them for 55 days."""
 _LOST = ("hang", "reset", "proxy_timeout")
-"""The create is not answered, whatever became of the call."""
+"""The create is not answered, made or not."""
 
 Leave = Callable[[int], None]
 """The model's quota is told that the call is over, and what it cost in micro-dollars."""
