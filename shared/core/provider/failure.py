@@ -55,7 +55,7 @@ class Charge(StrEnum):
 
     NOTHING = "nothing"
     """Not charged: the call never arrived, the pricing page says so (answers 400 and 500), or a limit rejected the call
-    before a model ran (429; no statement of Google's: decision 0096, and `renderlane cost --reconcile` checks the bill)."""
+    before a model ran (429; Google makes no statement: see decision 0096; `renderlane cost --reconcile` tells)."""
     UNKNOWN = "unknown"
     """No statement: booked as unknown, never as zero, unless the answer carried usage."""
 

@@ -206,7 +206,7 @@ class Budgets(Struct):
         return Purse(limit, account, settled)
 
     async def _wake(self, tenant: str, now: datetime) -> None:
-        """As many of those that wait as the money is enough for, in their order, and those that are now to be refused."""
+        """As many of those that wait as the money is enough for, in their order, and those to be refused now."""
         purse = self._purses.get(tenant)
         if purse is not None and purse.available_micros <= 0 and purse.budget.over != "refuse":
             return
