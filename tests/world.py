@@ -153,7 +153,8 @@ class World:
         }
 
     def attempts(self, request_id: str = "r-1") -> list[dict[str, Any]]:
-        key = self.request(request_id).id
+        keys = [row.id for row in self.store.all("requests") if request_id in (row.id, id_of(row.id))]
+        key = keys[0] if keys else request_id
         return [dict(each.data) for each in self.store.all(request_record.attempts(key))]
 
     def results(self, request_id: str | None = None) -> list[dict[str, Any]]:
@@ -234,6 +235,8 @@ class World:
                     await self.pump.kicked(Kick.parse(message.data).queues)
                 case "render":
                     await render(self.ports, self.kicks, self.evidence, message)
+                case "collect":
+                    pass  # nothing publishes arrivals yet
                 case "bury":
                     await bury(self.ports, self.kicks, self.tags, self.evidence, message)
         except Killed:
