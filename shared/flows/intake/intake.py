@@ -111,8 +111,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         await _repeat(ports, kicks, request, existing, visit)
         return
     above = await failed_model(ports.store, request)
-    offers = await _offers(ports, request, existing.read_at)
-    planned = check(request, ports.catalogue, ports.references, ports.open_lanes, above, offers)
+    planned = await would_accept(ports, request, existing.read_at, above)
     before = await predecessor(ports.store, visit.message.attributes, request)
     now = existing.read_at
     document = request_record.new_document(
@@ -278,6 +277,15 @@ async def failed_model(store: Store, request: RenderRequest) -> str | None:
         return None
     receipt = first.data["receipt"]
     return str(receipt["delivered"]["model"] if receipt else first.data["route"]["model"])
+
+
+async def would_accept(ports: Ports, request: RenderRequest, now: datetime, above: str | None = None) -> Planned:
+    """The route that a new request would be queued for. Raises InvalidRequest for one that would be rejected.
+
+    `above` is what `failed_model` says of it.
+    """
+    offers = await _offers(ports, request, now)
+    return check(request, ports.catalogue, ports.references, ports.open_lanes, above, offers)
 
 
 async def _offers(ports: Ports, request: RenderRequest, now: datetime) -> dict[str, Offer]:
