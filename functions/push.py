@@ -66,7 +66,7 @@ async def answer(request: Request, function: str, flow: Callable[[Worker, Messag
 
 
 async def guarded(worker: Worker, delivery: Delivery, flow: Awaitable[None]) -> Response:
-    """The answer to a flow's end. Whatever is not acknowledged is delivered again, and logged before it is answered.
+    """The answer to a flow's end. A delivery that is not acknowledged comes again, and logged before it is answered.
 
     Raises BadMessage.
     """

@@ -34,12 +34,12 @@ class Delivery(Struct, frozen=True):
         return Delivery(self.function, message.id, message.delivery_attempt, trace_id)
 
     def fields(self) -> dict[str, object]:
-        known: dict[str, object] = {
+        fields: dict[str, object] = {
             "function": self.function,
             "message_id": self.message_id,
             "delivery_attempt": self.attempt,
         }
-        return known if self.trace_id is None else {**known, "trace_id": self.trace_id}
+        return fields if self.trace_id is None else {**known, "trace_id": self.trace_id}
 
 
 def delivery_of(function: str, headers: Mapping[str, str]) -> Delivery:

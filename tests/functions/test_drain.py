@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -43,8 +43,8 @@ class Function(Struct, eq=False):
     log: Path
 
     def lines(self, message: str) -> list[dict[str, Any]]:
-        found = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-        return [line for line in found if line["message"] == message]
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["message"] == message]
 
     def terminate(self) -> float:
         """Seconds from SIGTERM, which the platform sends to the first process alone, to the end."""
@@ -87,13 +87,12 @@ async def opened(home: Path) -> AsyncIterator[Store]:
     await store.close()
 
 
-async def eventually(found: Any, within: float = 20.0) -> Any:
-    """What `found()` gives as soon as it gives something. AssertionError past `within`."""
+async def eventually(look: Callable[[], Awaitable[bool]], within: float = 20.0) -> None:
+    """Until `look()` is true. AssertionError past `within`."""
     ends = time.monotonic() + within
     while time.monotonic() < ends:
-        value = await found()
-        if value:
-            return value
+        if await look():
+            return
         await asyncio.sleep(0.05)
     raise AssertionError("it did not come about in time")
 

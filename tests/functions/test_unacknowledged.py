@@ -137,7 +137,8 @@ async def test_watch_logs_what_stopped_it(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(story, "watch", away)
     world = World()
-    answer = await main.watch(a_request(Worker.of(world.ports)))
+    function: Callable[[Request], Awaitable[Response]] = main.watch  # type: ignore[assignment]
+    answer = await function(a_request(Worker.of(world.ports)))
     assert answer.status_code == 503
     (line,) = world.signals.of(events.DELIVERY_DEFERRED)
     assert (line["function"], line["message_id"], line["cause"]) == ("watch", None, "away")

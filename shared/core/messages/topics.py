@@ -37,7 +37,7 @@ class Subscription(Struct, frozen=True):
 
 MOST_DELIVERIES = 20
 """With the back-off below, two hours and a half: Pub/Sub counts answers of 503 and Cloud Run's own 429 alike, and an
-outage of the store must not make dead letters of whatever is on its way."""
+outage of the store must not make dead letters of the messages under way."""
 PATIENT = {"minimum_backoff": timedelta(seconds=10), "maximum_backoff": timedelta(seconds=600)}
 """Each failed delivery also slows the push of the whole subscription (docs/deployment.md). A kick is out of date soon
 and comes again each minute, so its back-off stays short."""
