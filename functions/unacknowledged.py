@@ -39,7 +39,7 @@ class Delivery(Struct, frozen=True):
             "message_id": self.message_id,
             "delivery_attempt": self.attempt,
         }
-        return fields if self.trace_id is None else {**known, "trace_id": self.trace_id}
+        return fields if self.trace_id is None else {**fields, "trace_id": self.trace_id}
 
 
 def delivery_of(function: str, headers: Mapping[str, str]) -> Delivery:

@@ -18,6 +18,7 @@ from shared.core.values.release import Release
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
 GATEWAYS = "RENDERLANE_GATEWAYS"
 """Before a gateway's name in capitals, with `_` for `-`."""
+WEBHOOK_URL_ALLOWED = "an https:// address without credentials; http:// for this machine only"
 EMULATORS = ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
 
 
@@ -55,6 +56,8 @@ class LiveQuotaOn(Struct, frozen=True):
 
 
 Exported: TypeAlias = Literal["traces", "metrics"]
+Background: TypeAlias = Literal["auto", "on", "off"]
+"""Which calls run in the background: where proven, after a canary; wherever the catalogue does not say no; none."""
 
 
 class Settings(Struct, frozen=True):
@@ -91,6 +94,11 @@ class Settings(Struct, frozen=True):
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
     release: Release = Release()
+    background: Background = "auto"
+    webhook_url: str | None = None
+    """The public address of the function `arrive`; None = interactions are polled only."""
+    webhook_secret: str | None = None
+    """Of the static webhook that is registered with the provider; dynamic ones need none."""
 
     def __repr__(self) -> str:
         """Without keys."""
@@ -151,6 +159,9 @@ class Settings(Struct, frozen=True):
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
             release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
+            background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
+            webhook_url=_webhook_url(given.get("RENDERLANE_WEBHOOK_URL")),
+            webhook_secret=_webhook_secret(given.get("RENDERLANE_WEBHOOK_SECRET")),
         )
 
 
@@ -299,6 +310,39 @@ def _audience(text: str | None) -> str | None:
 def _build(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{0,63}", text):
         raise _wrong("RENDERLANE_RELEASE", text, "at most 63 letters, digits, dots, hyphens and underscores")
+    return text
+
+
+def _background(text: str) -> Background:
+    words: dict[str, Background] = {word: word for word in get_args(Background)}
+    if text not in words:
+        raise _wrong("RENDERLANE_BACKGROUND", text, "auto, on or off")
+    return words[text]
+
+
+def _webhook_url(text: str | None) -> str | None:
+    """HTTPS; plain HTTP on this machine alone, where a stand-in of the provider calls back."""
+    if text is None:
+        return None
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise _wrong("RENDERLANE_WEBHOOK_URL", text, WEBHOOK_URL_ALLOWED) from None
+    is_here = parts.scheme == "http" and host in ("127.0.0.1", "localhost", "::1")
+    if not host or parts.username or parts.fragment or not (parts.scheme == "https" or is_here):
+        raise _wrong("RENDERLANE_WEBHOOK_URL", text, WEBHOOK_URL_ALLOWED)
+    return text
+
+
+def _webhook_secret(text: str | None) -> str | None:
+    """Never repeats what it found."""
+    if text is not None and not re.fullmatch(r"whsec_[A-Za-z0-9+/]{16,}={0,2}", text):
+        form = f"{len(text)} characters" if text.startswith("whsec_") else "text without the prefix whsec_"
+        raise InvalidSetting(
+            f"RENDERLANE_WEBHOOK_SECRET: found {form}; allowed: whsec_ and base64, as the provider showed it "
+            "once, when the webhook was registered"
+        )
     return text
 
 
