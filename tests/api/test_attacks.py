@@ -166,7 +166,7 @@ async def test_the_answer_does_not_tell_whether_another_tenants_request_exists(p
     await post(place.web, "/v1/requests", HERO)
     await place.intake(1)
     answers = [await place.evil.get(f"/v1/requests/{name}") for name in ("hero", "nobody")]
-    told = [(answer.status_code, {**answer.json(), "instance": ""}) for answer in answers]
-    assert told[0] == told[1]
+    answered = [(answer.status_code, {**answer.json(), "instance": ""}) for answer in answers]
+    assert answered[0] == answered[1]
     forbidden = [await place.evil.get(f"/v1/requests/{name}?tenant=web") for name in ("hero", "nobody")]
     assert forbidden[0].json()["detail"] == forbidden[1].json()["detail"]

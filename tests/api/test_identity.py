@@ -20,13 +20,13 @@ WEB = "web@p.iam.gserviceaccount.com"
 CALLERS = CloudRunCallers(AUDIENCE, ACCOUNTS, lambda: NOW)
 
 
-def asked(assertion: str | None) -> Asked:
+def call_with(assertion: str | None) -> Asked:
     return Asked(peer="169.254.1.1", host="renderlane.example.com", proxied=True, assertion=assertion)
 
 
 async def test_the_account_of_the_token_has_its_tenants() -> None:
-    assert await CALLERS.caller(asked(f"Bearer {token(WEB)}")) == Caller(WEB, ("web",))
-    assert (await CALLERS.caller(asked(f"bearer {token(WEB.upper())}"))).tenants == ("web",)
+    assert await CALLERS.caller(call_with(f"Bearer {token(WEB)}")) == Caller(WEB, ("web",))
+    assert (await CALLERS.caller(call_with(f"bearer {token(WEB.upper())}"))).tenants == ("web",)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ async def test_the_account_of_the_token_has_its_tenants() -> None:
 )  # fmt: skip
 async def test_what_identifies_nobody(header: str | None) -> None:
     with pytest.raises(NotIdentified, match=r"found .*allowed: "):
-        await CALLERS.caller(asked(header))
+        await CALLERS.caller(call_with(header))
 
 
 async def answered(path: str, account: str | None, **headers: str) -> httpx2.Response:
