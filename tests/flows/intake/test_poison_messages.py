@@ -188,7 +188,7 @@ async def test_a_message_that_keeps_crashing_intake_is_rejected_once_and_let_go(
 
 async def test_a_dead_letter_whose_cause_is_gone_is_taken_in(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
-    await bury(world.ports, world.kicks, world.tags, world.evidence, _dead(b'{"request_id": "r-1", "prompt": "x"}'))
+    await bury(world.ports, world.kicks, world.tags, world.evidence, world.room, _dead(b'{"request_id": "r-1", "prompt": "x"}'))
     await world.run_until_quiet()
     assert world.status()["status"] == "succeeded"
     assert len(world.signals.of(events.ESCALATION)) == 1
@@ -204,7 +204,7 @@ async def test_a_request_that_is_on_record_is_not_called_rejected_by_its_dead_le
 
     monkeypatch.setattr(intake_flow, "_see_to_it", crash)
     world = World()
-    await bury(world.ports, world.kicks, world.tags, world.evidence, _dead(b'{"request_id": "r-1", "prompt": "x"}'))
+    await bury(world.ports, world.kicks, world.tags, world.evidence, world.room, _dead(b'{"request_id": "r-1", "prompt": "x"}'))
     assert world.results() == []
     assert world.status()["status"] == "queued"
 
@@ -220,8 +220,8 @@ async def test_a_dead_letter_waits_for_a_store_that_is_away_and_escalates_once(m
     monkeypatch.setattr(bury_flow, "take_in", take)
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
-            await bury(world.ports, world.kicks, world.tags, world.evidence, _dead(b"{}"))
-    await bury(world.ports, world.kicks, world.tags, world.evidence, _dead(b"{}"))
+            await bury(world.ports, world.kicks, world.tags, world.evidence, world.room, _dead(b"{}"))
+    await bury(world.ports, world.kicks, world.tags, world.evidence, world.room, _dead(b"{}"))
     assert len(world.signals.of(events.ESCALATION)) == 1
 
 
