@@ -2,10 +2,12 @@
 
 locals {
   subscriptions = {
-    render-requests-intake   = { topic = "render-requests", function = "intake", max_deliveries = 10, retention = "604800s" }
-    pump-kicks-pump          = { topic = "pump-kicks", function = "pump", max_deliveries = 0, retention = "600s" }
-    render-releases-render   = { topic = "render-releases", function = "render", max_deliveries = 5, retention = "86400s" }
-    render-dead-letters-bury = { topic = "render-dead-letters", function = "bury", max_deliveries = 0, retention = "604800s" }
+    render-requests-intake     = { topic = "render-requests", function = "intake", max_deliveries = 10, retention = "604800s" }
+    pump-kicks-pump            = { topic = "pump-kicks", function = "pump", max_deliveries = 0, retention = "600s" }
+    render-releases-render     = { topic = "render-releases", function = "render", max_deliveries = 5, retention = "86400s" }
+    render-dead-letters-bury   = { topic = "render-dead-letters", function = "bury", max_deliveries = 0, retention = "604800s" }
+    render-results-deliver     = { topic = "render-results", function = "deliver", max_deliveries = 10, retention = "604800s" }
+    webhook-deliveries-deliver = { topic = "webhook-deliveries", function = "deliver", max_deliveries = 10, retention = "86400s" }
   }
   giving_up = { for name, each in local.subscriptions : name => each if each.max_deliveries > 0 }
 }

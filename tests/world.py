@@ -226,6 +226,8 @@ class World:
                     await self.pump.kicked(Kick.parse(message.data).queues)
                 case "render":
                     await render(self.ports, self.kicks, self.evidence, message)
+                case "collect":
+                    pass  # nothing publishes arrivals yet
                 case "bury":
                     await bury(self.ports, self.kicks, self.tags, self.evidence, self.room, message)
                 case "deliver":

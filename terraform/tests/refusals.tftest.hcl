@@ -19,6 +19,8 @@ run "an_ack_deadline_under_the_time_out" {
       pump-kicks-pump          = 600
       render-releases-render   = 600
       render-dead-letters-bury = 60
+      render-results-deliver = 60
+      webhook-deliveries-deliver = 60
     }
   }
 

@@ -1,4 +1,4 @@
-"""Receivers of webhooks in virtual time: what each address answers, and what it was sent."""
+"""Receivers of webhooks in virtual time: what one address answers, and what it was sent."""
 
 from __future__ import annotations
 
@@ -68,4 +68,4 @@ class ScriptedWebhooks:
             self.in_flight[url] -= 1
 
     def to(self, url: str) -> list[Sent]:
-        return [each for each in self.sent if each.url == url]
+        return [one for one in self.sent if one.url == url]

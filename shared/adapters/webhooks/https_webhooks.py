@@ -85,11 +85,11 @@ class HttpsWebhooks:
             raise NoAnswer(f"the host {host} is not known") from error
         if not addresses:
             raise NoAnswer(f"the host {host} has no address")
-        if self._allow_this_machine and all(_is_loopback(each) for each in addresses):
+        if self._allow_this_machine and all(_is_loopback(address) for address in addresses):
             return addresses
         if scheme == "http":
             raise AddressRefused("found http:// to another machine; allowed: https://, or http:// to 127.0.0.1")
-        if not all(is_public(each) for each in addresses):
+        if not all(is_public(address) for address in addresses):
             raise AddressRefused(f"the host {host} has a private address; allowed: public addresses only")
         return addresses
 
@@ -124,4 +124,4 @@ def _retry_after(text: str) -> timedelta | None:
 
 async def _look_up(host: str, port: int) -> Sequence[str]:
     answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(each[4][0]) for each in answers]
+    return [str(row[4][0]) for row in answers]

@@ -20,9 +20,7 @@ KEEP_FOR = timedelta(days=30)
 LEASE = timedelta(seconds=60)
 """An attempt that has not reported by then is made again: longer than its time limit."""
 GIVE_UP_AFTER = timedelta(hours=24)
-PAUSES = tuple(
-    timedelta(seconds=seconds) for seconds in (5, 60, 5 * 60, 30 * 60, 2 * 3600, 4 * 3600, 8 * 3600)
-)
+PAUSES = tuple(timedelta(seconds=seconds) for seconds in (5, 60, 5 * 60, 30 * 60, 2 * 3600, 4 * 3600, 8 * 3600))
 """After the first, second, ... failure; the last one repeats."""
 JITTER = 0.2
 """A pause is longer by up to this share of itself: retries of one outage do not come back together."""
@@ -52,18 +50,15 @@ class Delivery(Stored, frozen=True):
     """When it is to be attempted; None when it is over."""
     give_up_at: datetime
     created_at: datetime
-    updated_at: datetime
     expire_at: datetime
     attempt_count: int = 0
     last: Attempted | None = None
 
     @classmethod
-    def new(
-        cls, tenant: str, endpoint: str, request_id: str, message_id: str, status: str, now: datetime
-    ) -> Self:
+    def new(cls, tenant: str, endpoint: str, request_id: str, message_id: str, status: str, now: datetime) -> Self:
         return cls(
             tenant=tenant, endpoint=endpoint, request_id=request_id, message_id=message_id, status=status,
-            state="pending", due_at=now, give_up_at=now + GIVE_UP_AFTER, created_at=now, updated_at=now,
+            state="pending", due_at=now, give_up_at=now + GIVE_UP_AFTER, created_at=now,
             expire_at=now + KEEP_FOR,
         )  # fmt: skip
 
@@ -75,17 +70,17 @@ class Delivery(Stored, frozen=True):
 
     def claimed(self, now: datetime) -> Self:
         """An attempt begins. When the process dies during it, it is due again after the lease."""
-        return replace(self, attempt_count=self.attempt_count + 1, due_at=now + LEASE, updated_at=now)
+        return replace(self, attempt_count=self.attempt_count + 1, due_at=now + LEASE)
 
-    def deferred(self, until: datetime, now: datetime) -> Self:
+    def deferred(self, until: datetime) -> Self:
         """No attempt is made now; its last chance is never deferred."""
-        return replace(self, due_at=min(until, self.give_up_at), updated_at=now)
+        return replace(self, due_at=min(until, self.give_up_at))
 
     def delivered(self, attempted: Attempted) -> Self:
-        return replace(self, state="delivered", due_at=None, last=attempted, updated_at=attempted.at)
+        return replace(self, state="delivered", due_at=None, last=attempted)
 
     def dead(self, attempted: Attempted) -> Self:
-        return replace(self, state="dead", due_at=None, last=attempted, updated_at=attempted.at)
+        return replace(self, state="dead", due_at=None, last=attempted)
 
     def failed(self, attempted: Attempted, retry_after: timedelta | None, jitter: float) -> Self:
         """Due again after a growing pause; dead once the day is over. `jitter` is in [0, 1)."""
@@ -95,13 +90,11 @@ class Delivery(Stored, frozen=True):
         pause = PAUSES[min(self.attempt_count, len(PAUSES)) - 1] * (1 + JITTER * jitter)
         if retry_after is not None:
             pause = max(pause, min(retry_after, LONGEST_RETRY_AFTER))
-        return replace(self, due_at=min(now + pause, self.give_up_at), last=attempted, updated_at=now)
+        return replace(self, due_at=min(now + pause, self.give_up_at), last=attempted)
 
     def replayed(self, now: datetime) -> Self:
         """From the beginning, under the same `webhook-id`."""
-        return replace(
-            self, state="pending", due_at=now, attempt_count=0, give_up_at=now + GIVE_UP_AFTER, updated_at=now
-        )
+        return replace(self, state="pending", due_at=now, attempt_count=0, give_up_at=now + GIVE_UP_AFTER)
 
 
 class Due(Struct, frozen=True):

@@ -37,7 +37,6 @@ class Endpoint(Stored, frozen=True):
     secrets: tuple[SigningSecret, ...]
     """The current one first."""
     created_at: datetime
-    updated_at: datetime
     statuses: tuple[str, ...] = ()
     """The final statuses that are sent; empty = all."""
     failures: int = 0
@@ -55,30 +54,30 @@ class Endpoint(Stored, frozen=True):
         return self.disabled_at is None and status in (self.statuses or FINAL)
 
     def signing_secrets(self, now: datetime) -> list[str]:
-        return [each.secret for each in self.secrets if each.expires_at is None or each.expires_at > now]
+        return [one.secret for one in self.secrets if one.expires_at is None or one.expires_at > now]
 
     def rotated(self, secret: str, now: datetime) -> Self:
         """With a new secret; the one before signs for another day, older ones no more."""
         old = SigningSecret(self.secrets[0].secret, now + OLD_SECRET_VALID_FOR)
-        return replace(self, secrets=(SigningSecret(secret), old), updated_at=now)
+        return replace(self, secrets=(SigningSecret(secret), old))
 
-    def enabled(self, now: datetime) -> Self:
-        return replace(self, disabled_at=None, disabled_reason=None, failures=0, paused_until=None, updated_at=now)
+    def enabled(self) -> Self:
+        return replace(self, disabled_at=None, disabled_reason=None, failures=0, paused_until=None)
 
     def disabled(self, reason: str, now: datetime) -> Self:
-        return replace(self, disabled_at=now, disabled_reason=reason, updated_at=now)
+        return replace(self, disabled_at=now, disabled_reason=reason)
 
-    def succeeded(self, now: datetime) -> Self:
-        return replace(self, failures=0, paused_until=None, updated_at=now)
+    def succeeded(self) -> Self:
+        return replace(self, failures=0, paused_until=None)
 
     def failed(self, now: datetime) -> Self:
         """One more failure; from the fifth in a row it is paused, for twice as long each time."""
         failures = self.failures + 1
         if failures < FAILURES_UNTIL_PAUSED:
-            return replace(self, failures=failures, updated_at=now)
+            return replace(self, failures=failures)
         doublings = min(failures - FAILURES_UNTIL_PAUSED, 10)
         pause = min(FIRST_PAUSE * 2**doublings, LONGEST_PAUSE)
-        return replace(self, failures=failures, paused_until=now + pause, updated_at=now)
+        return replace(self, failures=failures, paused_until=now + pause)
 
     def is_paused(self, now: datetime) -> bool:
         return self.paused_until is not None and self.paused_until > now

@@ -100,9 +100,7 @@ async def _after_deliver(ports: Ports, room: Room, message: Message) -> None:
         raise
     except Exception as error:  # noqa: BLE001  as above
         report(ports, "send a webhook", f"messages/{message.id}", error)
-    ports.signals.emit(
-        events.ESCALATION, what="a result kept crashing its webhook", request_id=None, runbook=RUNBOOK
-    )
+    ports.signals.emit(events.ESCALATION, what="a result kept crashing its webhook", request_id=None, runbook=RUNBOOK)
 
 
 async def _once_more(

@@ -86,7 +86,7 @@ async def attempt(ports: Ports, room: Room, delivery_id: str) -> None:
     if endpoint.is_paused(now) and not delivery.is_last_chance(now):
         assert endpoint.paused_until is not None
         spread = (endpoint.paused_until - now) * ports.chance()
-        await _write(ports, document, delivery.deferred(endpoint.paused_until + spread, now))
+        await _write(ports, document, delivery.deferred(endpoint.paused_until + spread))
         return
     try:
         async with room.of(delivery.endpoint):
@@ -97,7 +97,7 @@ async def attempt(ports: Ports, room: Room, delivery_id: str) -> None:
             mine = Document(document.path, claimed.to_json(), version, now)
             await _send(ports, mine, _Try(delivery_id, claimed, endpoint_document, endpoint, request.data, now))
     except NoRoom:
-        await _write(ports, document, delivery.deferred(now + deliveries.PAUSES[1] * (1 + ports.chance()), now))
+        await _write(ports, document, delivery.deferred(now + deliveries.PAUSES[1] * (1 + ports.chance())))
 
 
 async def _send(ports: Ports, document: Document, work: _Try) -> None:
@@ -131,7 +131,7 @@ async def _note_health(ports: Ports, work: _Try, answer: Answer | None, reason: 
     """Of attempts that ran side by side, one counts: the others find another version, and leave it."""
     before = work.endpoint
     if reason is None:
-        after = before.succeeded(now) if before.failures else before
+        after = before.succeeded() if before.failures else before
     elif answer is not None and answer.is_gone:
         after = before.disabled("it answered HTTP 410 (gone)", now)
     else:
@@ -171,4 +171,3 @@ async def _write(ports: Ports, document: Document, after: Delivery) -> str | Non
     """The new version; None where somebody else changed it first."""
     committed = await ports.store.commit(Update(document.path, after.to_json(), document.version))
     return committed.versions[0] if isinstance(committed, Committed) else None
-

@@ -22,7 +22,7 @@ class TooManyEndpoints(Exception):
 async def of_tenant(store: Store, tenant: str) -> dict[str, Endpoint]:
     """By id, the oldest first."""
     documents = await store.query(queries.webhook_endpoints(tenant, MOST_ENDPOINTS + 1))
-    return {each.id: Endpoint.from_json(each.data) for each in documents}
+    return {document.id: Endpoint.from_json(document.data) for document in documents}
 
 
 async def add(
@@ -33,7 +33,7 @@ async def add(
     if len(await of_tenant(store, tenant)) >= MOST_ENDPOINTS:
         raise TooManyEndpoints(f"{tenant} has {MOST_ENDPOINTS} endpoints; allowed: {MOST_ENDPOINTS}; remove one")
     now = (await store.get(path(fresh_id))).read_at
-    endpoint = Endpoint(tenant, url, (SigningSecret(secret),), now, now, tuple(statuses))
+    endpoint = Endpoint(tenant, url, (SigningSecret(secret),), now, tuple(statuses))
     await store.commit(Create(path(fresh_id), endpoint.to_json()))
     return endpoint
 
@@ -53,7 +53,7 @@ async def rotate(store: Store, tenant: str, endpoint_id: str, secret: str) -> En
 
 async def enable(store: Store, tenant: str, endpoint_id: str) -> Endpoint:
     """Takes deliveries again, after it was disabled or paused. Raises NoEndpoint."""
-    return await _change(store, tenant, endpoint_id, lambda it, document: it.enabled(document.read_at))
+    return await _change(store, tenant, endpoint_id, lambda it, _document: it.enabled())
 
 
 async def _change(

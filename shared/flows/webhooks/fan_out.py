@@ -47,7 +47,7 @@ async def publish_due(store: Store, topics: Topics, now: datetime) -> int:
     count, after = 0, None
     while count < MOST_AT_ONCE:
         page = await store.query(queries.due_webhook_deliveries(now, PAGE, after))
-        await asyncio.gather(*(topics.publish(WEBHOOK_DELIVERIES, Due(each.id).to_bytes()) for each in page))
+        await asyncio.gather(*(topics.publish(WEBHOOK_DELIVERIES, Due(row.id).to_bytes()) for row in page))
         count += len(page)
         if len(page) < PAGE:
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+
 from shared.core.lifecycle import queries, request_record
 from shared.core.messages.topics import WEBHOOK_DELIVERIES
 from shared.core.values.documents import Committed, Document, Update
@@ -33,15 +34,17 @@ async def replay_request(store: Store, topics: Topics, tenant: str, request_id: 
     finished_at = deliveries.moment(request.data["finished_at"])
     await fan_out(store, topics, tenant, request_id, request.data["status"], finished_at)
     message_id = deliveries.message_id(tenant, request_id, finished_at)
-    names = [deliveries.delivery_id(message_id, endpoint_id) for endpoint_id in await endpoints.of_tenant(store, tenant)]
+    names = [
+        deliveries.delivery_id(message_id, endpoint_id) for endpoint_id in await endpoints.of_tenant(store, tenant)
+    ]
     documents = await store.get_all([deliveries.path(name) for name in names])
-    return await _again(store, topics, [each for each in documents if isinstance(each, Document)])
+    return await _again(store, topics, [one for one in documents if isinstance(one, Document)])
 
 
 async def replay_dead(store: Store, topics: Topics, tenant: str, endpoint_id: str | None = None) -> list[str]:
     """The newest thousand of the tenant's dead deliveries, of one endpoint where it is named."""
     documents = await store.query(queries.webhook_deliveries(tenant, "dead", MOST))
-    chosen = [each for each in documents if endpoint_id in (None, each.data["endpoint"])]
+    chosen = [one for one in documents if endpoint_id in (None, one.data["endpoint"])]
     return await _again(store, topics, chosen)
 
 
@@ -52,5 +55,5 @@ async def _again(store: Store, topics: Topics, documents: list[Document]) -> lis
         after = Delivery.from_json(document.data).replayed(document.read_at)
         if isinstance(await store.commit(Update(document.path, after.to_json(), document.version)), Committed):
             due.append(document.id)
-    await asyncio.gather(*(topics.publish(WEBHOOK_DELIVERIES, Due(each).to_bytes()) for each in due))
+    await asyncio.gather(*(topics.publish(WEBHOOK_DELIVERIES, Due(name).to_bytes()) for name in due))
     return due

@@ -1,4 +1,4 @@
-"""Results reach the endpoints of their tenant: signed, at least once, one id for each result, nobody waits for others."""
+"""Results reach the endpoints of their tenant: signed, at least once, under one id, and nobody waits for others."""
 
 from __future__ import annotations
 
@@ -22,13 +22,11 @@ DAY = timedelta(days=1)
 
 
 async def add(world: World, tenant: str = "web", url: str = HOOK, *statuses: str, name: str = "we_1") -> Endpoint:
-    return await endpoints.add(
-        world.store, world.webhooks, tenant, url, statuses, fresh_id=name, secret=SECRET
-    )
+    return await endpoints.add(world.store, world.webhooks, tenant, url, statuses, fresh_id=name, secret=SECRET)
 
 
 def deliveries(world: World) -> list[dict[str, Any]]:
-    return [dict(each.data) for each in world.store.all("webhook_deliveries")]
+    return [dict(document.data) for document in world.store.all("webhook_deliveries")]
 
 
 async def settle(world: World) -> None:
@@ -49,7 +47,7 @@ async def test_a_result_is_sent_signed_with_the_public_view() -> None:
     assert payload["data"]["labels"] == {"campaign": "spring"}
     assert payload["timestamp"] == payload["data"]["finished_at"] == world.results()[0]["finished_at"]
     assert "a lighthouse" not in sent.body.decode(), "the prompt stays here"
-    assert [each["state"] for each in deliveries(world)] == ["delivered"]
+    assert [row["state"] for row in deliveries(world)] == ["delivered"]
 
 
 async def test_only_the_tenants_own_results_and_chosen_statuses_are_sent() -> None:
@@ -60,7 +58,7 @@ async def test_only_the_tenants_own_results_and_chosen_statuses_are_sent() -> No
     await world.submit("r-print", tenant="print")
     await settle(world)
     assert world.webhooks.to(HOOK) == []
-    assert [each.verified(SECRET)["data"]["tenant"] for each in world.webhooks.to(OTHER_HOOK)] == ["print"]
+    assert [one.verified(SECRET)["data"]["tenant"] for one in world.webhooks.to(OTHER_HOOK)] == ["print"]
 
 
 async def test_a_repeated_announcement_sends_nothing_twice() -> None:
@@ -81,7 +79,7 @@ async def test_two_endpoints_get_the_same_id_and_each_its_own_delivery() -> None
     await add(world, "web", OTHER_HOOK, name="we_2")
     await world.submit(tenant="web")
     await settle(world)
-    assert len({each.id for each in world.webhooks.sent}) == 1
+    assert len({one.id for one in world.webhooks.sent}) == 1
     assert len(deliveries(world)) == 2
 
 
@@ -94,10 +92,10 @@ async def test_a_failure_is_retried_with_the_same_id_and_a_fresh_signature() -> 
     await world.run_for(timedelta(minutes=10))
     sent = world.webhooks.to(HOOK)
     assert len(sent) == 3
-    assert len({each.id for each in sent}) == 1
-    assert len({each.headers["webhook-timestamp"] for each in sent}) == 3
-    assert all(each.verified(SECRET) for each in sent)
-    assert [each["state"] for each in deliveries(world)] == ["delivered"]
+    assert len({one.id for one in sent}) == 1
+    assert len({one.headers["webhook-timestamp"] for one in sent}) == 3
+    assert all(one.verified(SECRET) for one in sent)
+    assert [row["state"] for row in deliveries(world)] == ["delivered"]
     effects = [fields["effect"] for signal, fields in world.signals.emitted if signal.name == "webhook_failed"]
     assert effects == ["will retry", "will retry"]
 
@@ -130,11 +128,11 @@ async def test_a_dead_delivery_is_replayed_under_its_id() -> None:
     await world.run_until_quiet()
     await world.run_for(DAY + timedelta(hours=1))
     world.webhooks.replies[HOOK] = lambda _: Answer(200)
-    (before,) = {each.id for each in world.webhooks.sent}
+    (before,) = {one.id for one in world.webhooks.sent}
     assert len(await replay.replay_dead(world.store, world.topics, "web")) == 1
     await world.run_for(timedelta(hours=1))
     assert world.webhooks.sent[-1].id == before
-    assert [each["state"] for each in deliveries(world)] == ["delivered"]
+    assert [row["state"] for row in deliveries(world)] == ["delivered"]
 
 
 async def test_a_request_is_replayed_to_an_endpoint_that_was_added_later() -> None:
@@ -169,7 +167,7 @@ async def test_410_disables_the_endpoint_until_it_is_enabled() -> None:
     await endpoints.enable(world.store, "web", "we_1")
     await replay.replay_request(world.store, world.topics, "web", "r-2")
     await settle(world)
-    assert [each.verified(SECRET)["data"]["request_id"] for each in world.webhooks.to(HOOK)] == ["r-1", "r-2"]
+    assert [one.verified(SECRET)["data"]["request_id"] for one in world.webhooks.to(HOOK)] == ["r-1", "r-2"]
 
 
 async def test_after_a_rotation_both_secrets_verify_for_a_day() -> None:
@@ -198,14 +196,14 @@ async def test_a_hanging_endpoint_delays_no_other_tenant() -> None:
     for number in range(20):
         await world.submit(f"p-{number}", tenant="print")
     await settle(world)
-    finished = {each["request_id"]: each["finished_at"] for each in world.results()}
-    sent = {each.verified(SECRET)["data"]["request_id"]: each for each in world.webhooks.to(OTHER_HOOK)}
+    finished = {one["request_id"]: one["finished_at"] for one in world.results()}
+    sent = {one.verified(SECRET)["data"]["request_id"]: one for one in world.webhooks.to(OTHER_HOOK)}
     assert len(sent) == 20
     assert world.webhooks.most_in_flight[HOOK] == IN_FLIGHT
     delays = [(sent[name].at - datetime.fromisoformat(finished[name])).total_seconds() for name in sent]
     assert max(delays) < 1
     await world.run_for(timedelta(minutes=30))
-    assert {each["state"] for each in deliveries(world)} == {"delivered"}
+    assert {row["state"] for row in deliveries(world)} == {"delivered"}
 
 
 async def test_a_broken_endpoint_is_paused_and_its_deliveries_still_arrive() -> None:
@@ -221,7 +219,7 @@ async def test_a_broken_endpoint_is_paused_and_its_deliveries_still_arrive() -> 
     during = len(world.webhooks.to(HOOK))
     assert during < 4 * 100, "a pause of the endpoint spares most attempts"
     await world.run_for(timedelta(hours=10))
-    assert {each["state"] for each in deliveries(world)} == {"delivered"}
+    assert {row["state"] for row in deliveries(world)} == {"delivered"}
 
 
 async def test_a_removed_endpoint_gets_nothing_more() -> None:
@@ -290,7 +288,7 @@ class _Death:
 
 
 def _about_webhooks(*args: Any) -> bool:
-    paths = [getattr(each, "path", "") for each in args]
+    paths = [getattr(one, "path", "") for one in args]
     return any(path.startswith("webhook_") for path in paths) or WEBHOOK_DELIVERIES in args
 
 
@@ -316,9 +314,9 @@ async def test_a_death_at_any_step_loses_no_webhook(port: str, method: str, kill
         await settle(world)
     await world.restart()
     await world.run_for(timedelta(minutes=5))
-    assert [each["state"] for each in deliveries(world)] == ["delivered"]
+    assert [row["state"] for row in deliveries(world)] == ["delivered"]
     assert 1 <= len(world.webhooks.to(HOOK)) <= 2
-    assert len({each.id for each in world.webhooks.to(HOOK)}) == 1
+    assert len({one.id for one in world.webhooks.to(HOOK)}) == 1
 
 
 async def test_a_rejected_message_sends_no_webhook() -> None:
@@ -326,6 +324,6 @@ async def test_a_rejected_message_sends_no_webhook() -> None:
     await add(world, "default")
     await world.publish({"request_id": "r-1", "prompt": ""})
     await settle(world)
-    assert [each["status"] for each in world.results()] == ["rejected"]
+    assert [one["status"] for one in world.results()] == ["rejected"]
     assert world.webhooks.sent == []
     assert world.crashes == []
