@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from shared.ports.store import Store
 
 
-@click.group("tenant", invoke_without_command=True)
+class _OptionsAfterName(click.Group):
+    """`tenant NAME --json` and `tenant NAME webhook list`: a plain group takes options before NAME only."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and not args[0].startswith("-"):
+            own = next((index for index, word in enumerate(args) if index and word in self.commands), len(args))
+            args = [*args[1:own], args[0], *args[own:]]
+        return super().parse_args(ctx, args)
+
+
+@click.group("tenant", cls=_OptionsAfterName, invoke_without_command=True)
 @click.argument("name", metavar="NAME")
 @click.option(
     "--weight",

@@ -244,10 +244,12 @@ def refuses(purse: Purse, estimate_micros: int) -> bool:
 
 
 def refused(tenant: str, purse: Purse, estimate_micros: int) -> Outcome:
-    held = f", ${usd(purse.held_micros)} of it held for attempts that are not settled" if purse.held_micros > 0 else ""
+    reserved = (
+        f", ${usd(purse.held_micros)} of it held for attempts that are not settled" if purse.held_micros > 0 else ""
+    )
     return Outcome(
         "budget",
-        f"The budget of {tenant}, {purse.budget}, has ${usd(max(purse.unspent_micros, 0))} left{held} "
+        f"The budget of {tenant}, {purse.budget}, has ${usd(max(purse.unspent_micros, 0))} left{reserved} "
         f"(${usd(purse.spent_micros)} are spent); this takes up to ${usd(estimate_micros)}. Nothing was paid.",
         f"Raise it (renderlane budget {tenant} --limit USD) or wait for the next {purse.budget.period}, "
         "then submit it under a new id.",
