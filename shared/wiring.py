@@ -59,6 +59,7 @@ from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
 from shared.ports.quota import LiveQuotaSource
 from shared.ports.store import Store
 from shared.ports.telemetry import Signals
+from shared.ports.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from shared.core.observability.trace_tree import Seen
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from shared.flows.intake.fair_queue import FairTags
     from shared.flows.pump.loop import Pump
     from shared.flows.render.limit_reports import Evidence
+    from shared.flows.webhooks.room import Room
 
 T = TypeVar("T")
 
@@ -123,6 +125,12 @@ class Worker(Struct, frozen=True, dict=True):
         from shared.flows.render.limit_reports import Evidence
 
         return Evidence(self.ports, self.view)
+
+    @cached_property
+    def webhook_room(self) -> Room:
+        from shared.flows.webhooks.room import Room
+
+        return Room()
 
     @cached_property
     def pump(self) -> Pump:
@@ -198,6 +206,7 @@ def build(
         references=references(settings, images, max(room // 4, CACHE_BYTES)),
         lanes={**dict.fromkeys(AT_ONCE, google), **others},
         batches=gemini_batches(settings),
+        webhooks=webhooks(settings),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models, emitted),
         signals=emitted,
@@ -226,6 +235,12 @@ def spool(settings: Settings) -> Spool:
     from shared.adapters.object_storage.object_spool import ObjectSpool
 
     return _set_by("RENDERLANE_SPOOL", lambda: ObjectSpool(settings.spool))
+
+
+def webhooks(settings: Settings) -> Webhooks:
+    from shared.adapters.webhooks.https_webhooks import HttpsWebhooks
+
+    return HttpsWebhooks(allow_this_machine=settings.one_machine)
 
 
 def keep_rules(settings: Settings) -> KeepRules:

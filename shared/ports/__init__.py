@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.ports.quota import LiveQuotaSource
     from shared.ports.store import Store
     from shared.ports.telemetry import Signals
+    from shared.ports.webhooks import Webhooks
 
 
 class Leaving(Struct, eq=False):
@@ -41,6 +42,7 @@ class Ports(Struct, frozen=True, eq=False):
     lanes: Mapping[str, Lane]
     """By lane name: those that answer at once."""
     batches: Batches
+    webhooks: Webhooks
     live_quota: LiveQuotaSource
     flag_source: FlagSource
     signals: Signals

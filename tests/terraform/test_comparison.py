@@ -149,7 +149,7 @@ def test_the_worker_accepts_the_environment_it_is_given(full: Planned, tmp_path:
     assert settings.capacity == 200
 
 
-@pytest.mark.parametrize("function", ["intake", "pump", "bury"])
+@pytest.mark.parametrize("function", ["intake", "pump", "bury", "deliver"])
 def test_only_who_calls_the_provider_is_given_the_key(function: str, full: Planned) -> None:
     assert _secrets(full, function) == []
 
@@ -269,9 +269,10 @@ def test_every_function_may_publish_what_its_flow_is_seen_to_publish(plan: Plann
 def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned) -> None:
     publisher, database, traces = "roles/pubsub.publisher", "roles/datastore.user", "roles/telemetry.writer"
     images, read, create = "render-test-renderlane-images", "roles/storage.objectViewer", "roles/storage.objectCreator"
-    functions = ("intake", "pump", "render", "watch", "bury")
-    everyone = {(f"renderlane-{each}", publisher, "pump-kicks") for each in functions}
-    everyone |= {(f"renderlane-{each}", publisher, "render-results") for each in functions}
+    functions = ("intake", "pump", "render", "watch", "bury", "deliver")
+    everyone = {(f"renderlane-{each}", publisher, "pump-kicks") for each in functions if each != "deliver"}
+    everyone |= {(f"renderlane-{each}", publisher, "render-results") for each in functions if each != "deliver"}
+    everyone |= {(f"renderlane-{name}", publisher, "webhook-deliveries") for name in ("watch", "bury", "deliver")}
     everyone |= {(f"renderlane-{each}", role, "render-test") for each in functions for role in (database, traces)}
     pubsub, secrets = (
         f"service-123456789012@gcp-sa-{each}.iam.gserviceaccount.com" for each in ("pubsub", "secretmanager")
@@ -292,7 +293,7 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         ("renderlane-bury", read, "render-test-renderlane-spool"),
         *(
             ("renderlane-push", "roles/run.invoker", f"renderlane-{each}")
-            for each in ("intake", "pump", "render", "bury")
+            for each in ("intake", "pump", "render", "bury", "deliver")
         ),
         ("renderlane-schedule", "roles/run.invoker", "renderlane-watch"),
         ("renderlane-build", read, "render-test-renderlane-source"),
@@ -302,6 +303,8 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         (pubsub, publisher, RENDER_DEAD_LETTERS),
         (pubsub, "roles/pubsub.subscriber", "render-requests-intake"),
         (pubsub, "roles/pubsub.subscriber", "render-releases-render"),
+        (pubsub, "roles/pubsub.subscriber", "render-results-deliver"),
+        (pubsub, "roles/pubsub.subscriber", "webhook-deliveries-deliver"),
         (secrets, publisher, "renderlane-key-rotation"),
     }
 
