@@ -39,6 +39,8 @@ from shared.config import (
     Settings,
     SqliteStore,
 )
+from shared.core.accounting import budget
+from shared.core.accounting.budget import Budget
 from shared.core.catalogue.catalogue import Api, Catalogue
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.catalogue.toml_errors import BrokenCatalogue
@@ -221,6 +223,7 @@ def build(
         key_kind=key_kind(settings),
         room=ByteRoom(room),
         keep_rules=keep_rules(settings),
+        default_budget=default_budget(settings),
         gateways=gateways,
         release=settings.release,
     )
@@ -247,6 +250,11 @@ def keep_rules(settings: Settings) -> KeepRules:
     """A process of one machine can hold an image in memory for as long as it lives; a function, as long as a push."""
     in_a_push = KeepRules(settings.keep_paid)
     return KeepRules(settings.keep_paid, settings.keep_paid) if settings.one_machine else in_a_push
+
+
+def default_budget(settings: Settings) -> Budget | None:
+    limit = settings.default_budget_micros
+    return None if limit is None else budget.default_budget(limit)
 
 
 def _check_proxies(settings: Settings, models: Catalogue) -> None:

@@ -12,6 +12,7 @@ from shared.core.values.lanes import BATCH
 from shared.core.values.release import Release
 
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
+    from shared.core.accounting.budget import Budget
     from shared.core.catalogue.catalogue import Catalogue
     from shared.core.limits.quota import Quota
     from shared.ports.clock import Clock
@@ -63,6 +64,8 @@ class Ports(Struct, frozen=True, eq=False):
     release: Release = Release()
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
+    default_budget: Budget | None = None
+    """Of every tenant that has none of its own."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
     reported: dict[str, float] = field(default_factory=dict)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from shared.core.accounting import budget
 from shared.core.lifecycle import request_record
 from shared.core.messages.pubsub_messages import BadMessage, Release
-from shared.core.messages.render_request import named_id
 from shared.core.messages.topics import DEAD_LETTER_SOURCE, SUBSCRIPTIONS
 from shared.core.observability import events
 from shared.core.provider.outcome import Outcome
@@ -75,8 +74,6 @@ async def _after_intake(ports: Ports, kicks: Kicks, tags: FairTags, message: Mes
 
 async def _after_render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Message) -> None:
     release = Release.parse(message.data)
-    if named_id({"request_id": release.request_id}) is None:
-        raise BadMessage("a release of no request id")
     request = await ports.store.get(request_record.path(release.request_id))
     if _is_stale(request, release):
         # The pump took this release back and granted another, perhaps many while no instance was free: nothing crashed.
