@@ -17,11 +17,11 @@ from scripts.simulator.formats import fault_replies
 from scripts.simulator.formats.credential import check_key
 from scripts.simulator.formats.reply import Answer, Cut, Hang, Reply, Reset
 from scripts.simulator.provider import quota_problems, tokens
-from scripts.simulator.provider.accepted_request import Ask, Headline, Order, accept
+from scripts.simulator.provider.accepted_request import OUTPUT_TYPES, Ask, Headline, Order, accept
 from scripts.simulator.provider.bill import Api, Call, cost_micros
 from scripts.simulator.provider.drawing import Scene
 from scripts.simulator.provider.faults import GATE_KINDS, SICK_KINDS, Fault, Verdict
-from scripts.simulator.provider.models import DEFAULT_SIZE, ImageModel, Tier
+from scripts.simulator.provider.models import DEFAULT_SIZE, VERTEX, ImageModel, Tier
 from scripts.simulator.provider.problems import Problem, Refused, model_not_found
 from scripts.simulator.provider.quota_windows import ModelQuota, Rejected
 from scripts.simulator.provider.rendered import Made
@@ -111,14 +111,20 @@ def _enter(
     model = simulation.models.served(headline.model)
     if model is None:
         raise Refused(model_not_found(headline.model))
-    quota = simulation.quota_of(model.id)
+    pool = pool_of(request.api, model.id)
+    quota = simulation.quota_of(pool)
     text, images = tokens.of_input(model, headline.prompt, headline.references)
-    admission = quota.admit(
-        simulation.limits.limits(model.id), simulation.moment(), images=1, input_tokens=text + images
-    )
+    admission = quota.admit(simulation.limits.limits(pool), simulation.moment(), images=1, input_tokens=text + images)
     if isinstance(admission, Rejected):
         raise Refused(quota_problems.from_rejection(admission, model.id))
     return model, quota
+
+
+def pool_of(api: Api, model_id: str) -> str:
+    """What a call's quota is counted under, as RENDERLANE_QUOTA would name it: Vertex shares none with the other API,
+    and its capacity has no limit of a project unless one is set for `vertex:MODEL`.
+    """
+    return f"{VERTEX}:{model_id}" if api == VERTEX else model_id
 
 
 async def _serve(
@@ -212,6 +218,8 @@ async def make(simulation: Simulation, call: Call, ask: Ask, fault: Fault | None
         searches=tokens.of_searches(ask.prompt) if ask.grounded else 0,
     )
     picture = await simulation.painter.paint(_scene(simulation, ask, model, size, fault))
+    if ask.output_type != OUTPUT_TYPES[0] or ask.output_quality is not None:
+        picture = await simulation.painter.encoded(picture, ask.output_type, ask.output_quality)
     if kind == "corrupt_image":
         picture = b"\x00" * 64 + picture[64:]
     return replace(made, usage=usage, picture=picture, text=text), kind or "image"

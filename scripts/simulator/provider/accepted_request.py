@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from scripts.simulator.provider.drawing import NotAnImage, Painter
-from scripts.simulator.provider.models import DEFAULT_SIZE, SIZES, TIERS, ImageModel, Models, Tier
+from scripts.simulator.provider.models import DEFAULT_SIZE, SIZES, TIERS, VERTEX, ImageModel, Models, Tier
 from scripts.simulator.provider.problems import invalid
 
-SERVICE_TIERS: tuple[Tier, ...] = tuple(each for each in TIERS if each != "batch")
+SERVICE_TIERS: tuple[Tier, ...] = tuple(each for each in TIERS if each not in ("batch", VERTEX))
 REFERENCE_TYPES = (
     "image/png",
     "image/jpeg",
@@ -24,6 +24,8 @@ REFERENCE_TYPES = (
     "image/bmp",
     "image/tiff",
 )
+OUTPUT_TYPES = ("image/jpeg", "image/png")
+"""In which Vertex sends a picture, where it is asked for one of them."""
 MARKER_LABEL = "request_id"
 
 _LABEL_LENGTH = 63
@@ -67,6 +69,8 @@ class Order(Struct, frozen=True):
     seed: int = 0
     store: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    output_type: str = OUTPUT_TYPES[0]
+    output_quality: int | None = None
 
 
 class Ask(Struct, frozen=True):
@@ -83,6 +87,8 @@ class Ask(Struct, frozen=True):
     seed: int
     store: bool
     labels: Mapping[str, str]
+    output_type: str = OUTPUT_TYPES[0]
+    output_quality: int | None = None
 
 
 async def accept(order: Order, model: ImageModel, models: Models, painter: Painter) -> Ask:
@@ -112,10 +118,14 @@ async def accept(order: Order, model: ImageModel, models: Models, painter: Paint
         seed=order.seed,
         store=order.store,
         labels=order.labels,
+        output_type=order.output_type,
+        output_quality=order.output_quality,
     )
 
 
 def _tier(order: Order, model: ImageModel) -> Tier:
+    if order.tier == VERTEX and VERTEX in model.rates:
+        return VERTEX
     for tier in SERVICE_TIERS:
         if order.tier == tier:
             if tier not in model.rates:

@@ -22,8 +22,10 @@ Api = Literal[
     "file_download",
     "chat",
     "images",
+    "vertex",
 ]
-"""`batch` is one line of a batch; those after it make no picture and are on no bill; the last two are a gateway's."""
+"""`batch` is one line of a batch; those after it make no picture and are on no bill; `chat` and `images` are a
+gateway's, `vertex` is Vertex AI's generateContent."""
 
 
 def cost_micros(model: ImageModel, tier: Tier, usage: Usage) -> int:

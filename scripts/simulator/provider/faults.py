@@ -55,7 +55,7 @@ SICK_KINDS: tuple[str, ...] = get_args(SickKind)
 BATCH_KINDS: tuple[str, ...] = get_args(BatchKind)
 LINE_KINDS: tuple[str, ...] = get_args(LineKind)
 
-PICTURING: tuple[Api, ...] = ("interactions", "generate_content", "batch", "chat", "images")
+PICTURING: tuple[Api, ...] = ("interactions", "generate_content", "batch", "chat", "images", "vertex")
 """What a fault meets that names no API."""
 REFUSE_MARK = "[refuse]"
 """A prompt with this in it is refused for safety, without any script."""
