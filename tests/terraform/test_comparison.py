@@ -314,6 +314,43 @@ def test_operators_can_do_what_is_listed_here_and_nothing_else(terraform: Terraf
     }
 
 
+def test_the_vertex_lane_adds_one_grant_in_its_project_and_its_api(terraform: Terraform, plan: Planned) -> None:
+    with_it = terraform.planned(vertex={"project": "shop-vertex", "location": "eu", "route": "first"})
+    assert rules.grants(with_it) - rules.grants(plan) == {("renderlane-render", "roles/aiplatform.user", "shop-vertex")}
+    assert rules.exposures(with_it) == []
+    (api,) = [each for name, each in with_it.of("google_project_service").items() if name.startswith("vertex")]
+    assert (api["project"], api["service"]) == ("shop-vertex", "aiplatform.googleapis.com")
+    services = {name: each for name, each in with_it.of("google_cloud_run_v2_service").items() if "function" in name}
+    told = {name: _told(each) for name, each in services.items()}
+    assert {each["RENDERLANE_VERTEX"] for each in told.values()} == {"shop-vertex/eu"}
+    assert {each["RENDERLANE_VERTEX_ROUTE"] for each in told.values()} == {"first"}
+    assert not any("RENDERLANE_VERTEX" in _told(each) for each in plan.of("google_cloud_run_v2_service").values())
+
+
+def test_with_vertex_alone_no_function_gets_the_gemini_key(terraform: Terraform, plan: Planned) -> None:
+    only = terraform.planned(vertex={"route": "only"})
+    assert any("GEMINI_API_KEY" in _told(each) for each in plan.of("google_cloud_run_v2_service").values())
+    for values in only.of("google_cloud_run_v2_service").values():
+        assert "GEMINI_API_KEY" not in _told(values)
+        assert _told(values)["RENDERLANE_VERTEX"] == "render-test/global"
+
+
+@pytest.mark.parametrize(
+    ("vertex", "field"),
+    [({"route": "always"}, "route"), ({"location": "Europe"}, "location"), ({"project": "No Project"}, "project")],
+)
+def test_a_wrong_value_of_vertex_is_refused_by_its_name(
+    vertex: dict[str, str], field: str, terraform: Terraform
+) -> None:
+    ended = terraform.plan(vertex=vertex)
+    assert ended.code != 0
+    assert f"vertex.{field}: allowed" in ended.said
+
+
+def _told(service: dict[str, Any]) -> dict[str, str | None]:
+    return {each["name"]: each.get("value") for each in service["template"][0]["containers"][0]["env"]}
+
+
 def test_the_console_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform, plan: Planned) -> None:
     with_it = rules.grants(terraform.planned(console_group="oncall@example.com"))
     assert with_it - rules.grants(plan) == {
