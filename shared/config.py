@@ -14,10 +14,12 @@ from msgspec import Struct, field
 from shared.core.limits.quota import InvalidQuota, Quota
 from shared.core.observability.otel_values import wrong_value
 from shared.core.routing.vertex import VERTEX_USES, VertexUse
+from shared.core.values.release import Release
 
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
 GATEWAYS = "RENDERLANE_GATEWAYS"
 """Before a gateway's name in capitals, with `_` for `-`."""
+WEBHOOK_URL_ALLOWED = "an https:// address without credentials; http:// for this machine only"
 EMULATORS = ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
 
 
@@ -65,6 +67,8 @@ class Vertex(Struct, frozen=True):
 
 
 Exported: TypeAlias = Literal["traces", "metrics"]
+Background: TypeAlias = Literal["auto", "on", "off"]
+"""Which calls run in the background: where proven, after a canary; wherever the catalogue does not say no; none."""
 
 
 class Settings(Struct, frozen=True):
@@ -102,6 +106,12 @@ class Settings(Struct, frozen=True):
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
+    release: Release = Release()
+    background: Background = "auto"
+    webhook_url: str | None = None
+    """The public address of the function `arrive`; None = interactions are polled only."""
+    webhook_secret: str | None = None
+    """Of the static webhook that is registered with the provider; dynamic ones need none."""
 
     def __repr__(self) -> str:
         """Without keys."""
@@ -177,6 +187,10 @@ class Settings(Struct, frozen=True):
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
+            release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
+            background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
+            webhook_url=_webhook_url(given.get("RENDERLANE_WEBHOOK_URL")),
+            webhook_secret=_webhook_secret(given.get("RENDERLANE_WEBHOOK_SECRET")),
         )
 
 
@@ -322,6 +336,45 @@ def _audience(text: str | None) -> str | None:
     return text
 
 
+def _build(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,63}", text):
+        raise _wrong("RENDERLANE_RELEASE", text, "at most 63 letters, digits, dots, hyphens and underscores")
+    return text
+
+
+def _background(text: str) -> Background:
+    words: dict[str, Background] = {word: word for word in get_args(Background)}
+    if text not in words:
+        raise _wrong("RENDERLANE_BACKGROUND", text, "auto, on or off")
+    return words[text]
+
+
+def _webhook_url(text: str | None) -> str | None:
+    """HTTPS; plain HTTP on this machine alone, where a stand-in of the provider calls back."""
+    if text is None:
+        return None
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise _wrong("RENDERLANE_WEBHOOK_URL", text, WEBHOOK_URL_ALLOWED) from None
+    is_here = parts.scheme == "http" and host in ("127.0.0.1", "localhost", "::1")
+    if not host or parts.username or parts.fragment or not (parts.scheme == "https" or is_here):
+        raise _wrong("RENDERLANE_WEBHOOK_URL", text, WEBHOOK_URL_ALLOWED)
+    return text
+
+
+def _webhook_secret(text: str | None) -> str | None:
+    """Never repeats what it found."""
+    if text is not None and not re.fullmatch(r"whsec_[A-Za-z0-9+/]{16,}={0,2}", text):
+        form = f"{len(text)} characters" if text.startswith("whsec_") else "text without the prefix whsec_"
+        raise InvalidSetting(
+            f"RENDERLANE_WEBHOOK_SECRET: found {form}; allowed: whsec_ and base64, as the provider showed it "
+            "once, when the webhook was registered"
+        )
+    return text
+
+
 def _whole(name: str, text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
         raise _wrong(name, text, "a whole number of at least 1")
@@ -343,21 +396,21 @@ def _base_url(text: str | None) -> str | None:
 def _vertex(given: Mapping[str, str]) -> Vertex | None:
     """Plain HTTP takes no credentials, so nothing but a stand-in on this machine answers there."""
     text, use = given.get("RENDERLANE_VERTEX"), given.get("RENDERLANE_VERTEX_ROUTE", "fallback")
-    chosen = next((each for each in VERTEX_USES if each == use), None)
+    chosen = next((known_use for known_use in VERTEX_USES if known_use == use), None)
     if chosen is None:
         raise _wrong("RENDERLANE_VERTEX_ROUTE", use, ", ".join(VERTEX_USES))
     if text is None:
         if "RENDERLANE_VERTEX_ROUTE" in given:
             raise _wrong("RENDERLANE_VERTEX_ROUTE", use, "nothing where RENDERLANE_VERTEX is not set")
         return None
-    found = re.fullmatch(r"([a-z0-9][a-z0-9.:-]{0,62})(?:/([a-z][a-z0-9-]{0,31}))?", text)
-    if found is None:
+    match = re.fullmatch(r"([a-z0-9][a-z0-9.:-]{0,62})(?:/([a-z][a-z0-9-]{0,31}))?", text)
+    if match is None:
         allowed = "PROJECT or PROJECT/LOCATION, for example my-project/global or my-project/europe-west4"
         raise _wrong("RENDERLANE_VERTEX", text, allowed)
     url = given.get("GOOGLE_VERTEX_BASE_URL")
     if url is not None and not (_is_https(url) or _is_of_this_machine(url)):
         raise _wrong("GOOGLE_VERTEX_BASE_URL", url, "an https:// address, or http:// of this machine for a stand-in")
-    return Vertex(found[1], found[2] or "global", chosen, url)
+    return Vertex(match[1], match[2] or "global", chosen, url)
 
 
 def _is_https(text: str) -> bool:

@@ -38,6 +38,7 @@ EVERYTHING_SET = {
     "console_group": "oncall@example.com",
     "billing_account": "012345-6789AB-CDEF01",
     "gateway_keys": {"ACME": {"secret": "acme-key", "version": "1"}},
+    "vertex": {"base_url": "https://vertex.example.com"},
 }
 
 
@@ -227,14 +228,16 @@ def test_every_event_of_severity_error_is_alerted_on(plan: Planned) -> None:
 
 
 def test_every_tile_of_the_dashboard_shows_a_metric_that_exists_by_a_label_of_it(plan: Planned) -> None:
-    (dashboard,) = plan.of("google_monitoring_dashboard").values()
+    texts = [values["dashboard_json"] for values in plan.of("google_monitoring_dashboard").values()]
+    assert Path("terraform/dashboards/signals.json").read_text("utf-8") in texts
+    (dashboard,) = (text for text in texts if "prometheusQuery" not in text)
     metrics = {
         f"logging.googleapis.com/user/{values['name']}": {
             each["key"] for each in values["metric_descriptor"][0]["labels"]
         }
         for values in plan.of("google_logging_metric").values()
     }
-    tiles = json.loads(dashboard["dashboard_json"])["mosaicLayout"]["tiles"]
+    tiles = json.loads(dashboard)["mosaicLayout"]["tiles"]
     assert len(tiles) >= 10
     for tile in tiles:
         for each in tile["widget"]["xyChart"]["dataSets"]:
@@ -318,18 +321,18 @@ def test_the_vertex_lane_adds_one_grant_in_its_project_and_its_api(terraform: Te
     with_it = terraform.planned(vertex={"project": "shop-vertex", "location": "eu", "route": "first"})
     assert rules.grants(with_it) - rules.grants(plan) == {("renderlane-render", "roles/aiplatform.user", "shop-vertex")}
     assert rules.exposures(with_it) == []
-    (api,) = [each for name, each in with_it.of("google_project_service").items() if name.startswith("vertex")]
+    (api,) = [item for name, item in with_it.of("google_project_service").items() if name.startswith("vertex")]
     assert (api["project"], api["service"]) == ("shop-vertex", "aiplatform.googleapis.com")
-    services = {name: each for name, each in with_it.of("google_cloud_run_v2_service").items() if "function" in name}
-    told = {name: _told(each) for name, each in services.items()}
-    assert {each["RENDERLANE_VERTEX"] for each in told.values()} == {"shop-vertex/eu"}
-    assert {each["RENDERLANE_VERTEX_ROUTE"] for each in told.values()} == {"first"}
-    assert not any("RENDERLANE_VERTEX" in _told(each) for each in plan.of("google_cloud_run_v2_service").values())
+    services = {name: item for name, item in with_it.of("google_cloud_run_v2_service").items() if "function" in name}
+    told = {name: _told(item) for name, item in services.items()}
+    assert {item["RENDERLANE_VERTEX"] for item in told.values()} == {"shop-vertex/eu"}
+    assert {item["RENDERLANE_VERTEX_ROUTE"] for item in told.values()} == {"first"}
+    assert not any("RENDERLANE_VERTEX" in _told(item) for item in plan.of("google_cloud_run_v2_service").values())
 
 
 def test_with_vertex_alone_no_function_gets_the_gemini_key(terraform: Terraform, plan: Planned) -> None:
     only = terraform.planned(vertex={"route": "only"})
-    assert any("GEMINI_API_KEY" in _told(each) for each in plan.of("google_cloud_run_v2_service").values())
+    assert any("GEMINI_API_KEY" in _told(item) for item in plan.of("google_cloud_run_v2_service").values())
     for values in only.of("google_cloud_run_v2_service").values():
         assert "GEMINI_API_KEY" not in _told(values)
         assert _told(values)["RENDERLANE_VERTEX"] == "render-test/global"
@@ -348,7 +351,7 @@ def test_a_wrong_value_of_vertex_is_refused_by_its_name(
 
 
 def _told(service: dict[str, Any]) -> dict[str, str | None]:
-    return {each["name"]: each.get("value") for each in service["template"][0]["containers"][0]["env"]}
+    return {item["name"]: item.get("value") for item in service["template"][0]["containers"][0]["env"]}
 
 
 def test_the_console_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform, plan: Planned) -> None:

@@ -7,7 +7,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from scripts.simulator.api import batches, control, gateway, quota_api, vertex
+from scripts.simulator.api import batches, control, gateway, quota_api, vertex, webhooks
 from scripts.simulator.api.page import Page
 from scripts.simulator.api.routes import CreateInteraction, GenerateContent, StoredInteraction
 from scripts.simulator.engine import files
@@ -26,6 +26,7 @@ def build(simulation: Simulation) -> Starlette:
         ]
     routes += vertex.routes(simulation)
     routes += batches.routes(simulation)
+    routes += webhooks.routes(simulation)
     routes += files.routes(simulation)
     if simulation.tariff is not None:
         routes = gateway.routes(simulation, simulation.tariff)

@@ -55,8 +55,8 @@ def problem_answer(problem: Problem, project: str, location: str, model: str) ->
             problem = replace(problem, message=BUSY, details=())
         case 404:
             name = f"projects/{project}/locations/{location}/publishers/google/models/{model}"
-            said = f"Publisher Model `{name}` was not found or your project does not have access to it."
-            problem = replace(problem, message=f"{said} Please ensure you are using a valid model version.")
+            reason = f"Publisher Model `{name}` was not found or your project does not have access to it."
+            problem = replace(problem, message=f"{reason} Please ensure you are using a valid model version.")
         case 401:
             problem = replace(problem, message=NO_TOKEN)
         case 403:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -41,6 +42,7 @@ class Headline(Struct, frozen=True):
     tier: str = "standard"
     references: int = 0
     marker: str = ""
+    background: bool = False
 
     @property
     def prompt_sha256(self) -> str:
@@ -53,6 +55,15 @@ class Inline(Struct, frozen=True):
     mime_type: str
     data: str
     """Base64, of either alphabet."""
+
+
+class WebhookConfig(Struct, frozen=True):
+    """The caller's own wishes for the events of one request or batch."""
+
+    uris: tuple[str, ...] = ()
+    """These are called instead of the registered webhooks."""
+    user_metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Comes back with each event."""
 
 
 class Order(Struct, frozen=True):
@@ -71,6 +82,9 @@ class Order(Struct, frozen=True):
     labels: Mapping[str, str] = field(default_factory=dict)
     output_type: str = OUTPUT_TYPES[0]
     output_quality: int | None = None
+    background: bool = False
+    """Answered at once with the id; the picture comes later."""
+    webhook: WebhookConfig = WebhookConfig()
 
 
 class Ask(Struct, frozen=True):
@@ -89,6 +103,8 @@ class Ask(Struct, frozen=True):
     labels: Mapping[str, str]
     output_type: str = OUTPUT_TYPES[0]
     output_quality: int | None = None
+    background: bool = False
+    webhook: WebhookConfig = WebhookConfig()
 
 
 async def accept(order: Order, model: ImageModel, models: Models, painter: Painter) -> Ask:
@@ -120,6 +136,8 @@ async def accept(order: Order, model: ImageModel, models: Models, painter: Paint
         labels=order.labels,
         output_type=order.output_type,
         output_quality=order.output_quality,
+        background=order.background,
+        webhook=order.webhook,
     )
 
 

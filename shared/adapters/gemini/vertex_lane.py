@@ -98,12 +98,12 @@ def of_credentials(error: Exception) -> Failure:
     name = type(error).__name__
     if isinstance(error, TransportError) or (isinstance(error, RefreshError) and error.retryable):
         return Failure(FailureKind.CONNECTION, f"the application default credentials could not be renewed ({name})")
-    said = str(error.args[0]) if error.args else "no reason given"
-    return Failure(FailureKind.CREDENTIAL, f"application default credentials: {said}", name.lower(), explicit=True)
+    reason = str(error.args[0]) if error.args else "no reason given"
+    return Failure(FailureKind.CREDENTIAL, f"application default credentials: {reason}", name.lower(), explicit=True)
 
 
 def busy(failure: Failure) -> Failure:
-    """Whatever quota a 429 names: capacity is shared, and its rate is learned."""
+    """A 429 that names a quota means the same: capacity is shared, and its rate is learned."""
     if failure.kind not in BUSY:
         return failure
     hint = failure.retry_after if failure.kind is FailureKind.QUOTA_MINUTE else None

@@ -36,7 +36,7 @@ def priced_in(catalogue: Catalogue, location: str) -> Catalogue:
     percent = catalogue.vertex.elsewhere_percent
     if location == GLOBAL or percent == 0:
         return catalogue
-    return replace(catalogue, models={name: _model(each, percent) for name, each in catalogue.models.items()})
+    return replace(catalogue, models={name: _model(model, percent) for name, model in catalogue.models.items()})
 
 
 def _model(model: Model, percent: int) -> Model:

@@ -23,8 +23,12 @@ from shared.core.values.codec import Stored
 from shared.core.values.lanes import STEPPING_DOWN
 
 JUDGED_OVER = ((timedelta(seconds=10), 5, 0.9), (timedelta(seconds=60), 4, 0.6))
-"""Window, distinct sick requests at least, and of those that began in it at least: the short one sees a sudden outage,
-the long one a quiet or a slow one. An overload that lets more through is the pressure's to handle."""
+"""Window, distinct sick requests at least, and of those that began in it at least: the short one sees an outage of a
+route that is used little, the long one a slow one. An overload that lets more through is the pressure's to handle."""
+RUN, RUN_LEAST, RUN_SHARE, RUN_OF_STARTS = timedelta(seconds=10), 4, 0.9, 0.1
+"""A sudden outage: of all that ended since some sick answer of the last RUN, so many and such a share were sick. What
+went well before says nothing of now, so a busy route trips in seconds. Slow pictures that are on their way say nothing
+either, so the sick ones must be such a share of all that began within RUN."""
 PROBE_EVERY = timedelta(seconds=15)
 """Four calls a minute in an outage, whatever the size of the fleet."""
 LAST_RESORT_EVERY = timedelta(minutes=1)
@@ -116,16 +120,34 @@ def may_probe_again(circuit: Circuit, now: datetime) -> bool:
 
 def _sickness(known: Circuit, seen: Health, now: datetime) -> str | None:
     """Only what ended since the last trip is judged: a reset starts afresh."""
+    reset = datetime.min.replace(tzinfo=UTC)
+    if known.tripped_at is not None:
+        reset = max(known.tripped_at, known.probed_at or known.tripped_at)
     for window, least, share in JUDGED_OVER:
         since = now - window
-        reset = max(known.tripped_at or since, since)
-        if known.tripped_at is not None and known.probed_at is not None:
-            reset = max(reset, known.probed_at)
-        sick, voices = ended(seen.sick, reset), sum(second + 1 > reset.timestamp() for second in seen.requests.values())
-        starts = max(sum(count for second, count in known.starts.items() if second >= since.timestamp()), sick)
-        if min(sick, voices) >= least and sick >= share * starts:
+        sick, requests = _sick_since(seen, max(reset, since))
+        starts = max(_starts_since(known, since), sick)
+        if min(sick, requests) >= least and sick >= share * starts:
             return f"{seen.last}, {sick} of {starts} requests in {window.total_seconds():.0f} s"
+    least_of_starts = RUN_OF_STARTS * _starts_since(known, now - RUN)
+    for second in sorted(seen.sick):
+        since = datetime.fromtimestamp(second, UTC)
+        if since < max(reset, now - RUN):
+            continue
+        sick, requests = _sick_since(seen, since)
+        all_ended = sick + ended(seen.good, since)
+        if min(sick, requests) >= RUN_LEAST and sick >= max(RUN_SHARE * all_ended, least_of_starts):
+            return f"{seen.last}, {sick} of {all_ended} answers since {since:%H:%M:%S}"
     return None
+
+
+def _sick_since(seen: Health, since: datetime) -> tuple[int, int]:
+    """Sick answers, and the distinct requests that met one first."""
+    return ended(seen.sick, since), sum(second + 1 > since.timestamp() for second in seen.requests.values())
+
+
+def _starts_since(known: Circuit, since: datetime) -> int:
+    return sum(count for second, count in known.starts.items() if second >= since.timestamp())
 
 
 def _is_well_again(known: Circuit, seen: Health, flag: Flag) -> bool:

@@ -189,7 +189,7 @@ def ladder(
 
 def serving(lane: str, terms: Terms) -> tuple[str, ...]:
     """The lane and what stands in for it here: a model there comes before a cheaper model here."""
-    return in_order(lane, tuple(each for each in STAND_INS.get(lane, ()) if each in terms.lanes), terms.vertex)
+    return in_order(lane, tuple(name for name in STAND_INS.get(lane, ()) if name in terms.lanes), terms.vertex)
 
 
 def _models(first: Model, catalogue: Catalogue) -> list[Model]:

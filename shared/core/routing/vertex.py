@@ -1,7 +1,7 @@
 """When a request may go to Vertex AI, and before or after the lane that Vertex stands in for. Pure.
 
 Vertex is the same models under Google Cloud's own terms: other credentials, another quota, another bill. So consent is
-assumed where nobody says otherwise; naming the lane is consent.
+assumed unless a request or the configuration says otherwise; naming the lane is consent.
 """
 
 from __future__ import annotations

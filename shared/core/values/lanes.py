@@ -78,7 +78,7 @@ STEPPING_DOWN = tuple(row.name for row in ROWS if row.steps_down)
 SLOTTED = tuple(name for name in ASKABLE if name != BATCH)
 """Askable lanes whose requests take slots."""
 STAND_INS: Mapping[str, tuple[str, ...]] = {
-    name: found for name in LANES if (found := tuple(row.name for row in ROWS if row.stands_in_for == name))
+    name: rows for name in LANES if (rows := tuple(row.name for row in ROWS if row.stands_in_for == name))
 }
 """By lane, those that may serve its requests."""
 

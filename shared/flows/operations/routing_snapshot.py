@@ -51,7 +51,7 @@ class Known(Struct, frozen=True):
         """That a route may take, of those built."""
         here = () if self.vertex == "only" else built
         more = [*([VERTEX] if self.vertex else []), *([GATEWAY] if self.offers else [])]
-        return (*here, *(each for each in more if each not in here))
+        return (*here, *(lane for lane in more if lane not in here))
 
     def terms(self, catalogue: Catalogue, built: Collection[str]) -> Terms:
         """What the pump would plan under now, with these lanes built."""
@@ -125,8 +125,8 @@ def _gateways(pump: Document | Absent) -> frozenset[str]:
 
 def _vertex(pump: Document | Absent) -> VertexUse | None:
     """As it is configured where the pump runs."""
-    said = pump.data.get("vertex") if isinstance(pump, Document) else None
-    return next((each for each in VERTEX_USES if each == said), None)
+    use = pump.data.get("vertex") if isinstance(pump, Document) else None
+    return next((name for name in VERTEX_USES if name == use), None)
 
 
 def _held(pump: Document | Absent) -> Mapping[str, Fields]:

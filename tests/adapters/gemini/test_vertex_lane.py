@@ -185,7 +185,7 @@ class Issuer:
     """Google's token endpoint and metadata server, as far as google-auth asks them."""
 
     def __init__(self, status: int = 200, body: Any = None) -> None:
-        self.status, self.asked = status, list[str]()
+        self.status, self.calls = status, list[str]()
         self.body = {"access_token": "ya29.of-the-account", "expires_in": 3600, "token_type": "Bearer"}
         self.body = self.body if body is None else body
         self.url = ""
@@ -197,7 +197,7 @@ class Issuer:
             (int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length")), 0
         )
         await reader.readexactly(length)
-        self.asked.append(f"{method} {path.partition('?')[0]}")
+        self.calls.append(f"{method} {path.partition('?')[0]}")
         email = json.dumps({"email": "render@shop.example", "scopes": [], "aliases": ["default"]})
         text = email if "recursive" in path else "shop-images" if path.endswith("project-id") else json.dumps(self.body)
         content = text.encode() if path != "/" else b""
@@ -251,8 +251,8 @@ async def test_a_service_account_s_token_is_fetched_once_and_sent(
         for _ in range(2):
             await lane.generate(vertex_order(), SOON, at_once)
         await lane.close()
-    assert issuer.asked == ["POST /token"]
-    assert [each.headers["authorization"] for each in vertex.posts] == ["Bearer ya29.of-the-account"] * 2
+    assert issuer.calls == ["POST /token"]
+    assert [post.headers["authorization"] for post in vertex.posts] == ["Bearer ya29.of-the-account"] * 2
 
 
 async def test_on_google_cloud_the_metadata_server_names_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +269,7 @@ async def test_on_google_cloud_the_metadata_server_names_the_account(monkeypatch
         await lane.generate(vertex_order(), SOON, at_once)
         await lane.close()
     assert vertex.posts[0].headers["authorization"] == "Bearer ya29.of-the-account"
-    assert any(each.endswith("/token") for each in issuer.asked)
+    assert any(call.endswith("/token") for call in issuer.calls)
 
 
 async def test_an_account_that_is_gone_is_a_credential_and_nothing_is_sent(
@@ -313,7 +313,7 @@ async def test_a_token_endpoint_that_cannot_be_reached_is_a_broken_connection() 
 
 
 async def test_the_gemini_api_takes_no_credentials_from_this_sdk() -> None:
-    """google-genai 3.6.1 documents `credentials=` and wants a key for the Gemini API all the same."""
+    """google-genai 3.6.1 documents `credentials=` and still wants a key for the Gemini API."""
     from google import genai
     from google.oauth2.credentials import Credentials
 

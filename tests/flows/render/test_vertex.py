@@ -80,7 +80,7 @@ async def test_the_same_model_on_vertex_comes_before_a_cheaper_model_and_the_rec
     first, second = world.attempts()
     assert (first["contract"], second["contract"]) == ("google", "vertex")
     assert (second["key_kind"], second["operating_owner"]) == ("adc", "shop-vertex")
-    assert {each.data["lane"] for each in world.store.all("ledger") if each.data["cost_micros"]} == {"vertex"}
+    assert {item.data["lane"] for item in world.store.all("ledger") if item.data["cost_micros"]} == {"vertex"}
 
 
 async def test_first_means_that_standard_requests_go_there_and_the_gemini_api_is_the_fallback() -> None:
@@ -135,7 +135,7 @@ async def test_the_flag_moves_the_backlog_and_its_reset_moves_it_back() -> None:
     world = VertexWorld()
     await world.trip("use-vertex")
     await world.end({}, {"prompt": "two"})
-    assert [world.status(each)["receipt"]["delivered"]["lane"] for each in ("r-1", "r-2")] == ["vertex", "vertex"]
+    assert [world.status(item)["receipt"]["delivered"]["lane"] for item in ("r-1", "r-2")] == ["vertex", "vertex"]
     assert "quota is short" in world.status()["receipt"]["reasons"][0]
 
 
@@ -155,7 +155,7 @@ async def test_a_busy_vertex_slows_its_own_pool_and_closes_neither_a_day_nor_the
     world.vertex.then(*[busy] * 6)
     await world.end(*({"lane": "vertex", "prompt": f"p{number}"} for number in range(8)), {"prompt": "elsewhere"})
     assert {world.status(f"r-{number}")["status"] for number in range(1, 10)} == {"succeeded"}
-    pools = {each.id: each.data for each in world.store.all("calendars")}
+    pools = {item.id: item.data for item in world.store.all("calendars")}
     assert f"vertex:{NB21}" in pools
     assert pools[f"vertex:{NB21}"]["closed_until"] is None
     assert not any(signal is events.ESCALATION for signal, _ in world.signals.emitted)
@@ -177,18 +177,18 @@ async def test_a_model_that_vertex_does_not_have_is_still_called_on_the_gemini_a
     )
     await world.end(*({"prompt": f"p{number}"} for number in range(5)))
     assert {world.status(f"r-{number}")["receipt"]["delivered"]["lane"] for number in range(1, 6)} == {"standard"}
-    assert not any(each.startswith("*/") for each in await _struck(world))
+    assert not any(item.startswith("*/") for item in await _struck(world))
 
 
 async def _struck(world: World) -> dict[str, str]:
-    known = await routing_snapshot.read(world.store, world.ports.flag_source, world.catalogue)
-    return dict(known.routing.lacking)
+    snapshot = await routing_snapshot.read(world.store, world.ports.flag_source, world.catalogue)
+    return dict(snapshot.routing.lacking)
 
 
 async def test_other_processes_learn_from_the_pump_that_there_is_a_vertex_lane() -> None:
     world = VertexWorld("first")
     await world.end()
-    known = await routing_snapshot.read(world.store, world.ports.flag_source, world.catalogue)
-    assert known.vertex == "first"
-    assert "vertex" in known.lanes(("standard", "batch"))
-    assert known.terms(world.catalogue, ("standard",)).vertex == "first"
+    snapshot = await routing_snapshot.read(world.store, world.ports.flag_source, world.catalogue)
+    assert snapshot.vertex == "first"
+    assert "vertex" in snapshot.lanes(("standard", "batch"))
+    assert snapshot.terms(world.catalogue, ("standard",)).vertex == "first"
