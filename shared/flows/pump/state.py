@@ -171,6 +171,7 @@ class PumpDocuments(Struct):
             "over_budget": list(self.over_budget),
             "gateways": sorted(self.ports.gateways_in_use),
             "enforces": Enforced(ports.quota.by_model, ports.capacity, ports.release.name).to_json(),
+            "vertex": self.ports.vertex_in_use,
         }
         writes = [_write(PUMP, pump, self.pump)]
         for model, found in changed.items():
