@@ -40,6 +40,11 @@ QUERIES: dict[str, Query] = {
     "ledger": queries.ledger("2026-11-01", "2026-11-22", 10, ("2026-11-02", "x")),
     "ledger_of": queries.ledger_of("web", "2026-11-01", "2026-11-22", 10, ("2026-11-02", "x")),
     "waiting_for": queries.waiting_for("web", "the tenant's budget is used up", 10),
+    "webhook_endpoints": queries.webhook_endpoints("web", 10),
+    "due_webhook_deliveries": queries.due_webhook_deliveries(NOW, 10),
+    "due_webhook_deliveries later": queries.due_webhook_deliveries(NOW, 10, NOW),
+    "webhook_deliveries": queries.webhook_deliveries("web", None, 10),
+    "webhook_deliveries in state": queries.webhook_deliveries("web", "dead", 10),
     "flag_history": queries.flag_history(10),
     **{f"outlived {each}": queries.outlived(each, NOW, 10) for each in queries.EXPIRING},
 }

@@ -33,6 +33,8 @@ from shared.flows.requests.message import Message
 from shared.flows.upkeep.dead_letters import bury
 from shared.flows.upkeep.watch import break_leases, watch
 from shared.flows.wakeups import Kicks
+from shared.flows.webhooks.deliver import deliver
+from shared.flows.webhooks.room import Room
 from shared.ports import Ports
 from shared.ports.messaging import Delivery
 from tests.fakes.batches import ScriptedBatches
@@ -48,6 +50,7 @@ from tests.fakes.memory import (
     RecordedSignals,
 )
 from tests.fakes.virtual_clock import VirtualClock
+from tests.fakes.webhooks import ScriptedWebhooks
 
 WATCH_EVERY = timedelta(minutes=1)
 
@@ -80,6 +83,7 @@ class World:
         self.references = MemoryReferences()
         self.lane = ScriptedLane(self.clock, latency)
         self.batches = ScriptedBatches(self.clock)
+        self.webhooks = ScriptedWebhooks(self.clock)
         self.live_quota = ScriptedLiveQuota(self.clock)
         self.signals = RecordedSignals()
         self.quota = quota
@@ -108,6 +112,7 @@ class World:
             references=self.references,
             lanes={"standard": lane, "priority": lane, "flex": lane},
             batches=self.guard(self.batches, "batches"),
+            webhooks=self.guard(self.webhooks, "webhooks"),
             live_quota=self.live_quota,
             flag_source=NoFlagSource(),
             signals=self.signals,
@@ -130,6 +135,7 @@ class World:
         self.tags = FairTags(self.ports, view)
         self.evidence = Evidence(self.ports, view)
         self.pump = Pump(self.ports, self.kicks)
+        self.room = Room()
 
     # -- what a caller does -------------------------------------------------------------------------------------------
 
@@ -238,7 +244,9 @@ class World:
                 case "collect":
                     pass  # nothing publishes arrivals yet
                 case "bury":
-                    await bury(self.ports, self.kicks, self.tags, self.evidence, message)
+                    await bury(self.ports, self.kicks, self.tags, self.evidence, self.room, message)
+                case "deliver":
+                    await deliver(self.ports, self.room, message)
         except Killed:
             self.topics.again(subscription, delivery)
             raise

@@ -417,7 +417,7 @@ async def test_a_dead_letter_of_render_ends_nothing_by_itself() -> None:
             Release("r-1", world.status()["release"]).to_bytes(),
             {"CloudPubSubDeadLetterSourceSubscription": "render-releases-render"},
         )
-        await bury_flow.bury(world.ports, world.kicks, world.tags, world.evidence, dead)
+        await bury_flow.bury(world.ports, world.kicks, world.tags, world.evidence, world.room, dead)
         await story
 
     await world.run(until_released())

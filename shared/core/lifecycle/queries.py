@@ -11,6 +11,7 @@ from shared.core.values.documents import Query, Range
 
 EXPIRING = (
     "requests", "accepted", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
+    "webhook_deliveries",
 )  # fmt: skip
 """Collections whose documents have an `expire_at`."""
 
@@ -43,6 +44,10 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ledger", ("day", "name")),
     ("ledger", ("tenant", "day", "name")),
     ("requests", ("status", "tenant", "reason", "fair_tag")),
+    ("webhook_endpoints", ("tenant", "created_at")),
+    ("webhook_deliveries", ("due_at",)),
+    ("webhook_deliveries", ("tenant", "-created_at")),
+    ("webhook_deliveries", ("tenant", "state", "-created_at")),
     *((collection, ("expire_at",)) for collection in EXPIRING),
 )
 """Collection and fields, equalities first, then the ordered field; a leading `-` means descending."""
@@ -325,6 +330,33 @@ def waiting_for(tenant: str, reason: str, limit: int) -> Query:
         order_by=("fair_tag",),
         limit=limit,
         fields=(*HEAD_FIELDS, "least_estimate_micros"),
+    )
+
+
+def webhook_endpoints(tenant: str, limit: int) -> Query:
+    """The oldest first."""
+    return Query("webhook_endpoints", equal=(("tenant", tenant),), order_by=("created_at",), limit=limit)
+
+
+def due_webhook_deliveries(now: datetime, limit: int, after: datetime | None = None) -> Query:
+    """Deliveries to attempt, the longest overdue first; `after` = `due_at` of the last one seen."""
+    return Query(
+        "webhook_deliveries",
+        bounds=(Range("due_at", "<=", now),),
+        order_by=("due_at",),
+        limit=limit,
+        after=(after,) if after is not None else (),
+        fields=("due_at",),
+    )
+
+
+def webhook_deliveries(tenant: str, state: str | None, limit: int) -> Query:
+    """One tenant's deliveries, the newest first."""
+    return Query(
+        "webhook_deliveries",
+        equal=(("tenant", tenant), *((("state", state),) if state else ())),
+        order_by=("-created_at",),
+        limit=limit,
     )
 
 

@@ -17,6 +17,8 @@ from shared.flows.requests.item_by_item import attempt, reason_of, report
 from shared.flows.requests.message import Message
 from shared.flows.requests.result_events import ended
 from shared.flows.wakeups import Kicks
+from shared.flows.webhooks.deliver import deliver
+from shared.flows.webhooks.room import Room
 from shared.ports import Ports
 from shared.ports.images import ImagesUnavailable
 from shared.ports.messaging import TopicsUnavailable
@@ -36,7 +38,7 @@ KEPT_CRASHING = Outcome(
 )
 
 
-async def bury(ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, message: Message) -> None:
+async def bury(ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, room: Room, message: Message) -> None:
     """A delivery can also die of a full fleet: the message's own flow gets its work once more and decides by the store.
 
     What crashes that too is ended on record, and its publisher hears of it. Raises only what makes a message come
@@ -49,6 +51,8 @@ async def bury(ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, m
             await _after_intake(ports, kicks, tags, message)
         case "render":
             await _after_render(ports, kicks, evidence, message)
+        case "deliver":
+            await _after_deliver(ports, room, message)
         case _:
             raise BadMessage(f"a dead letter of {source or 'an unnamed subscription'}")
 
@@ -93,6 +97,18 @@ def _is_stale(request: Document | Absent, release: Release) -> bool:
     if not isinstance(request, Document) or not request.is_readable:
         return False
     return bool(request.data["status"] == "released" and request.data["release"] != release.number)
+
+
+async def _after_deliver(ports: Ports, room: Room, message: Message) -> None:
+    """The result itself is announced and stays; what is missing is its webhook, and `webhook replay` sends it."""
+    try:
+        await deliver(ports, room, message)
+        return
+    except (*COME_AGAIN, BadMessage):
+        raise
+    except Exception as error:  # noqa: BLE001  as above
+        report(ports, "send a webhook", f"messages/{message.id}", error)
+    ports.signals.emit(events.ESCALATION, what="a result kept crashing its webhook", request_id=None, runbook=RUNBOOK)
 
 
 async def _once_more(
