@@ -8,9 +8,14 @@ output "console" {
   value       = one([for each in google_cloud_run_v2_service.console : each.uri])
 }
 
+output "api" {
+  description = "The address of the HTTP API and the audience of its callers' identity tokens; null if there is none."
+  value       = one([for each in google_cloud_run_v2_service.api : { address = each.uri, audience = local.api_audience }])
+}
+
 output "entry_points" {
   description = "The functions that the image must contain."
-  value       = concat(keys(local.functions), keys(local.console))
+  value       = concat(keys(local.functions), keys(local.console), keys(local.api))
 }
 
 output "request_topic" {

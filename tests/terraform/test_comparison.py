@@ -36,6 +36,8 @@ EVERYTHING_SET = {
     "gemini_base_url": "https://gemini.example.com",
     "reference_buckets": ["brand-assets"],
     "console_group": "oncall@example.com",
+    "default_budget": "25.00",
+    "api_callers": {"serviceAccount:shop@render-test.iam.gserviceaccount.com": ["shop"], "user:ada@example.com": ["*"]},
     "billing_account": "012345-6789AB-CDEF01",
     "gateway_keys": {"ACME": {"secret": "acme-key", "version": "1"}},
     "vertex": {"base_url": "https://vertex.example.com"},
@@ -73,8 +75,8 @@ def test_the_subscriptions_are_the_topologys(plan: Planned) -> None:
 def test_every_function_of_the_image_is_deployed_and_no_other(plan: Planned, full: Planned) -> None:
     tree = ast.parse(Path("functions/main.py").read_text("utf-8"))
     targets = {each.name for each in tree.body if isinstance(each, ast.AsyncFunctionDef) and each.decorator_list}
-    assert set(plan.outputs["entry_points"]) == targets - {"console"}, "console is off until its group is named"
-    assert set(full.outputs["entry_points"]) == targets | {"console"}
+    assert set(plan.outputs["entry_points"]) == targets - {"console", "api"}, "off until somebody may use them"
+    assert set(full.outputs["entry_points"]) == targets
 
 
 def test_firestore_json_is_what_the_code_asks_for() -> None:
@@ -132,7 +134,9 @@ def test_every_variable_has_its_place(full: Planned) -> None:
     read = set(re.findall(r'"((?:RENDERLANE|GEMINI|GOOGLE)_[A-Z_]+)"', code))
     rows = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
     named = read | set(re.findall(r"`([A-Z][A-Z_]+)`", rows))
-    placed = _environment(full, "render") | dict.fromkeys(_secrets(full, "render"), "") | _of_console(full)
+    placed = (
+        _environment(full, "render") | dict.fromkeys(_secrets(full, "render"), "") | _of_console(full) | _of_api(full)
+    )
     begun = {name for name in named if name.endswith("_") and any(each.startswith(name) for each in placed)}
     assert named - set(placed) - begun == ONE_MACHINE_ONLY & named
     assert set(_secrets(full, "render")) == SECRET
@@ -372,6 +376,46 @@ def test_the_console_can_do_what_is_listed_here_and_nothing_else(terraform: Terr
     }
 
 
+def test_the_api_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform, plan: Planned) -> None:
+    shop = "serviceAccount:shop@render-test.iam.gserviceaccount.com"
+    with_it = terraform.planned(api_callers={shop: ["shop"], "user:ada@example.com": ["shop", "web"]})
+    assert rules.grants(with_it) - rules.grants(plan) == {
+        ("renderlane-api", "roles/pubsub.publisher", RENDER_REQUESTS),
+        ("renderlane-api", "roles/datastore.user", "render-test"),
+        ("renderlane-api", "roles/telemetry.writer", "render-test"),
+        ("renderlane-api", "roles/storage.objectViewer", "render-test-renderlane-images"),
+        ("renderlane-api", "roles/iam.serviceAccountTokenCreator", "renderlane-api"),
+        ("shop", "roles/run.invoker", "renderlane-api"),
+        ("user:ada@example.com", "roles/run.invoker", "renderlane-api"),
+    }
+    assert "GEMINI_API_KEY" not in _of_api(with_it)
+
+
+def test_the_api_accepts_the_environment_it_is_given(full: Planned, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").touch()
+    settings = Settings.read(_of_api(full), tmp_path)
+    assert settings.api_callers == {
+        "shop@render-test.iam.gserviceaccount.com": ("shop",), "ada@example.com": ("*",),
+    }  # fmt: skip
+    (service,) = [values for name, values in full.of("google_cloud_run_v2_service").items() if name.startswith("api[")]
+    assert service["custom_audiences"] == [settings.api_audience]
+    assert settings.default_budget_micros == 25_000_000
+
+
+@pytest.mark.parametrize(
+    ("caller", "tenants"),
+    [
+        ("allUsers", ["web"]), ("allAuthenticatedUsers", ["web"]), ("group:shop@example.com", ["web"]),
+        ("domain:example.com", ["web"]), ("serviceAccount:shop@example.com", []), ("user:a@example.com", ["a/b"]),
+        ("user:a@example.com", ["a~b"]),
+    ],
+)  # fmt: skip
+def test_a_caller_of_the_api_is_an_account_with_tenants(caller: str, tenants: list[str], terraform: Terraform) -> None:
+    ended = terraform.plan(api_callers={caller: tenants})
+    assert ended.code != 0
+    assert "api_callers: " in ended.said
+
+
 def test_without_a_group_nothing_of_the_console_exists(plan: Planned) -> None:
     told = {address: str(values) for address, values in plan.resources.items() if "google_monitoring" not in address}
     assert [
@@ -425,6 +469,10 @@ def _secrets(plan: Planned, function: str) -> list[str]:
 
 def _plain(variables: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each for each in variables if not each["value_source"]]
+
+
+def _of_api(plan: Planned) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in _plain(_variables(plan, 'api["api"]'))}
 
 
 def _of_console(plan: Planned) -> dict[str, str]:
