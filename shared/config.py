@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from shared.core.limits.quota import InvalidQuota, Quota
 from shared.core.observability.otel_values import wrong_value
+from shared.core.routing.background_proof import Setting
 
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
 GATEWAYS = "RENDERLANE_GATEWAYS"
@@ -55,8 +56,6 @@ class LiveQuotaOn(Struct, frozen=True):
 
 
 Exported: TypeAlias = Literal["traces", "metrics"]
-Background: TypeAlias = Literal["auto", "on", "off"]
-"""Which calls run in the background: where proven, after a canary; wherever the catalogue does not say no; none."""
 
 
 class Settings(Struct, frozen=True):
@@ -92,7 +91,7 @@ class Settings(Struct, frozen=True):
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
-    background: Background = "auto"
+    background: Setting = "auto"
     webhook_url: str | None = None
     """The public address of the function `arrive`; None = interactions are polled only."""
     webhook_secret: str | None = None
@@ -304,8 +303,8 @@ def _audience(text: str | None) -> str | None:
     return text
 
 
-def _background(text: str) -> Background:
-    words: dict[str, Background] = {word: word for word in get_args(Background)}
+def _background(text: str) -> Setting:
+    words: dict[str, Setting] = {word: word for word in get_args(Setting)}
     if text not in words:
         raise _wrong("RENDERLANE_BACKGROUND", text, "auto, on or off")
     return words[text]
