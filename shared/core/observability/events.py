@@ -58,8 +58,10 @@ INTERACTION_UNREAD = Signal(
     "interaction_unread", "WARNING", ("request_id", "attempt", "interaction_id", "kind", "reason", "trace_id")
 )
 ARRIVAL_UNKNOWN = Signal("arrival_unknown", "INFO", ("interaction_id", "message_id"))
-BACKGROUND_PROVEN = Signal("background_proven", "INFO", ("circuit", "request_id", "seconds"))
-BACKGROUND_REFUSED = Signal("background_refused", "WARNING", ("circuit", "request_id", "why", "probe_at"))
+BACKGROUND_PROVEN = Signal("background_proven", "INFO", ("circuit", "request_id", "seconds"), may_carry=("trace_id",))
+BACKGROUND_REFUSED = Signal(
+    "background_refused", "WARNING", ("circuit", "request_id", "why", "probe_at"), may_carry=("trace_id",)
+)
 LEAD_TAKEN = Signal("pump_lead_taken", "INFO", ("holder",))
 LEAD_LEFT = Signal("pump_lead_left", "INFO", ("holder", "why"))
 FLAG_CHANGED = Signal(

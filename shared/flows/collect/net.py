@@ -17,8 +17,9 @@ from shared.ports import Ports
 PAGE = 500
 MOST_AT_ONCE = 100
 """Arrivals of one tick: looks at the provider are cheap, and bounded all the same."""
-REST = 5.0
-"""Seconds between two looks of the pump for anything that waits, while nothing does."""
+REST, REST_WHERE_OFF = 1.0, 60.0
+"""Seconds between two looks of the pump for anything that waits, while nothing does. The first is less than a pump
+stays without work."""
 OVERDUE = timedelta(minutes=2)
 """So long after its first look `watch` steps in though a pump leads."""
 
@@ -49,7 +50,7 @@ class Net:
             count += await attempt(self._ports, "look for an interaction", request.path, self._one(request, now)) or 0
         if not due:
             self.holds = bool(await self._ports.store.query(queries.awaiting(queries.FAR_AHEAD, 1)))
-            self._rested_until = monotonic + REST
+            self._rested_until = monotonic + (REST_WHERE_OFF if self._ports.background == "off" else REST)
         else:
             self.holds = True
         return count

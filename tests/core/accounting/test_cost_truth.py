@@ -87,7 +87,7 @@ def test_only_what_the_price_page_calls_free_or_never_arrived_is_zero() -> None:
     assert free == {
         FailureKind.CREDENTIAL, FailureKind.PERMISSION, FailureKind.BALANCE, FailureKind.SERVER_ERROR,
         FailureKind.CONNECTION, FailureKind.INVALID_REQUEST, FailureKind.MODEL_GONE, FailureKind.LANE_UNSUPPORTED,
-        FailureKind.REFERENCE, FailureKind.LATE,
+        FailureKind.REFERENCE, FailureKind.LATE, FailureKind.BACKGROUND_REFUSED,
     }  # fmt: skip
 
 
