@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property, partial
 from importlib import resources
 from pathlib import Path
@@ -79,15 +80,21 @@ class Flights:
 
     def __init__(self, signals: Signals) -> None:
         self._signals = signals
-        self._count = 0
+        self._tasks: list[asyncio.Task[Any] | None] = []
 
     async def __aenter__(self) -> None:
-        self._count += 1
+        self._tasks.append(asyncio.current_task())
 
     async def __aexit__(self, *_: object) -> None:
-        self._count -= 1
-        if self._count == 0:
+        self._tasks.remove(asyncio.current_task())
+        if not self._tasks:
             await self._signals.flush()
+
+    def cut_off(self) -> None:
+        """Cancel what is still at work: the process ends."""
+        for task in self._tasks:
+            if task is not None:
+                task.cancel()
 
 
 class Worker(Struct, frozen=True, dict=True):
@@ -130,6 +137,12 @@ class Worker(Struct, frozen=True, dict=True):
 
         return Pump(self.ports, self.kicks)
 
+    def leave(self) -> None:
+        """The process was told to end: no call begins any more, and the pump gives up its lead after its tick."""
+        self.ports.leaving.begun = True
+        if "pump" in self.__dict__:
+            self.pump.end()
+
     async def close(self) -> None:
         """Let go of connections, the lanes' first."""
         for lane in {id(lane): lane for lane in self.ports.lanes.values()}.values():
@@ -154,12 +167,24 @@ def worker() -> Worker:
     return Worker.of(build(environment(), sys.stderr))
 
 
+def bare_signals() -> Signals:
+    """Events to standard error, for a process whose settings cannot be read."""
+    named = os.environ.get("GOOGLE_CLOUD_PROJECT", "local")
+    return Telemetry(JsonSignals(sys.stderr, SystemClock(), named))
+
+
 class Messaging(Topics, Subscriptions, Protocol):
     """Both ports in one object: a publish wakes a puller of the same process at once."""
 
 
-def build(settings: Settings, events: TextIO, messaging: Messaging | None = None, traces: Path | None = None) -> Ports:
-    """Adapters for these settings; `events` takes the events as JSON lines, `traces` the spans."""
+def build(
+    settings: Settings,
+    events: TextIO,
+    messaging: Messaging | None = None,
+    traces: Path | None = None,
+    meters: Sequence[MetricExport] = (),
+) -> Ports:
+    """Adapters for these settings; `events` takes JSON lines, `traces` the spans, `meters` the metrics."""
     clock, boot = SystemClock(), uuid.uuid4().hex
     chance = random.Random()
     room = room_of(memory_of_this_process())
@@ -169,7 +194,8 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
     google, interactions = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lanes(settings, models))
     gateways = serving(models, gateways_in_use(settings, models))
     others = {GATEWAY: gateway_lane(settings, models)} if gateways else {}
-    emitted = telemetry(settings, JsonSignals(events, clock, settings.project), boot, traces)
+    signals = JsonSignals(events, clock, settings.project, settings.release)
+    emitted = telemetry(settings, signals, boot, traces, meters)
     configured = with_limits(quota(settings, models), models, gateways)
     return Ports(
         store=store(settings, clock),
@@ -195,8 +221,9 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         room=ByteRoom(room),
         keep_rules=keep_rules(settings),
         background=settings.background,
-        is_told=settings.webhook_url is not None or settings.webhook_secret is not None,
+        has_webhooks=settings.webhook_url is not None or settings.webhook_secret is not None,
         gateways=gateways,
+        release=settings.release,
     )
 
 
@@ -352,7 +379,9 @@ def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuota
             return cloud_quotas.CloudQuotas(settings.project, server, models.ids_by_name, clock, reads)
 
 
-def telemetry(settings: Settings, events: JsonSignals, boot: str, traces: Path | None) -> Telemetry:
+def telemetry(
+    settings: Settings, events: JsonSignals, boot: str, traces: Path | None, meters: Sequence[MetricExport] = ()
+) -> Telemetry:
     """Nothing of OpenTelemetry is imported unless something is to be sent, or a sampler is named."""
     resource = {"service.name": "renderlane", "service.instance.id": boot, "gcp.project_id": settings.project}
     exports: list[SpanExport] = []
@@ -369,12 +398,11 @@ def telemetry(settings: Settings, events: JsonSignals, boot: str, traces: Path |
         from shared.adapters.telemetry.otlp_spans import NamedSampler
 
         sampler = NamedSampler()
-    meter: MetricExport | None = None
     if "metrics" in settings.exports:
         from shared.adapters.telemetry.otlp_metrics import OtlpMetrics
 
-        meter = OtlpMetrics(resource)
-    return Telemetry(events, exports, sampler, meter)
+        meters = (*meters, OtlpMetrics(resource))
+    return Telemetry(events, exports, sampler, meters)
 
 
 def flag_source(settings: Settings, models: Catalogue, emitted: Signals | None = None) -> FlagSource:

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from shared.core.provider.kept_image import KeepRules
 from shared.core.values.lanes import BATCH
+from shared.core.values.release import Release
 
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
     from shared.core.catalogue.catalogue import Catalogue
@@ -22,6 +23,12 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.ports.quota import LiveQuotaSource
     from shared.ports.store import Store
     from shared.ports.telemetry import Signals
+
+
+class Leaving(Struct, eq=False):
+    """Whether this process was told to end: it begins no call that it could not see through."""
+
+    begun: bool = False
 
 
 class Ports(Struct, frozen=True, eq=False):
@@ -54,16 +61,18 @@ class Ports(Struct, frozen=True, eq=False):
     project: str
     key_kind: str
     room: Room
+    release: Release = Release()
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
     background: Setting = "off"
     """Which calls run in the background."""
-    is_told: bool = False
+    has_webhooks: bool = False
     """Webhooks say when an interaction has ended; else it is looked at more often."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
     reported: dict[str, float] = field(default_factory=dict)
     """When, by the monotonic clock, this process last reported a document that it had to skip; by path."""
+    leaving: Leaving = field(default_factory=Leaving)
 
     @property
     def gateways_in_use(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Background calls of the scripted provider: each goes on by itself, whoever looks, and is billed when it ends."""
+"""Background calls of the scripted provider: they go on by themselves and are billed when they end."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ class ScriptedInteractions:
     def images(self) -> list[Made]:
         """What the provider made in the background, and bills."""
         now = self._now()
-        records = [each for each in self.records.values() if each.cancelled_at is None and each.is_over(now)]
-        return [each.answer for each in records if isinstance(each.answer, Made)]
+        records = [one for one in self.records.values() if one.cancelled_at is None and one.is_over(now)]
+        return [one.answer for one in records if isinstance(one.answer, Made)]
 
     def _fails(self, verb: str) -> bool:
         left = self.failing.get(verb, 0)

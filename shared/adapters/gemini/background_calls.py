@@ -2,7 +2,7 @@
 
 The POST says `background` and `store`, so the provider answers with an id at once and keeps the interaction: prompt,
 references and image stay there until `delete`. A webhook address goes along where one is configured; its events bring
-`user_metadata` back, so that even a call whose answer was lost is found again.
+`user_metadata` back, so that even a call whose answer was lost is reading again.
 
 Source: https://ai.google.dev/gemini-api/docs/interactions, https://ai.google.dev/gemini-api/docs/webhooks.
 """
@@ -88,7 +88,7 @@ class GeminiInteractions:
         if state.is_open:
             if _ID.fullmatch(state.id):
                 return Started(state.id)
-            message = f"an interaction that is {state.status[:40]!r} and has no id to be found by"
+            message = f"an interaction that is {state.status[:40]!r} and has no id to be reading by"
             return self._lane.cleaned(Failure(FailureKind.MALFORMED_ANSWER, message, http_status=200), order, call)
         return await self._answer(read_answer(came.body, order, came.headers, self._now()), order, call)
 
@@ -125,8 +125,8 @@ class GeminiInteractions:
     async def close(self) -> None:
         """The client is the lane's."""
 
-    async def _answer(self, found: Read, order: Order, call: Call) -> Answer:
-        answer = await self._lane.paid.fetched(found) if isinstance(found, Elsewhere) else found
+    async def _answer(self, reading: Read, order: Order, call: Call) -> Answer:
+        answer = await self._lane.paid.fetched(reading) if isinstance(reading, Elsewhere) else reading
         return answer if isinstance(answer, Made) else self._lane.cleaned(answer, order, call)
 
     async def _word(self, sdk: Sdk, sending: Any) -> Failure | None:

@@ -85,9 +85,9 @@ def read_answer(body: bytes | bytearray, order: Order, headers: Mapping[str, str
 
 def state_of(body: bytes | bytearray) -> State:
     """What an interaction says of itself beside its output."""
-    interactions = [found for value in values_of(body) if (found := _interaction(value)) is not None]
-    said = _last_said(interactions)
-    return State(_name(found.id for found in interactions), text_of(said.status), _moment(text_of(said.updated)))
+    interactions = [one for one in map(_interaction, values_of(body)) if one is not None]
+    last = _last_said(interactions)
+    return State(_name(one.id for one in interactions), text_of(last.status), _moment(text_of(last.updated)))
 
 
 def _moment(text: str) -> datetime | None:

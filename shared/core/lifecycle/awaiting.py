@@ -79,16 +79,16 @@ class Over(Struct, frozen=True):
 Step: TypeAlias = Wait | Stop | Over
 
 
-def first_look(started_at: datetime, usual: timedelta | None, *, told: bool) -> datetime:
-    """By when most calls of the kind have come so far that looking is worth it; `told`: webhooks are on their way."""
-    share = FIRST_SHARE_TOLD if told else FIRST_SHARE
+def first_look(started_at: datetime, usual: timedelta | None, *, has_webhooks: bool) -> datetime:
+    """By when looking is worth it: most calls have come so far, or have been told of where webhooks come."""
+    share = FIRST_SHARE_TOLD if has_webhooks else FIRST_SHARE
     return started_at + max(LEAST_SPACING, (usual or ASSUMED_TIME) * share)
 
 
-def spacing(age: timedelta, usual: timedelta | None, *, told: bool) -> timedelta:
+def spacing(age: timedelta, usual: timedelta | None, *, has_webhooks: bool) -> timedelta:
     """Until the next look. With webhooks it is a net, and wider."""
     usual = usual or ASSUMED_TIME
-    is_late = told or age > 2 * usual
+    is_late = has_webhooks or age > 2 * usual
     return min(LONGEST_SPACING, max(LEAST_SPACING, age * LATE_SPACING_SHARE if is_late else usual * SPACING_SHARE))
 
 
@@ -129,7 +129,7 @@ def _while_unread(failure: Failure, awaited: Awaited, now: datetime) -> Step:
 
 
 def _meant(answer: Answer, awaited: Awaited) -> Answer:
-    """What we stopped ended for our reason; an image that came all the same is an image."""
+    """What we stopped ended for our reason; an image that came nevertheless is an image."""
     if isinstance(answer, Made) or awaited.stopping is None:
         return answer
     is_stopped = answer.kind is FailureKind.NO_IMAGE and answer.code in ("cancelled", "incomplete", "failed")

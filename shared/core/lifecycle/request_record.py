@@ -379,13 +379,13 @@ def is_awaiting(data: Fields) -> bool:
 
 def with_leftover(data: Fields, interaction_id: str, attempt: int, due_at: datetime) -> dict[str, Any]:
     """One more interaction of this request that nobody waits for and that the provider still keeps."""
-    kept = [each for each in data.get("leftovers") or [] if each["id"] != interaction_id]
+    kept = [item for item in data.get("leftovers") or [] if item["id"] != interaction_id]
     return {"leftovers": [*kept, {"id": interaction_id, "attempt": attempt}], "leftovers_at": due_at}
 
 
 def without_leftovers(data: Fields, gone: Collection[str], due_at: datetime) -> dict[str, Any]:
     """Those of these ids are gone; what is left is due again at `due_at`."""
-    kept = [each for each in data.get("leftovers") or [] if each["id"] not in gone]
+    kept = [item for item in data.get("leftovers") or [] if item["id"] not in gone]
     return {"leftovers": kept, "leftovers_at": due_at if kept else None}
 
 

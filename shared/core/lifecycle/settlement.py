@@ -27,9 +27,9 @@ from shared.core.values.route import GATEWAY, Route, circuit
 Effect: TypeAlias = Literal["final", "queued", "booked", "settled before", "kept", "awaiting"]
 """`kept`: nothing is settled; the attempt's paid image waits to be stored. `awaiting`: its interaction goes on."""
 LOST = frozenset([FailureKind.CRASHED.value, FailureKind.TIMEOUT.value, FailureKind.CONNECTION_LOST.value])
-"""Endings without an answer: the provider may have made the image all the same."""
+"""Endings without an answer: the provider may have made the image nevertheless."""
 DELETE_WITHIN = timedelta(seconds=30)
-"""Whoever settles an interaction deletes it at once; later than this, `watch` does."""
+"""The settling deletes an interaction at once; later than this, `watch` does."""
 
 
 class Settlement(Struct, frozen=True):

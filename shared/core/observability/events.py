@@ -62,7 +62,7 @@ BACKGROUND_PROVEN = Signal("background_proven", "INFO", ("circuit", "request_id"
 BACKGROUND_REFUSED = Signal(
     "background_refused", "WARNING", ("circuit", "request_id", "why", "probe_at"), may_carry=("trace_id",)
 )
-LEAD_TAKEN = Signal("pump_lead_taken", "INFO", ("holder",))
+LEAD_TAKEN = Signal("pump_lead_taken", "INFO", ("holder",), may_carry=("release",))
 LEAD_LEFT = Signal("pump_lead_left", "INFO", ("holder", "why"))
 FLAG_CHANGED = Signal(
     "flag_changed",
@@ -89,6 +89,18 @@ QUOTA_UNREADABLE = Signal("live_quota_unreadable", "WARNING", ("what", "code", "
 QUOTA_READABLE = Signal("live_quota_readable", "INFO", ("what", "failed_since"))
 LIMIT_CHANGED = Signal("live_limit_changed", "INFO", ("model", "dimension", "old", "new"))
 BAD_MESSAGE = Signal("bad_message", "ERROR", ("function", "message_id", "reason"))
+DELIVERY_DEFERRED = Signal(
+    "delivery_deferred",
+    "WARNING",
+    ("function", "message_id", "delivery_attempt", "http_status", "cause"),
+    may_carry=("trace_id",),
+)
+DELIVERY_CRASHED = Signal(
+    "delivery_crashed",
+    "ERROR",
+    ("function", "message_id", "delivery_attempt", "http_status", "cause", "stack_trace"),
+    may_carry=("trace_id",),
+)
 DOCUMENT_SKIPPED = Signal("document_skipped", "ERROR", ("document", "doing", "reason"))
 CLOCK_SET_BACK = Signal("clock_set_back", "WARNING", ("seconds",))
 TICK_FAILED = Signal("pump_tick_failed", "ERROR", ("reason",))

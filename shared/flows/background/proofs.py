@@ -1,4 +1,4 @@
-"""The proofs of background calls: one document, read by the pump, written by whoever saw something."""
+"""The proofs of background calls: one document, read by the pump, written by the workers."""
 
 from __future__ import annotations
 

@@ -55,9 +55,9 @@ async def _find(ports: Ports, arrival: Arrival) -> Document | None:
         return None if isinstance(request, Absent) else request
     for pause in (0.0, *FIND_AGAIN):
         await ports.clock.sleep(pause)
-        found = await ports.store.query(queries.of_interaction(arrival.interaction_id))
-        if found:
-            return found[0]
+        requests = await ports.store.query(queries.of_interaction(arrival.interaction_id))
+        if requests:
+            return requests[0]
     return None
 
 

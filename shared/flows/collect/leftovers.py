@@ -1,4 +1,4 @@
-"""Interactions that nobody waits for: each is deleted, at once by whoever settled it, else here until it is gone.
+"""Interactions that nobody waits for: each is deleted, at once when it is settled, else here until it is gone.
 
 One whose attempt is still open, or was given up, may hold a paid image: it is stopped and settled before.
 """
@@ -32,9 +32,9 @@ async def delete_leftovers(ports: Ports, collector: Collector) -> int:
 
 async def _of(ports: Ports, collector: Collector, request: Document) -> int:
     gone: set[str] = set()
-    for each in request.data.get("leftovers") or []:
-        if await _is_gone(ports, collector, request, each["id"], each["attempt"]):
-            gone.add(each["id"])
+    for item in request.data.get("leftovers") or []:
+        if await _is_gone(ports, collector, request, item["id"], item["attempt"]):
+            gone.add(item["id"])
     newest = await ports.store.get(request.path)  # settling changes it
     if not isinstance(newest, Document):
         return len(gone)
@@ -45,8 +45,8 @@ async def _of(ports: Ports, collector: Collector, request: Document) -> int:
 
 
 async def _is_gone(ports: Ports, collector: Collector, request: Document, interaction_id: str, number: int) -> bool:
-    found = await ports.store.get(request_record.attempt_path(request.id, number))
-    if isinstance(found, Document) and (found.data["outcome"] is None or is_given_up(found.data)):
+    document = await ports.store.get(request_record.attempt_path(request.id, number))
+    if isinstance(document, Document) and (document.data["outcome"] is None or is_given_up(document.data)):
         await ports.interactions.cancel(interaction_id)
         newest = await ports.store.get(request.path)
         if isinstance(newest, Document):

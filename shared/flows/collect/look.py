@@ -72,8 +72,8 @@ class Collector:
             return "settled before"
         time = self._evidence.reads.time_after(attempt.read_at)
         route = Route.from_json(attempt.data["route"])
-        asked = request_record.request_of(call.request.data)
-        order = replace(order_of(asked, route, (), ports.catalogue), attempt=call.attempt)
+        content = request_record.request_of(call.request.data)
+        order = replace(order_of(content, route, (), ports.catalogue), attempt=call.attempt)
         weight = min(reference_set.weight(0, route.image_size), ports.room.limit)
         await ports.room.take(weight)
         try:
@@ -129,7 +129,7 @@ class Collector:
         )
 
     async def _stop(self, call: Call, why: awaiting.StopReason, now: datetime) -> Call | None:
-        """On record before it is asked: whoever looks next knows why it ended."""
+        """On record before it is asked: the next look knows why it ended."""
         ports, request = self._ports, call.request
         if not call.is_late:
             changes = {"stopping": Stopping(now, why).to_json(), "updated_at": now}

@@ -16,7 +16,7 @@ from shared.ports import Ports
 
 PAGE = 500
 MOST_AT_ONCE = 100
-"""Arrivals of one tick: looks at the provider are cheap, and bounded all the same."""
+"""Arrivals of one tick: looks at the provider are cheap, and bounded."""
 REST, REST_WHERE_OFF = 1.0, 60.0
 """Seconds between two looks of the pump for anything that waits, while nothing does. The first is less than a pump
 stays without work."""
@@ -41,8 +41,8 @@ class Net:
         if not self.holds and monotonic < self._rested_until:
             return 0
         due = await self._ports.store.query(queries.awaiting(now, PAGE))
-        known = {each.data["interaction_id"] for each in due if each.is_readable}
-        self._next = {each: at for each, at in self._next.items() if each in known}
+        waiting = {request.data["interaction_id"] for request in due if request.is_readable}
+        self._next = {name: at for name, at in self._next.items() if name in waiting}
         count = 0
         for request in due:
             if count >= MOST_AT_ONCE:
@@ -62,7 +62,7 @@ class Net:
             return 0
         usual_ms = data.get("usual_ms")
         usual = None if usual_ms is None else timedelta(milliseconds=usual_ms)
-        self._next[interaction_id] = now + awaiting.spacing(age, usual, told=self._ports.is_told)
+        self._next[interaction_id] = now + awaiting.spacing(age, usual, has_webhooks=self._ports.has_webhooks)
         await publish(self._ports, interaction_id, request.id, data["attempt_count"])
         return 1
 

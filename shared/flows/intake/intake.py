@@ -259,7 +259,7 @@ async def cancel(ports: Ports, request_id: str) -> None:
 
 
 async def _stop(ports: Ports, request: Document) -> None:
-    """Have its interaction looked at, where it waits for one: whoever looks cancels it."""
+    """Have its interaction looked at, where it waits for one: the look cancels it."""
     if request_record.is_awaiting(request.data):
         arrival = Arrival(request.data["interaction_id"], request.id, request.data["attempt_count"])
         await ports.topics.publish(RENDER_ARRIVALS, arrival.to_bytes())

@@ -37,9 +37,9 @@ async def put_on_record(
         now = max(ports.clock.now(), request.read_at)
         is_current = request.data["status"] == "rendering" and request.data["attempt_count"] == number
         if is_current:
-            due_at = awaiting.first_look(began_at, usual, told=ports.is_told)
+            due_at = awaiting.first_look(began_at, usual, has_webhooks=ports.has_webhooks)
             changes = request_record.awaiting(started.interaction_id, due_at, now)
-        else:  # its lease had lapsed, and it was given up: whoever looks after leftovers finds out what came of it
+        else:  # its lease had lapsed, and it was given up: what came of it is found with the leftovers
             changes = request_record.with_leftover(request.data, started.interaction_id, number, now)
         tries += 1
         try:

@@ -35,5 +35,5 @@ async def note(evidence: Evidence, answer: Answer, request: Document, time: Serv
 
 
 def _is_well(answer: Answer) -> bool:
-    """Whatever a healthy route may answer, a refusal among it."""
+    """All that a healthy route may answer, a refusal among it."""
     return isinstance(answer, Made) or not answer.rule.sick_route

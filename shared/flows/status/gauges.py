@@ -7,7 +7,7 @@ from datetime import datetime
 
 from shared.core.lifecycle import queries
 from shared.core.observability import metrics
-from shared.core.observability.metrics import Measure
+from shared.core.observability.metrics import OTHER, Measure
 from shared.core.observability.status_summary import QuotaUse, Summary
 from shared.flows.operations import flags
 from shared.flows.status import summary
@@ -30,11 +30,16 @@ async def observe(ports: Ports, gathered: Summary | None, now: datetime) -> None
 
 
 def _queues(found: Summary, now: datetime) -> Iterator[Measure]:
-    for each in found.depths:
-        labels = {"priority": each.priority}
-        age = max(0.0, (now - each.oldest_at).total_seconds()) if each.oldest_at else 0.0
-        yield Measure(metrics.QUEUE_DEPTH, each.count, labels)
-        yield Measure(metrics.QUEUE_AGE, age, labels)
+    for queue in found.waiting:
+        labels = {"priority": queue.priority, "model": queue.model, "tenant": queue.tenant}
+        yield Measure(metrics.QUEUE_DEPTH, queue.count, labels)
+    for depth in found.depths:
+        listed = sum(queue.count for queue in found.waiting if queue.priority == depth.priority)
+        if depth.count > listed or not listed:
+            unlisted = {"priority": depth.priority, "model": OTHER, "tenant": OTHER}
+            yield Measure(metrics.QUEUE_DEPTH, max(0, depth.count - listed), unlisted)
+        age = max(0.0, (now - depth.oldest_at).total_seconds()) if depth.oldest_at else 0.0
+        yield Measure(metrics.QUEUE_AGE, age, {"priority": depth.priority})
 
 
 async def _awaiting(ports: Ports, now: datetime) -> list[Measure]:
@@ -43,12 +48,12 @@ async def _awaiting(ports: Ports, now: datetime) -> list[Measure]:
     for request in await ports.store.query(queries.awaiting(queries.FAR_AHEAD, MOST_AWAITING)):
         if request.is_readable:
             since.setdefault(request.data["route"]["model"], []).append(request.data["slot_at"] or now)
-    found = [Measure(metrics.LEFTOVERS, await ports.store.count(queries.leftovers(now, MOST_AWAITING)), {})]
+    measures = [Measure(metrics.LEFTOVERS, await ports.store.count(queries.leftovers(now, MOST_AWAITING)), {})]
     for model, starts in since.items():
-        found.append(Measure(metrics.AWAITING, len(starts), {"model": model}))
+        measures.append(Measure(metrics.AWAITING, len(starts), {"model": model}))
         age = max(0.0, (now - min(starts)).total_seconds())
-        found.append(Measure(metrics.AWAITING_AGE, age, {"model": model}))
-    return found
+        measures.append(Measure(metrics.AWAITING_AGE, age, {"model": model}))
+    return measures
 
 
 def _quota(found: Summary) -> Iterator[Measure]:

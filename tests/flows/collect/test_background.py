@@ -1,4 +1,4 @@
-"""Background calls: a start that is acknowledged at once, and a collection by whoever comes first."""
+"""Background calls: a start that is acknowledged at once, and a collection by any worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shared.flows.render.render import render
 from shared.flows.requests.message import Message
 from shared.flows.upkeep.watch import break_leases, watch
 from tests.flows.batch.test_batches import batch_of
-from tests.flows.collect.worlds import CIRCUIT, a_world, books_are_right, proof, told, until
+from tests.flows.collect.worlds import CIRCUIT, a_world, arrive, books_are_right, proof, until
 from tests.flows.test_tracing import stages, tree
 from tests.world import World
 
@@ -28,7 +28,7 @@ SOON = timedelta(minutes=2)
 
 
 def codes(world: World, request_id: str = "r-1") -> list[str]:
-    return [each["outcome"]["code"] for each in world.attempts(request_id)]
+    return [one["outcome"]["code"] for one in world.attempts(request_id)]
 
 
 async def test_a_call_in_the_background_is_collected_by_polling_alone_and_its_record_is_deleted() -> None:
@@ -78,7 +78,7 @@ async def test_a_webhook_that_knows_the_id_alone_brings_the_result_within_half_a
             await world.clock.sleep(0.05)
         ended_at = world.clock.monotonic()
         world.ports.store.query = no_net(world)  # type: ignore[method-assign]
-        await told(world)
+        await arrive(world)
         while not world.results():
             await world.clock.sleep(0.02)
         assert world.clock.monotonic() - ended_at <= 0.5
@@ -91,9 +91,9 @@ def no_net(world: World) -> Any:
     """The store without the query of the net."""
     real = world.store.query
 
-    async def query(asked: Any) -> Any:
-        is_net = any(bound.field == "collect_at" for bound in asked.bounds)
-        return [] if is_net else await real(asked)
+    async def query(wanted: Any) -> Any:
+        is_net = any(bound.field == "collect_at" for bound in wanted.bounds)
+        return [] if is_net else await real(wanted)
 
     return query
 
@@ -129,7 +129,7 @@ async def test_of_two_that_collect_one_interaction_one_wins_and_the_cost_is_book
         (interaction_id,) = world.interactions.records
         message = Message("m-1", Arrival(interaction_id, "r-1", 1).to_bytes())
         others = [Collector(world.ports, world.evidence) for _ in range(3)]
-        await asyncio.gather(*(collect(world.ports, world.kicks, each, message) for each in others))
+        await asyncio.gather(*(collect(world.ports, world.kicks, one, message) for one in others))
 
     await world.run_for(timedelta(seconds=40), story())
     assert codes(world) == ["succeeded"]
@@ -149,10 +149,10 @@ async def test_every_message_twice_and_in_any_order_comes_to_the_same_end(seed: 
         for number in range(10):
             while len(world.interactions.records) <= number:
                 await world.clock.sleep(0.1)
-            await told(world, number + 1, by_id_alone=number % 2 == 0)
+            await arrive(world, number + 1, by_id_alone=number % 2 == 0)
         await world.clock.sleep(20)
         for number in range(10):
-            await told(world, number + 1, by_id_alone=number % 3 == 0)
+            await arrive(world, number + 1, by_id_alone=number % 3 == 0)
 
     await world.run_for(timedelta(seconds=60), webhooks())
     await world.run_until_quiet(SOON)
@@ -170,7 +170,7 @@ async def test_a_webhook_that_comes_before_the_id_is_on_record_finds_it_a_moment
         begun = await real(order, at_slot)
         (record,) = world.interactions.records.values()
         record.ends_at = world.clock.now()  # it was done at once, and the webhook is faster than the answer
-        await told(world)
+        await arrive(world)
         await world.clock.sleep(0.4)
         return begun
 
@@ -188,7 +188,7 @@ async def test_an_arrival_of_nobodys_interaction_is_acknowledged_and_told() -> N
     await world.topics.publish(RENDER_ARRIVALS, Arrival("v1_x", "no-such-request", 1).to_bytes())
     await world.run_for(timedelta(seconds=5))
     assert world.crashes == []
-    assert [each["interaction_id"] for each in world.signals.of(events.ARRIVAL_UNKNOWN)] == [
+    assert [one["interaction_id"] for one in world.signals.of(events.ARRIVAL_UNKNOWN)] == [
         "v1_x", "v1_of-another-project",
     ]  # fmt: skip
     assert world.interactions.looks == []
@@ -211,7 +211,7 @@ async def test_past_the_models_time_it_is_cancelled_looked_at_once_more_and_book
     assert time_out <= first["ended_at"] - first["started_at"] < time_out + timedelta(seconds=70)
     assert second["route"] != first["route"], "the next route"
     assert world.status()["cost_unknown_attempts"] == 0
-    assert [each["why"] for each in world.signals.of(events.INTERACTION_STOPPED)] == ["time"]
+    assert [one["why"] for one in world.signals.of(events.INTERACTION_STOPPED)] == ["time"]
     assert world.interactions.kept == []
 
 
@@ -292,7 +292,7 @@ async def test_one_canary_at_a_time_proves_a_model_and_everything_else_goes_in_t
         await world.submit(f"r-{number}")
     await world.run_until_quiet(SOON)
     assert len(world.interactions.records) == 7
-    assert [each["circuit"] for each in world.signals.of(events.BACKGROUND_PROVEN)] == [CIRCUIT]
+    assert [one["circuit"] for one in world.signals.of(events.BACKGROUND_PROVEN)] == [CIRCUIT]
 
 
 async def test_a_model_that_refuses_costs_one_refused_call_and_its_request_is_made_in_the_foreground() -> None:
@@ -310,7 +310,7 @@ async def test_a_model_that_refuses_costs_one_refused_call_and_its_request_is_ma
     assert refused.probe_at > world.clock.now() + timedelta(hours=20)
     all_codes = [code for number in range(20) for code in codes(world, f"r-{number}")]
     assert all_codes.count("background_refused") == 1
-    assert sum(each.data["cost_unknown_attempts"] for each in world.store.all("requests")) == 0
+    assert sum(one.data["cost_unknown_attempts"] for one in world.store.all("requests")) == 0
     books_are_right(world)
 
 
@@ -395,7 +395,7 @@ async def test_cancelling_a_request_that_is_being_made_stops_it_at_the_provider(
     assert status["status"] == "cancelled"
     assert status["outcome"]["code"] == "cancelled"
     assert world.interactions.images == []
-    assert (status["cost_basis"], status["cost_unknown_attempts"]) == ("unknown", 1), "nobody says what it cost"
+    assert (status["cost_basis"], status["cost_unknown_attempts"]) == ("unknown", 1), "it does not say what it cost"
     assert [event["status"] for event in world.results()] == ["cancelled"]
     assert world.interactions.kept == []
     books_are_right(world)
@@ -488,9 +488,9 @@ async def test_a_call_whose_worker_was_given_up_while_it_started_is_stopped_or_b
         begun = await real(order, at_slot)
         if not frozen:
             frozen.append(order.request_id)
-            held = world.request()
+            request = world.request()
             lapsed = {"lease_until": world.clock.now() - timedelta(seconds=1)}
-            await world.store.commit(Update(held.path, lapsed, held.version))
+            await world.store.commit(Update(request.path, lapsed, request.version))
             await watch(world.ports, world.kicks, world.collector)
             assert world.status()["status"] == "queued"
         return begun
@@ -531,7 +531,7 @@ async def test_without_a_pump_and_without_a_webhook_the_watch_collects() -> None
         pass
 
     world.boot()
-    world.pump.kicked = no_pump  # type: ignore[method-assign, assignment]
+    world.pump.kicked = no_pump  # type: ignore[method-assign]
     world.clock.advance(timedelta(minutes=2))  # the lead of the old one lapses
     await world.run_until_quiet(timedelta(minutes=3))
     assert world.status()["status"] == "succeeded"
@@ -541,7 +541,7 @@ async def test_a_call_in_the_background_takes_no_more_writes_than_one_in_the_for
     """At 20 s, the mean of the figures: the id on record replaces the renewals of a lease."""
     writes = {}
     for setting in ("off", "on"):
-        world = a_world(setting)  # type: ignore[arg-type]
+        world = a_world(setting)
         for number in range(8):
             await world.submit(f"r-{number}")
         await world.run_until_quiet(SOON)
@@ -584,7 +584,7 @@ async def test_what_waits_for_the_provider_is_measured_with_its_age() -> None:
         await world.submit(f"r-{number}")
     await world.run_for(timedelta(seconds=12))
     await world.run(watch(world.ports, world.kicks, world.collector))
-    observed = {each.metric.name: each for each in world.signals.observed}
+    observed = {one.metric.name: one for one in world.signals.observed}
     assert observed[metrics.AWAITING.name].value == 3
     assert 8 <= observed[metrics.AWAITING_AGE.name].value <= 13
     assert observed[metrics.LEFTOVERS.name].value == 0
@@ -599,4 +599,4 @@ async def test_an_arrival_that_kept_crashing_ends_nothing() -> None:
     await world.topics.publish("render-dead-letters", Arrival(interaction_id, "r-1", 1).to_bytes(), dead)
     await world.run_until_quiet(SOON)
     assert world.status()["status"] == "succeeded"
-    assert [each["runbook"] for each in world.signals.of(events.ESCALATION)] == ["dead-letter"]
+    assert [one["runbook"] for one in world.signals.of(events.ESCALATION)] == ["dead-letter"]

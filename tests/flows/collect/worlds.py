@@ -24,7 +24,7 @@ def a_world(background: Setting = "on", latency: timedelta = timedelta(seconds=2
     return world
 
 
-async def told(world: World, number: int = 1, *, by_id_alone: bool = True) -> None:
+async def arrive(world: World, number: int = 1, *, by_id_alone: bool = True) -> None:
     """Publish the arrival of the interaction with that number, as the function that receives webhooks does."""
     interaction_id = list(world.interactions.records)[number - 1]
     order = world.interactions.records[interaction_id].order
@@ -33,7 +33,7 @@ async def told(world: World, number: int = 1, *, by_id_alone: bool = True) -> No
 
 
 def proof(world: World, circuit: str = CIRCUIT) -> Proof:
-    documents = [each for each in world.store.all("background") if each.path == PATH]
+    documents = [one for one in world.store.all("background") if one.path == PATH]
     return Proofs.from_json(documents[0].data).of(circuit) if documents else Proof()
 
 
@@ -45,10 +45,10 @@ async def until(world: World, status: str, request_id: str = "r-1", *, interacti
 
 def books_are_right(world: World) -> None:
     """Every cent is on its request, on an attempt and in the ledger, and every image is paid in the open."""
-    requests = [each.data for each in world.store.all("requests")]
-    attempts = [each for request in world.store.all("requests") for each in world.attempts(request.id)]
-    booked = sum(each["cost_micros"] for each in requests)
-    assert booked == sum(each["cost_micros"] for each in attempts) == world.ledger_micros()
-    paid = sum(1 for each in attempts if each["cost_micros"])
-    unknown = sum(each["cost_unknown_attempts"] for each in requests)
+    requests = [one.data for one in world.store.all("requests")]
+    attempts = [one for request in world.store.all("requests") for one in world.attempts(request.id)]
+    booked = sum(one["cost_micros"] for one in requests)
+    assert booked == sum(one["cost_micros"] for one in attempts) == world.ledger_micros()
+    paid = sum(1 for one in attempts if one["cost_micros"])
+    unknown = sum(one["cost_unknown_attempts"] for one in requests)
     assert len(world.interactions.images) + len(world.lane.images) <= paid + unknown
