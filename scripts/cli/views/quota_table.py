@@ -104,21 +104,21 @@ def closed(seen: Seen) -> list[Text]:
     ]
 
 
-def background(seen: Seen) -> list[Text]:
+def background(state: Seen) -> list[Text]:
     """What is known of background calls, a line for each lane of a model."""
-    return [Text(_background(circuit, proof, seen)) for circuit, proof in sorted(seen.proofs.by_circuit.items())]
+    return [Text(_background(circuit, proof, state)) for circuit, proof in sorted(state.proofs.by_circuit.items())]
 
 
-def _background(circuit: str, proof: Proof, seen: Seen) -> str:
+def _background(circuit: str, proof: Proof, state: Seen) -> str:
     line = f"background calls of {circuit}: {proof.state}"
     if proof.since is not None:
-        line += f" for {age(proof.since, seen.now)}"
+        line += f" for {age(proof.since, state.now)}"
     if proof.state == "proven" and proof.usual is not None:
         line += f", usually {proof.usual.total_seconds():.0f} s"
     if proof.state == "refused":
         again = f"; the next canary comes {moment(proof.probe_at)}" if proof.probe_at is not None else ""
         line += f" ({proof.why}){again}; sooner by `renderlane flags reset background:{circuit} --reason TEXT`"
-    if proof.has_canary(seen.now):
+    if proof.has_canary(state.now):
         line += f"; request {proof.canary} is the canary"
     return line
 
@@ -142,9 +142,9 @@ def document(model: ModelQuota, seen: Seen) -> dict[str, Any]:
     }
 
 
-def _proofs(model: ModelQuota, seen: Seen) -> dict[str, Any]:
+def _proofs(model: ModelQuota, state: Seen) -> dict[str, Any]:
     """By lane; one that is not there was never tried."""
-    by_circuit = seen.proofs.by_circuit.items()
+    by_circuit = state.proofs.by_circuit.items()
     circuits = [(circuit.partition("/"), proof) for circuit, proof in by_circuit]
     return {lane: shown(proof) for (lane, _, of), proof in circuits if of == model.model}
 

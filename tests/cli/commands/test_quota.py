@@ -238,7 +238,7 @@ def test_what_is_known_of_background_calls_stands_below_the_limits(home: Path) -
     text = renderlane("quota").stdout
     assert f"background calls of standard/{PRO}: refused for 1 h" in " ".join(text.split())
     assert "background is not supported" in " ".join(text.split())
-    shown = {each["model"]: each["background"] for each in json_lines(renderlane("quota", "--json").stdout)}
+    shown = {one["model"]: one["background"] for one in json_lines(renderlane("quota", "--json").stdout)}
     assert shown[PRO]["standard"]["state"] == "refused"
     assert shown[LITE] == {}
 
@@ -248,7 +248,7 @@ def test_a_refusal_of_background_calls_is_reset_by_hand(home: Path) -> None:
     a_refused_proof(home)
     done = renderlane("flags", "reset", f"background:standard/{PRO}", "--reason", "the provider announced it")
     assert "which was refused: the next call is a canary" in done.stdout
-    (of_pro,) = [each for each in json_lines(renderlane("quota", "--json").stdout) if each["model"] == PRO]
+    (of_pro,) = [one for one in json_lines(renderlane("quota", "--json").stdout) if one["model"] == PRO]
     assert of_pro["background"]["standard"]["state"] == "unproven"
     wrong = renderlane("flags", "reset", "background:batch/no-model", "--reason", "x")
     assert wrong.exit_code == 2
