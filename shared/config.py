@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from shared.core.limits.quota import InvalidQuota, Quota
 from shared.core.observability.otel_values import wrong_value
+from shared.core.routing.background_proof import Setting
 from shared.core.routing.vertex import VERTEX_USES, VertexUse
 from shared.core.values.money import micros_from_usd
 from shared.core.values.release import Release
@@ -68,8 +69,6 @@ class Vertex(Struct, frozen=True):
 
 
 Exported: TypeAlias = Literal["traces", "metrics"]
-Background: TypeAlias = Literal["auto", "on", "off"]
-"""Which calls run in the background: where proven, after a canary; wherever the catalogue does not say no; none."""
 
 
 class Settings(Struct, frozen=True):
@@ -112,7 +111,7 @@ class Settings(Struct, frozen=True):
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
     release: Release = Release()
-    background: Background = "auto"
+    background: Setting = "auto"
     webhook_url: str | None = None
     """The public address of the function `arrive`; None = interactions are polled only."""
     webhook_secret: str | None = None
@@ -354,8 +353,8 @@ def _build(text: str) -> str:
     return text
 
 
-def _background(text: str) -> Background:
-    words: dict[str, Background] = {word: word for word in get_args(Background)}
+def _background(text: str) -> Setting:
+    words: dict[str, Setting] = {word: word for word in get_args(Setting)}
     if text not in words:
         raise _wrong("RENDERLANE_BACKGROUND", text, "auto, on or off")
     return words[text]

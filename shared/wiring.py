@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from shared.adapters.flag_sources.none import NoFlagSource
-from shared.adapters.gemini.missing_key_lane import KeylessLane
+from shared.adapters.gemini.missing_key_lane import KeylessInteractions, KeylessLane
 from shared.adapters.gemini_batch.missing_key_batches import KeylessBatches
 from shared.adapters.google_cloud.no_live_quota import NoLiveQuota
 from shared.adapters.object_storage.image_store import ObjectImages
@@ -50,7 +50,7 @@ from shared.core.limits.quota import Quota
 from shared.core.observability.events import FLAG_ILL_FORMED
 from shared.core.provider.kept_image import KeepRules
 from shared.core.routing.gateway import serving, with_limits
-from shared.core.values.lanes import AT_ONCE, GATEWAY, VERTEX
+from shared.core.values.lanes import AT_ONCE, GATEWAY, STANDARD, VERTEX
 from shared.flows.pump_status import PumpView
 from shared.flows.wakeups import Kicks
 from shared.ports import Ports
@@ -58,7 +58,7 @@ from shared.ports.clock import Clock
 from shared.ports.flags import FlagSource
 from shared.ports.identity import Identities
 from shared.ports.images import References, Spool
-from shared.ports.lanes import Batches, Lane
+from shared.ports.lanes import Batches, Interactions, Lane
 from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
 from shared.ports.quota import LiveQuotaSource
 from shared.ports.store import Store
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from shared.core.observability.trace_tree import Seen
     from shared.core.provider.call import Order
     from shared.core.routing.vertex import VertexUse
+    from shared.flows.collect.look import Collector
     from shared.flows.intake.fair_queue import FairTags
     from shared.flows.pump.loop import Pump
     from shared.flows.render.limit_reports import Evidence
@@ -130,6 +131,12 @@ class Worker(Struct, frozen=True, dict=True):
         from shared.flows.render.limit_reports import Evidence
 
         return Evidence(self.ports, self.view)
+
+    @cached_property
+    def collector(self) -> Collector:
+        from shared.flows.collect.look import Collector
+
+        return Collector(self.ports, self.evidence)
 
     @cached_property
     def webhook_room(self) -> Room:
@@ -210,6 +217,7 @@ def build(
         spool=spool(settings),
         references=references(settings, images, max(room // 4, CACHE_BYTES)),
         lanes={**lanes, **others},
+        interactions=background_calls(settings, lanes),
         batches=gemini_batches(settings),
         webhooks=webhooks(settings),
         live_quota=live_quota(settings, models, clock),
@@ -226,6 +234,8 @@ def build(
         key_kind=key_kind(settings),
         room=ByteRoom(room),
         keep_rules=keep_rules(settings),
+        background=settings.background,
+        has_webhooks=settings.webhook_url is not None or settings.webhook_secret is not None,
         default_budget=default_budget(settings),
         gateways=gateways,
         vertex=vertex_use(settings) or "fallback",
@@ -314,6 +324,21 @@ def google_lane(settings: Settings, models: Catalogue) -> Lane:
         "generate_content": GenerateContentLane(api_key, settings.base_url),
     }
     return ByApiLane(models, lanes)
+
+
+def background_calls(settings: Settings, lanes: Mapping[str, Lane]) -> Interactions:
+    """By the client of the lane beside it."""
+    from shared.adapters.gemini.api_router import ByApiLane
+
+    router = lanes.get(STANDARD)
+    if not isinstance(router, ByApiLane):
+        return KeylessInteractions()
+    from shared.adapters.gemini.background_calls import GeminiInteractions
+    from shared.adapters.gemini.interactions_lane import GeminiLane
+
+    lane = router.of("interactions")
+    assert isinstance(lane, GeminiLane), "google_lane() made it"
+    return GeminiInteractions(lane, webhook_url=settings.webhook_url)
 
 
 def gemini_batches(settings: Settings) -> Batches:

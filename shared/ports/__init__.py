@@ -15,11 +15,12 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.core.accounting.budget import Budget
     from shared.core.catalogue.catalogue import Catalogue
     from shared.core.limits.quota import Quota
+    from shared.core.routing.background_proof import Setting
     from shared.core.routing.vertex import VertexUse
     from shared.ports.clock import Clock
     from shared.ports.flags import FlagSource
     from shared.ports.images import Images, References, Room, Spool
-    from shared.ports.lanes import Batches, Lane
+    from shared.ports.lanes import Batches, Interactions, Lane
     from shared.ports.messaging import Topics
     from shared.ports.quota import LiveQuotaSource
     from shared.ports.store import Store
@@ -43,6 +44,8 @@ class Ports(Struct, frozen=True, eq=False):
     references: References
     lanes: Mapping[str, Lane]
     """By lane name: those that answer at once."""
+    interactions: Interactions
+    """Background calls of Google's lanes."""
     batches: Batches
     webhooks: Webhooks
     live_quota: LiveQuotaSource
@@ -65,6 +68,10 @@ class Ports(Struct, frozen=True, eq=False):
     release: Release = Release()
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
+    background: Setting = "off"
+    """Which calls run in the background."""
+    has_webhooks: bool = False
+    """Webhooks say when an interaction has ended; else it is looked at more often."""
     default_budget: Budget | None = None
     """Of every tenant that has none of its own."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -35,9 +35,7 @@ SHAPES_THE_SIMULATOR = ("limits", "latency", "seed")
     "--latency", default="lognormal:1.5,0.4", show_default=True, help="Simulator latency; or fixed:S, uniform:A,B."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed of the simulator.")
-@click.option(
-    "--yes", is_flag=True, help="Start with a real key without asking (as RENDERLANE_CONFIRM=live)."
-)
+@click.option("--yes", is_flag=True, help="Start with a real key without asking (as RENDERLANE_CONFIRM=live).")
 @click.pass_context
 def command(ctx: click.Context, port: int, limits: str, latency: str, seed: int, yes: bool) -> None:
     """Run the worker on this machine until SIGINT or SIGTERM.

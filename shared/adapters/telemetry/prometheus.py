@@ -70,4 +70,5 @@ class PrometheusMetrics:
     def _of(self, measure: Measure) -> Counter | Gauge | Histogram:
         """A label that is left out is empty, which Prometheus reads as absent."""
         values = [measure.labels.get(label, "") for label in measure.metric.labels]
-        return self._series[measure.metric.name].labels(*values)
+        series = self._series[measure.metric.name]
+        return series.labels(*values) if values else series
