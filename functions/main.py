@@ -68,6 +68,14 @@ async def bury(request: Request) -> Response:
 
 
 @functions_framework.aio.http
+async def arrive(request: Request) -> Response:
+    """The provider's webhooks: the one function that anybody can call. A signature decides before all else."""
+    from functions import webhook
+
+    return await webhook.answer(request, push.worker_of(request))
+
+
+@functions_framework.aio.http
 async def console(request: Request) -> Response:
     """The page for on-call, behind Identity-Aware Proxy."""
     from functions.console.app import Answer, of_this_process

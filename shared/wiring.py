@@ -58,6 +58,7 @@ from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
 from shared.ports.quota import LiveQuotaSource
 from shared.ports.store import Store
 from shared.ports.telemetry import Signals
+from shared.ports.webhooks import NoSignatures, Signatures
 
 if TYPE_CHECKING:
     from shared.core.observability.trace_tree import Seen
@@ -192,6 +193,7 @@ def build(
         key_kind=key_kind(settings),
         room=ByteRoom(room),
         keep_rules=keep_rules(settings),
+        signatures=signatures(settings),
         gateways=gateways,
     )
 
@@ -205,6 +207,25 @@ def spool(settings: Settings) -> Spool:
     from shared.adapters.object_storage.object_spool import ObjectSpool
 
     return _set_by("RENDERLANE_SPOOL", lambda: ObjectSpool(settings.spool))
+
+
+def signatures(settings: Settings) -> Signatures:
+    """Raises InvalidSetting. What checks them is imported with the first webhook."""
+    if settings.webhook_url is None and settings.webhook_secret is None:
+        return NoSignatures()
+    from shared.adapters.webhooks import gemini_signatures
+    from shared.adapters.webhooks.key_set import KeySet, over_http
+    from shared.adapters.webhooks.shared_secret import SharedSecret
+    from shared.adapters.webhooks.token import Tokens
+
+    tokens, secret = None, None
+    if settings.webhook_url is not None:
+        address = gemini_signatures.keys_address(settings.base_url)
+        audiences = settings.webhook_audiences or (settings.webhook_url,)
+        tokens = Tokens(KeySet(over_http(address)), audiences, settings.webhook_issuers or (gemini_signatures.GOOGLE,))
+    if (text := settings.webhook_secret) is not None:
+        secret = _set_by("RENDERLANE_WEBHOOK_SECRET", lambda: SharedSecret(text))
+    return gemini_signatures.GeminiSignatures(tokens, secret)
 
 
 def keep_rules(settings: Settings) -> KeepRules:

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from shared.core.provider.kept_image import KeepRules
 from shared.core.values.lanes import BATCH
+from shared.ports.webhooks import NoSignatures, Signatures
 
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
     from shared.core.catalogue.catalogue import Catalogue
@@ -53,6 +54,8 @@ class Ports(Struct, frozen=True, eq=False):
     room: Room
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
+    signatures: Signatures = field(default_factory=NoSignatures)
+    """Of the provider's webhooks."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
     reported: dict[str, float] = field(default_factory=dict)

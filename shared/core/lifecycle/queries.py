@@ -11,6 +11,7 @@ from shared.core.values.documents import Query, Range
 
 EXPIRING = (
     "requests", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
+    "webhooks",
 )  # fmt: skip
 """Collections whose documents have an `expire_at`."""
 
@@ -33,6 +34,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
     ("flag_history", ("-at",)),
+    ("webhooks", ("-received_at",)),
     ("batches", ("due_at",)),
     ("tenants", ("-updated_at",)),
     ("ledger", ("day", "name")),
@@ -249,6 +251,11 @@ def attempts_of(request_id: str) -> Query:
 def flag_history(limit: int) -> Query:
     """What was done to flags, newest first."""
     return Query("flag_history", order_by=("-at",), limit=limit)
+
+
+def newest_webhooks(limit: int) -> Query:
+    """What the provider told by webhook, the latest first."""
+    return Query("webhooks", order_by=("-received_at",), limit=limit)
 
 
 def outlived(collection: str, now: datetime, limit: int) -> Query:
