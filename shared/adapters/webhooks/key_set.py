@@ -20,7 +20,7 @@ GOOD_FOR = timedelta(hours=1)
 STALE_FOR = timedelta(hours=24)
 """For how long keys serve where no newer ones can be fetched."""
 ANEW_AFTER = timedelta(seconds=60)
-"""The least time between two fetches, whatever key a sender names."""
+"""The least time between two fetches, for any key that a sender names."""
 FETCH_WITHIN = 5.0
 MOST_BYTES = 65_536
 MOST_KEYS = 20

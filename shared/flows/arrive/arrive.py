@@ -91,7 +91,7 @@ async def _publish(ports: Ports, event: Arrival | BatchArrival) -> None:
 def record_path(way: Way, message_id: str, event: WebhookEvent) -> str:
     """Of the document by which a repetition is recognised.
 
-    A shared secret signs the webhook's id. A token does not: whoever has one could send it under many ids, so there the
+    A shared secret signs the webhook's id. A token does not: its holder could send it under many ids, so there the
     event itself is the key, which happens once.
     """
     key = f"static {message_id}" if way == "static" else f"dynamic {event.type} {event.about}"
