@@ -55,7 +55,10 @@ async def call(
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
     scope = {"type": "http", "method": method, "path": "/", "query_string": b"", "headers": raw, "app": application}
     parts = body if isinstance(body, Endless) else Endless([body])
-    return await main.arrive(Request(scope, parts.receive))
+    answer: Any = main.arrive(Request(scope, parts.receive))
+    response = await answer
+    assert isinstance(response, Response)
+    return response
 
 
 def signed(door: Door, body: bytes = BODY) -> dict[str, str]:
@@ -123,7 +126,7 @@ async def test_what_breaks_is_on_record_and_told_to_nobody(door: Door, error: Ex
         def __getattr__(self, name: str) -> Any:
             raise error
 
-    door.ports = replace(door.ports, store=Broken())  # type: ignore[arg-type]
+    door.ports = replace(door.ports, store=Broken())
     answer = await call(door, signed(door))
     assert (answer.status_code, answer.body) == (status, b"")
     assert door.world.signals.of(events.WEBHOOK_FAILED) == [{"status": status, "reason": type(error).__name__}]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 from datetime import datetime, timedelta
 from typing import Any
@@ -102,13 +104,9 @@ async def test_only_rs256_by_a_named_key_is_read(sender: TokenSender, head: dict
 
 async def test_a_secret_made_of_the_public_key_signs_nothing(sender: TokenSender) -> None:
     """The classical confusion: HMAC with the public key as its secret."""
-    import hashlib
-    import hmac
-
-    url = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()  # noqa: E731
-    signed = f"{url(json.dumps({'alg': 'HS256', 'kid': sender.kid}).encode())}.{url(json.dumps({'exp': 9e9}).encode())}"
+    signed = f"{unpadded(json.dumps({'alg': 'HS256', 'kid': sender.kid}).encode())}.{unpadded(json.dumps({'exp': 9e9}).encode())}"
     forged = hmac.new(sender.key()["n"].encode(), signed.encode(), hashlib.sha256).digest()
-    headers = sender.headers(BODY, NOW) | {"webhook-signature": f"{signed}.{url(forged)}"}
+    headers = sender.headers(BODY, NOW) | {"webhook-signature": f"{signed}.{unpadded(forged)}"}
     assert (await verdict_on(headers, checks(Keys(sender)))) == NotGenuine("malformed")
 
 
@@ -118,6 +116,10 @@ async def test_an_address_of_keys_inside_a_token_is_never_called(sender: TokenSe
     token = stranger.token(claims, jku="https://evil.example/keys", jwk=stranger.key(), x5u="https://evil.example/")
     headers = sender.headers(BODY, NOW) | {"webhook-signature": token}
     assert (await verdict_on(headers, checks(Keys(sender)))) == NotGenuine("key")
+
+
+def unpadded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 # -- the key set ------------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def test_what_concerns_no_render_is_no_arrival(kind: str) -> None:
 @pytest.mark.parametrize("place", ["top", "data"])
 @pytest.mark.parametrize("attempt", [2, "2", 2.0])
 def test_the_request_comes_back_with_the_event(place: str, attempt: Any) -> None:
-    about = {"user_metadata": {"request_id": "spring:hero", "attempt": attempt}}
+    about: dict[str, Any] = {"user_metadata": {"request_id": "spring:hero", "attempt": attempt}}
     payload = body(**about) if place == "top" else body(data={"id": "v1_a"} | about)
     assert parse_event(payload).ended == Arrival("v1_a", "spring:hero", 2)
 

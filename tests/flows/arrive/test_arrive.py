@@ -47,7 +47,7 @@ class Door:
 
     @property
     def arrivals(self) -> list[dict[str, Any]]:
-        return [json.loads(each.data) for each in self.world.topics.on(RENDER_ARRIVALS)]
+        return [json.loads(message.data) for message in self.world.topics.on(RENDER_ARRIVALS)]
 
     def emitted(self, signal: events.Signal, field: str) -> list[object]:
         return [fields[field] for fields in self.world.signals.of(signal)]
