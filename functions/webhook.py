@@ -8,10 +8,9 @@ from datetime import timedelta
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from functions.push import CALLER_LEFT, DELIVER_AGAIN, RETRY_LATER
-from shared.core.observability import events
+from functions.push import CALLER_LEFT, CRASHED, DELIVER_AGAIN, RETRY_LATER, worker_or_crash
+from functions.unacknowledged import Delivery, crashed, deferred
 from shared.ports.webhooks import NotGenuine, SignaturesUnavailable
-from shared.wiring import Worker
 
 MOST_BYTES = 16_384
 """Of a body; the provider's are a few hundred."""
@@ -30,14 +29,18 @@ class Unread(Exception):
         self.status = status
 
 
-async def answer(request: Request, worker: Worker) -> Response:
+async def answer(request: Request) -> Response:
     """204 when the event is passed on, or needs no passing on; 401 without a word; 503 when it is to come again."""
     from shared.flows.arrive import arrive as story
 
     if request.method != "POST":
         return Response(status_code=405, headers={"allow": "POST", **_CLOSING})
-    ports = worker.ports
     headers = {name.lower(): value for name, value in request.headers.items()}
+    delivery = Delivery("arrive", headers.get("webhook-id", "")[:100], None)
+    worker = worker_or_crash(request, delivery)
+    if isinstance(worker, Response):
+        return Response(status_code=worker.status_code)  # and not a word of why
+    ports = worker.ports
     try:
         async with worker.flights:
             if story.glance(ports, headers) is not None:
@@ -46,11 +49,11 @@ async def answer(request: Request, worker: Worker) -> Response:
     except Unread as error:
         return Response(status_code=error.status, headers=_CLOSING)
     except (*RETRY_LATER, SignaturesUnavailable) as error:
-        ports.signals.emit(events.WEBHOOK_FAILED, status=DELIVER_AGAIN, reason=type(error).__name__)
+        deferred(ports.signals, delivery, DELIVER_AGAIN, str(error))
         return Response(status_code=DELIVER_AGAIN)
     except Exception as error:  # noqa: BLE001 - anybody can call here: what breaks is on record and told to nobody
-        ports.signals.emit(events.WEBHOOK_FAILED, status=500, reason=type(error).__name__)
-        return Response(status_code=500)
+        crashed(ports.signals, delivery, CRASHED, error)
+        return Response(status_code=CRASHED)
     return Response(status_code=UNAUTHORIZED if isinstance(verdict, NotGenuine) else TAKEN)
 
 

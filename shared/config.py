@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from shared.core.limits.quota import InvalidQuota, Quota
 from shared.core.observability.otel_values import wrong_value
+from shared.core.values.release import Release
 
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
 GATEWAYS = "RENDERLANE_GATEWAYS"
@@ -92,6 +93,7 @@ class Settings(Struct, frozen=True):
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
+    release: Release = Release()
     background: Background = "auto"
     webhook_url: str | None = None
     """The public address of the function `arrive`; None = interactions are polled only."""
@@ -160,6 +162,7 @@ class Settings(Struct, frozen=True):
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
+            release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
             background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
             webhook_url=_webhook_url(given.get("RENDERLANE_WEBHOOK_URL")),
             webhook_secret=_webhook_secret(given.get("RENDERLANE_WEBHOOK_SECRET")),
@@ -307,6 +310,12 @@ def _audience(text: str | None) -> str | None:
     if text is not None and not re.fullmatch(r"/projects/[0-9]+(/[A-Za-z0-9._-]+)+", text):
         allowed = "/projects/NUMBER/locations/REGION/services/NAME or /projects/NUMBER/global/backendServices/ID"
         raise _wrong("RENDERLANE_CONSOLE_AUDIENCE", text, allowed)
+    return text
+
+
+def _build(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,63}", text):
+        raise _wrong("RENDERLANE_RELEASE", text, "at most 63 letters, digits, dots, hyphens and underscores")
     return text
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from shared.core.provider.kept_image import KeepRules
 from shared.core.values.lanes import BATCH
+from shared.core.values.release import Release
 from shared.ports.webhooks import NoSignatures, Signatures
 
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
@@ -22,6 +23,12 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.ports.quota import LiveQuotaSource
     from shared.ports.store import Store
     from shared.ports.telemetry import Signals
+
+
+class Leaving(Struct, eq=False):
+    """Whether this process was told to end: it begins no call that it could not see through."""
+
+    begun: bool = False
 
 
 class Ports(Struct, frozen=True, eq=False):
@@ -52,6 +59,7 @@ class Ports(Struct, frozen=True, eq=False):
     project: str
     key_kind: str
     room: Room
+    release: Release = Release()
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
     signatures: Signatures = field(default_factory=NoSignatures)
@@ -60,6 +68,7 @@ class Ports(Struct, frozen=True, eq=False):
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
     reported: dict[str, float] = field(default_factory=dict)
     """When, by the monotonic clock, this process last reported a document that it had to skip; by path."""
+    leaving: Leaving = field(default_factory=Leaving)
 
     @property
     def gateways_in_use(self) -> frozenset[str]:

@@ -48,7 +48,7 @@ ATTEMPT_ENDED = Signal(
 )
 FINISHED = Signal("request_finished", "INFO", ("request_id", "status", "outcome", "cost_micros", "trace_id"))
 RECOVERED = Signal("attempt_recovered", "WARNING", ("request_id", "attempt", "effect", "trace_id"))
-LEAD_TAKEN = Signal("pump_lead_taken", "INFO", ("holder",))
+LEAD_TAKEN = Signal("pump_lead_taken", "INFO", ("holder",), may_carry=("release",))
 LEAD_LEFT = Signal("pump_lead_left", "INFO", ("holder", "why"))
 FLAG_CHANGED = Signal(
     "flag_changed",
@@ -75,10 +75,21 @@ QUOTA_UNREADABLE = Signal("live_quota_unreadable", "WARNING", ("what", "code", "
 QUOTA_READABLE = Signal("live_quota_readable", "INFO", ("what", "failed_since"))
 LIMIT_CHANGED = Signal("live_limit_changed", "INFO", ("model", "dimension", "old", "new"))
 WEBHOOK_TAKEN = Signal("webhook_taken", "INFO", ("event", "about", "way", "effect", "message_id"))
-WEBHOOK_REFUSED = Signal("webhook_refused", "WARNING", ("why", "detail"))
+WEBHOOK_REFUSED = Signal("webhook_refused", "WARNING", ("why", "detail", "more"))
 WEBHOOK_UNVERIFIED = Signal("webhook_unverified", "WARNING", ("reason",))
-WEBHOOK_FAILED = Signal("webhook_failed", "ERROR", ("status", "reason"))
 BAD_MESSAGE = Signal("bad_message", "ERROR", ("function", "message_id", "reason"))
+DELIVERY_DEFERRED = Signal(
+    "delivery_deferred",
+    "WARNING",
+    ("function", "message_id", "delivery_attempt", "http_status", "cause"),
+    may_carry=("trace_id",),
+)
+DELIVERY_CRASHED = Signal(
+    "delivery_crashed",
+    "ERROR",
+    ("function", "message_id", "delivery_attempt", "http_status", "cause", "stack_trace"),
+    may_carry=("trace_id",),
+)
 DOCUMENT_SKIPPED = Signal("document_skipped", "ERROR", ("document", "doing", "reason"))
 CLOCK_SET_BACK = Signal("clock_set_back", "WARNING", ("seconds",))
 TICK_FAILED = Signal("pump_tick_failed", "ERROR", ("reason",))

@@ -22,6 +22,8 @@ from shared.ports.webhooks import Genuine, NotGenuine, SignaturesUnavailable, Wa
 Effect: TypeAlias = Literal["taken", "repeated", "ignored"]
 KEEP = timedelta(hours=25)
 """The provider repeats a webhook for 24 hours."""
+EVENT_EVERY = 1.0
+"""Seconds between two events of refusals for one reason, in one process."""
 MESSAGE_ID = "webhook-id"
 
 
@@ -99,7 +101,15 @@ def record_path(way: Way, message_id: str, event: WebhookEvent) -> str:
 
 
 def _refused(ports: Ports, refusal: NotGenuine) -> None:
-    ports.signals.emit(events.WEBHOOK_REFUSED, why=refusal.why, detail=refusal.detail)
+    """One event a second for each reason, with how many it stands for: strangers do not decide how much is logged."""
+    last, more = f"webhook refused: {refusal.why}", f"webhooks refused and not reported: {refusal.why}"
+    now = ports.clock.monotonic()
+    if now - ports.reported.get(last, -EVENT_EVERY) < EVENT_EVERY:
+        ports.reported[more] = ports.reported.get(more, 0) + 1
+        return
+    ports.reported[last] = now
+    count = int(ports.reported.pop(more, 0))
+    ports.signals.emit(events.WEBHOOK_REFUSED, why=refusal.why, detail=refusal.detail, more=count)
 
 
 def _id(headers: Mapping[str, str]) -> str:

@@ -104,7 +104,8 @@ async def test_only_rs256_by_a_named_key_is_read(sender: TokenSender, head: dict
 
 async def test_a_secret_made_of_the_public_key_signs_nothing(sender: TokenSender) -> None:
     """The classical confusion: HMAC with the public key as its secret."""
-    signed = f"{unpadded(json.dumps({'alg': 'HS256', 'kid': sender.kid}).encode())}.{unpadded(json.dumps({'exp': 9e9}).encode())}"
+    parts = ({"alg": "HS256", "kid": sender.kid}, {"exp": 9e9})
+    signed = ".".join(unpadded(json.dumps(part).encode()) for part in parts)
     forged = hmac.new(sender.key()["n"].encode(), signed.encode(), hashlib.sha256).digest()
     headers = sender.headers(BODY, NOW) | {"webhook-signature": f"{signed}.{unpadded(forged)}"}
     assert (await verdict_on(headers, checks(Keys(sender)))) == NotGenuine("malformed")

@@ -109,7 +109,7 @@ async def test_a_forged_one_leaves_an_event_and_nothing_else(door: Door) -> None
     assert await arrive(door.ports, headers, INTERACTION) == NotGenuine("signature")
     assert door.arrivals == []
     assert dict(door.world.store.commits) == {}
-    assert door.world.signals.of(events.WEBHOOK_REFUSED) == [{"why": "signature", "detail": ""}]
+    assert door.world.signals.of(events.WEBHOOK_REFUSED) == [{"why": "signature", "detail": "", "more": 0}]
 
 
 async def test_a_body_other_than_its_token_s_is_refused(door: Door) -> None:
@@ -127,6 +127,14 @@ async def test_what_the_headers_show_is_refused_before_the_body(door: Door) -> N
     assert glance(door.ports, TOKENS.headers(INTERACTION, now - timedelta(minutes=6))) == NotGenuine("stale")
     assert glance(door.ports, TOKENS.headers(INTERACTION, now)) is None
     assert door.emitted(events.WEBHOOK_REFUSED, "why") == ["unsigned", "stale"]
+
+
+async def test_a_crowd_of_refusals_is_one_event_a_second_that_counts_them(door: Door) -> None:
+    for _ in range(50):
+        glance(door.ports, {})
+    door.world.clock.advance(timedelta(seconds=1))
+    glance(door.ports, {})
+    assert door.emitted(events.WEBHOOK_REFUSED, "more") == [0, 49]
 
 
 async def test_keys_that_cannot_be_fetched_ask_for_another_delivery(door: Door) -> None:
