@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from shared.core.limits.quota import InvalidQuota, Quota
 from shared.core.observability.otel_values import wrong_value
+from shared.core.routing.background_proof import Setting
 from shared.core.values.release import Release
 
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
@@ -56,8 +57,6 @@ class LiveQuotaOn(Struct, frozen=True):
 
 
 Exported: TypeAlias = Literal["traces", "metrics"]
-Background: TypeAlias = Literal["auto", "on", "off"]
-"""Which calls run in the background: where proven, after a canary; wherever the catalogue does not say no; none."""
 
 
 class Settings(Struct, frozen=True):
@@ -94,7 +93,7 @@ class Settings(Struct, frozen=True):
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
     release: Release = Release()
-    background: Background = "auto"
+    background: Setting = "auto"
     webhook_url: str | None = None
     """The public address of the function `arrive`; None = interactions are polled only."""
     webhook_secret: str | None = None
@@ -319,8 +318,8 @@ def _build(text: str) -> str:
     return text
 
 
-def _background(text: str) -> Background:
-    words: dict[str, Background] = {word: word for word in get_args(Background)}
+def _background(text: str) -> Setting:
+    words: dict[str, Setting] = {word: word for word in get_args(Setting)}
     if text not in words:
         raise _wrong("RENDERLANE_BACKGROUND", text, "auto, on or off")
     return words[text]

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from shared.adapters.flag_sources.none import NoFlagSource
-from shared.adapters.gemini.missing_key_lane import KeylessLane
+from shared.adapters.gemini.missing_key_lane import KeylessInteractions, KeylessLane
 from shared.adapters.gemini_batch.missing_key_batches import KeylessBatches
 from shared.adapters.google_cloud.no_live_quota import NoLiveQuota
 from shared.adapters.object_storage.image_store import ObjectImages
@@ -54,7 +54,7 @@ from shared.ports.clock import Clock
 from shared.ports.flags import FlagSource
 from shared.ports.identity import Identities
 from shared.ports.images import References, Spool
-from shared.ports.lanes import Batches, Lane
+from shared.ports.lanes import Batches, Interactions, Lane
 from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
 from shared.ports.quota import LiveQuotaSource
 from shared.ports.store import Store
@@ -64,6 +64,7 @@ from shared.ports.webhooks import NoSignatures, Signatures
 if TYPE_CHECKING:
     from shared.core.observability.trace_tree import Seen
     from shared.core.provider.call import Order
+    from shared.flows.collect.look import Collector
     from shared.flows.intake.fair_queue import FairTags
     from shared.flows.pump.loop import Pump
     from shared.flows.render.limit_reports import Evidence
@@ -126,6 +127,12 @@ class Worker(Struct, frozen=True, dict=True):
         return Evidence(self.ports, self.view)
 
     @cached_property
+    def collector(self) -> Collector:
+        from shared.flows.collect.look import Collector
+
+        return Collector(self.ports, self.evidence)
+
+    @cached_property
     def pump(self) -> Pump:
         from shared.flows.pump.loop import Pump
 
@@ -185,7 +192,7 @@ def build(
     images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
     models = catalogue(settings)
     _check_proxies(settings, models)
-    google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
+    google, interactions = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lanes(settings, models))
     gateways = serving(models, gateways_in_use(settings, models))
     others = {GATEWAY: gateway_lane(settings, models)} if gateways else {}
     signals = JsonSignals(events, clock, settings.project, settings.release)
@@ -198,6 +205,7 @@ def build(
         spool=spool(settings),
         references=references(settings, images, max(room // 4, CACHE_BYTES)),
         lanes={**dict.fromkeys(AT_ONCE, google), **others},
+        interactions=interactions,
         batches=gemini_batches(settings),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models, emitted),
@@ -214,6 +222,8 @@ def build(
         room=ByteRoom(room),
         keep_rules=keep_rules(settings),
         signatures=signatures(settings),
+        background=settings.background,
+        has_webhooks=settings.webhook_url is not None or settings.webhook_secret is not None,
         gateways=gateways,
         release=settings.release,
     )
@@ -268,20 +278,24 @@ def _check_proxies(settings: Settings, models: Catalogue) -> None:
         raise InvalidSetting(str(error)) from error
 
 
-def google_lane(settings: Settings, models: Catalogue) -> Lane:
-    """Google's, in the forms that the catalogue names. Raises ValueError for a key or address that cannot work."""
+def google_lanes(settings: Settings, models: Catalogue) -> tuple[Lane, Interactions]:
+    """Google's, in the forms that the catalogue names, and its calls in the background. Raises ValueError for a key or
+    address that cannot work.
+    """
     if settings.api_key is None and settings.base_url is None:
-        return KeylessLane()
+        return KeylessLane(), KeylessInteractions()
     from shared.adapters.gemini.api_router import ByApiLane
+    from shared.adapters.gemini.background_calls import GeminiInteractions
     from shared.adapters.gemini.generate_content_lane import GenerateContentLane
     from shared.adapters.gemini.interactions_lane import GeminiLane
 
     api_key = settings.api_key or NO_KEY
+    interactions = GeminiLane(api_key, settings.base_url)
     lanes: dict[Api, Lane] = {
-        "interactions": GeminiLane(api_key, settings.base_url),
+        "interactions": interactions,
         "generate_content": GenerateContentLane(api_key, settings.base_url),
     }
-    return ByApiLane(models, lanes)
+    return ByApiLane(models, lanes), GeminiInteractions(interactions, webhook_url=settings.webhook_url)
 
 
 def gemini_batches(settings: Settings) -> Batches:

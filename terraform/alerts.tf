@@ -31,8 +31,8 @@ locals {
 
   # Outcomes of attempts and of requests, counted over ten minutes against var.failure_alerts.
   attempts_ending = toset([
-    "balance", "connection", "connection_lost", "crashed", "image_store", "invalid_request", "lane_unsupported", "late",
-    "malformed_answer", "model_gone", "no_image", "overload", "quota_day", "quota_minute", "quota_spend", "quota_unknown", "reference",
+    "background_refused", "balance", "connection", "connection_lost", "crashed", "image_store", "invalid_request", "lane_unsupported", "late",
+    "malformed_answer", "model_gone", "no_image", "not_finished", "overload", "quota_day", "quota_minute", "quota_spend", "quota_unknown", "reference",
     "refused", "server_error", "timeout",
   ])
   requests_ending = toset(["budget", "cost_cap", "expired", "unroutable"])

@@ -19,7 +19,10 @@ from shared.core.lifecycle import request_record
 from shared.core.limits.quota import Quota
 from shared.core.messages.pubsub_messages import Kick
 from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
+from shared.core.routing.background_proof import Setting
 from shared.core.values.documents import Document
+from shared.flows.collect.collect import collect
+from shared.flows.collect.look import Collector
 from shared.flows.intake.fair_queue import FairTags
 from shared.flows.intake.intake import take_in
 from shared.flows.pump.loop import Pump
@@ -33,6 +36,7 @@ from shared.flows.wakeups import Kicks
 from shared.ports import Ports
 from shared.ports.messaging import Delivery
 from tests.fakes.batches import ScriptedBatches
+from tests.fakes.interactions import ScriptedInteractions
 from tests.fakes.lane import ScriptedLane
 from tests.fakes.live_quota import ScriptedLiveQuota
 from tests.fakes.memory import (
@@ -75,6 +79,8 @@ class World:
         self.room_bytes = 1 << 40
         self.references = MemoryReferences()
         self.lane = ScriptedLane(self.clock, latency)
+        self.interactions = ScriptedInteractions(self.lane)
+        self.background: Setting = "off"
         self.batches = ScriptedBatches(self.clock)
         self.live_quota = ScriptedLiveQuota(self.clock)
         self.signals = RecordedSignals()
@@ -103,6 +109,8 @@ class World:
             spool=self.guard(self.spool, "spool"),
             references=self.references,
             lanes={"standard": lane, "priority": lane, "flex": lane},
+            interactions=self.guard(self.interactions, "interactions"),
+            background=self.background,
             batches=self.guard(self.batches, "batches"),
             live_quota=self.live_quota,
             flag_source=NoFlagSource(),
@@ -122,6 +130,7 @@ class World:
         self.kicks = Kicks(self.ports, view)
         self.tags = FairTags(self.ports, view)
         self.evidence = Evidence(self.ports, view)
+        self.collector = Collector(self.ports, self.evidence)
         self.pump = Pump(self.ports, self.kicks)
 
     # -- what a caller does -------------------------------------------------------------------------------------------
@@ -221,7 +230,7 @@ class World:
                 case "render":
                     await render(self.ports, self.kicks, self.evidence, message)
                 case "collect":
-                    pass  # nothing publishes arrivals yet
+                    await collect(self.ports, self.kicks, self.collector, message)
                 case "bury":
                     await bury(self.ports, self.kicks, self.tags, self.evidence, message)
         except Killed:
@@ -237,7 +246,7 @@ class World:
 
     async def _watch(self) -> None:
         try:
-            await watch(self.ports, self.kicks)
+            await watch(self.ports, self.kicks, self.collector)
         except Exception as error:  # noqa: BLE001  what watch leaves undone is done a minute later
             self.watch_crashes.append(error)
 

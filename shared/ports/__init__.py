@@ -15,10 +15,11 @@ from shared.ports.webhooks import NoSignatures, Signatures
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
     from shared.core.catalogue.catalogue import Catalogue
     from shared.core.limits.quota import Quota
+    from shared.core.routing.background_proof import Setting
     from shared.ports.clock import Clock
     from shared.ports.flags import FlagSource
     from shared.ports.images import Images, References, Room, Spool
-    from shared.ports.lanes import Batches, Lane
+    from shared.ports.lanes import Batches, Interactions, Lane
     from shared.ports.messaging import Topics
     from shared.ports.quota import LiveQuotaSource
     from shared.ports.store import Store
@@ -41,6 +42,8 @@ class Ports(Struct, frozen=True, eq=False):
     references: References
     lanes: Mapping[str, Lane]
     """By lane name: those that answer at once."""
+    interactions: Interactions
+    """Background calls of Google's lanes."""
     batches: Batches
     live_quota: LiveQuotaSource
     flag_source: FlagSource
@@ -64,6 +67,10 @@ class Ports(Struct, frozen=True, eq=False):
     """For a paid image that cannot be stored."""
     signatures: Signatures = field(default_factory=NoSignatures)
     """Of the provider's webhooks."""
+    background: Setting = "off"
+    """Which calls run in the background."""
+    has_webhooks: bool = False
+    """Webhooks say when an interaction has ended; else it is looked at more often."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
     reported: dict[str, float] = field(default_factory=dict)

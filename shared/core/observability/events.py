@@ -48,6 +48,20 @@ ATTEMPT_ENDED = Signal(
 )
 FINISHED = Signal("request_finished", "INFO", ("request_id", "status", "outcome", "cost_micros", "trace_id"))
 RECOVERED = Signal("attempt_recovered", "WARNING", ("request_id", "attempt", "effect", "trace_id"))
+INTERACTION_STARTED = Signal(
+    "interaction_started", "DEBUG", ("request_id", "attempt", "route", "interaction_id", "way", "trace_id")
+)
+INTERACTION_STOPPED = Signal(
+    "interaction_stopped", "INFO", ("request_id", "attempt", "interaction_id", "why", "trace_id")
+)
+INTERACTION_UNREAD = Signal(
+    "interaction_unread", "WARNING", ("request_id", "attempt", "interaction_id", "kind", "reason", "trace_id")
+)
+ARRIVAL_UNKNOWN = Signal("arrival_unknown", "INFO", ("interaction_id", "message_id"))
+BACKGROUND_PROVEN = Signal("background_proven", "INFO", ("circuit", "request_id", "seconds"), may_carry=("trace_id",))
+BACKGROUND_REFUSED = Signal(
+    "background_refused", "WARNING", ("circuit", "request_id", "why", "probe_at"), may_carry=("trace_id",)
+)
 LEAD_TAKEN = Signal("pump_lead_taken", "INFO", ("holder",), may_carry=("release",))
 LEAD_LEFT = Signal("pump_lead_left", "INFO", ("holder", "why"))
 FLAG_CHANGED = Signal(
