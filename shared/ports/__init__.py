@@ -10,7 +10,6 @@ from msgspec import Struct, field
 from shared.core.provider.kept_image import KeepRules
 from shared.core.values.lanes import BATCH
 from shared.core.values.release import Release
-from shared.ports.webhooks import NoSignatures, Signatures
 
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
     from shared.core.catalogue.catalogue import Catalogue
@@ -24,12 +23,19 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.ports.quota import LiveQuotaSource
     from shared.ports.store import Store
     from shared.ports.telemetry import Signals
+    from shared.ports.webhooks import Signatures
 
 
 class Leaving(Struct, eq=False):
     """Whether this process was told to end: it begins no call that it could not see through."""
 
     begun: bool = False
+
+
+def _no_signatures() -> Signatures:
+    from shared.ports.webhooks import NoSignatures
+
+    return NoSignatures()
 
 
 class Ports(Struct, frozen=True, eq=False):
@@ -65,7 +71,7 @@ class Ports(Struct, frozen=True, eq=False):
     release: Release = Release()
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
-    signatures: Signatures = field(default_factory=NoSignatures)
+    signatures: Signatures = field(default_factory=_no_signatures)
     """Of the provider's webhooks."""
     background: Setting = "off"
     """Which calls run in the background."""

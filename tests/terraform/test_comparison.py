@@ -205,7 +205,7 @@ def test_an_alert_over_what_is_counted_names_a_metric_a_label_and_an_outcome_tha
                 seen.add((metric, labels.get("outcome")))
     assert {outcome for metric, outcome in seen if metric == "renderlane/attempts"} == {
         kind.value for kind in FailureKind
-    } - {"credential", "permission"}, "those two escalate"
+    } - {"credential", "permission", "cancelled"}, "two escalate, and who cancels knows it"
     assert ("renderlane/rejected", None) in seen
 
 

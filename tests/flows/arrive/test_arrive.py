@@ -195,8 +195,8 @@ async def test_a_webhook_takes_no_more_calls_than_were_tried(door: Door) -> None
 async def test_records_of_webhooks_are_forgotten_after_a_day(door: Door) -> None:
     await door.send()
     door.world.clock.advance(KEEP - timedelta(seconds=1))
-    await watch(door.ports, door.world.kicks)
+    await watch(door.ports, door.world.kicks, door.world.collector)
     assert len(door.world.store.all("webhooks")) == 1
     door.world.clock.advance(timedelta(seconds=2))
-    await watch(door.ports, door.world.kicks)
+    await watch(door.ports, door.world.kicks, door.world.collector)
     assert door.world.store.all("webhooks") == []
