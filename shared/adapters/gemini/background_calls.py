@@ -136,7 +136,7 @@ class GeminiInteractions:
 
     async def _post(self, sdk: Sdk, body: dict[str, Any]) -> _Came | Failure:
         create = sdk.client.aio.interactions.with_streaming_response.create
-        once = {"automatic_continuation": False, "timeout": START_TIMEOUT.total_seconds()}
+        once = {"timeout": START_TIMEOUT.total_seconds()}  # the SDK goes on by itself in no background call
         return await self._read(create(request=sdk.request(body=body), **once))
 
     async def _read(self, sending: Any) -> _Came | Failure:
