@@ -421,7 +421,7 @@ def _plain(variables: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _of_arrive(plan: Planned, *, secrets: bool = False) -> dict[str, str]:
     variables = _variables(plan, 'arrive["arrive"]')
-    return {each["name"]: each["value"] for each in variables if bool(each["value_source"]) is secrets}
+    return {entry["name"]: entry["value"] for entry in variables if bool(entry["value_source"]) is secrets}
 
 
 def _of_console(plan: Planned) -> dict[str, str]:
