@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from functions.push import CALLER_LEFT, CRASHED, DELIVER_AGAIN, RETRY_LATER, worker_or_crash
 from functions.unacknowledged import Delivery, crashed, deferred
-from shared.ports.webhooks import NotGenuine, SignaturesUnavailable
+from shared.ports.signatures import NotGenuine, SignaturesUnavailable
 
 MOST_BYTES = 16_384
 """Of a body; the provider's are a few hundred."""

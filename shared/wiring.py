@@ -59,7 +59,7 @@ from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
 from shared.ports.quota import LiveQuotaSource
 from shared.ports.store import Store
 from shared.ports.telemetry import Signals
-from shared.ports.webhooks import NoSignatures, Signatures
+from shared.ports.signatures import NoSignatures, Signatures
 
 if TYPE_CHECKING:
     from shared.core.observability.trace_tree import Seen
@@ -244,10 +244,10 @@ def signatures(settings: Settings) -> Signatures:
     """Raises InvalidSetting. What checks them is imported with the first webhook."""
     if settings.webhook_url is None and settings.webhook_secret is None:
         return NoSignatures()
-    from shared.adapters.webhooks import gemini_signatures
-    from shared.adapters.webhooks.key_set import KeySet, over_http
-    from shared.adapters.webhooks.shared_secret import SharedSecret
-    from shared.adapters.webhooks.token import Tokens
+    from shared.adapters.signatures import gemini_signatures
+    from shared.adapters.signatures.key_set import KeySet, over_http
+    from shared.adapters.signatures.shared_secret import SharedSecret
+    from shared.adapters.signatures.token import Tokens
 
     tokens, secret = None, None
     if settings.webhook_url is not None:

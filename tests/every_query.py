@@ -40,7 +40,7 @@ QUERIES: dict[str, Query] = {
     "ledger": queries.ledger("2026-11-01", "2026-11-22", 10, ("2026-11-02", "x")),
     "ledger_of": queries.ledger_of("web", "2026-11-01", "2026-11-22", 10, ("2026-11-02", "x")),
     "waiting_for": queries.waiting_for("web", "the tenant's budget is used up", 10),
-    "newest_webhooks": queries.newest_webhooks(1),
+    "newest_provider_webhooks": queries.newest_provider_webhooks(1),
     "flag_history": queries.flag_history(10),
     **{f"outlived {each}": queries.outlived(each, NOW, 10) for each in queries.EXPIRING},
 }

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.ports.quota import LiveQuotaSource
     from shared.ports.store import Store
     from shared.ports.telemetry import Signals
-    from shared.ports.webhooks import Signatures
+    from shared.ports.signatures import Signatures
 
 
 class Leaving(Struct, eq=False):
@@ -33,7 +33,7 @@ class Leaving(Struct, eq=False):
 
 
 def _no_signatures() -> Signatures:
-    from shared.ports.webhooks import NoSignatures
+    from shared.ports.signatures import NoSignatures
 
     return NoSignatures()
 

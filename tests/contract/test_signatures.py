@@ -8,11 +8,11 @@ from typing import Protocol
 
 import pytest
 
-from shared.adapters.webhooks.gemini_signatures import GeminiSignatures
-from shared.adapters.webhooks.key_set import KeySet
-from shared.adapters.webhooks.shared_secret import SharedSecret
-from shared.adapters.webhooks.token import Tokens
-from shared.ports.webhooks import Genuine, NoSignatures, NotGenuine, Signatures
+from shared.adapters.signatures.gemini_signatures import GeminiSignatures
+from shared.adapters.signatures.key_set import KeySet
+from shared.adapters.signatures.shared_secret import SharedSecret
+from shared.adapters.signatures.token import Tokens
+from shared.ports.signatures import Genuine, NoSignatures, NotGenuine, Signatures
 from tests.builders import NOW
 from tests.fakes.webhook_sender import ISSUER, URL, SecretSender, TokenSender, event, long_ago
 

@@ -76,7 +76,7 @@ def test_a_function_that_calls_no_model_never_loads_google_genai(function: str) 
 def test_arrive_loads_neither_google_genai_nor_what_checks_signatures_for_one_without() -> None:
     """It is the one function that strangers wake."""
     modules = loaded("arrive", RENDERLANE_WEBHOOK_URL="https://worker.example/arrive")
-    assert "shared.adapters.webhooks.token" in modules
+    assert "shared.adapters.signatures.token" in modules
     assert not modules & {"google.genai", "jwt", "standardwebhooks", "httpx2", "functions.console.app"}
 
 

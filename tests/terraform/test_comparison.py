@@ -116,7 +116,7 @@ def test_a_field_has_the_index_that_a_query_needs_and_no_other(plan: Planned) ->
 
 def test_the_rehearsal_writes_to_what_flows_keep() -> None:
     kept = {"requests", "attempts", "batches", "budgets", "budget_shards", "calendars", "cancels", "evidence", "flags"}
-    kept |= {"flag_history", "gateways", "ledger", "pump", "quota", "rejected", "tenants", "webhooks"}
+    kept |= {"flag_history", "gateways", "ledger", "pump", "quota", "rejected", "tenants", "provider_webhooks"}
     assert kept - set(written_fields()) == set()
     assert kept - collections_of_the_code() == {"flag_history"}, "its name is a constant of its own"
 

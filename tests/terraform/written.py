@@ -15,8 +15,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from shared.adapters.port_limits.store_limits import HIDDEN_FIELD
-from shared.adapters.webhooks.gemini_signatures import GeminiSignatures
-from shared.adapters.webhooks.shared_secret import SharedSecret
+from shared.adapters.signatures.gemini_signatures import GeminiSignatures
+from shared.adapters.signatures.shared_secret import SharedSecret
 from shared.core.accounting import ledger
 from shared.core.catalogue.gateway_proof import ITEMS, TEST
 from shared.core.provider.failure import FailureKind

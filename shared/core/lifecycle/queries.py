@@ -11,7 +11,7 @@ from shared.core.values.documents import Query, Range
 
 EXPIRING = (
     "requests", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
-    "webhooks",
+    "provider_webhooks",
 )  # fmt: skip
 """Collections whose documents have an `expire_at`."""
 
@@ -38,7 +38,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
     ("flag_history", ("-at",)),
-    ("webhooks", ("-received_at",)),
+    ("provider_webhooks", ("-received_at",)),
     ("batches", ("due_at",)),
     ("tenants", ("-updated_at",)),
     ("ledger", ("day", "name")),
@@ -300,9 +300,9 @@ def flag_history(limit: int) -> Query:
     return Query("flag_history", order_by=("-at",), limit=limit)
 
 
-def newest_webhooks(limit: int) -> Query:
+def newest_provider_webhooks(limit: int) -> Query:
     """What the provider told by webhook, the latest first."""
-    return Query("webhooks", order_by=("-received_at",), limit=limit)
+    return Query("provider_webhooks", order_by=("-received_at",), limit=limit)
 
 
 def outlived(collection: str, now: datetime, limit: int) -> Query:

@@ -17,7 +17,7 @@ from shared.core.messages.webhook_event import NoArrival, WebhookEvent, contradi
 from shared.core.observability import events
 from shared.core.values.documents import Create, Document
 from shared.ports import Ports
-from shared.ports.webhooks import Genuine, NotGenuine, SignaturesUnavailable, Way
+from shared.ports.signatures import Genuine, NotGenuine, SignaturesUnavailable, Way
 
 Effect: TypeAlias = Literal["taken", "repeated", "ignored"]
 KEEP = timedelta(hours=25)
@@ -97,7 +97,7 @@ def record_path(way: Way, message_id: str, event: WebhookEvent) -> str:
     event itself is the key, which happens once.
     """
     key = f"static {message_id}" if way == "static" else f"dynamic {event.type} {event.about}"
-    return f"webhooks/{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+    return f"provider_webhooks/{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
 def _refused(ports: Ports, refusal: NotGenuine) -> None:

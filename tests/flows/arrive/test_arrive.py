@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from shared.adapters.webhooks.gemini_signatures import GeminiSignatures
-from shared.adapters.webhooks.key_set import KeySet
-from shared.adapters.webhooks.shared_secret import SharedSecret
-from shared.adapters.webhooks.token import Tokens
+from shared.adapters.signatures.gemini_signatures import GeminiSignatures
+from shared.adapters.signatures.key_set import KeySet
+from shared.adapters.signatures.shared_secret import SharedSecret
+from shared.adapters.signatures.token import Tokens
 from shared.core.messages.topics import RENDER_ARRIVALS
 from shared.core.observability import events
 from shared.flows.arrive.arrive import KEEP, arrive, glance
 from shared.flows.upkeep.watch import watch
-from shared.ports.webhooks import NotGenuine, SignaturesUnavailable
+from shared.ports.signatures import NotGenuine, SignaturesUnavailable
 from tests.fakes.webhook_sender import ISSUER, URL, SecretSender, TokenSender, event
 from tests.world import Killed, World
 
@@ -62,7 +62,7 @@ def door() -> Door:
 async def test_a_genuine_webhook_is_one_arrival_and_on_record(door: Door, way: str) -> None:
     assert await door.send(way=way) == "taken"
     assert door.arrivals == [{"interaction_id": "v1_a", "request_id": "r-1", "attempt": 1}]
-    (record,) = door.world.store.all("webhooks")
+    (record,) = door.world.store.all("provider_webhooks")
     assert record.data["about"] == "v1_a"
     assert record.data["expire_at"] == door.world.clock.now() + KEEP
     assert door.world.signals.of(events.WEBHOOK_TAKEN) == [
@@ -95,7 +95,7 @@ async def test_the_end_of_a_batch_is_passed_on(door: Door) -> None:
 async def test_what_concerns_no_render_is_acknowledged_and_left(door: Door) -> None:
     assert await door.send(event("x", "webhook.ping"), "static") == "ignored"
     assert door.arrivals == []
-    assert door.world.store.all("webhooks") == []
+    assert door.world.store.all("provider_webhooks") == []
     assert door.emitted(events.WEBHOOK_TAKEN, "effect") == ["ignored"]
 
 
@@ -196,7 +196,7 @@ async def test_records_of_webhooks_are_forgotten_after_a_day(door: Door) -> None
     await door.send()
     door.world.clock.advance(KEEP - timedelta(seconds=1))
     await watch(door.ports, door.world.kicks, door.world.collector)
-    assert len(door.world.store.all("webhooks")) == 1
+    assert len(door.world.store.all("provider_webhooks")) == 1
     door.world.clock.advance(timedelta(seconds=2))
     await watch(door.ports, door.world.kicks, door.world.collector)
-    assert door.world.store.all("webhooks") == []
+    assert door.world.store.all("provider_webhooks") == []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.adapters.webhooks.gemini_signatures import GeminiSignatures
-from shared.adapters.webhooks.shared_secret import MOST_SIGNATURES, SharedSecret
-from shared.ports.webhooks import Genuine, NotGenuine
+from shared.adapters.signatures.gemini_signatures import GeminiSignatures
+from shared.adapters.signatures.shared_secret import MOST_SIGNATURES, SharedSecret
+from shared.ports.signatures import Genuine, NotGenuine
 from tests.builders import NOW
 from tests.fakes.webhook_sender import SecretSender, event
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.ports.webhooks import SignaturesUnavailable
+from shared.ports.signatures import SignaturesUnavailable
 
 if TYPE_CHECKING:
     from jwt import PyJWK

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from shared.adapters.webhooks import headers as stamps
-from shared.adapters.webhooks.shared_secret import SharedSecret
-from shared.adapters.webhooks.token import Tokens
-from shared.ports.webhooks import NotGenuine, Verdict
+from shared.adapters.signatures import headers as stamps
+from shared.adapters.signatures.shared_secret import SharedSecret
+from shared.adapters.signatures.token import Tokens
+from shared.ports.signatures import NotGenuine, Verdict
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 HERE = ("127.0.0.1", "localhost", "::1")

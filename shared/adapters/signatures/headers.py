@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from shared.ports.webhooks import NotGenuine
+from shared.ports.signatures import NotGenuine
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 TOLERANCE = timedelta(minutes=5)

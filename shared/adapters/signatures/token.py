@@ -10,9 +10,9 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.adapters.webhooks.headers import Stamped
-from shared.adapters.webhooks.key_set import KeySet
-from shared.ports.webhooks import Genuine, NotGenuine, Verdict
+from shared.adapters.signatures.headers import Stamped
+from shared.adapters.signatures.key_set import KeySet
+from shared.ports.signatures import Genuine, NotGenuine, Verdict
 
 ANY = "*"
 """As an allowed audience or issuer: any, or none at all."""

@@ -10,8 +10,8 @@ import base64
 import binascii
 import hmac
 
-from shared.adapters.webhooks.headers import Stamped
-from shared.ports.webhooks import Genuine, NotGenuine, Verdict
+from shared.adapters.signatures.headers import Stamped
+from shared.ports.signatures import Genuine, NotGenuine, Verdict
 
 MOST_SIGNATURES = 10
 """Of one webhook: one of each secret that has not been revoked."""

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.webhooks.gemini_signatures import GOOGLE, GeminiSignatures, keys_address
-from shared.adapters.webhooks.key_set import ANEW_AFTER, GOOD_FOR, MOST_BYTES, STALE_FOR, KeySet, over_http, read_keys
-from shared.adapters.webhooks.token import ANY, Tokens
-from shared.ports.webhooks import Genuine, NotGenuine, SignaturesUnavailable, Verdict
+from shared.adapters.signatures.gemini_signatures import GOOGLE, GeminiSignatures, keys_address
+from shared.adapters.signatures.key_set import ANEW_AFTER, GOOD_FOR, MOST_BYTES, STALE_FOR, KeySet, over_http, read_keys
+from shared.adapters.signatures.token import ANY, Tokens
+from shared.ports.signatures import Genuine, NotGenuine, SignaturesUnavailable, Verdict
 from tests.builders import NOW
 from tests.fakes.loopback import serving
 from tests.fakes.webhook_sender import ISSUER, URL, TokenSender, event
