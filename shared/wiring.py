@@ -38,15 +38,19 @@ from shared.config import (
     PubsubTopics,
     Settings,
     SqliteStore,
+    Vertex,
 )
+from shared.core.accounting import budget
+from shared.core.accounting.budget import Budget
 from shared.core.catalogue.catalogue import Api, Catalogue
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.catalogue.toml_errors import BrokenCatalogue
+from shared.core.catalogue.vertex_prices import priced_in
 from shared.core.limits.quota import Quota
 from shared.core.observability.events import FLAG_ILL_FORMED
 from shared.core.provider.kept_image import KeepRules
 from shared.core.routing.gateway import serving, with_limits
-from shared.core.values.lanes import AT_ONCE, GATEWAY
+from shared.core.values.lanes import AT_ONCE, GATEWAY, STANDARD, VERTEX
 from shared.flows.pump_status import PumpView
 from shared.flows.wakeups import Kicks
 from shared.ports import Ports
@@ -57,17 +61,20 @@ from shared.ports.images import References, Spool
 from shared.ports.lanes import Batches, Interactions, Lane
 from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
 from shared.ports.quota import LiveQuotaSource
+from shared.ports.signatures import NoSignatures, Signatures
 from shared.ports.store import Store
 from shared.ports.telemetry import Signals
-from shared.ports.signatures import NoSignatures, Signatures
+from shared.ports.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from shared.core.observability.trace_tree import Seen
     from shared.core.provider.call import Order
+    from shared.core.routing.vertex import VertexUse
     from shared.flows.collect.look import Collector
     from shared.flows.intake.fair_queue import FairTags
     from shared.flows.pump.loop import Pump
     from shared.flows.render.limit_reports import Evidence
+    from shared.flows.webhooks.room import Room
 
 T = TypeVar("T")
 
@@ -133,6 +140,12 @@ class Worker(Struct, frozen=True, dict=True):
         return Collector(self.ports, self.evidence)
 
     @cached_property
+    def webhook_room(self) -> Room:
+        from shared.flows.webhooks.room import Room
+
+        return Room()
+
+    @cached_property
     def pump(self) -> Pump:
         from shared.flows.pump.loop import Pump
 
@@ -192,7 +205,7 @@ def build(
     images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
     models = catalogue(settings)
     _check_proxies(settings, models)
-    google, interactions = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lanes(settings, models))
+    lanes = google_lanes(settings, models)
     gateways = serving(models, gateways_in_use(settings, models))
     others = {GATEWAY: gateway_lane(settings, models)} if gateways else {}
     signals = JsonSignals(events, clock, settings.project, settings.release)
@@ -204,9 +217,10 @@ def build(
         images=images,
         spool=spool(settings),
         references=references(settings, images, max(room // 4, CACHE_BYTES)),
-        lanes={**dict.fromkeys(AT_ONCE, google), **others},
-        interactions=interactions,
+        lanes={**lanes, **others},
+        interactions=background_calls(settings, lanes),
         batches=gemini_batches(settings),
+        webhooks=webhooks(settings),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models, emitted),
         signals=emitted,
@@ -224,7 +238,10 @@ def build(
         signatures=signatures(settings),
         background=settings.background,
         has_webhooks=settings.webhook_url is not None or settings.webhook_secret is not None,
+        default_budget=default_budget(settings),
         gateways=gateways,
+        vertex=vertex_use(settings) or "fallback",
+        vertex_project=settings.vertex.project if settings.vertex else "",
         release=settings.release,
     )
 
@@ -259,10 +276,21 @@ def signatures(settings: Settings) -> Signatures:
     return gemini_signatures.GeminiSignatures(tokens, secret)
 
 
+def webhooks(settings: Settings) -> Webhooks:
+    from shared.adapters.webhooks.https_webhooks import HttpsWebhooks
+
+    return HttpsWebhooks(allow_this_machine=settings.one_machine)
+
+
 def keep_rules(settings: Settings) -> KeepRules:
     """A process of one machine can hold an image in memory for as long as it lives; a function, as long as a push."""
     in_a_push = KeepRules(settings.keep_paid)
     return KeepRules(settings.keep_paid, settings.keep_paid) if settings.one_machine else in_a_push
+
+
+def default_budget(settings: Settings) -> Budget | None:
+    limit = settings.default_budget_micros
+    return None if limit is None else budget.default_budget(limit)
 
 
 def _check_proxies(settings: Settings, models: Catalogue) -> None:
@@ -270,6 +298,8 @@ def _check_proxies(settings: Settings, models: Catalogue) -> None:
     urls: list[str | None] = [models.gateways[name].base_url for name in gateway_keys(settings, models)]
     if settings.api_key is not None or settings.base_url is not None:
         urls.append(settings.base_url)
+    if settings.vertex is not None:
+        urls.append(settings.vertex.base_url)
     if settings.console_audience is not None:
         urls.append(None)  # the proxy's keys are Google's
     try:
@@ -278,24 +308,58 @@ def _check_proxies(settings: Settings, models: Catalogue) -> None:
         raise InvalidSetting(str(error)) from error
 
 
-def google_lanes(settings: Settings, models: Catalogue) -> tuple[Lane, Interactions]:
-    """Google's, in the forms that the catalogue names, and its calls in the background. Raises ValueError for a key or
-    address that cannot work.
-    """
+def google_lanes(settings: Settings, models: Catalogue) -> dict[str, Lane]:
+    """By name, those that answer at once. Raises InvalidSetting."""
+    lanes: dict[str, Lane] = {}
+    if vertex_use(settings) != "only":
+        google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
+        lanes |= dict.fromkeys(AT_ONCE, google)
+    if settings.vertex is not None:
+        lanes[VERTEX] = vertex_lane(settings.vertex)
+    return lanes
+
+
+def vertex_use(settings: Settings) -> VertexUse | None:
+    """None where there is no Vertex lane."""
+    return settings.vertex.use if settings.vertex else None
+
+
+def vertex_lane(vertex: Vertex) -> Lane:
+    """Raises InvalidSetting."""
+    from shared.adapters.gemini.vertex_lane import VertexLane
+
+    return _set_by("GOOGLE_VERTEX_BASE_URL", lambda: VertexLane(vertex.project, vertex.location, vertex.base_url))
+
+
+def google_lane(settings: Settings, models: Catalogue) -> Lane:
+    """Google's, in the forms that the catalogue names. Raises ValueError for a key or address that cannot work."""
     if settings.api_key is None and settings.base_url is None:
-        return KeylessLane(), KeylessInteractions()
+        return KeylessLane()
     from shared.adapters.gemini.api_router import ByApiLane
-    from shared.adapters.gemini.background_calls import GeminiInteractions
     from shared.adapters.gemini.generate_content_lane import GenerateContentLane
     from shared.adapters.gemini.interactions_lane import GeminiLane
 
     api_key = settings.api_key or NO_KEY
-    interactions = GeminiLane(api_key, settings.base_url)
     lanes: dict[Api, Lane] = {
-        "interactions": interactions,
+        "interactions": GeminiLane(api_key, settings.base_url),
         "generate_content": GenerateContentLane(api_key, settings.base_url),
     }
-    return ByApiLane(models, lanes), GeminiInteractions(interactions, webhook_url=settings.webhook_url)
+    return ByApiLane(models, lanes)
+
+
+def background_calls(settings: Settings, lanes: Mapping[str, Lane]) -> Interactions:
+    """By the client of the lane beside it."""
+    from shared.adapters.gemini.api_router import ByApiLane
+
+    router = lanes.get(STANDARD)
+    if not isinstance(router, ByApiLane):
+        return KeylessInteractions()
+    from shared.adapters.gemini.background_calls import GeminiInteractions
+    from shared.adapters.gemini.interactions_lane import GeminiLane
+
+    lane = router.of("interactions")
+    assert isinstance(lane, GeminiLane), "google_lane() made it"
+    return GeminiInteractions(lane, webhook_url=settings.webhook_url)
 
 
 def gemini_batches(settings: Settings) -> Batches:
@@ -380,9 +444,10 @@ def catalogue(settings: Settings) -> Catalogue:
     name = str(path) if path else "shared/catalogue.toml"
     try:
         file = path or resources.files("shared").joinpath("catalogue.toml")
-        return read_catalogue(file.read_text("utf-8"))
+        read = read_catalogue(file.read_text("utf-8"))
     except (BrokenCatalogue, UnicodeDecodeError, OSError) as error:
         raise BrokenCatalogue(f"{name}: {error}") from error
+    return read if settings.vertex is None else priced_in(read, settings.vertex.location)
 
 
 def quota(settings: Settings, models: Catalogue) -> Quota:

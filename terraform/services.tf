@@ -29,12 +29,17 @@ locals {
     # It tends batches too: reads references, hands them over with the key, stores what comes back.
     watch = {
       concurrency = 10, max_instances = 1, min_instances = 0, memory_mib = 1024
-      publishes   = ["pump-kicks", "render-arrivals", "render-results"], images = "writer", key = true
+      publishes   = ["pump-kicks", "render-arrivals", "render-results", "webhook-deliveries"], images = "writer", key = true
       roles       = ["roles/cloudquotas.viewer", "roles/monitoring.viewer"]
     }
     bury = {
       concurrency = 10, max_instances = 2, min_instances = 0, memory_mib = 512
-      publishes   = ["pump-kicks", "render-results"], images = "reader", key = false, roles = []
+      publishes   = ["pump-kicks", "render-results", "webhook-deliveries"], images = "reader", key = false, roles = []
+    }
+    # It waits for the endpoints of tenants: many requests at a time, little work in each.
+    deliver = {
+      concurrency = 250, max_instances = 10, min_instances = 0, memory_mib = 512
+      publishes   = ["webhook-deliveries"], images = "none", key = false, roles = []
     }
   }
 
@@ -121,7 +126,7 @@ resource "google_cloud_run_v2_service" "function" {
       }
 
       dynamic "env" {
-        for_each = merge(local.environment, local.telemetry, { OTEL_SERVICE_NAME = "renderlane-${each.key}", FUNCTION_TARGET = each.key }, var.otel)
+        for_each = merge(local.environment, local.vertex_environment, local.telemetry, { OTEL_SERVICE_NAME = "renderlane-${each.key}", FUNCTION_TARGET = each.key }, var.otel)
 
         content {
           name  = env.key
@@ -131,7 +136,7 @@ resource "google_cloud_run_v2_service" "function" {
 
       dynamic "env" {
         for_each = merge(
-          each.value.key ? { GEMINI_API_KEY = { secret = google_secret_manager_secret.gemini_key.secret_id, version = var.gemini_key_version } } : {},
+          each.value.key && !local.only_vertex ? { GEMINI_API_KEY = { secret = google_secret_manager_secret.gemini_key.secret_id, version = var.gemini_key_version } } : {},
           each.key == "render" ? { for name, held in var.gateway_keys : "RENDERLANE_GATEWAY_KEY_${name}" => held } : {},
         )
 
@@ -174,6 +179,8 @@ resource "google_cloud_run_v2_service" "function" {
   # index fails until the index is built, which takes longer than a revision.
   depends_on = [
     google_project_service.api,
+    google_project_service.vertex,
+    google_project_iam_member.vertex,
     google_pubsub_topic.topic,
     google_firestore_index.composite,
     google_firestore_field.field,

@@ -254,6 +254,7 @@ variable "timeout_seconds" {
     collect = optional(number, 300)
     bury    = optional(number, 60)
     arrive  = optional(number, 30)
+    deliver = optional(number, 60)
     console = optional(number, 60)
   })
   default = {}
@@ -273,11 +274,13 @@ variable "ack_deadline_seconds" {
   description = "How long Pub/Sub waits for an answer before it redelivers, by subscription."
   type        = map(number)
   default = {
-    render-requests-intake   = 60
-    pump-kicks-pump          = 600
-    render-releases-render   = 600
-    render-arrivals-collect  = 300
-    render-dead-letters-bury = 60
+    render-requests-intake     = 60
+    pump-kicks-pump            = 600
+    render-releases-render     = 600
+    render-arrivals-collect    = 300
+    render-dead-letters-bury   = 60
+    render-results-deliver     = 60
+    webhook-deliveries-deliver = 60
   }
 
   validation {

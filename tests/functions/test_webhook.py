@@ -16,8 +16,8 @@ from functions import main, webhook
 from functions.webhook import MOST_BYTES
 from shared.core.messages.topics import RENDER_ARRIVALS
 from shared.core.observability import events
-from shared.ports.store import StoreUnavailable
 from shared.ports.signatures import NoSignatures
+from shared.ports.store import StoreUnavailable
 from shared.wiring import Worker
 from tests.fakes.webhook_sender import SecretSender, event
 from tests.flows.arrive.test_arrive import SECRETS, TOKENS, Door

@@ -40,5 +40,9 @@ async def _quota(*, as_json: bool) -> None:
         return
     asked = worker_home.reads_live_quota(settings)
     request_view.console().print(
-        *quota_table.lines(seen, asked=asked), quota_table.table(seen), *quota_table.closed(seen), sep="\n"
+        *quota_table.lines(seen, asked=asked),
+        quota_table.table(seen),
+        *quota_table.closed(seen),
+        *quota_table.background(seen),
+        sep="\n",
     )

@@ -155,7 +155,7 @@ def background_body(order: Order, webhook_url: str | None) -> dict[str, Any]:
     """The body of the POST."""
     body = body_of(order) | {"background": True, "store": True}
     if webhook_url is not None:
-        about = {"request_id": order.request_id, "attempt": order.attempt}
+        about = {"request_id": order.key, "attempt": order.attempt}
         body["webhook_config"] = {"uris": [webhook_url], "user_metadata": about}
     return body
 

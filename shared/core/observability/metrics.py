@@ -82,6 +82,7 @@ COLLECT_DELAY = Metric(
 )
 FLAGS = Metric("renderlane.flags", "gauge", "{flag}", ("flag", "by", "shadow"), "flags in force")
 BREAKERS = Metric("renderlane.breakers.open", "gauge", "{breaker}", ("circuit",), "routes that a breaker holds out")
+WEBHOOKS = Metric("renderlane.webhooks", "counter", "{attempt}", ("effect",), "attempts to send a result webhook")
 
 ONLY_WHERE_KNOWN = frozenset({"error.type"})
 """Left out of a call that went well, as the semantic conventions have it."""
@@ -91,6 +92,7 @@ ALL = {
     for metric in (
         REQUESTS, REQUEST_DURATION, RENDERS, COST, WAIT, MODEL_TIME, TOKENS, QUEUE_DEPTH, QUEUE_AGE, QUOTA_USED,
         QUOTA_LIMIT, QUOTA_HEADROOM, AWAITING, AWAITING_AGE, LEFTOVERS, COLLECT_DELAY, FLAGS, BREAKERS,
+        WEBHOOKS,
     )
 }  # fmt: skip
 BUCKETS: Mapping[str, tuple[float, ...]] = {
@@ -128,6 +130,8 @@ def of_span(span: Span) -> tuple[Measure, ...]:
                 _of(RENDERS, 1, *route, said["outcome"]),
                 _of(COST, cost, *route, said["outcome"], said["cost_basis"]),
             )
+        case spans.WEBHOOK:
+            return (_of(WEBHOOKS, 1, said["effect"]),)
         case spans.QUEUE_WAIT:
             return (_of(WAIT, took, said["priority"], said["model"], said["ended_by"]),)
         case spans.COLLECT:

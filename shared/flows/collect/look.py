@@ -73,7 +73,7 @@ class Collector:
         time = self._evidence.reads.time_after(attempt.read_at)
         route = Route.from_json(attempt.data["route"])
         content = request_record.request_of(call.request.data)
-        order = replace(order_of(content, route, (), ports.catalogue), attempt=call.attempt)
+        order = replace(order_of(content, route, (), ports.catalogue), key=call.request.id, attempt=call.attempt)
         weight = min(reference_set.weight(0, route.image_size), ports.room.limit)
         await ports.room.take(weight)
         try:

@@ -168,6 +168,7 @@ class PumpDocuments(Struct):
             "routing": routing.to_json(),
             "over_budget": list(self.over_budget),
             "gateways": sorted(self.ports.gateways_in_use),
+            "vertex": self.ports.vertex_in_use,
         }
         writes = [_write(PUMP, pump, self.pump)]
         for model, found in changed.items():

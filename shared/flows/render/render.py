@@ -26,6 +26,7 @@ from shared.core.provider.stored_image import Ending
 from shared.core.routing import gateway
 from shared.core.routing.gateway import CONTRACT
 from shared.core.values.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
+from shared.core.values.lanes import VERTEX
 from shared.core.values.route import Route
 from shared.flows import tracing, tracing_waits
 from shared.flows.background import proofs
@@ -212,7 +213,7 @@ async def _begin(ports: Ports, request: Document, order: Order, number: int, sta
         await proofs.inconclusive(ports, circuit, request.id)
     if way == "foreground" or order.paid_at:
         return await ports.lanes[order.lane].generate(order, timeout_of(ports, order), start.at_slot)
-    begun = await ports.interactions.start(replace(order, attempt=number), start.at_slot)
+    begun = await ports.interactions.start(replace(order, key=request.id, attempt=number), start.at_slot)
     match begun:
         case Started():
             return begun
@@ -230,7 +231,11 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
     now = time.now()
     number = request.data["attempt_count"] + 1
     opened = settlement.open_attempt(
-        request.data, number, holder=ports.boot, now=now, **_whose(ports, request.data.get("gateway"))
+        request.data,
+        number,
+        holder=ports.boot,
+        now=now,
+        **_whose(ports, Route.from_json(request.data["route"]), request.data.get("gateway")),
     )
     changes = request_record.claimed(ports.boot, number, now) | NOT_DEADLY
     path = request_record.attempt_path(request.id, number)
@@ -243,8 +248,10 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
             return held, Document(path, opened, committed.versions[1], committed.at)
 
 
-def _whose(ports: Ports, name: str | None) -> dict[str, str]:
+def _whose(ports: Ports, route: Route, name: str | None) -> dict[str, str]:
     """Which contract the attempt is under, who operates it, and what kind of key it takes; `name` of a gateway."""
+    if route.lane == VERTEX:
+        return {"contract": VERTEX, "owner": ports.vertex_project, "key_kind": "adc"}
     if name is None:
         return {"contract": "google", "owner": ports.project, "key_kind": ports.key_kind}
     row = ports.catalogue.gateways.get(name)

@@ -22,6 +22,6 @@ async def test_ports_are_built_without_a_key_and_the_lane_names_the_variable(tmp
 async def test_behind_an_address_of_its_own_no_key_is_needed(tmp_path: Path) -> None:
     given = {"RENDERLANE_HOME": str(tmp_path), "GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9"}
     settings = Settings.read(given, tmp_path)
-    lane, _ = wiring.google_lanes(settings, wiring.catalogue(settings))
+    lane = wiring.google_lane(settings, wiring.catalogue(settings))
     await lane.prepare()
     await lane.close()

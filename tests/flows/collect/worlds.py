@@ -28,7 +28,7 @@ async def arrive(world: World, number: int = 1, *, by_id_alone: bool = True) -> 
     """Publish the arrival of the interaction with that number, as the function that receives webhooks does."""
     interaction_id = list(world.interactions.records)[number - 1]
     order = world.interactions.records[interaction_id].order
-    arrival = Arrival(interaction_id) if by_id_alone else Arrival(interaction_id, order.request_id, order.attempt)
+    arrival = Arrival(interaction_id) if by_id_alone else Arrival(interaction_id, order.key, order.attempt)
     await world.topics.publish(RENDER_ARRIVALS, arrival.to_bytes())
 
 
