@@ -159,9 +159,8 @@ def _strange_charges(accounts: Accounts, charges: Mapping[str, Sequence[Mapping[
 def _books(name: str, accounts: Accounts, charges: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     """Each cost in the books is a charge of the bill; each other charge stands behind an attempt of unknown cost."""
     attempts = accounts.attempts.get(name, [])
-    booked = Counter(
-        int(attempt["cost_micros"]) for attempt in attempts if _is_known(attempt) and attempt["cost_micros"]
-    )
+    known = [attempt for attempt in attempts if _is_known(attempt)]
+    booked = Counter(int(attempt["cost_micros"]) for attempt in known if attempt["cost_micros"])
     billed = Counter(int(charge["cost_micros"]) for charge in charges)
     for cost in (booked - billed).elements():
         yield f"{name}: {cost} micros are booked, and the provider has not charged them"

@@ -22,7 +22,6 @@ from scripts.bench.chaos.checker import Accounts
 from scripts.bench.harness import rig
 from shared.core.lifecycle import queries
 from shared.core.messages.topics import RENDER_RESULTS, Subscription
-from shared.core.values.documents import Document
 
 RESULTS = Subscription("chaos-results", RENDER_RESULTS, "bury", timedelta(seconds=600), 0)
 """As an upstream app has it; no function of ours is fed by it."""
@@ -71,11 +70,12 @@ async def play(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:
         client = rig.Client(environment)
         try:
             names = [f"r-{number:05}" for number in range(plan.requests)]
-            await client.topics.ensure([RESULTS])
-            for first in range(0, len(names), PAGE):
-                page = names[first : first + PAGE]
-                await client.publish([{"request_id": name, "prompt": f"picture {name}"} for name in page])
             in_flight, kills, port = 0, 0, _free_port()
+            await client.topics.ensure([RESULTS])
+            await _publish(client, names[:1])
+            with rig.command("up", "--port", str(port), environment=environment):
+                await client.wait_for(1, WORKS_WITHIN)  # what the model takes is learned in peace: the canary
+            await _publish(client, names[1:])
             while kills < plan.kills and not await _is_over(client, plan.requests):
                 in_flight += await _live_and_die(client, plan, environment, port, chance)
                 kills += 1
@@ -87,6 +87,12 @@ async def play(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:
         finally:
             await client.close()
     return Run(accounts, kills, in_flight, time.monotonic() - began)
+
+
+async def _publish(client: rig.Client, names: list[str]) -> None:
+    for first in range(0, len(names), PAGE):
+        page = names[first : first + PAGE]
+        await client.publish([{"request_id": name, "prompt": f"picture {name}"} for name in page])
 
 
 async def _live_and_die(
@@ -134,11 +140,11 @@ async def _tidied(provider: str) -> int:
 
 
 async def _accounts(client: rig.Client, names: list[str], provider: str, left: int) -> Accounts:
-    documents = {document.id: dict(document.data) for document in await _all_documents(client, len(names))}
-    attempts = {}
-    for name in documents:
-        rows = await client.store.query(queries.attempts_of(name))
-        attempts[name] = [dict(row.data) for row in rows]
+    documents, attempts = {}, {}
+    for document in await client.store.query(queries.newest(None, len(names) + 100)):
+        name = str(document.data["request"]["request_id"])
+        documents[name] = dict(document.data)
+        attempts[name] = [dict(row.data) for row in await client.store.query(queries.attempts_of(document.id))]
     return Accounts(
         published=names,
         documents=documents,
@@ -148,10 +154,6 @@ async def _accounts(client: rig.Client, names: list[str], provider: str, left: i
         calls=rig.calls(provider),
         left_with_provider=left,
     )
-
-
-async def _all_documents(client: rig.Client, expected: int) -> list[Document]:
-    return await client.store.query(queries.newest(None, expected + 100))
 
 
 def _bytes_at(uri: str | None) -> bytes | None:

@@ -41,10 +41,10 @@ def main() -> int:
     options.add_argument("--seed", type=int)
     options.add_argument("--json", metavar="FILE")
     chosen = options.parse_args()
-    changes = {
-        name: getattr(chosen, name) for name in ("requests", "kills", "seed") if getattr(chosen, name) is not None
-    }
-    plan = replace(QUICK if chosen.quick else FULL, **changes)
+    given = {name: getattr(chosen, name) for name in ("requests", "kills", "seed")}
+    plan = replace(
+        QUICK if chosen.quick else FULL, **{name: value for name, value in given.items() if value is not None}
+    )
     ways = chosen.way or (["background"] if chosen.quick else list(WAYS))
     progress, figures, failed = Progress(), {}, False
     rows: list[list[str]] = []
