@@ -83,6 +83,14 @@ async def bury(request: Request) -> Response:
 
 
 @functions_framework.aio.http
+async def arrive(request: Request) -> Response:
+    """The provider's webhooks: the one function that anybody can call. A signature decides before all else."""
+    from functions import webhook
+
+    return await webhook.answer(request)
+
+
+@functions_framework.aio.http
 async def deliver(request: Request) -> Response:
     """Push of `render-results` and `webhook-deliveries`: results go to the endpoints of their tenants."""
     from shared.flows.webhooks import deliver as story

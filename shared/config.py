@@ -116,6 +116,10 @@ class Settings(Struct, frozen=True):
     """The public address of the function `arrive`; None = interactions are polled only."""
     webhook_secret: str | None = None
     """Of the static webhook that is registered with the provider; dynamic ones need none."""
+    webhook_audiences: tuple[str, ...] = ()
+    """Of tokens that sign webhooks; none = the webhook's own address. `*` = any."""
+    webhook_issuers: tuple[str, ...] = ()
+    """Of tokens that sign webhooks; none = the provider's own address. `*` = any."""
 
     def __repr__(self) -> str:
         """Without keys."""
@@ -202,6 +206,8 @@ class Settings(Struct, frozen=True):
             background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
             webhook_url=_webhook_url(given.get("RENDERLANE_WEBHOOK_URL")),
             webhook_secret=_webhook_secret(given.get("RENDERLANE_WEBHOOK_SECRET")),
+            webhook_audiences=_names(given.get("RENDERLANE_WEBHOOK_AUDIENCE", "")),
+            webhook_issuers=_names(given.get("RENDERLANE_WEBHOOK_ISSUER", "")),
         )
 
 
@@ -390,6 +396,11 @@ def _confirmed(text: str) -> bool:
     if text not in ("", "live"):
         raise _wrong("RENDERLANE_CONFIRM", text, "live, or nothing")
     return text == "live"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _whole(name: str, text: str) -> int:

@@ -61,6 +61,7 @@ from shared.ports.images import References, Spool
 from shared.ports.lanes import Batches, Interactions, Lane
 from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
 from shared.ports.quota import LiveQuotaSource
+from shared.ports.signatures import NoSignatures, Signatures
 from shared.ports.store import Store
 from shared.ports.telemetry import Signals
 from shared.ports.webhooks import Webhooks
@@ -234,6 +235,7 @@ def build(
         key_kind=key_kind(settings),
         room=ByteRoom(room),
         keep_rules=keep_rules(settings),
+        signatures=signatures(settings),
         background=settings.background,
         has_webhooks=settings.webhook_url is not None or settings.webhook_secret is not None,
         default_budget=default_budget(settings),
@@ -253,6 +255,25 @@ def spool(settings: Settings) -> Spool:
     from shared.adapters.object_storage.object_spool import ObjectSpool
 
     return _set_by("RENDERLANE_SPOOL", lambda: ObjectSpool(settings.spool))
+
+
+def signatures(settings: Settings) -> Signatures:
+    """Raises InvalidSetting. What checks them is imported with the first webhook."""
+    if settings.webhook_url is None and settings.webhook_secret is None:
+        return NoSignatures()
+    from shared.adapters.signatures import gemini_signatures
+    from shared.adapters.signatures.key_set import KeySet, over_http
+    from shared.adapters.signatures.shared_secret import SharedSecret
+    from shared.adapters.signatures.token import Tokens
+
+    tokens, secret = None, None
+    if settings.webhook_url is not None:
+        address = gemini_signatures.keys_address(settings.base_url)
+        audiences = settings.webhook_audiences or (settings.webhook_url,)
+        tokens = Tokens(KeySet(over_http(address)), audiences, settings.webhook_issuers or (gemini_signatures.GOOGLE,))
+    if (text := settings.webhook_secret) is not None:
+        secret = _set_by("RENDERLANE_WEBHOOK_SECRET", lambda: SharedSecret(text))
+    return gemini_signatures.GeminiSignatures(tokens, secret)
 
 
 def webhooks(settings: Settings) -> Webhooks:

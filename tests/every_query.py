@@ -45,6 +45,7 @@ QUERIES: dict[str, Query] = {
     "ledger": queries.ledger("2026-11-01", "2026-11-22", 10, ("2026-11-02", "x")),
     "ledger_of": queries.ledger_of("web", "2026-11-01", "2026-11-22", 10, ("2026-11-02", "x")),
     "waiting_for": queries.waiting_for("web", "the tenant's budget is used up", 10),
+    "newest_provider_webhooks": queries.newest_provider_webhooks(1),
     "webhook_endpoints": queries.webhook_endpoints("web", 10),
     "due_webhook_deliveries": queries.due_webhook_deliveries(NOW, 10),
     "due_webhook_deliveries later": queries.due_webhook_deliveries(NOW, 10, NOW),

@@ -33,7 +33,7 @@ from functions.console.desk import Desk
 from scripts.local import limits, lock
 from scripts.local.accept_reports import AT_ONCE, AcceptReports, lengthen_queue
 from scripts.local.courier import Courier
-from scripts.local.door import SECRET, Door
+from scripts.local.door import LOOPBACK_NAMES, SECRET, Door
 from scripts.local.headers_in_time import HeadersInTime
 from scripts.local.minutes import Minutes
 from scripts.local.publish import publish
@@ -49,6 +49,8 @@ from shared.flows.upkeep.watch import break_leases
 from shared.wiring import Messaging, Worker
 
 WATCH_EVERY = timedelta(seconds=15)
+WEBHOOKS = "/webhooks/gemini"
+"""Where the provider's webhooks arrive: the one path that another machine could be let in to, by a tunnel."""
 FINISH_WITHIN = timedelta(seconds=60)
 """For attempts in flight when the home is asked to stop; what is left then is found again at the next start."""
 
@@ -93,6 +95,7 @@ def app(worker: Worker, desk: Desk) -> Starlette:
         Route(f"/functions/{name}", getattr(functions, name), methods=["POST"]) for name in names
     ]
     routes.append(Route("/v1/projects/{project}/topics/{topic}", publish, methods=["POST"]))
+    routes.append(Route(WEBHOOKS, functions.arrive, methods=["POST"]))
     routes.append(Route("/healthz", _healthy))
     routes.append(Mount(CONSOLE, console(desk)))
     application = Starlette(routes=routes)
@@ -101,13 +104,13 @@ def app(worker: Worker, desk: Desk) -> Starlette:
 
 
 def _behind_door(application: Starlette, secret: str) -> Door:
-    """The console has a guard of its own, which knows Identity-Aware Proxy too."""
+    """The console has a guard of its own, which knows Identity-Aware Proxy too; webhooks have their signature."""
     return Door(
         application,
         json_below=("/v1/",),
         own_below=("/functions/",),
         secret=secret,
-        elsewhere=(f"{CONSOLE}/",),
+        elsewhere=(f"{CONSOLE}/", WEBHOOKS),
     )
 
 
@@ -134,6 +137,9 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             if simulates(settings):
                 simulator_url = await stack.enter_async_context(_simulator(simulated))
                 settings = _on_simulator(settings, simulator_url, simulated)
+            listener = listen(port)
+            stack.callback(listener.close)
+            settings = _told_by_stand_in(settings, listener.getsockname()[1])
             messaging = wiring.topics(settings, SystemClock())
             meter, minutes = PrometheusMetrics(), Minutes()
             worker = Worker.of(wiring.build(settings, events, messaging, settings.traces, [meter, minutes]))
@@ -145,7 +151,7 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             secret = secrets.token_urlsafe(32)
             application = app(worker, desk)
             application.add_route("/metrics", _metrics(meter))
-            url = await stack.enter_async_context(serving(_behind_door(application, secret), port))
+            url = await stack.enter_async_context(serving(_behind_door(application, secret), listener))
             for lane in worker.ports.lanes.values():
                 await lane.prepare()
             courier = Courier(
@@ -194,6 +200,14 @@ def _on_simulator(settings: Settings, url: str, simulated: Simulated) -> Setting
     if vertex is not None and vertex.base_url is None:  # or half of the images would cost money
         vertex = replace(vertex, base_url=url)
     return replace(settings, base_url=url, live_quota=live, vertex=vertex)
+
+
+def _told_by_stand_in(settings: Settings, port: int) -> Settings:
+    """The simulator, or what else stands in for Gemini on this machine, can call back here; Google cannot."""
+    here = urlsplit(settings.base_url).hostname in LOOPBACK_NAMES if settings.base_url is not None else False
+    if settings.webhook_url is not None or not here:
+        return settings
+    return replace(settings, webhook_url=f"http://127.0.0.1:{port}{WEBHOOKS}")
 
 
 async def until_signalled(on_stopping: Callable[[], None]) -> None:
@@ -250,9 +264,8 @@ async def _simulator(simulated: Simulated) -> AsyncIterator[str]:
         yield url
 
 
-@contextlib.asynccontextmanager
-async def serving(application: ASGIApp, port: int) -> AsyncIterator[str]:
-    """Loopback only."""
+def listen(port: int) -> socket.socket:
+    """Holds a port of loopback, 0 = any; nobody is answered yet. Raises CannotListen."""
     # Named in full, or asyncio leaves Nagle's delay on: 40 ms an answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -261,6 +274,13 @@ async def serving(application: ASGIApp, port: int) -> AsyncIterator[str]:
     except OSError as error:
         listener.close()
         raise CannotListen(error.errno, error.strerror) from error
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def serving(application: ASGIApp, port: int | socket.socket) -> AsyncIterator[str]:
+    """On loopback only: at a port, or a socket of `listen`."""
+    listener = listen(port) if isinstance(port, int) else port
     config = uvicorn.Config(
         application,
         http=HeadersInTime,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.ports.lanes import Batches, Interactions, Lane
     from shared.ports.messaging import Topics
     from shared.ports.quota import LiveQuotaSource
+    from shared.ports.signatures import Signatures
     from shared.ports.store import Store
     from shared.ports.telemetry import Signals
     from shared.ports.webhooks import Webhooks
@@ -32,6 +33,12 @@ class Leaving(Struct, eq=False):
     """Whether this process was told to end: it begins no call that it could not see through."""
 
     begun: bool = False
+
+
+def _no_signatures() -> Signatures:
+    from shared.ports.signatures import NoSignatures
+
+    return NoSignatures()
 
 
 class Ports(Struct, frozen=True, eq=False):
@@ -68,6 +75,8 @@ class Ports(Struct, frozen=True, eq=False):
     release: Release = Release()
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
+    signatures: Signatures = field(default_factory=_no_signatures)
+    """Of the provider's webhooks."""
     background: Setting = "off"
     """Which calls run in the background."""
     has_webhooks: bool = False

@@ -37,9 +37,11 @@ class PrometheusMetrics:
 
     def observe(self, measures: Iterable[Measure]) -> None:
         """What was observed before and is not here is gone."""
-        for series in self._series.values():
-            if isinstance(series, Gauge):
+        for name, series in self._series.items():
+            if isinstance(series, Gauge) and ALL[name].labels:
                 series.clear()
+            elif isinstance(series, Gauge):
+                series.set(0)  # one without labels is always there
         for measure in measures:
             gauge = self._of(measure)
             if isinstance(gauge, Gauge):

@@ -11,7 +11,7 @@ from shared.core.values.documents import Query, Range
 
 EXPIRING = (
     "requests", "accepted", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
-    "webhook_deliveries",
+    "webhook_deliveries", "provider_webhooks",
 )  # fmt: skip
 """Collections whose documents have an `expire_at`."""
 
@@ -43,6 +43,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
     ("flag_history", ("-at",)),
+    ("provider_webhooks", ("-received_at",)),
     ("batches", ("due_at",)),
     ("tenants", ("-updated_at",)),
     ("ledger", ("day", "name")),
@@ -336,6 +337,11 @@ def attempts_of(key: str) -> Query:
 def flag_history(limit: int) -> Query:
     """What was done to flags, newest first."""
     return Query("flag_history", order_by=("-at",), limit=limit)
+
+
+def newest_provider_webhooks(limit: int) -> Query:
+    """What the provider told by webhook, the latest first."""
+    return Query("provider_webhooks", order_by=("-received_at",), limit=limit)
 
 
 def outlived(collection: str, now: datetime, limit: int) -> Query:

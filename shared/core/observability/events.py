@@ -88,6 +88,9 @@ LIMIT_LEARNED = Signal("limit_learned", "WARNING", ("model", "dimension", "value
 QUOTA_UNREADABLE = Signal("live_quota_unreadable", "WARNING", ("what", "code", "reason", "remedy"))
 QUOTA_READABLE = Signal("live_quota_readable", "INFO", ("what", "failed_since"))
 LIMIT_CHANGED = Signal("live_limit_changed", "INFO", ("model", "dimension", "old", "new"))
+WEBHOOK_TAKEN = Signal("webhook_taken", "INFO", ("event", "about", "way", "effect", "message_id"))
+WEBHOOK_REFUSED = Signal("webhook_refused", "WARNING", ("why", "detail", "more"))
+WEBHOOK_UNVERIFIED = Signal("webhook_unverified", "WARNING", ("reason",))
 BAD_MESSAGE = Signal("bad_message", "ERROR", ("function", "message_id", "reason"))
 DELIVERY_DEFERRED = Signal(
     "delivery_deferred",
