@@ -89,6 +89,8 @@ class Settings(Struct, frozen=True):
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
+    version: str = ""
+    """`service.version` of OTEL_RESOURCE_ATTRIBUTES, as the deployment sets it: the console marks when it changes."""
 
     def __repr__(self) -> str:
         """Without keys."""
@@ -148,6 +150,7 @@ class Settings(Struct, frozen=True):
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
+            version=_version(given.get("OTEL_RESOURCE_ATTRIBUTES", "")),
         )
 
 
@@ -291,6 +294,12 @@ def _audience(text: str | None) -> str | None:
         allowed = "/projects/NUMBER/locations/REGION/services/NAME or /projects/NUMBER/global/backendServices/ID"
         raise _wrong("RENDERLANE_CONSOLE_AUDIENCE", text, allowed)
     return text
+
+
+def _version(attributes: str) -> str:
+    """Of `key=value` pairs with commas between them; empty where it is not among them."""
+    pairs = dict(each.partition("=")[::2] for each in attributes.split(","))
+    return pairs.get("service.version", "").strip()[:80]
 
 
 def _whole(name: str, text: str) -> int:

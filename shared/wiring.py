@@ -187,6 +187,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         room=ByteRoom(room),
         keep_rules=keep_rules(settings),
         gateways=gateways,
+        version=settings.version,
     )
 
 

@@ -53,6 +53,8 @@ class Ports(Struct, frozen=True, eq=False):
     room: Room
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
+    version: str = ""
+    """The release that this process runs; empty where none is named."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
     reported: dict[str, float] = field(default_factory=dict)

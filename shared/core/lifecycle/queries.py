@@ -37,6 +37,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("tenants", ("-updated_at",)),
     ("ledger", ("day", "name")),
     ("ledger", ("tenant", "day", "name")),
+    ("ledger", ("day", "updated_at")),
     ("requests", ("status", "tenant", "reason", "fair_tag")),
     *((collection, ("expire_at",)) for collection in EXPIRING),
 )
@@ -246,6 +247,11 @@ def attempts_of(request_id: str) -> Query:
     return Query(attempts(request_id), order_by=("number",), limit=500)
 
 
+def flag_history_since(moment: datetime, limit: int) -> Query:
+    """What was done to flags after `moment`, newest first."""
+    return Query("flag_history", bounds=(Range("at", ">", moment),), order_by=("-at",), limit=limit)
+
+
 def flag_history(limit: int) -> Query:
     """What was done to flags, newest first."""
     return Query("flag_history", order_by=("-at",), limit=limit)
@@ -266,6 +272,17 @@ def ledger(since: str, until: str, limit: int, after: tuple[str, str] | None = N
     """Rows of the ledger from day to day, both included; `after` = day and name of the last one seen."""
     bounds = (Range("day", ">=", since), Range("day", "<=", until))
     return Query("ledger", bounds=bounds, order_by=("day", "name"), limit=limit, after=after or ())
+
+
+def ledger_since(day: str, moment: datetime, limit: int) -> Query:
+    """Rows of one day that were raised at or after `moment`, by the clocks of their writers."""
+    return Query(
+        "ledger",
+        equal=(("day", day),),
+        bounds=(Range("updated_at", ">=", moment),),
+        order_by=("updated_at",),
+        limit=limit,
+    )
 
 
 def ledger_of(tenant: str, since: str, until: str, limit: int, after: tuple[str, str] | None = None) -> Query:
