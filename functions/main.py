@@ -53,7 +53,9 @@ async def watch(request: Request) -> Response:
     from shared.flows.upkeep import watch as story
 
     worker = push.worker_of(request)
-    return await push.guarded(worker, story.watch(worker.ports, worker.kicks))
+    answer = await push.guarded(worker, story.watch(worker.ports, worker.kicks))
+    await worker.presence.tell("watch")
+    return answer
 
 
 @functions_framework.aio.http

@@ -47,7 +47,9 @@ async def answer(request: Request, function: str, flow: Callable[[Worker, Messag
     except NotAPush as error:
         return JSONResponse({"error": str(error)}, status_code=400)
     try:
-        return await guarded(worker, flow(worker, message))
+        answered = await guarded(worker, flow(worker, message))
+        await worker.presence.tell(function)
+        return answered
     except BadMessage as error:  # nobody can do anything with it, however often it comes
         worker.ports.signals.emit(events.BAD_MESSAGE, function=function, message_id=message.id, reason=str(error))
         return Response(status_code=ACKNOWLEDGED)

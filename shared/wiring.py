@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from shared.core.observability.trace_tree import Seen
     from shared.core.provider.call import Order
     from shared.flows.intake.fair_queue import FairTags
+    from shared.flows.operations.presence import Presence
     from shared.flows.pump.loop import Pump
     from shared.flows.render.limit_reports import Evidence
 
@@ -116,6 +117,12 @@ class Worker(Struct, frozen=True, dict=True):
         from shared.flows.render.limit_reports import Evidence
 
         return Evidence(self.ports, self.view)
+
+    @cached_property
+    def presence(self) -> Presence:
+        from shared.flows.operations.presence import Presence
+
+        return Presence(self.ports)
 
     @cached_property
     def pump(self) -> Pump:

@@ -36,6 +36,7 @@ QUERIES: dict[str, Query] = {
     "ledger_of": queries.ledger_of("web", "2026-11-01", "2026-11-22", 10, ("2026-11-02", "x")),
     "ledger_since": queries.ledger_since("2026-11-22", NOW, 10),
     "flag_history_since": queries.flag_history_since(NOW, 10),
+    "workers": queries.workers(10),
     "waiting_for": queries.waiting_for("web", "the tenant's budget is used up", 10),
     "flag_history": queries.flag_history(10),
     **{f"outlived {each}": queries.outlived(each, NOW, 10) for each in queries.EXPIRING},

@@ -28,6 +28,7 @@ BASE = "/console"
 LOOKING = {
     "/": pages.overview,
     "/live": pages.live,
+    "/time": pages.time,
     "/failures": pages.failures,
     "/runbook": pages.runbook,
     "/flags": pages.flags,

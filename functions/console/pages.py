@@ -12,10 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from functions.console import panels
+from functions.console import charts, panels
+from functions.console.charts import TimeLine
 from functions.console.desk import desk_of
 from functions.console.flag_forms import Choices, Filled, told
 from functions.console.guard import keep_cookie, token_for
+from functions.console.panels import Overview
 from functions.console.one_request import Looked, find, has_ended, image_of, spans_of
 from functions.console.view import page, problem
 from shared import wiring
@@ -27,21 +29,45 @@ from shared.core.values.validation import Problem
 from shared.flows.operations import repro_packet as packet_flow
 from shared.flows.operations.flag_preview import Looked as LookedAtFlag
 from shared.flows.operations.repro_packet import Repeating
+from shared.flows.status import series_point
 
 HISTORY_SHOWN = 20
 
 
 async def overview(request: Request) -> Response:
-    found = await panels.look(desk_of(request).ports)
-    return page(request, "overview.html", view=found, chart=panels.chart, minutes=panels.CHART_MINUTES,
-                runbook=desk_of(request).runbook, whole=True)  # fmt: skip
+    ports = desk_of(request).ports
+    found, line = await asyncio.gather(panels.look(ports), _time_line(request))
+    return page(request, "overview.html", **_overview(request, found), **_drawing(line), whole=True)
 
 
 async def live(request: Request) -> Response:
     """The overview's panels alone, for the page that is open."""
     found = await panels.look(desk_of(request).ports)
-    return page(request, "live.html", view=found, chart=panels.chart, minutes=panels.CHART_MINUTES,
-                runbook=desk_of(request).runbook, whole=False)  # fmt: skip
+    return page(request, "live.html", **_overview(request, found), whole=False)
+
+
+async def time(request: Request) -> Response:
+    """The overview's time lines alone, for the page that is open."""
+    return page(request, "time_part.html", **_drawing(await _time_line(request)))
+
+
+def _overview(request: Request, found: Overview) -> dict[str, Any]:
+    return {
+        "view": found, "chart": panels.chart, "minutes": panels.CHART_MINUTES, "runbook": desk_of(request).runbook,
+    }  # fmt: skip
+
+
+async def _time_line(request: Request) -> TimeLine:
+    ports = desk_of(request).ports
+    span = charts.span_of(request.query_params.get("span", ""))
+    kept, now = await series_point.read_now(ports)
+    return charts.time_line(kept, now, span)
+
+
+def _drawing(line: TimeLine) -> dict[str, Any]:
+    return {
+        "line": line, "spans": charts.SPANS, "marked": charts.marked, "width": charts.WIDTH, "height": charts.HEIGHT,
+    }  # fmt: skip
 
 
 async def failures(request: Request) -> Response:

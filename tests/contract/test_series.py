@@ -106,4 +106,4 @@ def attempts(found: summary.Summary) -> int:
 
 
 async def test_a_home_without_series_has_none_to_show(store: Store) -> None:
-    assert await series_point.read(ports_on(store)) == Series()
+    assert (await series_point.read_now(ports_on(store)))[0] == Series()

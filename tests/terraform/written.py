@@ -20,6 +20,7 @@ from shared.core.routing.flag import Flag
 from shared.core.values.documents import Create, Increment, Update, Write
 from shared.flows.operations import flags, gateway_proofs, tenants
 from shared.flows.operations.console_key import console_key
+from shared.flows.operations.presence import Presence
 from tests.world import World
 
 ENDINGS = (
@@ -80,6 +81,7 @@ async def _rehearse(world: World) -> None:
     await console_key(store, "0" * 64)
     await tenants.set_budget(store, "web", limit_micros=50_000_000, period="day", over="queue")
     await _record_a_proof(world)
+    await Presence(world.ports).tell("render")
     flag = Flag(
         id="f-1", name="use-nano-banana-2", actor="ann", reason="a rehearsal", tripped_at=now,
         expires_at=now + timedelta(minutes=5),

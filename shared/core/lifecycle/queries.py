@@ -10,7 +10,7 @@ from shared.core.lifecycle.request_record import HEAD_FIELDS, attempts
 from shared.core.values.documents import Query, Range
 
 EXPIRING = (
-    "requests", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
+    "requests", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches", "workers",
 )  # fmt: skip
 """Collections whose documents have an `expire_at`."""
 
@@ -38,6 +38,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ledger", ("day", "name")),
     ("ledger", ("tenant", "day", "name")),
     ("ledger", ("day", "updated_at")),
+    ("workers", ("-seen_at",)),
     ("requests", ("status", "tenant", "reason", "fair_tag")),
     *((collection, ("expire_at",)) for collection in EXPIRING),
 )
@@ -308,6 +309,11 @@ def waiting_for(tenant: str, reason: str, limit: int) -> Query:
         limit=limit,
         fields=(*HEAD_FIELDS, "least_estimate_micros"),
     )
+
+
+def workers(limit: int) -> Query:
+    """Processes of the worker, the last that worked first."""
+    return Query("workers", order_by=("-seen_at",), limit=limit)
 
 
 def evidence_since(moment: datetime) -> Query:

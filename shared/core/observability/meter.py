@@ -1,4 +1,4 @@
-"""What the ledger's counts say of the last minutes: how each route fares now, and what the open minute has so far. Pure.
+"""What the ledger's counts say of the last minutes: how each route fares now, and what the open minute holds. Pure.
 
 The ledger counts up through a day. A reading is compared with the one before; the difference is what came between. The
 meter is stored with the summary, so that another pump goes on from the last reading and nothing counts twice.
@@ -33,6 +33,8 @@ class Slice(Struct, frozen=True):
     """Of the first reading in it."""
     circuits: Mapping[str, Tally]
     """By circuit: attempts, images, failures by kind."""
+    times: Tally = field(default_factory=dict)
+    """Waits and model times by bucket, all circuits together."""
 
 
 class RouteTraffic(Struct, frozen=True):
@@ -111,15 +113,15 @@ class Meter(Struct, frozen=True):
         return after._with(came, now)
 
     def _with(self, came: Mapping[str, Tally], now: datetime) -> Meter:
-        kept = [each for each in self.slices if now - RECENT < each.at <= now]
-        small = {name: {each: tally[each] for each in tally if _is_shown(each)} for name, tally in came.items()}
+        kept = [part for part in self.slices if now - RECENT < part.at <= now]
+        small = {circuit: {name: tally[name] for name in tally if _is_shown(name)} for circuit, tally in came.items()}
+        times = {name: count for name, count in traffic.summed(came.values()).items() if _is_time(name)}
         if small:
             if kept and now - kept[-1].at < SLICE:
                 last = kept.pop()
-                small = _merged(last.circuits, small)
-                kept.append(Slice(last.at, small))
+                kept.append(Slice(last.at, _merged(last.circuits, small), traffic.added(last.times, times)))
             else:
-                kept.append(Slice(now, small))
+                kept.append(Slice(now, small, times))
         after = replace(
             self,
             slices=tuple(kept),
@@ -134,17 +136,22 @@ class Meter(Struct, frozen=True):
         for circuit in _names(self.slices):
             if not _judged(circuit, self.slices, None).is_failing:
                 continue
-            first = next(
-                each.at for each in self.slices if traffic.failures(each.circuits.get(circuit, {}))
-            )  # there is one: it is failing
+            first = next(part.at for part in self.slices if traffic.failures(part.circuits.get(circuit, {})))
             failing[circuit] = self.failing.get(circuit, first)
         return failing
 
     def routes(self, now: datetime) -> list[RouteTraffic]:
         """Of RECENT, those with the most failures first."""
-        slices = [each for each in self.slices if now - RECENT < each.at]
-        found = [_judged(name, slices, self.failing.get(name)) for name in _names(slices)]
-        return sorted(found, key=lambda each: (-each.failed, each.circuit))
+        slices = self._recent(now)
+        routes = [_judged(circuit, slices, self.failing.get(circuit)) for circuit in _names(slices)]
+        return sorted(routes, key=lambda route: (-route.failed, route.circuit))
+
+    def times(self, now: datetime) -> Tally:
+        """Waits and model times of RECENT, by bucket."""
+        return traffic.summed(part.times for part in self._recent(now))
+
+    def _recent(self, now: datetime) -> list[Slice]:
+        return [part for part in self.slices if now - RECENT < part.at]
 
     def pointed(self, now: datetime, limits: Mapping[str, int], version: str, *, hour_is_over: bool) -> Meter:
         """After a point of the series was made: from here on the next one is counted."""
@@ -153,7 +160,7 @@ class Meter(Struct, frozen=True):
 
 
 def _judged(circuit: str, slices: Iterable[Slice], since: datetime | None) -> RouteTraffic:
-    mine = [(each.at, each.circuits[circuit]) for each in slices if circuit in each.circuits]
+    mine = [(part.at, part.circuits[circuit]) for part in slices if circuit in part.circuits]
     whole = traffic.summed(tally for _, tally in mine)
     failed = [at for at, tally in mine if traffic.failures(tally)]
     return RouteTraffic(
@@ -163,11 +170,15 @@ def _judged(circuit: str, slices: Iterable[Slice], since: datetime | None) -> Ro
 
 
 def _names(slices: Iterable[Slice]) -> list[str]:
-    return sorted({name for each in slices for name in each.circuits})
+    return sorted({circuit for part in slices for circuit in part.circuits})
 
 
 def _is_shown(name: str) -> bool:
     return name in ("attempts", "images") or name.startswith(traffic.FAILED)
+
+
+def _is_time(name: str) -> bool:
+    return name.startswith(("wait_", "model_"))
 
 
 def _merged(one: Mapping[str, Tally], other: Mapping[str, Tally]) -> dict[str, dict[str, int]]:

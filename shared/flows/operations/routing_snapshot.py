@@ -42,6 +42,9 @@ class Known(Struct, frozen=True):
     """Of gateways, by model id: of those that are in use here, or where the pump runs."""
     held: Mapping[str, Fields] = field(default_factory=dict)
     """Why the pump holds queues back, by model id; what is over is left out."""
+    leader: str | None = None
+    """The process whose pump leads, or led last."""
+    led_until: datetime | None = None
 
     def lanes(self, built: Collection[str]) -> tuple[str, ...]:
         """That a route may take, of those built."""
@@ -93,6 +96,8 @@ async def read(
         opens=outlook(standings, {}, full, routing, now),
         offers=offers(catalogue, offering, await read_off(store, catalogue, offering, now), denials(routing)),
         held={model: why for model, why in held.items() if why["until"] is None or why["until"] > now},
+        leader=pump.data.get("lead_holder") if isinstance(pump, Document) else None,
+        led_until=pump.data.get("lead_until") if isinstance(pump, Document) else None,
     )
 
 
