@@ -298,7 +298,7 @@ def _audience(text: str | None) -> str | None:
 
 def _version(attributes: str) -> str:
     """Of `key=value` pairs with commas between them; empty where it is not among them."""
-    pairs = dict(each.partition("=")[::2] for each in attributes.split(","))
+    pairs = dict(pair.partition("=")[::2] for pair in attributes.split(","))
     return pairs.get("service.version", "").strip()[:80]
 
 

@@ -78,10 +78,10 @@ class Chart(Struct, frozen=True):
 
     @property
     def data(self) -> str:
-        """For whoever hovers: each line's values in words."""
+        """For the cross-hair: each line's values in words."""
         return json.dumps(
             [
-                {"name": line.name, "values": ["" if each is None else words(self.unit, each) for each in line.values]}
+                {"name": line.name, "values": ["" if item is None else words(self.unit, item) for item in line.values]}
                 for line in self.lines
             ],
             separators=(",", ":"),
@@ -126,7 +126,10 @@ def time_line(series: Series, now: datetime, span: Span) -> TimeLine:
             "times", "Model time", "seconds",
             ("p95", "soft", read.highest("model_95", 0.1)), ("p50", "main", read.highest("model_50", 0.1)),
         ),
-        _chart("queue", "Queue", "count", ("waiting", "main", read.last("queued")), ("in flight", "soft", read.last("running"))),
+        _chart(
+            "queue", "Queue", "count",
+            ("waiting", "main", read.last("queued")), ("in flight", "soft", read.last("running")),
+        ),
         _chart("cost", "Cost per minute", "dollars", ("cost", "main", read.rate("cost_micros", per_minute / 1e6))),
     ]  # fmt: skip
     return TimeLine(
@@ -182,7 +185,7 @@ def _errors(track: Track, read: _Reader) -> list[tuple[str, str, Values]]:
         failed, attempts = read.sums(f"failed {circuit}"), read.sums(f"attempts {circuit}")
         if total := sum(value or 0 for value in failed):
             failing.append((total, circuit, _shares(failed, attempts)))
-    for rank, (_, circuit, shares) in enumerate(sorted(failing, key=lambda each: -each[0])[:3]):
+    for rank, (_, circuit, shares) in enumerate(sorted(failing, key=lambda item: -item[0])[:3]):
         lines.append((circuit, f"bad{rank}", shares))
     if len(lines) != 1:
         lines.insert(0, ("all calls", "main", _shares(read.sums("failed"), read.sums("attempts"))))
@@ -198,10 +201,12 @@ def _shares(failed: Values, attempts: Values) -> list[float | None]:
 
 
 def _chart(name: str, title: str, unit: Unit, *lines: tuple[str, str, Values]) -> Chart:
-    top = 100.0 if unit == "percent" else _round_up(max((value or 0 for _, _, row in lines for value in row), default=0))
+    top = (
+        100.0 if unit == "percent" else _round_up(max((value or 0 for _, _, row in lines for value in row), default=0))
+    )
     newest = []
     for label, _, row in lines:
-        value = next((each for each in reversed(row) if each is not None), None)
+        value = next((item for item in reversed(row) if item is not None), None)
         if value is not None:
             newest.append(f"{label} {words(unit, value)}" if len(lines) > 1 else words(unit, value))
     drawn = tuple(Line(label, style, tuple(_paths(row, top)), tuple(row)) for label, style, row in lines)

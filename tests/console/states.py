@@ -14,7 +14,7 @@ from shared.core.accounting.ledger import Cell
 from shared.core.admission.route_memory import Routing
 from shared.core.lifecycle import request_record
 from shared.core.observability import series
-from shared.core.observability.series import MINUTE, Mark, Point, Series, number
+from shared.core.observability.series import MINUTE, Mark, Series, number
 from shared.core.observability.status_summary import PATH, Summary
 from shared.core.observability.verdict import State
 from shared.core.observability.workers import COLLECTION
@@ -36,23 +36,23 @@ async def furnish(ports: Ports, state: State) -> None:
     now = datetime.now(UTC)
     await ports.store.commit(Create(series.PATH, a_day(now, state).to_json()))
     await summary.write(ports)  # the meter begins here
+    await _changed(ports, spent=None)  # money is read again at once
     await _STATES[state](ports, now)
     await summary.write(ports)
     if state == "worker gone":
-        await _age(ports, timedelta(minutes=9))
+        await _changed(ports, at=now - timedelta(minutes=9))
 
 
 def a_day(now: datetime, state: State) -> Series:
     """A working day with a busy noon, and an outage in the morning."""
-    track = series.Track()
+    columns: dict[str, list[str]] = {}
     for step in range(24 * 60):
-        minute = number(now, MINUTE) - 24 * 60 + 1 + step
         if state == "worker gone" and step > 24 * 60 - 10:
             break
         images = round(18 + 14 * math.sin(step / 180) + 3 * math.sin(step / 7))
         outage = 600 <= step < 618
         failed = images if outage else int(step % 97 == 0)
-        values: dict[str, int | None] = {
+        values = {
             "images": 0 if outage else images, "attempts": images + failed, "failed": failed,
             "cost_micros": 0 if outage else images * 67_000, "queued": 140 if outage else max(0, images - 20),
             "running": images // 3, "wait_50": 8 + images // 4, "wait_95": 600 if outage else 20 + images,
@@ -60,11 +60,13 @@ def a_day(now: datetime, state: State) -> Series:
             f"attempts standard/{PRO}": images // 2 + failed, f"failed standard/{PRO}": failed,
             f"attempts standard/{NB21}": images // 2, f"failed standard/{NB21}": 0,
         }  # fmt: skip
-        track = track.with_point(minute, Point(values), series.MINUTES_KEPT)
+        for name, value in values.items():
+            columns.setdefault(name, []).append(str(value))
+    track = series.Track(number(now, MINUTE) - 24 * 60 + 1, {name: ",".join(row) for name, row in columns.items()})
     begin = now - timedelta(days=1)
     marks = (
         Mark(begin + timedelta(hours=4), "deploy", "version 1f0c2ab"),
-        Mark(begin + timedelta(minutes=601), "breaker", f"breaker of standard/{PRO} on: overload, 5 of 5 calls in 10 s"),
+        Mark(begin + timedelta(minutes=601), "breaker", f"breaker of standard/{PRO} on: overload, 5 of 5 calls"),
         Mark(begin + timedelta(minutes=619), "breaker", f"breaker of standard/{PRO} off: its probes went well"),
         Mark(begin + timedelta(hours=15), "limit", f"{PRO} rpm: 60 -> 90"),
     )  # fmt: skip
@@ -87,15 +89,15 @@ async def _busy(ports: Ports, now: datetime) -> None:
 
 
 async def _short(ports: Ports, now: datetime) -> None:
-    await _present(ports, now, leads=True, held={PRO: _why("minute")})
+    await _present(ports, now, leads=True, reasons={PRO: _why("minute")})
     await _queue(ports, now, 160, PRO, "web", minutes=22)
     await _running(ports, now, 2)
     await booked(ports, now, PRO, attempts=50, images=50, cost_micros=6_700_000, wait_15=50, model_9=50)
 
 
 async def _one_failing(ports: Ports, now: datetime) -> None:
-    held = {PRO: _why("no route", "breaker: standard/gemini-3-pro-image: overload, 5 of 5 calls in 10 s")}
-    await _present(ports, now, leads=True, held=held)
+    reasons = {PRO: _why("no route", "breaker: standard/gemini-3-pro-image: overload, 5 of 5 calls in 10 s")}
+    await _present(ports, now, leads=True, reasons=reasons)
     await _queue(ports, now, 8, PRO, "shop", minutes=4)
     await _queue(ports, now, 3, NB21, "web")
     await _running(ports, now, 3, NB21)
@@ -176,16 +178,16 @@ async def _breaker(ports: Ports, now: datetime) -> None:
 
 
 async def _present(
-    ports: Ports, now: datetime, *, leads: bool = False, held: Mapping[str, Any] | None = None
+    ports: Ports, now: datetime, *, leads: bool = False, reasons: Mapping[str, Any] | None = None
 ) -> None:
     also = {
         "boot": BOOT, "seen_at": now - timedelta(seconds=20), "started_at": now - timedelta(hours=5),
         "version": "1f0c2ab", "functions": {"render": now, "pump": now, "watch": now}, "expire_at": now,
     }  # fmt: skip
     routing = Routing({f"standard/{PRO}": Circuit(tripped_at=now, trips=1, probed_at=now)})
-    pump = {
+    pump: dict[str, Any] = {
         "lead_holder": BOOT if leads else None, "lead_until": now + timedelta(seconds=40) if leads else None,
-        "routing": routing.to_json(), "held": dict(held or {}), "waiting": [], "gateways": [],
+        "routing": routing.to_json(), "held": dict(reasons or {}), "waiting": [], "gateways": [],
     }  # fmt: skip
     await ports.store.commit(Increment(f"{COLLECTION}/{BOOT}", {"reports": 1}, also=also), Create(PUMP, pump))
 
@@ -194,9 +196,9 @@ def _why(reason: str, why: str = "") -> dict[str, Any]:
     return {"reason": reason, "until": None, "why": why, "tenants": {}}
 
 
-async def _age(ports: Ports, by: timedelta) -> None:
-    """As if the summary had been written so long ago."""
+async def _changed(ports: Ports, **changes: Any) -> None:
+    """The summary as it was written, with some fields changed since."""
     document = await ports.store.get(PATH)
     assert isinstance(document, Document)
-    older = replace(Summary.from_json(document.data), at=document.read_at - by)
-    await ports.store.commit(Update(PATH, older.to_json(), document.version))
+    data = replace(Summary.from_json(document.data), **changes).to_json()
+    await ports.store.commit(Update(PATH, data, document.version))

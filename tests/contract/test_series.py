@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from shared.core.accounting.ledger import Cell
 from shared.core.observability.series import MINUTE, Series, number
+from shared.core.observability.status_summary import Summary
 from shared.core.routing.flag import Flag
-from shared.core.values.documents import Committed, Document
+from shared.core.values.documents import Committed, Document, Update
 from shared.flows.operations import flags
 from shared.flows.status import series_point, summary
 from shared.flows.status.ledger_rows import LedgerRows
@@ -46,12 +47,12 @@ async def _a_minute_later(store: Store, clock: FakeClock) -> None:
     clock.advance(MINUTE)
     document = await store.get("summary/summary")
     assert isinstance(document, Document)
-    found = summary.Summary.from_json(document.data)
-    assert found.meter.point_at is not None
-    if number(found.meter.point_at, MINUTE) == number(document.read_at, MINUTE):
-        earlier = replace(found.meter, point_at=found.meter.point_at - MINUTE)
-        data = replace(found, meter=earlier).to_json()
-        await store.commit(summary.Update(document.path, data, document.version))
+    result = Summary.from_json(document.data)
+    assert result.meter.point_at is not None
+    if number(result.meter.point_at, MINUTE) == number(document.read_at, MINUTE):
+        earlier = replace(result.meter, point_at=result.meter.point_at - MINUTE)
+        data = replace(result, meter=earlier).to_json()
+        await store.commit(Update(document.path, data, document.version))
 
 
 async def test_what_came_between_two_points_is_in_the_second_and_a_release_and_a_flag_are_marked(
@@ -67,15 +68,15 @@ async def test_what_came_between_two_points_is_in_the_second_and_a_release_and_a
     await booked(store, 4, now, images=1, cost_micros=70, failed_overload=3, model_6=1, wait_2=4)
     await _a_minute_later(store, clock)
     await summary.write(ports_on(store, version="4d5e6f"), rows)
-    found = await points(store)
-    assert found.at is not None
-    last = number(found.at, MINUTE)
-    assert found.minutes.column("images", last, 1)[0] == 1
-    assert found.minutes.column("failed", last, 1) == [3]
-    assert found.minutes.column("cost_micros", last, 1) == [70]
-    assert found.minutes.column(f"failed standard/{PRO}", last, 1) == [3]
-    assert found.minutes.column("wait_50", last, 1) == [8]  # between 0.5 and 1 s
-    assert [(each.kind, each.text) for each in found.marks] == [
+    result = await points(store)
+    assert result.at is not None
+    last = number(result.at, MINUTE)
+    assert result.minutes.column("images", last, 1)[0] == 1
+    assert result.minutes.column("failed", last, 1) == [3]
+    assert result.minutes.column("cost_micros", last, 1) == [70]
+    assert result.minutes.column(f"failed standard/{PRO}", last, 1) == [3]
+    assert result.minutes.column("wait_50", last, 1) == [8]  # between 0.5 and 1 s
+    assert [(item.kind, item.text) for item in result.marks] == [
         ("flag", "pause on: a test"), ("deploy", "version 4d5e6f"),
     ]  # fmt: skip
 
@@ -100,9 +101,9 @@ async def test_another_pump_goes_on_where_the_last_one_ended_and_reads_only_what
     assert attempts(after) - attempts(again) == 1
 
 
-def attempts(found: summary.Summary) -> int:
+def attempts(result: Summary) -> int:
     """Since the last point."""
-    return found.meter.minute.get(f"standard/{PRO}", {}).get("attempts", 0)
+    return result.meter.minute.get(f"standard/{PRO}", {}).get("attempts", 0)
 
 
 async def test_a_home_without_series_has_none_to_show(store: Store) -> None:

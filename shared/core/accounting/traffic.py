@@ -54,11 +54,11 @@ def failed(kind: str) -> str:
 
 def tallies(rows: Iterable[Fields]) -> dict[str, dict[str, int]]:
     """The ledger's rows by circuit, their money and parts left out."""
-    found: dict[str, Counter[str]] = {}
+    result: dict[str, Counter[str]] = {}
     for row in rows:
-        tally = found.setdefault(circuit(row["lane"], row["model"]), Counter())
+        tally = result.setdefault(circuit(row["lane"], row["model"]), Counter())
         tally.update({name: count for name, count in row.items() if is_counted(name)})
-    return {name: dict(tally) for name, tally in found.items()}
+    return {name: dict(tally) for name, tally in result.items()}
 
 
 def is_counted(name: str) -> bool:
@@ -85,7 +85,7 @@ def failures(tally: Tally) -> dict[str, int]:
     """By kind, the most first: those that speak against the route, its key or its quota."""
     kinds = {name.removeprefix(FAILED): count for name, count in tally.items() if name.startswith(FAILED) and count > 0}
     kept = {kind: count for kind, count in kinds.items() if kind not in ANSWERS}
-    return dict(sorted(kept.items(), key=lambda each: (-each[1], each[0])))
+    return dict(sorted(kept.items(), key=lambda item: (-item[1], item[0])))
 
 
 def percentile(tally: Tally, clocked: Clocked, share: float) -> float | None:

@@ -97,9 +97,9 @@ class Series(Stored, frozen=True):
     """The oldest first."""
 
     def with_minute(self, at: datetime, minute: Point, marks: Sequence[Mark] = ()) -> Series:
-        kept = [each for each in self.marks if at - each.at < HOUR * HOURS_KEPT]
-        fresh = [each for each in marks if each not in kept]
-        ordered = sorted([*kept, *fresh], key=lambda each: each.at)[-MOST_MARKS:]
+        kept = [item for item in self.marks if at - item.at < HOUR * HOURS_KEPT]
+        fresh = [item for item in marks if item not in kept]
+        ordered = sorted([*kept, *fresh], key=lambda item: item.at)[-MOST_MARKS:]
         minutes = self.minutes.with_point(number(at, MINUTE), within(self.minutes, minute), MINUTES_KEPT)
         return replace(self, at=at, minutes=minutes, marks=tuple(ordered))
 
@@ -131,10 +131,10 @@ def point(tally: Tally, queued: int, running: int, circuits: Mapping[str, Tally]
         "model_50": _tenths(traffic.percentile(tally, "model", 0.5)),
         "model_95": _tenths(traffic.percentile(tally, "model", 0.95)),
     }
-    busiest = sorted((circuits or {}).items(), key=lambda each: (-each[1].get("attempts", 0), each[0]))
-    for name, each in busiest[:MOST_CIRCUITS]:
-        values[f"attempts {name}"] = each.get("attempts", 0)
-        values[f"failed {name}"] = sum(traffic.failures(each).values())
+    busiest = sorted((circuits or {}).items(), key=lambda item: (-item[1].get("attempts", 0), item[0]))
+    for name, item in busiest[:MOST_CIRCUITS]:
+        values[f"attempts {name}"] = item.get("attempts", 0)
+        values[f"failed {name}"] = sum(traffic.failures(item).values())
     return Point(values)
 
 
@@ -166,4 +166,4 @@ def _both(name: str, one: int, other: int | None) -> int:
 
 
 def _values(column: str) -> Values:
-    return [int(each) if each else None for each in column.split(",")]
+    return [int(item) if item else None for item in column.split(",")]

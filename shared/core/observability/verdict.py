@@ -52,7 +52,7 @@ class Finding(Struct, frozen=True):
     title: str
     detail: str
     next_step: str
-    runbook: str | None = None
+    heading: str | None = None
     """The heading that says more."""
     link: str | None = None
     """Below the console's address: where the step is taken."""
@@ -85,7 +85,7 @@ class Scene(Struct, frozen=True):
     fleet: Fleet
     flags: Sequence[Flag] = ()
     """In force, shadows too."""
-    held: Mapping[str, Fields] = field(default_factory=dict)
+    reasons: Mapping[str, Fields] = field(default_factory=dict)
     """Why the pump holds queues back, by model."""
     conclusions: Mapping[str, Conclusion] = field(default_factory=dict)
     """That are reached, by id."""
@@ -156,7 +156,7 @@ def _worker_gone(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "worker gone", "amber", "No worker has reported yet", "Nothing was ever counted in this store.",
             "Start one: `renderlane up`. In the cloud, check that the scheduler calls `watch` every minute.",
-            runbook="watch-is-silent",
+            heading="watch-is-silent",
         )  # fmt: skip
     elif now - summary.at > STALE_AFTER:
         left = f"{count(summary.queued_count, 'request')} waited and {summary.running_count:,} ran then."
@@ -166,13 +166,13 @@ def _worker_gone(scene: Scene) -> Iterator[Finding]:
             "worker gone", "red", f"No worker: silent for {display.age(summary.at, now)}",
             f"The last figures are of {display.moment(summary.at)}. {left}{version}",
             "Start it: `renderlane up`. In the cloud, read the logs of `watch` and `pump`. Nothing queued is lost.",
-            runbook="watch-is-silent",
+            heading="watch-is-silent",
         )  # fmt: skip
     elif _is_untended(scene):
         yield Finding(
-            "worker gone", "red", f"No pump leads, and {count(summary.queued_count, 'request')} wait",
+            "worker gone", "red", f"No pump leads, and {that_wait(summary.queued_count)}",
             f"The longest wait is {display.left(scene.oldest())}; nothing says why.",
-            "Read the logs of `pump`. `watch` wakes it every minute.", runbook="pump-tick-failed",
+            "Read the logs of `pump`. `watch` wakes it every minute.", heading="pump-tick-failed",
         )  # fmt: skip
 
 
@@ -181,7 +181,7 @@ def _is_untended(scene: Scene) -> bool:
     if summary is None or not summary.queued_count or scene.fleet.leader is not None:
         return False
     spent = summary.spent
-    explained = bool(scene.held) or bool(spent and any(purse.waiting for purse in spent.purses))
+    explained = bool(scene.reasons) or bool(spent and any(purse.waiting for purse in spent.purses))
     paused = any(flag.name == "pause" and not flag.shadow for flag in scene.flags)
     return not explained and not paused and not summary.running_count and scene.oldest() > UNTENDED_AFTER
 
@@ -202,7 +202,7 @@ def _failing(scene: Scene) -> Iterator[Finding]:
                 "all failing", "red", f"Every call fails: {route.kind}",
                 f"{failed:,} of {count(attempts, 'call')} failed in 5 min{since}, on {names}. "
                 f"{doing(route.circuit, scene)}",
-                next_step(route.kind), runbook=route.kind, link="/requests?status=queued", about=route.circuit,
+                next_step(route.kind), heading=route.kind, link="/requests?status=queued", about=route.circuit,
             )  # fmt: skip
         if dead:
             breakers.pop(route.circuit, None)
@@ -212,7 +212,7 @@ def _failing(scene: Scene) -> Iterator[Finding]:
             "one route failing", "red" if stuck else "amber", f"{route.circuit} fails: {route.kind}",
             f"{share}{since}. {doing(route.circuit, scene)}"
             + (f" {count(blocked, 'request')} accept no other route." if stuck and blocked else ""),
-            next_step(route.kind), runbook="no-route" if stuck else route.kind, about=route.circuit,
+            next_step(route.kind), heading="no-route" if stuck else route.kind, about=route.circuit,
         )  # fmt: skip
         breakers.pop(route.circuit, None)
     for circuit, flag in breakers.items():
@@ -222,21 +222,21 @@ def _failing(scene: Scene) -> Iterator[Finding]:
             "one route failing", "red" if stuck else "amber", f"{circuit} is out: breaker open",
             f"{cause}, {display.age(flag.tripped_at, scene.now)} ago. {doing(circuit, scene)}",
             "Wait for its probes, or reset it if you know that the route is well.",
-            runbook="no-route" if stuck else None, link=f"/flags#{flag.id}", about=circuit,
+            heading="no-route" if stuck else None, link=f"/flags#{flag.id}", about=circuit,
         )  # fmt: skip
     named = {route.circuit.partition("/")[2] for route in failing} | {circuit.partition("/")[2] for circuit in breakers}
-    for model, why in scene.held.items():
+    for model, why in scene.reasons.items():
         if _has_no_route(scene, model) and model not in named and not dead:
             yield Finding(
                 "one route failing", "red", f"{model}: every route is out",
-                f"{count(scene.waiting_for(model), 'request')} wait: {_no_route_why(why)}",
-                "Lower the floor of these requests, or mend the route.", runbook="no-route",
+                f"{that_wait(scene.waiting_for(model))}: {_no_route_why(why)}",
+                "Lower the floor of these requests, or mend the route.", heading="no-route",
                 link=f"/requests?status=queued&model={model}", about=model,
             )  # fmt: skip
 
 
 def _has_no_route(scene: Scene, model: str) -> bool:
-    why = scene.held.get(model)
+    why = scene.reasons.get(model)
     if why is None:
         return False
     tenants = why.get("tenants") or {}
@@ -256,13 +256,13 @@ def _conclusions(scene: Scene) -> Iterator[Finding]:
             yield Finding(
                 "short of quota", "amber", f"{conclusion.subject}: the day's quota is used up", conclusion.why,
                 "Wait for midnight in Los Angeles, raise the quota, or send drafts to another model.",
-                runbook="quota_day", about=conclusion.subject,
+                heading="quota_day", about=conclusion.subject,
             )  # fmt: skip
             continue
         yield Finding(
             "all failing" if closes and not alive else "one route failing", "red" if closes else "amber",
             f"{conclusion.subject} {conclusion.policy.means}", conclusion.why, next_step(claim.value),
-            runbook=conclusion.policy.runbook or claim.value, link="/flags", about=conclusion.subject,
+            heading=conclusion.policy.runbook or claim.value, link="/flags", about=conclusion.subject,
         )  # fmt: skip
 
 
@@ -287,13 +287,13 @@ def _budgets(scene: Scene) -> Iterator[Finding]:
             continue
         then = _BY_OVER[purse.over]
         if purse.waiting:
-            then = f"{count(purse.waiting, 'request')} wait for budget"
+            then = f"{that_wait(purse.waiting)} for budget"
         yield Finding(
             "budget gone", "amber", f"Budget of {purse.tenant} is used up",
             f"{display.money(purse.spent_micros)} of {display.money(purse.limit_micros)} a {purse.period} spent, "
             f"{display.money(purse.held_micros)} held; {then}.",
             "Raise the budget, or leave it: the tenant's own limit works as agreed.",
-            runbook="budget", link=f"/budgets#{purse.tenant}", about=purse.tenant,
+            heading="budget", link=f"/budgets#{purse.tenant}", about=purse.tenant,
         )  # fmt: skip
 
 
@@ -305,39 +305,39 @@ _BY_OVER: Mapping[Over, str] = {
 
 
 def _short(scene: Scene) -> Iterator[Finding]:
-    for model, why in scene.held.items():
+    for model, why in scene.reasons.items():
         waiting = scene.waiting_for(model)
         reason, words = why["reason"], display.held(model, why)
         if reason == "zero":
             yield Finding(
-                "short of quota", "red", f"{model}: its limit is 0", f"{count(waiting, 'request')} wait: {words}",
+                "short of quota", "red", f"{model}: its limit is 0", f"{that_wait(waiting)}: {words}",
                 "Set up billing, or ask for quota; nothing of this model starts until then.",
-                runbook="no-balance", about=model,
+                heading="no-balance", about=model,
             )  # fmt: skip
         elif reason in SHUT_REASONS:
             until = f" until {why['until']:%H:%M} UTC" if why["until"] else ""
             yield Finding(
                 "short of quota", "amber", f"Short of quota: {model} is closed{until}",
-                f"{count(waiting, 'request')} wait: {words}.",
+                f"{that_wait(waiting)}: {words}.",
                 "Wait, raise the quota, or trip use-nano-banana-2 for what may take another model.",
-                runbook="quota_day" if reason == "day" else "quota_spend" if reason == "spend" else "quota_minute",
+                heading="quota_day" if reason == "day" else "quota_spend" if reason == "spend" else "quota_minute",
                 link="/flags", about=model,
             )  # fmt: skip
         elif reason in SHORT_REASONS and _is_long(scene):
             left = f"about {display.left(scene.to_empty)} to empty" if scene.to_empty else "no image came in 5 min"
             yield Finding(
                 "short of quota", "amber", f"Short of quota: {model} runs at its limit",
-                f"{count(waiting, 'request')} wait, the longest for {display.left(scene.oldest())}; {left}. {words}.",
-                "Wait, raise the quota, or lower size or model by a flag.", runbook="quota_minute",
+                f"{that_wait(waiting)}, the longest for {display.left(scene.oldest())}; {left}. {words}.",
+                "Wait, raise the quota, or lower size or model by a flag.", heading="quota_minute",
                 link="/flags", about=model,
             )  # fmt: skip
     for route in scene.routes:
         model = route.circuit.partition("/")[2]
-        if route.is_failing and route.kind in QUOTA_KINDS and model not in scene.held:
+        if route.is_failing and route.kind in QUOTA_KINDS and model not in scene.reasons:
             yield Finding(
                 "short of quota", "amber", f"Short of quota: {route.circuit} is rejected ({route.kind})",
                 f"{route.failed:,} of {count(route.attempts, 'call')} in 5 min. The worker slows down by itself.",
-                "Check who else uses this project's quota.", runbook=route.kind, about=route.circuit,
+                "Check who else uses this project's quota.", heading=route.kind, about=route.circuit,
             )  # fmt: skip
 
 
@@ -395,3 +395,7 @@ _STEPS = {
 
 def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def that_wait(number: int) -> str:
+    return f"{count(number, 'request')} wait{'s' if number == 1 else ''}"

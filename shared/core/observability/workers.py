@@ -41,15 +41,15 @@ class Fleet(Struct, frozen=True):
 
     @property
     def versions(self) -> list[str]:
-        return sorted({each.version for each in self.present if each.version})
+        return sorted({item.version for item in self.present if item.version})
 
     @property
     def leading(self) -> WorkerSeen | None:
-        return next((each for each in self.present if each.boot == self.leader), None)
+        return next((item for item in self.present if item.boot == self.leader), None)
 
 
 def read_fleet(documents: Sequence[Document], leader: str | None, led_until: datetime | None, now: datetime) -> Fleet:
-    known = [WorkerSeen.from_json(each.data) for each in documents if each.is_readable]
-    present = tuple(each for each in known if now - each.seen_at < PRESENT)
+    processes = [WorkerSeen.from_json(item.data) for item in documents if item.is_readable]
+    present = tuple(item for item in processes if now - item.seen_at < PRESENT)
     leads = leader if led_until is not None and led_until > now else None
-    return Fleet(now, present, known[0] if known else None, leads, led_until)
+    return Fleet(now, present, processes[0] if processes else None, leads, led_until)

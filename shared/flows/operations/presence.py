@@ -21,7 +21,7 @@ class Presence:
         self._functions: dict[str, datetime] = {}
 
     async def tell(self, function: str) -> None:
-        """After a message or a round of that function. One write a minute; a store that is away is no reason to fail."""
+        """After a message or a round of that function: one write a minute. A store that is away fails nothing."""
         ports, now = self._ports, self._ports.clock.now()
         self._started_at = self._started_at or now
         self._functions[function] = now

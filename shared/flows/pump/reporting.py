@@ -9,7 +9,6 @@ from shared.core.observability import events
 from shared.flows.pump.planner import Planning
 from shared.ports.telemetry import Events
 
-
 MOST_TENANTS = 20
 """Of one model whose reasons are told apart."""
 
@@ -23,10 +22,10 @@ def held(ticked: Ticked, planning: Planning) -> dict[str, Any]:
     waiting: dict[str, dict[str, Any]] = {}
     for head, waits in planning.waiting:
         why = {"reason": "paused" if waits.paused else "no route", "until": None, "why": waits.reason}
-        told = waiting.setdefault(head.model, {**why, "tenants": {}})
-        if told["reason"] == "paused" and not waits.paused:
-            told |= why
-        tenants = told["tenants"]
+        entry = waiting.setdefault(head.model, {**why, "tenants": {}})
+        if entry["reason"] == "paused" and not waits.paused:
+            entry |= why
+        tenants = entry["tenants"]
         own = tenants.get(head.tenant)
         if (own is None and len(tenants) < MOST_TENANTS) or (own and own["reason"] == "paused" and not waits.paused):
             tenants[head.tenant] = {"reason": why["reason"], "why": waits.reason}

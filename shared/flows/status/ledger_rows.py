@@ -27,8 +27,8 @@ class LedgerRows:
     async def of(self, day: str, now: datetime) -> list[Fields]:
         """Raises StoreUnavailable."""
         if day not in self._rows:
-            self._rows = {each: rows for each, rows in self._rows.items() if each >= _day_before(now)}
-            self._rows[day] = {each.id: each.data for each in await self._whole(day) if each.is_readable}
+            self._rows = {item: rows for item, rows in self._rows.items() if item >= _day_before(now)}
+            self._rows[day] = {item.id: item.data for item in await self._whole(day) if item.is_readable}
         elif self._read_at[day] != now:
             await self._changed(day)
         self._read_at[day] = now
@@ -43,24 +43,24 @@ class LedgerRows:
         return self._complete.get(day, True)
 
     async def _whole(self, day: str) -> list[Document]:
-        found: list[Document] = []
+        result: list[Document] = []
         after: tuple[str, str] | None = None
         for _ in range(PAGES):
             page = await self._store.query(queries.ledger(day, day, PAGE, after))
-            found += page
+            result += page
             if len(page) < PAGE:
                 self._complete[day] = True
-                return found
+                return result
             after = (page[-1].data["day"], page[-1].data["name"])
         self._complete[day] = False
-        return found
+        return result
 
     async def _changed(self, day: str) -> None:
         """Page after page; where one moment fills more than a page, the rest comes with a later reading."""
         since = self._read_at[day] - OVERLAP
         for _ in range(PAGES):
             page = await self._store.query(queries.ledger_since(day, since, PAGE))
-            self._rows[day].update({each.id: each.data for each in page if each.is_readable})
+            self._rows[day].update({item.id: item.data for item in page if item.is_readable})
             if len(page) < PAGE or page[-1].data["updated_at"] == since:
                 return
             since = page[-1].data["updated_at"]

@@ -19,7 +19,7 @@ from shared.ports import Ports
 MOST_NEW_MARKS = 20
 OVERLAP = timedelta(seconds=10)
 """Flags are stamped by the store's clock, as the readings are; one that was written beside the last is not missed."""
-SIGNS = {"trip": "on", "reset": "off", "extend": "extended", "expire": "expired"}
+SIGNS = {"trip": "on", "reset": "off", "extend": "extended", "expire": "expired", "undo": "undone"}
 
 
 async def made(ports: Ports, summary: Summary, before: Summary) -> tuple[Summary, list[Write]]:
@@ -34,7 +34,7 @@ async def made(ports: Ports, summary: Summary, before: Summary) -> tuple[Summary
             return summary, []
         last = None  # told by a clock that was set back since
     document = await ports.store.get(PATH)
-    known = Series.from_json(document.data) if isinstance(document, Document) else Series()
+    earlier = Series.from_json(document.data) if isinstance(document, Document) else Series()
     limits = _limits(summary)
     marks = [*await _flags(ports, last, now), *_changed_limits(meter.limits, limits, now)]
     if meter.version not in ("", ports.version) and ports.version:
@@ -42,7 +42,7 @@ async def made(ports: Ports, summary: Summary, before: Summary) -> tuple[Summary
     whole = traffic.summed(meter.minute.values())
     minute = series.point(whole, summary.queued_count, summary.running_count, meter.minute)
     at = now - MINUTE if last is None or now - last >= MINUTE / 2 else last
-    after = known.with_minute(at, minute, marks)
+    after = earlier.with_minute(at, minute, marks)
     hour_is_over = last is not None and series.number(last, HOUR) < series.number(now, HOUR)
     if hour_is_over and last is not None:
         after = after.with_hour(last, series.point(meter.hour, summary.queued_count, summary.running_count))
@@ -61,7 +61,7 @@ async def read_now(ports: Ports) -> tuple[Series, datetime]:
 async def _flags(ports: Ports, last: datetime | None, now: datetime) -> list[Mark]:
     since = (last or now - HOUR) - OVERLAP
     lines = await ports.store.query(queries.flag_history_since(since, MOST_NEW_MARKS))
-    return [_mark(each.data) for each in lines if each.is_readable]
+    return [_mark(item.data) for item in lines if item.is_readable]
 
 
 def _mark(line: Fields) -> Mark:

@@ -13,11 +13,11 @@ from shared.core.accounting.traffic import EDGES, Timing, bucket_of, failures, l
 
 
 def clocked(*seconds: float) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for each in seconds:
-        for name in Timing(took=timedelta(seconds=each)).buckets():
-            found[name] = found.get(name, 0) + 1
-    return found
+    result: dict[str, int] = {}
+    for item in seconds:
+        for name in Timing(took=timedelta(seconds=item)).buckets():
+            result[name] = result.get(name, 0) + 1
+    return result
 
 
 def test_a_time_counts_in_the_first_bucket_that_holds_it() -> None:
@@ -31,11 +31,11 @@ def test_a_time_counts_in_the_first_bucket_that_holds_it() -> None:
 def test_a_percentile_lies_in_the_bucket_of_the_real_one(times: list[float], share: float) -> None:
     ordered = sorted(times)
     rank = max(0, min(len(ordered) - 1, -int(-share * len(ordered) // 1) - 1))
-    found = percentile(clocked(*times), "model", share)
-    assert found is not None
+    result = percentile(clocked(*times), "model", share)
+    assert result is not None
     number = bucket_of(timedelta(seconds=ordered[rank]))
     low, high = (0.0, *EDGES)[number], (*EDGES, traffic.LONGEST)[number]
-    assert low <= found <= high
+    assert low <= result <= high
 
 
 def test_where_nothing_was_clocked_there_is_no_percentile() -> None:

@@ -18,10 +18,10 @@ def row(attempts: int, images: int = 0, model: str = "pro", **more: int) -> dict
 
 def after(*readings: tuple[float, dict[str, Any]], meter: Meter | None = None) -> Meter:
     """Seconds from NOW, and what the ledger says then."""
-    found = meter or Meter().read({TODAY: []}, NOW)
+    result = meter or Meter().read({TODAY: []}, NOW)
     for seconds, one in readings:
-        found = found.read({TODAY: [one]}, at(seconds))
-    return found
+        result = result.read({TODAY: [one]}, at(seconds))
+    return result
 
 
 def at(seconds: float) -> datetime:

@@ -43,7 +43,7 @@ def a_scene(summary: Summary | None = None, **more: Any) -> Scene:
     return Scene(**{"now": NOW, "summary": summary or a_summary(), "fleet": Fleet(NOW, leader="boot-1"), **more})
 
 
-def a_pause(**scope: str) -> Flag:
+def a_pause(**scope: Any) -> Flag:
     return Flag("pause-1a2b", "pause", "ann", "the lamp burns", NOW, NOW + timedelta(hours=1), scope=Scope(**scope))
 
 
@@ -66,7 +66,7 @@ ONE_DOWN = metered(calls(PRO, 20, 2, overload=18), calls(NB21, 30, 30))
 SCENES: dict[State, Scene] = {
     "idle": a_scene(),
     "busy": a_scene(a_summary(40, running=6, meter=metered(calls(PRO, 60, 60)))),
-    "short of quota": a_scene(a_summary(300, minutes=20), held={PRO: why("minute")}),
+    "short of quota": a_scene(a_summary(300, minutes=20), reasons={PRO: why("minute")}),
     "one route failing": a_scene(a_summary(5, meter=ONE_DOWN), flags=(a_breaker(),)),
     "all failing": a_scene(a_summary(20, meter=OUTAGE)),
     "paused": a_scene(a_summary(42), flags=(a_pause(),)),
@@ -77,11 +77,11 @@ SCENES: dict[State, Scene] = {
 
 @pytest.mark.parametrize("state", SCENES)
 def test_each_state_is_named_with_a_next_step(state: State) -> None:
-    found = verdict(SCENES[state])
-    assert found.first.state == state
-    assert found.first.next_step
-    assert (found.level == "green") == (state in ("idle", "busy"))
-    assert found.first.title
+    result = verdict(SCENES[state])
+    assert result.first.state == state
+    assert result.first.next_step
+    assert (result.level == "green") == (state in ("idle", "busy"))
+    assert result.first.title
     assert set(SCENES) == set(GRAVEST)
 
 
@@ -91,15 +91,15 @@ def test_an_outage_says_how_many_calls_fail_of_what_kind_since_when_and_what_the
     assert "16 of 16 calls failed in 5 min since 11:59 UTC" in first.detail
     assert f"standard/{PRO}" in first.detail
     assert "The worker retries each request" in first.detail
-    assert first.runbook == "connection"
+    assert first.heading == "connection"
     assert "base URL" in first.next_step
 
 
 def test_a_failing_route_with_an_open_breaker_is_one_finding_not_two() -> None:
-    found = verdict(SCENES["one route failing"])
-    assert [one.state for one in found.findings] == ["one route failing"]
-    assert "18 of 20 calls (90 %) failed" in found.first.detail
-    assert "keeps requests off this route" in found.first.detail
+    result = verdict(SCENES["one route failing"])
+    assert [one.state for one in result.findings] == ["one route failing"]
+    assert "18 of 20 calls (90 %) failed" in result.first.detail
+    assert "keeps requests off this route" in result.first.detail
 
 
 def test_a_business_limit_is_amber_and_an_outage_beside_it_stays_on_top() -> None:
@@ -111,12 +111,12 @@ def test_a_business_limit_is_amber_and_an_outage_beside_it_stays_on_top() -> Non
 
 
 def test_a_pause_of_one_tenant_does_not_hide_that_others_have_no_route() -> None:
-    held = {
+    reasons = {
         PRO: {**why("no route", press={"reason": "paused", "why": "p"}, web={"reason": "no route", "why": "breaker"})}
     }
-    found = verdict(a_scene(a_summary(30), held=held, flags=(a_pause(tenant="press"),)))
-    assert [one.state for one in found.findings] == ["one route failing", "paused"]
-    assert found.first.runbook == "no-route"
+    result = verdict(a_scene(a_summary(30), reasons=reasons, flags=(a_pause(tenant="press"),)))
+    assert [one.state for one in result.findings] == ["one route failing", "paused"]
+    assert result.first.heading == "no-route"
 
 
 def test_a_rejected_key_is_red_and_a_used_up_day_is_short_of_quota() -> None:
@@ -125,32 +125,32 @@ def test_a_rejected_key_is_red_and_a_used_up_day_is_short_of_quota() -> None:
         return a_scene(a_summary(9), conclusions={one.id: one})
 
     key, day = verdict(concluded(Claim.CREDENTIAL)), verdict(concluded(Claim.QUOTA_DAY))
-    assert (key.first.state, key.level, key.first.runbook) == ("all failing", "red", "credential")
+    assert (key.first.state, key.level, key.first.heading) == ("all failing", "red", "credential")
     assert (day.first.state, day.level) == ("short of quota", "amber")
 
 
 def test_failures_for_quota_are_no_outage() -> None:
-    found = verdict(a_scene(a_summary(3, meter=metered(calls(PRO, 9, 1, quota_minute=8)))))
-    assert (found.first.state, found.level) == ("short of quota", "amber")
+    result = verdict(a_scene(a_summary(3, meter=metered(calls(PRO, 9, 1, quota_minute=8)))))
+    assert (result.first.state, result.level) == ("short of quota", "amber")
 
 
 def test_a_queue_that_moves_is_busy_and_one_that_drags_is_short() -> None:
-    held = {PRO: why("pace")}
-    moves = a_scene(a_summary(30, meter=metered(calls(PRO, 50, 50))), held=held)
+    reasons = {PRO: why("pace")}
+    moves = a_scene(a_summary(30, meter=metered(calls(PRO, 50, 50))), reasons=reasons)
     assert verdict(moves).first.state == "busy"
-    drags = a_scene(a_summary(300, minutes=1, meter=metered(calls(PRO, 50, 50))), held=held)
+    drags = a_scene(a_summary(300, minutes=1, meter=metered(calls(PRO, 50, 50))), reasons=reasons)
     assert verdict(drags).first.state == "short of quota"
     assert "to empty" in verdict(drags).first.detail
 
 
 def test_a_limit_of_zero_is_red() -> None:
-    found = verdict(a_scene(a_summary(5), held={PRO: why("zero")}))
-    assert (found.level, found.first.runbook) == ("red", "no-balance")
+    result = verdict(a_scene(a_summary(5), reasons={PRO: why("zero")}))
+    assert (result.level, result.first.heading) == ("red", "no-balance")
 
 
 def test_requests_that_nobody_comes_for_are_seen_though_the_figures_are_fresh() -> None:
-    found = verdict(a_scene(a_summary(5, minutes=3), fleet=Fleet(NOW)))
-    assert (found.first.state, found.level) == ("worker gone", "red")
+    result = verdict(a_scene(a_summary(5, minutes=3), fleet=Fleet(NOW)))
+    assert (result.first.state, result.level) == ("worker gone", "red")
     assert verdict(a_scene(a_summary(5, minutes=3), fleet=Fleet(NOW), flags=(a_pause(),))).first.state == "paused"
     assert verdict(a_scene(a_summary(5, minutes=1), fleet=Fleet(NOW))).first.state == "busy"
 
@@ -162,9 +162,9 @@ def test_figures_are_old_a_moment_after_they_should_have_been_written() -> None:
 
 
 def test_a_store_in_which_nothing_was_counted_is_not_called_well() -> None:
-    found = verdict(Scene(NOW, None, Fleet(NOW)))
-    assert (found.first.state, found.level) == ("worker gone", "amber")
-    assert "renderlane up" in found.first.next_step
+    result = verdict(Scene(NOW, None, Fleet(NOW)))
+    assert (result.first.state, result.level) == ("worker gone", "amber")
+    assert "renderlane up" in result.first.next_step
 
 
 def test_a_dry_run_pauses_nothing() -> None:

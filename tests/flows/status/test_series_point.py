@@ -15,12 +15,12 @@ NAMES = ("attempts", "images", "cost_micros")
 
 
 def of(world: World) -> Series:
-    return next(Series.from_json(each.data) for each in world.store.all("series"))
+    return next(Series.from_json(item.data) for item in world.store.all("series"))
 
 
 def total(world: World, name: str) -> int:
-    found = of(world)
-    return sum(each or 0 for each in found.minutes.column(name, found.minutes.first, found.minutes.length))
+    result = of(world)
+    return sum(item or 0 for item in result.minutes.column(name, result.minutes.first, result.minutes.length))
 
 
 async def test_the_points_add_up_to_the_ledger_and_cost_one_write_a_minute() -> None:
@@ -32,9 +32,9 @@ async def test_the_points_add_up_to_the_ledger_and_cost_one_write_a_minute() -> 
     await world.run_until_quiet()
     await world.run_for(timedelta(minutes=3))
     booked: Counter[str] = Counter()
-    for each in world.store.all("ledger"):
-        booked.update({name: each.data.get(name, 0) for name in NAMES})
-        booked["failed"] += each.data.get("failed_overload", 0)
+    for item in world.store.all("ledger"):
+        booked.update({name: item.data.get(name, 0) for name in NAMES})
+        booked["failed"] += item.data.get("failed_overload", 0)
     assert booked["images"] == 70
     assert booked["failed"] == 3
     assert {name: total(world, name) for name in (*NAMES, "failed")} == dict(booked)
@@ -50,11 +50,11 @@ async def test_waits_and_model_times_stand_in_the_minute_in_which_they_ended() -
         await world.submit(f"r-{index}", purpose="final")
     await world.run_until_quiet()
     await world.run_for(timedelta(minutes=2))
-    found = of(world)
-    times = [each for each in found.minutes.column("model_50", found.minutes.first, found.minutes.length) if each]
-    waits = [each for each in found.minutes.column("wait_95", found.minutes.first, found.minutes.length) if each]
+    result = of(world)
+    times = [item for item in result.minutes.column("model_50", result.minutes.first, result.minutes.length) if item]
+    waits = [item for item in result.minutes.column("wait_95", result.minutes.first, result.minutes.length) if item]
     assert times
-    assert all(75 <= each <= 100 for each in times)  # tenths of a second: the bucket of 7.5 to 10 s
+    assert all(75 <= item <= 100 for item in times)  # tenths of a second: the bucket of 7.5 to 10 s
     assert max(waits) >= 300  # six a minute: the last waited for a minute and more
 
 
@@ -64,8 +64,8 @@ async def test_a_time_without_a_worker_is_a_gap_and_an_idle_one_is_not() -> None
     idle = of(world).minutes.length
     world.clock.advance(timedelta(minutes=30))
     await world.run_for(timedelta(minutes=3))
-    found = of(world)
-    row = found.minutes.column("images", found.minutes.first, found.minutes.length)
+    result = of(world)
+    row = result.minutes.column("images", result.minutes.first, result.minutes.length)
     assert row[:idle] == [0] * idle
     assert row.count(None) >= 28
-    assert number(found.at or world.started, MINUTE) == found.minutes.first + found.minutes.length - 1
+    assert number(result.at or world.started, MINUTE) == result.minutes.first + result.minutes.length - 1
