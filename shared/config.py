@@ -13,10 +13,13 @@ from msgspec import Struct, field
 
 from shared.core.limits.quota import InvalidQuota, Quota
 from shared.core.observability.otel_values import wrong_value
+from shared.core.values.money import micros_from_usd
+from shared.core.values.release import Release
 
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
 GATEWAYS = "RENDERLANE_GATEWAYS"
 """Before a gateway's name in capitals, with `_` for `-`."""
+WEBHOOK_URL_ALLOWED = "an https:// address without credentials; http:// for this machine only"
 EMULATORS = ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
 
 
@@ -54,6 +57,8 @@ class LiveQuotaOn(Struct, frozen=True):
 
 
 Exported: TypeAlias = Literal["traces", "metrics"]
+Background: TypeAlias = Literal["auto", "on", "off"]
+"""Which calls run in the background: where proven, after a canary; wherever the catalogue does not say no; none."""
 
 
 class Settings(Struct, frozen=True):
@@ -87,10 +92,16 @@ class Settings(Struct, frozen=True):
     """What goes out by OTLP."""
     sampler: str | None = None
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
+    default_budget_micros: int | None = None
+    """Per day, of every tenant without a budget of its own; None = no limit."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
-    version: str = ""
-    """`service.version` of OTEL_RESOURCE_ATTRIBUTES, as the deployment sets it: the console marks when it changes."""
+    release: Release = Release()
+    background: Background = "auto"
+    webhook_url: str | None = None
+    """The public address of the function `arrive`; None = interactions are polled only."""
+    webhook_secret: str | None = None
+    """Of the static webhook that is registered with the provider; dynamic ones need none."""
 
     def __repr__(self) -> str:
         """Without keys."""
@@ -149,8 +160,12 @@ class Settings(Struct, frozen=True):
             gateways=tuple(_as_in_keys(each) for each in given.get(GATEWAYS, "").split(",") if each.strip()),
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
+            default_budget_micros=_dollars("RENDERLANE_DEFAULT_BUDGET", given.get("RENDERLANE_DEFAULT_BUDGET")),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
-            version=_version(given.get("OTEL_RESOURCE_ATTRIBUTES", "")),
+            release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
+            background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
+            webhook_url=_webhook_url(given.get("RENDERLANE_WEBHOOK_URL")),
+            webhook_secret=_webhook_secret(given.get("RENDERLANE_WEBHOOK_SECRET")),
         )
 
 
@@ -296,16 +311,58 @@ def _audience(text: str | None) -> str | None:
     return text
 
 
-def _version(attributes: str) -> str:
-    """Of `key=value` pairs with commas between them; empty where it is not among them."""
-    pairs = dict(pair.partition("=")[::2] for pair in attributes.split(","))
-    return pairs.get("service.version", "").strip()[:80]
+def _build(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,63}", text):
+        raise _wrong("RENDERLANE_RELEASE", text, "at most 63 letters, digits, dots, hyphens and underscores")
+    return text
+
+
+def _background(text: str) -> Background:
+    words: dict[str, Background] = {word: word for word in get_args(Background)}
+    if text not in words:
+        raise _wrong("RENDERLANE_BACKGROUND", text, "auto, on or off")
+    return words[text]
+
+
+def _webhook_url(text: str | None) -> str | None:
+    """HTTPS; plain HTTP on this machine alone, where a stand-in of the provider calls back."""
+    if text is None:
+        return None
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise _wrong("RENDERLANE_WEBHOOK_URL", text, WEBHOOK_URL_ALLOWED) from None
+    is_here = parts.scheme == "http" and host in ("127.0.0.1", "localhost", "::1")
+    if not host or parts.username or parts.fragment or not (parts.scheme == "https" or is_here):
+        raise _wrong("RENDERLANE_WEBHOOK_URL", text, WEBHOOK_URL_ALLOWED)
+    return text
+
+
+def _webhook_secret(text: str | None) -> str | None:
+    """Never repeats what it found."""
+    if text is not None and not re.fullmatch(r"whsec_[A-Za-z0-9+/]{16,}={0,2}", text):
+        form = f"{len(text)} characters" if text.startswith("whsec_") else "text without the prefix whsec_"
+        raise InvalidSetting(
+            f"RENDERLANE_WEBHOOK_SECRET: found {form}; allowed: whsec_ and base64, as the provider showed it "
+            "once, when the webhook was registered"
+        )
+    return text
 
 
 def _whole(name: str, text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
         raise _wrong(name, text, "a whole number of at least 1")
     return int(text)
+
+
+def _dollars(name: str, text: str | None) -> int | None:
+    """In micro-dollars."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text):
+        raise _wrong(name, text, "dollars per tenant and day, such as 25 or 25.50; unset for no limit")
+    return micros_from_usd(text)
 
 
 def _hours(name: str, text: str) -> timedelta:

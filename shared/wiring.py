@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property, partial
 from importlib import resources
 from pathlib import Path
@@ -38,6 +39,8 @@ from shared.config import (
     Settings,
     SqliteStore,
 )
+from shared.core.accounting import budget
+from shared.core.accounting.budget import Budget
 from shared.core.catalogue.catalogue import Api, Catalogue
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.catalogue.toml_errors import BrokenCatalogue
@@ -58,6 +61,7 @@ from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
 from shared.ports.quota import LiveQuotaSource
 from shared.ports.store import Store
 from shared.ports.telemetry import Signals
+from shared.ports.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from shared.core.observability.trace_tree import Seen
@@ -66,6 +70,7 @@ if TYPE_CHECKING:
     from shared.flows.operations.presence import Presence
     from shared.flows.pump.loop import Pump
     from shared.flows.render.limit_reports import Evidence
+    from shared.flows.webhooks.room import Room
 
 T = TypeVar("T")
 
@@ -79,15 +84,21 @@ class Flights:
 
     def __init__(self, signals: Signals) -> None:
         self._signals = signals
-        self._count = 0
+        self._tasks: list[asyncio.Task[Any] | None] = []
 
     async def __aenter__(self) -> None:
-        self._count += 1
+        self._tasks.append(asyncio.current_task())
 
     async def __aexit__(self, *_: object) -> None:
-        self._count -= 1
-        if self._count == 0:
+        self._tasks.remove(asyncio.current_task())
+        if not self._tasks:
             await self._signals.flush()
+
+    def cut_off(self) -> None:
+        """Cancel what is still at work: the process ends."""
+        for task in self._tasks:
+            if task is not None:
+                task.cancel()
 
 
 class Worker(Struct, frozen=True, dict=True):
@@ -125,10 +136,22 @@ class Worker(Struct, frozen=True, dict=True):
         return Presence(self.ports)
 
     @cached_property
+    def webhook_room(self) -> Room:
+        from shared.flows.webhooks.room import Room
+
+        return Room()
+
+    @cached_property
     def pump(self) -> Pump:
         from shared.flows.pump.loop import Pump
 
         return Pump(self.ports, self.kicks)
+
+    def leave(self) -> None:
+        """The process was told to end: no call begins any more, and the pump gives up its lead after its tick."""
+        self.ports.leaving.begun = True
+        if "pump" in self.__dict__:
+            self.pump.end()
 
     async def close(self) -> None:
         """Let go of connections, the lanes' first."""
@@ -154,12 +177,24 @@ def worker() -> Worker:
     return Worker.of(build(environment(), sys.stderr))
 
 
+def bare_signals() -> Signals:
+    """Events to standard error, for a process whose settings cannot be read."""
+    named = os.environ.get("GOOGLE_CLOUD_PROJECT", "local")
+    return Telemetry(JsonSignals(sys.stderr, SystemClock(), named))
+
+
 class Messaging(Topics, Subscriptions, Protocol):
     """Both ports in one object: a publish wakes a puller of the same process at once."""
 
 
-def build(settings: Settings, events: TextIO, messaging: Messaging | None = None, traces: Path | None = None) -> Ports:
-    """Adapters for these settings; `events` takes the events as JSON lines, `traces` the spans."""
+def build(
+    settings: Settings,
+    events: TextIO,
+    messaging: Messaging | None = None,
+    traces: Path | None = None,
+    meters: Sequence[MetricExport] = (),
+) -> Ports:
+    """Adapters for these settings; `events` takes JSON lines, `traces` the spans, `meters` the metrics."""
     clock, boot = SystemClock(), uuid.uuid4().hex
     chance = random.Random()
     room = room_of(memory_of_this_process())
@@ -169,7 +204,8 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
     google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
     gateways = serving(models, gateways_in_use(settings, models))
     others = {GATEWAY: gateway_lane(settings, models)} if gateways else {}
-    emitted = telemetry(settings, JsonSignals(events, clock, settings.project), boot, traces)
+    signals = JsonSignals(events, clock, settings.project, settings.release)
+    emitted = telemetry(settings, signals, boot, traces, meters)
     configured = with_limits(quota(settings, models), models, gateways)
     return Ports(
         store=store(settings, clock),
@@ -179,6 +215,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         references=references(settings, images, max(room // 4, CACHE_BYTES)),
         lanes={**dict.fromkeys(AT_ONCE, google), **others},
         batches=gemini_batches(settings),
+        webhooks=webhooks(settings),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models, emitted),
         signals=emitted,
@@ -193,8 +230,9 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
         key_kind=key_kind(settings),
         room=ByteRoom(room),
         keep_rules=keep_rules(settings),
+        default_budget=default_budget(settings),
         gateways=gateways,
-        version=settings.version,
+        release=settings.release,
     )
 
 
@@ -209,10 +247,21 @@ def spool(settings: Settings) -> Spool:
     return _set_by("RENDERLANE_SPOOL", lambda: ObjectSpool(settings.spool))
 
 
+def webhooks(settings: Settings) -> Webhooks:
+    from shared.adapters.webhooks.https_webhooks import HttpsWebhooks
+
+    return HttpsWebhooks(allow_this_machine=settings.one_machine)
+
+
 def keep_rules(settings: Settings) -> KeepRules:
     """A process of one machine can hold an image in memory for as long as it lives; a function, as long as a push."""
     in_a_push = KeepRules(settings.keep_paid)
     return KeepRules(settings.keep_paid, settings.keep_paid) if settings.one_machine else in_a_push
+
+
+def default_budget(settings: Settings) -> Budget | None:
+    limit = settings.default_budget_micros
+    return None if limit is None else budget.default_budget(limit)
 
 
 def _check_proxies(settings: Settings, models: Catalogue) -> None:
@@ -346,7 +395,9 @@ def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuota
             return cloud_quotas.CloudQuotas(settings.project, server, models.ids_by_name, clock, reads)
 
 
-def telemetry(settings: Settings, events: JsonSignals, boot: str, traces: Path | None) -> Telemetry:
+def telemetry(
+    settings: Settings, events: JsonSignals, boot: str, traces: Path | None, meters: Sequence[MetricExport] = ()
+) -> Telemetry:
     """Nothing of OpenTelemetry is imported unless something is to be sent, or a sampler is named."""
     resource = {"service.name": "renderlane", "service.instance.id": boot, "gcp.project_id": settings.project}
     exports: list[SpanExport] = []
@@ -363,12 +414,11 @@ def telemetry(settings: Settings, events: JsonSignals, boot: str, traces: Path |
         from shared.adapters.telemetry.otlp_spans import NamedSampler
 
         sampler = NamedSampler()
-    meter: MetricExport | None = None
     if "metrics" in settings.exports:
         from shared.adapters.telemetry.otlp_metrics import OtlpMetrics
 
-        meter = OtlpMetrics(resource)
-    return Telemetry(events, exports, sampler, meter)
+        meters = (*meters, OtlpMetrics(resource))
+    return Telemetry(events, exports, sampler, meters)
 
 
 def flag_source(settings: Settings, models: Catalogue, emitted: Signals | None = None) -> FlagSource:

@@ -198,6 +198,7 @@ variable "timeout_seconds" {
     render  = optional(number, 600)
     watch   = optional(number, 540)
     bury    = optional(number, 60)
+    deliver = optional(number, 60)
     console = optional(number, 60)
   })
   default = {}
@@ -217,10 +218,12 @@ variable "ack_deadline_seconds" {
   description = "How long Pub/Sub waits for an answer before it redelivers, by subscription."
   type        = map(number)
   default = {
-    render-requests-intake   = 60
-    pump-kicks-pump          = 600
-    render-releases-render   = 600
-    render-dead-letters-bury = 60
+    render-requests-intake     = 60
+    pump-kicks-pump            = 600
+    render-releases-render     = 600
+    render-dead-letters-bury   = 60
+    render-results-deliver     = 60
+    webhook-deliveries-deliver = 60
   }
 
   validation {
@@ -495,6 +498,20 @@ variable "failure_alerts" {
   validation {
     condition     = alltrue([for each in values(var.failure_alerts) : each >= 0 && floor(each) == each])
     error_message = "failure_alerts: allowed are whole numbers from 0; 0 alerts on the first."
+  }
+}
+
+variable "signals" {
+  description = "When the alerts over the worker's own metrics fire: how long an interactive request may wait, in seconds, and which share of a route's attempts may fail."
+  type = object({
+    interactive_wait_s = optional(number, 60)
+    failing_share      = optional(number, 0.5)
+  })
+  default = {}
+
+  validation {
+    condition     = var.signals.interactive_wait_s > 0 && var.signals.failing_share > 0 && var.signals.failing_share < 1
+    error_message = "signals: allowed are an interactive_wait_s above 0 and a failing_share between 0 and 1."
   }
 }
 

@@ -11,6 +11,7 @@ from shared.core.observability.series import MINUTE, Series, number
 from shared.core.observability.status_summary import Summary
 from shared.core.routing.flag import Flag
 from shared.core.values.documents import Committed, Document, Update
+from shared.core.values.release import Release
 from shared.flows.operations import flags
 from shared.flows.status import series_point, summary
 from shared.flows.status.ledger_rows import LedgerRows
@@ -32,7 +33,7 @@ async def now_of(store: Store) -> datetime:
     return (await store.get("summary/summary")).read_at
 
 
-def ports_on(store: Store, **changes: str) -> Ports:
+def ports_on(store: Store, **changes: Release) -> Ports:
     return replace(World().ports, store=store, **changes)
 
 
@@ -58,7 +59,7 @@ async def _a_minute_later(store: Store, clock: FakeClock) -> None:
 async def test_what_came_between_two_points_is_in_the_second_and_a_release_and_a_flag_are_marked(
     store: Store, clock: FakeClock
 ) -> None:
-    ports = ports_on(store, version="1a2b3c")
+    ports = ports_on(store, release=Release("1a2b3c"))
     rows = LedgerRows(store)
     await booked(store, 5, await now_of(store), images=5, cost_micros=500)
     await summary.write(ports, rows)
@@ -67,7 +68,7 @@ async def test_what_came_between_two_points_is_in_the_second_and_a_release_and_a
     await flags.trip(store, ports.signals, flag)
     await booked(store, 4, now, images=1, cost_micros=70, failed_overload=3, model_6=1, wait_2=4)
     await _a_minute_later(store, clock)
-    await summary.write(ports_on(store, version="4d5e6f"), rows)
+    await summary.write(ports_on(store, release=Release("4d5e6f")), rows)
     result = await points(store)
     assert result.at is not None
     last = number(result.at, MINUTE)
@@ -77,7 +78,7 @@ async def test_what_came_between_two_points_is_in_the_second_and_a_release_and_a
     assert result.minutes.column(f"failed standard/{PRO}", last, 1) == [3]
     assert result.minutes.column("wait_50", last, 1) == [8]  # between 0.5 and 1 s
     assert [(item.kind, item.text) for item in result.marks] == [
-        ("flag", "pause on: a test"), ("deploy", "version 4d5e6f"),
+        ("flag", "pause on: a test"), ("deploy", "release 0.1.0+4d5e6f"),
     ]  # fmt: skip
 
 

@@ -149,7 +149,7 @@ def test_the_worker_accepts_the_environment_it_is_given(full: Planned, tmp_path:
     assert settings.capacity == 200
 
 
-@pytest.mark.parametrize("function", ["intake", "pump", "bury"])
+@pytest.mark.parametrize("function", ["intake", "pump", "bury", "deliver"])
 def test_only_who_calls_the_provider_is_given_the_key(function: str, full: Planned) -> None:
     assert _secrets(full, function) == []
 
@@ -227,14 +227,16 @@ def test_every_event_of_severity_error_is_alerted_on(plan: Planned) -> None:
 
 
 def test_every_tile_of_the_dashboard_shows_a_metric_that_exists_by_a_label_of_it(plan: Planned) -> None:
-    (dashboard,) = plan.of("google_monitoring_dashboard").values()
+    texts = [values["dashboard_json"] for values in plan.of("google_monitoring_dashboard").values()]
+    assert Path("terraform/dashboards/signals.json").read_text("utf-8") in texts
+    (dashboard,) = (text for text in texts if "prometheusQuery" not in text)
     metrics = {
         f"logging.googleapis.com/user/{values['name']}": {
             each["key"] for each in values["metric_descriptor"][0]["labels"]
         }
         for values in plan.of("google_logging_metric").values()
     }
-    tiles = json.loads(dashboard["dashboard_json"])["mosaicLayout"]["tiles"]
+    tiles = json.loads(dashboard)["mosaicLayout"]["tiles"]
     assert len(tiles) >= 10
     for tile in tiles:
         for each in tile["widget"]["xyChart"]["dataSets"]:
@@ -267,9 +269,10 @@ def test_every_function_may_publish_what_its_flow_is_seen_to_publish(plan: Plann
 def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned) -> None:
     publisher, database, traces = "roles/pubsub.publisher", "roles/datastore.user", "roles/telemetry.writer"
     images, read, create = "render-test-renderlane-images", "roles/storage.objectViewer", "roles/storage.objectCreator"
-    functions = ("intake", "pump", "render", "watch", "bury")
-    everyone = {(f"renderlane-{each}", publisher, "pump-kicks") for each in functions}
-    everyone |= {(f"renderlane-{each}", publisher, "render-results") for each in functions}
+    functions = ("intake", "pump", "render", "watch", "bury", "deliver")
+    everyone = {(f"renderlane-{each}", publisher, "pump-kicks") for each in functions if each != "deliver"}
+    everyone |= {(f"renderlane-{each}", publisher, "render-results") for each in functions if each != "deliver"}
+    everyone |= {(f"renderlane-{name}", publisher, "webhook-deliveries") for name in ("watch", "bury", "deliver")}
     everyone |= {(f"renderlane-{each}", role, "render-test") for each in functions for role in (database, traces)}
     pubsub, secrets = (
         f"service-123456789012@gcp-sa-{each}.iam.gserviceaccount.com" for each in ("pubsub", "secretmanager")
@@ -290,7 +293,7 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         ("renderlane-bury", read, "render-test-renderlane-spool"),
         *(
             ("renderlane-push", "roles/run.invoker", f"renderlane-{each}")
-            for each in ("intake", "pump", "render", "bury")
+            for each in ("intake", "pump", "render", "bury", "deliver")
         ),
         ("renderlane-schedule", "roles/run.invoker", "renderlane-watch"),
         ("renderlane-build", read, "render-test-renderlane-source"),
@@ -300,6 +303,8 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         (pubsub, publisher, RENDER_DEAD_LETTERS),
         (pubsub, "roles/pubsub.subscriber", "render-requests-intake"),
         (pubsub, "roles/pubsub.subscriber", "render-releases-render"),
+        (pubsub, "roles/pubsub.subscriber", "render-results-deliver"),
+        (pubsub, "roles/pubsub.subscriber", "webhook-deliveries-deliver"),
         (secrets, publisher, "renderlane-key-rotation"),
     }
 

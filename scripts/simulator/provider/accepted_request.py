@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -39,6 +40,7 @@ class Headline(Struct, frozen=True):
     tier: str = "standard"
     references: int = 0
     marker: str = ""
+    background: bool = False
 
     @property
     def prompt_sha256(self) -> str:
@@ -51,6 +53,15 @@ class Inline(Struct, frozen=True):
     mime_type: str
     data: str
     """Base64, of either alphabet."""
+
+
+class WebhookConfig(Struct, frozen=True):
+    """The caller's own wishes for the events of one request or batch."""
+
+    uris: tuple[str, ...] = ()
+    """These are called instead of the registered webhooks."""
+    user_metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Comes back with each event."""
 
 
 class Order(Struct, frozen=True):
@@ -67,6 +78,9 @@ class Order(Struct, frozen=True):
     seed: int = 0
     store: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    background: bool = False
+    """Answered at once with the id; the picture comes later."""
+    webhook: WebhookConfig = WebhookConfig()
 
 
 class Ask(Struct, frozen=True):
@@ -83,6 +97,8 @@ class Ask(Struct, frozen=True):
     seed: int
     store: bool
     labels: Mapping[str, str]
+    background: bool = False
+    webhook: WebhookConfig = WebhookConfig()
 
 
 async def accept(order: Order, model: ImageModel, models: Models, painter: Painter) -> Ask:
@@ -112,6 +128,8 @@ async def accept(order: Order, model: ImageModel, models: Models, painter: Paint
         seed=order.seed,
         store=order.store,
         labels=order.labels,
+        background=order.background,
+        webhook=order.webhook,
     )
 
 

@@ -10,12 +10,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from shared.core.messages.render_request import ID_PATTERN, InvalidRequest
+from shared.core.messages.render_request import DEFAULT_TENANT, InvalidRequest
+from shared.core.messages.request_key import id_of, is_key
 from shared.core.values.documents import Fields
 from shared.core.values.money import usd
 
 LONGEST_ID = 200
 """Characters; a request's own id has at most 128, one that revives it a few more."""
+
+PROVIDER_ID = r"[A-Za-z0-9][A-Za-z0-9._~:/+=-]{0,255}"
+"""Of an interaction, or a batch's name (`batches/...`)."""
 
 
 class BadMessage(Exception):
@@ -26,6 +30,7 @@ class Release(Struct, frozen=True):
     """A slot in a worker's hand."""
 
     request_id: str
+    """The key of the request."""
     number: int
 
     def to_bytes(self) -> bytes:
@@ -40,9 +45,58 @@ class Release(Struct, frozen=True):
             raise BadMessage("not a release: request_id and release are expected") from error
         if not isinstance(request_id, str) or not isinstance(number, int) or isinstance(number, bool):
             raise BadMessage("not a release: request_id is text and release a number")
-        if len(request_id) > LONGEST_ID or re.fullmatch(ID_PATTERN, request_id) is None:
-            raise BadMessage("not a release: request_id is no id of a request")
+        if not is_key(request_id, LONGEST_ID):
+            raise BadMessage("not a release: request_id is no key of a request")
         return cls(request_id, number)
+
+
+class Arrival(Struct, frozen=True):
+    """An interaction that has ended, or may have: someone looks at it and settles its attempt.
+
+    A webhook may know its id alone; `attempt` 0 and an empty `request_id` then mean that the store is searched for it.
+    """
+
+    interaction_id: str
+    request_id: str = ""
+    attempt: int = 0
+
+    def to_bytes(self) -> bytes:
+        named = {"request_id": self.request_id, "attempt": self.attempt} if self.request_id else {}
+        return json.dumps({"interaction_id": self.interaction_id, **named}).encode()
+
+
+class BatchArrival(Struct, frozen=True):
+    """A batch that has ended, or may have, by the provider's name of it: someone looks at it now."""
+
+    name: str
+
+    def to_bytes(self) -> bytes:
+        return json.dumps({"batch": self.name}).encode()
+
+
+def parse_arrival(data: bytes) -> Arrival | BatchArrival:
+    """Raises BadMessage."""
+    try:
+        payload = json.loads(data)
+        if "batch" in payload:
+            return BatchArrival(_provider_id(payload["batch"], "batch"))
+        interaction_id = _provider_id(payload["interaction_id"], "interaction_id")
+        request_id, attempt = payload.get("request_id"), payload.get("attempt")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadMessage("not an arrival: interaction_id or batch is expected") from error
+    if request_id in (None, "") or attempt in (None, 0):
+        return Arrival(interaction_id)
+    if not isinstance(request_id, str) or not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
+        raise BadMessage("not an arrival: request_id is text and attempt a number from 1")
+    if not is_key(request_id, LONGEST_ID):
+        raise BadMessage("not an arrival: request_id is no key of a request")
+    return Arrival(interaction_id, request_id, attempt)
+
+
+def _provider_id(value: object, field: str) -> str:
+    if not isinstance(value, str) or re.fullmatch(PROVIDER_ID, value) is None:
+        raise BadMessage(f"not an arrival: {field} is no id of the provider's")
+    return value
 
 
 class Kick(Struct, frozen=True):
@@ -71,14 +125,20 @@ class Event(Struct, frozen=True):
     attributes: Mapping[str, str]
 
 
-def result_event(request_id: str, data: Fields) -> Event:
-    """The result of a finished request."""
+def cancellation(tenant: str, request_id: str) -> bytes:
+    """A message on `render-requests`."""
+    owner = {} if tenant == DEFAULT_TENANT else {"tenant": tenant}
+    return json.dumps({"cancel": request_id, **owner}).encode()
+
+
+def result_event(key: str, data: Fields) -> Event:
+    """The result of a finished request, under the id and the tenant that its caller knows it by."""
     receipt = data["receipt"] or {}
     ask = data["ask"]
     asked = {"model": data["asked_model"], "image_size": ask["image_size"], "lane": ask["lane"]}
     return _event(
         {
-            "request_id": request_id,
+            "request_id": id_of(key),
             "tenant": data["tenant"],
             "group": data["group"],
             "status": data["status"],
@@ -102,11 +162,14 @@ def result_event(request_id: str, data: Fields) -> Event:
 
 
 def rejection_event(request_id: str, reason: InvalidRequest, message_id: str, trace_id: str, at: datetime) -> Event:
-    """The answer to a message that names a valid id but cannot be taken. Never final for that id."""
+    """The answer to a message that names a valid id but cannot be taken. Never final for that id.
+
+    It goes to the tenant that the message names: its filter lets the rejection through.
+    """
     return _event(
         {
             "request_id": request_id,
-            "tenant": None,
+            "tenant": reason.tenant,
             "group": None,
             "status": "rejected",
             "round": None,

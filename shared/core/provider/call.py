@@ -41,6 +41,8 @@ class Order(Struct, frozen=True):
     """The address of a picture that an earlier attempt paid for and could not fetch: it is tried before another one is
     bought."""
     labels: tuple[tuple[str, str], ...] = ()
+    attempt: int = 0
+    """Its number; 0 where it is none of a request's."""
 
     def __repr__(self) -> str:
         """Without the prompt."""

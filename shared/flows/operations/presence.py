@@ -29,7 +29,7 @@ class Presence:
             return
         self._told_at = ports.clock.monotonic()
         also = {
-            "boot": ports.boot, "seen_at": now, "started_at": self._started_at, "version": ports.version,
+            "boot": ports.boot, "seen_at": now, "started_at": self._started_at, "version": ports.release.name,
             "functions": dict(self._functions), "expire_at": now + KEPT,
         }  # fmt: skip
         with contextlib.suppress(StoreUnavailable):  # the next minute says it again

@@ -37,8 +37,8 @@ async def made(ports: Ports, summary: Summary, before: Summary) -> tuple[Summary
     earlier = Series.from_json(document.data) if isinstance(document, Document) else Series()
     limits = _limits(summary)
     marks = [*await _flags(ports, last, now), *_changed_limits(meter.limits, limits, now)]
-    if meter.version not in ("", ports.version) and ports.version:
-        marks.append(Mark(now, "deploy", f"version {ports.version}"))
+    if meter.version not in ("", ports.release.name):
+        marks.append(Mark(now, "deploy", f"release {ports.release.name}"))
     whole = traffic.summed(meter.minute.values())
     minute = series.point(whole, summary.queued_count, summary.running_count, meter.minute)
     at = now - MINUTE if last is None or now - last >= MINUTE / 2 else last
@@ -48,7 +48,7 @@ async def made(ports: Ports, summary: Summary, before: Summary) -> tuple[Summary
         after = after.with_hour(last, series.point(meter.hour, summary.queued_count, summary.running_count))
     data = after.to_json()
     write: Write = Update(PATH, data, document.version) if isinstance(document, Document) else Create(PATH, data)
-    pointed = meter.pointed(now, limits, ports.version or meter.version, hour_is_over=hour_is_over)
+    pointed = meter.pointed(now, limits, ports.release.name, hour_is_over=hour_is_over)
     return replace(summary, meter=pointed), [write]
 
 
