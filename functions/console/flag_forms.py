@@ -72,10 +72,10 @@ class Choices(Struct, frozen=True):
     lasts: tuple[str, ...] = LASTS
 
     @classmethod
-    def of(cls, catalogue: Catalogue, gateways: Collection[str]) -> Choices:
+    def of(cls, catalogue: Catalogue, open_lanes: Collection[str], gateways: Collection[str]) -> Choices:
         return cls(
             tuple(
-                OneForm(name, flag_form.meaning(name, catalogue, gateways), tuple(reversed(kind.to)))
+                OneForm(name, flag_form.meaning(name, catalogue, open_lanes, gateways), tuple(reversed(kind.to)))
                 for name, kind in FLAGS.items()
             )
         )

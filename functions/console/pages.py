@@ -107,7 +107,7 @@ async def flags_page(
     values: dict[str, Any] = {
         "view": view,
         "form": filled,
-        "choices": Choices.of(desk.ports.catalogue, _gateways(view)),
+        "choices": Choices.of(desk.ports.catalogue, view.known.lanes(desk.ports.open_lanes), _gateways(view)),
         "models": desk.ports.catalogue.names,
         "looked": looked,
         "part": False,

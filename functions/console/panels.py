@@ -163,7 +163,9 @@ async def look(ports: Ports) -> Overview:
     """Some ten documents and one for each process of the worker, however much there is. Raises StoreUnavailable."""
     counted, known, processes = await asyncio.gather(
         summary.read(ports),
-        routing_snapshot.read(ports.store, ports.flag_source, ports.catalogue, ports.gateways_in_use),
+        routing_snapshot.read(
+            ports.store, ports.flag_source, ports.catalogue, ports.gateways_in_use, ports.vertex_in_use
+        ),
         ports.store.query(queries.workers(MOST_WORKERS)),
     )
     fleet = read_fleet(processes, known.leader, known.led_until, known.now)

@@ -38,7 +38,7 @@ class Wish(Struct, frozen=True):
         )  # fmt: skip
 
 
-def meaning(name: FlagName, catalogue: Catalogue, gateways: Collection[str]) -> str:
+def meaning(name: FlagName, catalogue: Catalogue, open_lanes: Collection[str], gateways: Collection[str]) -> str:
     """What the flag does today, with the models that it means. `gateways`: those that may serve now."""
     match name:
         case "pause":
@@ -54,6 +54,10 @@ def meaning(name: FlagName, catalogue: Catalogue, gateways: Collection[str]) -> 
             return "Requests take the flex lane: half the price, slower, may be rejected under load."
         case "use-batch":
             return "Requests that allow batch wait up to a day for half the price. Others stay as they are."
+        case "use-vertex":
+            if lanes.VERTEX not in open_lanes:
+                return "Vertex AI is not configured here: this changes nothing today."
+            return "Requests take the same model in Vertex AI: another quota, prices of its own."
         case "use-gateway":
             if not gateways:
                 return "No gateway is verified here: this changes nothing today."

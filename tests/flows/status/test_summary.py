@@ -88,7 +88,7 @@ async def test_an_attempt_in_flight_is_named_with_its_route_and_its_start() -> N
     await world.submit("r-1", purpose="final", tenant="web")
     await world.run_for(timedelta(seconds=12))
     (running,) = written(world).running
-    assert (running.request_id, running.tenant, running.model, running.lane) == ("r-1", "web", PRO, "standard")
+    assert (running.request_id, running.tenant, running.model, running.lane) == ("web~r-1", "web", PRO, "standard")
     assert running.since == world.status("r-1")["slot_at"]
 
 
