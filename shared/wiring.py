@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from shared.core.routing.vertex import VertexUse
     from shared.flows.collect.look import Collector
     from shared.flows.intake.fair_queue import FairTags
+    from shared.flows.operations.presence import Presence
     from shared.flows.pump.loop import Pump
     from shared.flows.render.limit_reports import Evidence
     from shared.flows.webhooks.room import Room
@@ -138,6 +139,12 @@ class Worker(Struct, frozen=True, dict=True):
         from shared.flows.collect.look import Collector
 
         return Collector(self.ports, self.evidence)
+
+    @cached_property
+    def presence(self) -> Presence:
+        from shared.flows.operations.presence import Presence
+
+        return Presence(self.ports)
 
     @cached_property
     def webhook_room(self) -> Room:
