@@ -59,7 +59,9 @@ async def answer(request: Request, function: str, flow: Callable[[Worker, Messag
         deferred(worker.ports.signals, delivery, NO_PUSH, str(error))
         return JSONResponse({"error": str(error)}, status_code=NO_PUSH)
     try:
-        return await guarded(worker, delivery.of(message), flow(worker, message))
+        answered = await guarded(worker, delivery.of(message), flow(worker, message))
+        await worker.presence.tell(function)
+        return answered
     except BadMessage as error:  # nobody can do anything with it, however often it comes
         worker.ports.signals.emit(events.BAD_MESSAGE, function=function, message_id=message.id, reason=str(error))
         return Response(status_code=ACKNOWLEDGED)

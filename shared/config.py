@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from shared.core.limits.quota import InvalidQuota, Quota
 from shared.core.messages.render_request import ID_WORDS, named_tenant
 from shared.core.observability.otel_values import wrong_value
+from shared.core.routing.background_proof import Setting
 from shared.core.routing.vertex import VERTEX_USES, VertexUse
 from shared.core.values.money import micros_from_usd
 from shared.core.values.release import Release
@@ -71,8 +72,6 @@ class Vertex(Struct, frozen=True):
 
 
 Exported: TypeAlias = Literal["traces", "metrics"]
-Background: TypeAlias = Literal["auto", "on", "off"]
-"""Which calls run in the background: where proven, after a canary; wherever the catalogue does not say no; none."""
 
 
 class Settings(Struct, frozen=True):
@@ -110,6 +109,8 @@ class Settings(Struct, frozen=True):
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
     default_budget_micros: int | None = None
     """Per day, of every tenant without a budget of its own; None = no limit."""
+    confirmed_live: bool = False
+    """`renderlane up` may start with a real key without asking."""
     api_audience: str | None = None
     """Of the identity tokens that the API accepts; None = the API serves this machine only."""
     api_callers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -117,11 +118,15 @@ class Settings(Struct, frozen=True):
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
     release: Release = Release()
-    background: Background = "auto"
+    background: Setting = "auto"
     webhook_url: str | None = None
     """The public address of the function `arrive`; None = interactions are polled only."""
     webhook_secret: str | None = None
     """Of the static webhook that is registered with the provider; dynamic ones need none."""
+    webhook_audiences: tuple[str, ...] = ()
+    """Of tokens that sign webhooks; none = the webhook's own address. `*` = any."""
+    webhook_issuers: tuple[str, ...] = ()
+    """Of tokens that sign webhooks; none = the provider's own address. `*` = any."""
 
     def __repr__(self) -> str:
         """Without keys."""
@@ -147,6 +152,11 @@ class Settings(Struct, frozen=True):
         """Calls may be billed: a key is set, or credentials are used for real."""
         real = self.vertex is not None and not (self.vertex.base_url or "").startswith("http://")
         return self.api_key is not None or (real and self.calls_google)
+
+    @property
+    def is_live(self) -> bool:
+        """Calls that may be billed leave this machine: they do not go to a stand-in at an http:// address."""
+        return self.pays and not (self.base_url or "").startswith("http://")
 
     @property
     def only_vertex(self) -> bool:
@@ -197,6 +207,7 @@ class Settings(Struct, frozen=True):
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             default_budget_micros=_dollars("RENDERLANE_DEFAULT_BUDGET", given.get("RENDERLANE_DEFAULT_BUDGET")),
+            confirmed_live=_confirmed(given.get("RENDERLANE_CONFIRM", "")),
             api_audience=_api_audience(given),
             api_callers=_callers(given.get(API_CALLERS, "{}")),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
@@ -204,6 +215,8 @@ class Settings(Struct, frozen=True):
             background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
             webhook_url=_webhook_url(given.get("RENDERLANE_WEBHOOK_URL")),
             webhook_secret=_webhook_secret(given.get("RENDERLANE_WEBHOOK_SECRET")),
+            webhook_audiences=_names(given.get("RENDERLANE_WEBHOOK_AUDIENCE", "")),
+            webhook_issuers=_names(given.get("RENDERLANE_WEBHOOK_ISSUER", "")),
         )
 
 
@@ -355,8 +368,8 @@ def _build(text: str) -> str:
     return text
 
 
-def _background(text: str) -> Background:
-    words: dict[str, Background] = {word: word for word in get_args(Background)}
+def _background(text: str) -> Setting:
+    words: dict[str, Setting] = {word: word for word in get_args(Setting)}
     if text not in words:
         raise _wrong("RENDERLANE_BACKGROUND", text, "auto, on or off")
     return words[text]
@@ -386,6 +399,17 @@ def _webhook_secret(text: str | None) -> str | None:
             "once, when the webhook was registered"
         )
     return text
+
+
+def _confirmed(text: str) -> bool:
+    if text not in ("", "live"):
+        raise _wrong("RENDERLANE_CONFIRM", text, "live, or nothing")
+    return text == "live"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _api_audience(given: Mapping[str, str]) -> str | None:

@@ -7,7 +7,7 @@ locals {
   }
   pushed_to = toset([for each in local.subscriptions : each.function])
   # Whoever has an account of its own: the functions and, where they exist, the console and the API.
-  acting = merge(local.functions, local.console, local.api)
+  acting = merge(local.functions, local.console, local.arrive, local.api)
 }
 
 resource "google_service_account" "function" {

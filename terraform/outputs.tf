@@ -13,9 +13,14 @@ output "api" {
   value       = one([for each in google_cloud_run_v2_service.api : { address = each.uri, audience = local.api_audience }])
 }
 
+output "webhooks" {
+  description = "The address that the provider's webhooks are sent to; null if there is none."
+  value       = local.has_webhooks ? local.arrive_url : null
+}
+
 output "entry_points" {
   description = "The functions that the image must contain."
-  value       = concat(keys(local.functions), keys(local.console), keys(local.api))
+  value       = concat(keys(local.functions), keys(local.console), keys(local.arrive), keys(local.api))
 }
 
 output "request_topic" {
