@@ -26,7 +26,7 @@ def test_one_request_is_submitted_waited_for_and_shown() -> None:
 
 def test_json_of_a_waiting_is_the_status_document_and_nothing_else() -> None:
     waited = renderlane("submit", "a red cube", "--id", "as-json", "--tenant", "shop", "--wait", "--json")
-    looked = renderlane("status", "as-json", "--json")
+    looked = renderlane("status", "as-json", "--raw")
     assert waited.exit_code == looked.exit_code == 0
     (document,) = json_lines(waited.stdout)
     settled = {"announce", "updated_at"}

@@ -137,8 +137,8 @@ class HttpClient:
 
     def estimate(self, request: Request) -> Mapping[str, Any]:
         """Routes with prices; nothing is queued."""
-        found: Mapping[str, Any] = self._json("POST", "/v1/estimate", encoded(request.to_json()))
-        return found
+        routes: Mapping[str, Any] = self._json("POST", "/v1/estimate", encoded(request.to_json()))
+        return routes
 
     def _path(self, request_id: str, below: str, tenant: str | None, **query: str) -> str:
         owner = tenant or self._tenant
