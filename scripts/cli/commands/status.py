@@ -72,7 +72,7 @@ async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, raw: bool
             if not isinstance(each, Found):
                 unknown += 1
                 _say_unknown(request_id, [str(one.data["reason"]) for one in await rejections_of(store, request_id)])
-    failed = [each for each in found if isinstance(each, Found) and each.status in FINAL and each.status != "succeeded"]
+    failed = any(isinstance(one, Found) and one.status in FINAL and one.status != "succeeded" for one in found)
     return 1 if unknown or failed else 0
 
 

@@ -1,4 +1,4 @@
-"""What the command tells programs: the public view, rejections, exit codes, and no publish of what would be rejected."""
+"""What programs rely on: the public view, rejections, exit codes, and no publish of what would be rejected."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def test_status_as_json_is_the_public_view_and_raw_is_everything_but_the_prompt(
     assert document["attempts"]
     assert document["cost_micros"] > 0
     assert "secret" not in json.dumps(view) + json.dumps(document)
-    (told,) = json_lines(renderlane("status", "viewed", "--json", "--with-prompt").stdout)
-    assert told["prompt"] == "a very secret cube"
-    (told,) = json_lines(renderlane("status", "viewed", "--raw", "--with-prompt").stdout)
-    assert told["request"]["prompt"] == "a very secret cube"
+    (shown,) = json_lines(renderlane("status", "viewed", "--json", "--with-prompt").stdout)
+    assert shown["prompt"] == "a very secret cube"
+    (shown,) = json_lines(renderlane("status", "viewed", "--raw", "--with-prompt").stdout)
+    assert shown["request"]["prompt"] == "a very secret cube"
     assert "secret" not in renderlane("list", "--tenant", "shop", "--json").stdout
 
 
