@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from shared.core.limits.quota import InvalidQuota, Quota
 from shared.core.observability.otel_values import wrong_value
 from shared.core.routing.vertex import VERTEX_USES, VertexUse
+from shared.core.values.money import micros_from_usd
 from shared.core.values.release import Release
 
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
@@ -96,6 +97,10 @@ class Settings(Struct, frozen=True):
     base_url: str | None
     vertex: Vertex | None = None
     """None = there is no Vertex lane."""
+    tier: str | None = None
+    """Of the billing account; None = nobody has said."""
+    monthly_cap_micros: int | None = None
+    """Of the billing account, where it is not that of its tier."""
     gateway_keys: Mapping[str, str] = field(default_factory=dict)
     """By what stands behind RENDERLANE_GATEWAY_KEY_ in lower case, `-` as `_`."""
     gateways: tuple[str, ...] = ()
@@ -178,6 +183,8 @@ class Settings(Struct, frozen=True):
             api_key=given.get("GEMINI_API_KEY"),
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
             vertex=_vertex(given),
+            tier=given.get("RENDERLANE_TIER"),
+            monthly_cap_micros=_dollars("RENDERLANE_MONTHLY_CAP", given.get("RENDERLANE_MONTHLY_CAP")),
             gateway_keys={
                 _as_in_keys(name.removeprefix(GATEWAY_KEY)): key
                 for name, key in given.items()
@@ -391,6 +398,18 @@ def _base_url(text: str | None) -> str | None:
     if text is not None and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).netloc):
         raise _wrong("GOOGLE_GEMINI_BASE_URL", text, "an http:// or https:// address")
     return text
+
+
+def _dollars(name: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        micros = micros_from_usd(text)
+    except ValueError:
+        micros = 0
+    if micros <= 0:
+        raise _wrong(name, text, "dollars above zero, for example 250")
+    return micros
 
 
 def _vertex(given: Mapping[str, str]) -> Vertex | None:

@@ -14,6 +14,7 @@ from shared import wiring
 from shared.adapters.gemini.interactions_lane import key_kind
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import InvalidSetting, PubsubTopics, Settings, SqliteStore
+from shared.core.accounting.account_cap import UNKNOWN_ACCOUNT, Account, MonthSpend
 from shared.core.catalogue import gateway_proof
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.gateway_proof import Proof
@@ -48,6 +49,8 @@ class Held(Struct, frozen=True):
     """The newest requests."""
     proofs: Mapping[str, Proof]
     """Of the catalogue's gateways, those for which anything was recorded."""
+    spend: MonthSpend | None
+    """Of this month, on the billing account."""
     slow: Sequence[str]
     """Queries that the store refused, with why."""
     outlived: Collection[str]
@@ -68,6 +71,7 @@ class Facts(Struct, frozen=True):
     """Why the image store cannot be used."""
     topics: str | None
     """Why nothing can be published."""
+    account: Account = UNKNOWN_ACCOUNT
     limits: Sequence[str] | None = None
     """What this machine does not have that RENDERLANE_CAPACITY needs; None: the work is done elsewhere."""
 
@@ -86,6 +90,7 @@ async def gather(settings: Settings) -> Facts:
         images=await _images(settings),
         topics=await _topics(settings),
         limits=_limits(settings) if settings.one_machine else None,
+        account=wiring.account(settings, catalogue),
     )
 
 
@@ -121,6 +126,7 @@ async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Held:
         tenants={each.id: each.data for each in await store.query(Query("tenants", limit=1_000))},
         recent=[each.data for each in await store.query(queries.newest(None, RECENT))],
         proofs=await _proofs(store, catalogue),
+        spend=seen.spend,
         slow=[problem for problem in [await _refused(store, *index) for index in queries.INDEXES] if problem],
         outlived=[each for each in queries.EXPIRING if await _has_outlived(store, each, found.read_at)],
     )

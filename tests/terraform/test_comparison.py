@@ -39,6 +39,8 @@ EVERYTHING_SET = {
     "billing_account": "012345-6789AB-CDEF01",
     "gateway_keys": {"ACME": {"secret": "acme-key", "version": "1"}},
     "vertex": {"base_url": "https://vertex.example.com"},
+    "billing_tier": "2",
+    "monthly_cap_usd": 1500,
 }
 
 

@@ -25,20 +25,27 @@ async def _quota(*, as_json: bool) -> None:
     from scripts.cli.data.requests import to_json
     from scripts.cli.views import quota_table, request_view
     from shared import wiring
+    from shared.core.values.lanes import VERTEX
+    from shared.core.values.route import pool
 
     settings = worker_home.read_settings()
     models = wiring.catalogue(settings)
     configured = wiring.quota(settings, models)
     async with worker_home.reading(settings) as store:
-        seen = await read(
-            store, configured, [model.id for model in models.models.values() if model.status != "retired"]
-        )
+        called = [model for model in models.models.values() if model.status != "retired"]
+        apart = [pool(VERTEX, model.id) for model in called if VERTEX in model.lanes]
+        seen = await read(store, configured, [*(model.id for model in called), *apart])
+    account = wiring.account(settings, models)
     worker_home.say_if_simulated(settings)
     if as_json:
         for model in seen.models:
-            click.echo(to_json(quota_table.document(model, seen)))
+            click.echo(to_json(quota_table.document(model, seen, account)))
         return
     asked = worker_home.reads_live_quota(settings)
     request_view.console().print(
-        *quota_table.lines(seen, asked=asked), quota_table.table(seen), *quota_table.closed(seen), sep="\n"
+        *quota_table.lines(seen, asked=asked),
+        *quota_table.of_account(account, seen),
+        quota_table.table(seen),
+        *quota_table.closed(seen),
+        sep="\n",
     )

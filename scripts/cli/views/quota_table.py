@@ -12,6 +12,8 @@ from rich.text import Text
 from scripts.cli.data.quota_state import ModelQuota, Seen
 from scripts.cli.views.request_view import age, dollars, moment
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
+from shared.core.accounting import account_cap
+from shared.core.accounting.account_cap import UNKNOWN_ACCOUNT, Account
 from shared.core.limits.effective import DIMENSIONS, InForce
 from shared.core.limits.live_quota import LiveQuota, Problem
 
@@ -78,6 +80,27 @@ def lines(seen: Seen, *, asked: bool) -> list[Text]:
     return told
 
 
+def of_account(account: Account, seen: Seen) -> list[Text]:
+    """The billing account: what this month has cost against its cap, and what its tier brings."""
+    told = account_cap.summary(account, seen.spend, seen.now)
+    if told["monthly_cap_micros"] is None:
+        return [Text("billing account: its tier is unknown (RENDERLANE_TIER); its monthly cap is not watched")]
+    name = f"tier {told['tier']}" if told["tier"] else "cap set by hand"
+    cap = dollars(told["monthly_cap_micros"])
+    extras = []
+    if told["spend10m_micros"] is not None:
+        extras.append(f"{dollars(told['spend10m_micros'])} in any ten minutes")
+        extras.append("with Priority" if told["priority"] else "without Priority")
+    tail = f"; {', '.join(extras)}" if extras else ""
+    if told["spent_micros"] is None:
+        return [Text(f"billing account ({name}): {cap} a month, spend not read yet; a running worker reads it{tail}")]
+    held = f" and up to {dollars(told['held_micros'])} of unknown cost" if told["held_micros"] else ""
+    line = f"billing account ({name}): {dollars(told['spent_micros'])}{held} of {cap} in {told['month']}"
+    line += f", {told['percent']} %" + (f", reached on {told['cap_reached_on']}" if told["cap_reached_on"] else "")
+    style = "bold red" if told["percent"] >= account.warn_percent else ""
+    return [Text(line + tail, style), Text("  this worker's ledger alone: other projects of the account count too")]
+
+
 def _read(live: LiveQuota, seen: Seen) -> str:
     read = f"live limits read {age(live.read_at, seen.now)} ago" if live.read_at else "live limits: never read"
     if live.usage_read_at:
@@ -103,8 +126,8 @@ def closed(seen: Seen) -> list[Text]:
     ]
 
 
-def document(model: ModelQuota, seen: Seen) -> dict[str, Any]:
-    """One model for a program: a dimension that is not there is unknown."""
+def document(model: ModelQuota, seen: Seen, account: Account = UNKNOWN_ACCOUNT) -> dict[str, Any]:
+    """One model for a program: a dimension that is not there is unknown. The account is the same on each line."""
     live = seen.live
     return {
         "model": model.model,
@@ -117,6 +140,7 @@ def document(model: ModelQuota, seen: Seen) -> dict[str, Any]:
         "live_tried_at": live.tried_at if live else None,
         "live_problem": live.problem.to_json() if live and live.problem else None,
         "usage_read_at": live.usage_read_at if live else None,
+        "account": account_cap.summary(account, seen.spend, seen.now),
         "usage_problem": live.usage_problem.to_json() if live and live.usage_problem else None,
     }
 

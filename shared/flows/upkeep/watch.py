@@ -17,6 +17,7 @@ from shared.flows.requests.expiry import expire_overdue
 from shared.flows.requests.item_by_item import attempt
 from shared.flows.requests.result_events import announce
 from shared.flows.status import gauges, summary
+from shared.flows.upkeep.account import read_account
 from shared.flows.upkeep.live_quota import read_live_quota
 from shared.flows.wakeups import Kicks
 from shared.ports import Ports
@@ -37,6 +38,7 @@ async def watch(ports: Ports, kicks: Kicks) -> None:
     for request in unannounced:
         await attempt(ports, "announce a result", request.path, announce(ports, request))
     await attempt(ports, "read the live limits", "quota/live", read_live_quota(ports))
+    await attempt(ports, "read the account's spend", "quota/account", read_account(ports))
     await attempt(ports, "expire flags", "flags", flags.expire(ports, now))
     await attempt(ports, "look after batches", "batches", tend_batches(ports, now))
     if await ports.store.count(queries.in_status("queued", 1)) or await ports.store.count(
