@@ -109,6 +109,8 @@ class Settings(Struct, frozen=True):
     """What goes out by OTLP."""
     sampler: str | None = None
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
+    default_budget_micros: int | None = None
+    """Per day, of every tenant without a budget of its own; None = no limit."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
     release: Release = Release()
@@ -184,7 +186,7 @@ class Settings(Struct, frozen=True):
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
             vertex=_vertex(given),
             tier=given.get("RENDERLANE_TIER"),
-            monthly_cap_micros=_dollars("RENDERLANE_MONTHLY_CAP", given.get("RENDERLANE_MONTHLY_CAP")),
+            monthly_cap_micros=_cap(given.get("RENDERLANE_MONTHLY_CAP")),
             gateway_keys={
                 _as_in_keys(name.removeprefix(GATEWAY_KEY)): key
                 for name, key in given.items()
@@ -193,6 +195,7 @@ class Settings(Struct, frozen=True):
             gateways=tuple(_as_in_keys(each) for each in given.get(GATEWAYS, "").split(",") if each.strip()),
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
+            default_budget_micros=_dollars("RENDERLANE_DEFAULT_BUDGET", given.get("RENDERLANE_DEFAULT_BUDGET")),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
             release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
             background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
@@ -388,6 +391,15 @@ def _whole(name: str, text: str) -> int:
     return int(text)
 
 
+def _dollars(name: str, text: str | None) -> int | None:
+    """In micro-dollars."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text):
+        raise _wrong(name, text, "dollars per tenant and day, such as 25 or 25.50; unset for no limit")
+    return micros_from_usd(text)
+
+
 def _hours(name: str, text: str) -> timedelta:
     if not text.isdecimal() or not 1 <= int(text) <= 720:  # so long an ended request is remembered
         raise _wrong(name, text, "a whole number of hours from 1 to 720")
@@ -400,16 +412,13 @@ def _base_url(text: str | None) -> str | None:
     return text
 
 
-def _dollars(name: str, text: str | None) -> int | None:
+def _cap(text: str | None) -> int | None:
+    """In micro-dollars."""
     if text is None:
         return None
-    try:
-        micros = micros_from_usd(text)
-    except ValueError:
-        micros = 0
-    if micros <= 0:
-        raise _wrong(name, text, "dollars above zero, for example 250")
-    return micros
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text) or not micros_from_usd(text):
+        raise _wrong("RENDERLANE_MONTHLY_CAP", text, "dollars above zero, such as 250; unset for that of the tier")
+    return micros_from_usd(text)
 
 
 def _vertex(given: Mapping[str, str]) -> Vertex | None:

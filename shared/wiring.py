@@ -41,7 +41,9 @@ from shared.config import (
     SqliteStore,
     Vertex,
 )
+from shared.core.accounting import budget
 from shared.core.accounting.account_cap import Account, barred_lanes
+from shared.core.accounting.budget import Budget
 from shared.core.catalogue.catalogue import Api, Catalogue
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.catalogue.toml_errors import BrokenCatalogue
@@ -63,6 +65,7 @@ from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
 from shared.ports.quota import LiveQuotaSource
 from shared.ports.store import Store
 from shared.ports.telemetry import Signals
+from shared.ports.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from shared.core.observability.trace_tree import Seen
@@ -71,6 +74,7 @@ if TYPE_CHECKING:
     from shared.flows.intake.fair_queue import FairTags
     from shared.flows.pump.loop import Pump
     from shared.flows.render.limit_reports import Evidence
+    from shared.flows.webhooks.room import Room
 
 T = TypeVar("T")
 
@@ -128,6 +132,12 @@ class Worker(Struct, frozen=True, dict=True):
         from shared.flows.render.limit_reports import Evidence
 
         return Evidence(self.ports, self.view)
+
+    @cached_property
+    def webhook_room(self) -> Room:
+        from shared.flows.webhooks.room import Room
+
+        return Room()
 
     @cached_property
     def pump(self) -> Pump:
@@ -203,6 +213,7 @@ def build(
         references=references(settings, images, max(room // 4, CACHE_BYTES)),
         lanes={**lanes, **others},
         batches=gemini_batches(settings),
+        webhooks=webhooks(settings),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models, emitted),
         signals=emitted,
@@ -217,6 +228,7 @@ def build(
         key_kind=key_kind(settings),
         room=ByteRoom(room),
         keep_rules=keep_rules(settings),
+        default_budget=default_budget(settings),
         gateways=gateways,
         account=account(settings, models),
         vertex=vertex_use(settings) or "fallback",
@@ -236,10 +248,21 @@ def spool(settings: Settings) -> Spool:
     return _set_by("RENDERLANE_SPOOL", lambda: ObjectSpool(settings.spool))
 
 
+def webhooks(settings: Settings) -> Webhooks:
+    from shared.adapters.webhooks.https_webhooks import HttpsWebhooks
+
+    return HttpsWebhooks(allow_this_machine=settings.one_machine)
+
+
 def keep_rules(settings: Settings) -> KeepRules:
     """A process of one machine can hold an image in memory for as long as it lives; a function, as long as a push."""
     in_a_push = KeepRules(settings.keep_paid)
     return KeepRules(settings.keep_paid, settings.keep_paid) if settings.one_machine else in_a_push
+
+
+def default_budget(settings: Settings) -> Budget | None:
+    limit = settings.default_budget_micros
+    return None if limit is None else budget.default_budget(limit)
 
 
 def _check_proxies(settings: Settings, models: Catalogue) -> None:

@@ -23,12 +23,17 @@ locals {
     # It tends batches too: reads references, hands them over with the key, stores what comes back.
     watch = {
       concurrency = 10, max_instances = 1, min_instances = 0, memory_mib = 1024
-      publishes   = ["pump-kicks", "render-results"], images = "writer", key = true
+      publishes   = ["pump-kicks", "render-results", "webhook-deliveries"], images = "writer", key = true
       roles       = ["roles/cloudquotas.viewer", "roles/monitoring.viewer"]
     }
     bury = {
       concurrency = 10, max_instances = 2, min_instances = 0, memory_mib = 512
-      publishes   = ["pump-kicks", "render-results"], images = "reader", key = false, roles = []
+      publishes   = ["pump-kicks", "render-results", "webhook-deliveries"], images = "reader", key = false, roles = []
+    }
+    # It waits for the endpoints of tenants: many requests at a time, little work in each.
+    deliver = {
+      concurrency = 250, max_instances = 10, min_instances = 0, memory_mib = 512
+      publishes   = ["webhook-deliveries"], images = "none", key = false, roles = []
     }
   }
 

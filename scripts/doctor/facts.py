@@ -14,6 +14,7 @@ from shared import wiring
 from shared.adapters.gemini.interactions_lane import key_kind
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import InvalidSetting, PubsubTopics, Settings, SqliteStore
+from shared.core.accounting import account_cap
 from shared.core.accounting.account_cap import UNKNOWN_ACCOUNT, Account, MonthSpend
 from shared.core.catalogue import gateway_proof
 from shared.core.catalogue.catalogue import Catalogue
@@ -79,6 +80,8 @@ class Facts(Struct, frozen=True):
 async def gather(settings: Settings) -> Facts:
     """Raises InvalidSetting and BrokenCatalogue: without them nothing can be said."""
     catalogue = wiring.catalogue(settings)
+    store_facts = await _held(settings, catalogue)
+    spend = store_facts.spend if isinstance(store_facts, Held) else None
     return Facts(
         now=datetime.now(UTC),
         project=settings.project,
@@ -86,11 +89,11 @@ async def gather(settings: Settings) -> Facts:
         simulated=worker_home.is_simulated(settings),
         settings=settings,
         catalogue=catalogue,
-        held=await _held(settings, catalogue),
+        held=store_facts,
         images=await _images(settings),
         topics=await _topics(settings),
         limits=_limits(settings) if settings.one_machine else None,
-        account=wiring.account(settings, catalogue),
+        account=account_cap.of_worker(wiring.account(settings, catalogue), spend, catalogue.account),
     )
 
 

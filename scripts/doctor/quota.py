@@ -49,15 +49,15 @@ def _monthly_cap(facts: Facts) -> Finding:
         return unknown("quota", name, "the billing account's tier and its monthly cap are not known here", remedy)
     if isinstance(facts.held, str):
         return unknown("quota", name, facts.held, START)
-    told = account_cap.summary(facts.account, facts.held.spend, facts.held.read_at)
-    if told["spent_micros"] is None:
+    account = account_cap.summary(facts.account, facts.held.spend, facts.held.read_at)
+    if account["spent_micros"] is None:
         remedy = "Let `watch` run: it reads the ledger every five minutes."
         return unknown("quota", name, f"${usd(cap)[:-4]} a month; this month's spend is not read yet", remedy)
-    gone = told["spent_micros"] + told["held_micros"]
-    what = f"${usd(gone)[:-4]} of ${usd(cap)[:-4]} in {told['month']} ({told['percent']} %)"
-    if told["cap_reached_on"]:
-        what += f"; at this rate it is reached on {told['cap_reached_on']}"
-    if told["percent"] >= facts.account.warn_percent or told["cap_reached_on"]:
+    gone = account["spent_micros"] + account["unknown_micros"]
+    what = f"${usd(gone)[:-4]} of ${usd(cap)[:-4]} in {account['month']} ({account['percent']} %)"
+    if account["cap_reached_on"]:
+        what += f"; at this rate it is reached on {account['cap_reached_on']}"
+    if account["percent"] >= facts.account.warn_percent or account["cap_reached_on"]:
         return fails("quota", name, what, "Ask for a higher tier or cap, or lower the load: RUNBOOK, monthly-cap.")
     return passes("quota", name, what)
 

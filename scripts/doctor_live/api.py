@@ -165,21 +165,21 @@ def outcome_of(probe: Probe, answer: Made | Failure, status: int | None, catalog
             )  # fmt: skip
 
 
-class _Told(msgspec.Struct):
+class _Members(msgspec.Struct):
     id: str = ""
     status: str = ""
 
 
-def _told(content: bytes) -> _Told:
+def _members(content: bytes) -> _Members:
     try:
-        return msgspec.json.decode(content, type=_Told)
+        return msgspec.json.decode(content, type=_Members)
     except msgspec.DecodeError:
-        return _Told()
+        return _Members()
 
 
 def _interaction_id(content: bytes) -> str:
-    return _told(content).id[:128]
+    return _members(content).id[:128]
 
 
 def _status(content: bytes) -> str:
-    return _told(content).status
+    return _members(content).status

@@ -24,13 +24,13 @@ class Difference(Struct, frozen=True):
     key: str
     """Inside it; empty = the whole table."""
     catalogue: str
-    seen: str
+    answer: str
     because: str
 
 
 def differences(outcomes: Sequence[Outcome], catalogue: Catalogue) -> list[Difference]:
     """In the order of the probes, each once."""
-    return list(dict.fromkeys(found for outcome in outcomes for found in _of(outcome, catalogue)))
+    return list(dict.fromkeys(change for outcome in outcomes for change in _of(outcome, catalogue)))
 
 
 def _of(outcome: Outcome, catalogue: Catalogue) -> Iterator[Difference]:
@@ -48,8 +48,8 @@ def _of(outcome: Outcome, catalogue: Catalogue) -> Iterator[Difference]:
             yield Difference(table, f"image_tokens.{probe.image_size}", "made", "refused", because)
         case "thinking" if refused == (probe.expected == "image"):
             levels = [level for level in model.capabilities.thinking if level != probe.thinking]
-            seen = levels if refused else [*levels, probe.thinking or ""]
-            yield Difference(table, "thinking", _list(model.capabilities.thinking), _list(seen), because)
+            levels_now = levels if refused else [*levels, probe.thinking or ""]
+            yield Difference(table, "thinking", _list(model.capabilities.thinking), _list(levels_now), because)
         case "lane" if refused and probe.expected == "image":
             yield Difference(f'google."{model.id}".{probe.lane}', "", "offered", "refused", because)
         case "lane" if outcome.made and probe.expected == "refused":
@@ -91,9 +91,9 @@ def _list(levels: Iterable[str]) -> str:
     return "[" + ", ".join(f'"{level}"' for level in levels) + "]"
 
 
-def corrected(text: str, found: Sequence[Difference], today: date) -> str:
+def corrected(text: str, changes: Sequence[Difference], today: date) -> str:
     """The catalogue's text with what can be written in one line; the rest stays for a person."""
-    for difference in found:
+    for difference in changes:
         start, end = _bounds(text, difference.table)
         if start < 0:
             continue
@@ -108,16 +108,16 @@ def _edited(block: str, difference: Difference) -> str:
     key, _, member = difference.key.partition(".")
     match key:
         case "":
-            offered = difference.seen == "offered"
+            offered = difference.answer == "offered"
             return block if offered else re.sub(r"(?m)^(?=.)", "# ", block)
         case "status":
             return re.sub(r"(?m)^status = .*$", 'status = "retired"', block)
         case "thinking":
-            return re.sub(r"(?m)^thinking = .*$", f"thinking = {difference.seen}", block)
-        case "image_tokens" if difference.seen.isdecimal():
-            return re.sub(rf'(?m)^(image_tokens = .*"{member}" = )\d+', rf"\g<1>{difference.seen}", block)
+            return re.sub(r"(?m)^thinking = .*$", f"thinking = {difference.answer}", block)
+        case "image_tokens" if difference.answer.isdecimal():
+            return re.sub(rf'(?m)^(image_tokens = .*"{member}" = )\d+', rf"\g<1>{difference.answer}", block)
         case "background":
-            value = "true" if difference.seen == "yes" else "false"
+            value = "true" if difference.answer == "yes" else "false"
             return re.sub(rf'(?m)^(background = .*\b{member} = )("unknown"|true|false)', rf"\g<1>{value}", block)
         case _:
             return block

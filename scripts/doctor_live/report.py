@@ -37,12 +37,12 @@ def document(
     about: Circumstances,
     plan: Plan,
     examined: Examined,
-    found: Sequence[Difference],
+    changes: Sequence[Difference],
     proposed: str,
 ) -> dict[str, Any]:
     """The whole report. Times as text, money in dollars as text and in whole micro-dollars."""
     outcomes = examined.outcomes
-    known = [outcome.cost_micros for outcome in outcomes if outcome.cost_micros is not None]
+    costs = [outcome.cost_micros for outcome in outcomes if outcome.cost_micros is not None]
     return {
         "format": FORMAT,
         "made_at": about.made_at.isoformat(timespec="seconds"),
@@ -54,12 +54,12 @@ def document(
         "sdk": about.sdk,
         "vertex": about.vertex,
         "estimate": {"expected_usd": usd(plan.expected_micros), "most_usd": usd(plan.budget_micros)},
-        "cost_usd": usd(sum(known)),
-        "cost_unknown": len(outcomes) - len(known),
+        "cost_usd": usd(sum(costs)),
+        "cost_unknown": len(outcomes) - len(costs),
         "probes": [outcome.to_json() | {"about": outcome.probe.about} for outcome in outcomes],
         "not_asked": [f"{probe.model}: {probe.about}" for probe in examined.left_out],
         "facts": dict(examined.facts),
-        "differences": [asdict(difference) for difference in found],
+        "differences": [asdict(difference) for difference in changes],
         "catalogue_diff": proposed,
     }
 
@@ -89,8 +89,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         "## What differs from the catalogue",
         "",
         *(
-            f"- `[{each['table']}]` {each['key']}: {each['catalogue']} -> {each['seen']} ({each['because']})"
-            for each in report["differences"]
+            f"- `[{change['table']}]` {change['key']}: {change['catalogue']} -> {change['answer']} ({change['because']})"
+            for change in report["differences"]
         ),
     ]
     if not report["differences"]:

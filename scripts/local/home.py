@@ -86,7 +86,7 @@ class Home(Struct, frozen=True):
 
 def app(worker: Worker, desk: Desk) -> Starlette:
     """All functions in one application, each at `/functions/NAME`, and the console."""
-    names = ("intake", "pump", "render", "watch", "bury")
+    names = ("intake", "pump", "render", "watch", "bury", "deliver")
     routes: list[Route | Mount] = [
         Route(f"/functions/{name}", getattr(functions, name), methods=["POST"]) for name in names
     ]

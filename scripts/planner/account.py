@@ -23,18 +23,22 @@ def document(figures: Sequence[Figures], billing: Billing, now: datetime) -> dic
     """For programs: the account, and what each alternative leaves of the cap at its estimate; negative: passed."""
     summary = account_cap.summary(billing.account, billing.spend, now)
     cap = billing.account.monthly_cap_micros
-    gone = (summary["spent_micros"] or 0) + (summary["held_micros"] or 0)
+    gone = (summary["spent_micros"] or 0) + (summary["unknown_micros"] or 0)
     left = None if cap is None else {way.name: cap - gone - way.cost.estimate for way in figures}
     return summary | {"left_micros_after": left}
 
 
 def lines(figures: Sequence[Figures], billing: Billing, now: datetime) -> Iterator[str]:
-    told = document(figures, billing, now)
-    cap, left = told["monthly_cap_micros"], told["left_micros_after"]
+    figures_of_account = document(figures, billing, now)
+    cap, left = figures_of_account["monthly_cap_micros"], figures_of_account["left_micros_after"]
     if cap is None:
         yield "monthly cap: unknown, since RENDERLANE_TIER is not set"
         return
-    spent = "nothing read yet" if told["spent_micros"] is None else f"{_dollars(told['spent_micros'])} spent"
+    spent = (
+        "nothing read yet"
+        if figures_of_account["spent_micros"] is None
+        else f"{_dollars(figures_of_account['spent_micros'])} spent"
+    )
     yield f"monthly cap: {_dollars(cap)} for the billing account, {spent} in {account_cap.month_of(now)}"
     for name, micros in left.items():
         if micros < 0:

@@ -13,6 +13,7 @@ from shared.core.values.lanes import BATCH, VERTEX
 from shared.core.values.release import Release
 
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
+    from shared.core.accounting.budget import Budget
     from shared.core.catalogue.catalogue import Catalogue
     from shared.core.limits.quota import Quota
     from shared.core.routing.vertex import VertexUse
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.ports.quota import LiveQuotaSource
     from shared.ports.store import Store
     from shared.ports.telemetry import Signals
+    from shared.ports.webhooks import Webhooks
 
 
 class Leaving(Struct, eq=False):
@@ -43,6 +45,7 @@ class Ports(Struct, frozen=True, eq=False):
     lanes: Mapping[str, Lane]
     """By lane name: those that answer at once."""
     batches: Batches
+    webhooks: Webhooks
     live_quota: LiveQuotaSource
     flag_source: FlagSource
     signals: Signals
@@ -63,6 +66,8 @@ class Ports(Struct, frozen=True, eq=False):
     release: Release = Release()
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
+    default_budget: Budget | None = None
+    """Of every tenant that has none of its own."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
     vertex: VertexUse = "fallback"

@@ -66,68 +66,68 @@ async def examined(
         return await examine(api, chosen, a_catalogue(), unread, None, lambda _outcome: None), simulation, chosen
 
 
-def of(found: Examined, kind: str, model: str) -> list[Outcome]:
-    return [outcome for outcome in found.outcomes if (outcome.probe.kind, outcome.probe.model) == (kind, model)]
+def of(ran: Examined, kind: str, model: str) -> list[Outcome]:
+    return [outcome for outcome in ran.outcomes if (outcome.probe.kind, outcome.probe.model) == (kind, model)]
 
 
 async def test_each_called_model_is_asked_for_everything_that_the_catalogue_says_of_it() -> None:
-    found, simulation, chosen = await examined()
-    assert found.left_out == ()
+    ran, simulation, chosen = await examined()
+    assert ran.left_out == ()
     for model in a_catalogue().models.values():
         if model.status == "retired":
             continue
-        assert [outcome.code for outcome in of(found, "answers", model.id)] == ["image"]
-        assert [outcome.code for outcome in of(found, "background", model.id)] == ["image"]
-        for outcome in of(found, "size", model.id):
+        assert [outcome.code for outcome in of(ran, "answers", model.id)] == ["image"]
+        assert [outcome.code for outcome in of(ran, "background", model.id)] == ["image"]
+        for outcome in of(ran, "size", model.id):
             assert outcome.made == (outcome.probe.image_size in model.image_tokens)
             if outcome.made:
                 assert outcome.usage is not None
                 assert outcome.usage.image_out == model.image_tokens[outcome.probe.image_size]
-        for outcome in of(found, "lane", model.id):
+        for outcome in of(ran, "lane", model.id):
             assert outcome.made == (outcome.probe.lane in model.lanes)
             assert not outcome.made or outcome.tier_served == outcome.probe.lane
-        for outcome in of(found, "ratio", model.id):
+        for outcome in of(ran, "ratio", model.id):
             assert outcome.made == (outcome.probe.aspect_ratio in model.aspect_ratios)
     bill = simulation.ledger.bill().total
-    assert sum(outcome.cost_micros or 0 for outcome in found.outcomes) == bill.cost_micros, "the books are the bill"
-    unexpected = [outcome.probe for outcome in found.outcomes if outcome.made and outcome.probe.expected == "refused"]
+    assert sum(outcome.cost_micros or 0 for outcome in ran.outcomes) == bill.cost_micros, "the books are the bill"
+    unexpected = [outcome.probe for outcome in ran.outcomes if outcome.made and outcome.probe.expected == "refused"]
     assert bill.cost_micros <= chosen.expected_micros + sum(probe.most_micros for probe in unexpected)
 
 
 async def test_a_dollar_is_never_passed_and_what_is_left_out_is_listed() -> None:
     for budget in (50_000, 300_000, 1_000_000):
-        found, simulation, chosen = await examined(budget=budget)
+        ran, simulation, chosen = await examined(budget=budget)
         assert 0 < simulation.ledger.bill().total.cost_micros <= budget
-        assert len(found.left_out) + len(found.outcomes) == len(chosen.probes)
-        assert found.left_out
+        assert len(ran.left_out) + len(ran.outcomes) == len(chosen.probes)
+        assert ran.left_out
     assert chosen.expected_micros <= 1_000_000
 
 
 async def test_where_background_is_refused_the_model_is_asked_in_the_foreground() -> None:
-    found, _, _ = await examined(Fault(kind="background_unsupported"), budget=400_000)
-    (background,) = of(found, "background", LITE)
-    (answers,) = of(found, "answers", LITE)
+    ran, _, _ = await examined(Fault(kind="background_unsupported"), budget=400_000)
+    (background,) = of(ran, "background", LITE)
+    (answers,) = of(ran, "answers", LITE)
     assert (background.code, background.http_status, background.cost_micros) == ("invalid_request", 400, 0)
     assert answers.made
     assert answers.cost_micros
-    told = differences.differences(found.outcomes, a_catalogue())
-    assert {each.seen for each in told if each.key == "background.standard"} == {"no"}
+    changes = differences.differences(ran.outcomes, a_catalogue())
+    assert {change.answer for change in changes if change.key == "background.standard"} == {"no"}
 
 
 async def test_a_rejected_key_ends_it_and_says_nothing_about_any_model() -> None:
-    found, _, chosen = await examined(Fault(kind="credential"))
-    assert [outcome.code for outcome in found.outcomes] == ["credential"]
-    assert len(found.left_out) == len(chosen.probes) - 1
-    assert differences.differences(found.outcomes, a_catalogue()) == []
+    ran, _, chosen = await examined(Fault(kind="credential"))
+    assert [outcome.code for outcome in ran.outcomes] == ["credential"]
+    assert len(ran.left_out) == len(chosen.probes) - 1
+    assert differences.differences(ran.outcomes, a_catalogue()) == []
 
 
 async def test_a_model_that_is_gone_is_asked_nothing_more_and_proposed_as_retired() -> None:
-    found, simulation, _ = await examined(Fault(kind="gone", model=LEGACY))
+    ran, simulation, _ = await examined(Fault(kind="gone", model=LEGACY))
     calls = [call for call in simulation.ledger.since() if call.model == LEGACY]
     assert len(calls) == 2, "in the background and in the foreground"
-    told = differences.differences(found.outcomes, a_catalogue())
-    status = [each for each in told if each.key == "status"]
-    assert [(each.table, each.seen) for each in status] == [(f'models."{LEGACY}"', "retired")]
+    changes = differences.differences(ran.outcomes, a_catalogue())
+    status = [change for change in changes if change.key == "status"]
+    assert [(change.table, change.answer) for change in status] == [(f'models."{LEGACY}"', "retired")]
     assert read_catalogue(corrected(TEXT, status, NOW.date())).models[LEGACY].status == "retired"
 
 
@@ -149,31 +149,33 @@ async def test_a_full_minute_is_waited_for_and_a_bad_moment_is_no_statement() ->
 
 
 async def test_other_token_counts_become_a_corrected_line() -> None:
-    found, _, _ = await examined(Fault(kind="other_tokens", model=NB21, size="4K"), only="size")
-    told = differences.differences(found.outcomes, a_catalogue())
-    (difference,) = [each for each in told if each.table == f'models."{NB21}"' and each.key == "image_tokens.4K"]
+    ran, _, _ = await examined(Fault(kind="other_tokens", model=NB21, size="4K"), only="size")
+    changes = differences.differences(ran.outcomes, a_catalogue())
+    (difference,) = [
+        change for change in changes if change.table == f'models."{NB21}"' and change.key == "image_tokens.4K"
+    ]
     assert difference.catalogue == "3780"
     after = corrected(TEXT, [difference], NOW.date())
-    assert read_catalogue(after).models[NB21].image_tokens["4K"] == int(difference.seen)
+    assert read_catalogue(after).models[NB21].image_tokens["4K"] == int(difference.answer)
     proposed = differences.diff(TEXT, after, "shared/catalogue.toml")
     changed = [line for line in proposed.splitlines() if re.match(r"^[-+][^-+]", line)]
     assert len(changed) == 2
-    assert difference.seen in changed[1]
+    assert difference.answer in changed[1]
 
 
 @pytest.mark.parametrize(
     ("difference", "check"),
     [
         (Difference(f'models."{PRO}"', "background.standard", "unknown", "yes", ""),
-         lambda found: found.models[PRO].capabilities.background_in("standard") == "yes"),
+         lambda ran: ran.models[PRO].capabilities.background_in("standard") == "yes"),
         (Difference(f'models."{PRO}"', "background.standard", "unknown", "no", ""),
-         lambda found: found.models[PRO].capabilities.background_in("standard") == "no"),
+         lambda ran: ran.models[PRO].capabilities.background_in("standard") == "no"),
         (Difference(f'models."{LITE}"', "thinking", "", '["minimal"]', ""),
-         lambda found: found.models[LITE].capabilities.thinking == ("minimal",)),
+         lambda ran: ran.models[LITE].capabilities.thinking == ("minimal",)),
         (Difference(f'google."{PRO}".flex', "", "offered", "refused", ""),
-         lambda found: "flex" not in found.models[PRO].lanes and "batch" in found.models[PRO].lanes),
+         lambda ran: "flex" not in ran.models[PRO].lanes and "batch" in ran.models[PRO].lanes),
         (Difference(f'google."{NB21}".flex', "", "not offered", "offered", ""),
-         lambda found: "flex" not in found.models[NB21].lanes),
+         lambda ran: "flex" not in ran.models[NB21].lanes),
     ],
 )  # fmt: skip
 def test_a_correction_leaves_a_catalogue_that_can_be_read(difference: Difference, check: Any) -> None:
@@ -189,12 +191,12 @@ async def test_looks_cost_what_the_projects_usage_says_and_nothing_is_left_behin
     simulation = Simulation(pictures="cached")
     chosen = Plan(tuple(probe for probe in plan(a_catalogue()).probes if probe.background)[:1], 1_000_000)
     async with asking(simulation) as (api, _):
-        found = await examine(api, chosen, a_catalogue(), usage, None, lambda _outcome: None)
-        (outcome,) = found.outcomes
+        ran = await examine(api, chosen, a_catalogue(), usage, None, lambda _outcome: None)
+        (outcome,) = ran.outcomes
         assert (await api.get(f"/v1/interactions/{outcome.interaction_id}"))[0] == 404
-    assert "5 GETs of one interaction answered 200; the project's usage meanwhile: rpm +5" in found.facts["get"]
-    assert found.facts["delete"] == "DELETE answered 200, and GET 404 afterwards"
-    assert found.facts["webhooks"] == "GET /v1/webhooks answered 200, 0 registered"
+    assert "5 GETs of one interaction answered 200; the project's usage meanwhile: rpm +5" in ran.facts["get"]
+    assert ran.facts["delete"] == "DELETE answered 200, and GET 404 afterwards"
+    assert ran.facts["webhooks"] == "GET /v1/webhooks answered 200, 0 registered"
 
 
 async def test_vertex_is_asked_by_its_own_lane() -> None:
@@ -203,20 +205,20 @@ async def test_vertex_is_asked_by_its_own_lane() -> None:
     chosen = Plan(tuple(probe for probe in whole.probes if probe.kind == "vertex"), 5_000_000)
     async with asking(simulation) as (api, url):
         lane = VertexLane("shop", base_url=url)
-        found = await examine(api, chosen, a_catalogue(), unread, lane, lambda _outcome: None)
+        ran = await examine(api, chosen, a_catalogue(), unread, lane, lambda _outcome: None)
         await lane.close()
-    assert {outcome.probe.model for outcome in found.outcomes if outcome.made} == {
+    assert {outcome.probe.model for outcome in ran.outcomes if outcome.made} == {
         model.id for model in a_catalogue().models.values() if "vertex" in model.lanes
     }
-    assert {outcome.mime_type for outcome in found.outcomes} == {"image/png"}
+    assert {outcome.mime_type for outcome in ran.outcomes} == {"image/png"}
     assert await at_once()
 
 
 async def test_the_report_holds_all_that_is_documented_and_neither_key_nor_image() -> None:
-    found, _, chosen = await examined(Fault(kind="rejected", model=NB21, message=f"bad key {KEY} for {PROMPT}"))
+    ran, _, chosen = await examined(Fault(kind="rejected", model=NB21, message=f"bad key {KEY} for {PROMPT}"))
     about = Circumstances(NOW, "https://example.com", True, "auth", "shop", "1", "3.6.1", None)
-    told = differences.differences(found.outcomes, a_catalogue())
-    document = report.document(about, chosen, found, told, differences.diff(TEXT, TEXT, "x"))
+    changes = differences.differences(ran.outcomes, a_catalogue())
+    document = report.document(about, chosen, ran, changes, differences.diff(TEXT, TEXT, "x"))
     text = json.dumps(document) + report.markdown(document)
     assert KEY not in text
     assert "data:" not in text
@@ -249,7 +251,7 @@ def test_a_diff_can_be_applied() -> None:
 def test_a_thinking_level_that_comes_without_being_believed_in_is_added() -> None:
     probe = Probe("thinking", LEGACY, "standard", "1K", "refused", 1, thinking="high")
     made = Outcome(probe, "image", 200, model_served=LEGACY, usage=Usage(image_out=1290), width=1, height=1)
-    assert [each.seen for each in differences.differences([made], a_catalogue())] == ['["high"]']
+    assert [change.answer for change in differences.differences([made], a_catalogue())] == ['["high"]']
 
 
 def test_the_time_of_a_probe_is_bounded_by_its_model() -> None:

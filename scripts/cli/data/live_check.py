@@ -39,10 +39,10 @@ async def carry_out(settings: Settings, catalogue: Catalogue, chosen: Plan, *, q
 
     async def usage() -> UsageByModel | None:
         try:
-            said = await quota.usage()
+            usage_now = await quota.usage()
         except QuotaUnreadable:
             return None
-        return None if isinstance(said, NotAsked) else said
+        return None if isinstance(usage_now, NotAsked) else usage_now
 
     def tell(outcome: Outcome) -> None:
         if not quiet:
@@ -77,16 +77,16 @@ async def check(out: Path, budget: str, *, confirmed: bool, as_json: bool) -> in
         return NOT_CONFIRMED
     made_at = _now()
     examined = await carry_out(settings, catalogue, chosen, quiet=as_json)
-    outcomes, found = examined.outcomes, differences.differences(examined.outcomes, catalogue)
+    outcomes, changes = examined.outcomes, differences.differences(examined.outcomes, catalogue)
     document = report.document(
-        _circumstances(settings, made_at), chosen, examined, found, _proposed(settings, found, made_at)
+        _circumstances(settings, made_at), chosen, examined, changes, _proposed(settings, changes, made_at)
     )
     _write(out, made_at, document)
     if as_json:
         click.echo(json_line(document))
     else:
         click.echo(report.markdown(document))
-    return DIFFERS if found or not all(outcome.made for outcome in outcomes if outcome.probe.kind == "answers") else 0
+    return DIFFERS if changes or not all(outcome.made for outcome in outcomes if outcome.probe.kind == "answers") else 0
 
 
 def _say_estimate(chosen: Plan, settings: Settings) -> None:
@@ -99,12 +99,12 @@ def _say_estimate(chosen: Plan, settings: Settings) -> None:
     )
 
 
-def _proposed(settings: Settings, found: Sequence[differences.Difference], now: datetime) -> str:
+def _proposed(settings: Settings, changes: Sequence[differences.Difference], now: datetime) -> str:
     """The diff of the catalogue in use."""
     file = settings.catalogue or resources.files("shared").joinpath("catalogue.toml")
     name = str(settings.catalogue) if settings.catalogue else "shared/catalogue.toml"
     text = file.read_text("utf-8")
-    return differences.diff(text, differences.corrected(text, found, now.date()), name)
+    return differences.diff(text, differences.corrected(text, changes, now.date()), name)
 
 
 def _circumstances(settings: Settings, now: datetime) -> Circumstances:

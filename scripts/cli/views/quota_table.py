@@ -82,22 +82,24 @@ def lines(seen: Seen, *, asked: bool) -> list[Text]:
 
 def of_account(account: Account, seen: Seen) -> list[Text]:
     """The billing account: what this month has cost against its cap, and what its tier brings."""
-    told = account_cap.summary(account, seen.spend, seen.now)
-    if told["monthly_cap_micros"] is None:
+    figures = account_cap.summary(account, seen.spend, seen.now)
+    if figures["monthly_cap_micros"] is None:
         return [Text("billing account: its tier is unknown (RENDERLANE_TIER); its monthly cap is not watched")]
-    name = f"tier {told['tier']}" if told["tier"] else "cap set by hand"
-    cap = dollars(told["monthly_cap_micros"])
+    name = f"tier {figures['tier']}" if figures["tier"] else "cap set by hand"
+    cap = dollars(figures["monthly_cap_micros"])
     extras = []
-    if told["spend10m_micros"] is not None:
-        extras.append(f"{dollars(told['spend10m_micros'])} in any ten minutes")
-        extras.append("with Priority" if told["priority"] else "without Priority")
+    if figures["spend10m_micros"] is not None:
+        extras.append(f"{dollars(figures['spend10m_micros'])} in any ten minutes")
+        extras.append("with Priority" if figures["priority"] else "without Priority")
     tail = f"; {', '.join(extras)}" if extras else ""
-    if told["spent_micros"] is None:
+    if figures["spent_micros"] is None:
         return [Text(f"billing account ({name}): {cap} a month, spend not read yet; a running worker reads it{tail}")]
-    held = f" and up to {dollars(told['held_micros'])} of unknown cost" if told["held_micros"] else ""
-    line = f"billing account ({name}): {dollars(told['spent_micros'])}{held} of {cap} in {told['month']}"
-    line += f", {told['percent']} %" + (f", reached on {told['cap_reached_on']}" if told["cap_reached_on"] else "")
-    style = "bold red" if told["percent"] >= account.warn_percent else ""
+    unclear = f" and up to {dollars(figures['unknown_micros'])} of unknown cost" if figures["unknown_micros"] else ""
+    line = f"billing account ({name}): {dollars(figures['spent_micros'])}{unclear} of {cap} in {figures['month']}"
+    line += f", {figures['percent']} %" + (
+        f", reached on {figures['cap_reached_on']}" if figures["cap_reached_on"] else ""
+    )
+    style = "bold red" if figures["percent"] >= account.warn_percent else ""
     return [Text(line + tail, style), Text("  this worker's ledger alone: other projects of the account count too")]
 
 

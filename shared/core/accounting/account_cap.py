@@ -59,49 +59,61 @@ class MonthSpend(Stored, frozen=True):
     read_at: datetime
     days: Mapping[str, int] = field(default_factory=dict)
     """Micro-dollars by day, Vertex and gateways left out."""
-    held: Mapping[str, int] = field(default_factory=dict)
+    unknown: Mapping[str, int] = field(default_factory=dict)
     """Micro-dollars by day that may have been billed beside them: attempts of unknown cost."""
-    told: int = 0
+    warned: int = 0
     """The highest step, in per cent, that somebody was told of this month."""
+    tier: str | None = None
+    cap_micros: int | None = None
+    """As the worker that wrote it is configured."""
 
     @property
     def spent_micros(self) -> int:
         return sum(self.days.values())
 
     @property
-    def held_micros(self) -> int:
-        return sum(self.held.values())
+    def unknown_micros(self) -> int:
+        return sum(self.unknown.values())
 
     def percent_of(self, cap_micros: int) -> float:
         """Of the cap, with what may have been billed."""
-        return 100.0 if cap_micros == 0 else 100 * (self.spent_micros + self.held_micros) / cap_micros
+        return 100.0 if cap_micros == 0 else 100 * (self.spent_micros + self.unknown_micros) / cap_micros
+
+
+def of_worker(own: Account, spend: MonthSpend | None, rules: AccountRules) -> Account:
+    """The account as the running worker has it; as it is configured here, where that says something or nothing runs."""
+    if own.monthly_cap_micros is not None or spend is None or spend.cap_micros is None:
+        return own
+    tier = rules.tiers.get(spend.tier or "")
+    cap = spend.cap_micros if tier is None or tier.monthly_cap_micros != spend.cap_micros else None
+    return Account(tier, cap, own.warn_percent)
 
 
 def month_of(now: datetime) -> str:
     return now.astimezone(UTC).strftime("%Y-%m")
 
 
-def days_to_read(known: MonthSpend | None, now: datetime) -> tuple[date, date]:
+def days_to_read(before: MonthSpend | None, now: datetime) -> tuple[date, date]:
     """The first and the last day whose rows have to be read: all of a new month, else those that may have grown."""
     today = now.astimezone(UTC).date()
     first = today.replace(day=1)
-    if known is None or known.month != month_of(now):
+    if before is None or before.month != month_of(now):
         return first, today
-    last_read = known.read_at.astimezone(UTC).date()
+    last_read = before.read_at.astimezone(UTC).date()
     return max(first, min(last_read, today) - timedelta(days=OPEN_DAYS - 1)), today
 
 
-def with_rows(known: MonthSpend | None, rows: Iterable[Fields], since: date, now: datetime) -> MonthSpend:
+def with_rows(before: MonthSpend | None, rows: Iterable[Fields], since: date, now: datetime) -> MonthSpend:
     """With the ledger's rows from `since` on, which replace what was known of these days."""
     month = month_of(now)
-    before = known if known is not None and known.month == month else MonthSpend(month, now)
-    days = {day: micros for day, micros in before.days.items() if day < since.isoformat()}
-    held = {day: micros for day, micros in before.held.items() if day < since.isoformat()}
+    start = before if before is not None and before.month == month else MonthSpend(month, now)
+    days = {day: micros for day, micros in start.days.items() if day < since.isoformat()}
+    unknown = {day: micros for day, micros in start.unknown.items() if day < since.isoformat()}
     for row in rows:
         if not is_apart(row["lane"]):
             days[row["day"]] = days.get(row["day"], 0) + row["cost_micros"]
-            held[row["day"]] = held.get(row["day"], 0) + max(row.get("unknown_held_micros", 0), 0)
-    return replace(before, days=days, held={day: micros for day, micros in held.items() if micros}, read_at=now)
+            unknown[row["day"]] = unknown.get(row["day"], 0) + max(row.get("unknown_held_micros", 0), 0)
+    return replace(start, days=days, unknown={day: micros for day, micros in unknown.items() if micros}, read_at=now)
 
 
 def step_reached(account: Account, spend: MonthSpend) -> int | None:
@@ -111,12 +123,12 @@ def step_reached(account: Account, spend: MonthSpend) -> int | None:
         return None
     percent = spend.percent_of(cap)
     reached = [step for step in account.steps if percent >= step]
-    return reached[-1] if reached and reached[-1] > spend.told else None
+    return reached[-1] if reached and reached[-1] > spend.warned else None
 
 
 def hit_on(account: Account, spend: MonthSpend, now: datetime) -> date | None:
     """The day on which the cap is reached at the rate of this month's days; None where it is not this month."""
-    cap, gone = account.monthly_cap_micros, spend.spent_micros + spend.held_micros
+    cap, gone = account.monthly_cap_micros, spend.spent_micros + spend.unknown_micros
     if cap is None or gone == 0:
         return None
     day = now.astimezone(UTC)
@@ -146,7 +158,7 @@ def summary(account: Account, spend: MonthSpend | None, now: datetime) -> dict[s
         "monthly_cap_micros": cap,
         "month": this_month.month if this_month else None,
         "spent_micros": this_month.spent_micros if this_month else None,
-        "held_micros": this_month.held_micros if this_month else None,
+        "unknown_micros": this_month.unknown_micros if this_month else None,
         "percent": round(this_month.percent_of(cap), 1) if this_month and cap is not None else None,
         "cap_reached_on": reached.isoformat() if reached else None,
         "spend10m_micros": account.tier.spend10m_micros if account.tier else None,

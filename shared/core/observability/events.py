@@ -94,6 +94,12 @@ DOCUMENT_SKIPPED = Signal("document_skipped", "ERROR", ("document", "doing", "re
 CLOCK_SET_BACK = Signal("clock_set_back", "WARNING", ("seconds",))
 TICK_FAILED = Signal("pump_tick_failed", "ERROR", ("reason",))
 FLAG_ILL_FORMED = Signal("flag_ill_formed", "WARNING", ("flag", "found", "allowed"))
+WEBHOOK_FAILED = Signal(
+    "webhook_failed",
+    "WARNING",
+    ("request_id", "tenant", "endpoint", "delivery", "attempt", "http_status", "reason", "effect", "trace_id"),
+)
+WEBHOOK_ENDPOINT_DISABLED = Signal("webhook_endpoint_disabled", "WARNING", ("tenant", "endpoint", "reason"))
 WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced", "forgotten"))
 OPERATED = Signal("operated", "INFO", ("action", "request_id", "actor", "trace_id"), may_carry=("detail",))
 ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"), may_carry=("trace_id",))

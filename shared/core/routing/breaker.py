@@ -118,36 +118,36 @@ def may_probe_again(circuit: Circuit, now: datetime) -> bool:
     return circuit.probed_at is None or now - circuit.probed_at >= LAST_RESORT_EVERY
 
 
-def _sickness(known: Circuit, seen: Health, now: datetime) -> str | None:
+def _sickness(circuit: Circuit, health: Health, now: datetime) -> str | None:
     """Only what ended since the last trip is judged: a reset starts afresh."""
     reset = datetime.min.replace(tzinfo=UTC)
-    if known.tripped_at is not None:
-        reset = max(known.tripped_at, known.probed_at or known.tripped_at)
+    if circuit.tripped_at is not None:
+        reset = max(circuit.tripped_at, circuit.probed_at or circuit.tripped_at)
     for window, least, share in JUDGED_OVER:
         since = now - window
-        sick, requests = _sick_since(seen, max(reset, since))
-        starts = max(_starts_since(known, since), sick)
+        sick, requests = _sick_since(health, max(reset, since))
+        starts = max(_starts_since(circuit, since), sick)
         if min(sick, requests) >= least and sick >= share * starts:
-            return f"{seen.last}, {sick} of {starts} requests in {window.total_seconds():.0f} s"
-    least_of_starts = RUN_OF_STARTS * _starts_since(known, now - RUN)
-    for second in sorted(seen.sick):
+            return f"{health.last}, {sick} of {starts} requests in {window.total_seconds():.0f} s"
+    least_of_starts = RUN_OF_STARTS * _starts_since(circuit, now - RUN)
+    for second in sorted(health.sick):
         since = datetime.fromtimestamp(second, UTC)
         if since < max(reset, now - RUN):
             continue
-        sick, requests = _sick_since(seen, since)
-        all_ended = sick + ended(seen.good, since)
+        sick, requests = _sick_since(health, since)
+        all_ended = sick + ended(health.good, since)
         if min(sick, requests) >= RUN_LEAST and sick >= max(RUN_SHARE * all_ended, least_of_starts):
-            return f"{seen.last}, {sick} of {all_ended} answers since {since:%H:%M:%S}"
+            return f"{health.last}, {sick} of {all_ended} answers since {since:%H:%M:%S}"
     return None
 
 
-def _sick_since(seen: Health, since: datetime) -> tuple[int, int]:
+def _sick_since(health: Health, since: datetime) -> tuple[int, int]:
     """Sick answers, and the distinct requests that met one first."""
-    return ended(seen.sick, since), sum(second + 1 > since.timestamp() for second in seen.requests.values())
+    return ended(health.sick, since), sum(second + 1 > since.timestamp() for second in health.requests.values())
 
 
-def _starts_since(known: Circuit, since: datetime) -> int:
-    return sum(count for second, count in known.starts.items() if second >= since.timestamp())
+def _starts_since(circuit: Circuit, since: datetime) -> int:
+    return sum(count for second, count in circuit.starts.items() if second >= since.timestamp())
 
 
 def _is_well_again(known: Circuit, seen: Health, flag: Flag) -> bool:

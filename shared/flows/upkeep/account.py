@@ -33,9 +33,11 @@ async def read_account(ports: Ports, *, every: timedelta = READ_EVERY) -> None:
         return
     since, until = account_cap.days_to_read(before, now)
     after = account_cap.with_rows(before, await _rows(ports, since, until), since, now)
+    tier = ports.account.tier
+    after = replace(after, tier=tier.name if tier else None, cap_micros=ports.account.monthly_cap_micros)
     step = account_cap.step_reached(ports.account, after)
     if step is not None:
-        after = replace(after, told=step)
+        after = replace(after, warned=step)
     write = (
         Update(account_cap.PATH, after.to_json(), document.version)
         if isinstance(document, Document)
@@ -59,7 +61,7 @@ async def _rows(ports: Ports, since: date, until: date) -> list[Fields]:
 def _tell(ports: Ports, spend: MonthSpend, step: int, now: datetime) -> None:
     cap = ports.account.monthly_cap_micros
     assert cap is not None, "a step is a part of the cap"
-    gone = spend.spent_micros + spend.held_micros
+    gone = spend.spent_micros + spend.unknown_micros
     ports.signals.emit(
         events.MONTHLY_CAP_NEAR, month=spend.month, percent=step, spent_micros=gone, cap_micros=cap,
         reached_on=account_cap.hit_on(ports.account, spend, now),

@@ -54,16 +54,16 @@ def test_with_yes_it_asks_and_writes_two_dated_files_within_its_budget(
 ) -> None:
     ended = renderlane("doctor", "--live", "--yes", "--budget", "0.20", "--out", str(tmp_path / "reports"), "--json")
     assert ended.exit_code == 1, "the simulator takes background calls, of which the catalogue knows nothing yet"
-    told = json.loads(ended.stdout)
+    document = json.loads(ended.stdout)
     bill = provider.ledger.bill().total.cost_micros
     assert 0 < bill <= 200_000
-    assert told["cost_usd"] == f"{bill / 1_000_000:.6f}"
-    assert told["simulated"] is True
+    assert document["cost_usd"] == f"{bill / 1_000_000:.6f}"
+    assert document["simulated"] is True
     (json_file,) = (tmp_path / "reports").glob("doctor-live-*Z.json")
     (text_file,) = (tmp_path / "reports").glob("doctor-live-*Z.md")
-    assert json.loads(json_file.read_text("utf-8")) == told
+    assert json.loads(json_file.read_text("utf-8")) == document
     assert "A STAND-IN ANSWERED, NOT GOOGLE" in text_file.read_text("utf-8")
-    assert '-background = { standard = "unknown"' in told["catalogue_diff"]
+    assert '-background = { standard = "unknown"' in document["catalogue_diff"]
 
 
 def test_without_a_key_it_says_what_is_missing(home: Path) -> None:

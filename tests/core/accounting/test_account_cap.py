@@ -14,6 +14,7 @@ from shared.core.accounting.account_cap import (
     barred_lanes,
     days_to_read,
     hit_on,
+    of_worker,
     step_reached,
     summary,
     with_rows,
@@ -25,12 +26,12 @@ TIERS = a_catalogue().account.tiers
 USD = 1_000_000
 
 
-def a_row(day: str, micros: int, lane: str = "standard", held: int = 0) -> dict[str, Any]:
-    return {"day": day, "lane": lane, "cost_micros": micros, "unknown_held_micros": held}
+def a_row(day: str, micros: int, lane: str = "standard", unknown: int = 0) -> dict[str, Any]:
+    return {"day": day, "lane": lane, "cost_micros": micros, "unknown_held_micros": unknown}
 
 
-def spent(micros: int, *, held: int = 0, told: int = 0) -> MonthSpend:
-    return MonthSpend("2026-11", NOW, {"2026-11-14": micros}, {"2026-11-14": held}, told)
+def spent(micros: int, *, unknown: int = 0, warned: int = 0) -> MonthSpend:
+    return MonthSpend("2026-11", NOW, {"2026-11-14": micros}, {"2026-11-14": unknown}, warned)
 
 
 @pytest.mark.parametrize(
@@ -47,11 +48,11 @@ def test_the_catalogue_has_googles_tiers_with_source_and_day(tier: str, cap: int
 
 def test_vertex_and_gateways_are_other_accounts_and_unknown_costs_are_counted_beside() -> None:
     rows = [
-        a_row("2026-11-14", 3, held=5), a_row("2026-11-15", 4, "batch"), a_row("2026-11-15", 50, "vertex"),
+        a_row("2026-11-14", 3, unknown=5), a_row("2026-11-15", 4, "batch"), a_row("2026-11-15", 50, "vertex"),
         a_row("2026-11-15", 60, "gateway"),
     ]  # fmt: skip
     spend = with_rows(None, rows, date(2026, 11, 1), NOW)
-    assert (spend.spent_micros, spend.held_micros) == (7, 5)
+    assert (spend.spent_micros, spend.unknown_micros) == (7, 5)
 
 
 def test_a_later_look_replaces_the_days_that_may_have_grown_and_keeps_the_others() -> None:
@@ -69,13 +70,13 @@ def test_after_days_of_silence_all_days_since_are_read() -> None:
 
 def test_a_new_month_begins_with_nothing_and_tells_anew() -> None:
     december = datetime(2026, 12, 1, 0, 3, tzinfo=UTC)
-    assert days_to_read(spent(9, told=100), december) == (date(2026, 12, 1), date(2026, 12, 1))
-    after = with_rows(spent(9, told=100), [a_row("2026-12-01", 1)], date(2026, 12, 1), december)
-    assert (after.month, after.spent_micros, after.told) == ("2026-12", 1, 0)
+    assert days_to_read(spent(9, warned=100), december) == (date(2026, 12, 1), date(2026, 12, 1))
+    after = with_rows(spent(9, warned=100), [a_row("2026-12-01", 1)], date(2026, 12, 1), december)
+    assert (after.month, after.spent_micros, after.warned) == ("2026-12", 1, 0)
 
 
 @pytest.mark.parametrize(
-    ("micros", "held", "told", "step"),
+    ("micros", "unknown", "warned", "step"),
     [
         (199 * USD, 0, 0, None),
         (200 * USD, 0, 0, 80),
@@ -87,8 +88,8 @@ def test_a_new_month_begins_with_nothing_and_tells_anew() -> None:
         (400 * USD, 0, 100, None),
     ],
 )
-def test_each_step_is_told_once_a_month(micros: int, held: int, told: int, step: int | None) -> None:
-    assert step_reached(Account(TIERS["1"]), spent(micros, held=held, told=told)) == step
+def test_each_step_is_told_once_a_month(micros: int, unknown: int, warned: int, step: int | None) -> None:
+    assert step_reached(Account(TIERS["1"]), spent(micros, unknown=unknown, warned=warned)) == step
 
 
 def test_a_cap_of_ones_own_goes_before_the_tiers_and_none_is_never_reached() -> None:
@@ -116,11 +117,22 @@ def test_priority_is_barred_only_where_the_tier_is_known_not_to_have_it() -> Non
 
 def test_the_summary_says_none_where_nobody_knows() -> None:
     assert set(summary(UNKNOWN_ACCOUNT, None, NOW).values()) == {None}
-    told = summary(Account(TIERS["1"]), spent(200 * USD), NOW)
-    assert (told["percent"], told["cap_reached_on"], told["priority"]) == (80.0, "2026-11-19", False)
+    fields = summary(Account(TIERS["1"]), spent(200 * USD), NOW)
+    assert (fields["percent"], fields["cap_reached_on"], fields["priority"]) == (80.0, "2026-11-19", False)
     assert summary(Account(TIERS["1"]), spent(1), NOW + timedelta(days=30))["spent_micros"] is None, "of last month"
 
 
 def test_it_is_stored_and_read_back() -> None:
-    spend = spent(5, held=6, told=80)
+    spend = spent(5, unknown=6, warned=80)
     assert MonthSpend.from_json(spend.to_json()) == spend
+
+
+def test_a_shell_without_the_variables_shows_the_account_of_the_running_worker() -> None:
+    rules = a_catalogue().account
+    of_tier = MonthSpend("2026-11", NOW, tier="2", cap_micros=2_000 * USD)
+    assert of_worker(UNKNOWN_ACCOUNT, of_tier, rules) == Account(TIERS["2"])
+    by_hand = MonthSpend("2026-11", NOW, tier="3", cap_micros=45_000 * USD)
+    assert of_worker(UNKNOWN_ACCOUNT, by_hand, rules) == Account(TIERS["3"], 45_000 * USD)
+    own = Account(TIERS["1"])
+    assert of_worker(own, of_tier, rules) == own
+    assert of_worker(UNKNOWN_ACCOUNT, None, rules) == UNKNOWN_ACCOUNT

@@ -219,9 +219,9 @@ def test_the_next_route_of_a_plan_lies_in_another_circuit() -> None:
 
 def test_a_lane_that_the_billing_account_does_not_have_is_refused_with_the_reason() -> None:
     barred = replace(a_catalogue(), barred={"priority": "priority needs tier 2, 3, and RENDERLANE_TIER is 1"})
-    found = ladder(Ask.of(a_request(lane="priority")), Terms(barred, LANES))
-    assert isinstance(found, Unroutable)
-    assert (found.problem.field, found.problem.allowed) == ("lane", "batch, flex, standard")
-    assert found.problem.remedy == "priority needs tier 2, 3, and RENDERLANE_TIER is 1. Omit it or choose another."
+    refused = ladder(Ask.of(a_request(lane="priority")), Terms(barred, LANES))
+    assert isinstance(refused, Unroutable)
+    assert (refused.problem.field, refused.problem.allowed) == ("lane", "batch, flex, standard")
+    assert refused.problem.remedy == "priority needs tier 2, 3, and RENDERLANE_TIER is 1. Omit it or choose another."
     other = ladder(Ask.of(a_request()), Terms(barred, LANES))
     assert isinstance(other, Ladder)

@@ -30,7 +30,7 @@ def spend_of(world: World) -> MonthSpend | None:
     return MonthSpend.from_json(documents[0].data) if documents else None
 
 
-def told(world: World) -> list[dict[str, Any]]:
+def warnings(world: World) -> list[dict[str, Any]]:
     return [dict(fields) for signal, fields in world.signals.emitted if signal is events.MONTHLY_CAP_NEAR]
 
 
@@ -51,15 +51,15 @@ async def test_what_the_ledger_books_is_what_counts_and_each_step_is_told_once()
     spend = spend_of(world)
     assert spend is not None
     assert spend.spent_micros == world.ledger_micros() > 0
-    assert told(world) == []
+    assert warnings(world) == []
     await world.submit("r-3", prompt="three")
     await world.run_until_quiet()
     await read_account(world.ports)
-    assert told(world) == [], "not more often than every five minutes"
+    assert warnings(world) == [], "not more often than every five minutes"
     for _ in range(3):
         world.clock.advance(timedelta(minutes=6))
         await read_account(world.ports)
-    (event,) = told(world)
+    (event,) = warnings(world)
     assert event["percent"] in (95, 100)
     assert event["spent_micros"] == world.ledger_micros()
     escalations = [fields for signal, fields in world.signals.emitted if signal is events.ESCALATION]
@@ -90,10 +90,10 @@ async def test_of_two_readers_one_tells() -> None:
             await read_account(world.ports)
         return document
 
-    before = len(told(world))
+    before = len(warnings(world))
     world.store.get = read_twice  # type: ignore[method-assign]
     await read_account(world.ports)
-    assert len(told(world)) - before == 1
+    assert len(warnings(world)) - before == 1
 
 
 @pytest.mark.parametrize(("tier", "window"), [("1", 10_000_000), ("3", 200_000_000)])
