@@ -99,6 +99,10 @@ class Settings(Struct, frozen=True):
     base_url: str | None
     vertex: Vertex | None = None
     """None = there is no Vertex lane."""
+    tier: str | None = None
+    """Of the billing account; None = nobody has said."""
+    monthly_cap_micros: int | None = None
+    """Of the billing account, where it is not that of its tier."""
     gateway_keys: Mapping[str, str] = field(default_factory=dict)
     """By what stands behind RENDERLANE_GATEWAY_KEY_ in lower case, `-` as `_`."""
     gateways: tuple[str, ...] = ()
@@ -198,6 +202,8 @@ class Settings(Struct, frozen=True):
             api_key=given.get("GEMINI_API_KEY"),
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
             vertex=_vertex(given),
+            tier=given.get("RENDERLANE_TIER"),
+            monthly_cap_micros=_cap(given.get("RENDERLANE_MONTHLY_CAP")),
             gateway_keys={
                 _as_in_keys(name.removeprefix(GATEWAY_KEY)): key
                 for name, key in given.items()
@@ -466,6 +472,15 @@ def _base_url(text: str | None) -> str | None:
     if text is not None and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).netloc):
         raise _wrong("GOOGLE_GEMINI_BASE_URL", text, "an http:// or https:// address")
     return text
+
+
+def _cap(text: str | None) -> int | None:
+    """In micro-dollars."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text) or not micros_from_usd(text):
+        raise _wrong("RENDERLANE_MONTHLY_CAP", text, "dollars above zero, such as 250; unset for that of the tier")
+    return micros_from_usd(text)
 
 
 def _vertex(given: Mapping[str, str]) -> Vertex | None:

@@ -8,6 +8,7 @@ locals {
     batch-stuck            = "A batch has not changed for 12 hours, or could not be submitted for one hour."
     credential             = "The Gemini API rejects the key: nothing renders until it is replaced."
     dead-letter            = "A message repeatedly crashed its function and was given up after one more try."
+    monthly-cap            = "The worker has spent most of what the billing account may spend this month."
     no-balance             = "No balance, no billing or a limit of 0: the model is closed except for probes."
     no-route               = "Requests wait because every route is unavailable."
     paid-and-nothing-came  = "Calls on a route are charged but return no readable image; the route is closed except for probes."

@@ -54,6 +54,8 @@ locals {
     RENDERLANE_REFERENCES       = join(",", [for bucket in sort(var.reference_buckets) : "gs://${bucket}/"])
     RENDERLANE_CATALOGUE        = var.catalogue
     RENDERLANE_QUOTA            = var.quota
+    RENDERLANE_TIER             = var.billing_tier
+    RENDERLANE_MONTHLY_CAP      = var.monthly_cap_usd > 0 ? tostring(var.monthly_cap_usd) : ""
     RENDERLANE_LIVE_QUOTA       = var.live_quota
     RENDERLANE_CAPACITY         = tostring(var.capacity)
     RENDERLANE_GATEWAYS         = join(",", sort(keys(var.gateway_keys)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from shared.core.accounting.account_cap import Account
 from shared.core.provider.kept_image import KeepRules
 from shared.core.values.lanes import BATCH, VERTEX
 from shared.core.values.release import Release
@@ -87,6 +88,8 @@ class Ports(Struct, frozen=True, eq=False):
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
     vertex: VertexUse = "fallback"
     """Which requests the Vertex lane takes, where `lanes` has it."""
+    account: Account = Account()
+    """The billing account of the Gemini API, as far as it is configured."""
     vertex_project: str = ""
     """Whose the Vertex lane's calls are."""
     reported: dict[str, float] = field(default_factory=dict)

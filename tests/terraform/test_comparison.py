@@ -45,6 +45,8 @@ EVERYTHING_SET = {
         "issuers": ["https://accounts.google.com"],
     },
     "vertex": {"base_url": "https://vertex.example.com"},
+    "billing_tier": "2",
+    "monthly_cap_usd": 1500,
 }
 
 

@@ -83,6 +83,9 @@ COST_OVER_ESTIMATE = Signal(
     "cost_over_estimate", "WARNING", ("request_id", "attempt", "route", "cost_micros", "estimate_micros", "trace_id")
 )
 BUDGET_USED_UP = Signal("budget_used_up", "WARNING", ("tenant", "period", "limit_micros", "spent_micros", "over"))
+MONTHLY_CAP_NEAR = Signal(
+    "monthly_cap_near", "WARNING", ("month", "percent", "spent_micros", "cap_micros", "reached_on")
+)
 CALENDAR_CLOSED = Signal("calendar_closed", "WARNING", ("model", "until", "why"))
 LIMIT_LEARNED = Signal("limit_learned", "WARNING", ("model", "dimension", "value"))
 QUOTA_UNREADABLE = Signal("live_quota_unreadable", "WARNING", ("what", "code", "reason", "remedy"))
