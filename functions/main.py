@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import push
+from functions.unacknowledged import delivery_of
 from shared.flows.requests.message import Message
 from shared.wiring import Worker
 
@@ -52,8 +53,11 @@ async def watch(request: Request) -> Response:
     """Called once a minute by Cloud Scheduler, with any body."""
     from shared.flows.upkeep import watch as story
 
-    worker = push.worker_of(request)
-    return await push.guarded(worker, story.watch(worker.ports, worker.kicks))
+    delivery = delivery_of("watch", request.headers)
+    worker = push.worker_or_crash(request, delivery)
+    if isinstance(worker, Response):
+        return worker
+    return await push.guarded(worker, delivery, story.watch(worker.ports, worker.kicks))
 
 
 @functions_framework.aio.http

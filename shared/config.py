@@ -13,6 +13,8 @@ from msgspec import Struct, field
 
 from shared.core.limits.quota import InvalidQuota, Quota
 from shared.core.observability.otel_values import wrong_value
+from shared.core.values.money import micros_from_usd
+from shared.core.values.release import Release
 
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
 GATEWAYS = "RENDERLANE_GATEWAYS"
@@ -90,8 +92,11 @@ class Settings(Struct, frozen=True):
     """What goes out by OTLP."""
     sampler: str | None = None
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
+    default_budget_micros: int | None = None
+    """Per day, of every tenant without a budget of its own; None = no limit."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
+    release: Release = Release()
     background: Background = "auto"
     webhook_url: str | None = None
     """The public address of the function `arrive`; None = interactions are polled only."""
@@ -155,7 +160,9 @@ class Settings(Struct, frozen=True):
             gateways=tuple(_as_in_keys(each) for each in given.get(GATEWAYS, "").split(",") if each.strip()),
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
+            default_budget_micros=_dollars("RENDERLANE_DEFAULT_BUDGET", given.get("RENDERLANE_DEFAULT_BUDGET")),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
+            release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
             background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
             webhook_url=_webhook_url(given.get("RENDERLANE_WEBHOOK_URL")),
             webhook_secret=_webhook_secret(given.get("RENDERLANE_WEBHOOK_SECRET")),
@@ -304,6 +311,12 @@ def _audience(text: str | None) -> str | None:
     return text
 
 
+def _build(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,63}", text):
+        raise _wrong("RENDERLANE_RELEASE", text, "at most 63 letters, digits, dots, hyphens and underscores")
+    return text
+
+
 def _background(text: str) -> Background:
     words: dict[str, Background] = {word: word for word in get_args(Background)}
     if text not in words:
@@ -341,6 +354,15 @@ def _whole(name: str, text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
         raise _wrong(name, text, "a whole number of at least 1")
     return int(text)
+
+
+def _dollars(name: str, text: str | None) -> int | None:
+    """In micro-dollars."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text):
+        raise _wrong(name, text, "dollars per tenant and day, such as 25 or 25.50; unset for no limit")
+    return micros_from_usd(text)
 
 
 def _hours(name: str, text: str) -> timedelta:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import sys
@@ -38,6 +39,8 @@ from shared.config import (
     Settings,
     SqliteStore,
 )
+from shared.core.accounting import budget
+from shared.core.accounting.budget import Budget
 from shared.core.catalogue.catalogue import Api, Catalogue
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.catalogue.toml_errors import BrokenCatalogue
@@ -80,15 +83,21 @@ class Flights:
 
     def __init__(self, signals: Signals) -> None:
         self._signals = signals
-        self._count = 0
+        self._tasks: list[asyncio.Task[Any] | None] = []
 
     async def __aenter__(self) -> None:
-        self._count += 1
+        self._tasks.append(asyncio.current_task())
 
     async def __aexit__(self, *_: object) -> None:
-        self._count -= 1
-        if self._count == 0:
+        self._tasks.remove(asyncio.current_task())
+        if not self._tasks:
             await self._signals.flush()
+
+    def cut_off(self) -> None:
+        """Cancel what is still at work: the process ends."""
+        for task in self._tasks:
+            if task is not None:
+                task.cancel()
 
 
 class Worker(Struct, frozen=True, dict=True):
@@ -131,6 +140,12 @@ class Worker(Struct, frozen=True, dict=True):
 
         return Pump(self.ports, self.kicks)
 
+    def leave(self) -> None:
+        """The process was told to end: no call begins any more, and the pump gives up its lead after its tick."""
+        self.ports.leaving.begun = True
+        if "pump" in self.__dict__:
+            self.pump.end()
+
     async def close(self) -> None:
         """Let go of connections, the lanes' first."""
         for lane in {id(lane): lane for lane in self.ports.lanes.values()}.values():
@@ -155,6 +170,12 @@ def worker() -> Worker:
     return Worker.of(build(environment(), sys.stderr))
 
 
+def bare_signals() -> Signals:
+    """Events to standard error, for a process whose settings cannot be read."""
+    named = os.environ.get("GOOGLE_CLOUD_PROJECT", "local")
+    return Telemetry(JsonSignals(sys.stderr, SystemClock(), named))
+
+
 class Messaging(Topics, Subscriptions, Protocol):
     """Both ports in one object: a publish wakes a puller of the same process at once."""
 
@@ -176,7 +197,8 @@ def build(
     google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
     gateways = serving(models, gateways_in_use(settings, models))
     others = {GATEWAY: gateway_lane(settings, models)} if gateways else {}
-    emitted = telemetry(settings, JsonSignals(events, clock, settings.project), boot, traces, meters)
+    signals = JsonSignals(events, clock, settings.project, settings.release)
+    emitted = telemetry(settings, signals, boot, traces, meters)
     configured = with_limits(quota(settings, models), models, gateways)
     return Ports(
         store=store(settings, clock),
@@ -201,7 +223,9 @@ def build(
         key_kind=key_kind(settings),
         room=ByteRoom(room),
         keep_rules=keep_rules(settings),
+        default_budget=default_budget(settings),
         gateways=gateways,
+        release=settings.release,
     )
 
 
@@ -226,6 +250,11 @@ def keep_rules(settings: Settings) -> KeepRules:
     """A process of one machine can hold an image in memory for as long as it lives; a function, as long as a push."""
     in_a_push = KeepRules(settings.keep_paid)
     return KeepRules(settings.keep_paid, settings.keep_paid) if settings.one_machine else in_a_push
+
+
+def default_budget(settings: Settings) -> Budget | None:
+    limit = settings.default_budget_micros
+    return None if limit is None else budget.default_budget(limit)
 
 
 def _check_proxies(settings: Settings, models: Catalogue) -> None:

@@ -61,7 +61,8 @@ locals {
     # Metrics without a location are refused: https://cloud.google.com/stackdriver/docs/reference/telemetry/v1.metrics
     OTEL_RESOURCE_ATTRIBUTES = "cloud.platform=gcp_cloud_run,cloud.region=${var.region},service.namespace=renderlane,service.version=${local.release}"
     # The framework would put Cloud Run's own span id beside our trace id.
-    LOG_EXECUTION_ID = "false"
+    LOG_EXECUTION_ID   = "false"
+    RENDERLANE_RELEASE = local.release
   }
   # What runs, in every log line, span, label and revision: the image's digest and, where it is known, the commit.
   image_digest = substr(element(split("@sha256:", var.image), 1), 0, 12)
@@ -143,20 +144,25 @@ resource "google_cloud_run_v2_service" "function" {
     }
   }
 
-  # All traffic to the newest revision; with a canary, a part of it to that and the rest to the revision that ran before.
+  # All traffic to the newest revision; with a canary, a part of it to that and the rest to the revision that ran before. The pump is one
+  # process and cannot be split: it stays with the revision before until the canary has gone well.
   dynamic "traffic" {
     for_each = contains(keys(var.stable_revisions), each.key) ? [1] : []
 
     content {
       type     = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
       revision = var.stable_revisions[each.key]
-      percent  = 100 - var.canary_percent
+      percent  = 100 - (each.key == "pump" ? 0 : var.canary_percent)
     }
   }
 
-  traffic {
-    type    = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
-    percent = contains(keys(var.stable_revisions), each.key) ? var.canary_percent : 100
+  dynamic "traffic" {
+    for_each = contains(keys(var.stable_revisions), each.key) && each.key == "pump" ? [] : [1]
+
+    content {
+      type    = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
+      percent = contains(keys(var.stable_revisions), each.key) ? var.canary_percent : 100
+    }
   }
 
   # Topics with their schemas first: a function must not publish a field that no revision knows. Indexes first: a query without its

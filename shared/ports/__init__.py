@@ -9,8 +9,10 @@ from msgspec import Struct, field
 
 from shared.core.provider.kept_image import KeepRules
 from shared.core.values.lanes import BATCH
+from shared.core.values.release import Release
 
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
+    from shared.core.accounting.budget import Budget
     from shared.core.catalogue.catalogue import Catalogue
     from shared.core.limits.quota import Quota
     from shared.ports.clock import Clock
@@ -22,6 +24,12 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.ports.store import Store
     from shared.ports.telemetry import Signals
     from shared.ports.webhooks import Webhooks
+
+
+class Leaving(Struct, eq=False):
+    """Whether this process was told to end: it begins no call that it could not see through."""
+
+    begun: bool = False
 
 
 class Ports(Struct, frozen=True, eq=False):
@@ -53,12 +61,16 @@ class Ports(Struct, frozen=True, eq=False):
     project: str
     key_kind: str
     room: Room
+    release: Release = Release()
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
+    default_budget: Budget | None = None
+    """Of every tenant that has none of its own."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
     reported: dict[str, float] = field(default_factory=dict)
     """When, by the monotonic clock, this process last reported a document that it had to skip; by path."""
+    leaving: Leaving = field(default_factory=Leaving)
 
     @property
     def gateways_in_use(self) -> frozenset[str]:

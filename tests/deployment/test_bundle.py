@@ -80,7 +80,7 @@ def test_the_image_is_built_from_the_bundle_and_runs_as_nobody(unpacked: Path) -
 def test_it_requires_nothing_of_the_one_machine_home_or_the_checks(unpacked: Path) -> None:
     named = set(re.findall(r"^([\w.-]+)==", (unpacked / "requirements.txt").read_text("utf-8"), re.MULTILINE))
     assert {"functions-framework", "google-genai", "google-cloud-firestore", "obstore"} <= named
-    assert not named & {"pytest", "mypy", "ruff", "matplotlib", "pillow", "rich", "hypothesis"}
+    assert not named & {"pytest", "mypy", "ruff", "matplotlib", "rich", "hypothesis"}
 
 
 @pytest.mark.slow

@@ -521,7 +521,7 @@ async def test_a_cancellation_noted_while_the_call_turned_out_too_late_keeps_nob
     async def cancel_meanwhile() -> None:
         if not noted:
             noted.append(True)
-            await cancel(world.ports, "r-1")
+            await cancel(world.ports, "default", "r-1")
 
     real = world.lane.generate
 

@@ -38,7 +38,7 @@ def test_a_folder_with_spaces_and_accents_is_a_folder(tmp_path: Path) -> None:
     here = tmp_path / "mein Büro #1"
     here.mkdir()
     ports = wiring.build(Settings.read({}, here), io.StringIO())
-    ports.references.check((here / "a.png").as_uri())
+    ports.references.check((here / "a.png").as_uri(), "web")
 
 
 def test_the_cloud_is_named_by_its_stores() -> None:

@@ -48,6 +48,11 @@ async def reading(settings: Settings) -> AsyncIterator[Store]:
         await store.close()
 
 
+def has_store(settings: Settings) -> bool:
+    """Whether there is anything to look at: a home that was never started has no file."""
+    return not isinstance(settings.store, SqliteStore) or _exists(settings.store.path)
+
+
 @contextlib.asynccontextmanager
 async def publishing(settings: Settings) -> AsyncIterator[Topics]:
     """The topics. Local and emulated ones are made where they are missing: requests can wait for the first start."""

@@ -10,7 +10,7 @@ from shared.core.lifecycle.request_record import HEAD_FIELDS, attempts
 from shared.core.values.documents import Query, Range
 
 EXPIRING = (
-    "requests", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
+    "requests", "accepted", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
     "webhook_deliveries",
 )  # fmt: skip
 """Collections whose documents have an `expire_at`."""
@@ -31,6 +31,11 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "batch", "batched_at")),
     ("requests", ("announce", "updated_at")),
     ("requests", ("-created_at",)),
+    ("requests", ("request_id",)),
+    ("requests", ("tenant", "-created_at")),
+    ("requests", ("tenant", "status", "-created_at")),
+    ("rejected", ("request_id",)),
+    ("rejected", ("-created_at",)),
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
     ("flag_history", ("-at",)),
@@ -247,8 +252,38 @@ def newest(status: str | None, limit: int) -> Query:
     )
 
 
-def attempts_of(request_id: str) -> Query:
-    return Query(attempts(request_id), order_by=("number",), limit=500)
+def with_id(request_id: str, limit: int) -> Query:
+    """Requests of any tenant under one id."""
+    return Query("requests", equal=(("request_id", request_id),), limit=limit)
+
+
+def newest_of(tenant: str, status: str | None, since: datetime | None, until: datetime | None, limit: int) -> Query:
+    """One tenant's requests that were accepted from `since` to `until`, both included, newest first."""
+    after = () if since is None else (Range("created_at", ">=", since),)
+    before = () if until is None else (Range("created_at", "<=", until),)
+    return Query(
+        "requests",
+        equal=(("tenant", tenant), *((("status", status),) if status else ())),
+        bounds=(*after, *before),
+        order_by=("-created_at",),
+        limit=limit,
+    )
+
+
+def rejections_of(request_id: str, limit: int) -> Query:
+    """Rejected messages of any tenant that named an id."""
+    return Query("rejected", equal=(("request_id", request_id),), limit=limit)
+
+
+def newest_rejected(since: datetime | None, until: datetime | None, limit: int) -> Query:
+    """Rejected messages from `since` to `until`, both included, newest first."""
+    after = () if since is None else (Range("created_at", ">=", since),)
+    before = () if until is None else (Range("created_at", "<=", until),)
+    return Query("rejected", bounds=(*after, *before), order_by=("-created_at",), limit=limit)
+
+
+def attempts_of(key: str) -> Query:
+    return Query(attempts(key), order_by=("number",), limit=500)
 
 
 def flag_history(limit: int) -> Query:

@@ -144,6 +144,9 @@ async def _call(
     where this call is.
     """
     released = request
+    if ports.leaving.begun:
+        why = "its worker was told to end"
+        return await _give_back(ports, evidence, None, request, time, released, reason=why)
     if time.now() > request.data["slot_until"]:
         return await _give_back(ports, evidence, late, request, time, released)
     start = Start(ports, evidence, released, time, tells=late is not None)

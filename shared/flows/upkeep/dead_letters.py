@@ -5,7 +5,6 @@ from __future__ import annotations
 from shared.core.accounting import budget
 from shared.core.lifecycle import request_record
 from shared.core.messages.pubsub_messages import BadMessage, Release
-from shared.core.messages.render_request import named_id
 from shared.core.messages.topics import DEAD_LETTER_SOURCE, SUBSCRIPTIONS
 from shared.core.observability import events
 from shared.core.provider.outcome import Outcome
@@ -30,7 +29,8 @@ COME_AGAIN = (StoreUnavailable, TopicsUnavailable, ImagesUnavailable)
 
 
 MOST_DEAD_LETTERS = 3
-"""Of one request's releases: each stands for five deliveries that crashed."""
+"""Of releases that were still the request's newest; a living pump takes them back after seconds. Each stands for
+MOST_DELIVERIES that failed."""
 KEPT_CRASHING = Outcome(
     "crashed",
     "The worker kept crashing on it before a call left.",
@@ -74,9 +74,10 @@ async def _after_intake(ports: Ports, kicks: Kicks, tags: FairTags, message: Mes
 
 async def _after_render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Message) -> None:
     release = Release.parse(message.data)
-    if named_id({"request_id": release.request_id}) is None:
-        raise BadMessage("a release of no request id")
     request = await ports.store.get(request_record.path(release.request_id))
+    if _is_stale(request, release):
+        # The pump took this release back and granted another, perhaps many while no instance was free: nothing crashed.
+        return
     known = {"trace_id": request.data["trace_id"]} if isinstance(request, Document) and request.is_readable else {}
     try:
         await _once_more(ports, kicks, evidence, message, request)
@@ -89,6 +90,13 @@ async def _after_render(ports: Ports, kicks: Kicks, evidence: Evidence, message:
         events.ESCALATION, what="a release kept crashing render", request_id=release.request_id, runbook=RUNBOOK,
         **known,
     )  # fmt: skip
+
+
+def _is_stale(request: Document | Absent, release: Release) -> bool:
+    """Whether a newer release of the request is on its way: this one says nothing of it."""
+    if not isinstance(request, Document) or not request.is_readable:
+        return False
+    return bool(request.data["status"] == "released" and request.data["release"] != release.number)
 
 
 async def _after_deliver(ports: Ports, room: Room, message: Message) -> None:
