@@ -166,7 +166,9 @@ def _typescript(clone: Path, environment: Mapping[str, str], url: str) -> tuple[
         ),
     ]  # fmt: skip
     (app / "first.mjs").write_text(TYPESCRIPT.replace("URL", url), "utf-8")
-    steps.append(_step([shutil.which("node") or "node", "first.mjs"], app, environment, shown="node first.mjs (6 lines)"))
+    steps.append(
+        _step([shutil.which("node") or "node", "first.mjs"], app, environment, shown="node first.mjs (6 lines)")
+    )
     _check(app / "lighthouse")
     return tuple(steps)
 

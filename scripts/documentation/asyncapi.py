@@ -65,12 +65,12 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Renderlane topics",
             "version": version("renderlane-worker"),
-            "description": "Delivery is at least once and in no order. A message holds at most 262,144 bytes of UTF-8 JSON.",
+            "description": "Delivery is at least once and in no order. A message holds at most 262,144 bytes of JSON.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
         "servers": {
-            "cloud": {"host": "pubsub.googleapis.com", "protocol": "googlepubsub", "description": "Google Cloud Pub/Sub."},
+            "cloud": {"host": "pubsub.googleapis.com", "protocol": "googlepubsub", "description": "Pub/Sub."},
             "oneMachine": {
                 "host": "127.0.0.1:8080",
                 "protocol": "http",
@@ -144,7 +144,7 @@ def _messages() -> dict[str, Any]:
         "arrival": _message("A background call that has ended, or may have.", ARRIVAL, TRACE),
         "batchArrival": _message("A batch that has ended, or may have.", BATCH_ARRIVAL, TRACE),
         "kick": _message("Wakes the pump.", of_proto("kick"), {}),
-        "deadLetter": _message("A message as it was published, whatever it is.", {}, {}),
+        "deadLetter": _message("A message as it was published, of any form.", {}, {}),
         "webhookDelivery": _message("A result webhook that is due.", of_proto("delivery"), {}),
     }
 
@@ -158,7 +158,7 @@ def _message(summary: str, payload: dict[str, Any], attributes: dict[str, Any]) 
 def of_proto(name: str) -> dict[str, Any]:
     """A topic's protobuf schema as JSON Schema: every field may be null, as protobuf's JSON form has it."""
     text = (SCHEMAS / f"{name}.proto").read_text("utf-8")
-    inner = {found[1]: _fields(found[2], {}) for found in INNER.finditer(text)}
+    inner = {match[1]: _fields(match[2], {}) for match in INNER.finditer(text)}
     fields = _fields(INNER.sub("", text), inner)
     required = REQUIRED[name]
     for field in required:
