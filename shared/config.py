@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from shared.core.limits.quota import InvalidQuota, Quota
 from shared.core.observability.otel_values import wrong_value
+from shared.core.routing.vertex import VERTEX_USES, VertexUse
 from shared.core.values.money import micros_from_usd
 from shared.core.values.release import Release
 
@@ -56,6 +57,16 @@ class LiveQuotaOn(Struct, frozen=True):
     """`http://HOST:PORT` of another server that speaks Cloud Quotas and Monitoring; None = Google's."""
 
 
+class Vertex(Struct, frozen=True):
+    """The Vertex lane."""
+
+    project: str
+    location: str
+    use: VertexUse
+    base_url: str | None
+    """None = Google's own, by the location."""
+
+
 Exported: TypeAlias = Literal["traces", "metrics"]
 Background: TypeAlias = Literal["auto", "on", "off"]
 """Which calls run in the background: where proven, after a canary; wherever the catalogue does not say no; none."""
@@ -84,6 +95,8 @@ class Settings(Struct, frozen=True):
     capacity: int
     api_key: str | None
     base_url: str | None
+    vertex: Vertex | None = None
+    """None = there is no Vertex lane."""
     gateway_keys: Mapping[str, str] = field(default_factory=dict)
     """By what stands behind RENDERLANE_GATEWAY_KEY_ in lower case, `-` as `_`."""
     gateways: tuple[str, ...] = ()
@@ -116,6 +129,21 @@ class Settings(Struct, frozen=True):
     def one_machine(self) -> bool:
         """Both store and topics are in the SQLite file."""
         return isinstance(self.store, SqliteStore) and isinstance(self.topics, LocalTopics)
+
+    @property
+    def calls_google(self) -> bool:
+        """A provider is named, by a key, by an address or by the Vertex lane alone; else the simulator answers."""
+        return self.api_key is not None or self.base_url is not None or self.only_vertex
+
+    @property
+    def pays(self) -> bool:
+        """Calls may be billed: a key is set, or credentials are used for real."""
+        real = self.vertex is not None and not (self.vertex.base_url or "").startswith("http://")
+        return self.api_key is not None or (real and self.calls_google)
+
+    @property
+    def only_vertex(self) -> bool:
+        return self.vertex is not None and self.vertex.use == "only"
 
     @classmethod
     def read(cls, environment: Mapping[str, str], here: Path) -> Settings:
@@ -152,6 +180,7 @@ class Settings(Struct, frozen=True):
             capacity=_whole("RENDERLANE_CAPACITY", given.get("RENDERLANE_CAPACITY", "200")),
             api_key=given.get("GEMINI_API_KEY"),
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
+            vertex=_vertex(given),
             gateway_keys={
                 _as_in_keys(name.removeprefix(GATEWAY_KEY)): key
                 for name, key in given.items()
@@ -375,6 +404,35 @@ def _base_url(text: str | None) -> str | None:
     if text is not None and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).netloc):
         raise _wrong("GOOGLE_GEMINI_BASE_URL", text, "an http:// or https:// address")
     return text
+
+
+def _vertex(given: Mapping[str, str]) -> Vertex | None:
+    """Plain HTTP takes no credentials, so nothing but a stand-in on this machine answers there."""
+    text, use = given.get("RENDERLANE_VERTEX"), given.get("RENDERLANE_VERTEX_ROUTE", "fallback")
+    chosen = next((known_use for known_use in VERTEX_USES if known_use == use), None)
+    if chosen is None:
+        raise _wrong("RENDERLANE_VERTEX_ROUTE", use, ", ".join(VERTEX_USES))
+    if text is None:
+        if "RENDERLANE_VERTEX_ROUTE" in given:
+            raise _wrong("RENDERLANE_VERTEX_ROUTE", use, "nothing where RENDERLANE_VERTEX is not set")
+        return None
+    match = re.fullmatch(r"([a-z0-9][a-z0-9.:-]{0,62})(?:/([a-z][a-z0-9-]{0,31}))?", text)
+    if match is None:
+        allowed = "PROJECT or PROJECT/LOCATION, for example my-project/global or my-project/europe-west4"
+        raise _wrong("RENDERLANE_VERTEX", text, allowed)
+    url = given.get("GOOGLE_VERTEX_BASE_URL")
+    if url is not None and not (_is_https(url) or _is_of_this_machine(url)):
+        raise _wrong("GOOGLE_VERTEX_BASE_URL", url, "an https:// address, or http:// of this machine for a stand-in")
+    return Vertex(match[1], match[2] or "global", chosen, url)
+
+
+def _is_https(text: str) -> bool:
+    parts = urlsplit(text)
+    return parts.scheme == "https" and bool(parts.hostname) and parts.username is None
+
+
+def _is_of_this_machine(text: str) -> bool:
+    return _is_server(text) and urlsplit(text).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def _is_exported(what: str, given: Mapping[str, str]) -> bool:

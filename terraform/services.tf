@@ -116,7 +116,7 @@ resource "google_cloud_run_v2_service" "function" {
       }
 
       dynamic "env" {
-        for_each = merge(local.environment, local.telemetry, { OTEL_SERVICE_NAME = "renderlane-${each.key}", FUNCTION_TARGET = each.key }, var.otel)
+        for_each = merge(local.environment, local.vertex_environment, local.telemetry, { OTEL_SERVICE_NAME = "renderlane-${each.key}", FUNCTION_TARGET = each.key }, var.otel)
 
         content {
           name  = env.key
@@ -126,7 +126,7 @@ resource "google_cloud_run_v2_service" "function" {
 
       dynamic "env" {
         for_each = merge(
-          each.value.key ? { GEMINI_API_KEY = { secret = google_secret_manager_secret.gemini_key.secret_id, version = var.gemini_key_version } } : {},
+          each.value.key && !local.only_vertex ? { GEMINI_API_KEY = { secret = google_secret_manager_secret.gemini_key.secret_id, version = var.gemini_key_version } } : {},
           each.key == "render" ? { for name, held in var.gateway_keys : "RENDERLANE_GATEWAY_KEY_${name}" => held } : {},
         )
 
@@ -169,6 +169,8 @@ resource "google_cloud_run_v2_service" "function" {
   # index fails until the index is built, which takes longer than a revision.
   depends_on = [
     google_project_service.api,
+    google_project_service.vertex,
+    google_project_iam_member.vertex,
     google_pubsub_topic.topic,
     google_firestore_index.composite,
     google_firestore_field.field,

@@ -39,7 +39,8 @@ async def preview(request: Request, form: Form) -> Response:
         return await pages.flags_page(request, Filled.again(form, wish), status=WRONG)
     ids = iter(lambda: f"{wish.name}-{secrets.token_hex(2)}", "")
     looked = await flag_preview.look(
-        ports.store, ports.flag_source, ports.catalogue, ports.open_lanes, ports.gateways_in_use, wish, ids
+        ports.store, ports.flag_source, ports.catalogue, ports.open_lanes, ports.gateways_in_use, wish, ids,
+        ports.vertex_in_use,
     )  # fmt: skip
     return await pages.flags_page(request, Filled.again(form, []), looked=looked)
 

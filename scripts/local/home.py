@@ -177,18 +177,21 @@ def _check_images(settings: Settings) -> None:
 
 def simulates(settings: Settings) -> bool:
     """Whether the built-in simulator stands in for Gemini: no key, and no other server named."""
-    return settings.api_key is None and settings.base_url is None
+    return not settings.calls_google
 
 
 def _on_simulator(settings: Settings, url: str, simulated: Simulated) -> Settings:
-    """Images from the simulator, and its limits as live ones.
+    """Images from the simulator, also those of Vertex, and its limits as live ones.
 
     Where RENDERLANE_QUOTA alone names limits, the simulator has none to tell, and the configured ones are to hold.
     """
     live = settings.live_quota
     if live == LiveQuotaOff("default") and (simulated.limits or not settings.quota.by_model):
         live = LiveQuotaOn("limits and usage", server=url)
-    return replace(settings, base_url=url, live_quota=live)
+    vertex = settings.vertex
+    if vertex is not None and vertex.base_url is None:  # or half of the images would cost money
+        vertex = replace(vertex, base_url=url)
+    return replace(settings, base_url=url, live_quota=live, vertex=vertex)
 
 
 async def until_signalled(on_stopping: Callable[[], None]) -> None:

@@ -47,7 +47,8 @@ def _refuse_idle_options(ctx: click.Context, settings: Settings) -> None:
 
     given = [name for name in SHAPES_THE_SIMULATOR if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if given and not simulates(settings):
-        variable = "GEMINI_API_KEY" if settings.api_key else "GOOGLE_GEMINI_BASE_URL"
+        named = "GOOGLE_GEMINI_BASE_URL" if settings.base_url else "RENDERLANE_VERTEX_ROUTE"
+        variable = "GEMINI_API_KEY" if settings.api_key else named
         raise click.UsageError(
             f"--{given[0]} configures the built-in simulator, which is off because {variable} is set. "
             f"Remove --{given[0]} or unset {variable}."

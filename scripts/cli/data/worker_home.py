@@ -131,7 +131,7 @@ def is_simulated(settings: Settings) -> bool:
         note: Any = json.loads(_note_path(settings).read_text("utf-8"))
         return bool(note["simulated"])
     except (OSError, ValueError, KeyError, TypeError):
-        return settings.one_machine and settings.api_key is None and settings.base_url is None
+        return settings.one_machine and not settings.calls_google
 
 
 def reads_live_quota(settings: Settings) -> bool:

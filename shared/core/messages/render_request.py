@@ -82,6 +82,7 @@ class RenderRequest(Struct, frozen=True):
     floor: Floor | Literal["exact"] = Floor()
     allow_gateway: bool = False
     allow_batch: bool = False
+    allow_vertex: bool | None = None
     escalates: str | None = None
     group: str | None = None
     grounding: bool = False
@@ -130,6 +131,7 @@ class RenderRequest(Struct, frozen=True):
             floor="exact" if floor == "exact" else Floor(floor.get("image_size"), floor.get("model")),
             allow_gateway=allow.get("gateway", False),
             allow_batch=allow.get("batch", False),
+            allow_vertex=allow.get("vertex"),
             escalates=found.get("escalates"),
             group=found.get("group"),
             grounding=found.get("grounding", False),
@@ -157,7 +159,7 @@ class RenderRequest(Struct, frozen=True):
             "floor": self.floor
             if self.floor == "exact"
             else _present({"image_size": self.floor.image_size, "model": self.floor.model}),
-            "allow": {"gateway": self.allow_gateway, "batch": self.allow_batch},
+            "allow": _present({"gateway": self.allow_gateway, "batch": self.allow_batch, "vertex": self.allow_vertex}),
             "escalates": self.escalates,
             "group": self.group,
             "grounding": self.grounding,
@@ -416,6 +418,10 @@ REQUEST = validation.Record(
             {
                 "gateway": validation.Flag("Prompt and references may be sent to a third-party gateway."),
                 "batch": validation.Flag("The request may take a day."),
+                "vertex": validation.Flag(
+                    "The request may go to Vertex AI, the same models in Google Cloud."
+                    " Default: as the worker is configured, usually yes."
+                ),
             },
             description="Consent.",
         ),
