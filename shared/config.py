@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,11 +13,13 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from shared.core.limits.quota import InvalidQuota, Quota
+from shared.core.messages.render_request import ID_WORDS, named_tenant
 from shared.core.observability.otel_values import wrong_value
 from shared.core.routing.vertex import VERTEX_USES, VertexUse
 from shared.core.values.money import micros_from_usd
 from shared.core.values.release import Release
 
+API_AUDIENCE, API_CALLERS = "RENDERLANE_API_AUDIENCE", "RENDERLANE_API_CALLERS"
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
 GATEWAYS = "RENDERLANE_GATEWAYS"
 """Before a gateway's name in capitals, with `_` for `-`."""
@@ -107,6 +110,10 @@ class Settings(Struct, frozen=True):
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
     default_budget_micros: int | None = None
     """Per day, of every tenant without a budget of its own; None = no limit."""
+    api_audience: str | None = None
+    """Of the identity tokens that the API accepts; None = the API serves this machine only."""
+    api_callers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The tenants of each account that may call the API, by e-mail address; `*` is every tenant."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
     release: Release = Release()
@@ -190,6 +197,8 @@ class Settings(Struct, frozen=True):
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             default_budget_micros=_dollars("RENDERLANE_DEFAULT_BUDGET", given.get("RENDERLANE_DEFAULT_BUDGET")),
+            api_audience=_api_audience(given),
+            api_callers=_callers(given.get(API_CALLERS, "{}")),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
             release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
             background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
@@ -377,6 +386,35 @@ def _webhook_secret(text: str | None) -> str | None:
             "once, when the webhook was registered"
         )
     return text
+
+
+def _api_audience(given: Mapping[str, str]) -> str | None:
+    audience = given.get(API_AUDIENCE)
+    if audience is not None and not re.fullmatch(r"[!-~]{1,512}", audience):
+        raise _wrong(API_AUDIENCE, audience, "the audience of identity tokens, such as https://renderlane.example.com")
+    if (audience is None) != (API_CALLERS not in given):
+        missing, named = (API_AUDIENCE, API_CALLERS) if audience is None else (API_CALLERS, API_AUDIENCE)
+        raise _wrong(missing, "nothing", f"a value wherever {named} has one")
+    return audience
+
+
+def _callers(text: str) -> dict[str, tuple[str, ...]]:
+    allowed = (
+        'JSON such as {"shop@my-project.iam.gserviceaccount.com": ["shop"]}: accounts, each with its tenants, or ["*"]'
+    )
+    try:
+        accounts = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _wrong(API_CALLERS, text[:200], allowed) from error
+    if not isinstance(accounts, dict):
+        raise _wrong(API_CALLERS, text[:200], allowed)
+    for account, tenants in accounts.items():
+        if not isinstance(tenants, list) or not tenants or not re.fullmatch(r"[^@\s]+@[^@\s]+", account):
+            raise _wrong(API_CALLERS, f"{account}: {json.dumps(tenants)}"[:200], allowed)
+        wrong = [tenant for tenant in tenants if tenant != "*" and named_tenant({"tenant": tenant}) is None]
+        if wrong:
+            raise _wrong(API_CALLERS, f"{account}: {wrong[0]!r}"[:200], f"1 to 64 {ID_WORDS}, or *")
+    return {account: tuple(tenants) for account, tenants in accounts.items()}
 
 
 def _whole(name: str, text: str) -> int:

@@ -56,7 +56,7 @@ from shared.flows.wakeups import Kicks
 from shared.ports import Ports
 from shared.ports.clock import Clock
 from shared.ports.flags import FlagSource
-from shared.ports.identity import Identities
+from shared.ports.identity import Callers, Identities
 from shared.ports.images import References, Spool
 from shared.ports.lanes import Batches, Lane
 from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
@@ -459,6 +459,17 @@ def flag_source(settings: Settings, models: Catalogue, emitted: Signals | None =
             emitted.emit(FLAG_ILL_FORMED, flag=flag, found=found, allowed=allowed)
 
     return _set_by("RENDERLANE_FLAG_PROVIDER", lambda: OpenFeatureFlags.of(named, live_ids, report))
+
+
+def callers(settings: Settings) -> Callers:
+    """Of the API."""
+    if settings.api_audience is None:
+        from shared.adapters.identity.loopback import LoopbackCallers
+
+        return LoopbackCallers()
+    from shared.adapters.identity.cloud_run import CloudRunCallers
+
+    return CloudRunCallers(settings.api_audience, settings.api_callers)
 
 
 def identities(settings: Settings) -> Identities:

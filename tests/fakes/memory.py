@@ -285,6 +285,9 @@ class MemoryImages:
         await asyncio.sleep(0)
         return next((self._image(key) for key in self.stored if key.startswith(prefix)), None)
 
+    async def link(self, uri: str, lasts: timedelta) -> str | None:
+        return None
+
     async def read(self, uri: str) -> bytes:
         return self.stored[uri.removeprefix("memory://")][0]
 

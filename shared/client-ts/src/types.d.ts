@@ -23,7 +23,7 @@ export interface RenderRequest {
     mime_type?: "image/png" | "image/jpeg" | "image/webp" | "image/heic" | "image/heif";
   })[];
   /** Checked at intake: the lane must be available and the model must offer it. */
-  lane?: "standard" | "priority" | "flex" | "batch";
+  lane?: "standard" | "priority" | "flex" | "batch" | "vertex";
   priority?: "interactive" | "normal" | "bulk";
   /** Latest start; after it the request expires unpaid. A real day of 2000 to 2999. */
   deadline?: string;
@@ -40,6 +40,8 @@ export interface RenderRequest {
     gateway?: boolean;
     /** The request may take a day. */
     batch?: boolean;
+    /** The request may go to Vertex AI, the same models in Google Cloud. Default: as the worker is configured, usually yes. */
+    vertex?: boolean;
   };
   /** Id of the request, of the same tenant, whose image was not good enough. */
   escalates?: string;
