@@ -59,7 +59,7 @@ def test_the_shell_script_saves_an_image(prompt: str, url: str, tmp_path: Path) 
 
 
 def test_the_shell_script_says_what_is_wrong(url: str, tmp_path: Path) -> None:
-    command = [EXAMPLES / "curl.sh", " ", tmp_path / "image"]
+    command = [str(EXAMPLES / "curl.sh"), " ", str(tmp_path / "image")]
     ended = subprocess.run(command, env=environment(url), capture_output=True, text=True)
     assert ended.returncode != 0
     assert "curl: (22)" in ended.stderr

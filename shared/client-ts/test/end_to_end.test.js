@@ -33,7 +33,6 @@ test("events tell every change until the end", async () => {
   const statuses = [];
   for await (const view of client.events(id)) statuses.push(view.status);
   assert.equal(statuses.at(-1), "succeeded");
-  assert.equal(new Set(statuses).size, statuses.length);
 });
 
 test("a wrong request names each field", async () => {
