@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, to_builtins
 
 from shared.core.lifecycle import request_record
-from shared.core.lifecycle.request_view import request_view
+from shared.core.lifecycle.request_view import Image, request_view
 from shared.core.messages.pubsub_messages import BadMessage
 from shared.core.observability import events, spans
 from shared.core.values.documents import Committed, Document, Update
@@ -24,7 +24,11 @@ from shared.flows.requests.message import Message
 from shared.flows.webhooks.fan_out import fan_out
 from shared.flows.webhooks.room import NoRoom, Room
 from shared.ports import Ports
+from shared.ports.images import ImagesUnavailable
 from shared.ports.webhooks import AddressRefused, Answer, NoAnswer
+
+IMAGE_LINK_LASTS = timedelta(hours=1)
+"""A replay has a fresh one."""
 
 Effect: TypeAlias = Literal["delivered", "will retry", "dead"]
 
@@ -104,7 +108,8 @@ async def _send(ports: Ports, document: Document, work: _Try) -> None:
     """Call, then put on record what came of it. A crash before that: the lease ends, and it is sent again."""
     began_at = ports.clock.now()
     finished_at = deliveries.moment(work.request.data["finished_at"])
-    view = to_builtins(request_view(work.request.id, work.request.data, began_at))
+    image = await _image(ports, work.request, began_at)
+    view = to_builtins(request_view(work.request.id, work.request.data, began_at, image=image))
     body = deliveries.payload(work.delivery.status, finished_at, view)
     signed = headers(work.endpoint.signing_secrets(began_at), work.delivery.message_id, began_at, body)
     answer: Answer | None = None
@@ -126,6 +131,18 @@ async def _send(ports: Ports, document: Document, work: _Try) -> None:
     await _write(ports, document, after)
     await _note_health(ports, work, answer, reason, ended_at)
     _report(ports, work, attempted, after, began_at)
+
+
+async def _image(ports: Ports, request: Document, now: datetime) -> Image | None:
+    """An address that the receiver can fetch without an account; None: the one of the API, which needs a caller."""
+    uri = request.data["image_uri"]
+    if uri is None:
+        return None
+    try:
+        link = await ports.images.link(uri, IMAGE_LINK_LASTS)
+    except ImagesUnavailable:
+        return None  # the result is not held back for it
+    return Image(link, now + IMAGE_LINK_LASTS) if link is not None else None
 
 
 async def _note_health(ports: Ports, work: _Try, answer: Answer | None, reason: str | None, now: datetime) -> None:
