@@ -134,7 +134,7 @@ def _cli(clone: Path, environment: Mapping[str, str], _url: str) -> tuple[Step, 
     program = "from scripts.cli.main import main; main()"
     command = [".venv/bin/python", "-c", program, "submit", PROMPT, "--id", "first-cli", "--wait"]
     step = _step(command, clone, environment, shown=f'.venv/bin/renderlane submit "{PROMPT}" --wait')
-    images = [path for path in (clone / ".renderlane/images").rglob("*") if path.is_file()]
+    images = [path for path in (clone / ".renderlane/images").rglob("[!.]*") if path.is_file()]
     _check(images[0])
     return (step,)
 
