@@ -5,7 +5,7 @@ locals {
     push     = "Pub/Sub pushes as this account: it may call the functions that are fed by subscriptions."
     schedule = "Cloud Scheduler calls watch as this account."
   }
-  pushed_to = toset([for each in local.subscriptions : each.function])
+  pushed_to = setsubtract(toset([for each in local.subscriptions : each.function]), local.pulling)
   # Whoever has an account of its own: the functions and, where there is one, the console.
   acting = merge(local.functions, local.console)
 }

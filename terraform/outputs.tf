@@ -13,6 +13,11 @@ output "entry_points" {
   value       = concat(keys(local.functions), keys(local.console))
 }
 
+output "pools" {
+  description = "The worker pools: functions that pull."
+  value       = [for each in google_cloud_run_v2_worker_pool.function : each.name]
+}
+
 output "request_topic" {
   description = "Topic to which upstream apps publish."
   value       = google_pubsub_topic.topic["render-requests"].id

@@ -45,6 +45,7 @@ locals {
     RENDERLANE_QUOTA            = var.quota
     RENDERLANE_LIVE_QUOTA       = var.live_quota
     RENDERLANE_CAPACITY         = tostring(var.capacity)
+    RENDERLANE_DELIVERIES       = tostring(var.render.concurrency)
     RENDERLANE_GATEWAYS         = join(",", sort(keys(var.gateway_keys)))
     RENDERLANE_FLAG_PROVIDER    = var.flag_provider
     OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint
@@ -62,10 +63,22 @@ locals {
   # What runs, in every log line, span, label and revision: the image's digest and, where it is known, the commit.
   image_digest = substr(element(split("@sha256:", var.image), 1), 0, 12)
   release      = join("-", compact([var.commit, local.image_digest]))
+
+  # What each function is given: variables, and secrets by their version.
+  plain = { for name, each in local.functions : name => merge(
+    local.environment, local.telemetry, { OTEL_SERVICE_NAME = "renderlane-${name}", FUNCTION_TARGET = name }, var.otel,
+  ) }
+  secrets = { for name, each in local.functions : name => merge(
+    each.key ? { GEMINI_API_KEY = { secret = google_secret_manager_secret.gemini_key.secret_id, version = var.gemini_key_version } } : {},
+    name == "render" ? { for name, held in var.gateway_keys : "RENDERLANE_GATEWAY_KEY_${name}" => held } : {},
+  ) }
+  # Functions that take their messages by pull run in a worker pool (pools.tf), the others as services.
+  pulling = toset(var.render.delivery == "pull" ? ["render"] : [])
+  served  = { for name, each in local.functions : name => each if !contains(local.pulling, name) }
 }
 
 resource "google_cloud_run_v2_service" "function" {
-  for_each = local.functions
+  for_each = local.served
 
   name                 = "renderlane-${each.key}"
   location             = var.region
@@ -111,7 +124,7 @@ resource "google_cloud_run_v2_service" "function" {
       }
 
       dynamic "env" {
-        for_each = merge(local.environment, local.telemetry, { OTEL_SERVICE_NAME = "renderlane-${each.key}", FUNCTION_TARGET = each.key }, var.otel)
+        for_each = local.plain[each.key]
 
         content {
           name  = env.key
@@ -120,10 +133,7 @@ resource "google_cloud_run_v2_service" "function" {
       }
 
       dynamic "env" {
-        for_each = merge(
-          each.value.key ? { GEMINI_API_KEY = { secret = google_secret_manager_secret.gemini_key.secret_id, version = var.gemini_key_version } } : {},
-          each.key == "render" ? { for name, held in var.gateway_keys : "RENDERLANE_GATEWAY_KEY_${name}" => held } : {},
-        )
+        for_each = local.secrets[each.key]
 
         content {
           name = env.key

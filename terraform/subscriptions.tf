@@ -23,12 +23,17 @@ resource "google_pubsub_subscription" "push" {
   ack_deadline_seconds       = var.ack_deadline_seconds[each.key]
   message_retention_duration = each.value.retention
 
-  push_config {
-    push_endpoint = google_cloud_run_v2_service.function[each.value.function].uri
+  # Without this it is pulled from (pools.tf).
+  dynamic "push_config" {
+    for_each = contains(local.pulling, each.value.function) ? [] : [google_cloud_run_v2_service.function[each.value.function].uri]
 
-    oidc_token {
-      service_account_email = google_service_account.caller["push"].email
-      audience              = google_cloud_run_v2_service.function[each.value.function].uri
+    content {
+      push_endpoint = push_config.value
+
+      oidc_token {
+        service_account_email = google_service_account.caller["push"].email
+        audience              = push_config.value
+      }
     }
   }
 

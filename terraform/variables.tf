@@ -135,13 +135,19 @@ variable "key_rotation" {
 }
 
 variable "render" {
-  description = "The fleet of render: concurrent deliveries per instance, instances, and memory for that many (docs/benchmarks.md)."
+  description = "The fleet of render: concurrent deliveries per instance, instances, memory for that many (docs/benchmarks.md), and how messages reach it: push or pull."
   type = object({
     concurrency   = optional(number, 40)
     max_instances = optional(number, 5)
     memory_mib    = optional(number, 2048)
+    delivery      = optional(string, "push")
   })
   default = {}
+
+  validation {
+    condition     = contains(["push", "pull"], var.render.delivery)
+    error_message = "render.delivery: allowed are push (a service that sleeps when idle; right with background calls) and pull (a worker pool; right where calls are waited for)."
+  }
 
   validation {
     condition     = var.render.concurrency >= 1 && var.render.concurrency <= 1000

@@ -102,7 +102,12 @@ class Deployment(Struct, frozen=True):
     def back(self) -> None:
         """Give all traffic to the revisions of the release before: seconds, nothing is built. Raises Stopped where
         there is none."""
+        pools = json.loads(self.shell.look("terraform", "-chdir=terraform", "output", "-json", "pools") or "[]")
+        for pool in pools:
+            self._pool_back(pool)
         for service in self._services():
+            if service in pools:
+                continue
             before = revisions.before(self._json("run", "services", "describe", service), self._revisions(service))
             if before is None:
                 raise Stopped(f"{service} has no ready revision of an earlier release: nothing to go back to")
@@ -112,6 +117,18 @@ class Deployment(Struct, frozen=True):
         self._hand_over()
         self._smoke()
         self.say("The next `--plan` and `--yes` give the traffic to the newest revision again.")
+
+    def _pool_back(self, pool: str) -> None:
+        """As a service's, by instances instead of traffic."""
+        found = self._json("beta", "run", "worker-pools", "describe", pool)
+        listed = self._json("beta", "run", "worker-pools", "revisions", "list", f"--worker-pool={pool}")
+        before = revisions.before(revisions.as_service(found), list(listed or []))
+        if before is None:
+            raise Stopped(f"{pool} has no ready revision of an earlier release: nothing to go back to")
+        self._do(
+            "gcloud", "beta", "run", "worker-pools", "update-instance-split", pool, f"--to-revisions={before}=100",
+            *self._where(),
+        )  # fmt: skip
 
     def _services(self) -> list[str]:
         found = self.shell.look("terraform", "-chdir=terraform", "output", "-json", "entry_points")

@@ -217,3 +217,13 @@ run "a_key_of_a_gateway_that_changes_under_running_functions" {
 
   expect_failures = [var.gateway_keys]
 }
+
+run "another_way_of_delivery" {
+  command = plan
+
+  variables {
+    render = { delivery = "streaming" }
+  }
+
+  expect_failures = [var.render]
+}

@@ -255,7 +255,7 @@ A, B, C = (
 def test_the_way_back_gives_traffic_to_the_release_before_and_builds_nothing() -> None:
     shell = Told(
         {
-            "terraform -chdir=terraform output": '["render"]',
+            "terraform -chdir=terraform output -json entry_points": '["render"]',
             "gcloud run services describe": json.dumps(a_service(("renderlane-render-3", 100))),
             "gcloud run revisions list": json.dumps([A, B, C]),
         }
@@ -266,6 +266,26 @@ def test_the_way_back_gives_traffic_to_the_release_before_and_builds_nothing() -
         "gcloud run services update-traffic renderlane-render --to-revisions=renderlane-render-2=100"
     )
     assert not [command for command in shell.done if "build" in command or "terraform" in command]
+
+
+def test_a_worker_pool_goes_back_by_its_instances() -> None:
+    """https://cloud.google.com/run/docs/managing/workerpool-instance-splits-rollbacks"""
+    pool = {"status": {"instanceSplits": [{"revisionName": "renderlane-render-3", "percent": 100}]}}
+    shell = Told(
+        {
+            "terraform -chdir=terraform output -json entry_points": '["render"]',
+            "terraform -chdir=terraform output -json pools": '["renderlane-render"]',
+            "gcloud beta run worker-pools describe": json.dumps(pool),
+            "gcloud beta run worker-pools revisions list": json.dumps([A, B, C]),
+        }
+    )
+    deployment, _ = a_deployment(shell, apply=True)
+    deployment.back()
+    (moved, kicked, _) = shell.done
+    assert moved.startswith(
+        "gcloud beta run worker-pools update-instance-split renderlane-render --to-revisions=renderlane-render-2=100"
+    )
+    assert "pump-kicks" in kicked
 
 
 def test_going_back_twice_reaches_the_release_before_that() -> None:
@@ -290,7 +310,7 @@ def test_a_canary_keeps_the_rest_of_the_traffic_on_what_serves() -> None:
     shell = Told(
         SIGNED_IN
         | {
-            "terraform -chdir=terraform output": '["render"]',
+            "terraform -chdir=terraform output -json entry_points": '["render"]',
             "gcloud run services describe": json.dumps(
                 a_service(("renderlane-render-2", 80), ("renderlane-render-3", 20))
             ),
