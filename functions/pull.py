@@ -1,7 +1,7 @@
 """A function that takes its messages by pull, for a Cloud Run worker pool: `python -m functions.pull render`.
 
-Pull has no push window that grows by one for each acknowledgement, no back-off of the whole subscription, and no 429 while
-instances start: the right choice where a delivery is held for a whole call (docs/deployment/deliveries.md).
+Pull has no push window that grows by one for each acknowledgement, no back-off of the whole subscription, and no 429
+while instances start: the right choice where a delivery is held for a whole call (docs/deployment/deliveries.md).
 """
 
 from __future__ import annotations
