@@ -7,7 +7,7 @@
 locals {
   functions = {
     intake = {
-      concurrency = 80, max_instances = 20, min_instances = var.min_instances.intake, memory_mib = 512
+      concurrency = 80, max_instances = 5, min_instances = var.min_instances.intake, memory_mib = 512
       publishes   = ["pump-kicks", "render-results"], images = "none", key = false, roles = []
     }
     # One instance with many requests: a kick meets the running loop inside its own process and just wakes it.

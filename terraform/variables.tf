@@ -176,6 +176,28 @@ variable "capacity" {
   }
 }
 
+variable "platform_quota" {
+  description = "What Cloud Run may allocate in the region. A new project has 20 CPUs and 40 GiB; more must be requested first."
+  type        = object({ cpus = optional(number, 20), gib = optional(number, 40) })
+  default     = {}
+
+  validation {
+    condition     = local.fleet_cpus <= var.platform_quota.cpus && local.fleet_gib <= var.platform_quota.gib
+    error_message = "platform_quota: the fleet at its largest needs ${local.fleet_cpus} CPUs and ${local.fleet_gib} GiB; over the quota Cloud Run refuses the deployment or answers 429. Lower render.max_instances, or request more (request_platform_quota)."
+  }
+}
+
+variable "request_platform_quota" {
+  description = "Address of the person who requests platform_quota from Google; empty = nothing is requested."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.request_platform_quota == "" || can(regex("^[^@\\s]+@[^@\\s]+$", var.request_platform_quota))
+    error_message = "request_platform_quota: allowed is an address such as oncall@example.com."
+  }
+}
+
 variable "min_instances" {
   description = "Instances kept warm, by function. 0 costs nothing when idle, but the next request waits for a cold start."
   type = object({
@@ -191,8 +213,8 @@ variable "min_instances" {
   }
 
   validation {
-    condition     = var.min_instances.pump <= 1 && var.min_instances.intake <= 20 && var.min_instances.render <= var.render.max_instances
-    error_message = "min_instances: not more than the most: pump 1, intake 20, render its max_instances."
+    condition     = var.min_instances.pump <= 1 && var.min_instances.intake <= 5 && var.min_instances.render <= var.render.max_instances
+    error_message = "min_instances: not more than the most: pump 1, intake 5, render its max_instances."
   }
 }
 

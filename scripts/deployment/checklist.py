@@ -20,9 +20,10 @@ class Check(Struct, frozen=True):
     remedy: str
 
 
-def command(place: Place, *, deployed: bool) -> tuple[str, ...]:
+def command(place: Place, *, deployed: bool, fleet: str | None = None) -> tuple[str, ...]:
     """As one can type it, its settings in front."""
-    return "env", *(f"{name}={value}" for name, value in place.settings(deployed=deployed).items() if value), *COMMAND
+    settings = (f"{name}={value}" for name, value in place.settings(deployed=deployed).items() if value)
+    return "env", *settings, *COMMAND, *(() if fleet is None else (f"--fleet={fleet}",))
 
 
 def read(said: str) -> list[Check]:

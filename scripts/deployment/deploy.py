@@ -251,6 +251,16 @@ class Deployment(Struct, frozen=True):
         losses = plan_file.losses(shown or "{}")
         if losses:
             raise Stopped(f"the plan deletes what cannot be made again: {', '.join(losses)}; nothing was changed")
+        self._platform_quota(plan_file.output(shown or "{}", "fleet"))
+
+    def _platform_quota(self, fleet: str | None) -> None:
+        """Cloud Run refuses a fleet over its quota midway through an apply; better before."""
+        if fleet is None:
+            return
+        answered = self.shell.answer(*checklist.command(self.place, deployed=False, fleet=fleet))
+        quota = [check for check in checklist.read(answered) if check.name == "platform-quota"]
+        for line in checklist.judge(quota, self.despite):
+            self.say(line)
 
     def _hand_over(self) -> None:
         """A kick reaches the pump of the revision that has the traffic now, which takes the lead over at once. Without

@@ -227,3 +227,23 @@ run "another_way_of_delivery" {
 
   expect_failures = [var.render]
 }
+
+run "a_fleet_beyond_the_platforms_quota" {
+  command = plan
+
+  variables {
+    render = { max_instances = 20 }
+  }
+
+  expect_failures = [var.platform_quota]
+}
+
+run "nobody_to_ask_for_quota" {
+  command = plan
+
+  variables {
+    request_platform_quota = "someone"
+  }
+
+  expect_failures = [var.request_platform_quota]
+}

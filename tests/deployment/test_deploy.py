@@ -415,3 +415,26 @@ def test_what_doctor_really_says_of_a_home_that_does_not_exist_is_understood(tmp
     assert {each.owner for each in checks} >= {"model", "price", "credential", "quota", "rollback"}
     assert not any(each.verdict == "fail" and each.owner in ("data", "quota", "rollback") for each in checks)
     assert not (tmp_path / "nothing/state.db").exists()
+
+
+def test_a_plan_whose_fleet_is_over_cloud_runs_quota_is_not_kept_for_an_apply() -> None:
+    """Half of an apply would go through before Cloud Run refuses the rest."""
+    quota = {
+        "owner": "quota", "check": "platform-quota", "verdict": "fail",
+        "found": "the fleet may need 34 CPUs and 42 GiB in europe-west1; allowed: 20 CPUs, 40 GiB",
+        "remedy": "Request more.",
+    }  # fmt: skip
+    outputs = {"planned_values": {"outputs": {"fleet": {"value": "34x42@europe-west1"}}}}
+    shell = Told(SIGNED_IN | {"terraform -chdir=terraform show": json.dumps(outputs)})
+    deployment, _ = a_deployment(shell, apply=True)
+    answer = shell.answer
+
+    def answering(*words: str) -> str:
+        checks = [quota] if any(word.startswith("--fleet=34x42@europe-west1") for word in words) else []
+        return answer(*words) if not checks else json.dumps({"ready": False, "checks": checks})
+
+    shell.answer = answering  # type: ignore[method-assign]
+    with pytest.raises(Stopped, match="34 CPUs and 42 GiB"):
+        deployment.plan()
+    with pytest.raises(Stopped, match="no plan of this source"):
+        deployment.apply()
