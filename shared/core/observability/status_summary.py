@@ -171,6 +171,8 @@ class Summary(Stored, frozen=True):
     ended: tuple[Ended, ...] = ()
     busy_at: datetime | None = None
     """When anything last waited or ran."""
+    release: str = ""
+    """Of the process that wrote it: the pump that leads, or watch."""
 
     @property
     def queued_count(self) -> int:

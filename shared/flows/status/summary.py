@@ -130,6 +130,7 @@ async def gather(ports: Ports, before: Summary, now: datetime) -> Summary:
         spent=await _spent(ports, now) if _spent_is_due(before.spent, busy_at, now) else before.spent,
         ended=tuple(ended),
         busy_at=busy_at,
+        release=ports.release.name,
     )
 
 
