@@ -54,6 +54,10 @@ resource "google_cloud_run_service_iam_member" "schedule" {
   service  = google_cloud_run_v2_service.function["watch"].name
   role     = "roles/run.invoker"
   member   = google_service_account.caller["schedule"].member
+
+  lifecycle {
+    replace_triggered_by = [google_cloud_run_v2_service.function["watch"].id]
+  }
 }
 
 # Pub/Sub's agent signs the tokens that prove a push.

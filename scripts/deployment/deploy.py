@@ -28,6 +28,9 @@ AGENTS = ("pubsub.googleapis.com", "secretmanager.googleapis.com")
 CONSOLE_AGENT = "iap.googleapis.com"
 """Identity-Aware Proxy calls the console as its own agent."""
 APIS = Path("terraform/apis.json")
+LIFECYCLE = Path("terraform/state-lifecycle.json")
+"""Of the state's bucket: versions that others have replaced go after a while."""
+LOCK = Path("terraform/.terraform.lock.hcl")
 MADE_FIRST = (
     "google_secret_manager_secret.gemini_key",
     "google_logging_metric.event",
@@ -191,9 +194,11 @@ class Deployment(Struct, frozen=True):
                 "gcloud", "storage", "buckets", "create", bucket, project, f"--location={self.place.region}",
                 "--uniform-bucket-level-access", "--public-access-prevention",
             )  # fmt: skip
-            self._do("gcloud", "storage", "buckets", "update", bucket, "--versioning")
+            self._do("gcloud", "storage", "buckets", "update", bucket, "--versioning", f"--lifecycle-file={LIFECYCLE}")
         backend = f"-backend-config=bucket={self.place.state}"
-        self._do("terraform", "-chdir=terraform", "init", "-input=false", "-reconfigure", backend)
+        # The lock names the provider's checksums: it is written once, committed, and only read from then on.
+        locked = ("-lockfile=readonly",) if (ROOT / LOCK).is_file() else ()
+        self._do("terraform", "-chdir=terraform", "init", "-input=false", "-reconfigure", backend, *locked)
 
     def _made_first(self) -> None:
         """The secret comes before the services, its value from whoever has it. Terraform never sees it."""

@@ -3,6 +3,7 @@
 project_id         = "renderlane-production"
 region             = "europe-west1"
 firestore_location = "eur3"
+images_location    = "EU" # as far apart as the database: with one region, its outage takes every image along
 alert_emails       = ["renderlane-oncall@example.com"]
 publishers         = ["serviceAccount:web@renderlane-production.iam.gserviceaccount.com"]
 result_subscribers = ["serviceAccount:web@renderlane-production.iam.gserviceaccount.com"]
