@@ -94,6 +94,8 @@ class Settings(Struct, frozen=True):
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
     release: Release = Release()
+    probe_every: timedelta = timedelta(0)
+    """Between two requests of the prober; zero = none."""
     deliveries: int = 40
     """That a pull worker takes at once."""
     background: Background = "auto"
@@ -160,6 +162,7 @@ class Settings(Struct, frozen=True):
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
+            probe_every=_minutes("RENDERLANE_PROBE_MINUTES", given.get("RENDERLANE_PROBE_MINUTES", "0")),
             deliveries=_whole("RENDERLANE_DELIVERIES", given.get("RENDERLANE_DELIVERIES", "40")),
             release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
             background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
@@ -353,6 +356,12 @@ def _whole(name: str, text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
         raise _wrong(name, text, "a whole number of at least 1")
     return int(text)
+
+
+def _minutes(name: str, text: str) -> timedelta:
+    if not text.isdecimal() or not (int(text) == 0 or 5 <= int(text) <= 1440):
+        raise _wrong(name, text, "0, or a whole number of minutes from 5 to 1440")
+    return timedelta(minutes=int(text))
 
 
 def _hours(name: str, text: str) -> timedelta:

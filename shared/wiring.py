@@ -214,6 +214,7 @@ def build(
         keep_rules=keep_rules(settings),
         gateways=gateways,
         release=settings.release,
+        probe_every=settings.probe_every,
     )
 
 

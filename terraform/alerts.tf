@@ -24,6 +24,7 @@ locals {
     document-skipped      = { event = "document_skipped", also = "", extract = "document", says = "A document cannot be read or written; it is left out until it is repaired." }
     duplicate             = { event = "attempt_ended", also = " AND jsonPayload.outcome=\"succeeded\" AND jsonPayload.effect=\"booked\"", extract = "route", says = "A paid image arrived after its request had ended." }
     live-quota-unreadable = { event = "live_quota_unreadable", also = "", extract = "reason", says = "Live limits cannot be read; the last good values stay in force." }
+    probe-failed          = { event = "probe_failed", also = "", extract = "status", says = "A request of our own did not end with an image." }
     pump-tick-failed      = { event = "pump_tick_failed", also = "", extract = "reason", says = "A tick of the pump failed; the next one is tried, but no request starts while they all fail." }
   }
 

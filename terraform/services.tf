@@ -23,7 +23,7 @@ locals {
     # It tends batches too: reads references, hands them over with the key, stores what comes back.
     watch = {
       concurrency = 10, max_instances = 1, min_instances = 0, memory_mib = 1024
-      publishes   = ["pump-kicks", "render-results"], images = "writer", key = true
+      publishes   = concat(["pump-kicks", "render-results"], var.probe_minutes > 0 ? ["render-requests"] : []), images = "writer", key = true
       roles       = ["roles/cloudquotas.viewer", "roles/monitoring.viewer"]
     }
     bury = {
@@ -45,6 +45,7 @@ locals {
     RENDERLANE_QUOTA            = var.quota
     RENDERLANE_LIVE_QUOTA       = var.live_quota
     RENDERLANE_CAPACITY         = tostring(var.capacity)
+    RENDERLANE_PROBE_MINUTES    = var.probe_minutes > 0 ? tostring(var.probe_minutes) : ""
     RENDERLANE_DELIVERIES       = tostring(var.render.concurrency)
     RENDERLANE_GATEWAYS         = join(",", sort(keys(var.gateway_keys)))
     RENDERLANE_FLAG_PROVIDER    = var.flag_provider

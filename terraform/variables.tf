@@ -551,6 +551,17 @@ variable "slo" {
   }
 }
 
+variable "probe_minutes" {
+  description = "RENDERLANE_PROBE_MINUTES: minutes between two drafts of our own, each at most $0.10; 0 = none."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.probe_minutes == 0 ? true : var.probe_minutes >= 5 && var.probe_minutes <= 1440 && floor(var.probe_minutes) == var.probe_minutes
+    error_message = "probe_minutes: allowed are 0 and whole numbers from 5 to 1440."
+  }
+}
+
 variable "audit_documents" {
   description = "Also log reads and writes of Firestore documents (many large entries)."
   type        = bool

@@ -247,3 +247,13 @@ run "nobody_to_ask_for_quota" {
 
   expect_failures = [var.request_platform_quota]
 }
+
+run "a_probe_each_minute" {
+  command = plan
+
+  variables {
+    probe_minutes = 1
+  }
+
+  expect_failures = [var.probe_minutes]
+}
