@@ -66,9 +66,20 @@ async def bury(request: Request) -> Response:
     from shared.flows.upkeep import dead_letters as story
 
     async def flow(worker: Worker, message: Message) -> None:
-        await story.bury(worker.ports, worker.kicks, worker.tags, worker.evidence, message)
+        await story.bury(worker.ports, worker.kicks, worker.tags, worker.evidence, worker.webhook_room, message)
 
     return await push.answer(request, "bury", flow)
+
+
+@functions_framework.aio.http
+async def deliver(request: Request) -> Response:
+    """Push of `render-results` and `webhook-deliveries`: results go to the endpoints of their tenants."""
+    from shared.flows.webhooks import deliver as story
+
+    async def flow(worker: Worker, message: Message) -> None:
+        await story.deliver(worker.ports, worker.webhook_room, message)
+
+    return await push.answer(request, "deliver", flow)
 
 
 @functions_framework.aio.http

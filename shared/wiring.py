@@ -38,15 +38,19 @@ from shared.config import (
     PubsubTopics,
     Settings,
     SqliteStore,
+    Vertex,
 )
+from shared.core.accounting import budget
+from shared.core.accounting.budget import Budget
 from shared.core.catalogue.catalogue import Api, Catalogue
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.catalogue.toml_errors import BrokenCatalogue
+from shared.core.catalogue.vertex_prices import priced_in
 from shared.core.limits.quota import Quota
 from shared.core.observability.events import FLAG_ILL_FORMED
 from shared.core.provider.kept_image import KeepRules
 from shared.core.routing.gateway import serving, with_limits
-from shared.core.values.lanes import AT_ONCE, GATEWAY
+from shared.core.values.lanes import AT_ONCE, GATEWAY, VERTEX
 from shared.flows.pump_status import PumpView
 from shared.flows.wakeups import Kicks
 from shared.ports import Ports
@@ -59,13 +63,16 @@ from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
 from shared.ports.quota import LiveQuotaSource
 from shared.ports.store import Store
 from shared.ports.telemetry import Signals
+from shared.ports.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from shared.core.observability.trace_tree import Seen
     from shared.core.provider.call import Order
+    from shared.core.routing.vertex import VertexUse
     from shared.flows.intake.fair_queue import FairTags
     from shared.flows.pump.loop import Pump
     from shared.flows.render.limit_reports import Evidence
+    from shared.flows.webhooks.room import Room
 
 T = TypeVar("T")
 
@@ -123,6 +130,12 @@ class Worker(Struct, frozen=True, dict=True):
         from shared.flows.render.limit_reports import Evidence
 
         return Evidence(self.ports, self.view)
+
+    @cached_property
+    def webhook_room(self) -> Room:
+        from shared.flows.webhooks.room import Room
+
+        return Room()
 
     @cached_property
     def pump(self) -> Pump:
@@ -184,7 +197,7 @@ def build(
     images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
     models = catalogue(settings)
     _check_proxies(settings, models)
-    google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
+    lanes = google_lanes(settings, models)
     gateways = serving(models, gateways_in_use(settings, models))
     others = {GATEWAY: gateway_lane(settings, models)} if gateways else {}
     signals = JsonSignals(events, clock, settings.project, settings.release)
@@ -196,8 +209,9 @@ def build(
         images=images,
         spool=spool(settings),
         references=references(settings, images, max(room // 4, CACHE_BYTES)),
-        lanes={**dict.fromkeys(AT_ONCE, google), **others},
+        lanes={**lanes, **others},
         batches=gemini_batches(settings),
+        webhooks=webhooks(settings),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models, emitted),
         signals=emitted,
@@ -212,7 +226,10 @@ def build(
         key_kind=key_kind(settings),
         room=ByteRoom(room),
         keep_rules=keep_rules(settings),
+        default_budget=default_budget(settings),
         gateways=gateways,
+        vertex=vertex_use(settings) or "fallback",
+        vertex_project=settings.vertex.project if settings.vertex else "",
         release=settings.release,
         probe_every=settings.probe_every,
     )
@@ -229,10 +246,21 @@ def spool(settings: Settings) -> Spool:
     return _set_by("RENDERLANE_SPOOL", lambda: ObjectSpool(settings.spool))
 
 
+def webhooks(settings: Settings) -> Webhooks:
+    from shared.adapters.webhooks.https_webhooks import HttpsWebhooks
+
+    return HttpsWebhooks(allow_this_machine=settings.one_machine)
+
+
 def keep_rules(settings: Settings) -> KeepRules:
     """A process of one machine can hold an image in memory for as long as it lives; a function, as long as a push."""
     in_a_push = KeepRules(settings.keep_paid)
     return KeepRules(settings.keep_paid, settings.keep_paid) if settings.one_machine else in_a_push
+
+
+def default_budget(settings: Settings) -> Budget | None:
+    limit = settings.default_budget_micros
+    return None if limit is None else budget.default_budget(limit)
 
 
 def _check_proxies(settings: Settings, models: Catalogue) -> None:
@@ -240,12 +268,37 @@ def _check_proxies(settings: Settings, models: Catalogue) -> None:
     urls: list[str | None] = [models.gateways[name].base_url for name in gateway_keys(settings, models)]
     if settings.api_key is not None or settings.base_url is not None:
         urls.append(settings.base_url)
+    if settings.vertex is not None:
+        urls.append(settings.vertex.base_url)
     if settings.console_audience is not None:
         urls.append(None)  # the proxy's keys are Google's
     try:
         proxies.check(urls)
     except ValueError as error:
         raise InvalidSetting(str(error)) from error
+
+
+def google_lanes(settings: Settings, models: Catalogue) -> dict[str, Lane]:
+    """By name, those that answer at once. Raises InvalidSetting."""
+    lanes: dict[str, Lane] = {}
+    if vertex_use(settings) != "only":
+        google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
+        lanes |= dict.fromkeys(AT_ONCE, google)
+    if settings.vertex is not None:
+        lanes[VERTEX] = vertex_lane(settings.vertex)
+    return lanes
+
+
+def vertex_use(settings: Settings) -> VertexUse | None:
+    """None where there is no Vertex lane."""
+    return settings.vertex.use if settings.vertex else None
+
+
+def vertex_lane(vertex: Vertex) -> Lane:
+    """Raises InvalidSetting."""
+    from shared.adapters.gemini.vertex_lane import VertexLane
+
+    return _set_by("GOOGLE_VERTEX_BASE_URL", lambda: VertexLane(vertex.project, vertex.location, vertex.base_url))
 
 
 def google_lane(settings: Settings, models: Catalogue) -> Lane:
@@ -346,9 +399,10 @@ def catalogue(settings: Settings) -> Catalogue:
     name = str(path) if path else "shared/catalogue.toml"
     try:
         file = path or resources.files("shared").joinpath("catalogue.toml")
-        return read_catalogue(file.read_text("utf-8"))
+        read = read_catalogue(file.read_text("utf-8"))
     except (BrokenCatalogue, UnicodeDecodeError, OSError) as error:
         raise BrokenCatalogue(f"{name}: {error}") from error
+    return read if settings.vertex is None else priced_in(read, settings.vertex.location)
 
 
 def quota(settings: Settings, models: Catalogue) -> Quota:

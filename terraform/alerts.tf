@@ -41,7 +41,7 @@ locals {
     messages-wait = {
       # render-releases is not among them: a delivery there is held for the whole call, up to 540 s for a 4K image.
       says      = "The oldest message has waited for five minutes: its function does not answer."
-      filter    = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.labels.subscription_id=monitoring.regex.full_match(\"render-(requests-intake|dead-letters-bury)\")"
+      filter    = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.labels.subscription_id=monitoring.regex.full_match(\"render-(requests-intake|dead-letters-bury|results-deliver)\")"
       aligner   = "ALIGN_MAX", reducer = "REDUCE_MAX", group = ["resource.label.subscription_id"]
       threshold = 300, duration = "0s", period = "60s", severity = "ERROR"
     }

@@ -64,6 +64,8 @@ resource "google_cloud_run_v2_worker_pool" "function" {
     google_firestore_field.field,
     google_secret_manager_secret_iam_member.reader,
     google_secret_manager_secret_iam_member.gateway,
+    google_project_service.vertex,
+    google_project_iam_member.vertex,
   ]
 }
 

@@ -2,12 +2,12 @@
 # functions-framework is the image's entry point; FUNCTION_TARGET names the function. console.tf has the console.
 #
 # publishes: the topics its flow writes to; images: what it may do in the bucket; key: whether it is given the Gemini key;
-# roles: what else it may do in the project.
+# roles: what else it may do in the project. All max_instances together must fit the platform's quota (quotas.tf): 20 in a new project.
 
 locals {
   functions = {
     intake = {
-      concurrency = 80, max_instances = 5, min_instances = var.min_instances.intake, memory_mib = 512
+      concurrency = 80, max_instances = 3, min_instances = var.min_instances.intake, memory_mib = 512
       publishes   = ["pump-kicks", "render-results"], images = "none", key = false, roles = []
     }
     # One instance with many requests: a kick meets the running loop inside its own process and just wakes it.
@@ -23,12 +23,17 @@ locals {
     # It tends batches too: reads references, hands them over with the key, stores what comes back.
     watch = {
       concurrency = 10, max_instances = 1, min_instances = 0, memory_mib = 1024
-      publishes   = concat(["pump-kicks", "render-results"], var.probe_minutes > 0 ? ["render-requests"] : []), images = "writer", key = true
+      publishes   = concat(["pump-kicks", "render-results", "webhook-deliveries"], var.probe_minutes > 0 ? ["render-requests"] : []), images = "writer", key = true
       roles       = ["roles/cloudquotas.viewer", "roles/monitoring.viewer"]
     }
     bury = {
-      concurrency = 10, max_instances = 2, min_instances = 0, memory_mib = 512
-      publishes   = ["pump-kicks", "render-results"], images = "reader", key = false, roles = []
+      concurrency = 10, max_instances = 1, min_instances = 0, memory_mib = 512
+      publishes   = ["pump-kicks", "render-results", "webhook-deliveries"], images = "reader", key = false, roles = []
+    }
+    # It waits for the endpoints of tenants: many requests at a time, little work in each.
+    deliver = {
+      concurrency = 250, max_instances = 2, min_instances = 0, memory_mib = 512
+      publishes   = ["webhook-deliveries"], images = "none", key = false, roles = []
     }
   }
 
@@ -67,10 +72,10 @@ locals {
 
   # What each function is given: variables, and secrets by their version.
   plain = { for name, each in local.functions : name => merge(
-    local.environment, local.telemetry, { OTEL_SERVICE_NAME = "renderlane-${name}", FUNCTION_TARGET = name }, var.otel,
+    local.environment, local.vertex_environment, local.telemetry, { OTEL_SERVICE_NAME = "renderlane-${name}", FUNCTION_TARGET = name }, var.otel,
   ) }
   secrets = { for name, each in local.functions : name => merge(
-    each.key ? { GEMINI_API_KEY = { secret = google_secret_manager_secret.gemini_key.secret_id, version = var.gemini_key_version } } : {},
+    each.key && !local.only_vertex ? { GEMINI_API_KEY = { secret = google_secret_manager_secret.gemini_key.secret_id, version = var.gemini_key_version } } : {},
     name == "render" ? { for name, held in var.gateway_keys : "RENDERLANE_GATEWAY_KEY_${name}" => held } : {},
   ) }
   # Functions that take their messages by pull run in a worker pool (pools.tf), the others as services.
@@ -175,6 +180,8 @@ resource "google_cloud_run_v2_service" "function" {
   # index fails until the index is built, which takes longer than a revision.
   depends_on = [
     google_project_service.api,
+    google_project_service.vertex,
+    google_project_iam_member.vertex,
     google_pubsub_topic.topic,
     google_firestore_index.composite,
     google_firestore_field.field,

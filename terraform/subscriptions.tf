@@ -1,5 +1,4 @@
 # The push subscriptions of shared/core/messages/topics.py. The ack deadline is the push request's time limit too.
-
 #
 # backoff: from a failed delivery to the next, shortest and longest. 20 deliveries take two hours and a half: an outage of Firestore, or
 # 429 while instances start, makes no dead letters. A kick is out of date soon and comes again each minute.
@@ -7,10 +6,12 @@
 locals {
   patient = ["10s", "600s"]
   subscriptions = {
-    render-requests-intake   = { topic = "render-requests", function = "intake", max_deliveries = 20, retention = "604800s", backoff = local.patient }
-    pump-kicks-pump          = { topic = "pump-kicks", function = "pump", max_deliveries = 0, retention = "600s", backoff = ["1s", "60s"] }
-    render-releases-render   = { topic = "render-releases", function = "render", max_deliveries = 20, retention = "86400s", backoff = local.patient }
-    render-dead-letters-bury = { topic = "render-dead-letters", function = "bury", max_deliveries = 0, retention = "604800s", backoff = local.patient }
+    render-requests-intake     = { topic = "render-requests", function = "intake", max_deliveries = 20, retention = "604800s", backoff = local.patient }
+    pump-kicks-pump            = { topic = "pump-kicks", function = "pump", max_deliveries = 0, retention = "600s", backoff = ["1s", "60s"] }
+    render-releases-render     = { topic = "render-releases", function = "render", max_deliveries = 20, retention = "86400s", backoff = local.patient }
+    render-dead-letters-bury   = { topic = "render-dead-letters", function = "bury", max_deliveries = 0, retention = "604800s", backoff = local.patient }
+    render-results-deliver     = { topic = "render-results", function = "deliver", max_deliveries = 20, retention = "604800s", backoff = local.patient }
+    webhook-deliveries-deliver = { topic = "webhook-deliveries", function = "deliver", max_deliveries = 20, retention = "86400s", backoff = local.patient }
   }
   giving_up = { for name, each in local.subscriptions : name => each if each.max_deliveries > 0 }
 }

@@ -213,8 +213,8 @@ variable "min_instances" {
   }
 
   validation {
-    condition     = var.min_instances.pump <= 1 && var.min_instances.intake <= 5 && var.min_instances.render <= var.render.max_instances
-    error_message = "min_instances: not more than the most: pump 1, intake 5, render its max_instances."
+    condition     = var.min_instances.pump <= 1 && var.min_instances.intake <= 3 && var.min_instances.render <= var.render.max_instances
+    error_message = "min_instances: not more than the most: pump 1, intake 3, render its max_instances."
   }
 }
 
@@ -226,6 +226,7 @@ variable "timeout_seconds" {
     render  = optional(number, 600)
     watch   = optional(number, 540)
     bury    = optional(number, 60)
+    deliver = optional(number, 60)
     console = optional(number, 60)
   })
   default = {}
@@ -245,10 +246,12 @@ variable "ack_deadline_seconds" {
   description = "How long Pub/Sub waits for an answer before it redelivers, by subscription."
   type        = map(number)
   default = {
-    render-requests-intake   = 60
-    pump-kicks-pump          = 600
-    render-releases-render   = 600
-    render-dead-letters-bury = 60
+    render-requests-intake     = 60
+    pump-kicks-pump            = 600
+    render-releases-render     = 600
+    render-dead-letters-bury   = 60
+    render-results-deliver     = 60
+    webhook-deliveries-deliver = 60
   }
 
   validation {

@@ -167,7 +167,7 @@ run "production" {
   }
 
   assert {
-    condition     = alltrue([for each in google_pubsub_topic.topic : tolist(each.message_storage_policy[0].allowed_persistence_regions) == tolist(["europe-west1"])])
+    condition     = alltrue([for each in google_pubsub_topic.topic : [for policy in each.message_storage_policy : join(",", policy.allowed_persistence_regions)] == ["europe-west1"]])
     error_message = "2.15: prompts may rest in any region."
   }
 }

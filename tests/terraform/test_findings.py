@@ -14,16 +14,17 @@ from tests.terraform.terraform import Terraform
 from tests.terraform.test_planted_mistakes import plant
 
 SUITE = "findings"
+ALL_EMAILS = "slice(local.email_channels, 0, min(5, length(local.email_channels)))"
 MISTAKES = {
     "1.1": ("build.tf", 'role   = "roles/storage.objectViewer"', 'role   = "roles/storage.objectCreator"'),
     "1.3": ("console.tf", "image = var.image", 'image = "europe-west1-docker.pkg.dev/p/r/console:latest"'),
     "1.4": ("project.tf", "for_each = local.apis", 'for_each = toset(["cloudtrace.googleapis.com"])'),
     "1.5": ("apis.json", '"cloudtrace.googleapis.com",', ""),
     "1.6": ("budget.tf", "units = ", 'currency_code = "USD"\n      units = '),
-    "1.6 channels": ("budget.tf", "slice(local.email_channels, 0", "slice(local.channels, 0"),
+    "1.6 channels": ("budget.tf", ALL_EMAILS, "local.channels"),
     "1.7": ("secret.tf", "length(var.secret_locations) == 0 ? [1] : []", "[1]"),
     "1.8": ("secret.tf", 'timeadd(plantimestamp(), "${var.key_rotation.days * 24}h")', '"2026-01-01T09:00:00Z"'),
-    "1.9": ("services.tf", "concurrency = 80, max_instances = 5", "concurrency = 80, max_instances = 40"),
+    "1.9": ("services.tf", "concurrency = 80, max_instances = 3", "concurrency = 80, max_instances = 40"),
     "1.10": ("database.tf", "= var.database_deletion_policy\n", '= "ABANDON"\n'),
     "2.1": ("subscriptions.tf", 'patient = ["10s", "600s"]', 'patient = ["1s", "60s"]'),
     "2.2": ("subscriptions.tf", 'function = "render", max_deliveries = 20', 'function = "render", max_deliveries = 5'),

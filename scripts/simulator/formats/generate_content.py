@@ -107,8 +107,8 @@ def made_answer(made: Made) -> Answer:
     return json_answer(200, response(made), {SERVED_TIER_HEADER: made.tier})
 
 
-def response(made: Made) -> dict[str, Any]:
-    body: dict[str, Any] = _outcome(made)
+def response(made: Made, mime_type: str = "image/jpeg") -> dict[str, Any]:
+    body: dict[str, Any] = _outcome(made, mime_type)
     if made.usage is not None:
         body["usageMetadata"] = usage_json(made.usage)
     body["modelVersion"] = made.model.id
@@ -129,7 +129,7 @@ def usage_json(usage: Usage) -> dict[str, Any]:
     return body
 
 
-def _outcome(made: Made) -> dict[str, Any]:
+def _outcome(made: Made, mime_type: str) -> dict[str, Any]:
     match made.no_image:
         case NoImage(form="prompt_blocked", code=code, message=message):
             reason = code.upper() if code.upper() in _BLOCK_REASONS else "OTHER"
@@ -149,7 +149,7 @@ def _outcome(made: Made) -> dict[str, Any]:
         return {"candidates": [{"finishReason": "MAX_TOKENS", "index": 0}]}
     parts: list[dict[str, Any]] = [{"text": made.text}] if made.text else []
     if made.picture is not None:
-        parts.append({"inlineData": {"mimeType": "image/jpeg", "data": inline(made.picture)}})
+        parts.append({"inlineData": {"mimeType": mime_type, "data": inline(made.picture)}})
     candidate = _candidate(parts)
     if made.usage is not None and made.usage.searches:
         query = " ".join(made.ask.prompt.split()[:8])

@@ -12,12 +12,15 @@ from msgspec import Struct, field
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, BatchRules
 from shared.core.catalogue.capabilities import Capabilities
 from shared.core.catalogue.skus import NO_BILLING, Billing
+from shared.core.catalogue.vertex_prices import NO_RULES, VertexRules
 from shared.core.messages.render_request import SIZES
 
 Status: TypeAlias = Literal["live", "deprecated", "retired"]
 
-Api: TypeAlias = Literal["interactions", "generate_content"]
-APIS: tuple[Api, ...] = ("interactions", "generate_content")
+Api: TypeAlias = Literal["interactions", "generate_content", "vertex"]
+APIS: tuple[Api, ...] = ("interactions", "generate_content", "vertex")
+"""`vertex`: generateContent of Vertex AI, which takes and gives more than that of the Gemini API."""
+GEMINI_APIS: tuple[Api, ...] = ("interactions", "generate_content")
 Form: TypeAlias = Literal["native", "chat", "images"]
 FORMS: tuple[Form, ...] = ("native", "chat", "images")
 """What a gateway speaks: generateContent, or one of the two OpenAI-compatible forms, which make 1K alone."""
@@ -161,6 +164,8 @@ class Catalogue(Struct, frozen=True):
     """By form of the API, and of a request in a batch: bytes as it is sent, base64 and prompt included."""
     reference_types: tuple[str, ...] = REFERENCE_TYPES
     """That models take inline which name none of their own."""
+    vertex: VertexRules = NO_RULES
+    """What holds for all models of the Vertex lane."""
 
     def find(self, name: str) -> Model:
         """The model of that id or alias, whatever its status. Raises UnknownModel."""

@@ -9,10 +9,12 @@ from typing import Any
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, LARGEST_FILE, BatchRules
 from shared.core.catalogue.capability_reader import CAPABILITY_KEYS, CapabilityFields
 from shared.core.catalogue.catalogue import (
-    APIS,
+    GEMINI_APIS,
     REFERENCE_TYPES,
+    REQUEST_BYTES,
     REQUESTS_OF,
     STATUSES,
+    Api,
     Catalogue,
     Model,
     Rates,
@@ -21,6 +23,7 @@ from shared.core.catalogue.catalogue import (
 from shared.core.catalogue.gateway_reader import GatewayFields
 from shared.core.catalogue.skus import NO_BILLING, PARTS, Billing
 from shared.core.catalogue.toml_errors import found_text
+from shared.core.catalogue.vertex_prices import NO_RULES, VertexRules
 from shared.core.messages.render_request import PURPOSES, SIZES
 from shared.core.values import lanes as lane_table
 from shared.core.values.money import MICROS_PER_USD, round_micros
@@ -41,7 +44,7 @@ class _Reader(GatewayFields, CapabilityFields):
     """Turns tables into values."""
 
     def catalogue(self, tables: Mapping[str, Any]) -> Catalogue:
-        self.only(tables, (*_TABLES, "requests", "billing", "batch"), ())
+        self.only(tables, (*_TABLES, "requests", "billing", "batch", "vertex"), ())
         models_table = self.table(tables, "models", ())
         prices = self.table(tables, "google", ())
         for name in prices:
@@ -79,6 +82,7 @@ class _Reader(GatewayFields, CapabilityFields):
             gateways=self.gateways(self.table(tables, "gateways", ()) if "gateways" in tables else {}, models),
             billing=self.billing(self.table(tables, "billing", ()), models) if "billing" in tables else NO_BILLING,
             batch=self.batch(self.table(tables, "batch", ())) if "batch" in tables else DEFAULT_RULES,
+            vertex=self.vertex(self.table(tables, "vertex", ())) if "vertex" in tables else NO_RULES,
             **(self.requests(self.table(tables, "requests", ())) if "requests" in tables else {}),
         )
         for purpose, name in catalogue.purposes.items():
@@ -107,6 +111,8 @@ class _Reader(GatewayFields, CapabilityFields):
         return {
             "request_bytes": {
                 each: self.whole(sizes, each, (*at, "bytes"), least=10_000, most=MOST_REQUEST_BYTES)
+                if each in sizes or each != lane_table.VERTEX
+                else REQUEST_BYTES
                 for each in REQUESTS_OF
             },
             "reference_types": self.image_types(table, at),
@@ -180,8 +186,14 @@ class _Reader(GatewayFields, CapabilityFields):
             grounding_search=round_micros(self.amount(table, "grounding_search", at) * MICROS_PER_USD),
             source=self.typed(table, "source", at, str, "where the price comes from, in quotes"),
             checked=self.day(table, "checked", at),
-            api=self.one_of(table, "api", at, APIS) if "api" in table else "interactions",  # type: ignore[arg-type]
+            api=self.api(table, at),
         )
+
+    def api(self, table: Mapping[str, Any], at: tuple[str, ...]) -> Api:
+        """Each lane of the Gemini API is called in one of its two forms; Vertex has one of its own."""
+        if at[-1] == lane_table.VERTEX:
+            return self.one_of(table, "api", at, ("vertex",)) if "api" in table else "vertex"  # type: ignore[return-value]
+        return self.one_of(table, "api", at, GEMINI_APIS) if "api" in table else "interactions"  # type: ignore[return-value]
 
     def billing(self, table: Mapping[str, Any], models: Mapping[str, Model]) -> Billing:
         at = ("billing",)
@@ -199,6 +211,15 @@ class _Reader(GatewayFields, CapabilityFields):
             services=self.words(table, "services", at),
             **read,
             source=self.typed(table, "source", at, str, "where the names come from, in quotes"),
+            checked=self.day(table, "checked", at),
+        )
+
+    def vertex(self, table: Mapping[str, Any]) -> VertexRules:
+        at = ("vertex",)
+        self.only(table, ("elsewhere_percent", "source", "checked", "note"), at)
+        return VertexRules(
+            elsewhere_percent=self.whole(table, "elsewhere_percent", at, most=100),
+            source=self.typed(table, "source", at, str, "where the rule comes from, in quotes"),
             checked=self.day(table, "checked", at),
         )
 

@@ -13,13 +13,17 @@ RENDER_ARRIVALS = "render-arrivals"
 RENDER_RESULTS = "render-results"
 PUMP_KICKS = "pump-kicks"
 RENDER_DEAD_LETTERS = "render-dead-letters"
+WEBHOOK_DELIVERIES = "webhook-deliveries"
 
-TOPICS = (RENDER_REQUESTS, RENDER_RELEASES, RENDER_ARRIVALS, RENDER_RESULTS, PUMP_KICKS, RENDER_DEAD_LETTERS)
+TOPICS = (
+    RENDER_REQUESTS, RENDER_RELEASES, RENDER_ARRIVALS, RENDER_RESULTS, PUMP_KICKS, RENDER_DEAD_LETTERS,
+    WEBHOOK_DELIVERIES,
+)  # fmt: skip
 
 DEAD_LETTER_SOURCE = "CloudPubSubDeadLetterSourceSubscription"
 """The attribute Pub/Sub puts on a dead letter: the name of the subscription that gave up on it."""
 
-FunctionName: TypeAlias = Literal["intake", "pump", "render", "collect", "bury"]
+FunctionName: TypeAlias = Literal["intake", "pump", "render", "collect", "bury", "deliver"]
 
 
 class Subscription(Struct, frozen=True):
@@ -56,6 +60,12 @@ SUBSCRIPTIONS = (
     ),
     Subscription(
         "render-dead-letters-bury", RENDER_DEAD_LETTERS, "bury", timedelta(seconds=60), max_deliveries=0, **PATIENT
+    ),
+    Subscription(
+        "render-results-deliver", RENDER_RESULTS, "deliver", timedelta(seconds=60), MOST_DELIVERIES, **PATIENT
+    ),
+    Subscription(
+        "webhook-deliveries-deliver", WEBHOOK_DELIVERIES, "deliver", timedelta(seconds=60), MOST_DELIVERIES, **PATIENT
     ),
 )
 

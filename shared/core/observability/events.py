@@ -93,6 +93,12 @@ TICK_FAILED = Signal("pump_tick_failed", "ERROR", ("reason",))
 PROBE_ENDED = Signal("probe_ended", "INFO", ("request_id", "status", "outcome", "seconds"))
 PROBE_FAILED = Signal("probe_failed", "ERROR", ("request_id", "status", "outcome", "seconds"))
 FLAG_ILL_FORMED = Signal("flag_ill_formed", "WARNING", ("flag", "found", "allowed"))
+WEBHOOK_FAILED = Signal(
+    "webhook_failed",
+    "WARNING",
+    ("request_id", "tenant", "endpoint", "delivery", "attempt", "http_status", "reason", "effect", "trace_id"),
+)
+WEBHOOK_ENDPOINT_DISABLED = Signal("webhook_endpoint_disabled", "WARNING", ("tenant", "endpoint", "reason"))
 WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced", "forgotten"))
 OPERATED = Signal("operated", "INFO", ("action", "request_id", "actor", "trace_id"), may_carry=("detail",))
 ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"), may_carry=("trace_id",))

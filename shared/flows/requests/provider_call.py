@@ -58,7 +58,9 @@ class Bounds(Struct, frozen=True):
 
 async def sizes(references: References, bounds: Bounds) -> list[int | None]:
     """By a look at each, nothing fetched; None where its place does not say. Raises ReferenceUnusable."""
-    looks = [_of(index, references.size(each.uri)) for index, each in enumerate(bounds.asked.references)]
+    looks = [
+        _of(index, references.size(each.uri, bounds.asked.tenant)) for index, each in enumerate(bounds.asked.references)
+    ]
     found = await _all(looks)
     _check(bounds, found)
     return found
@@ -72,7 +74,7 @@ async def fetched(references: References, bounds: Bounds, known: Sequence[int | 
 
     async def fetch(index: int, most: int) -> None:
         each = asked[index]
-        got[index] = await _of(index, references.fetch(each.uri, each.mime_type, most))
+        got[index] = await _of(index, references.fetch(each.uri, bounds.asked.tenant, each.mime_type, most))
 
     # What has no size yet is read one by one: each may have what the others leave.
     await _all([fetch(index, size) for index, size in enumerate(known) if size is not None])

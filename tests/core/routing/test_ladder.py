@@ -13,7 +13,8 @@ from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES, Flo
 from shared.core.routing.context import Terms
 from shared.core.routing.ladder import Ladder, Planned, Unroutable, below_floor, first_plan, ladder
 from shared.core.routing.requirements import Ask
-from shared.core.values.lanes import ASKABLE as LANES
+from shared.core.values.lanes import ASKABLE
+from shared.core.values.lanes import BUILT as LANES
 from shared.core.values.route import Route
 from shared.core.values.validation import Problem
 from tests.builders import a_catalogue, a_planned, a_request
@@ -142,7 +143,7 @@ asks = st.builds(
     model=st.none() | st.sampled_from([*a_catalogue().names, "gemini-9"]),
     image_size=st.sampled_from(SIZES),
     aspect_ratio=st.none() | st.sampled_from(["1:1", "16:9", "8:1", "7:5"]),
-    lane=st.sampled_from(LANES),
+    lane=st.sampled_from(ASKABLE),
     prompt_tokens=st.integers(1, 32_000),
     references=st.integers(0, 14),
     grounding=st.booleans(),
@@ -153,11 +154,12 @@ asks = st.builds(
     floor_model=st.none() | st.sampled_from(a_catalogue().names),
     allow_gateway=st.booleans(),
     allow_batch=st.booleans(),
+    allow_vertex=st.none() | st.booleans(),
     above=st.none() | st.sampled_from(a_catalogue().ladder),
 )
 
 
-@given(asks, st.sets(st.sampled_from(LANES)))
+@given(asks, st.sets(st.sampled_from(ASKABLE)))
 def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_remedy(ask: Ask, lanes: set[str]) -> None:
     assert Ask.from_json(ask.to_json()) == ask
     match first_plan(ask, a_catalogue(), lanes):
