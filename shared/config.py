@@ -122,6 +122,10 @@ class Settings(Struct, frozen=True):
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
     release: Release = Release()
+    probe_every: timedelta = timedelta(0)
+    """Between two requests of the prober; zero = none."""
+    deliveries: int = 40
+    """That a pull worker takes at once."""
     background: Setting = "auto"
     webhook_url: str | None = None
     """The public address of the function `arrive`; None = interactions are polled only."""
@@ -217,6 +221,8 @@ class Settings(Struct, frozen=True):
             api_audience=_api_audience(given),
             api_callers=_callers(given.get(API_CALLERS, "{}")),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
+            probe_every=_minutes("RENDERLANE_PROBE_MINUTES", given.get("RENDERLANE_PROBE_MINUTES", "0")),
+            deliveries=_whole("RENDERLANE_DELIVERIES", given.get("RENDERLANE_DELIVERIES", "40")),
             release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
             background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
             webhook_url=_webhook_url(given.get("RENDERLANE_WEBHOOK_URL")),
@@ -451,6 +457,12 @@ def _whole(name: str, text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
         raise _wrong(name, text, "a whole number of at least 1")
     return int(text)
+
+
+def _minutes(name: str, text: str) -> timedelta:
+    if not text.isdecimal() or not (int(text) == 0 or 5 <= int(text) <= 1440):
+        raise _wrong(name, text, "0, or a whole number of minutes from 5 to 1440")
+    return timedelta(minutes=int(text))
 
 
 def _dollars(name: str, text: str | None) -> int | None:

@@ -253,6 +253,7 @@ def build(
         vertex=vertex_use(settings) or "fallback",
         vertex_project=settings.vertex.project if settings.vertex else "",
         release=settings.release,
+        probe_every=settings.probe_every,
     )
 
 
@@ -493,7 +494,12 @@ def telemetry(
     settings: Settings, events: JsonSignals, boot: str, traces: Path | None, meters: Sequence[MetricExport] = ()
 ) -> Telemetry:
     """Nothing of OpenTelemetry is imported unless something is to be sent, or a sampler is named."""
-    resource = {"service.name": "renderlane", "service.instance.id": boot, "gcp.project_id": settings.project}
+    resource = {
+        "service.name": "renderlane",
+        "service.version": settings.release.name,
+        "service.instance.id": boot,
+        "gcp.project_id": settings.project,
+    }
     exports: list[SpanExport] = []
     if traces is not None:
         from shared.adapters.telemetry.span_file import SpanFile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -74,6 +75,8 @@ class Ports(Struct, frozen=True, eq=False):
     key_kind: str
     room: Room
     release: Release = Release()
+    probe_every: timedelta = timedelta(0)
+    """Between two requests of the prober; zero = none."""
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
     signatures: Signatures = field(default_factory=_no_signatures)

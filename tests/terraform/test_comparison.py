@@ -30,6 +30,7 @@ SECRET = {"GEMINI_API_KEY", "RENDERLANE_GATEWAY_KEY_ACME"}
 OF_OUR_OWN = {"renderlane-key-rotation"}
 """Topics and subscriptions that no code of ours knows."""
 EVERYTHING_SET = {
+    "probe_minutes": 15,
     "quota": "*=rpm:100",
     "catalogue": "other.toml",
     "flag_provider": "flags:provider",

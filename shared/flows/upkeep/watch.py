@@ -49,6 +49,10 @@ async def watch(ports: Ports, kicks: Kicks, collector: Collector) -> None:
     await attempt(ports, "read the account's spend", "quota/account", read_account(ports))
     await attempt(ports, "expire flags", "flags", flags.expire(ports, now))
     await attempt(ports, "look after batches", "batches", tend_batches(ports, now))
+    if ports.probe_every:
+        from shared.flows.upkeep.prober import probe as send_probe
+
+        await attempt(ports, "send a probe", "requests/probe", send_probe(ports, now))
     if await ports.store.count(queries.in_status("queued", 1)) or await ports.store.count(
         queries.in_status("released", 1)
     ):
