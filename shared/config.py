@@ -99,6 +99,10 @@ class Settings(Struct, frozen=True):
     base_url: str | None
     vertex: Vertex | None = None
     """None = there is no Vertex lane."""
+    tier: str | None = None
+    """Of the billing account; None = nobody has said."""
+    monthly_cap_micros: int | None = None
+    """Of the billing account, where it is not that of its tier."""
     gateway_keys: Mapping[str, str] = field(default_factory=dict)
     """By what stands behind RENDERLANE_GATEWAY_KEY_ in lower case, `-` as `_`."""
     gateways: tuple[str, ...] = ()
@@ -118,6 +122,10 @@ class Settings(Struct, frozen=True):
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
     release: Release = Release()
+    probe_every: timedelta = timedelta(0)
+    """Between two requests of the prober; zero = none."""
+    deliveries: int = 40
+    """That a pull worker takes at once."""
     background: Setting = "auto"
     webhook_url: str | None = None
     """The public address of the function `arrive`; None = interactions are polled only."""
@@ -198,6 +206,8 @@ class Settings(Struct, frozen=True):
             api_key=given.get("GEMINI_API_KEY"),
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
             vertex=_vertex(given),
+            tier=given.get("RENDERLANE_TIER"),
+            monthly_cap_micros=_cap(given.get("RENDERLANE_MONTHLY_CAP")),
             gateway_keys={
                 _as_in_keys(name.removeprefix(GATEWAY_KEY)): key
                 for name, key in given.items()
@@ -211,6 +221,8 @@ class Settings(Struct, frozen=True):
             api_audience=_api_audience(given),
             api_callers=_callers(given.get(API_CALLERS, "{}")),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
+            probe_every=_minutes("RENDERLANE_PROBE_MINUTES", given.get("RENDERLANE_PROBE_MINUTES", "0")),
+            deliveries=_whole("RENDERLANE_DELIVERIES", given.get("RENDERLANE_DELIVERIES", "40")),
             release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
             background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
             webhook_url=_webhook_url(given.get("RENDERLANE_WEBHOOK_URL")),
@@ -447,6 +459,12 @@ def _whole(name: str, text: str) -> int:
     return int(text)
 
 
+def _minutes(name: str, text: str) -> timedelta:
+    if not text.isdecimal() or not (int(text) == 0 or 5 <= int(text) <= 1440):
+        raise _wrong(name, text, "0, or a whole number of minutes from 5 to 1440")
+    return timedelta(minutes=int(text))
+
+
 def _dollars(name: str, text: str | None) -> int | None:
     """In micro-dollars."""
     if text is None:
@@ -466,6 +484,15 @@ def _base_url(text: str | None) -> str | None:
     if text is not None and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).netloc):
         raise _wrong("GOOGLE_GEMINI_BASE_URL", text, "an http:// or https:// address")
     return text
+
+
+def _cap(text: str | None) -> int | None:
+    """In micro-dollars."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text) or not micros_from_usd(text):
+        raise _wrong("RENDERLANE_MONTHLY_CAP", text, "dollars above zero, such as 250; unset for that of the tier")
+    return micros_from_usd(text)
 
 
 def _vertex(given: Mapping[str, str]) -> Vertex | None:

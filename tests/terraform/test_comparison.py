@@ -25,11 +25,12 @@ from tests.terraform.rehearsal import published_by
 from tests.terraform.terraform import Planned, Terraform
 from tests.terraform.written import collections_of_the_code, written_fields
 
-ONE_MACHINE_ONLY = {"RENDERLANE_HOME", "PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST"}
+ONE_MACHINE_ONLY = {"RENDERLANE_HOME", "RENDERLANE_CONFIRM", "PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST"}
 SECRET = {"GEMINI_API_KEY", "RENDERLANE_GATEWAY_KEY_ACME"}
 OF_OUR_OWN = {"renderlane-key-rotation"}
 """Topics and subscriptions that no code of ours knows."""
 EVERYTHING_SET = {
+    "probe_minutes": 15,
     "quota": "*=rpm:100",
     "catalogue": "other.toml",
     "flag_provider": "flags:provider",
@@ -47,6 +48,8 @@ EVERYTHING_SET = {
         "issuers": ["https://accounts.google.com"],
     },
     "vertex": {"base_url": "https://vertex.example.com"},
+    "billing_tier": "2",
+    "monthly_cap_usd": 1500,
 }
 
 
