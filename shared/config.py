@@ -106,6 +106,8 @@ class Settings(Struct, frozen=True):
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
     default_budget_micros: int | None = None
     """Per day, of every tenant without a budget of its own; None = no limit."""
+    confirmed_live: bool = False
+    """`renderlane up` may start with a real key without asking."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
     release: Release = Release()
@@ -143,6 +145,11 @@ class Settings(Struct, frozen=True):
         """Calls may be billed: a key is set, or credentials are used for real."""
         real = self.vertex is not None and not (self.vertex.base_url or "").startswith("http://")
         return self.api_key is not None or (real and self.calls_google)
+
+    @property
+    def is_live(self) -> bool:
+        """Calls that may be billed leave this machine: they do not go to a stand-in at an http:// address."""
+        return self.pays and not (self.base_url or "").startswith("http://")
 
     @property
     def only_vertex(self) -> bool:
@@ -193,6 +200,7 @@ class Settings(Struct, frozen=True):
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             default_budget_micros=_dollars("RENDERLANE_DEFAULT_BUDGET", given.get("RENDERLANE_DEFAULT_BUDGET")),
+            confirmed_live=_confirmed(given.get("RENDERLANE_CONFIRM", "")),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
             release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
             background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
@@ -387,6 +395,12 @@ def _webhook_secret(text: str | None) -> str | None:
 def _names(text: str) -> tuple[str, ...]:
     """Separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _confirmed(text: str) -> bool:
+    if text not in ("", "live"):
+        raise _wrong("RENDERLANE_CONFIRM", text, "live, or nothing")
+    return text == "live"
 
 
 def _whole(name: str, text: str) -> int:

@@ -35,6 +35,7 @@ from scripts.local.accept_reports import AT_ONCE, AcceptReports, lengthen_queue
 from scripts.local.courier import Courier
 from scripts.local.door import LOOPBACK_NAMES, SECRET, Door
 from scripts.local.headers_in_time import HeadersInTime
+from scripts.local.minutes import Minutes
 from scripts.local.publish import publish
 from shared import wiring
 from shared.adapters.process import private_file
@@ -80,6 +81,7 @@ class Home(Struct, frozen=True):
     """What a person should know of this machine's limits."""
     secret: str = ""
     """Of this boot, for the header SECRET of a push to the functions."""
+    minutes: Minutes | None = None
 
     def __repr__(self) -> str:
         """Without the secret."""
@@ -139,8 +141,8 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             stack.callback(listener.close)
             settings = _told_by_stand_in(settings, listener.getsockname()[1])
             messaging = wiring.topics(settings, SystemClock())
-            meter = PrometheusMetrics()
-            worker = Worker.of(wiring.build(settings, events, messaging, settings.traces, [meter]))
+            meter, minutes = PrometheusMetrics(), Minutes()
+            worker = Worker.of(wiring.build(settings, events, messaging, settings.traces, [meter, minutes]))
             stack.push_async_callback(worker.close)
             await messaging.ensure(SUBSCRIPTIONS)  # before the first kick: a fresh home has no topics yet
             await read_live_quota(worker.ports, every=timedelta(0))  # before the first grant, and of this provider
@@ -158,7 +160,7 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             await courier.start()
             watching = asyncio.create_task(_watch(url, secret))
             try:
-                yield Home(url, f"{url}{CONSOLE}/", worker, courier, simulator_url, recovered, notes, secret)
+                yield Home(url, f"{url}{CONSOLE}/", worker, courier, simulator_url, recovered, notes, secret, minutes)
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct
@@ -21,7 +22,7 @@ from shared.adapters.gemini.http_call import MAX_ANSWER_BYTES, Call
 from shared.adapters.gemini.interactions_lane import GeminiLane, Sdk, body_of
 from shared.adapters.gemini.interactions_response import read_answer, state_of
 from shared.adapters.payloads.answer_image import Elsewhere, Read
-from shared.adapters.payloads.quotation import Sent, provider_words
+from shared.adapters.payloads.quotation import Sent, unescaped
 from shared.core.provider.call import Answer, Made, Order
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.interaction import (
@@ -43,7 +44,7 @@ LOOK_TIMEOUT = timedelta(seconds=90)
 WORD_TIMEOUT = timedelta(seconds=15)
 """Of a cancellation, or a deletion."""
 ANSWERED = (200, 201, 202, 204)
-_ABOUT_BACKGROUND = re.compile(r"\bbackground\b|\bwebhook", re.I)
+_ABOUT_BACKGROUND = re.compile(r"background$|webhook")
 _REFUSING = (400, 422, 501)
 _ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._~:+=-]{{0,{MOST_ID_CHARACTERS - 1}}}")
 
@@ -136,7 +137,7 @@ class GeminiInteractions:
 
     async def _post(self, sdk: Sdk, body: dict[str, Any]) -> _Came | Failure:
         create = sdk.client.aio.interactions.with_streaming_response.create
-        once = {"timeout": START_TIMEOUT.total_seconds()}  # the SDK goes on by itself in no background call
+        once = {"timeout": START_TIMEOUT.total_seconds()}  # the SDK continues no background call by itself
         return await self._read(create(request=sdk.request(body=body), **once))
 
     async def _read(self, sending: Any) -> _Came | Failure:
@@ -161,10 +162,22 @@ def background_body(order: Order, webhook_url: str | None) -> dict[str, Any]:
 
 
 def _speaks_of_background(failure: Failure, sent: Sent) -> bool:
-    """In the provider's own words, about the call and not about what is in the picture."""
+    """In the provider's own words, about the call and not about what is in the picture.
+
+    Prompts speak of backgrounds too: a mention counts where the prompt has it beside no such neighbour.
+    """
     if failure.http_status not in _REFUSING or failure.kind is FailureKind.REFUSED:
         return False
-    return _ABOUT_BACKGROUND.search(provider_words(failure.message, sent)) is not None
+    quotable = {pair for text in sent.texts for pair in pairwise(_words(text))}
+    message = ["", *_words(unescaped(failure.message)), ""]
+    return any(
+        _ABOUT_BACKGROUND.match(word) is not None and not {(before, word), (word, behind)} & quotable
+        for before, word, behind in zip(message, message[1:], message[2:], strict=False)
+    )
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.lower())
 
 
 async def _at_once() -> timedelta:

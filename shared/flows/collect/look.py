@@ -172,9 +172,9 @@ class Collector:
         )  # fmt: skip
         noting = note(self._evidence, answer, request, time) if request.data["slot_at"] is not None else _nothing()
         effect, _ = await asyncio.gather(settling, noting)
-        self._trace(call, message, over, began_at)
         if effect != "settled before":
             await self._learn(call, attempt, answer, latency)
+        self._trace(call, message, over, began_at)
         return effect
 
     def _tidy(self, interaction_id: str):  # type: ignore[no-untyped-def]

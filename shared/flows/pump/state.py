@@ -20,6 +20,7 @@ from shared.core.admission.model_state import Standing
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.spend_window import Spend
 from shared.core.admission.tick import Memory
+from shared.core.limits.enforced import Enforced
 from shared.core.observability import events
 from shared.core.values.documents import Absent, Committed, Conflict, Create, Document, Fields, Update, Write
 from shared.flows.clock import ServerTime
@@ -153,6 +154,7 @@ class PumpDocuments(Struct):
         waiting: list[str],
     ) -> Committed | Conflict:
         self.lead_since = self.lead_since or self.time.now()
+        ports = self.ports
         pump = {
             "lead_holder": self.ports.boot,
             "lead_until": self.time.now() + LEAD,
@@ -168,6 +170,7 @@ class PumpDocuments(Struct):
             "routing": routing.to_json(),
             "over_budget": list(self.over_budget),
             "gateways": sorted(self.ports.gateways_in_use),
+            "enforces": Enforced(ports.quota.by_model, ports.capacity, ports.release.name).to_json(),
             "vertex": self.ports.vertex_in_use,
         }
         writes = [_write(PUMP, pump, self.pump)]

@@ -16,11 +16,14 @@ from scripts.cli.data import worker_home
 from scripts.local.home import Home, Simulated, running
 from shared.core.admission.slot_calendar import Calendar, Weight
 from shared.core.limits.effective import Learned
+from shared.core.limits.enforced import Enforced
 from shared.core.limits.live_quota import PATH, LiveLimits, LiveQuota
+from shared.core.limits.quota import Limits
 from shared.core.routing.background_proof import PATH as BACKGROUND
 from shared.core.routing.background_proof import Proof, Proofs
 from shared.core.values.documents import Create
 from shared.core.values.pacific import pacific_day
+from shared.flows.pump_status import PUMP
 from shared.flows.upkeep.live_quota import read_live_quota
 from tests.builders import a_catalogue
 from tests.cli.conftest import json_lines, renderlane
@@ -264,3 +267,21 @@ def a_refused_proof(home: Path) -> None:
             await store.commit(document)
 
     asyncio.run(write())
+
+
+def test_limits_are_those_of_the_worker_whatever_this_shell_has(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_store(home)
+    worker = Enforced({"*": Limits(rpm=30, concurrency=2)}, 50)
+
+    async def write() -> None:
+        async with worker_home.reading(worker_home.read_settings()) as store:
+            await store.commit(Create(PUMP, {"enforces": worker.to_json()}))
+
+    asyncio.run(write())
+    assert row(renderlane("quota").stdout, "rpm")[:2] == ["rpm", "30"]
+    monkeypatch.setenv("RENDERLANE_QUOTA", "*=rpm:30,concurrency:2")
+    assert "ignored" not in renderlane("quota").stderr
+    monkeypatch.setenv("RENDERLANE_QUOTA", "*=rpm:999")
+    result = renderlane("quota")
+    assert row(result.stdout, "rpm")[:2] == ["rpm", "30"]
+    assert "RENDERLANE_QUOTA of this shell is ignored" in result.stderr
