@@ -26,7 +26,7 @@ from shared.core.values.documents import Query
 
 RESULTS = Subscription("chaos-results", RENDER_RESULTS, "bury", timedelta(seconds=600), 0)
 """As an upstream app has it; no function of ours is fed by it."""
-WORKS_WITHIN = 90.0
+WORKS_WITHIN = 240.0
 TIDY_WITHIN = 30.0
 """Seconds after the last result in which interactions are deleted that were left over."""
 PAGE = 500
