@@ -183,11 +183,11 @@ def _data(facts: Facts) -> list[Finding]:
     return [bucket, *machine, references, _kept_by_provider(facts, facts.held), indexes, retention]
 
 
-def _kept_by_provider(facts: Facts, held: Held) -> Finding:
+def _kept_by_provider(facts: Facts, state: Held) -> Finding:
     """Prompts and images of background calls rest with the provider until they are deleted there."""
     if facts.settings.background == "off":
         return passes("data", "kept-by-provider", "nothing: no call runs in the background")
-    left = held.left_with_provider
+    left = state.left_with_provider
     if left:
         what = f"interactions of {left:,} requests are still to be deleted at the provider"
         return unknown("data", "kept-by-provider", what, "`watch` deletes them; look again in a few minutes.")

@@ -209,3 +209,20 @@ async def test_a_budget_that_is_used_up_is_said_to_hold_requests_back(desk: Desk
     await desk.ports.store.commit(Create(create.path, {**create.data, "reason": OVER_BUDGET, "wake_at": now()}))
     await summary.write(desk.ports)
     assert "web: 1 requests wait for budget" in (await browser.look()).text
+
+
+async def test_a_request_that_awaits_the_provider_says_so_and_can_be_cancelled(desk: Desk, browser: Browser) -> None:
+    await rendering(desk, "held-1")
+    await rendering(desk, "away-1")
+    document = await desk.ports.store.get(request_record.path("away-1"))
+    assert isinstance(document, Document)
+    changes = {"interaction_id": "v1_far", "collect_at": now(), "slot_at": now() - timedelta(seconds=42)}
+    await desk.ports.store.commit(Update(document.path, changes, document.version))
+    away = (await browser.look("/requests/away-1")).text
+    assert "Awaiting the provider" in away
+    assert "42 s" in away
+    assert "v1_far" in away
+    assert 'id="to-cancel"' in away
+    by_worker = (await browser.look("/requests/held-1")).text
+    assert "Awaiting the provider" not in by_worker
+    assert 'id="to-cancel"' not in by_worker
