@@ -297,8 +297,10 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
     )
     assert rules.grants(plan) == everyone | {
         ("renderlane-pump", publisher, "render-releases"),
-        ("renderlane-pump", publisher, "render-arrivals"),
-        ("renderlane-watch", publisher, "render-arrivals"),
+        *(
+            (f"renderlane-{function}", publisher, "render-arrivals")
+            for function in ("intake", "pump", "render", "watch", "bury")
+        ),
         ("renderlane-collect", read, images),
         ("renderlane-collect", create, images),
         ("renderlane-collect", "roles/secretmanager.secretAccessor", "renderlane-gemini-key"),
