@@ -109,3 +109,11 @@ async def console(request: Request) -> Response:
     from functions.console.app import Answer, of_this_process
 
     return Answer(of_this_process())
+
+
+@functions_framework.aio.http
+async def api(request: Request) -> Response:
+    """HTTP requests for images, behind Cloud Run's own check of callers."""
+    from functions.api.app import Answer, of_this_process
+
+    return Answer(of_this_process())

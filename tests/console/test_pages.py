@@ -66,6 +66,7 @@ async def test_the_overview_shows_what_waits_what_runs_what_failed_and_what_is_t
     await flags.trip(store, desk.ports.signals, flag)
     await summary.write(desk.ports)
     text = (await browser.look()).text
+    assert f">Renderlane {desk.ports.release.name}</span></footer>" in text
     for shown in ("<strong>13</strong>", "bulk", ">12<", "print", "17 min", 'href="/console/requests/run-1"',
                   "overload", "$12.50", "the lamp burns", "tenant=shop", 'href="/console/requests/f-',
                   "/runbook#overload", "ann", 'href="/console/requests?status=queued&amp;model=gemini-3-pro-image"',
