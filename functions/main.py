@@ -68,7 +68,9 @@ async def watch(request: Request) -> Response:
     worker = push.worker_or_crash(request, delivery)
     if isinstance(worker, Response):
         return worker
-    return await push.guarded(worker, delivery, story.watch(worker.ports, worker.kicks, worker.collector))
+    answer = await push.guarded(worker, delivery, story.watch(worker.ports, worker.kicks, worker.collector))
+    await worker.presence.tell("watch")
+    return answer
 
 
 @functions_framework.aio.http
@@ -105,5 +107,13 @@ async def deliver(request: Request) -> Response:
 async def console(request: Request) -> Response:
     """The page for on-call, behind Identity-Aware Proxy."""
     from functions.console.app import Answer, of_this_process
+
+    return Answer(of_this_process())
+
+
+@functions_framework.aio.http
+async def api(request: Request) -> Response:
+    """HTTP requests for images, behind Cloud Run's own check of callers."""
+    from functions.api.app import Answer, of_this_process
 
     return Answer(of_this_process())

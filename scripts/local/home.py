@@ -21,11 +21,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from functions import main as functions
+from functions.api.app import app as api
 from functions.console.app import BASE as CONSOLE
 from functions.console.app import app as console
 from functions.console.app import desk_of
@@ -96,8 +97,8 @@ def app(worker: Worker, desk: Desk) -> Starlette:
     ]
     routes.append(Route("/v1/projects/{project}/topics/{topic}", publish, methods=["POST"]))
     routes.append(Route(WEBHOOKS, functions.arrive, methods=["POST"]))
-    routes.append(Route("/healthz", _healthy))
     routes.append(Mount(CONSOLE, console(desk)))
+    routes.append(Mount("/", api(worker, wiring.callers(desk.settings))))
     application = Starlette(routes=routes)
     application.state.worker = worker
     return application
@@ -119,10 +120,6 @@ def _metrics(meter: PrometheusMetrics) -> Callable[[Request], Awaitable[Response
         return Response(meter.page(), headers={"Content-Type": CONTENT_TYPE})
 
     return show
-
-
-async def _healthy(request: Request) -> Response:
-    return JSONResponse({"status": "ok", "boot": request.app.state.worker.ports.boot})
 
 
 @contextlib.asynccontextmanager
@@ -150,7 +147,7 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             recovered = await _pick_up(settings, worker, messaging)
             secret = secrets.token_urlsafe(32)
             application = app(worker, desk)
-            application.add_route("/metrics", _metrics(meter))
+            application.routes.insert(0, Route("/metrics", _metrics(meter)))  # the API takes what nothing else does
             url = await stack.enter_async_context(serving(_behind_door(application, secret), listener))
             for lane in worker.ports.lanes.values():
                 await lane.prepare()

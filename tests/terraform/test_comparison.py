@@ -30,6 +30,7 @@ SECRET = {"GEMINI_API_KEY", "RENDERLANE_GATEWAY_KEY_ACME"}
 OF_OUR_OWN = {"renderlane-key-rotation"}
 """Topics and subscriptions that no code of ours knows."""
 EVERYTHING_SET = {
+    "probe_minutes": 15,
     "quota": "*=rpm:100",
     "catalogue": "other.toml",
     "flag_provider": "flags:provider",
@@ -45,6 +46,8 @@ EVERYTHING_SET = {
         "issuers": ["https://accounts.google.com"],
     },
     "vertex": {"base_url": "https://vertex.example.com"},
+    "billing_tier": "2",
+    "monthly_cap_usd": 1500,
 }
 
 
@@ -297,8 +300,10 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
     )
     assert rules.grants(plan) == everyone | {
         ("renderlane-pump", publisher, "render-releases"),
-        ("renderlane-pump", publisher, "render-arrivals"),
-        ("renderlane-watch", publisher, "render-arrivals"),
+        *(
+            (f"renderlane-{function}", publisher, "render-arrivals")
+            for function in ("intake", "pump", "render", "watch", "bury")
+        ),
         ("renderlane-collect", read, images),
         ("renderlane-collect", create, images),
         ("renderlane-collect", "roles/secretmanager.secretAccessor", "renderlane-gemini-key"),

@@ -124,7 +124,16 @@ def settle(
         Update(request.path, changes | booked, request.version),
         Update(attempt.path, _closed(ending, code, cost, now, latency_ms), attempt.version),
         attempt_cost.in_ledger(
-            request.data, attempt.data, ending, code, cost, catalogue, now, shard, was_given_up=was_given_up
+            request.data,
+            attempt.data,
+            ending,
+            code,
+            cost,
+            catalogue,
+            now,
+            shard,
+            was_given_up=was_given_up,
+            latency_ms=latency_ms,
         ),
         *attempt_cost.against_budget(request, attempt.data, ending, cost, is_final=effect == "final"),
     )
@@ -177,7 +186,8 @@ def _after(
     counts = {
         "failure_count": request["failure_count"] + int(is_repeated and not is_free_probe),
         "probe_count": request.get("probe_count", 0) + int(is_repeated and is_free_probe),
-        "ambiguous_count": request["ambiguous_count"] + int(failure.limits_repeats),
+        "ambiguous_count": request["ambiguous_count"]
+        + int(failure.limits_repeats and not _in_the_start(failure, request)),
         "no_image_count": request["no_image_count"]
         + int(failure.kind in (FailureKind.NO_IMAGE, FailureKind.MALFORMED_ANSWER)),
         "crash_count": request["crash_count"] + int(failure.kind is FailureKind.CRASHED),
@@ -226,6 +236,13 @@ def _after(
             return request_record.requeued(decision.reason, now, wake_at=decision.wake_at) | counts | met, "queued"
         case End():
             return request_record.finished(decision.status, decision.outcome, now) | counts, "final"
+
+
+def _in_the_start(failure: Failure, request: Fields) -> bool:
+    """Its worker died between the claim and the id of a background call: most likely the call had not left. Its
+    estimate is held against the cap, and it counts as a failure, but not as a call that was probably paid.
+    """
+    return failure.kind is FailureKind.CRASHED and request.get("way", "foreground") != "foreground"
 
 
 def _closed(ending: Ending, code: str, cost: Cost, now: datetime, latency_ms: int) -> dict[str, Any]:
