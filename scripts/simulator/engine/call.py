@@ -22,6 +22,7 @@ from scripts.simulator.provider.bill import Api, Call, cost_micros
 from scripts.simulator.provider.drawing import Scene
 from scripts.simulator.provider.faults import GATE_KINDS, SICK_KINDS, Fault, Verdict
 from scripts.simulator.provider.models import DEFAULT_SIZE, ImageModel, Tier
+from scripts.simulator.provider.parameters import Parameters
 from scripts.simulator.provider.problems import Problem, Refused, model_not_found
 from scripts.simulator.provider.quota_windows import ModelQuota, Rejected
 from scripts.simulator.provider.rendered import Made
@@ -58,6 +59,7 @@ class Settled(Struct, frozen=True):
     served_model: str = ""
     tier: str = ""
     cost_micros: int = 0
+    parameters: Parameters = Parameters()
 
 
 async def take(simulation: Simulation, request: Request, client_left: Callable[[], bool]) -> Reply:
@@ -88,6 +90,7 @@ async def take(simulation: Simulation, request: Request, client_left: Callable[[
             status=_status(settled.reply),
             outcome=settled.outcome,
             client_disconnected=isinstance(settled.reply, Hang) or client_left(),
+            parameters=settled.parameters,
             usage=settled.usage,
             charged=settled.charged,
             cost_micros=settled.cost_micros,
@@ -134,6 +137,7 @@ async def _serve(
     try:
         ask = await accept(request.order(), model, simulation.models, simulation.painter)
         settled = await _work(simulation, request, call, ask, verdict)
+        settled = replace(settled, parameters=ask.parameters)
     except Refused as refused:
         settled = _failed(request, refused.problem)
     finally:
@@ -218,8 +222,9 @@ async def make(simulation: Simulation, call: Call, ask: Ask, fault: Fault | None
 
 
 def input_usage(model: ImageModel, ask: Ask) -> Usage:
-    text_in, image_in = tokens.of_input(model, ask.prompt, len(ask.references))
-    return Usage(text_in=text_in, image_in=image_in, thoughts=tokens.of_thinking(model, ask.prompt))
+    text_in, image_in = tokens.of_input(model, ask.prompt, len(ask.references), ask.parameters.instruction)
+    level = ask.parameters.thinking if model is ask.model else model.default_thinking
+    return Usage(text_in=text_in, image_in=image_in, thoughts=tokens.of_thinking(model, ask.prompt, level))
 
 
 def _served(simulation: Simulation, ask: Ask, fault: Fault | None) -> tuple[ImageModel, Tier, str]:

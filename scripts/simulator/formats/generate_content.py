@@ -10,6 +10,7 @@ from scripts.simulator.formats.interactions import SERVED_TIER_HEADER
 from scripts.simulator.formats.reply import Answer, json_answer
 from scripts.simulator.provider.accepted_request import MARKER_LABEL, Headline, Inline, Order
 from scripts.simulator.provider.models import DEFAULT_SIZE
+from scripts.simulator.provider.parameters import TEXT_CATEGORIES, Parameters, safety
 from scripts.simulator.provider.problems import Problem, invalid
 from scripts.simulator.provider.rendered import Made, NoImage, inline
 from scripts.simulator.provider.tokens import Usage
@@ -96,6 +97,12 @@ def order(body: Mapping[str, Any]) -> Order:
         writes="TEXT" in modalities,
         seed=read(config, "seed", int, "generationConfig.") or 0,
         labels=strings(read(body, "labels", dict) or {}, "labels"),
+        parameters=Parameters(
+            thinking=_thinking(config),
+            image_search=_image_search(body),
+            safety=_safety(body),
+            instruction=_instruction(body),
+        ),
     )
 
 
@@ -193,6 +200,35 @@ def _grounded(body: Mapping[str, Any]) -> bool:
         if set(tool) != {"googleSearch"}:
             raise invalid(f"Tool '{', '.join(tool)}' is not supported for this model.")
     return bool(tools)
+
+
+def _image_search(body: Mapping[str, Any]) -> bool:
+    searches = [_camel(_camel(tool)["googleSearch"] or {}) for tool in read(body, "tools", list) or []]
+    types = [_camel(read(search, "searchTypes", dict, "tools.googleSearch.") or {}) for search in searches]
+    for found in types:
+        if unknown := set(found) - {"webSearch", "imageSearch"}:
+            raise invalid(f'Invalid JSON payload received. Unknown name "{min(unknown)}": Cannot find field.')
+    return any("imageSearch" in found for found in types)
+
+
+def _thinking(config: Mapping[str, Any]) -> str | None:
+    found = _camel(read(config, "thinkingConfig", dict, "generationConfig.") or {})
+    level = read(found, "thinkingLevel", str, "generationConfig.thinkingConfig.")
+    return None if level is None else level.lower()
+
+
+def _safety(body: Mapping[str, Any]) -> dict[str, str]:
+    """Categories of images are marked as not supported on the Gemini API (google-genai 3.6.1, types.HarmCategory)."""
+    settings = [_camel(each) for each in objects(read(body, "safetySettings", list) or [], "safetySettings")]
+    where = "safetySettings."
+    pairs = [(need(each, "category", str, where), need(each, "threshold", str, where)) for each in settings]
+    words = ((name.lower().removeprefix("harm_category_"), threshold.lower()) for name, threshold in pairs)
+    return safety(words, TEXT_CATEGORIES)
+
+
+def _instruction(body: Mapping[str, Any]) -> str:
+    parts = (read(body, "systemInstruction", dict) or {}).get("parts", [])
+    return "\n".join(need(part, "text", str, "systemInstruction.parts.") for part in objects(parts, "parts"))
 
 
 def _camel(body: Mapping[str, Any]) -> dict[str, Any]:

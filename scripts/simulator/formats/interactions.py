@@ -10,6 +10,7 @@ from scripts.simulator.formats.fields import need, objects, read, strings
 from scripts.simulator.formats.reply import Answer, json_answer
 from scripts.simulator.provider.accepted_request import MARKER_LABEL, Headline, Inline, Order
 from scripts.simulator.provider.models import DEFAULT_SIZE
+from scripts.simulator.provider.parameters import IMAGE_CATEGORIES, TEXT_CATEGORIES, Parameters, safety
 from scripts.simulator.provider.problems import ErrorForm, Problem, invalid
 from scripts.simulator.provider.rendered import Made, NoImage, inline
 from scripts.simulator.provider.tokens import Usage
@@ -89,6 +90,12 @@ def order(body: Mapping[str, Any], *, resumed_prompt: str | None) -> Order:
         seed=read(config, "seed", int, "generation_config.") or 0,
         store=store is not False,
         labels=strings(read(body, "labels", dict) or {}, "labels"),
+        parameters=Parameters(
+            thinking=read(config, "thinking_level", str, "generation_config."),
+            image_search=_image_search(body),
+            safety=_safety(body),
+            instruction=read(body, "system_instruction", str) or "",
+        ),
     )
 
 
@@ -159,7 +166,7 @@ def _status(made: Made) -> str:
 
 def _steps(made: Made) -> list[dict[str, Any]]:
     thought = {"type": "thought", "signature": "c2ltdWxhdGVk"}
-    steps: list[dict[str, Any]] = [thought] if made.model.thinks else []
+    steps: list[dict[str, Any]] = [thought] if made.usage is not None and made.usage.thoughts else []
     match made.no_image:
         case NoImage(form="empty_steps"):
             return []
@@ -279,6 +286,22 @@ def _grounded(body: Mapping[str, Any]) -> bool:
         if tool.get("type") != "google_search":
             raise invalid(f"Tool '{tool.get('type')}' is not supported for this model.")
     return bool(tools)
+
+
+def _image_search(body: Mapping[str, Any]) -> bool:
+    """Whether the search is to look at images too. Without types it is in web pages."""
+    types = [kind for tool in read(body, "tools", list) or [] for kind in read(tool, "search_types", list) or []]
+    for kind in types:
+        if kind not in ("web_search", "image_search"):
+            raise invalid(f"Search type '{kind}' is not supported for this model.")
+    return "image_search" in types
+
+
+def _safety(body: Mapping[str, Any]) -> dict[str, str]:
+    settings = objects(read(body, "safety_settings", list) or [], "safety_settings")
+    where = "safety_settings."
+    pairs = ((need(each, "type", str, where), need(each, "threshold", str, where)) for each in settings)
+    return safety(pairs, (*TEXT_CATEGORIES, *IMAGE_CATEGORIES))
 
 
 def _glance(value: Any) -> tuple[str, int]:

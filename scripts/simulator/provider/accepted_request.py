@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from scripts.simulator.provider.drawing import NotAnImage, Painter
 from scripts.simulator.provider.models import DEFAULT_SIZE, SIZES, TIERS, ImageModel, Models, Tier
+from scripts.simulator.provider.parameters import Parameters
 from scripts.simulator.provider.problems import invalid
 
 SERVICE_TIERS: tuple[Tier, ...] = tuple(each for each in TIERS if each != "batch")
@@ -67,6 +68,7 @@ class Order(Struct, frozen=True):
     seed: int = 0
     store: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    parameters: Parameters = Parameters()
 
 
 class Ask(Struct, frozen=True):
@@ -83,6 +85,8 @@ class Ask(Struct, frozen=True):
     seed: int
     store: bool
     labels: Mapping[str, str]
+    parameters: Parameters
+    """With the level of thinking that is taken."""
 
 
 async def accept(order: Order, model: ImageModel, models: Models, painter: Painter) -> Ask:
@@ -93,6 +97,7 @@ async def accept(order: Order, model: ImageModel, models: Models, painter: Paint
     _check_labels(order.labels)
     if order.grounded and model.grounding == "none":
         raise invalid(f"Search as a tool is not enabled for models/{model.id}.")
+    parameters = order.parameters.on(model)
     if len(order.references) > model.max_references:
         raise invalid(
             f"Too many input images: {len(order.references)}. Model {model.id} accepts at most {model.max_references}."
@@ -112,6 +117,7 @@ async def accept(order: Order, model: ImageModel, models: Models, painter: Paint
         seed=order.seed,
         store=order.store,
         labels=order.labels,
+        parameters=parameters,
     )
 
 

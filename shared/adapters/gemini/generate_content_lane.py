@@ -27,6 +27,7 @@ from shared.adapters.process import proxies
 from shared.core.provider.call import Answer, Made, Order
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.values.lanes import GATEWAY, tier_to_send
+from shared.core.values.parameters import IMAGE_SEARCH, Grounding
 from shared.ports.lanes import AtSlot
 
 if TYPE_CHECKING:
@@ -155,9 +156,27 @@ def _config(types: Any, order: Order, timeout: timedelta) -> Any:
         image_config=types.ImageConfig(**asked) if asked else None,
         service_tier=tier_to_send(order.lane),
         labels=labels(order) if at_google else None,
-        tools=[types.Tool(google_search=types.GoogleSearch())] if order.grounding else None,
+        tools=[types.Tool(google_search=_search(types, order.grounding))] if order.grounding else None,
+        thinking_config=types.ThinkingConfig(thinking_level=order.thinking.upper()) if order.thinking else None,
+        safety_settings=[types.SafetySetting(**setting) for setting in safety_settings(order)] or None,
+        system_instruction=order.system_instruction,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         automatic_continuation=False,
         should_return_http_response=True,
         http_options=types.HttpOptions(timeout=int(timeout.total_seconds() * 1000)),
     )
+
+
+def _search(types: Any, grounding: Grounding) -> Any:
+    if grounding != IMAGE_SEARCH:
+        return types.GoogleSearch()
+    both = types.SearchTypes(web_search=types.WebSearch(), image_search=types.ImageSearch())
+    return types.GoogleSearch(search_types=both)
+
+
+def safety_settings(order: Order) -> list[dict[str, str]]:
+    """In generateContent's words for both."""
+    return [
+        {"category": f"HARM_CATEGORY_{category.upper()}", "threshold": threshold.upper()}
+        for category, threshold in order.safety
+    ]

@@ -25,6 +25,7 @@ from shared.adapters.process import proxies
 from shared.core.provider.call import Answer, Made, Order
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.values.lanes import tier_to_send
+from shared.core.values.parameters import IMAGE_SEARCH, Grounding
 from shared.ports.lanes import AtSlot
 
 if TYPE_CHECKING:
@@ -147,8 +148,19 @@ def body_of(order: Order) -> dict[str, Any]:
     if (tier := tier_to_send(order.lane)) is not None:
         body["service_tier"] = tier
     if order.grounding:
-        body["tools"] = [{"type": "google_search"}]
+        body["tools"] = [{"type": "google_search"} | _search_types(order.grounding)]
+    if order.thinking is not None:
+        body["generation_config"] = {"thinking_level": order.thinking}
+    if order.safety:
+        body["safety_settings"] = [{"type": category, "threshold": level} for category, level in order.safety]
+    if order.system_instruction is not None:
+        body["system_instruction"] = order.system_instruction
     return body
+
+
+def _search_types(grounding: Grounding) -> dict[str, list[str]]:
+    """Web pages are what the API searches in by itself; images are named beside them."""
+    return {"search_types": ["web_search", "image_search"]} if grounding == IMAGE_SEARCH else {}
 
 
 def labels(order: Order) -> dict[str, str]:

@@ -43,6 +43,7 @@ def open_attempt(
         "release": data["release"],
         "route": data["route"],
         "route_reasons": data["route_reasons"],
+        "thinking": data.get("thinking"),
         "changed": list(Route.from_json(data["route"]).changes_from(Route.from_json(data["last_route"])))
         if data["last_route"]
         else [],

@@ -9,6 +9,18 @@ from msgspec import Struct
 
 from shared.core.provider.failure import Failure
 from shared.core.provider.usage import Usage
+from shared.core.values.parameters import Grounding, Thinking
+
+Written: TypeAlias = str | tuple[str, ...]
+"""What the caller wrote: a prompt, or a prompt with a system instruction. No error may repeat it."""
+
+
+def texts_of(written: Written) -> tuple[str, ...]:
+    return (written,) if isinstance(written, str) else written
+
+
+def written_of(prompt: str, system_instruction: str | None) -> Written:
+    return prompt if system_instruction is None else (prompt, system_instruction)
 
 
 class Reference(Struct, frozen=True):
@@ -34,13 +46,22 @@ class Order(Struct, frozen=True):
     """`512`, `1K`, `2K`, `4K`; None where the model takes no size."""
     aspect_ratio: str | None
     references: Sequence[Reference] = ()
-    grounding: bool = False
+    grounding: Grounding = False
     gateway: str = ""
     """Whose, on the lane `gateway`."""
     paid_at: str = ""
     """The address of a picture that an earlier attempt paid for and could not fetch: it is tried before another one is
     bought."""
     labels: tuple[tuple[str, str], ...] = ()
+    thinking: Thinking | None = None
+    """The level that the call names; None: none."""
+    safety: tuple[tuple[str, str], ...] = ()
+    """Harm categories with their thresholds, in the words of a request."""
+    system_instruction: str | None = None
+
+    @property
+    def written(self) -> Written:
+        return written_of(self.prompt, self.system_instruction)
 
     def __repr__(self) -> str:
         """Without the prompt."""

@@ -37,9 +37,10 @@ def body_limit(route: Route, gateway: str, catalogue: Catalogue) -> int:
     return catalogue.request_bytes["interactions" if rates is None else rates.api]
 
 
-def raw_limit(body: int, prompt: str) -> int:
-    """Bytes of references that such a body holds beside the prompt: base64 makes four of three."""
-    return max((body - ENVELOPE_BYTES - len(prompt.encode("utf-8", "surrogatepass"))) * 3 // 4, 0)
+def raw_limit(body: int, *texts: str) -> int:
+    """Bytes of references that such a body holds beside its texts: base64 makes four of three."""
+    written = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+    return max((body - ENVELOPE_BYTES - written) * 3 // 4, 0)
 
 
 def memory_limit(room: int) -> int:

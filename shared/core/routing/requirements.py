@@ -5,6 +5,7 @@ from __future__ import annotations
 from shared.core.catalogue import price
 from shared.core.messages.render_request import RenderRequest
 from shared.core.values.codec import Stored
+from shared.core.values.parameters import Grounding, Thinking
 
 
 class Ask(Stored, frozen=True):
@@ -18,7 +19,7 @@ class Ask(Stored, frozen=True):
     prompt_tokens: int
     """Estimated, on the safe side."""
     references: int
-    grounding: bool
+    grounding: Grounding
     max_cost_micros: int | None
     priority: str = "normal"
     exact: bool = False
@@ -30,6 +31,14 @@ class Ask(Stored, frozen=True):
     allow_batch: bool = False
     above: str | None = None
     """The id of a model whose image failed the quality bar: only better ones will do."""
+    thinking: Thinking | None = None
+    """None: by purpose."""
+    safety: tuple[str, ...] = ()
+    """The harm categories whose threshold is set."""
+    instructed: bool = False
+    """It has a system instruction, whose tokens are among `prompt_tokens`."""
+    output_format: str | None = None
+    """None: as the provider sends it."""
 
     @classmethod
     def of(cls, request: RenderRequest, above: str | None = None) -> Ask:
@@ -40,7 +49,7 @@ class Ask(Stored, frozen=True):
             image_size=request.image_size,
             aspect_ratio=request.aspect_ratio,
             lane=request.lane,
-            prompt_tokens=price.prompt_tokens(request.prompt),
+            prompt_tokens=price.prompt_tokens(request.prompt) + price.prompt_tokens(request.system_instruction or ""),
             references=len(request.references),
             grounding=request.grounding,
             max_cost_micros=request.max_cost_micros,
@@ -51,4 +60,8 @@ class Ask(Stored, frozen=True):
             allow_gateway=request.allow_gateway,
             allow_batch=request.allow_batch,
             above=above,
+            thinking=request.thinking,
+            safety=tuple(sorted(request.safety)),
+            instructed=request.system_instruction is not None,
+            output_format=request.output_format,
         )

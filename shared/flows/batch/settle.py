@@ -16,7 +16,7 @@ from shared.core.lifecycle import batch, request_record
 from shared.core.lifecycle.batch import Item, Progress
 from shared.core.lifecycle.duplicate_answer import book_extra
 from shared.core.observability import events
-from shared.core.provider.call import Answer, Made
+from shared.core.provider.call import Answer, Made, written_of
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.stored_image import Delivered, Ending
 from shared.core.values.documents import Committed, Create, Document
@@ -52,7 +52,8 @@ async def settle_results(ports: Ports, held: Document, progress: Progress, time:
     strange: Counter[str] = Counter()
     extra = 0
     if progress.results is not None:
-        prompts = {key: each.request.data["request"]["prompt"] for key, each in entries.items()}
+        asked = {key: each.request.data["request"] for key, each in entries.items()}
+        prompts = {key: written_of(each["prompt"], each.get("system_instruction")) for key, each in asked.items()}
         async for line in await ports.batches.results(progress.results, held.data["model"], prompts):
             entry = entries.get(line.key)
             if entry is None:

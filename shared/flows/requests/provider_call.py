@@ -9,6 +9,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from shared.core.catalogue.catalogue import Catalogue
+from shared.core.catalogue.thinking import thought
 from shared.core.messages.render_request import RenderRequest
 from shared.core.provider.call import Order, Reference
 from shared.core.references import reference_set
@@ -23,7 +24,8 @@ def order_of(
     asked: RenderRequest, route: Route, references: tuple[Reference, ...], catalogue: Catalogue, gateway: str = ""
 ) -> Order:
     """What the lane is asked; `gateway` names whose it is on the lane `gateway`."""
-    model = catalogue.models[route.model]
+    model, row = catalogue.models[route.model], catalogue.gateways.get(gateway)
+    is_told = row is None or row.form == "native"
     return Order(
         request_id=asked.request_id,
         model=route.model,
@@ -34,6 +36,9 @@ def order_of(
         references=references,
         grounding=asked.grounding,
         gateway=gateway,
+        thinking=thought(model, asked.thinking, asked.purpose, catalogue.thinking).sent if is_told else None,
+        safety=tuple(asked.safety.items()),
+        system_instruction=asked.system_instruction,
     )
 
 
@@ -50,7 +55,10 @@ class Bounds(Struct, frozen=True):
     @classmethod
     def on(cls, ports: Ports, asked: RenderRequest, route: Route, gateway: str = "") -> Bounds:
         body = reference_set.body_limit(route, gateway, ports.catalogue)
-        raw, held = reference_set.raw_limit(body, asked.prompt), reference_set.memory_limit(ports.room.limit)
+        raw, held = (
+            reference_set.raw_limit(body, asked.prompt, asked.system_instruction or ""),
+            reference_set.memory_limit(ports.room.limit),
+        )
         if held < raw:
             return cls(asked, route, held, "this worker's memory")
         return cls(asked, route, raw, f"a request to {gateway or route.model} ({body:,} bytes with base64 and prompt)")

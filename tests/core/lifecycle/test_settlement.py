@@ -475,7 +475,7 @@ def receipt_of(delivered: Delivered, **asked: Any) -> dict[str, Any]:
 
 def test_a_receipt_without_a_difference_has_no_reasons() -> None:
     assert receipt_of(a_delivered(), model="nano-banana-2.1") == {
-        "requested": {"model": "gemini-nano-banana-2.1", "image_size": "1K", "lane": "standard"},
+        "requested": {"model": "gemini-nano-banana-2.1", "image_size": "1K", "lane": "standard", "thinking": None},
         "delivered": {
             "model": "gemini-nano-banana-2.1",
             "image_size": "1K",
@@ -483,11 +483,13 @@ def test_a_receipt_without_a_difference_has_no_reasons() -> None:
             "width": 1024,
             "height": 1024,
             "image_tokens": 1120,
+            "thinking": "medium",
+            "thought_tokens": 0,
         },
         "mismatches": [],
         "cost_micros": 0,
         "cost_basis": "metered",
-        "estimate_micros": 41_111,
+        "estimate_micros": 48_611,
         "flags": [],
         "reasons": [],
     }
