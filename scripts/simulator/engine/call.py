@@ -213,12 +213,19 @@ async def make(simulation: Simulation, call: Call, ask: Ask, fault: Fault | None
         usage,
         text_out=tokens.of_text(text),
         image_out=_image_tokens(model, size, fault),
-        searches=tokens.of_searches(ask.prompt) if ask.grounded else 0,
+        searches=_searches(ask),
     )
     picture = await simulation.painter.paint(_scene(simulation, ask, model, size, fault))
     if kind == "corrupt_image":
         picture = b"\x00" * 64 + picture[64:]
     return replace(made, usage=usage, picture=picture, text=text), kind or "image"
+
+
+def _searches(ask: Ask) -> int:
+    if not ask.grounded:
+        return 0
+    images = tokens.of_image_searches(ask.prompt) if ask.parameters.image_search else 0
+    return tokens.of_searches(ask.prompt) + images
 
 
 def input_usage(model: ImageModel, ask: Ask) -> Usage:

@@ -8,6 +8,7 @@ from typing import Any
 from scripts.simulator.formats.fields import need, objects, read, strings
 from scripts.simulator.formats.interactions import SERVED_TIER_HEADER
 from scripts.simulator.formats.reply import Answer, json_answer
+from scripts.simulator.provider import tokens
 from scripts.simulator.provider.accepted_request import MARKER_LABEL, Headline, Inline, Order
 from scripts.simulator.provider.models import DEFAULT_SIZE
 from scripts.simulator.provider.parameters import TEXT_CATEGORIES, Parameters, safety
@@ -160,7 +161,9 @@ def _outcome(made: Made) -> dict[str, Any]:
     candidate = _candidate(parts)
     if made.usage is not None and made.usage.searches:
         query = " ".join(made.ask.prompt.split()[:8])
-        candidate["groundingMetadata"] = {"webSearchQueries": [query] * made.usage.searches}
+        images = tokens.of_image_searches(made.ask.prompt) if made.ask.parameters.image_search else 0
+        found = {"webSearchQueries": [query] * (made.usage.searches - images)}
+        candidate["groundingMetadata"] = found | ({"imageSearchQueries": [query] * images} if images else {})
     return {"candidates": [candidate]}
 
 

@@ -56,5 +56,10 @@ def of_searches(prompt: str) -> int:
     return 1 + _digest(prompt, "searches") % 3
 
 
+def of_image_searches(prompt: str) -> int:
+    """1 or 2 queries for images, the same for the same prompt."""
+    return 1 + _digest(prompt, "image searches") % 2
+
+
 def _digest(prompt: str, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{purpose}:{prompt}".encode()).digest()[:4])

@@ -138,6 +138,38 @@ async def test_an_order_becomes_the_documented_request(world: World) -> None:
     }
 
 
+PARAMETERS: dict[str, Any] = {
+    "grounding": "image",
+    "thinking": "high",
+    "safety": (("image_hate", "block_only_high"), ("harassment", "off")),
+    "system_instruction": "Flat colours only.",
+}
+
+
+async def test_each_parameter_stands_where_the_sdk_has_it(world: World) -> None:
+    await world.made(Reply(a_drawing()), order=an_order(**PARAMETERS))
+    assert world.posted["tools"] == [{"type": "google_search", "search_types": ["web_search", "image_search"]}]
+    assert world.posted["generation_config"] == {"thinking_level": "high"}
+    assert world.posted["safety_settings"] == [
+        {"type": "image_hate", "threshold": "block_only_high"}, {"type": "harassment", "threshold": "off"}
+    ]  # fmt: skip
+    assert world.posted["system_instruction"] == "Flat colours only."
+
+
+async def test_a_plain_order_sends_none_of_them(world: World) -> None:
+    await world.made(Reply(a_drawing()))
+    assert not {"tools", "generation_config", "safety_settings", "system_instruction"} & world.posted.keys()
+
+
+async def test_a_system_instruction_is_cut_out_of_an_error_that_repeats_it(world: World) -> None:
+    secret = "Paint everything in the zebra stripes of house Mercator."
+    body = {"error": {"code": "invalid_request", "message": f"cannot follow: {secret}"}}
+    failure = await world.failure(Reply(body, status=400), order=an_order(system_instruction=secret))
+    assert failure.kind is K.INVALID_REQUEST
+    assert "zebra" not in failure.message
+    assert "Mercator" not in failure.message
+
+
 async def test_what_is_not_asked_for_is_left_out(world: World) -> None:
     await world.made(Reply(a_drawing()), order=an_order(image_size=None, aspect_ratio=None))
     body = world.posted

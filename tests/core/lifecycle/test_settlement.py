@@ -484,7 +484,7 @@ def test_a_receipt_without_a_difference_has_no_reasons() -> None:
             "height": 1024,
             "image_tokens": 1120,
             "thinking": "medium",
-            "thought_tokens": 0,
+            "thought_tokens": a_usage().thought,
         },
         "mismatches": [],
         "cost_micros": 0,

@@ -1,0 +1,153 @@
+"""What a caller sets beside prompt, model and size, from the message to the receipt, on the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from scripts.simulator.provider.bill import Call
+from shared.core.accounting.cost_report import bills
+from tests.fakes.simulated_batches import SimulatedBatches
+from tests.fakes.simulated_lane import SimulatedLane
+from tests.world import World
+
+NB21, LITE, PRO = "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image", "gemini-3-pro-image"
+INSTRUCTION = "Flat colours only, no outlines."
+_WORLDS: list[SimulatedWorld] = []
+
+
+@pytest.fixture(autouse=True)
+def _worlds_end() -> Iterator[None]:
+    yield
+    while _WORLDS:
+        _WORLDS.pop().google.simulation.close()
+
+
+class SimulatedWorld(World):
+    """The whole worker, with the simulator for Google's lanes and batches, in virtual time."""
+
+    def __init__(self) -> None:
+        _WORLDS.append(self)
+        super().__init__()
+        self.google = SimulatedLane(self.clock)
+        self.lane = self.google  # type: ignore[assignment]
+        self.batches = SimulatedBatches(self.clock, self.google.simulation)  # type: ignore[assignment]
+        self.boot()
+
+    @property
+    def calls(self) -> list[Call]:
+        return self.google.simulation.ledger.since()
+
+
+async def rendered(**asked: Any) -> tuple[SimulatedWorld, dict[str, Any], Call]:
+    """One request, its document and the provider's line for it."""
+    world = SimulatedWorld()
+    await world.submit("r-1", **asked)
+    await world.run_until_quiet()
+    status = dict(world.status("r-1"))
+    assert status["status"] == "succeeded", status["outcome"]
+    (call,) = world.calls
+    assert status["cost_micros"] == call.cost_micros == bills(
+        [each.data for each in world.store.all("ledger")], "day"
+    ).google.total.micros  # fmt: skip
+    return world, status, call
+
+
+@pytest.mark.parametrize("purpose", ["draft", "default", "final"])
+async def test_a_plain_request_is_delivered_as_asked_and_its_receipt_explains_nothing(purpose: str) -> None:
+    _, status, call = await rendered(purpose=purpose)
+    receipt = status["receipt"]
+    assert receipt["reasons"] == []
+    assert receipt["mismatches"] == []
+    assert receipt["requested"]["thinking"] is None
+    assert receipt["delivered"]["thinking"] == {"draft": "minimal", "default": "medium", "final": None}[purpose]
+    assert receipt["delivered"]["thought_tokens"] == call.usage.thoughts > 0
+    assert receipt["cost_micros"] <= receipt["estimate_micros"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "level", "reasons"),
+    [
+        ({"thinking": "minimal"}, "minimal", []),
+        ({"thinking": "high"}, "high", []),
+        ({"thinking": "low"}, "minimal", [f"thinking low -> minimal: {NB21} has minimal, medium, high"]),
+        (
+            {"purpose": "draft", "thinking": "medium"},
+            "high",
+            [f"thinking medium -> high: {LITE} has minimal, high"],
+        ),
+        (
+            {"purpose": "final", "thinking": "high"},
+            None,
+            [f"thinking high was not sent: {PRO} has no levels, it thinks as it does"],
+        ),
+        ({"purpose": "draft", "model": NB21}, "minimal", []),
+    ],
+)
+async def test_a_level_is_taken_billed_and_told(asked: dict[str, Any], level: str | None, reasons: list[str]) -> None:
+    _, status, call = await rendered(**asked)
+    receipt = status["receipt"]
+    assert receipt["requested"]["thinking"] == asked.get("thinking")
+    assert receipt["delivered"]["thinking"] == call.parameters.thinking == level
+    assert receipt["delivered"]["thought_tokens"] == call.usage.thoughts
+    assert receipt["reasons"] == reasons
+    assert receipt["cost_micros"] <= receipt["estimate_micros"]
+
+
+async def test_a_higher_level_costs_more_and_was_estimated_so() -> None:
+    receipts = {level: (await rendered(thinking=level))[1]["receipt"] for level in ("minimal", "medium", "high")}
+    for name in ("cost_micros", "estimate_micros"):
+        least, usual, most = (receipts[level][name] for level in ("minimal", "medium", "high"))
+        assert least < usual < most
+
+
+async def test_thresholds_and_a_system_instruction_arrive_word_for_word() -> None:
+    safety = {"image_hate": "block_only_high", "sexually_explicit": "block_low_and_above"}
+    world, status, call = await rendered(safety=safety, system_instruction=INSTRUCTION)
+    assert call.parameters.safety == safety
+    assert call.parameters.instruction == INSTRUCTION
+    assert call.usage.text_in > len(INSTRUCTION) // 4
+    assert status["receipt"]["reasons"] == []
+    assert sha256(INSTRUCTION.encode()).hexdigest() == call.parameters.to_json()["instruction_sha256"]
+    assert INSTRUCTION not in str(world.signals.emitted)
+
+
+async def test_a_search_for_images_is_made_by_a_model_that_has_it_and_each_search_is_charged() -> None:
+    _, status, call = await rendered(purpose="draft", grounding="image")
+    assert call.parameters.image_search
+    assert call.served_model == NB21
+    assert status["receipt"]["reasons"][0] == f"{LITE} cannot do it (grounding): {NB21}"
+    assert call.usage.searches >= 2
+    _, _, web = await rendered(grounding=True)
+    assert not web.parameters.image_search
+
+
+async def test_all_of_them_go_by_batch_too() -> None:
+    _, status, call = await rendered(
+        model=NB21, lane="batch", allow={"batch": True}, thinking="high", grounding="image",
+        safety={"harassment": "off"}, system_instruction=INSTRUCTION,
+    )  # fmt: skip
+    assert (call.api, call.parameters.thinking, call.parameters.image_search) == ("batch", "high", True)
+    assert (call.parameters.safety, call.parameters.instruction) == ({"harassment": "off"}, INSTRUCTION)
+    assert status["receipt"]["delivered"]["thinking"] == "high"
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"purpose": "final", "grounding": "image"}, "grounding"),
+        ({"lane": "batch", "model": PRO, "safety": {"image_hate": "off"}}, "safety"),
+        ({"output_quality": 80}, "output_quality"),
+        ({"output_format": "png", "output_quality": 80}, "output_quality"),
+    ],
+)
+async def test_what_cannot_be_done_is_rejected_unpaid_with_its_field(asked: dict[str, Any], field: str) -> None:
+    world = SimulatedWorld()
+    await world.submit("r-1", **asked)
+    await world.run_until_quiet()
+    assert world.calls == []
+    (rejected,) = world.store.all("rejected")
+    assert [problem["field"] for problem in rejected.data["problems"]] == [field]
