@@ -17,6 +17,7 @@ from shared.core.observability.otel_values import wrong_value
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
 GATEWAYS = "RENDERLANE_GATEWAYS"
 """Before a gateway's name in capitals, with `_` for `-`."""
+WEBHOOK_URL_ALLOWED = "an https:// address without credentials; http:// for this machine only"
 EMULATORS = ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
 
 
@@ -54,6 +55,8 @@ class LiveQuotaOn(Struct, frozen=True):
 
 
 Exported: TypeAlias = Literal["traces", "metrics"]
+Background: TypeAlias = Literal["auto", "on", "off"]
+"""Which calls run in the background: where proven, after a canary; wherever the catalogue does not say no; none."""
 
 
 class Settings(Struct, frozen=True):
@@ -89,6 +92,11 @@ class Settings(Struct, frozen=True):
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
+    background: Background = "auto"
+    webhook_url: str | None = None
+    """The public address of the function `arrive`; None = interactions are polled only."""
+    webhook_secret: str | None = None
+    """Of the static webhook that is registered with the provider; dynamic ones need none."""
 
     def __repr__(self) -> str:
         """Without keys."""
@@ -148,6 +156,9 @@ class Settings(Struct, frozen=True):
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
+            background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
+            webhook_url=_webhook_url(given.get("RENDERLANE_WEBHOOK_URL")),
+            webhook_secret=_webhook_secret(given.get("RENDERLANE_WEBHOOK_SECRET")),
         )
 
 
@@ -290,6 +301,39 @@ def _audience(text: str | None) -> str | None:
     if text is not None and not re.fullmatch(r"/projects/[0-9]+(/[A-Za-z0-9._-]+)+", text):
         allowed = "/projects/NUMBER/locations/REGION/services/NAME or /projects/NUMBER/global/backendServices/ID"
         raise _wrong("RENDERLANE_CONSOLE_AUDIENCE", text, allowed)
+    return text
+
+
+def _background(text: str) -> Background:
+    words: dict[str, Background] = {word: word for word in get_args(Background)}
+    if text not in words:
+        raise _wrong("RENDERLANE_BACKGROUND", text, "auto, on or off")
+    return words[text]
+
+
+def _webhook_url(text: str | None) -> str | None:
+    """HTTPS; plain HTTP on this machine alone, where a stand-in of the provider calls back."""
+    if text is None:
+        return None
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise _wrong("RENDERLANE_WEBHOOK_URL", text, WEBHOOK_URL_ALLOWED) from None
+    is_here = parts.scheme == "http" and host in ("127.0.0.1", "localhost", "::1")
+    if not host or parts.username or parts.fragment or not (parts.scheme == "https" or is_here):
+        raise _wrong("RENDERLANE_WEBHOOK_URL", text, WEBHOOK_URL_ALLOWED)
+    return text
+
+
+def _webhook_secret(text: str | None) -> str | None:
+    """Never repeats what it found."""
+    if text is not None and not re.fullmatch(r"whsec_[A-Za-z0-9+/]{16,}={0,2}", text):
+        form = f"{len(text)} characters" if text.startswith("whsec_") else "text without the prefix whsec_"
+        raise InvalidSetting(
+            f"RENDERLANE_WEBHOOK_SECRET: found {form}; allowed: whsec_ and base64, as the provider showed it "
+            "once, when the webhook was registered"
+        )
     return text
 
 

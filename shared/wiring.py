@@ -6,7 +6,7 @@ import os
 import random
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property, partial
 from importlib import resources
 from pathlib import Path
@@ -151,8 +151,14 @@ class Messaging(Topics, Subscriptions, Protocol):
     """Both ports in one object: a publish wakes a puller of the same process at once."""
 
 
-def build(settings: Settings, events: TextIO, messaging: Messaging | None = None, traces: Path | None = None) -> Ports:
-    """Adapters for these settings; `events` takes the events as JSON lines, `traces` the spans."""
+def build(
+    settings: Settings,
+    events: TextIO,
+    messaging: Messaging | None = None,
+    traces: Path | None = None,
+    meters: Sequence[MetricExport] = (),
+) -> Ports:
+    """Adapters for these settings; `events` takes JSON lines, `traces` the spans, `meters` the metrics."""
     clock, boot = SystemClock(), uuid.uuid4().hex
     chance = random.Random()
     room = room_of(memory_of_this_process())
@@ -162,7 +168,7 @@ def build(settings: Settings, events: TextIO, messaging: Messaging | None = None
     google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
     gateways = serving(models, gateways_in_use(settings, models))
     others = {GATEWAY: gateway_lane(settings, models)} if gateways else {}
-    emitted = telemetry(settings, JsonSignals(events, clock, settings.project), boot, traces)
+    emitted = telemetry(settings, JsonSignals(events, clock, settings.project), boot, traces, meters)
     configured = with_limits(quota(settings, models), models, gateways)
     return Ports(
         store=store(settings, clock),
@@ -338,7 +344,9 @@ def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuota
             return cloud_quotas.CloudQuotas(settings.project, server, models.ids_by_name, clock, reads)
 
 
-def telemetry(settings: Settings, events: JsonSignals, boot: str, traces: Path | None) -> Telemetry:
+def telemetry(
+    settings: Settings, events: JsonSignals, boot: str, traces: Path | None, meters: Sequence[MetricExport] = ()
+) -> Telemetry:
     """Nothing of OpenTelemetry is imported unless something is to be sent, or a sampler is named."""
     resource = {"service.name": "renderlane", "service.instance.id": boot, "gcp.project_id": settings.project}
     exports: list[SpanExport] = []
@@ -355,12 +363,11 @@ def telemetry(settings: Settings, events: JsonSignals, boot: str, traces: Path |
         from shared.adapters.telemetry.otlp_spans import NamedSampler
 
         sampler = NamedSampler()
-    meter: MetricExport | None = None
     if "metrics" in settings.exports:
         from shared.adapters.telemetry.otlp_metrics import OtlpMetrics
 
-        meter = OtlpMetrics(resource)
-    return Telemetry(events, exports, sampler, meter)
+        meters = (*meters, OtlpMetrics(resource))
+    return Telemetry(events, exports, sampler, meters)
 
 
 def flag_source(settings: Settings, models: Catalogue, emitted: Signals | None = None) -> FlagSource:

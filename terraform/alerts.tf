@@ -142,6 +142,8 @@ resource "google_monitoring_alert_policy" "logged" {
   documentation {
     content   = local.documented[each.key]
     mime_type = "text/markdown"
+    # One line for Slack, a pager or a mail's subject; the API takes 255 bytes.
+    subject = substr("Renderlane ${lower(each.value.severity)}: ${split("\n", local.documented[each.key])[0]}", 0, 255)
   }
 }
 
@@ -180,6 +182,8 @@ resource "google_monitoring_alert_policy" "threshold" {
   documentation {
     content   = local.documented[each.key]
     mime_type = "text/markdown"
+    # One line for Slack, a pager or a mail's subject; the API takes 255 bytes.
+    subject = substr("Renderlane ${lower(each.value.severity)}: ${split("\n", local.documented[each.key])[0]}", 0, 255)
   }
 
   # A condition over a metric that does not exist yet is refused.

@@ -498,6 +498,20 @@ variable "failure_alerts" {
   }
 }
 
+variable "signals" {
+  description = "When the alerts over the worker's own metrics fire: how long an interactive request may wait, in seconds, and which share of a route's attempts may fail."
+  type = object({
+    interactive_wait_s = optional(number, 60)
+    failing_share      = optional(number, 0.5)
+  })
+  default = {}
+
+  validation {
+    condition     = var.signals.interactive_wait_s > 0 && var.signals.failing_share > 0 && var.signals.failing_share < 1
+    error_message = "signals: allowed are an interactive_wait_s above 0 and a failing_share between 0 and 1."
+  }
+}
+
 variable "slo" {
   description = "Objective over 28 days: the share of requests that end with an image or a refusal."
   type        = object({ ends_well = optional(number, 0.99) })

@@ -220,6 +220,8 @@ class World:
                     await self.pump.kicked(Kick.parse(message.data).queues)
                 case "render":
                     await render(self.ports, self.kicks, self.evidence, message)
+                case "collect":
+                    pass  # nothing publishes arrivals yet
                 case "bury":
                     await bury(self.ports, self.kicks, self.tags, self.evidence, message)
         except Killed:

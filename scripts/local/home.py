@@ -9,7 +9,7 @@ import secrets
 import signal
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
@@ -40,6 +40,7 @@ from shared import wiring
 from shared.adapters.process import private_file
 from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.sqlite.topics import LocalTopics
+from shared.adapters.telemetry.prometheus import CONTENT_TYPE, PrometheusMetrics
 from shared.config import InvalidSetting, LiveQuotaOff, LiveQuotaOn, Settings
 from shared.core.messages.topics import SUBSCRIPTIONS
 from shared.flows.upkeep.live_quota import read_live_quota
@@ -108,6 +109,13 @@ def _behind_door(application: Starlette, secret: str) -> Door:
     )
 
 
+def _metrics(meter: PrometheusMetrics) -> Callable[[Request], Awaitable[Response]]:
+    async def show(_: Request) -> Response:
+        return Response(meter.page(), headers={"Content-Type": CONTENT_TYPE})
+
+    return show
+
+
 async def _healthy(request: Request) -> Response:
     return JSONResponse({"status": "ok", "boot": request.app.state.worker.ports.boot})
 
@@ -125,14 +133,17 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
                 simulator_url = await stack.enter_async_context(_simulator(simulated))
                 settings = _on_simulator(settings, simulator_url, simulated)
             messaging = wiring.topics(settings, SystemClock())
-            worker = Worker.of(wiring.build(settings, events, messaging, settings.traces))
+            meter = PrometheusMetrics()
+            worker = Worker.of(wiring.build(settings, events, messaging, settings.traces, [meter]))
             stack.push_async_callback(worker.close)
             await messaging.ensure(SUBSCRIPTIONS)  # before the first kick: a fresh home has no topics yet
             await read_live_quota(worker.ports, every=timedelta(0))  # before the first grant, and of this provider
             desk = desk_of(worker, settings, simulated=simulator_url is not None)
             recovered = await _pick_up(settings, worker, messaging)
             secret = secrets.token_urlsafe(32)
-            url = await stack.enter_async_context(serving(_behind_door(app(worker, desk), secret), port))
+            application = app(worker, desk)
+            application.add_route("/metrics", _metrics(meter))
+            url = await stack.enter_async_context(serving(_behind_door(application, secret), port))
             for lane in worker.ports.lanes.values():
                 await lane.prepare()
             courier = Courier(

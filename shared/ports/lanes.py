@@ -1,4 +1,4 @@
-"""Calling a provider: one request at once, or many as a batch."""
+"""Calling a provider: one request at once, one in the background, or many as a batch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.core.lifecycle.batch import Progress, Result
     from shared.core.provider.call import Answer, Order, Written
     from shared.core.provider.failure import Failure
+    from shared.core.provider.interaction import Begun, Looked
 
 
 class ResultsUnavailable(Exception):
@@ -35,6 +36,36 @@ class Lane(Protocol):
         """One call, written ahead of its slot; `timeout` counts from there. One that could not begin to leave in time
         is not made: a failure of kind LATE.
         """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Interactions(Protocol):
+    """Background calls of one provider: short exchanges, between which a worker may die. What the provider does is a
+    value; nothing is raised for it.
+    """
+
+    async def prepare(self) -> None:
+        """Load what the first call needs, so that no call leaves later than its slot for it."""
+        ...
+
+    async def start(self, order: Order, at_slot: AtSlot) -> Begun:
+        """One call, written ahead of its slot, that the provider answers when it has taken it. NOT idempotent. One that
+        could not begin to leave in time is not made: a failure of kind LATE.
+        """
+        ...
+
+    async def look(self, interaction_id: str, order: Order) -> Looked:
+        """What has come of it; `order` without references names what was ordered. A picture is fetched whole."""
+        ...
+
+    async def cancel(self, interaction_id: str) -> Failure | None:
+        """Ask the provider to stop; what came of it shows when it is looked at, a little later. None: it was asked."""
+        ...
+
+    async def delete(self, interaction_id: str) -> Failure | None:
+        """Remove the provider's record: prompt, references and image. None: it has none any more."""
         ...
 
     async def close(self) -> None: ...

@@ -187,6 +187,7 @@ run "values_outside_their_range" {
     monthly_budget           = 0.5
     commit                   = "v1.2"
     slo                      = { ends_well = 1 }
+    signals                  = { failing_share = 1 }
     github_repository        = "renderlane"
     github_environment       = "Prod 1"
     canary_percent           = 101
@@ -203,7 +204,7 @@ run "values_outside_their_range" {
     var.key_rotation, var.live_quota, var.otel, var.otlp_endpoint, var.alert_emails, var.monthly_budget_usd, var.gateway_keys,
     var.failure_alerts, var.monthly_budget, var.image_readers, var.operators, var.message_regions, var.secret_locations,
     var.database_deletion_policy, var.commit, var.canary_percent,
-    var.slo, var.github_repository, var.github_environment,
+    var.slo, var.signals, var.github_repository, var.github_environment,
   ]
 }
 

@@ -74,6 +74,12 @@ def test_the_cloud_is_named_by_its_stores() -> None:
         ("RENDERLANE_CATALOGUE", "nowhere.toml", "a readable TOML file"),
         ("RENDERLANE_QUOTA", "pro=rpm:many", "a number"),
         ("RENDERLANE_CAPACITY", "none", "a whole number"),
+        ("RENDERLANE_BACKGROUND", "yes", "auto, on or off"),
+        ("RENDERLANE_WEBHOOK_URL", "http://shop.example/arrive", "https:// address"),
+        ("RENDERLANE_WEBHOOK_URL", "https://user:word@shop.example/arrive", "without credentials"),
+        ("RENDERLANE_WEBHOOK_URL", "https://[shop/arrive", "https:// address"),
+        ("RENDERLANE_WEBHOOK_SECRET", "secret", "whsec_ and base64"),
+        ("RENDERLANE_WEBHOOK_SECRET", "whsec_short", "found 11 characters"),
         ("RENDERLANE_KEEP_PAID_HOURS", "0", "a whole number of hours from 1 to 720"),
         ("RENDERLANE_KEEP_PAID_HOURS", "721", "a whole number of hours from 1 to 720"),
         ("RENDERLANE_KEEP_PAID_HOURS", "a day", "a whole number of hours from 1 to 720"),
@@ -199,3 +205,29 @@ def test_an_emulator_may_be_named_by_its_address(
 def test_an_emulator_without_host_and_port_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidSetting, match=r"FIRESTORE_EMULATOR_HOST: found .*; allowed: HOST:PORT"):
         Settings.read({"FIRESTORE_EMULATOR_HOST": text}, tmp_path)
+
+
+def test_background_calls_prove_themselves_and_are_polled_unless_somebody_says_otherwise(tmp_path: Path) -> None:
+    settings = Settings.read({}, tmp_path)
+    assert (settings.background, settings.webhook_url, settings.webhook_secret) == ("auto", None, None)
+    secret = "whsec_bm90IGEgc2VjcmV0IGF0IGFsbA=="
+    chosen = {
+        "RENDERLANE_BACKGROUND": "off",
+        "RENDERLANE_WEBHOOK_URL": "https://arrive.example/",
+        "RENDERLANE_WEBHOOK_SECRET": secret,
+    }
+    settings = Settings.read(chosen, tmp_path)
+    assert (settings.background, settings.webhook_url) == ("off", "https://arrive.example/")
+    assert settings.webhook_secret == secret
+    assert secret not in repr(settings)
+
+
+def test_the_webhook_of_a_stand_in_on_this_machine_needs_no_tls(tmp_path: Path) -> None:
+    url = "http://127.0.0.1:8123/functions/arrive"
+    assert Settings.read({"RENDERLANE_WEBHOOK_URL": url}, tmp_path).webhook_url == url
+
+
+def test_a_wrong_webhook_secret_is_never_repeated(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting) as error:
+        Settings.read({"RENDERLANE_WEBHOOK_SECRET": "whsec_mine only"}, tmp_path)
+    assert "mine" not in str(error.value)

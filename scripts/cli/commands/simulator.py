@@ -17,6 +17,7 @@ import click
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--window", type=click.Choice(("sliding", "fixed", "bucket")), default="sliding", show_default=True)
 @click.option("--pictures", type=click.Choice(("drawn", "cached")), default="drawn", show_default=True)
+@click.option("--no-background", is_flag=True, help="Refuse background calls, as a model without them does.")
 @click.option("--gateway", "as_gateway", is_flag=True, help="Simulate a third-party gateway instead.")
 def command(
     host: str,
@@ -27,6 +28,7 @@ def command(
     window: Literal["sliding", "fixed", "bucket"],
     pictures: Literal["drawn", "cached"],
     *,
+    no_background: bool,
     as_gateway: bool,
 ) -> None:
     """Run only the Gemini simulator until SIGINT or SIGTERM. Nothing is charged."""
@@ -47,6 +49,7 @@ def command(
             _gateway_ready if as_gateway else _ready,
             pictures=pictures,
             tariff=Tariff() if as_gateway else None,
+            takes_background=not no_background,
         )
     except InvalidQuota as error:
         raise Misconfigured(f"--limits: {error}") from error

@@ -11,10 +11,11 @@ from starlette.requests import Request as HttpRequest
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from scripts.simulator.engine.batch_job import Counts, Job
+from scripts.simulator.engine.batch_job import EXPIRES_AFTER, Counts, Job
 from scripts.simulator.engine.batch_work import lines_of, work
+from scripts.simulator.formats import webhooks as forms
 from scripts.simulator.formats.credential import check_key, key_of
-from scripts.simulator.formats.fields import need
+from scripts.simulator.formats.fields import need, read
 from scripts.simulator.formats.reply import Answer, Reply, deliver, json_answer
 from scripts.simulator.provider.accepted_request import Headline
 from scripts.simulator.provider.faults import Fault
@@ -66,8 +67,11 @@ class Batches:
         if http.method == "POST":
             if job.state(now) in ("PENDING", "RUNNING"):
                 job.cancelled_at = now
+                self._tell(job)
             return json_answer(200, {})
-        return simulation.door("batch_look", model=job.model.id) or json_answer(200, job.to_json(now))
+        return simulation.door("batch_look", headline=Headline(model=job.model.id)) or json_answer(
+            200, job.to_json(now)
+        )
 
     async def _create(self, model_id: str, body: bytes) -> Reply:
         simulation = self._simulation
@@ -113,11 +117,37 @@ class Batches:
             fault=fault,
             results=results,
             counts=Counts(total=len(lines)),
+            webhook=forms.config(
+                read(asked, "webhookConfig", dict) or {}, "batch.webhookConfig.", ("uris", "userMetadata")
+            ),
         )
         if fault is None or fault.kind not in ("batch_failed", "batch_expired", "stuck"):
             job.work = asyncio.create_task(work(simulation, model, lines, results, job.counts))
         simulation.jobs[job.name] = job
+        job.alarm = asyncio.create_task(self._tell_at_end(job))
         return job
+
+    async def _tell_at_end(self, job: Job) -> None:
+        """The event of its end, at its end."""
+        simulation = self._simulation
+        expires = job.fault is not None and job.fault.kind == "batch_expired"
+        ends_at = job.created_at + EXPIRES_AFTER if expires else job.ends_at
+        await simulation.sleep(max(0.0, (ends_at - simulation.now()).total_seconds()))
+        if job.work is not None:
+            await asyncio.wait([job.work])
+        if job.cancelled_at is None and job.name in simulation.jobs:
+            self._tell(job)
+
+    def _tell(self, job: Job) -> None:
+        simulation = self._simulation
+        state = job.state(max(simulation.now(), job.ends_at))
+        event = forms.event_of_batch(state)
+        if event is None:
+            return
+        problem = Problem("api_error", "The batch could not be processed.") if state == "FAILED" else None
+        more = {"output_file_uri": job.results.name} if state == "SUCCEEDED" else {}
+        headline = Headline(model=job.model.id, tier="batch")
+        simulation.webhooks.emit(event, forms.data(job.name, problem, **more), job.webhook, headline)
 
     def _list(self, http: HttpRequest) -> Answer:
         """Newest first."""

@@ -31,6 +31,7 @@ def routes(simulation: Simulation) -> list[Route]:
     return [
         Route("/control/bill", _bill(simulation), methods=["GET"]),
         Route("/control/calls", _calls(simulation), methods=["GET"]),
+        Route("/control/webhooks", _webhooks(simulation), methods=["GET"]),
         Route("/control/state", _state(simulation), methods=["GET"]),
         Route("/control/faults", _faults(simulation), methods=["GET", "POST", "DELETE"]),
         Route("/control/limits", _setting(simulation, "limits"), methods=["POST"]),
@@ -47,6 +48,7 @@ def state(simulation: Simulation) -> dict[str, Any]:
         "rejected_counts": simulation.rejected_counts,
         "pictures": simulation.pictures,
         "error_form": simulation.error_form,
+        "takes_background": simulation.takes_background,
         "seed": simulation.seed,
         "faults": simulation.faults.report(),
         "quota_api": simulation.quota_api_fault,
@@ -110,6 +112,14 @@ def _calls(simulation: Simulation) -> Endpoint:
 def _state(simulation: Simulation) -> Endpoint:
     async def answer(request: Request) -> Response:
         return _json(state(simulation))
+
+    return answer
+
+
+def _webhooks(simulation: Simulation) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        sent = simulation.webhooks.deliveries
+        return _json({"deliveries": [msgspec.structs.asdict(delivery) for delivery in sent]})
 
     return answer
 

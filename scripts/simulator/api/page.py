@@ -45,7 +45,7 @@ latency <code>{escape(simulation.latency_text)}</code>; {len(simulation.faults.r
 {rows}{_row("Total", bill.total)}</table>
 <table><tr><th>Outcome</th><th>Calls</th></tr>{outcomes}</table>
 <p>Control: <code>/control/bill</code> <code>/control/calls</code> <code>/control/state</code>
-<code>/control/faults</code></p>
+<code>/control/faults</code> <code>/control/webhooks</code></p>
 </html>
 """
 

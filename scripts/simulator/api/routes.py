@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -12,10 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from scripts.simulator.engine import call
 from scripts.simulator.engine.simulation import Simulation, Stored
-from scripts.simulator.formats import generate_content, interactions
+from scripts.simulator.formats import fault_replies, generate_content, interactions
 from scripts.simulator.formats.credential import check_key, key_of
 from scripts.simulator.formats.fields import need
-from scripts.simulator.formats.reply import Answer, connection_of, deliver, json_answer
+from scripts.simulator.formats.reply import Answer, Reply, connection_of, deliver, json_answer
 from scripts.simulator.provider.accepted_request import Headline, Order
 from scripts.simulator.provider.bill import Api
 from scripts.simulator.provider.problems import ErrorForm, Problem, Refused, invalid
@@ -110,23 +110,51 @@ class StoredInteraction:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         http = HttpRequest(scope, receive)
-        await deliver(self._answer(http, http.path_params["id"]), scope, receive, send)
+        method: StoredMethod = "GET" if http.method == "HEAD" else http.method  # type: ignore[assignment]
+        await deliver(
+            answer_stored(self._simulation, key_of(http), method, http.path_params["id"]), scope, receive, send
+        )
 
-    def _answer(self, http: HttpRequest, interaction_id: str) -> Answer:
-        try:
-            check_key(key_of(http))
-            stored = self._simulation.stored(interaction_id)
-            if stored is None:
-                raise Refused(Problem("not_found", f"Interaction '{interaction_id}' is not found."))
-            if http.method == "POST":
-                message = "Only a background interaction that is in progress can be cancelled."
-                raise Refused(Problem("failed_precondition", message))
-        except Refused as refused:
-            return interactions.problem_answer(refused.problem, self._simulation.error_form)
-        if http.method == "DELETE":
-            self._simulation.forget(interaction_id)
-            return json_answer(200, {})
-        return Answer(200, stored.body)
+
+StoredMethod = Literal["GET", "POST", "DELETE"]
+"""Of an interaction that there is: look, cancel, remove."""
+_STORED_API: Mapping[StoredMethod, Api] = {
+    "GET": "interaction_get",
+    "POST": "interaction_cancel",
+    "DELETE": "interaction_delete",
+}
+
+
+def answer_stored(simulation: Simulation, key: str, method: StoredMethod, interaction_id: str) -> Reply:
+    """What the endpoints of one interaction answer."""
+    backgrounds = simulation.backgrounds
+    headline = backgrounds.headline(interaction_id)
+    fault = simulation.faults.judge(_STORED_API[method], headline, now=simulation.monotonic()).fault
+    try:
+        check_key(key)
+        if (bent := simulation.bent_by(fault, headline)) is not None:
+            return bent
+        if backgrounds.has(interaction_id):
+            act = {"GET": backgrounds.look, "POST": backgrounds.cancel, "DELETE": backgrounds.delete}[method]
+            answer = act(interaction_id)
+        else:
+            answer = _of_foreground(simulation, method, interaction_id)
+    except Refused as refused:
+        return interactions.problem_answer(refused.problem, simulation.error_form)
+    return fault_replies.bend(answer, fault)
+
+
+def _of_foreground(simulation: Simulation, method: StoredMethod, interaction_id: str) -> Answer:
+    stored = simulation.stored(interaction_id)
+    if stored is None:
+        raise Refused(Problem("not_found", f"Interaction '{interaction_id}' is not found."))
+    if method == "POST":
+        message = "Only a background interaction that is in progress can be cancelled."
+        raise Refused(Problem("failed_precondition", message))
+    if method == "DELETE":
+        simulation.forget(interaction_id)
+        return json_answer(200, {})
+    return Answer(200, stored.body)
 
 
 def present(body: Mapping[str, Any] | None) -> Mapping[str, Any]:

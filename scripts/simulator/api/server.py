@@ -29,8 +29,9 @@ _GRACE_SECONDS = 1
 class Server:
     """A simulator that is listening."""
 
-    def __init__(self, server: uvicorn.Server, bound: socket.socket, host: str) -> None:
+    def __init__(self, server: uvicorn.Server, bound: socket.socket, host: str, simulation: Simulation) -> None:
         self._server = server
+        self._simulation = simulation
         self._bound = bound
         self.host = host
         self.port: int = bound.getsockname()[1]
@@ -48,6 +49,7 @@ class Server:
     async def stop(self) -> None:
         """Calls still in flight after a second are dropped."""
         await self._server.shutdown(sockets=[self._bound])
+        await self._simulation.aclose()
 
 
 @contextlib.asynccontextmanager
@@ -85,7 +87,7 @@ async def serve(simulation: Simulation, host: str = "127.0.0.1", port: int = 0) 
     # Not Server.serve(): it takes the process's signals, and polls ten times a second for what never comes here.
     await server.startup(sockets=[bound])
     bound.listen(_BACKLOG)  # the queue is the kernel's; one turn of the accept loop stays short
-    return Server(server, bound, host)
+    return Server(server, bound, host, simulation)
 
 
 def run(
@@ -99,9 +101,18 @@ def run(
     *,
     pictures: PictureMode = "drawn",
     tariff: Tariff | None = None,
+    takes_background: bool = True,
 ) -> None:
     """Serves until SIGINT or SIGTERM. `on_ready` is called with the address once it listens."""
-    simulation = Simulation(limits=limits, latency=latency, seed=seed, window=window, pictures=pictures, tariff=tariff)
+    simulation = Simulation(
+        limits=limits,
+        latency=latency,
+        seed=seed,
+        window=window,
+        pictures=pictures,
+        tariff=tariff,
+        takes_background=takes_background,
+    )
     try:
         asyncio.run(_run_until_signal(simulation, host, port, on_ready))
     finally:

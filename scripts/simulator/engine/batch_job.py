@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from scripts.simulator.engine.files import File
+from scripts.simulator.provider.accepted_request import WebhookConfig
 from scripts.simulator.provider.faults import Fault
 from scripts.simulator.provider.models import ImageModel
 
@@ -36,7 +37,10 @@ class Job(Struct):
     results: File
     counts: Counts = field(default_factory=Counts)
     work: asyncio.Task[None] | None = None
+    alarm: asyncio.Task[None] | None = None
+    """Tells webhooks of its end."""
     cancelled_at: datetime | None = None
+    webhook: WebhookConfig = WebhookConfig()
 
     def state(self, now: datetime) -> str:
         kind = self.fault.kind if self.fault is not None else None

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from scripts.simulator.engine import call
 from scripts.simulator.engine.batch_job import Counts
+from scripts.simulator.engine.making import make
 from scripts.simulator.formats import fault_replies, generate_content
 from scripts.simulator.formats.fields import need
 from scripts.simulator.provider import tokens
@@ -91,7 +91,7 @@ async def _made(
         ask = replace(await accept(replace(order, tier="standard"), model, simulation.models, simulation.painter),
                       tier="batch")  # fmt: skip
         line = replace(line, parameters=ask.parameters)
-        made, outcome = await call.make(simulation, line, ask, fault)
+        made, outcome = await make(simulation, line, ask, fault)
     except Refused as refused:
         simulation.ledger.update(_ended(simulation, line, refused.problem.code, refused.problem.http_status, None))
         if fault is not None and fault.charged:

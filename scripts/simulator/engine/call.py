@@ -12,16 +12,16 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from scripts.simulator.engine.making import input_usage, make, price
 from scripts.simulator.engine.simulation import Simulation, Stored
 from scripts.simulator.formats import fault_replies
 from scripts.simulator.formats.credential import check_key
 from scripts.simulator.formats.reply import Answer, Cut, Hang, Reply, Reset
 from scripts.simulator.provider import quota_problems, tokens
 from scripts.simulator.provider.accepted_request import Ask, Headline, Order, accept
-from scripts.simulator.provider.bill import Api, Call, cost_micros
-from scripts.simulator.provider.drawing import Scene
+from scripts.simulator.provider.bill import Api, Call
 from scripts.simulator.provider.faults import GATE_KINDS, SICK_KINDS, Fault, Verdict
-from scripts.simulator.provider.models import DEFAULT_SIZE, ImageModel, Tier
+from scripts.simulator.provider.models import ImageModel
 from scripts.simulator.provider.parameters import Parameters
 from scripts.simulator.provider.problems import Problem, Refused, model_not_found
 from scripts.simulator.provider.quota_windows import ModelQuota, Rejected
@@ -62,6 +62,12 @@ class Settled(Struct, frozen=True):
     parameters: Parameters = Parameters()
 
 
+class Begun(Struct, frozen=True):
+    """A background call: its line in the ledger is closed by what becomes of it."""
+
+    reply: Reply
+
+
 async def take(simulation: Simulation, request: Request, client_left: Callable[[], bool]) -> Reply:
     headline = request.headline()
     call = replace(
@@ -75,12 +81,14 @@ async def take(simulation: Simulation, request: Request, client_left: Callable[[
     )
     simulation.ledger.update(call)
     verdict = simulation.faults.judge(request.api, headline, now=simulation.monotonic())
+    settled: Settled | Begun
     try:
         model, quota = _enter(simulation, request, headline, verdict)
+        settled = await _serve(simulation, request, call, model, quota, headline, verdict)
     except Refused as refused:
         settled = _failed(request, refused.problem)
-    else:
-        settled = await _serve(simulation, request, call, model, quota, headline, verdict)
+    if isinstance(settled, Begun):
+        return settled.reply
     simulation.ledger.update(
         replace(
             call,
@@ -132,17 +140,26 @@ async def _serve(
     quota: ModelQuota,
     headline: Headline,
     verdict: Verdict,
-) -> Settled:
-    settled: Settled | None = None
+) -> Settled | Begun:
+    settled: Settled | Begun | None = None
     try:
         ask = await accept(request.order(), model, simulation.models, simulation.painter)
-        settled = await _work(simulation, request, call, ask, verdict)
-        settled = replace(settled, parameters=ask.parameters)
+        call = replace(call, parameters=ask.parameters)
+        if ask.background:
+            settled = Begun(await simulation.backgrounds.begin(call, ask, headline, verdict, leave(simulation, quota)))
+        else:
+            settled = replace(await _work(simulation, request, call, ask, verdict), parameters=ask.parameters)
     except Refused as refused:
         settled = _failed(request, refused.problem)
     finally:
-        quota.leave(simulation.moment(), spent_micros=settled.cost_micros if settled is not None else 0)
+        if not isinstance(settled, Begun):
+            leave(simulation, quota)(settled.cost_micros if settled is not None else 0)
     return settled
+
+
+def leave(simulation: Simulation, quota: ModelQuota) -> Callable[[int], None]:
+    """Tells the quota that a call is over."""
+    return lambda spent_micros: quota.leave(simulation.moment(), spent_micros=spent_micros)
 
 
 async def _work(simulation: Simulation, request: Request, call: Call, ask: Ask, verdict: Verdict) -> Settled:
@@ -169,104 +186,8 @@ async def _work(simulation: Simulation, request: Request, call: Call, ask: Ask, 
         charged=charged,
         served_model=made.model.id,
         tier=made.tier,
-        cost_micros=_price(simulation, made.model, made.tier, usage) if charged else 0,
+        cost_micros=price(simulation, made.model, made.tier, usage) if charged else 0,
     )
-
-
-def _price(simulation: Simulation, model: ImageModel, tier: Tier, usage: Usage) -> int:
-    """Google's by the token, a gateway's by the call."""
-    if simulation.tariff is None:
-        return cost_micros(model, tier, usage)
-    price = simulation.tariff.price(model.id)
-    simulation.tariff.pay(price)
-    return price
-
-
-async def make(simulation: Simulation, call: Call, ask: Ask, fault: Fault | None) -> tuple[Made, str]:
-    """What the model makes of the ask, and the name of how it ended."""
-    kind = fault.kind if fault is not None else None
-    model, tier, size = _served(simulation, ask, fault)
-    identity = simulation.call_id(call.number)
-    made = Made(
-        id=f"v1_{identity}",
-        ask=ask,
-        model=model,
-        tier=tier,
-        usage=None,
-        created=call.received_at,
-        updated=simulation.now(),
-    )
-    usage = input_usage(model, ask)
-    match fault:
-        case Fault(kind="refusal" | "no_image"):
-            no_image, text = fault_replies.no_image(fault), ""
-            if no_image.form == "text_only":
-                text = no_image.message
-                usage = replace(usage, text_out=tokens.of_text(text))
-            return replace(made, usage=usage if fault.usage else None, no_image=no_image, text=text), fault.kind
-        case Fault(kind="requires_continuation"):
-            return replace(made, usage=usage, continuation_token=f"continue-{identity}"), fault.kind
-        case _:
-            pass
-    text = f"Here is your image: {' '.join(ask.prompt.split()[:12])}" if ask.writes else ""
-    usage = replace(
-        usage,
-        text_out=tokens.of_text(text),
-        image_out=_image_tokens(model, size, fault),
-        searches=_searches(ask),
-    )
-    picture = await simulation.painter.paint(_scene(simulation, ask, model, size, fault))
-    if kind == "corrupt_image":
-        picture = b"\x00" * 64 + picture[64:]
-    return replace(made, usage=usage, picture=picture, text=text), kind or "image"
-
-
-def _searches(ask: Ask) -> int:
-    if not ask.grounded:
-        return 0
-    images = tokens.of_image_searches(ask.prompt) if ask.parameters.image_search else 0
-    return tokens.of_searches(ask.prompt) + images
-
-
-def input_usage(model: ImageModel, ask: Ask) -> Usage:
-    text_in, image_in = tokens.of_input(model, ask.prompt, len(ask.references), ask.parameters.instruction)
-    level = ask.parameters.thinking if model is ask.model else model.default_thinking
-    return Usage(text_in=text_in, image_in=image_in, thoughts=tokens.of_thinking(model, ask.prompt, level))
-
-
-def _served(simulation: Simulation, ask: Ask, fault: Fault | None) -> tuple[ImageModel, Tier, str]:
-    """Model, tier and size that answer; those asked for unless a fault says otherwise."""
-    model, tier, size = ask.model, ask.tier, ask.size
-    match fault:
-        case Fault(kind="wrong_size"):
-            size = DEFAULT_SIZE
-        case Fault(kind="tier_downgraded"):
-            tier = "standard"
-        case Fault(kind="served_by", served_by=str(other)):
-            model = simulation.models.served(other) or model
-            tier = tier if tier in model.rates else "standard"
-            size = size if size in model.image_tokens else DEFAULT_SIZE
-        case _:
-            pass
-    return model, tier, size
-
-
-def _image_tokens(model: ImageModel, size: str, fault: Fault | None) -> int:
-    """Of the size; with the fault `other_tokens` those of another, or twice as many."""
-    usual = model.image_tokens[size]
-    if fault is None or fault.kind != "other_tokens":
-        return usual
-    return next((each for each in model.image_tokens.values() if each != usual), 2 * usual)
-
-
-def _scene(simulation: Simulation, ask: Ask, model: ImageModel, size: str, fault: Fault | None) -> Scene:
-    ratio = ask.ratio if ask.ratio in model.ratios else "1:1"
-    if fault is not None and fault.kind == "wrong_ratio":
-        ratio = "1:1" if ratio != "1:1" else "3:2"
-    width, height = simulation.models.pixels(size, ratio)
-    caption = f"{model.id}  {size} {ratio}  SIMULATED"
-    reference = ask.references[-1] if ask.references else None
-    return Scene(ask.prompt, caption, width, height, seed=ask.seed or simulation.seed, reference=reference)
 
 
 def _sick(simulation: Simulation, request: Request, ask: Ask, fault: Fault) -> Settled:
@@ -283,7 +204,7 @@ def _sick(simulation: Simulation, request: Request, ask: Ask, fault: Fault) -> S
         charged=True,
         served_model=ask.model.id,
         tier=ask.tier,
-        cost_micros=_price(simulation, ask.model, ask.tier, usage),
+        cost_micros=price(simulation, ask.model, ask.tier, usage),
     )
 
 

@@ -13,8 +13,10 @@ from typing import Literal
 
 from msgspec import Struct
 
+from scripts.simulator.engine.background import Backgrounds
 from scripts.simulator.engine.batch_job import Job
 from scripts.simulator.engine.files import Files
+from scripts.simulator.engine.webhooks import Webhooks
 from scripts.simulator.formats import fault_replies
 from scripts.simulator.formats.reply import Answer, Cut, Hang, Reply, Reset, json_answer
 from scripts.simulator.provider import faults as fault_script
@@ -25,7 +27,7 @@ from scripts.simulator.provider.bill import Api, Ledger
 from scripts.simulator.provider.drawing import Painter, PictureMode
 from scripts.simulator.provider.faults import GATE_KINDS, SICK_KINDS, Fault, FaultBook
 from scripts.simulator.provider.models import Models
-from scripts.simulator.provider.problems import ErrorForm
+from scripts.simulator.provider.problems import ErrorForm, Problem
 from scripts.simulator.provider.quota_windows import ModelQuota, Moment, WindowKind
 from scripts.simulator.provider.tariff import Tariff
 from shared.core.limits.quota import InvalidQuota, Quota
@@ -51,7 +53,8 @@ class Simulation:
     """One provider with one project.
 
     `limits` and `latency` are read by `limits.parse` and `latency.parse`. `rejected_counts`: a call that quota rejected
-    uses up a request all the same. `tariff`: it is a provider gateway, which charges by the call. Time comes from `now`
+    uses up a request all the same. `takes_background`: models take background calls. `tariff`: it is a provider
+    gateway, which charges by the call. Time comes from `now`
     (aware wall time), `monotonic` and `sleep` (seconds); chance from `seed`, which also decides what is drawn.
     """
 
@@ -69,12 +72,16 @@ class Simulation:
         error_form: ErrorForm = "detailed",
         models: Models | None = None,
         tariff: Tariff | None = None,
+        takes_background: bool = True,
         now: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.models = models if models is not None else model_list.load()
         self.tariff = tariff
+        self.takes_background = takes_background
+        self.cancel_seconds = 0.5
+        """From the answer to a cancel until GET tells of it."""
         self.seed = seed
         self.window: WindowKind = window
         self.rejected_counts = rejected_counts
@@ -92,6 +99,8 @@ class Simulation:
         self.files = Files()
         self.jobs: dict[str, Job] = {}
         """Batches by name."""
+        self.webhooks = Webhooks(self)
+        self.backgrounds = Backgrounds(self)
         self._restart()
         self.set_faults(faults)
 
@@ -118,14 +127,17 @@ class Simulation:
         self.ledger.clear()
         self._restart()
 
-    def door(self, api: Api, *, model: str = "", whole: bytes = b"") -> Reply | None:
+    def door(self, api: Api, *, headline: Headline | None = None, whole: bytes = b"") -> Reply | None:
         """What a scripted fault answers instead of an endpoint that makes no picture; None where it is sound."""
-        headline = Headline(model=model)
+        headline = headline or Headline()
         fault = self.faults.judge(api, headline, now=self.monotonic()).fault
         return Cut(Answer(200, whole)) if fault is not None and fault.kind == "cut" else self.bent_by(fault, headline)
 
     def bent_by(self, fault: Fault | None, headline: Headline) -> Reply | None:
         """The reply of a fault that decides the whole call; None for any other."""
+        if fault is not None and fault.kind == "missing":
+            missing = Problem("not_found", fault.message or "Requested entity was not found.")
+            return json_answer(missing.http_status, missing.coded_body(detailed=False))
         if fault is None or fault.kind not in (*GATE_KINDS, *SICK_KINDS):
             return None
         if fault.kind in ("hang", "reset"):
@@ -163,13 +175,20 @@ class Simulation:
 
     def close(self) -> None:
         """Ends the drawing threads, and lets go of files."""
+        self.backgrounds.stop()
+        self.webhooks.stop()
         self._end_batches()
         self.painter.close()
 
+    async def aclose(self) -> None:
+        """What `close` cannot end: connections to webhooks."""
+        await self.webhooks.close()
+
     def _end_batches(self) -> None:
         for job in self.jobs.values():
-            if job.work is not None:
-                job.work.cancel()
+            for task in (job.work, job.alarm):
+                if task is not None:
+                    task.cancel()
         self.jobs.clear()
         self.files.clear()
 
@@ -178,6 +197,8 @@ class Simulation:
         self.chance = Random(self.seed)
         self.faults = FaultBook(self.chance)
         self.quota_api_fault: QuotaApiFault = "none"
+        self.backgrounds.stop()
+        self.webhooks.stop()
         self._end_batches()
         self._quotas: dict[str, ModelQuota] = {}
         self._stored: OrderedDict[str, Stored] = OrderedDict()

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from scripts.simulator.formats import webhooks
 from scripts.simulator.formats.fields import need, objects, read, strings
 from scripts.simulator.formats.reply import Answer, json_answer
-from scripts.simulator.provider.accepted_request import MARKER_LABEL, Headline, Inline, Order
+from scripts.simulator.provider.accepted_request import MARKER_LABEL, Ask, Headline, Inline, Order, WebhookConfig
 from scripts.simulator.provider.models import DEFAULT_SIZE
 from scripts.simulator.provider.parameters import IMAGE_CATEGORIES, TEXT_CATEGORIES, Parameters, safety
 from scripts.simulator.provider.problems import ErrorForm, Problem, invalid
@@ -42,7 +43,7 @@ PARAMETERS = frozenset(
         "webhook_config",
     }
 )
-_NOT_SIMULATED = ("agent", "agent_config", "background", "cached_content", "environment", "stream", "webhook_config")
+_NOT_SIMULATED = ("agent", "agent_config", "cached_content", "environment", "stream")
 _IMAGE_FORMAT = frozenset({"type", "aspect_ratio", "image_size", "mime_type", "delivery"})
 _HISTORY_STEPS = ("model_output", "thought", "google_search_call", "google_search_result")
 
@@ -63,6 +64,7 @@ def headline(body: Mapping[str, Any]) -> Headline:
         tier=_text(body.get("service_tier")) or "standard",
         references=references,
         marker=_text(marker),
+        background=body.get("background") is True,
     )
 
 
@@ -79,6 +81,9 @@ def order(body: Mapping[str, Any], *, resumed_prompt: str | None) -> Order:
     size, ratio, writes = _format(body)
     config = read(body, "generation_config", dict) or {}
     store = read(body, "store", bool)
+    background = read(body, "background", bool) or False
+    if background and store is False:
+        raise invalid("Parameter 'background' needs 'store' to be true.")
     return Order(
         prompt=prompt,
         size=size,
@@ -96,6 +101,8 @@ def order(body: Mapping[str, Any], *, resumed_prompt: str | None) -> Order:
             safety=_safety(body),
             instruction=read(body, "system_instruction", str) or "",
         ),
+        background=background,
+        webhook=_webhook(body, background=background),
     )
 
 
@@ -110,25 +117,55 @@ def made_answer(made: Made) -> Answer:
 
 
 def interaction(made: Made) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "id": made.id,
-        "object": "interaction",
-        "status": _status(made),
-        "model": made.model.id,
-        "service_tier": made.tier,
-        "created": stamp(made.created),
-        "updated": stamp(made.updated),
-        "steps": _steps(made),
+    body = _head(made.id, status_of(made), made.model.id, made.tier, made.created, made.updated, made.ask.labels) | {
+        "steps": _steps(made)
     }
     if made.usage is not None:
         body["usage"] = usage_json(made.usage)
-    if made.ask.labels:
-        body["labels"] = dict(made.ask.labels)
     if made.continuation_token:
         body["continuation_token"] = made.continuation_token
     if made.no_image is not None and made.no_image.form in ("failed", "prompt_blocked", "finish_reason"):
         body["errors"] = [{"code": made.no_image.code, "message": made.no_image.message}]
     return body
+
+
+def pending(interaction_id: str, ask: Ask, created: datetime) -> dict[str, Any]:
+    """What POST and GET answer while the model works."""
+    return _head(interaction_id, "in_progress", ask.model.id, ask.tier, created, created, ask.labels)
+
+
+def ended(
+    interaction_id: str, ask: Ask, times: tuple[datetime, datetime], status: str, problem: Problem | None, usage: Usage
+) -> dict[str, Any]:
+    """One that ended without a picture; `times` of its creation and its end."""
+    body = _head(interaction_id, status, ask.model.id, ask.tier, *times, ask.labels)
+    body["steps"] = []
+    if usage.total:
+        body["usage"] = usage_json(usage)
+    if problem is not None:
+        body["errors"] = [{"code": problem.code, "message": problem.message}]
+    return body
+
+
+def _head(
+    interaction_id: str,
+    status: str,
+    model: str,
+    tier: str,
+    created: datetime,
+    updated: datetime,
+    labels: Mapping[str, str],
+) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "id": interaction_id,
+        "object": "interaction",
+        "status": status,
+        "model": model,
+        "service_tier": tier,
+        "created": stamp(created),
+        "updated": stamp(updated),
+    }
+    return body | ({"labels": dict(labels)} if labels else {})
 
 
 def usage_json(usage: Usage) -> dict[str, Any]:
@@ -152,7 +189,7 @@ def stamp(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _status(made: Made) -> str:
+def status_of(made: Made) -> str:
     if made.continuation_token:
         return "requires_continuation"
     match made.no_image:
@@ -198,6 +235,15 @@ def _searches(made: Made) -> list[dict[str, Any]]:
 def _modalities(*, text: int, image: int) -> list[dict[str, Any]]:
     counts = {"text": text, "image": image}
     return [{"modality": modality, "tokens": tokens} for modality, tokens in counts.items() if tokens]
+
+
+def _webhook(body: Mapping[str, Any], *, background: bool) -> WebhookConfig:
+    config = read(body, "webhook_config", dict)
+    if config is None:
+        return WebhookConfig()
+    if not background:
+        raise invalid("Parameter 'webhook_config' needs 'background' to be true.")
+    return webhooks.config(config, "webhook_config.", ("uris", "user_metadata"))
 
 
 def _input(value: Any) -> tuple[str, tuple[Inline, ...]]:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -40,6 +41,7 @@ class Headline(Struct, frozen=True):
     tier: str = "standard"
     references: int = 0
     marker: str = ""
+    background: bool = False
 
     @property
     def prompt_sha256(self) -> str:
@@ -52,6 +54,15 @@ class Inline(Struct, frozen=True):
     mime_type: str
     data: str
     """Base64, of either alphabet."""
+
+
+class WebhookConfig(Struct, frozen=True):
+    """The caller's own wishes for the events of one request or batch."""
+
+    uris: tuple[str, ...] = ()
+    """These are called instead of the registered webhooks."""
+    user_metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Comes back with each event."""
 
 
 class Order(Struct, frozen=True):
@@ -68,6 +79,9 @@ class Order(Struct, frozen=True):
     seed: int = 0
     store: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    background: bool = False
+    """Answered at once with the id; the picture comes later."""
+    webhook: WebhookConfig = WebhookConfig()
     parameters: Parameters = Parameters()
 
 
@@ -87,6 +101,8 @@ class Ask(Struct, frozen=True):
     labels: Mapping[str, str]
     parameters: Parameters
     """With the level of thinking that is taken."""
+    background: bool = False
+    webhook: WebhookConfig = WebhookConfig()
 
 
 async def accept(order: Order, model: ImageModel, models: Models, painter: Painter) -> Ask:
@@ -118,6 +134,8 @@ async def accept(order: Order, model: ImageModel, models: Models, painter: Paint
         store=order.store,
         labels=order.labels,
         parameters=parameters,
+        background=order.background,
+        webhook=order.webhook,
     )
 
 

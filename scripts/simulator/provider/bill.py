@@ -14,6 +14,10 @@ from scripts.simulator.provider.tokens import NOTHING, Usage
 
 Api = Literal[
     "interactions",
+    "interaction_get",
+    "interaction_cancel",
+    "interaction_delete",
+    "webhook",
     "generate_content",
     "batch",
     "batch_create",
@@ -24,7 +28,8 @@ Api = Literal[
     "chat",
     "images",
 ]
-"""`batch` is one line of a batch; those after it make no picture and are on no bill; the last two are a gateway's."""
+"""`batch` is one line of a batch. The last two are a gateway's. What an endpoint of interactions, batches or files is
+named for beyond the call itself, and `webhook`, the sending of one event, makes no picture and is on no bill."""
 
 
 def cost_micros(model: ImageModel, tier: Tier, usage: Usage) -> int:
@@ -130,10 +135,17 @@ class Ledger:
         self._calls.append(call)
         return call
 
+    def current(self, call: Call) -> Call:
+        """The line as it stands now; after a reset, as it was given."""
+        return self._calls[call.number - 1] if self._has(call) else call
+
     def update(self, call: Call) -> None:
         # A call that began before a reset has no line any more.
-        if call.number <= len(self._calls) and self._calls[call.number - 1].received_at == call.received_at:
+        if self._has(call):
             self._calls[call.number - 1] = call
+
+    def _has(self, call: Call) -> bool:
+        return call.number <= len(self._calls) and self._calls[call.number - 1].received_at == call.received_at
 
     def since(self, number: int = 0) -> list[Call]:
         """The calls numbered above `number`."""

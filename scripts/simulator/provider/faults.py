@@ -41,7 +41,18 @@ BatchKind = Literal["stuck", "batch_failed", "batch_expired"]
 """The end of a whole batch, decided when it is created: none at all, or without any answer."""
 LineKind = Literal["missing_key", "duplicate_key", "strange_key"]
 """What comes back for one line of a batch: nothing, `copies` answers, or one under another key. All are charged."""
-Kind = Literal[GateKind, SickKind, BentKind, SlowKind, BatchKind, LineKind]
+BackgroundKind = Literal["background_unsupported", "never", "ended", "answer_late", "cancel_billed"]
+"""Meets background calls alone: a model that takes none (400); one that never ends; one that ends with `status` and
+without a picture; one whose create is answered only after it has ended and its webhooks were delivered; one whose
+picture is charged though it is cancelled."""
+LookKind = Literal["missing"]
+"""The answer to GET, cancel or DELETE of an interaction, named by `api`: a 404."""
+WebhookKind = Literal["webhook_lost", "webhook_late", "webhook_repeated", "webhook_forged", "webhook_stale"]
+"""Of one event: never sent; sent `seconds` later; delivered `copies` times; preceded by one that somebody else signed,
+with an id of their own; preceded by itself with a timestamp of ten minutes ago."""
+Kind = Literal[GateKind, SickKind, BentKind, SlowKind, BatchKind, LineKind, BackgroundKind, LookKind, WebhookKind]
+EndStatus = Literal["failed", "cancelled", "requires_action", "incomplete", "budget_exceeded"]
+"""How an interaction can end without a picture."""
 
 NoImageForm = Literal[
     "http_400", "failed", "step_error", "text_only", "empty_steps", "incomplete", "prompt_blocked", "finish_reason"
@@ -54,9 +65,13 @@ GATE_KINDS: tuple[str, ...] = get_args(GateKind)
 SICK_KINDS: tuple[str, ...] = get_args(SickKind)
 BATCH_KINDS: tuple[str, ...] = get_args(BatchKind)
 LINE_KINDS: tuple[str, ...] = get_args(LineKind)
+BACKGROUND_KINDS: tuple[str, ...] = get_args(BackgroundKind)
+WEBHOOK_KINDS: tuple[str, ...] = get_args(WebhookKind)
 
 PICTURING: tuple[Api, ...] = ("interactions", "generate_content", "batch", "chat", "images")
 """What a fault meets that names no API."""
+STORED: tuple[Api, ...] = ("interaction_get", "interaction_cancel", "interaction_delete")
+"""What is asked of an interaction that there is."""
 REFUSE_MARK = "[refuse]"
 """A prompt with this in it is refused for safety, without any script."""
 
@@ -93,10 +108,13 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     form: NoImageForm = "failed"
     """Of `refusal` and `no_image`."""
     code: str | None = None
-    """Of `refusal` (default image_safety), `no_image` (no_image) and `rejected` (invalid_request)."""
+    """Of `refusal` (default image_safety), `no_image` (no_image), `rejected` (invalid_request), `ended` (api_error)."""
+    status: EndStatus | None = None
+    """Of `ended`."""
     message: str | None = None
     seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    """Of `slow`: extra time (default 5). Of `quota`: the delay it announces (default 45.837906927)."""
+    """Of `slow`: extra time (default 5). Of `webhook_late`: the delay (default 30). Of `quota`: the delay it announces
+    (default 45.837906927)."""
     retry_delay: str | None = None
     """Of `quota`: sent as RetryInfo.retryDelay as it is written."""
     retry_after: str | None = None
@@ -108,9 +126,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     usage: bool = True
     """Of `refusal` and `no_image`: the answer carries token usage, and so is charged."""
     charged: bool | None = None
-    """Of `hang`, `reset`: a picture (a batch) was made and is charged (default no). Of the bent kinds: default yes."""
+    """Of `hang`, `reset`: a picture (a batch) was made and is charged (default no); a background call then runs on
+    behind the lost answer. Of `ended`: a picture was made and is charged (default no). Of bent kinds: default yes."""
     copies: Annotated[int, msgspec.Meta(ge=2)] = 2
-    """Of `duplicate_key`: the answers under one key."""
+    """Of `duplicate_key`: the answers under one key. Of `webhook_repeated`: the deliveries of one event."""
     served_by: str | None = None
     """Of `served_by`: the model that serves instead."""
 
@@ -183,6 +202,10 @@ def _is_of(fault: Fault, api: Api) -> bool:
         return api == "batch_create"
     if fault.kind in LINE_KINDS:
         return api == "batch"
+    if fault.kind in WEBHOOK_KINDS:
+        return api == "webhook"
+    if fault.kind in BACKGROUND_KINDS:
+        return api == "interactions"
     return fault.api == api or (fault.api is None and api in PICTURING)
 
 
@@ -193,6 +216,7 @@ def _concerns(fault: Fault, api: Api, headline: Headline, age: float) -> bool:
         and (fault.size is None or fault.size == headline.size)
         and (fault.tier is None or fault.tier == headline.tier)
         and (fault.kind != "shed" or headline.tier == "flex")
+        and (fault.kind not in BACKGROUND_KINDS or headline.background)
         and (fault.prompt is None or fault.prompt in headline.prompt)
         and (fault.marker is None or fault.marker == headline.marker)
         and age >= fault.after
@@ -213,6 +237,10 @@ def check(faults: Sequence[Fault]) -> tuple[Fault, ...]:
     for number, fault in enumerate(faults):
         if (fault.served_by is not None) != (fault.kind == "served_by"):
             raise InvalidFaults(f"`served_by` goes with kind served_by, and only with it - at `$[{number}]`")
+        if (fault.status is not None) != (fault.kind == "ended"):
+            raise InvalidFaults(f"`status` goes with kind ended, and only with it - at `$[{number}]`")
+        if fault.kind == "missing" and fault.api not in STORED:
+            raise InvalidFaults(f"`missing` needs `api`: one of {', '.join(STORED)} - at `$[{number}]`")
         if fault.until is not None and fault.until <= fault.after:
             raise InvalidFaults(f"`until` must lie after `after` - at `$[{number}]`")
     return tuple(faults)

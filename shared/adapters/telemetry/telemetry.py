@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from shared.adapters.process.daemon import in_daemon
 from shared.adapters.telemetry.json_log import JsonSignals
+from shared.adapters.telemetry.tenant_labels import TenantLabels
 from shared.core.observability import metrics, spans
 from shared.core.observability.events import Signal
 from shared.core.observability.metrics import Measure
@@ -54,11 +55,12 @@ class Telemetry:
         events: JsonSignals,
         exports: Sequence[SpanExport] = (),
         sampler: Sampler | None = None,
-        meter: MetricExport | None = None,
+        meters: Sequence[MetricExport] = (),
     ) -> None:
         self._events = events
         self._exports = tuple(exports)
-        self._meter = meter
+        self._meters = tuple(meters)
+        self._tenants = TenantLabels()
         self._sampler = sampler
         self._flushing: asyncio.Future[Any] | None = None
 
@@ -70,25 +72,28 @@ class Telemetry:
 
     def span(self, span: Span) -> None:
         spans.check(span)
-        if self._meter is not None:
-            self._meter.add(metrics.of_span(span))
+        if self._meters:
+            measures = self._tenants.bounded(metrics.of_span(span))
+            for meter in self._meters:
+                meter.add(measures)
         if span.place.sampled:
             for export in self._exports:
                 export.write(span)
 
     @property
     def measures(self) -> bool:
-        return self._meter is not None
+        return bool(self._meters)
 
     def observe(self, measures: Sequence[Measure]) -> None:
         for each in measures:
             metrics.check(each)
-        if self._meter is not None:
-            self._meter.observe(measures)
+        bounded = self._tenants.bounded(measures)
+        for meter in self._meters:
+            meter.observe(bounded)
 
     async def flush(self) -> None:
         """One at a time: whoever comes while a collector keeps the last one waiting, waits for that one."""
-        if not self._exports and self._meter is None:
+        if not self._all:
             return
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.gather(
@@ -111,4 +116,4 @@ class Telemetry:
 
     @property
     def _all(self) -> list[SpanExport | MetricExport]:
-        return [*self._exports, *([] if self._meter is None else [self._meter])]
+        return [*self._exports, *self._meters]

@@ -142,6 +142,11 @@ class Purse(Struct, frozen=True):
         return self.budget.limit_micros - self.spent_micros - self.held_micros
 
     @property
+    def unspent_micros(self) -> int:
+        """What would be left if all money that is held came back."""
+        return self.budget.limit_micros - self.spent_micros
+
+    @property
     def spent_micros(self) -> int:
         return self.account.before_micros + self.settled.cost_micros
 
@@ -233,12 +238,19 @@ class Moved(Struct, frozen=True):
 NOTHING_MOVED = Moved("", "", {})
 
 
+def refuses(purse: Purse, estimate_micros: int) -> bool:
+    """Whether the request ends now. Held money may come back, so a request that only lacks that waits instead."""
+    return purse.budget.over == "refuse" and estimate_micros > purse.unspent_micros
+
+
 def refused(tenant: str, purse: Purse, estimate_micros: int) -> Outcome:
-    left = max(purse.available_micros, 0)
+    reserved = (
+        f", ${usd(purse.held_micros)} of it held for attempts that are not settled" if purse.held_micros > 0 else ""
+    )
     return Outcome(
         "budget",
-        f"The budget of {tenant}, {purse.budget}, has ${usd(left)} left; this takes up to ${usd(estimate_micros)}. "
-        "Nothing was paid.",
+        f"The budget of {tenant}, {purse.budget}, has ${usd(max(purse.unspent_micros, 0))} left{reserved} "
+        f"(${usd(purse.spent_micros)} are spent); this takes up to ${usd(estimate_micros)}. Nothing was paid.",
         f"Raise it (renderlane budget {tenant} --limit USD) or wait for the next {purse.budget.period}, "
         "then submit it under a new id.",
     )

@@ -17,6 +17,9 @@ from shared.core.values.money import usd
 LONGEST_ID = 200
 """Characters; a request's own id has at most 128, one that revives it a few more."""
 
+PROVIDER_ID = r"[A-Za-z0-9][A-Za-z0-9._~:/+=-]{0,255}"
+"""Of an interaction, or a batch's name (`batches/...`)."""
+
 
 class BadMessage(Exception):
     """A message on an inner topic that none of our functions wrote. It is acknowledged and reported, never retried."""
@@ -43,6 +46,55 @@ class Release(Struct, frozen=True):
         if len(request_id) > LONGEST_ID or re.fullmatch(ID_PATTERN, request_id) is None:
             raise BadMessage("not a release: request_id is no id of a request")
         return cls(request_id, number)
+
+
+class Arrival(Struct, frozen=True):
+    """An interaction that has ended, or may have: someone looks at it and settles its attempt.
+
+    A webhook may know its id alone; `attempt` 0 and an empty `request_id` then mean that the store is searched for it.
+    """
+
+    interaction_id: str
+    request_id: str = ""
+    attempt: int = 0
+
+    def to_bytes(self) -> bytes:
+        named = {"request_id": self.request_id, "attempt": self.attempt} if self.request_id else {}
+        return json.dumps({"interaction_id": self.interaction_id, **named}).encode()
+
+
+class BatchArrival(Struct, frozen=True):
+    """A batch that has ended, or may have, by the provider's name of it: someone looks at it now."""
+
+    name: str
+
+    def to_bytes(self) -> bytes:
+        return json.dumps({"batch": self.name}).encode()
+
+
+def parse_arrival(data: bytes) -> Arrival | BatchArrival:
+    """Raises BadMessage."""
+    try:
+        payload = json.loads(data)
+        if "batch" in payload:
+            return BatchArrival(_provider_id(payload["batch"], "batch"))
+        interaction_id = _provider_id(payload["interaction_id"], "interaction_id")
+        request_id, attempt = payload.get("request_id"), payload.get("attempt")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadMessage("not an arrival: interaction_id or batch is expected") from error
+    if request_id in (None, "") or attempt in (None, 0):
+        return Arrival(interaction_id)
+    if not isinstance(request_id, str) or not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
+        raise BadMessage("not an arrival: request_id is text and attempt a number from 1")
+    if len(request_id) > LONGEST_ID or re.fullmatch(ID_PATTERN, request_id) is None:
+        raise BadMessage("not an arrival: request_id is no id of a request")
+    return Arrival(interaction_id, request_id, attempt)
+
+
+def _provider_id(value: object, field: str) -> str:
+    if not isinstance(value, str) or re.fullmatch(PROVIDER_ID, value) is None:
+        raise BadMessage(f"not an arrival: {field} is no id of the provider's")
+    return value
 
 
 class Kick(Struct, frozen=True):

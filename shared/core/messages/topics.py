@@ -9,16 +9,17 @@ from msgspec import Struct
 
 RENDER_REQUESTS = "render-requests"
 RENDER_RELEASES = "render-releases"
+RENDER_ARRIVALS = "render-arrivals"
 RENDER_RESULTS = "render-results"
 PUMP_KICKS = "pump-kicks"
 RENDER_DEAD_LETTERS = "render-dead-letters"
 
-TOPICS = (RENDER_REQUESTS, RENDER_RELEASES, RENDER_RESULTS, PUMP_KICKS, RENDER_DEAD_LETTERS)
+TOPICS = (RENDER_REQUESTS, RENDER_RELEASES, RENDER_ARRIVALS, RENDER_RESULTS, PUMP_KICKS, RENDER_DEAD_LETTERS)
 
 DEAD_LETTER_SOURCE = "CloudPubSubDeadLetterSourceSubscription"
 """The attribute Pub/Sub puts on a dead letter: the name of the subscription that gave up on it."""
 
-FunctionName: TypeAlias = Literal["intake", "pump", "render", "bury"]
+FunctionName: TypeAlias = Literal["intake", "pump", "render", "collect", "bury"]
 
 
 class Subscription(Struct, frozen=True):
@@ -39,6 +40,7 @@ SUBSCRIPTIONS = (
     Subscription("render-requests-intake", RENDER_REQUESTS, "intake", timedelta(seconds=60), max_deliveries=10),
     Subscription("pump-kicks-pump", PUMP_KICKS, "pump", timedelta(seconds=600), max_deliveries=0),
     Subscription("render-releases-render", RENDER_RELEASES, "render", timedelta(seconds=600), max_deliveries=5),
+    Subscription("render-arrivals-collect", RENDER_ARRIVALS, "collect", timedelta(seconds=300), max_deliveries=5),
     Subscription("render-dead-letters-bury", RENDER_DEAD_LETTERS, "bury", timedelta(seconds=60), max_deliveries=0),
 )
 

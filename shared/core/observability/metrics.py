@@ -32,12 +32,25 @@ class Measure(Struct, frozen=True):
     labels: Mapping[str, str]
 
 
+ROUTE = ("route", "lane", "model", "size")
+"""A route as one text, and its three parts."""
+TENANT = "tenant"
+"""The one label whose values callers choose: telemetry bounds how many there are (`tenant_labels`)."""
+OTHER = "other"
+"""What a bounded label says of all values beyond its bound."""
 REQUESTS = Metric(
-    "renderlane.requests", "counter", "{request}", ("status", "outcome", "priority"), "requests that ended"
+    "renderlane.requests", "counter", "{request}", ("status", "outcome", "priority", TENANT), "requests that ended"
 )
-RENDERS = Metric("renderlane.renders", "counter", "{attempt}", ("route", "outcome"), "attempts that ended")
+REQUEST_DURATION = Metric(
+    "renderlane.request.duration",
+    "histogram",
+    "s",
+    ("status", "priority", "model", TENANT),
+    "from the publish of a request to its result",
+)
+RENDERS = Metric("renderlane.renders", "counter", "{attempt}", (*ROUTE, "outcome"), "attempts that ended")
 COST = Metric(
-    "renderlane.cost", "counter", "{microUSD}", ("route", "outcome", "basis"), "what attempts are known to owe"
+    "renderlane.cost", "counter", "{microUSD}", (*ROUTE, "outcome", "basis"), "what attempts are known to owe"
 )
 WAIT = Metric("renderlane.wait", "histogram", "s", ("priority", "model", "ended_by"), "waits in the queue")
 MODEL_TIME = Metric(
@@ -54,7 +67,9 @@ TOKENS = Metric(
     ("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.token.type"),
     "tokens of a call",
 )
-QUEUE_DEPTH = Metric("renderlane.queue.depth", "gauge", "{request}", ("priority",), "requests that wait")
+QUEUE_DEPTH = Metric(
+    "renderlane.queue.depth", "gauge", "{request}", ("priority", "model", TENANT), "requests that wait"
+)
 QUEUE_AGE = Metric("renderlane.queue.age", "gauge", "s", ("priority",), "how long the longest of them waits")
 QUOTA_USED = Metric("renderlane.quota.used", "gauge", "1", ("model", "dimension"), "used of a limit, by this worker")
 QUOTA_LIMIT = Metric("renderlane.quota.limit", "gauge", "1", ("model", "dimension", "source"), "the limit in force")
@@ -62,11 +77,14 @@ QUOTA_HEADROOM = Metric("renderlane.quota.headroom", "gauge", "1", ("model", "di
 FLAGS = Metric("renderlane.flags", "gauge", "{flag}", ("flag", "by", "shadow"), "flags in force")
 BREAKERS = Metric("renderlane.breakers.open", "gauge", "{breaker}", ("circuit",), "routes that a breaker holds out")
 
+ONLY_WHERE_KNOWN = frozenset({"error.type"})
+"""Left out of a call that went well, as the semantic conventions have it."""
+
 ALL = {
     metric.name: metric
     for metric in (
-        REQUESTS, RENDERS, COST, WAIT, MODEL_TIME, TOKENS, QUEUE_DEPTH, QUEUE_AGE, QUOTA_USED, QUOTA_LIMIT,
-        QUOTA_HEADROOM, FLAGS, BREAKERS,
+        REQUESTS, REQUEST_DURATION, RENDERS, COST, WAIT, MODEL_TIME, TOKENS, QUEUE_DEPTH, QUEUE_AGE, QUOTA_USED,
+        QUOTA_LIMIT, QUOTA_HEADROOM, FLAGS, BREAKERS,
     )
 }  # fmt: skip
 BUCKETS: Mapping[str, tuple[float, ...]] = {
@@ -81,7 +99,7 @@ def check(measure: Measure) -> None:
     metric = measure.metric
     if ALL.get(metric.name) is not metric:
         raise ValueError(f"the metric {metric.name} is not declared in shared/core/observability/metrics.py")
-    if set(measure.labels) != set(metric.labels):
+    if set(measure.labels) | ONLY_WHERE_KNOWN & set(metric.labels) != set(metric.labels):
         raise ValueError(f"{metric.name} has the labels {sorted(metric.labels)}, not {sorted(measure.labels)}")
 
 
@@ -90,13 +108,19 @@ def of_span(span: Span) -> tuple[Measure, ...]:
     took, said = (span.ended_at - span.started_at).total_seconds(), span.fields
     match span.stage:
         case spans.REQUEST:
-            return (_of(REQUESTS, 1, said["status"], said["outcome"], said["priority"]),)
+            status, priority, tenant = said["status"], said["priority"], said["tenant"]
+            model = parts_of(said["route"])[1]
+            return (
+                _of(REQUESTS, 1, status, said["outcome"], priority, tenant),
+                _of(REQUEST_DURATION, took, status, priority, model, tenant),
+            )
         case spans.ATTEMPT:
             cost = said["cost_micros"]
             assert isinstance(cost, int)
+            route = (said["route"], *parts_of(said["route"]))
             return (
-                _of(RENDERS, 1, said["route"], said["outcome"]),
-                _of(COST, cost, said["route"], said["outcome"], said["cost_basis"]),
+                _of(RENDERS, 1, *route, said["outcome"]),
+                _of(COST, cost, *route, said["outcome"], said["cost_basis"]),
             )
         case spans.QUEUE_WAIT:
             return (_of(WAIT, took, said["priority"], said["model"], said["ended_by"]),)
@@ -111,7 +135,18 @@ def of_span(span: Span) -> tuple[Measure, ...]:
             return ()
 
 
+def parts_of(route: Attribute | None) -> tuple[str | None, str | None, str | None]:
+    """Lane, model and size of a route as it is written; None each where there was no route."""
+    lane, _, rest = str(route or "").partition(" ")
+    model, _, size = rest.partition(" ")
+    return lane or None, model or None, size or None
+
+
 def _of(metric: Metric, value: float, *labels: Attribute | None) -> Measure:
     """Labels in the order of the declaration; what is not known is `none`."""
-    named = zip(metric.labels, labels, strict=True)
-    return Measure(metric, value, {name: "none" if label is None else str(label) for name, label in named})
+    named = {
+        name: "none" if label is None else str(label)
+        for name, label in zip(metric.labels, labels, strict=True)
+        if label is not None or name not in ONLY_WHERE_KNOWN
+    }
+    return Measure(metric, value, named)

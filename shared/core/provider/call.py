@@ -58,6 +58,8 @@ class Order(Struct, frozen=True):
     safety: tuple[tuple[str, str], ...] = ()
     """Harm categories with their thresholds, in the words of a request."""
     system_instruction: str | None = None
+    attempt: int = 0
+    """Its number; 0 where it is none of a request's."""
 
     @property
     def written(self) -> Written:

@@ -54,7 +54,8 @@ class Charge(StrEnum):
     """What the provider says of the bill for such a failure."""
 
     NOTHING = "nothing"
-    """Not charged: the call never arrived, or the pricing page says so (answers 400 and 500)."""
+    """Not charged: the call never arrived, the pricing page says so (answers 400 and 500), or a limit rejected the call
+    before a model ran (429; Google makes no statement: see decision 0096; `renderlane cost --reconcile` tells)."""
     UNKNOWN = "unknown"
     """No statement: booked as unknown, never as zero, unless the answer carried usage."""
 
@@ -100,19 +101,19 @@ RULES: dict[FailureKind, Rule] = {
         advice="The project may not make this call. Check billing, region, API and policy of the key's project.",
     ),
     FailureKind.QUOTA_MINUTE: Rule(
-        Next.WAIT, Charge.UNKNOWN, "quota",
+        Next.WAIT, Charge.NOTHING, "quota",
         advice="The model's per-minute quota is used up. Requests continue automatically.",
     ),
     FailureKind.QUOTA_DAY: Rule(
-        Next.WAIT, Charge.UNKNOWN, "quota",
+        Next.WAIT, Charge.NOTHING, "quota",
         advice="The model's daily quota is used up until midnight in Los Angeles.",
     ),
     FailureKind.QUOTA_SPEND: Rule(
-        Next.WAIT, Charge.UNKNOWN, "quota",
+        Next.WAIT, Charge.NOTHING, "quota",
         advice="The project's ten-minute spend limit is reached. Requests continue automatically.",
     ),
     FailureKind.QUOTA_UNKNOWN: Rule(
-        Next.WAIT, Charge.UNKNOWN, "quota",
+        Next.WAIT, Charge.NOTHING, "quota",
         advice="The provider is out of capacity or quota and gave no reason.",
     ),
     FailureKind.BALANCE: Rule(

@@ -92,7 +92,7 @@ class Budgets(Struct):
                 kept.append(each)
                 continue
             self._tell(each.head.tenant, purse)
-            if purse.budget.over == "refuse":
+            if budget.refuses(purse, each.planned.estimate_micros):
                 outcome = budget.refused(each.head.tenant, purse, each.planned.estimate_micros)
                 refused.append((each.head, outcome))
                 continue
@@ -206,19 +206,22 @@ class Budgets(Struct):
         return Purse(limit, account, settled)
 
     async def _wake(self, tenant: str, now: datetime) -> None:
-        """As many of those that wait as the money is enough for, in their order."""
+        """As many of those that wait as the money is enough for, in their order, and those to be refused now."""
         purse = self._purses.get(tenant)
-        if purse is not None and purse.available_micros <= 0:
+        if purse is not None and purse.available_micros <= 0 and purse.budget.over != "refuse":
             return
         found = await self.ports.store.query(queries.waiting_for(tenant, OVER_BUDGET, PAGE))
         if not found:
             over = self.documents.over_budget
             self.documents.over_budget = tuple(each for each in over if each != tenant)
             return
-        count = len(found)
+        woken = found
         if purse is not None:
-            count = budget.fitting([each.data["least_estimate_micros"] for each in found], purse.available_micros)
-        await self.sleepers.rouse([Head.of(each.id, each.version, each.data) for each in found[:count]], now)
+            estimates = [document.data["least_estimate_micros"] for document in found]
+            count = budget.fitting(estimates, purse.available_micros)
+            later = zip(found[count:], estimates[count:], strict=True)
+            woken = [*found[:count], *(document for document, estimate in later if budget.refuses(purse, estimate))]
+        await self.sleepers.rouse([Head.of(each.id, each.version, each.data) for each in woken], now)
 
 
 def _is_open(purse: Purse, head: Head) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from shared.core.observability import metrics
-from shared.core.observability.metrics import Measure
+from shared.core.observability.metrics import OTHER, Measure
 from shared.core.observability.status_summary import QuotaUse, Summary
 from shared.flows.operations import flags
 from shared.flows.status import summary
@@ -26,11 +26,16 @@ async def observe(ports: Ports, gathered: Summary | None, now: datetime) -> None
 
 
 def _queues(found: Summary, now: datetime) -> Iterator[Measure]:
-    for each in found.depths:
-        labels = {"priority": each.priority}
-        age = max(0.0, (now - each.oldest_at).total_seconds()) if each.oldest_at else 0.0
-        yield Measure(metrics.QUEUE_DEPTH, each.count, labels)
-        yield Measure(metrics.QUEUE_AGE, age, labels)
+    for queue in found.waiting:
+        labels = {"priority": queue.priority, "model": queue.model, "tenant": queue.tenant}
+        yield Measure(metrics.QUEUE_DEPTH, queue.count, labels)
+    for depth in found.depths:
+        listed = sum(queue.count for queue in found.waiting if queue.priority == depth.priority)
+        if depth.count > listed or not listed:
+            unlisted = {"priority": depth.priority, "model": OTHER, "tenant": OTHER}
+            yield Measure(metrics.QUEUE_DEPTH, max(0, depth.count - listed), unlisted)
+        age = max(0.0, (now - depth.oldest_at).total_seconds()) if depth.oldest_at else 0.0
+        yield Measure(metrics.QUEUE_AGE, age, {"priority": depth.priority})
 
 
 def _quota(found: Summary) -> Iterator[Measure]:

@@ -22,9 +22,17 @@ from tests.builders import NOW, a_record, candidates
 LIMIT = Budget(5_000_000, "day", "queue", NOW)
 
 
-def a_purse(limit: int = 5_000_000, *, before: int = 0, reserved: int = 0, returned: int = 0, cost: int = 0) -> Purse:
+def a_purse(
+    limit: int = 5_000_000,
+    *,
+    before: int = 0,
+    reserved: int = 0,
+    returned: int = 0,
+    cost: int = 0,
+    over: budget.Over = "queue",
+) -> Purse:
     account = Account("web", "2026-11-22", NOW, before, reserved)
-    return Purse(replace(LIMIT, limit_micros=limit), account, Settled(returned, cost))
+    return Purse(replace(LIMIT, limit_micros=limit, over=over), account, Settled(returned, cost))
 
 
 def test_what_is_left_is_the_limit_less_what_is_spent_and_held() -> None:
@@ -120,8 +128,17 @@ def test_every_end_of_a_request_takes_its_reservation_off_it() -> None:
 def test_a_refusal_names_what_is_left_what_it_would_take_and_what_to_do() -> None:
     outcome = budget.refused("web", a_purse(limit=50_000), 100_000)
     assert outcome.code == "budget"
-    assert "$0.050000 left; this takes up to $0.100000" in outcome.message
+    assert "$0.050000 left ($0.000000 are spent); this takes up to $0.100000" in outcome.message
     assert "renderlane budget web --limit" in outcome.advice
+
+
+def test_money_that_is_only_held_refuses_nothing() -> None:
+    purse = a_purse(limit=150_000, reserved=100_000, over="refuse")
+    assert purse.available_micros == 50_000
+    assert not budget.refuses(purse, 150_000)
+    assert budget.refuses(purse, 150_001)
+    assert not budget.refuses(a_purse(limit=0), 1)
+    assert "$0.150000 left, $0.100000 of it held" in budget.refused("web", purse, 160_000).message
 
 
 def test_as_many_wake_as_the_money_is_enough_for() -> None:

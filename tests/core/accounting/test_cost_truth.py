@@ -82,12 +82,13 @@ def test_what_nobody_states_is_unknown_and_what_was_counted_is_paid(kind: Failur
     assert paid.basis != "unknown"
 
 
-def test_only_what_the_price_page_calls_free_or_never_arrived_is_zero() -> None:
+def test_only_what_is_called_free_never_arrived_or_met_a_limit_is_zero() -> None:
     free = {kind for kind, rule in RULES.items() if rule.charge is Charge.NOTHING}
     assert free == {
         FailureKind.CREDENTIAL, FailureKind.PERMISSION, FailureKind.BALANCE, FailureKind.SERVER_ERROR,
         FailureKind.CONNECTION, FailureKind.INVALID_REQUEST, FailureKind.MODEL_GONE, FailureKind.LANE_UNSUPPORTED,
-        FailureKind.REFERENCE, FailureKind.LATE,
+        FailureKind.REFERENCE, FailureKind.LATE, FailureKind.QUOTA_MINUTE, FailureKind.QUOTA_DAY,
+        FailureKind.QUOTA_SPEND, FailureKind.QUOTA_UNKNOWN,
     }  # fmt: skip
 
 

@@ -72,9 +72,15 @@ def test_an_attempt_of_unknown_cost_stands_there_with_its_range_until_it_is_know
     assert world.sum("cost_micros") == world.sum("micros_first") == IMAGE_COST
 
 
-def test_a_rejection_may_have_cost_its_estimate_and_nobody_believes_it() -> None:
+def test_a_call_that_a_limit_rejected_is_no_unknown_cost() -> None:
     world = books()
     world.settle(a_failure(FailureKind.QUOTA_MINUTE))
+    assert world.sum("unknown_attempts") == world.sum("unknown_most_micros") == 0
+
+
+def test_an_overload_may_have_cost_its_estimate_and_nothing_is_held_for_it() -> None:
+    world = books()
+    world.settle(a_failure(FailureKind.OVERLOAD))
     assert world.sum("unknown_most_micros") == world.attempt().data["estimate_micros"]
     assert world.sum("unknown_held_micros") == 0
 

@@ -100,6 +100,7 @@ def test_the_topics_are_those_of_the_contract() -> None:
     assert set(topics.TOPICS) == {
         "render-requests",
         "render-releases",
+        "render-arrivals",
         "render-results",
         "pump-kicks",
         "render-dead-letters",

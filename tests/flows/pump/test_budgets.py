@@ -137,6 +137,29 @@ async def test_refused_requests_end_with_the_reason_and_what_to_do() -> None:
     assert "renderlane budget web" in refused["outcome"]["advice"]
 
 
+async def test_a_burst_waits_for_money_that_is_held_and_none_of_the_budget_stays_unspent() -> None:
+    """Three calls are turned away and give their money back; the requests that waited for it are rendered."""
+    world = await a_world(400_000, "refuse")
+    world.lane.then(*([FailureKind.QUOTA_MINUTE] * 3))
+    await submit(world, 6)
+    await world.run_until_quiet(timedelta(minutes=30))
+    assert (count_of(world, "succeeded"), count_of(world, "failed")) == (4, 2)
+    assert settled(world).cost_micros == 400_000
+    refused = [document.data for document in world.store.all("requests") if document.data["status"] == "failed"]
+    assert {data["outcome"]["code"] for data in refused} == {"budget"}
+    assert all("has $0.000000 left" in data["outcome"]["message"] for data in refused)
+
+
+async def test_a_request_that_waits_for_held_money_is_refused_once_that_money_is_spent() -> None:
+    world = await a_world(100_000, "refuse")
+    world.lane.latency = timedelta(seconds=30)
+    await submit(world, 2)
+    await world.run_until_quiet(timedelta(minutes=5))
+    assert sorted(world.statuses().values()) == ["failed", "succeeded"]
+    refused = next(document.data for document in world.store.all("requests") if document.data["status"] == "failed")
+    assert "($0.100000 are spent)" in refused["outcome"]["message"]
+
+
 async def test_stepping_down_takes_the_cheapest_route_that_fits_and_says_why() -> None:
     world = World()
     await world.run(set_budget(world.store, "web", limit_micros=300_000, over="step-down"))

@@ -43,7 +43,7 @@ def test_a_metric_says_what_it_is_and_carries_nobodys_id_or_prompt(metric: Metri
     assert metric.says
     assert metric.unit
     assert len(set(metric.labels)) == len(metric.labels)
-    assert not {"request_id", "prompt", "key", "tenant", "trace_id"} & set(metric.labels)
+    assert not {"request_id", "prompt", "key", "trace_id"} & set(metric.labels)
 
 
 def test_every_metric_of_the_module_is_declared_and_no_other_is_taken() -> None:
@@ -62,16 +62,26 @@ async def test_renders_cost_waits_and_tokens_are_those_of_the_store() -> None:
         await world.submit(f"r-{number}", purpose="final")
     await world.run_until_quiet()
     route = "standard gemini-3-pro-image 1K"
+    parts = (route, "standard", "gemini-3-pro-image", "1K")
     assert added(world, metrics.RENDERS) == {
-        (route, "server_error"): 1,
-        (route, "refused"): 1,
-        (route, "succeeded"): 3,
+        (*parts, "server_error"): 1,
+        (*parts, "refused"): 1,
+        (*parts, "succeeded"): 3,
     }
     booked = sum(world.status(f"r-{number}")["cost_micros"] for number in range(4))
     assert sum(added(world, metrics.COST).values()) == booked == world.ledger_micros()
     assert sum(added(world, metrics.REQUESTS).values()) == 4
     assert added(world, metrics.TOKENS)[("generate_content", "gcp.gemini", "gemini-3-pro-image", "input")] == 30
-    assert added(world, metrics.MODEL_TIME)[("generate_content", "gcp.gemini", "gemini-3-pro-image", "none")] == 3.0
+    assert added(world, metrics.MODEL_TIME)[("generate_content", "gcp.gemini", "gemini-3-pro-image")] == 3.0
+    ends = added(world, metrics.REQUESTS)
+    assert ends == {("succeeded", "succeeded", "normal", "default"): 3, ("refused", "refused", "normal", "default"): 1}
+    took = sum(
+        (document.data["finished_at"] - document.data["created_at"]).total_seconds()
+        for document in world.store.all("requests")
+        if document.data["status"] == "succeeded"
+    )
+    durations = added(world, metrics.REQUEST_DURATION)
+    assert durations[("succeeded", "normal", "gemini-3-pro-image", "default")] == pytest.approx(took, abs=0.2)
 
 
 async def test_watch_observes_how_deep_and_how_old_each_queue_is_and_what_is_left_of_a_limit() -> None:
@@ -82,8 +92,8 @@ async def test_watch_observes_how_deep_and_how_old_each_queue_is_and_what_is_lef
     await world.run_for(timedelta(seconds=62))
     depth, age = observed(world, metrics.QUEUE_DEPTH), observed(world, metrics.QUEUE_AGE)
     waiting = sum(1 for status in world.statuses().values() if status == "queued")
-    assert depth[("interactive",)] == age[("interactive",)] == 0
-    assert depth[("bulk",)] >= waiting > 0
+    assert depth[("interactive", "other", "other")] == age[("interactive",)] == 0
+    assert depth[("bulk", "gemini-3-pro-image", "default")] >= waiting > 0
     assert 55 <= age[("bulk",)] <= 62
     limit = observed(world, metrics.QUOTA_LIMIT)[("gemini-3-pro-image", "rpm", "configured")]
     used = observed(world, metrics.QUOTA_USED)[("gemini-3-pro-image", "rpm")]
@@ -122,6 +132,9 @@ async def test_metrics_reach_a_collector_with_the_names_and_labels_they_are_decl
     (renders,) = got["renderlane.renders"].sum.data_points
     assert attributes(renders) == {
         "renderlane.route": "standard gemini-nano-banana-2.1 1K",
+        "renderlane.lane": "standard",
+        "renderlane.model": "gemini-nano-banana-2.1",
+        "renderlane.size": "1K",
         "renderlane.outcome": "succeeded",
     }
     assert (renders.as_int or renders.as_double) == 1

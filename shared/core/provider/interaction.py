@@ -1,0 +1,48 @@
+"""A background call: the provider's own record of it, named by its id, and what a look at it tells."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from shared.core.provider.call import Answer
+from shared.core.provider.failure import Failure
+
+MOST_ID_CHARACTERS = 256
+"""Of an interaction's id: the provider's are about 100 characters long."""
+
+
+class Started(Struct, frozen=True):
+    """The provider has the call and works on it; any worker can collect what comes of it."""
+
+    interaction_id: str
+
+
+class BackgroundRefused(Struct, frozen=True):
+    """The provider says that this model and lane take no background calls. Nothing was made and nothing is billed."""
+
+    failure: Failure
+
+
+class InProgress(Struct, frozen=True):
+    """The interaction has not ended."""
+
+    state: str
+    """The provider's own word: `in_progress`, `queued`, `idle`, ..."""
+
+
+class Gone(Struct, frozen=True):
+    """The provider has no interaction of this id: never, not yet, or not any more."""
+
+
+class Unread(Struct, frozen=True):
+    """The look itself failed: nothing is known of the interaction."""
+
+    failure: Failure
+
+
+Begun: TypeAlias = Started | BackgroundRefused | Answer
+"""What came of a start: an Answer where the call ended at once, or could not be made."""
+Looked: TypeAlias = InProgress | Gone | Unread | Answer
+"""What a look at an interaction tells: an Answer where it has ended."""
