@@ -176,12 +176,12 @@ async def test_a_day_whose_every_charge_is_told_is_booked_exactly_in_all_by_mode
     assert total["micros_duplicate"] > 0
     assert total["searches"] > 0
     assert set(booked(world, "lane")) == {"standard", "priority", "flex", "batch"}
-    assert {(each.served_model, each.parameters.thinking) for each in calls if each.outcome == "image"} >= LEVELS
+    assert {(call.served_model, call.parameters.thinking) for call in calls if call.outcome == "image"} >= LEVELS
 
 
 async def test_of_a_day_of_all_parameters_no_call_is_one_that_its_model_cannot_answer() -> None:
     world, calls = await a_day(requests=3 * len(KINDS))
-    assert {each.outcome for each in calls} == {"image"}
+    assert {call.outcome for call in calls} == {"image"}
     assert world.crashes == []
 
 

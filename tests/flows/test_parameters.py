@@ -42,16 +42,16 @@ class SimulatedWorld(World):
         return self.google.simulation.ledger.since()
 
 
-async def rendered(**asked: Any) -> tuple[SimulatedWorld, dict[str, Any], Call]:
+async def rendered(**fields: Any) -> tuple[SimulatedWorld, dict[str, Any], Call]:
     """One request, its document and the provider's line for it."""
     world = SimulatedWorld()
-    await world.submit("r-1", **asked)
+    await world.submit("r-1", **fields)
     await world.run_until_quiet()
     status = dict(world.status("r-1"))
     assert status["status"] == "succeeded", status["outcome"]
     (call,) = world.calls
     assert status["cost_micros"] == call.cost_micros == bills(
-        [each.data for each in world.store.all("ledger")], "day"
+        [row.data for row in world.store.all("ledger")], "day"
     ).google.total.micros  # fmt: skip
     return world, status, call
 
@@ -69,7 +69,7 @@ async def test_a_plain_request_is_delivered_as_asked_and_its_receipt_explains_no
 
 
 @pytest.mark.parametrize(
-    ("asked", "level", "reasons"),
+    ("fields", "level", "reasons"),
     [
         ({"thinking": "minimal"}, "minimal", []),
         ({"thinking": "high"}, "high", []),
@@ -87,10 +87,10 @@ async def test_a_plain_request_is_delivered_as_asked_and_its_receipt_explains_no
         ({"purpose": "draft", "model": NB21}, "minimal", []),
     ],
 )
-async def test_a_level_is_taken_billed_and_told(asked: dict[str, Any], level: str | None, reasons: list[str]) -> None:
-    _, status, call = await rendered(**asked)
+async def test_a_level_is_taken_billed_and_told(fields: dict[str, Any], level: str | None, reasons: list[str]) -> None:
+    _, status, call = await rendered(**fields)
     receipt = status["receipt"]
-    assert receipt["requested"]["thinking"] == asked.get("thinking")
+    assert receipt["requested"]["thinking"] == fields.get("thinking")
     assert receipt["delivered"]["thinking"] == call.parameters.thinking == level
     assert receipt["delivered"]["thought_tokens"] == call.usage.thoughts
     assert receipt["reasons"] == reasons
@@ -136,7 +136,7 @@ async def test_all_of_them_go_by_batch_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"),
+    ("fields", "field"),
     [
         ({"purpose": "final", "grounding": "image"}, "grounding"),
         ({"lane": "batch", "model": PRO, "safety": {"image_hate": "off"}}, "safety"),
@@ -144,9 +144,9 @@ async def test_all_of_them_go_by_batch_too() -> None:
         ({"output_format": "png", "output_quality": 80}, "output_quality"),
     ],
 )
-async def test_what_cannot_be_done_is_rejected_unpaid_with_its_field(asked: dict[str, Any], field: str) -> None:
+async def test_what_cannot_be_done_is_rejected_unpaid_with_its_field(fields: dict[str, Any], field: str) -> None:
     world = SimulatedWorld()
-    await world.submit("r-1", **asked)
+    await world.submit("r-1", **fields)
     await world.run_until_quiet()
     assert world.calls == []
     (rejected,) = world.store.all("rejected")

@@ -174,9 +174,9 @@ def _request(prompt: str, given: dict[str, Any]) -> bytes:
     if given["grounding"] or given["image_search"]:
         payload["grounding"] = IMAGE_SEARCH if given["image_search"] else True
     if given["safety"]:
-        payload["safety"] = dict(_pair(each, "--safety", "CATEGORY=THRESHOLD") for each in given["safety"])
+        payload["safety"] = dict(_pair(text, "--safety", "CATEGORY=THRESHOLD") for text in given["safety"])
     if given["labels"]:
-        payload["labels"] = dict(_pair(each, "--label", "KEY=VALUE") for each in given["labels"])
+        payload["labels"] = dict(_pair(text, "--label", "KEY=VALUE") for text in given["labels"])
     return json.dumps(payload, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 

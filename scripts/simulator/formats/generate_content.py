@@ -162,8 +162,8 @@ def _outcome(made: Made) -> dict[str, Any]:
     if made.usage is not None and made.usage.searches:
         query = " ".join(made.ask.prompt.split()[:8])
         images = tokens.of_image_searches(made.ask.prompt) if made.ask.parameters.image_search else 0
-        found = {"webSearchQueries": [query] * (made.usage.searches - images)}
-        candidate["groundingMetadata"] = found | ({"imageSearchQueries": [query] * images} if images else {})
+        queries = {"webSearchQueries": [query] * (made.usage.searches - images)}
+        candidate["groundingMetadata"] = queries | ({"imageSearchQueries": [query] * images} if images else {})
     return {"candidates": [candidate]}
 
 
@@ -208,23 +208,23 @@ def _grounded(body: Mapping[str, Any]) -> bool:
 def _image_search(body: Mapping[str, Any]) -> bool:
     searches = [_camel(_camel(tool)["googleSearch"] or {}) for tool in read(body, "tools", list) or []]
     types = [_camel(read(search, "searchTypes", dict, "tools.googleSearch.") or {}) for search in searches]
-    for found in types:
-        if unknown := set(found) - {"webSearch", "imageSearch"}:
+    for names in types:
+        if unknown := set(names) - {"webSearch", "imageSearch"}:
             raise invalid(f'Invalid JSON payload received. Unknown name "{min(unknown)}": Cannot find field.')
-    return any("imageSearch" in found for found in types)
+    return any("imageSearch" in names for names in types)
 
 
 def _thinking(config: Mapping[str, Any]) -> str | None:
-    found = _camel(read(config, "thinkingConfig", dict, "generationConfig.") or {})
-    level = read(found, "thinkingLevel", str, "generationConfig.thinkingConfig.")
+    thinking = _camel(read(config, "thinkingConfig", dict, "generationConfig.") or {})
+    level = read(thinking, "thinkingLevel", str, "generationConfig.thinkingConfig.")
     return None if level is None else level.lower()
 
 
 def _safety(body: Mapping[str, Any]) -> dict[str, str]:
     """Categories of images are marked as not supported on the Gemini API (google-genai 3.6.1, types.HarmCategory)."""
-    settings = [_camel(each) for each in objects(read(body, "safetySettings", list) or [], "safetySettings")]
+    settings = [_camel(setting) for setting in objects(read(body, "safetySettings", list) or [], "safetySettings")]
     where = "safetySettings."
-    pairs = [(need(each, "category", str, where), need(each, "threshold", str, where)) for each in settings]
+    pairs = [(need(item, "category", str, where), need(item, "threshold", str, where)) for item in settings]
     words = ((name.lower().removeprefix("harm_category_"), threshold.lower()) for name, threshold in pairs)
     return safety(words, TEXT_CATEGORIES)
 

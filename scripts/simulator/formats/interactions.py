@@ -346,7 +346,7 @@ def _image_search(body: Mapping[str, Any]) -> bool:
 def _safety(body: Mapping[str, Any]) -> dict[str, str]:
     settings = objects(read(body, "safety_settings", list) or [], "safety_settings")
     where = "safety_settings."
-    pairs = ((need(each, "type", str, where), need(each, "threshold", str, where)) for each in settings)
+    pairs = ((need(item, "type", str, where), need(item, "threshold", str, where)) for item in settings)
     return safety(pairs, (*TEXT_CATEGORIES, *IMAGE_CATEGORIES))
 
 

@@ -1,4 +1,4 @@
-"""What a caller sets beside prompt, size, ratio and tier: read by each dialect, held against the model here."""
+"""What a caller sets beside prompt, size, ratio and tier: each dialect reads it, and the model decides here."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class Parameters(Struct, frozen=True):
 
 def safety(settings: Iterable[tuple[str, str]], categories: tuple[str, ...]) -> dict[str, str]:
     """Thresholds by category, or Refused: a category that the API does not know, one that stands twice."""
-    found: dict[str, str] = {}
+    thresholds: dict[str, str] = {}
     for category, threshold in settings:
         if category not in categories:
             raise invalid(f"Invalid value at 'safety_settings': category '{category}' is not supported.")
         if threshold not in THRESHOLDS:
             raise invalid(f"Invalid value at 'safety_settings': threshold '{threshold}' is not supported.")
-        if category in found:
+        if category in thresholds:
             raise invalid(f"Only one safety setting may be specified for category '{category}'.")
-        found[category] = threshold
-    return found
+        thresholds[category] = threshold
+    return thresholds

@@ -22,7 +22,7 @@ def redacted(message: str, written: Written, api_key: str) -> str:
     if api_key:
         text = re.sub(re.escape(api_key), "[key]", text, flags=re.I)
     text = _ENCODED.sub("[data]", _KEYS.sub("[key]", text))
-    for each in texts_of(written):
-        text = without(text, each, "[prompt]", WINDOW)
+    for quoted in texts_of(written):
+        text = without(text, quoted, "[prompt]", WINDOW)
     text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return text if len(text) <= LIMIT else f"{text[: LIMIT - 1]}…"

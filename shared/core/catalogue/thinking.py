@@ -24,7 +24,7 @@ class Thought(Struct, frozen=True):
     """Allowance of an estimate."""
 
 
-def thought(model: Model, asked: Thinking | None, purpose: str, policies: Mapping[str, Policy]) -> Thought:
+def thought(model: Model, wanted: Thinking | None, purpose: str, policies: Mapping[str, Policy]) -> Thought:
     """A level that was asked for and that the model has not becomes the nearest one, of two the lesser: it costs less.
 
     A level by purpose is sent only where it differs from what the model does by itself: no plain request depends on
@@ -32,23 +32,23 @@ def thought(model: Model, asked: Thinking | None, purpose: str, policies: Mappin
     """
     levels, own = model.capabilities.thinking, model.capabilities.default_thinking
     if not levels:
-        return Thought(None, None, _without_levels(model, asked), model.thought_tokens_at(None))
-    if asked is not None:
-        met = nearest(asked, levels)
-        note = None if met == asked else f"thinking {asked} -> {met}: {model.id} has {', '.join(levels)}"
+        return Thought(None, None, _without_levels(model, wanted), model.thought_tokens_at(None))
+    if wanted is not None:
+        met = nearest(wanted, levels)
+        note = None if met == wanted else f"thinking {wanted} -> {met}: {model.id} has {', '.join(levels)}"
         return Thought(met, met, note, model.thought_tokens_at(met))
     policy = policies.get(purpose, "own")
     taken = own if policy == "own" else levels[0] if policy == "least" else nearest(policy, levels)
     return Thought(taken, None if taken == own else taken, None, model.thought_tokens_at(taken))
 
 
-def nearest(asked: Thinking, levels: tuple[Thinking, ...]) -> Thinking:
+def nearest(wanted: Thinking, levels: tuple[Thinking, ...]) -> Thinking:
     """Of those that a model has, least first."""
-    return min(levels, key=lambda level: abs(THINKING.index(level) - THINKING.index(asked)))
+    return min(levels, key=lambda level: abs(THINKING.index(level) - THINKING.index(wanted)))
 
 
-def _without_levels(model: Model, asked: Thinking | None) -> str | None:
-    if asked is None:
+def _without_levels(model: Model, wanted: Thinking | None) -> str | None:
+    if wanted is None:
         return None
     does = "it thinks as it does" if model.thought_tokens else "it does not think"
-    return f"thinking {asked} was not sent: {model.id} has no levels, {does}"
+    return f"thinking {wanted} was not sent: {model.id} has no levels, {does}"

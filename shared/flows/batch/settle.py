@@ -16,7 +16,7 @@ from shared.core.lifecycle import batch, request_record
 from shared.core.lifecycle.batch import Item, Progress
 from shared.core.lifecycle.duplicate_answer import book_extra
 from shared.core.observability import events
-from shared.core.provider.call import Answer, Made, written_of
+from shared.core.provider.call import Answer, Made, Written, written_of
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.stored_image import Delivered, Ending
 from shared.core.values.documents import Committed, Create, Document
@@ -52,8 +52,7 @@ async def settle_results(ports: Ports, held: Document, progress: Progress, time:
     strange: Counter[str] = Counter()
     extra = 0
     if progress.results is not None:
-        asked = {key: each.request.data["request"] for key, each in entries.items()}
-        prompts = {key: written_of(each["prompt"], each.get("system_instruction")) for key, each in asked.items()}
+        prompts = {key: _written(entry.request) for key, entry in entries.items()}
         async for line in await ports.batches.results(progress.results, held.data["model"], prompts):
             entry = entries.get(line.key)
             if entry is None:
@@ -66,6 +65,11 @@ async def settle_results(ports: Ports, held: Document, progress: Progress, time:
         what = f"batch {held.id} ({held.data['name']}): {strange.total()} answers under keys that nobody asked for"
         ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook="batch-strange-answers")
     await _close(ports, held, progress, list(entries.values()), extra, strange.total(), time)
+
+
+def _written(request: Document) -> Written:
+    content = request.data["request"]
+    return written_of(content["prompt"], content.get("system_instruction"))
 
 
 async def settle_all(ports: Ports, held: Document, failure: Failure, time: ServerTime) -> None:

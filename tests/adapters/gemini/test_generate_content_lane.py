@@ -117,7 +117,7 @@ async def test_each_parameter_arrives_and_is_billed(simulated: Simulated) -> Non
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "parameters",
     [
         {"thinking": "low"},
         {"safety": (("image_hate", "off"),)},
@@ -125,8 +125,8 @@ async def test_each_parameter_arrives_and_is_billed(simulated: Simulated) -> Non
         {"model": "gemini-3-pro-image", "grounding": "image"},
     ],
 )
-async def test_what_no_ladder_sends_is_a_400_of_the_provider(simulated: Simulated, asked: dict[str, Any]) -> None:
-    answer = await simulated.answer(order=an_order(**{"model": "gemini-nano-banana-2.1"} | asked))
+async def test_what_no_ladder_sends_is_a_400_of_the_provider(simulated: Simulated, parameters: dict[str, Any]) -> None:
+    answer = await simulated.answer(order=an_order(**{"model": "gemini-nano-banana-2.1"} | parameters))
     assert isinstance(answer, Failure)
     assert (answer.kind, answer.http_status) == (K.INVALID_REQUEST, 400)
 

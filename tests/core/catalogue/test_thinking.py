@@ -21,12 +21,12 @@ TEXT = CATALOGUE_FILE.read_text("utf-8")
 MODELS = [model for model in a_catalogue().models.values() if model.status != "retired"]
 
 
-def level_on(model: str, asked: Any = None, purpose: str = "default") -> Thought:
-    return thought(a_catalogue().models[model], asked, purpose, a_catalogue().thinking)
+def level_on(model: str, wanted: Any = None, purpose: str = "default") -> Thought:
+    return thought(a_catalogue().models[model], wanted, purpose, a_catalogue().thinking)
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "purpose", "level", "sent", "note"),
+    ("model", "wanted", "purpose", "level", "sent", "note"),
     [
         (NB21, None, "default", "medium", None, None),
         (NB21, None, "final", "medium", None, None),
@@ -44,10 +44,10 @@ def level_on(model: str, asked: Any = None, purpose: str = "default") -> Thought
     ],
 )
 def test_the_nearest_level_is_taken_and_only_a_level_that_was_asked_for_is_explained(
-    model: str, asked: str | None, purpose: str, level: str | None, sent: str | None, note: str | None
+    model: str, wanted: str | None, purpose: str, level: str | None, sent: str | None, note: str | None
 ) -> None:
-    found = level_on(model, asked, purpose)
-    assert (found.level, found.sent, found.note) == (level, sent, note)
+    taken = level_on(model, wanted, purpose)
+    assert (taken.level, taken.sent, taken.note) == (level, sent, note)
 
 
 def test_of_two_levels_equally_near_the_lesser_is_taken() -> None:
@@ -59,12 +59,12 @@ def test_of_two_levels_equally_near_the_lesser_is_taken() -> None:
     st.sampled_from(MODELS), st.none() | st.sampled_from(THINKING), st.sampled_from(["draft", "default", "final"]),
     st.sampled_from(POLICIES),
 )  # fmt: skip
-def test_no_model_is_ever_sent_a_level_that_it_has_not(model: Any, asked: Any, purpose: str, policy: Any) -> None:
-    found = thought(model, asked, purpose, {purpose: policy})
-    assert found.sent in (None, *model.capabilities.thinking)
-    assert found.level in (None, *model.capabilities.thinking)
-    assert found.tokens == model.thought_tokens_at(found.level)
-    assert (found.note is None) == (asked is None or asked == found.level)
+def test_no_model_is_ever_sent_a_level_that_it_has_not(model: Any, wanted: Any, purpose: str, policy: Any) -> None:
+    taken = thought(model, wanted, purpose, {purpose: policy})
+    assert taken.sent in (None, *model.capabilities.thinking)
+    assert taken.level in (None, *model.capabilities.thinking)
+    assert taken.tokens == model.thought_tokens_at(taken.level)
+    assert (taken.note is None) == (wanted is None or wanted == taken.level)
 
 
 def test_each_level_has_an_allowance_that_grows_with_it_and_covers_what_was_seen() -> None:
@@ -90,7 +90,7 @@ def test_a_catalogue_without_the_table_leaves_it_to_the_models() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "instead", "said"),
+    ("written", "instead", "error"),
     [
         ('draft = "least"', 'draft = "none"', "thinking.draft: found 'none'; allowed: least, own, minimal"),
         ('draft = "least"', 'drafts = "least"', "thinking.drafts: found an unknown name"),
@@ -101,9 +101,9 @@ def test_a_catalogue_without_the_table_leaves_it_to_the_models() -> None:
         ('interactions = ["hate_speech",', 'interactions = ["hate",', "requests.safety.interactions: found"),
     ],
 )
-def test_a_broken_row_is_refused_with_its_line(written: str, instead: str, said: str) -> None:
+def test_a_broken_row_is_refused_with_its_line(written: str, instead: str, error: str) -> None:
     assert written in TEXT
     with pytest.raises(BrokenCatalogue) as refused:
         read_catalogue(TEXT.replace(written, instead, 1))
-    assert said in str(refused.value)
+    assert error in str(refused.value)
     assert str(refused.value).startswith("line ")

@@ -102,7 +102,7 @@ ACCEPTED: list[tuple[str, object]] = [
     ("safety", {"image_hate": "block_low_and_above", "harassment": "off", "image_harassment": "block_none"}),
     ("system_instruction", "x"),
     ("system_instruction", "é" * 32_000),
-    *(("output_format", each) for each in ("jpeg", "png", "webp")),
+    *(("output_format", name) for name in ("jpeg", "png", "webp")),
     ("output_quality", 1),
     ("output_quality", 100),
     ("labels", {}),

@@ -197,15 +197,18 @@ def test_of_several_gateways_the_least_limit_holds_whichever_serves() -> None:
 def test_every_capability_is_looked_at_before_a_request_leaves() -> None:
     ask = Ask.of(a_request(**CONSENT))
     assert incapable("g", a_gateway(), GATEWAY_4K, ask) is None
-    known = {"purpose", "model", "image_size", "lane", "prompt_tokens", "max_cost_micros", "priority", "exact"}
-    known |= {"floor_size", "floor_model", "allow_gateway", "allow_batch", "above"}
-    known |= {"thinking", "output_format"}  # no reason to leave a gateway: a level is left out, a format converted here
-    looked_at = {"aspect_ratio", "references", "grounding", "safety", "instructed"}
-    assert set(Ask.__struct_fields__) - known == looked_at
+    elsewhere = {"purpose", "model", "image_size", "lane", "prompt_tokens", "max_cost_micros", "priority", "exact"}
+    elsewhere |= {"floor_size", "floor_model", "allow_gateway", "allow_batch", "above"}
+    elsewhere |= {
+        "thinking",
+        "output_format",
+    }  # no reason to leave a gateway: a level is left out, a format converted here
+    checked = {"aspect_ratio", "references", "grounding", "safety", "instructed"}
+    assert set(Ask.__struct_fields__) - elsewhere == checked
 
 
 @pytest.mark.parametrize(
-    ("form", "asked", "reason"),
+    ("form", "parameters", "reason"),
     [
         ("chat", {"safety": {"harassment": "off"}}, "gateway g takes no safety thresholds (its form is chat)"),
         ("images", {"safety": {"harassment": "off"}}, "gateway g takes no safety thresholds (its form is images)"),
@@ -216,14 +219,14 @@ def test_every_capability_is_looked_at_before_a_request_leaves() -> None:
     ],
 )
 def test_a_parameter_goes_only_to_a_gateway_whose_form_has_a_place_for_it(
-    form: str, asked: dict[str, Any], reason: str | None
+    form: str, parameters: dict[str, Any], reason: str | None
 ) -> None:
     row = replace(a_gateway(), form=form, sizes=("1K",))
-    assert incapable("g", row, Route(GATEWAY, PRO, "1K"), Ask.of(a_request(**CONSENT | asked))) == reason
+    assert incapable("g", row, Route(GATEWAY, PRO, "1K"), Ask.of(a_request(**CONSENT | parameters))) == reason
 
 
 @pytest.mark.parametrize(
-    ("form", "asked", "level", "note"),
+    ("form", "wanted", "level", "note"),
     [
         ("native", "high", "high", None),
         ("native", "low", "minimal", f"thinking low -> minimal: {NB21} has minimal, medium, high"),
@@ -232,11 +235,11 @@ def test_a_parameter_goes_only_to_a_gateway_whose_form_has_a_place_for_it(
     ],
 )
 def test_a_gateway_names_a_level_where_its_form_has_a_place_for_it(
-    form: str, asked: str | None, level: str | None, note: str | None
+    form: str, wanted: str | None, level: str | None, note: str | None
 ) -> None:
-    ask = Ask.of(a_request(**CONSENT | ({"thinking": asked} if asked else {})))
-    found = gateway.thought("g", replace(a_gateway(), form=form), a_catalogue().models[NB21], ask, {})
-    assert (found.level, found.note) == (level, note)
+    ask = Ask.of(a_request(**CONSENT | ({"thinking": wanted} if wanted else {})))
+    taken = gateway.thought("g", replace(a_gateway(), form=form), a_catalogue().models[NB21], ask, {})
+    assert (taken.level, taken.note) == (level, note)
 
 
 @pytest.mark.parametrize(

@@ -144,11 +144,11 @@ def test_a_threshold_that_batches_do_not_take_is_refused_there_and_strikes_that_
     assert (planned.problem.field, planned.problem.found) == ("safety", "image_hate")
     assert "hate_speech" in planned.problem.allowed
     assert "lane batch: generate_content" in planned.problem.allowed
-    found = ladder(Ask.of(a_request(**IMAGE_HATE, model=PRO, allow={"batch": True})), Terms(a_catalogue(), LANES))
-    assert isinstance(found, Ladder)
-    batch = {rung.struck for rung in found.rungs if rung.route.lane == "batch" and rung.route.model == PRO}
+    routes = ladder(Ask.of(a_request(**IMAGE_HATE, model=PRO, allow={"batch": True})), Terms(a_catalogue(), LANES))
+    assert isinstance(routes, Ladder)
+    batch = {rung.struck for rung in routes.rungs if rung.route.lane == "batch" and rung.route.model == PRO}
     assert all("cannot do it: safety image_hate" in (reason or "") for reason in batch)
-    assert {rung.route.lane for rung in found.kept} == {"standard", "flex"}
+    assert {rung.route.lane for rung in routes.kept} == {"standard", "flex"}
     text = a_request(safety={"harassment": "off"}, lane="batch", model=PRO, allow={"batch": True})
     assert a_planned(text).route.lane == "batch"
 
