@@ -202,7 +202,7 @@ def test_every_capability_is_looked_at_before_a_request_leaves() -> None:
     elsewhere |= {
         "thinking",
         "output_format",
-    }  # no reason to leave a gateway: a level is left out, a format converted here
+    }  # no reason to leave a gateway
     checked = {"aspect_ratio", "references", "grounding", "safety", "instructed"}
     assert set(Ask.__struct_fields__) - elsewhere == checked
 
