@@ -7,9 +7,18 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from scripts.simulator.provider.bill import Call
+from shared.adapters.payloads import image_header
 from shared.core.accounting.cost_report import bills
+from shared.core.provider.call import Picture
+from shared.core.provider.output_format import Converted
+from shared.core.provider.stored_image import Delivered
+from shared.flows.pump.loop import Pump
+from shared.flows.pump_status import PumpView
+from shared.flows.render.limit_reports import Evidence
+from shared.ports.images import ConversionFailed
 from tests.fakes.simulated_batches import SimulatedBatches
 from tests.fakes.simulated_lane import SimulatedLane
 from tests.world import World
@@ -151,3 +160,84 @@ async def test_what_cannot_be_done_is_rejected_unpaid_with_its_field(fields: dic
     assert world.calls == []
     (rejected,) = world.store.all("rejected")
     assert [problem["field"] for problem in rejected.data["problems"]] == [field]
+
+
+@pytest.mark.parametrize(
+    ("fields", "delivered", "reasons"),
+    [
+        ({}, "jpeg", []),
+        ({"output_format": "jpeg"}, "jpeg", []),
+        ({"output_format": "png"}, "png", ["output format jpeg -> png: converted by the worker"]),
+        (
+            {"output_format": "webp", "output_quality": 40},
+            "webp",
+            ["output format jpeg -> webp at quality 40: converted by the worker"],
+        ),
+        (
+            {"output_format": "jpeg", "output_quality": 20},
+            "jpeg",
+            ["output format jpeg encoded again at quality 20: converted by the worker"],
+        ),
+        (
+            {"output_format": "webp", "lane": "batch", "allow": {"batch": True}, "model": PRO},
+            "webp",
+            ["output format jpeg -> webp: converted by the worker"],
+        ),
+    ],
+)
+async def test_the_image_lies_in_the_store_in_the_format_that_was_asked_for(
+    fields: dict[str, Any], delivered: str, reasons: list[str]
+) -> None:
+    world, status, _ = await rendered(**fields)
+    receipt = status["receipt"]
+    assert receipt["requested"]["output_format"] == fields.get("output_format")
+    assert receipt["delivered"]["output_format"] == delivered
+    assert receipt["reasons"] == reasons
+    assert receipt["mismatches"] == []
+    ((key, (data, facts)),) = world.images.stored.items()
+    assert key.endswith({"jpeg": ".jpg", "png": ".png", "webp": ".webp"}[delivered])
+    assert image_header.content_type(data) == f"image/{delivered}"
+    assert facts["format"] == delivered
+    picture = image_header.picture(data)
+    assert picture is not None
+    assert (picture.width, picture.height) == (receipt["delivered"]["width"], receipt["delivered"]["height"])
+
+
+async def test_a_format_that_came_as_it_was_asked_for_keeps_every_byte() -> None:
+    plain, *_ = await rendered()
+    named, *_ = await rendered(output_format="jpeg")
+    assert [data for data, _ in plain.images.stored.values()] == [data for data, _ in named.images.stored.values()]
+
+
+async def test_a_paid_image_that_cannot_be_converted_is_delivered_as_it_came_and_says_so() -> None:
+    class Broken:
+        async def convert(self, picture: Picture, to: str, quality: int | None) -> Converted:
+            raise ConversionFailed("it cannot be decoded or encoded (OSError)")
+
+    world = SimulatedWorld()
+    world.ports = replace(world.ports, formats=Broken())
+    world.evidence, world.pump = Evidence(world.ports, PumpView(world.ports)), Pump(world.ports, world.kicks)
+    await world.submit("r-1", output_format="png")
+    await world.run_until_quiet()
+    receipt = world.status("r-1")["receipt"]
+    assert receipt["delivered"]["output_format"] == "jpeg"
+    assert receipt["mismatches"] == ["output_format"]
+    assert receipt["reasons"] == [
+        "output format png was ordered; jpeg is delivered",
+        "output format png: not converted, it cannot be decoded or encoded (OSError); delivered as jpeg",
+    ]
+
+
+async def test_a_converted_image_whose_worker_died_is_settled_with_all_that_its_receipt_needs() -> None:
+    _, status, _ = await rendered(output_format="webp")
+    facts = dict((await _stored_facts(output_format="webp")).items())
+    again = Delivered.from_facts("memory://x.webp", facts)
+    assert (again.format, again.format_note) == ("webp", status["receipt"]["reasons"][0])
+    older = {name: value for name, value in facts.items() if not name.startswith("format")}
+    assert (Delivered.from_facts("x", older).format, Delivered.from_facts("x", older).format_note) == ("", "")
+
+
+async def _stored_facts(**fields: Any) -> dict[str, str]:
+    world, *_ = await rendered(**fields)
+    ((_, facts),) = world.images.stored.values()
+    return facts

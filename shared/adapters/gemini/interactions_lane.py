@@ -137,7 +137,10 @@ def body_of(order: Order) -> dict[str, Any]:
         {"type": "image", "mime_type": each.mime_type, "data": base64.b64encode(each.data).decode("ascii")}
         for each in order.references
     ]
-    picture = {"type": "image", "aspect_ratio": order.aspect_ratio, "image_size": order.image_size}
+    mime_type = f"image/{order.output_format}" if order.output_format is not None else None
+    picture = {
+        "type": "image", "aspect_ratio": order.aspect_ratio, "image_size": order.image_size, "mime_type": mime_type
+    }  # fmt: skip
     body: dict[str, Any] = {
         "model": order.model,
         "input": [{"type": "user_input", "content": content}],

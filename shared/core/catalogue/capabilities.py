@@ -45,6 +45,8 @@ class Capabilities(Struct, frozen=True):
     """By API: the formats in which an image may come; the first is the usual one."""
     chosen_formats: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """By API: the formats that a call may name; none named: it cannot choose."""
+    quality_formats: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """By API: of those, the ones whose quality a call may name."""
     reference_uris: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """By API: schemes of reference images that it fetches by itself; none named: it takes bytes."""
     output_limit: int | None = None

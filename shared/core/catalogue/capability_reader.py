@@ -20,6 +20,7 @@ from shared.core.values.parameters import OUTPUT_FORMATS, THINKING, Thinking
 
 CAPABILITY_KEYS = (
     "grounding", "thinking", "default_thinking", "background", "references", "output_formats", "chosen_formats",
+    "quality_formats",
     "reference_uris", "output_limit",
 )  # fmt: skip
 Word = TypeVar("Word", bound=str)
@@ -40,6 +41,7 @@ class CapabilityFields(TomlFields):
             thought_tokens=self.thought_tokens(table, at, thinking),
             output_formats=self.by_api(table, "output_formats", at, OUTPUT_FORMATS),
             chosen_formats=self.by_api(table, "chosen_formats", at, OUTPUT_FORMATS),
+            quality_formats=self.by_api(table, "quality_formats", at, OUTPUT_FORMATS),
             reference_uris=self.by_api(table, "reference_uris", at, REFERENCE_SCHEMES),
             output_limit=self.output_limit(table, at),
         )

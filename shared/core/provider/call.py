@@ -58,6 +58,10 @@ class Order(Struct, frozen=True):
     safety: tuple[tuple[str, str], ...] = ()
     """Harm categories with their thresholds, in the words of a request."""
     system_instruction: str | None = None
+    output_format: str | None = None
+    """The format that the call names; None: none."""
+    output_quality: int | None = None
+    """The quality that the call names, beside a format; None: none."""
     attempt: int = 0
     """Its number; 0 where it is none of a request's."""
 
@@ -129,6 +133,8 @@ class Made(Struct, frozen=True):
     remark: Remark = ""
     paid_before: bool = False
     """An earlier attempt was charged for it; it lay at an address that could not be read then."""
+    format_note: str = ""
+    """What was done to its format after it came, or why nothing could be."""
 
 
 Answer: TypeAlias = Made | Failure

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shared.core.catalogue.catalogue import Catalogue
+from shared.core.provider import output_format
 from shared.core.provider.call import Reference
 from shared.core.references.reference_name import named
 from shared.core.values.lanes import BATCH, GATEWAY
@@ -48,9 +49,11 @@ def memory_limit(room: int) -> int:
     return max((room - LARGEST_ANSWER) // COPIES, 0)
 
 
-def weight(raw: int, image_size: str | None = None) -> int:
-    """Memory of a call with so many bytes of references, for an image of that size; None: of any."""
-    return ANSWER_BYTES.get(image_size or "", LARGEST_ANSWER) + COPIES * raw
+def weight(raw: int, image_size: str | None = None, *, converts: bool = False) -> int:
+    """Memory of a call with so many bytes of references, for an image of that size; None: of any. `converts`: the image
+    may have to be decoded and encoded in another format."""
+    decoded = output_format.room(image_size) if converts else 0
+    return ANSWER_BYTES.get(image_size or "", LARGEST_ANSWER) + COPIES * raw + decoded
 
 
 def too_large(sizes: Sequence[int | None], uris: Sequence[str], limit: int, of: str) -> str | None:

@@ -24,6 +24,7 @@ from shared.flows import tracing
 from shared.flows.batch.claim import change
 from shared.flows.clock import ServerTime
 from shared.flows.render.settle import settle
+from shared.flows.requests.output_format import in_format
 from shared.flows.tracing_call import trace_call
 from shared.ports import Ports
 
@@ -115,6 +116,7 @@ async def _keep(ports: Ports, held: Document, entry: _Entry, made: Made, time: S
     if not entry.is_open:
         return  # an earlier look settled it
     data = entry.request.data
+    made = await in_format(ports, entry.request, made)
     key = request_record.image_key(entry.item.request_id, data["tenant"], data["created_at"], entry.item.attempt)
     facts = Delivered.of(made, "").to_facts()
     stored = await ports.images.put(key + made.picture.extension, made.picture, facts)

@@ -63,7 +63,7 @@ class Gathering:
         """
         route = Route.from_json(request.data["route"])
         if not asked.references:
-            room = reference_set.weight(0, route.image_size)
+            room = reference_set.weight(0, route.image_size, converts=asked.output_format is not None)
             await self._take_room(ports, room)
             return Load((), room)
         bounds = Bounds.on(ports, asked, route, request.data.get("gateway") or "")
@@ -100,8 +100,8 @@ class Gathering:
     async def _gather(self, ports: Ports, request: Document, bounds: Bounds) -> Load | None:
         sizes = await provider_call.sizes(ports.references, bounds)
         unknown = bounds.limit - sum(size or 0 for size in sizes) if None in sizes else 0
-        size_asked = bounds.route.image_size
-        room = reference_set.weight(sum(size or 0 for size in sizes) + unknown, size_asked)
+        size_asked, converts = bounds.route.image_size, bounds.asked.output_format is not None
+        room = reference_set.weight(sum(size or 0 for size in sizes) + unknown, size_asked, converts=converts)
         await self._take_room(ports, room)
         load = Load((), room)
         try:
@@ -113,7 +113,7 @@ class Gathering:
         except BaseException:
             self.let_go(ports, load)
             raise
-        needed = reference_set.weight(sum(len(each.data) for each in references), size_asked)
+        needed = reference_set.weight(sum(len(each.data) for each in references), size_asked, converts=converts)
         if needed < room:
             ports.room.give_back(room - needed)
         return Load(references, min(needed, room))

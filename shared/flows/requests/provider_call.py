@@ -14,6 +14,7 @@ from shared.core.messages.render_request import RenderRequest
 from shared.core.provider.call import Order, Reference
 from shared.core.references import reference_set
 from shared.core.values.route import Route
+from shared.flows.requests.output_format import wish_of
 from shared.ports import Ports
 from shared.ports.images import References, ReferenceUnusable
 
@@ -25,6 +26,7 @@ def order_of(
 ) -> Order:
     """What the lane is asked; `gateway` names whose it is on the lane `gateway`."""
     model, row = catalogue.models[route.model], catalogue.gateways.get(gateway)
+    wanted = wish_of(asked, route, catalogue)
     is_told = row is None or row.form == "native"
     return Order(
         request_id=asked.request_id,
@@ -39,6 +41,8 @@ def order_of(
         thinking=thought(model, asked.thinking, asked.purpose, catalogue.thinking).sent if is_told else None,
         safety=tuple(asked.safety.items()),
         system_instruction=asked.system_instruction,
+        output_format=wanted.format if wanted is not None and wanted.made_by_provider and row is None else None,
+        output_quality=wanted.quality if wanted is not None and wanted.quality_by_provider and row is None else None,
     )
 
 
