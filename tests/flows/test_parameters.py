@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from PIL import Image
 
 from scripts.simulator.provider.bill import Call
+from scripts.simulator.provider.faults import Fault
 from shared.adapters.payloads import image_header
 from shared.core.accounting.cost_report import bills
 from shared.core.provider.call import Picture
@@ -241,3 +244,93 @@ async def _stored_facts(**fields: Any) -> dict[str, str]:
     world, *_ = await rendered(**fields)
     ((_, facts),) = world.images.stored.values()
     return facts
+
+
+SHELL = "https://cdn.example.com/shell.png?signature=s3cret"
+
+
+def a_reference() -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", (30, 20), (1, 2, 3)).save(data, "PNG")
+    return data.getvalue()
+
+
+class ReferenceWorld(SimulatedWorld):
+    """A world that may read SHELL; the provider can fetch it where `is_public`."""
+
+    def __init__(self, *, is_public: bool) -> None:
+        super().__init__()
+        self.references.known[SHELL] = a_reference()
+        self.references.allowed = ("gs://", "https://")
+        if is_public:
+            self.google.simulation.web[SHELL] = a_reference()
+
+    async def render(self, **fields: Any) -> dict[str, Any]:
+        await self.submit("r-1", **({"references": [{"uri": SHELL, "mime_type": "image/png"}]} | fields))
+        await self.run_until_quiet()
+        return dict(self.status("r-1"))
+
+
+async def test_an_address_that_the_provider_takes_is_passed_on_without_its_bytes() -> None:
+    world = ReferenceWorld(is_public=True)
+    status = await world.render()
+    assert status["status"] == "succeeded"
+    assert world.references.fetched == []
+    (call,) = world.calls
+    assert call.usage.image_in == 1120
+    assert status["receipt"]["reasons"] == []
+
+
+async def test_an_address_that_the_provider_cannot_fetch_is_sent_as_bytes_at_no_cost() -> None:
+    world = ReferenceWorld(is_public=False)
+    status = await world.render()
+    assert status["status"] == "succeeded"
+    assert [(call.status, call.charged) for call in world.calls] == [(400, False), (200, True)]
+    assert world.references.fetched == [SHELL]
+    assert status["cost_micros"] == world.calls[1].cost_micros
+    first, second = world.attempts("r-1")
+    assert (first["outcome"]["code"], second["outcome"]["code"]) == ("invalid_request", "succeeded")
+    assert "s3cret" not in str(first["outcome"])
+
+
+async def test_a_request_that_is_wrong_with_bytes_too_ends_after_them() -> None:
+    world = ReferenceWorld(is_public=True)
+    world.google.script(Fault(kind="rejected"))
+    status = await world.render()
+    assert (status["status"], status["outcome"]["code"]) == ("failed", "invalid_request")
+    assert len(world.calls) == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"references": [{"uri": SHELL}]},
+        {"references": [{"uri": uri, "mime_type": "image/png"} for uri in (SHELL, "gs://refs/a.png")]},
+        {"model": PRO, "lane": "batch", "allow": {"batch": True}},
+        {"references": [{"uri": "https://10.0.0.7/a.png", "mime_type": "image/png"}]},
+        {"references": [{"uri": "https://intranet/a.png", "mime_type": "image/png"}]},
+        {"references": [{"uri": "https://cdn.example.com:8443/a.png", "mime_type": "image/png"}]},
+        {"model": "nano-banana"},
+    ],
+    ids=["no type", "a bucket among them", "batch", "an address", "a name of the house", "a port", "another model"],
+)
+async def test_all_other_references_are_sent_as_bytes(fields: dict[str, Any]) -> None:
+    world = ReferenceWorld(is_public=True)
+    for uri in ("gs://refs/a.png", *(row["uri"] for row in fields.get("references", ()))):
+        world.references.known[uri] = a_reference()
+    status = await world.render(**fields)
+    assert status["status"] == "succeeded", status["outcome"]
+    assert world.references.fetched
+    assert [call.outcome for call in world.calls] == ["image"]
+
+
+async def test_an_address_that_this_worker_may_not_read_is_not_passed_on_either() -> None:
+    world = ReferenceWorld(is_public=True)
+    other = "https://cdn.example.com/other.png"
+    world.google.simulation.web[other] = a_reference()
+    world.references.allowed = ("gs://allowed/",)
+    await world.submit("r-1", references=[{"uri": other, "mime_type": "image/png"}])
+    await world.run_until_quiet()
+    assert world.calls == []
+    (rejected,) = world.store.all("rejected")
+    assert [problem["field"] for problem in rejected.data["problems"]] == ["references[0].uri"]

@@ -143,7 +143,7 @@ async def _serve(
 ) -> Settled | Begun:
     settled: Settled | Begun | None = None
     try:
-        ask = await accept(request.order(), model, simulation.models, simulation.painter)
+        ask = await accept(request.order(), model, simulation.models, simulation.painter, simulation.web)
         call = replace(call, parameters=ask.parameters)
         if ask.background:
             settled = Begun(await simulation.backgrounds.begin(call, ask, headline, verdict, leave(simulation, quota)))

@@ -30,6 +30,7 @@ _FIELDS = frozenset(
         "tools",
     }
 )
+_IMAGE_PARTS = {"inlineData", "inline_data", "fileData", "file_data"}
 _FINISH_REASONS = frozenset(
     {
         "SAFETY",
@@ -57,7 +58,7 @@ def headline(body: Mapping[str, Any], model: str) -> Headline:
         for part in parts if isinstance(parts, list) else []:
             if isinstance(part, dict) and isinstance(part.get("text"), str):
                 texts.append(part["text"])
-            elif isinstance(part, dict) and ("inlineData" in part or "inline_data" in part):
+            elif isinstance(part, dict) and part.keys() & _IMAGE_PARTS:
                 references += 1
     config = body.get("generationConfig")
     image = _camel(config).get("imageConfig") if isinstance(config, dict) else None
@@ -187,6 +188,10 @@ def _contents(contents: list[Any]) -> tuple[str, tuple[Inline, ...]]:
                 blob = _camel(need(part, "inlineData", dict))
                 where = "contents.parts.inlineData."
                 references.append(Inline(need(blob, "mimeType", str, where), need(blob, "data", str, where)))
+            elif "fileData" in part:
+                file = _camel(need(part, "fileData", dict))
+                where = "contents.parts.fileData."
+                references.append(Inline(need(file, "mimeType", str, where), "", need(file, "fileUri", str, where)))
             elif "text" in part:
                 texts.append(need(part, "text", str, "contents.parts."))
             else:

@@ -287,8 +287,8 @@ def _content_of(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _reference(item: Mapping[str, Any]) -> Inline:
-    if item.get("uri") is not None:
-        raise invalid("Input image 'uri' cannot be read; send 'data'.", code="failed_precondition")
+    if (uri := read(item, "uri", str, "input.image.")) is not None:
+        return Inline(need(item, "mime_type", str, "input.image."), "", uri)
     return Inline(need(item, "mime_type", str, "input.image."), need(item, "data", str, "input.image."))
 
 

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct, field
@@ -54,6 +55,8 @@ class Inline(Struct, frozen=True):
     mime_type: str
     data: str
     """Base64, of either alphabet."""
+    uri: str = ""
+    """Set: it is fetched from there, and there is no data."""
 
 
 class WebhookConfig(Struct, frozen=True):
@@ -105,7 +108,9 @@ class Ask(Struct, frozen=True):
     webhook: WebhookConfig = WebhookConfig()
 
 
-async def accept(order: Order, model: ImageModel, models: Models, painter: Painter) -> Ask:
+async def accept(
+    order: Order, model: ImageModel, models: Models, painter: Painter, web: Mapping[str, bytes] = MappingProxyType({})
+) -> Ask:
     """Holds an order against its model's sizes, ratios, tiers, search and references, or raises Refused."""
     tier = _tier(order, model)
     size = _size(order, model)
@@ -118,7 +123,7 @@ async def accept(order: Order, model: ImageModel, models: Models, painter: Paint
         raise invalid(
             f"Too many input images: {len(order.references)}. Model {model.id} accepts at most {model.max_references}."
         )
-    references = tuple([_decode(number, inline) for number, inline in enumerate(order.references, 1)])
+    references = tuple([_decode(number, inline, web) for number, inline in enumerate(order.references, 1)])
     sizes = [await _measure(number, reference, painter) for number, reference in enumerate(references, 1)]
     ratio = order.ratio or (models.nearest_ratio(model, *sizes[-1]) if sizes else "1:1")
     return Ask(
@@ -192,9 +197,13 @@ def _is_label(text: str) -> bool:
     )
 
 
-def _decode(number: int, inline: Inline) -> bytes:
+def _decode(number: int, inline: Inline, web: Mapping[str, bytes]) -> bytes:
     if inline.mime_type not in REFERENCE_TYPES:
         raise invalid(f"Input image {number} has the unsupported MIME type '{inline.mime_type}'.")
+    if inline.uri:
+        if inline.uri not in web:
+            raise invalid("Cannot fetch content from the provided URL.")
+        return web[inline.uri]
     try:
         return base64.b64decode(inline.data.replace("-", "+").replace("_", "/"), validate=True)
     except (binascii.Error, ValueError) as cause:

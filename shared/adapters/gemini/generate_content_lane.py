@@ -142,7 +142,12 @@ async def _without_google_key(request: httpx2.Request) -> None:
 
 
 def _contents(types: Any, order: Order) -> Any:
-    images = [types.Part.from_bytes(data=each.data, mime_type=each.mime_type) for each in order.references]
+    images = [
+        types.Part.from_uri(file_uri=image.uri, mime_type=image.mime_type)
+        if image.uri
+        else types.Part.from_bytes(data=image.data, mime_type=image.mime_type)
+        for image in order.references
+    ]
     return [types.Content(role="user", parts=[types.Part(text=order.prompt), *images])]
 
 

@@ -16,11 +16,12 @@ from shared.core.catalogue.price import Cost
 from shared.core.conclusions.claims import claim_id
 from shared.core.lifecycle import attempt_cost, request_record
 from shared.core.lifecycle.receipt import receipt
-from shared.core.lifecycle.retry import Again, End, Tally, after_failure, is_done_with
+from shared.core.lifecycle.retry import Again, End, Tally, after_failure, is_done_with, refuses_addresses
 from shared.core.provider.failure import Failure, FailureKind, Next
 from shared.core.provider.outcome import SUCCEEDED, of_failure
 from shared.core.provider.stored_image import Delivered, Ending, storable
 from shared.core.provider.usage import Usage
+from shared.core.references import reference_set
 from shared.core.values.documents import Document, Fields, Update, Write
 from shared.core.values.route import GATEWAY, Route, circuit
 
@@ -111,7 +112,9 @@ def settle(
             code, changes, effect = "duplicate", {"updated_at": now}, "booked"
         case Failure() if current:
             code = ending.kind.value
-            changes, effect = _after(ending, request.data, attempt.data, booked, now=now, jitter=jitter, is_own=is_own)
+            changes, effect = _after(
+                ending, request.data, attempt.data, booked, catalogue, now=now, jitter=jitter, is_own=is_own
+            )
         case Failure():
             code, changes, effect = ending.kind.value, {"updated_at": now}, "booked"
     writes: tuple[Write, ...] = (
@@ -137,6 +140,7 @@ def _after(
     request: Fields,
     attempt: Fields,
     booked: Fields,
+    catalogue: Catalogue,
     *,
     now: datetime,
     jitter: float,
@@ -190,7 +194,10 @@ def _after(
         fallback=request["next_route"] is not None,
         probes=counts["probe_count"],
         interactive=request["ask"].get("priority") == "interactive",
+        by_uri=reference_set.goes_by_uri(request, route, catalogue),
     )
+    if refuses_addresses(failure, tally):
+        met["references_as_bytes"] = True
     decision = after_failure(failure, tally, now=now, jitter=jitter)
     if as_concluded and isinstance(decision, End) and failure.rule.next is Next.ELSEWHERE:
         decision = Again(now, f"no route but one that is out: {failure.kind.value}")  # it asked for all: it waits on

@@ -24,14 +24,16 @@ def written_of(prompt: str, system_instruction: str | None) -> Written:
 
 
 class Reference(Struct, frozen=True):
-    """A reference image, fetched."""
+    """A reference image, fetched, or an address that the provider fetches it from."""
 
     mime_type: str
     data: bytes
+    uri: str = ""
+    """Set: the provider fetches it from there, and `data` is empty."""
 
     def __repr__(self) -> str:
-        """Without the bytes."""
-        return f"Reference({self.mime_type}, {len(self.data)} bytes)"
+        """Without the bytes and the address, which may hold a signature."""
+        return f"Reference({self.mime_type}, {'by address' if self.uri else f'{len(self.data)} bytes'})"
 
 
 class Order(Struct, frozen=True):
@@ -67,7 +69,9 @@ class Order(Struct, frozen=True):
 
     @property
     def written(self) -> Written:
-        return written_of(self.prompt, self.system_instruction)
+        """Addresses too: a query may hold a signature."""
+        uris = tuple(reference.uri for reference in self.references if reference.uri)
+        return (*texts_of(written_of(self.prompt, self.system_instruction)), *uris)
 
     def __repr__(self) -> str:
         """Without the prompt."""

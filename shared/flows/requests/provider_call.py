@@ -68,6 +68,16 @@ class Bounds(Struct, frozen=True):
         return cls(asked, route, raw, f"a request to {gateway or route.model} ({body:,} bytes with base64 and prompt)")
 
 
+def addresses(references: References, request: RenderRequest) -> tuple[Reference, ...]:
+    """The references of a request as addresses. Raises ReferenceUnusable for a place that may not be read."""
+    for index, reference in enumerate(request.references):
+        try:
+            references.check(reference.uri)
+        except ReferenceUnusable as error:
+            raise ReferenceUnusable(f"references[{index}]: {error}") from error
+    return tuple(Reference(image.mime_type or "", b"", image.uri) for image in request.references)
+
+
 async def sizes(references: References, bounds: Bounds) -> list[int | None]:
     """By a look at each, nothing fetched; None where its place does not say. Raises ReferenceUnusable."""
     looks = [_of(index, references.size(each.uri)) for index, each in enumerate(bounds.asked.references)]

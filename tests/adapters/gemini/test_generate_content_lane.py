@@ -116,6 +116,19 @@ async def test_each_parameter_arrives_and_is_billed(simulated: Simulated) -> Non
     assert usage.text_in == -(-len(order.prompt) // 4) + 5
 
 
+async def test_an_address_is_passed_on_and_fetched_by_the_provider(simulated: Simulated) -> None:
+    reference = Reference("image/png", b"", "https://cdn.example.com/a.png")
+    simulated.simulation.web[reference.uri] = a_png(64, 64)
+    answer = await simulated.answer(order=an_order(references=[reference]))
+    assert isinstance(answer, Made), answer
+    assert answer.usage is not None
+    assert answer.usage.image_in == 560
+    simulated.simulation.web.clear()
+    answer = await simulated.answer(order=an_order(references=[reference]))
+    assert isinstance(answer, Failure)
+    assert (answer.kind, answer.http_status) == (K.INVALID_REQUEST, 400)
+
+
 @pytest.mark.parametrize(
     "parameters",
     [

@@ -156,6 +156,19 @@ async def test_each_parameter_stands_where_the_sdk_has_it(world: World) -> None:
     assert world.posted["system_instruction"] == "Flat colours only."
 
 
+async def test_an_address_and_a_format_stand_where_the_sdk_has_them(world: World) -> None:
+    reference = Reference("image/png", b"", "https://cdn.example.com/a.png?sig=s3cret")
+    await world.made(Reply(a_drawing()), order=an_order(references=[reference], output_format="jpeg"))
+    image = {"type": "image", "mime_type": "image/png", "uri": "https://cdn.example.com/a.png?sig=s3cret"}
+    assert world.posted["input"][0]["content"][1] == image
+    assert world.posted["response_format"]["mime_type"] == "image/jpeg"
+    body = {"error": {"code": "invalid_request", "message": f"Cannot fetch content from {reference.uri}."}}
+    failure = await world.failure(Reply(body, status=400), order=an_order(references=[reference]))
+    assert failure.kind is K.INVALID_REQUEST
+    assert "s3cret" not in failure.message
+    assert "s3cret" not in repr(an_order(references=[reference]).references)
+
+
 async def test_a_plain_order_sends_none_of_them(world: World) -> None:
     await world.made(Reply(a_drawing()))
     assert not {"tools", "generation_config", "safety_settings", "system_instruction"} & world.posted.keys()

@@ -119,7 +119,7 @@ def a_bomb(width: int, height: int) -> Picture:
 
 @pytest.mark.parametrize("side", [7_000, 30_000, 2_000_000_000])
 async def test_an_image_of_more_pixels_than_any_model_makes_is_never_decoded(side: int) -> None:
-    """Whatever is claimed outside of it."""
+    """Also where its own record claims few."""
     with pytest.raises(ConversionFailed):
         await PillowFormats().convert(a_bomb(side, side), "jpeg", None)
 
