@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import push
+from functions.unacknowledged import delivery_of
 from shared.flows.requests.message import Message
 from shared.wiring import Worker
 
@@ -52,8 +53,11 @@ async def watch(request: Request) -> Response:
     """Called once a minute by Cloud Scheduler, with any body."""
     from shared.flows.upkeep import watch as story
 
-    worker = push.worker_of(request)
-    return await push.guarded(worker, story.watch(worker.ports, worker.kicks))
+    delivery = delivery_of("watch", request.headers)
+    worker = push.worker_or_crash(request, delivery)
+    if isinstance(worker, Response):
+        return worker
+    return await push.guarded(worker, delivery, story.watch(worker.ports, worker.kicks))
 
 
 @functions_framework.aio.http
@@ -62,9 +66,20 @@ async def bury(request: Request) -> Response:
     from shared.flows.upkeep import dead_letters as story
 
     async def flow(worker: Worker, message: Message) -> None:
-        await story.bury(worker.ports, worker.kicks, worker.tags, worker.evidence, message)
+        await story.bury(worker.ports, worker.kicks, worker.tags, worker.evidence, worker.webhook_room, message)
 
     return await push.answer(request, "bury", flow)
+
+
+@functions_framework.aio.http
+async def deliver(request: Request) -> Response:
+    """Push of `render-results` and `webhook-deliveries`: results go to the endpoints of their tenants."""
+    from shared.flows.webhooks import deliver as story
+
+    async def flow(worker: Worker, message: Message) -> None:
+        await story.deliver(worker.ports, worker.webhook_room, message)
+
+    return await push.answer(request, "deliver", flow)
 
 
 @functions_framework.aio.http

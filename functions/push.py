@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -14,7 +15,11 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from functions import drain
+from functions.unacknowledged import Delivery, crashed, deferred, delivery_of
 from shared import wiring
+from shared.config import InvalidSetting
+from shared.core.catalogue.toml_errors import BrokenCatalogue
 from shared.core.messages.pubsub_messages import BadMessage
 from shared.core.observability import events
 from shared.flows.requests.message import Message
@@ -26,7 +31,10 @@ from shared.wiring import Worker
 ACKNOWLEDGED = 204
 CALLER_LEFT = 499
 """Nobody reads it; the message comes again."""
+NO_PUSH = 400
+CRASHED = 500
 DELIVER_AGAIN = 503
+CUT_OFF = "the process was told to end, and this was not over in time"
 RETRY_LATER = (StoreUnavailable, TopicsUnavailable, ImagesUnavailable)
 """The next step is not on record: only then is a message delivered again."""
 
@@ -39,33 +47,68 @@ class NotAPush(Exception):
 
 async def answer(request: Request, function: str, flow: Callable[[Worker, Message], Awaitable[None]]) -> Response:
     """Run the flow on the pushed message: 204 when its next step is on record, 503 when it must come again."""
-    worker = worker_of(request)
+    delivery = delivery_of(function, request.headers)
+    worker = worker_or_crash(request, delivery)
+    if isinstance(worker, Response):
+        return worker
     try:
         message = read(request.headers, await request.body())
     except ClientDisconnect:
         return Response(status_code=CALLER_LEFT)
     except NotAPush as error:
-        return JSONResponse({"error": str(error)}, status_code=400)
+        deferred(worker.ports.signals, delivery, NO_PUSH, str(error))
+        return JSONResponse({"error": str(error)}, status_code=NO_PUSH)
     try:
-        return await guarded(worker, flow(worker, message))
+        return await guarded(worker, delivery.of(message), flow(worker, message))
     except BadMessage as error:  # nobody can do anything with it, however often it comes
         worker.ports.signals.emit(events.BAD_MESSAGE, function=function, message_id=message.id, reason=str(error))
         return Response(status_code=ACKNOWLEDGED)
 
 
-async def guarded(worker: Worker, flow: Awaitable[None]) -> Response:
-    """The answer to a flow's end. What it raises beyond RETRY_LATER answers 500 and is delivered again, too."""
+async def guarded(worker: Worker, delivery: Delivery, flow: Awaitable[None]) -> Response:
+    """The answer to a flow's end. A delivery that is not acknowledged comes again, and logged before it is answered.
+
+    Raises BadMessage.
+    """
+    signals = worker.ports.signals
     try:
         async with worker.flights:
             await flow
+    except BadMessage:
+        raise
     except RETRY_LATER as error:
+        deferred(signals, delivery, DELIVER_AGAIN, str(error))
         return JSONResponse({"error": str(error)}, status_code=DELIVER_AGAIN)
+    except asyncio.CancelledError:
+        if not worker.ports.leaving.begun:
+            raise
+        deferred(signals, delivery, DELIVER_AGAIN, CUT_OFF)
+        return JSONResponse({"error": CUT_OFF}, status_code=DELIVER_AGAIN)
+    except Exception as error:  # noqa: BLE001  logged and answered here; the framework would log without severity
+        crashed(signals, delivery, CRASHED, error)
+        return JSONResponse({"error": "the function crashed; its log says how"}, status_code=CRASHED)
     return Response(status_code=ACKNOWLEDGED)
 
 
-def worker_of(request: Request) -> Worker:
-    """The worker of the application that serves the request; under functions-framework, the process's own."""
-    return getattr(request.app.state, "worker", None) or wiring.worker()
+def worker_or_crash(request: Request, delivery: Delivery) -> Worker | Response:
+    """The worker of the application that serves the request; under functions-framework, the process's own.
+
+    A process that cannot make its worker, for a wrong setting, answers every delivery with 500 and its reason.
+    """
+    given: Worker | None = getattr(request.app.state, "worker", None)
+    if given is not None:
+        return given
+    try:
+        worker = wiring.worker()
+    except Exception as error:  # noqa: BLE001  as in `guarded`
+        signals = wiring.bare_signals()
+        if isinstance(error, (InvalidSetting, BrokenCatalogue)):
+            deferred(signals, delivery, CRASHED, str(error))
+        else:
+            crashed(signals, delivery, CRASHED, error)
+        return JSONResponse({"error": "the function cannot start; its log says why"}, status_code=CRASHED)
+    drain.listen(worker)
+    return worker
 
 
 def read(headers: Mapping[str, str], body: bytes) -> Message:
@@ -90,7 +133,9 @@ def read(headers: Mapping[str, str], body: bytes) -> Message:
     message_id = str(message.get("messageId") or message.get("message_id") or "")
     subscription = _short(str(payload.get("subscription", "")))
     published_at = _moment(message.get("publishTime") or message.get("publish_time"))
-    return Message(_document_id(message_id, data), data, attributes, subscription, published_at)
+    number = payload.get("deliveryAttempt")
+    delivery_attempt = number if type(number) is int else None
+    return Message(_document_id(message_id, data), data, attributes, subscription, published_at, delivery_attempt)
 
 
 def _attributes(found: object) -> dict[str, str]:

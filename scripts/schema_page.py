@@ -20,7 +20,8 @@ by name.
 def page(schema: dict[str, Any]) -> str:
     """Markdown of the whole page, with a row for each field of a request and one for a cancellation."""
     request, cancel = schema["oneOf"]
-    rows = [*_rows(request), *_rows(cancel, cancel.get("description", ""))]
+    sole = {**cancel, "properties": {name: cancel["properties"][name] for name in cancel["required"]}}
+    rows = [*_rows(request), *_rows(sole, cancel.get("description", ""))]
     return HEAD + "\n".join(rows) + "\n"
 
 

@@ -13,6 +13,9 @@ from msgspec import Struct, field
 
 from shared.core.limits.quota import InvalidQuota, Quota
 from shared.core.observability.otel_values import wrong_value
+from shared.core.routing.vertex import VERTEX_USES, VertexUse
+from shared.core.values.money import micros_from_usd
+from shared.core.values.release import Release
 
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
 GATEWAYS = "RENDERLANE_GATEWAYS"
@@ -54,6 +57,16 @@ class LiveQuotaOn(Struct, frozen=True):
     """`http://HOST:PORT` of another server that speaks Cloud Quotas and Monitoring; None = Google's."""
 
 
+class Vertex(Struct, frozen=True):
+    """The Vertex lane."""
+
+    project: str
+    location: str
+    use: VertexUse
+    base_url: str | None
+    """None = Google's own, by the location."""
+
+
 Exported: TypeAlias = Literal["traces", "metrics"]
 Background: TypeAlias = Literal["auto", "on", "off"]
 """Which calls run in the background: where proven, after a canary; wherever the catalogue does not say no; none."""
@@ -82,6 +95,8 @@ class Settings(Struct, frozen=True):
     capacity: int
     api_key: str | None
     base_url: str | None
+    vertex: Vertex | None = None
+    """None = there is no Vertex lane."""
     gateway_keys: Mapping[str, str] = field(default_factory=dict)
     """By what stands behind RENDERLANE_GATEWAY_KEY_ in lower case, `-` as `_`."""
     gateways: tuple[str, ...] = ()
@@ -90,8 +105,13 @@ class Settings(Struct, frozen=True):
     """What goes out by OTLP."""
     sampler: str | None = None
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
+    default_budget_micros: int | None = None
+    """Per day, of every tenant without a budget of its own; None = no limit."""
+    confirmed_live: bool = False
+    """`renderlane up` may start with a real key without asking."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
+    release: Release = Release()
     background: Background = "auto"
     webhook_url: str | None = None
     """The public address of the function `arrive`; None = interactions are polled only."""
@@ -111,6 +131,26 @@ class Settings(Struct, frozen=True):
     def one_machine(self) -> bool:
         """Both store and topics are in the SQLite file."""
         return isinstance(self.store, SqliteStore) and isinstance(self.topics, LocalTopics)
+
+    @property
+    def calls_google(self) -> bool:
+        """A provider is named, by a key, by an address or by the Vertex lane alone; else the simulator answers."""
+        return self.api_key is not None or self.base_url is not None or self.only_vertex
+
+    @property
+    def pays(self) -> bool:
+        """Calls may be billed: a key is set, or credentials are used for real."""
+        real = self.vertex is not None and not (self.vertex.base_url or "").startswith("http://")
+        return self.api_key is not None or (real and self.calls_google)
+
+    @property
+    def is_live(self) -> bool:
+        """Calls that may be billed leave this machine: they do not go to a stand-in at an http:// address."""
+        return self.pays and not (self.base_url or "").startswith("http://")
+
+    @property
+    def only_vertex(self) -> bool:
+        return self.vertex is not None and self.vertex.use == "only"
 
     @classmethod
     def read(cls, environment: Mapping[str, str], here: Path) -> Settings:
@@ -147,6 +187,7 @@ class Settings(Struct, frozen=True):
             capacity=_whole("RENDERLANE_CAPACITY", given.get("RENDERLANE_CAPACITY", "200")),
             api_key=given.get("GEMINI_API_KEY"),
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
+            vertex=_vertex(given),
             gateway_keys={
                 _as_in_keys(name.removeprefix(GATEWAY_KEY)): key
                 for name, key in given.items()
@@ -155,7 +196,10 @@ class Settings(Struct, frozen=True):
             gateways=tuple(_as_in_keys(each) for each in given.get(GATEWAYS, "").split(",") if each.strip()),
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
+            default_budget_micros=_dollars("RENDERLANE_DEFAULT_BUDGET", given.get("RENDERLANE_DEFAULT_BUDGET")),
+            confirmed_live=_confirmed(given.get("RENDERLANE_CONFIRM", "")),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
+            release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
             background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
             webhook_url=_webhook_url(given.get("RENDERLANE_WEBHOOK_URL")),
             webhook_secret=_webhook_secret(given.get("RENDERLANE_WEBHOOK_SECRET")),
@@ -304,6 +348,12 @@ def _audience(text: str | None) -> str | None:
     return text
 
 
+def _build(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,63}", text):
+        raise _wrong("RENDERLANE_RELEASE", text, "at most 63 letters, digits, dots, hyphens and underscores")
+    return text
+
+
 def _background(text: str) -> Background:
     words: dict[str, Background] = {word: word for word in get_args(Background)}
     if text not in words:
@@ -337,10 +387,25 @@ def _webhook_secret(text: str | None) -> str | None:
     return text
 
 
+def _confirmed(text: str) -> bool:
+    if text not in ("", "live"):
+        raise _wrong("RENDERLANE_CONFIRM", text, "live, or nothing")
+    return text == "live"
+
+
 def _whole(name: str, text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
         raise _wrong(name, text, "a whole number of at least 1")
     return int(text)
+
+
+def _dollars(name: str, text: str | None) -> int | None:
+    """In micro-dollars."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text):
+        raise _wrong(name, text, "dollars per tenant and day, such as 25 or 25.50; unset for no limit")
+    return micros_from_usd(text)
 
 
 def _hours(name: str, text: str) -> timedelta:
@@ -353,6 +418,35 @@ def _base_url(text: str | None) -> str | None:
     if text is not None and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).netloc):
         raise _wrong("GOOGLE_GEMINI_BASE_URL", text, "an http:// or https:// address")
     return text
+
+
+def _vertex(given: Mapping[str, str]) -> Vertex | None:
+    """Plain HTTP takes no credentials, so nothing but a stand-in on this machine answers there."""
+    text, use = given.get("RENDERLANE_VERTEX"), given.get("RENDERLANE_VERTEX_ROUTE", "fallback")
+    chosen = next((known_use for known_use in VERTEX_USES if known_use == use), None)
+    if chosen is None:
+        raise _wrong("RENDERLANE_VERTEX_ROUTE", use, ", ".join(VERTEX_USES))
+    if text is None:
+        if "RENDERLANE_VERTEX_ROUTE" in given:
+            raise _wrong("RENDERLANE_VERTEX_ROUTE", use, "nothing where RENDERLANE_VERTEX is not set")
+        return None
+    match = re.fullmatch(r"([a-z0-9][a-z0-9.:-]{0,62})(?:/([a-z][a-z0-9-]{0,31}))?", text)
+    if match is None:
+        allowed = "PROJECT or PROJECT/LOCATION, for example my-project/global or my-project/europe-west4"
+        raise _wrong("RENDERLANE_VERTEX", text, allowed)
+    url = given.get("GOOGLE_VERTEX_BASE_URL")
+    if url is not None and not (_is_https(url) or _is_of_this_machine(url)):
+        raise _wrong("GOOGLE_VERTEX_BASE_URL", url, "an https:// address, or http:// of this machine for a stand-in")
+    return Vertex(match[1], match[2] or "global", chosen, url)
+
+
+def _is_https(text: str) -> bool:
+    parts = urlsplit(text)
+    return parts.scheme == "https" and bool(parts.hostname) and parts.username is None
+
+
+def _is_of_this_machine(text: str) -> bool:
+    return _is_server(text) and urlsplit(text).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def _is_exported(what: str, given: Mapping[str, str]) -> bool:

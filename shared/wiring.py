@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import sys
@@ -38,15 +39,19 @@ from shared.config import (
     PubsubTopics,
     Settings,
     SqliteStore,
+    Vertex,
 )
+from shared.core.accounting import budget
+from shared.core.accounting.budget import Budget
 from shared.core.catalogue.catalogue import Api, Catalogue
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.catalogue.toml_errors import BrokenCatalogue
+from shared.core.catalogue.vertex_prices import priced_in
 from shared.core.limits.quota import Quota
 from shared.core.observability.events import FLAG_ILL_FORMED
 from shared.core.provider.kept_image import KeepRules
 from shared.core.routing.gateway import serving, with_limits
-from shared.core.values.lanes import AT_ONCE, GATEWAY
+from shared.core.values.lanes import AT_ONCE, GATEWAY, VERTEX
 from shared.flows.pump_status import PumpView
 from shared.flows.wakeups import Kicks
 from shared.ports import Ports
@@ -59,13 +64,16 @@ from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
 from shared.ports.quota import LiveQuotaSource
 from shared.ports.store import Store
 from shared.ports.telemetry import Signals
+from shared.ports.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from shared.core.observability.trace_tree import Seen
     from shared.core.provider.call import Order
+    from shared.core.routing.vertex import VertexUse
     from shared.flows.intake.fair_queue import FairTags
     from shared.flows.pump.loop import Pump
     from shared.flows.render.limit_reports import Evidence
+    from shared.flows.webhooks.room import Room
 
 T = TypeVar("T")
 
@@ -79,15 +87,21 @@ class Flights:
 
     def __init__(self, signals: Signals) -> None:
         self._signals = signals
-        self._count = 0
+        self._tasks: list[asyncio.Task[Any] | None] = []
 
     async def __aenter__(self) -> None:
-        self._count += 1
+        self._tasks.append(asyncio.current_task())
 
     async def __aexit__(self, *_: object) -> None:
-        self._count -= 1
-        if self._count == 0:
+        self._tasks.remove(asyncio.current_task())
+        if not self._tasks:
             await self._signals.flush()
+
+    def cut_off(self) -> None:
+        """Cancel what is still at work: the process ends."""
+        for task in self._tasks:
+            if task is not None:
+                task.cancel()
 
 
 class Worker(Struct, frozen=True, dict=True):
@@ -119,10 +133,22 @@ class Worker(Struct, frozen=True, dict=True):
         return Evidence(self.ports, self.view)
 
     @cached_property
+    def webhook_room(self) -> Room:
+        from shared.flows.webhooks.room import Room
+
+        return Room()
+
+    @cached_property
     def pump(self) -> Pump:
         from shared.flows.pump.loop import Pump
 
         return Pump(self.ports, self.kicks)
+
+    def leave(self) -> None:
+        """The process was told to end: no call begins any more, and the pump gives up its lead after its tick."""
+        self.ports.leaving.begun = True
+        if "pump" in self.__dict__:
+            self.pump.end()
 
     async def close(self) -> None:
         """Let go of connections, the lanes' first."""
@@ -148,6 +174,12 @@ def worker() -> Worker:
     return Worker.of(build(environment(), sys.stderr))
 
 
+def bare_signals() -> Signals:
+    """Events to standard error, for a process whose settings cannot be read."""
+    named = os.environ.get("GOOGLE_CLOUD_PROJECT", "local")
+    return Telemetry(JsonSignals(sys.stderr, SystemClock(), named))
+
+
 class Messaging(Topics, Subscriptions, Protocol):
     """Both ports in one object: a publish wakes a puller of the same process at once."""
 
@@ -166,10 +198,11 @@ def build(
     images = _set_by("RENDERLANE_IMAGES", lambda: ObjectImages(settings.images))
     models = catalogue(settings)
     _check_proxies(settings, models)
-    google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
+    lanes = google_lanes(settings, models)
     gateways = serving(models, gateways_in_use(settings, models))
     others = {GATEWAY: gateway_lane(settings, models)} if gateways else {}
-    emitted = telemetry(settings, JsonSignals(events, clock, settings.project), boot, traces, meters)
+    signals = JsonSignals(events, clock, settings.project, settings.release)
+    emitted = telemetry(settings, signals, boot, traces, meters)
     configured = with_limits(quota(settings, models), models, gateways)
     return Ports(
         store=store(settings, clock),
@@ -178,8 +211,9 @@ def build(
         spool=spool(settings),
         references=references(settings, images, max(room // 4, CACHE_BYTES)),
         formats=PillowFormats(),
-        lanes={**dict.fromkeys(AT_ONCE, google), **others},
+        lanes={**lanes, **others},
         batches=gemini_batches(settings),
+        webhooks=webhooks(settings),
         live_quota=live_quota(settings, models, clock),
         flag_source=flag_source(settings, models, emitted),
         signals=emitted,
@@ -194,7 +228,11 @@ def build(
         key_kind=key_kind(settings),
         room=ByteRoom(room),
         keep_rules=keep_rules(settings),
+        default_budget=default_budget(settings),
         gateways=gateways,
+        vertex=vertex_use(settings) or "fallback",
+        vertex_project=settings.vertex.project if settings.vertex else "",
+        release=settings.release,
     )
 
 
@@ -209,10 +247,21 @@ def spool(settings: Settings) -> Spool:
     return _set_by("RENDERLANE_SPOOL", lambda: ObjectSpool(settings.spool))
 
 
+def webhooks(settings: Settings) -> Webhooks:
+    from shared.adapters.webhooks.https_webhooks import HttpsWebhooks
+
+    return HttpsWebhooks(allow_this_machine=settings.one_machine)
+
+
 def keep_rules(settings: Settings) -> KeepRules:
     """A process of one machine can hold an image in memory for as long as it lives; a function, as long as a push."""
     in_a_push = KeepRules(settings.keep_paid)
     return KeepRules(settings.keep_paid, settings.keep_paid) if settings.one_machine else in_a_push
+
+
+def default_budget(settings: Settings) -> Budget | None:
+    limit = settings.default_budget_micros
+    return None if limit is None else budget.default_budget(limit)
 
 
 def _check_proxies(settings: Settings, models: Catalogue) -> None:
@@ -220,12 +269,37 @@ def _check_proxies(settings: Settings, models: Catalogue) -> None:
     urls: list[str | None] = [models.gateways[name].base_url for name in gateway_keys(settings, models)]
     if settings.api_key is not None or settings.base_url is not None:
         urls.append(settings.base_url)
+    if settings.vertex is not None:
+        urls.append(settings.vertex.base_url)
     if settings.console_audience is not None:
         urls.append(None)  # the proxy's keys are Google's
     try:
         proxies.check(urls)
     except ValueError as error:
         raise InvalidSetting(str(error)) from error
+
+
+def google_lanes(settings: Settings, models: Catalogue) -> dict[str, Lane]:
+    """By name, those that answer at once. Raises InvalidSetting."""
+    lanes: dict[str, Lane] = {}
+    if vertex_use(settings) != "only":
+        google = _set_by("GEMINI_API_KEY or GOOGLE_GEMINI_BASE_URL", lambda: google_lane(settings, models))
+        lanes |= dict.fromkeys(AT_ONCE, google)
+    if settings.vertex is not None:
+        lanes[VERTEX] = vertex_lane(settings.vertex)
+    return lanes
+
+
+def vertex_use(settings: Settings) -> VertexUse | None:
+    """None where there is no Vertex lane."""
+    return settings.vertex.use if settings.vertex else None
+
+
+def vertex_lane(vertex: Vertex) -> Lane:
+    """Raises InvalidSetting."""
+    from shared.adapters.gemini.vertex_lane import VertexLane
+
+    return _set_by("GOOGLE_VERTEX_BASE_URL", lambda: VertexLane(vertex.project, vertex.location, vertex.base_url))
 
 
 def google_lane(settings: Settings, models: Catalogue) -> Lane:
@@ -326,9 +400,10 @@ def catalogue(settings: Settings) -> Catalogue:
     name = str(path) if path else "shared/catalogue.toml"
     try:
         file = path or resources.files("shared").joinpath("catalogue.toml")
-        return read_catalogue(file.read_text("utf-8"))
+        read = read_catalogue(file.read_text("utf-8"))
     except (BrokenCatalogue, UnicodeDecodeError, OSError) as error:
         raise BrokenCatalogue(f"{name}: {error}") from error
+    return read if settings.vertex is None else priced_in(read, settings.vertex.location)
 
 
 def quota(settings: Settings, models: Catalogue) -> Quota:

@@ -20,6 +20,7 @@ locals {
   events = {
     bad-message           = { event = "bad_message", also = "", extract = "reason", says = "An internal topic received a message that none of our functions sent." }
     cost_over_estimate    = { event = "cost_over_estimate", also = "", extract = "route", says = "An attempt cost more than its estimate." }
+    delivery-crashed      = { event = "delivery_crashed", also = "", extract = "function", says = "A function crashed on a delivery; the log line has the stack trace." }
     document-skipped      = { event = "document_skipped", also = "", extract = "document", says = "A document cannot be read or written; it is left out until it is repaired." }
     duplicate             = { event = "attempt_ended", also = " AND jsonPayload.outcome=\"succeeded\" AND jsonPayload.effect=\"booked\"", extract = "route", says = "A paid image arrived after its request had ended." }
     live-quota-unreadable = { event = "live_quota_unreadable", also = "", extract = "reason", says = "Live limits cannot be read; the last good values stay in force." }
@@ -39,7 +40,7 @@ locals {
     messages-wait = {
       # render-releases is not among them: a delivery there is held for the whole call, up to 540 s for a 4K image.
       says      = "The oldest message has waited for five minutes: its function does not answer."
-      filter    = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.labels.subscription_id=monitoring.regex.full_match(\"render-(requests-intake|dead-letters-bury)\")"
+      filter    = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.labels.subscription_id=monitoring.regex.full_match(\"render-(requests-intake|dead-letters-bury|results-deliver)\")"
       aligner   = "ALIGN_MAX", reducer = "REDUCE_MAX", group = ["resource.label.subscription_id"]
       threshold = 300, duration = "0s", period = "60s", severity = "ERROR"
     }
@@ -66,6 +67,12 @@ locals {
       filter    = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\" AND resource.labels.subscription_id=\"${google_pubsub_subscription.key_rotation.name}\""
       aligner   = "ALIGN_MAX", reducer = "REDUCE_MAX", group = []
       threshold = 0, duration = "0s", period = "60s", severity = "WARNING"
+    }
+    delivery-deferred = {
+      says      = "A function answered more than 20 deliveries with an error within five minutes: it could not record a step."
+      filter    = "resource.type=\"cloud_run_revision\" AND metric.type=\"${local.log_metric}/deferred\""
+      aligner   = "ALIGN_DELTA", reducer = "REDUCE_SUM", group = ["metric.label.function"]
+      threshold = 20, duration = "0s", period = "300s", severity = "ERROR"
     }
     rejected = {
       says      = "More than ${var.failure_alerts.requests} invalid requests within ten minutes."

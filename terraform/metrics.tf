@@ -10,6 +10,8 @@ locals {
     finished    = { event = "request_finished", value = null, labels = ["status", "outcome"] }
     rejected    = { event = "request_rejected", value = null, labels = [] }
     requeued    = { event = "request_requeued", value = null, labels = ["reason"] }
+    deferred    = { event = "delivery_deferred", value = null, labels = ["function", "http_status"] }
+    crashed     = { event = "delivery_crashed", value = null, labels = ["function"] }
     closed      = { event = "calendar_closed", value = null, labels = ["model", "why"] }
     cost_micros = { event = "request_finished", value = "cost_micros", labels = ["status"] }
     latency_ms  = { event = "attempt_ended", value = "latency_ms", labels = ["outcome", "route"] }

@@ -23,12 +23,17 @@ locals {
     # It tends batches too: reads references, hands them over with the key, stores what comes back.
     watch = {
       concurrency = 10, max_instances = 1, min_instances = 0, memory_mib = 1024
-      publishes   = ["pump-kicks", "render-results"], images = "writer", key = true
+      publishes   = ["pump-kicks", "render-results", "webhook-deliveries"], images = "writer", key = true
       roles       = ["roles/cloudquotas.viewer", "roles/monitoring.viewer"]
     }
     bury = {
       concurrency = 10, max_instances = 2, min_instances = 0, memory_mib = 512
-      publishes   = ["pump-kicks", "render-results"], images = "reader", key = false, roles = []
+      publishes   = ["pump-kicks", "render-results", "webhook-deliveries"], images = "reader", key = false, roles = []
+    }
+    # It waits for the endpoints of tenants: many requests at a time, little work in each.
+    deliver = {
+      concurrency = 250, max_instances = 10, min_instances = 0, memory_mib = 512
+      publishes   = ["webhook-deliveries"], images = "none", key = false, roles = []
     }
   }
 
@@ -56,7 +61,8 @@ locals {
     # Metrics without a location are refused: https://cloud.google.com/stackdriver/docs/reference/telemetry/v1.metrics
     OTEL_RESOURCE_ATTRIBUTES = "cloud.platform=gcp_cloud_run,cloud.region=${var.region},service.namespace=renderlane,service.version=${local.release}"
     # The framework would put Cloud Run's own span id beside our trace id.
-    LOG_EXECUTION_ID = "false"
+    LOG_EXECUTION_ID   = "false"
+    RENDERLANE_RELEASE = local.release
   }
   # What runs, in every log line, span, label and revision: the image's digest and, where it is known, the commit.
   image_digest = substr(element(split("@sha256:", var.image), 1), 0, 12)
@@ -110,7 +116,7 @@ resource "google_cloud_run_v2_service" "function" {
       }
 
       dynamic "env" {
-        for_each = merge(local.environment, local.telemetry, { OTEL_SERVICE_NAME = "renderlane-${each.key}", FUNCTION_TARGET = each.key }, var.otel)
+        for_each = merge(local.environment, local.vertex_environment, local.telemetry, { OTEL_SERVICE_NAME = "renderlane-${each.key}", FUNCTION_TARGET = each.key }, var.otel)
 
         content {
           name  = env.key
@@ -120,7 +126,7 @@ resource "google_cloud_run_v2_service" "function" {
 
       dynamic "env" {
         for_each = merge(
-          each.value.key ? { GEMINI_API_KEY = { secret = google_secret_manager_secret.gemini_key.secret_id, version = var.gemini_key_version } } : {},
+          each.value.key && !local.only_vertex ? { GEMINI_API_KEY = { secret = google_secret_manager_secret.gemini_key.secret_id, version = var.gemini_key_version } } : {},
           each.key == "render" ? { for name, held in var.gateway_keys : "RENDERLANE_GATEWAY_KEY_${name}" => held } : {},
         )
 
@@ -138,26 +144,33 @@ resource "google_cloud_run_v2_service" "function" {
     }
   }
 
-  # All traffic to the newest revision; with a canary, a part of it to that and the rest to the revision that ran before.
+  # All traffic to the newest revision; with a canary, a part of it to that and the rest to the revision that ran before. The pump is one
+  # process and cannot be split: it stays with the revision before until the canary has gone well.
   dynamic "traffic" {
     for_each = contains(keys(var.stable_revisions), each.key) ? [1] : []
 
     content {
       type     = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
       revision = var.stable_revisions[each.key]
-      percent  = 100 - var.canary_percent
+      percent  = 100 - (each.key == "pump" ? 0 : var.canary_percent)
     }
   }
 
-  traffic {
-    type    = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
-    percent = contains(keys(var.stable_revisions), each.key) ? var.canary_percent : 100
+  dynamic "traffic" {
+    for_each = contains(keys(var.stable_revisions), each.key) && each.key == "pump" ? [] : [1]
+
+    content {
+      type    = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
+      percent = contains(keys(var.stable_revisions), each.key) ? var.canary_percent : 100
+    }
   }
 
   # Topics with their schemas first: a function must not publish a field that no revision knows. Indexes first: a query without its
   # index fails until the index is built, which takes longer than a revision.
   depends_on = [
     google_project_service.api,
+    google_project_service.vertex,
+    google_project_iam_member.vertex,
     google_pubsub_topic.topic,
     google_firestore_index.composite,
     google_firestore_field.field,

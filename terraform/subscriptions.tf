@@ -1,11 +1,18 @@
 # The push subscriptions of shared/core/messages/topics.py. The ack deadline is the push request's time limit too.
 
+#
+# backoff: from a failed delivery to the next, shortest and longest. 20 deliveries take two hours and a half: an outage of Firestore, or
+# 429 while instances start, makes no dead letters. A kick is out of date soon and comes again each minute.
+
 locals {
+  patient = ["10s", "600s"]
   subscriptions = {
-    render-requests-intake   = { topic = "render-requests", function = "intake", max_deliveries = 10, retention = "604800s" }
-    pump-kicks-pump          = { topic = "pump-kicks", function = "pump", max_deliveries = 0, retention = "600s" }
-    render-releases-render   = { topic = "render-releases", function = "render", max_deliveries = 5, retention = "86400s" }
-    render-dead-letters-bury = { topic = "render-dead-letters", function = "bury", max_deliveries = 0, retention = "604800s" }
+    render-requests-intake     = { topic = "render-requests", function = "intake", max_deliveries = 20, retention = "604800s", backoff = local.patient }
+    pump-kicks-pump            = { topic = "pump-kicks", function = "pump", max_deliveries = 0, retention = "600s", backoff = ["1s", "60s"] }
+    render-releases-render     = { topic = "render-releases", function = "render", max_deliveries = 20, retention = "86400s", backoff = local.patient }
+    render-dead-letters-bury   = { topic = "render-dead-letters", function = "bury", max_deliveries = 0, retention = "604800s", backoff = local.patient }
+    render-results-deliver     = { topic = "render-results", function = "deliver", max_deliveries = 20, retention = "604800s", backoff = local.patient }
+    webhook-deliveries-deliver = { topic = "webhook-deliveries", function = "deliver", max_deliveries = 20, retention = "86400s", backoff = local.patient }
   }
   giving_up = { for name, each in local.subscriptions : name => each if each.max_deliveries > 0 }
 }
@@ -27,10 +34,11 @@ resource "google_pubsub_subscription" "push" {
     }
   }
 
-  # A nack says only that a state could not be written; waiting is done in the store.
+  # A nack says only that a state could not be written; waiting is done in the store. Beside this, Pub/Sub slows the push of the whole
+  # subscription by 0.1 to 60 s while deliveries fail, which cannot be turned off: https://cloud.google.com/pubsub/docs/push#push_backoff
   retry_policy {
-    minimum_backoff = "1s"
-    maximum_backoff = "60s"
+    minimum_backoff = each.value.backoff[0]
+    maximum_backoff = each.value.backoff[1]
   }
 
   # Never removed for want of traffic.

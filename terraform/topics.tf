@@ -10,6 +10,7 @@ locals {
     render-results      = { retention = "604800s", schema = "result" }
     pump-kicks          = { retention = "600s", schema = "kick" }
     render-dead-letters = { retention = "604800s", schema = null }
+    webhook-deliveries  = { retention = "86400s", schema = "delivery" }
   }
   schemas = toset([for topic in local.topics : topic.schema if topic.schema != null])
 }

@@ -198,6 +198,7 @@ variable "timeout_seconds" {
     render  = optional(number, 600)
     watch   = optional(number, 540)
     bury    = optional(number, 60)
+    deliver = optional(number, 60)
     console = optional(number, 60)
   })
   default = {}
@@ -217,10 +218,12 @@ variable "ack_deadline_seconds" {
   description = "How long Pub/Sub waits for an answer before it redelivers, by subscription."
   type        = map(number)
   default = {
-    render-requests-intake   = 60
-    pump-kicks-pump          = 600
-    render-releases-render   = 600
-    render-dead-letters-bury = 60
+    render-requests-intake     = 60
+    pump-kicks-pump            = 600
+    render-releases-render     = 600
+    render-dead-letters-bury   = 60
+    render-results-deliver     = 60
+    webhook-deliveries-deliver = 60
   }
 
   validation {

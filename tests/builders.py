@@ -23,7 +23,7 @@ from shared.core.routing import ladder
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Ask
 from shared.core.values.documents import Document
-from shared.core.values.lanes import ASKABLE as LANES
+from shared.core.values.lanes import BUILT as LANES
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CATALOGUE_FILE = Path(__file__).parent.parent / "shared" / "catalogue.toml"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import cache
@@ -14,11 +15,13 @@ from typing import Any
 from shared.adapters.flag_sources.none import NoFlagSource
 from shared.adapters.pictures.pillow_formats import PillowFormats
 from shared.adapters.process.byte_room import ByteRoom
+from shared.core.accounting import budget
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.lifecycle import request_record
 from shared.core.limits.quota import Quota
 from shared.core.messages.pubsub_messages import Kick
+from shared.core.messages.request_key import id_of
 from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
 from shared.core.values.documents import Document
 from shared.flows.intake.fair_queue import FairTags
@@ -31,6 +34,8 @@ from shared.flows.requests.message import Message
 from shared.flows.upkeep.dead_letters import bury
 from shared.flows.upkeep.watch import break_leases, watch
 from shared.flows.wakeups import Kicks
+from shared.flows.webhooks.deliver import deliver
+from shared.flows.webhooks.room import Room
 from shared.ports import Ports
 from shared.ports.messaging import Delivery
 from tests.fakes.batches import ScriptedBatches
@@ -46,6 +51,7 @@ from tests.fakes.memory import (
     RecordedSignals,
 )
 from tests.fakes.virtual_clock import VirtualClock
+from tests.fakes.webhooks import ScriptedWebhooks
 
 WATCH_EVERY = timedelta(minutes=1)
 
@@ -79,9 +85,11 @@ class World:
         self.images = MemoryImages()
         self.spool = MemorySpool()
         self.room_bytes = 1 << 40
+        self.default_budget_micros: int | None = None
         self.references = MemoryReferences()
         self.lane = ScriptedLane(self.clock, latency)
         self.batches = ScriptedBatches(self.clock)
+        self.webhooks = ScriptedWebhooks(self.clock)
         self.live_quota = ScriptedLiveQuota(self.clock)
         self.signals = RecordedSignals()
         self.quota = quota
@@ -111,6 +119,7 @@ class World:
             formats=PillowFormats(run=inline),
             lanes={"standard": lane, "priority": lane, "flex": lane},
             batches=self.guard(self.batches, "batches"),
+            webhooks=self.guard(self.webhooks, "webhooks"),
             live_quota=self.live_quota,
             flag_source=NoFlagSource(),
             signals=self.signals,
@@ -124,12 +133,16 @@ class World:
             project="test",
             key_kind="auth",
             room=ByteRoom(self.room_bytes),
+            default_budget=budget.default_budget(micros)
+            if (micros := self.default_budget_micros) is not None
+            else None,
         )
         view = PumpView(self.ports)
         self.kicks = Kicks(self.ports, view)
         self.tags = FairTags(self.ports, view)
         self.evidence = Evidence(self.ports, view)
         self.pump = Pump(self.ports, self.kicks)
+        self.room = Room()
 
     # -- what a caller does -------------------------------------------------------------------------------------------
 
@@ -141,13 +154,21 @@ class World:
         return await self.publish({"request_id": request_id, "prompt": "a lighthouse", **fields})
 
     def status(self, request_id: str = "r-1") -> dict[str, Any]:
-        return next(dict(each.data) for each in self.store.all("requests") if each.id == request_id)
+        return dict(self.request(request_id).data)
 
     def statuses(self) -> dict[str, str]:
-        return {each.id: each.data["status"] for each in self.store.all("requests")}
+        """By id; by key where several tenants use the same id."""
+        documents = self.store.all("requests")
+        uses = Counter(id_of(document.id) for document in documents)
+        return {
+            document.id if uses[id_of(document.id)] > 1 else id_of(document.id): document.data["status"]
+            for document in documents
+        }
 
     def attempts(self, request_id: str = "r-1") -> list[dict[str, Any]]:
-        return [dict(each.data) for each in self.store.all(request_record.attempts(request_id))]
+        keys = [row.id for row in self.store.all("requests") if request_id in (row.id, id_of(row.id))]
+        key = keys[0] if keys else request_id
+        return [dict(each.data) for each in self.store.all(request_record.attempts(key))]
 
     def results(self, request_id: str | None = None) -> list[dict[str, Any]]:
         events = [json.loads(each.data) for each in self.topics.on(RENDER_RESULTS)]
@@ -230,7 +251,9 @@ class World:
                 case "collect":
                     pass  # nothing publishes arrivals yet
                 case "bury":
-                    await bury(self.ports, self.kicks, self.tags, self.evidence, message)
+                    await bury(self.ports, self.kicks, self.tags, self.evidence, self.room, message)
+                case "deliver":
+                    await deliver(self.ports, self.room, message)
         except Killed:
             self.topics.again(subscription, delivery)
             raise
@@ -260,4 +283,7 @@ class World:
         return sum(each.data["cost_micros"] for each in self.store.all("ledger"))
 
     def request(self, request_id: str = "r-1") -> Document:
-        return next(each for each in self.store.all("requests") if each.id == request_id)
+        """By id or key."""
+        documents = self.store.all("requests")
+        by_key = [document for document in documents if document.id == request_id]
+        return next(iter(by_key or [document for document in documents if id_of(document.id) == request_id]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 from collections.abc import Awaitable
 from urllib.parse import quote
@@ -16,7 +15,8 @@ from functions.console.desk import desk_of
 from functions.console.flag_forms import Filled
 from functions.console.guard import Form
 from functions.console.view import problem
-from shared.core.messages.pubsub_messages import Kick
+from shared.core.messages.pubsub_messages import Kick, cancellation
+from shared.core.messages.request_key import id_of
 from shared.core.messages.topics import PUMP_KICKS, RENDER_REQUESTS
 from shared.core.observability import events
 from shared.core.routing import flag_board, flag_form
@@ -39,7 +39,8 @@ async def preview(request: Request, form: Form) -> Response:
         return await pages.flags_page(request, Filled.again(form, wish), status=WRONG)
     ids = iter(lambda: f"{wish.name}-{secrets.token_hex(2)}", "")
     looked = await flag_preview.look(
-        ports.store, ports.flag_source, ports.catalogue, ports.open_lanes, ports.gateways_in_use, wish, ids
+        ports.store, ports.flag_source, ports.catalogue, ports.open_lanes, ports.gateways_in_use, wish, ids,
+        ports.vertex_in_use,
     )  # fmt: skip
     return await pages.flags_page(request, Filled.again(form, []), looked=looked)
 
@@ -96,7 +97,7 @@ async def _change(request: Request, change: Awaitable[object], did: str, flag_id
 async def cancel(request: Request, form: Form) -> Response:
     """Asked for as any publisher asks: one that has begun ends as it ends."""
     ports, found = desk_of(request).ports, await pages.of_address(request)
-    await ports.topics.publish(RENDER_REQUESTS, json.dumps({"cancel": found.request_id}).encode())
+    await ports.topics.publish(RENDER_REQUESTS, cancellation(found.data["tenant"], id_of(found.request_id)))
     actor, trace_id = request.state.actor, found.data["trace_id"]
     ports.signals.emit(events.OPERATED, action="cancel", request_id=found.request_id, actor=actor, trace_id=trace_id)
     return _back(request, f"/requests/{quote(found.request_id)}?did=cancel")

@@ -10,6 +10,7 @@ from msgspec import Struct
 from shared.adapters.payloads.image_header import PICTURE_TYPES, content_type
 from shared.core.lifecycle import queries, request_record, revival
 from shared.core.lifecycle.request_record import FINAL
+from shared.core.messages import request_key
 from shared.core.observability import display
 from shared.core.observability.trace_tree import Seen, of_documents, with_root
 from shared.core.values.documents import Document, Fields
@@ -22,6 +23,7 @@ class Looked(Struct, frozen=True):
     """As the store had it."""
 
     request_id: str
+    """Its key."""
     data: Fields
     attempts: tuple[Fields, ...]
     now: datetime
@@ -53,6 +55,10 @@ class Looked(Struct, frozen=True):
     def reasons(self) -> list[str]:
         receipt = self.data["receipt"]
         return list(receipt["reasons"] if receipt else self.data["route_reasons"])
+
+    def key_of(self, request_id: str) -> str:
+        """Of another request of the same tenant."""
+        return request_key.key_of(self.data["tenant"], request_id)
 
     @property
     def can_be_cancelled(self) -> bool:

@@ -20,7 +20,7 @@ from functions.console.one_request import Looked, find, has_ended, image_of, spa
 from functions.console.view import page, problem
 from shared import wiring
 from shared.core.lifecycle import queries
-from shared.core.messages.render_request import ID_WORDS, named_id
+from shared.core.messages.request_key import KEY_WORDS, is_key
 from shared.core.observability import repro_packet as packets
 from shared.core.observability.waterfall import waterfall
 from shared.core.values.validation import Problem
@@ -89,8 +89,8 @@ async def flags_page(
 
 async def search(request: Request) -> Response:
     wanted = request.query_params.get("id", "").strip()
-    if named_id({"request_id": wanted}) is None:
-        told_so = f"found {wanted[:80]!r}; allowed: 1 to 128 {ID_WORDS}"
+    if not is_key(wanted):
+        told_so = f"found {wanted[:80]!r}; allowed: {KEY_WORDS}"
         return problem(request, 422, "Not a request id", told_so)
     return RedirectResponse(f"{request.scope.get('root_path', '')}/requests/{quote(wanted)}", 303)
 
@@ -162,10 +162,10 @@ async def _confirm(request: Request, action: str) -> Response:
 
 
 def request_id(request: Request) -> str:
-    """Of the address. Raises HTTPException."""
+    """The key in the address. Raises HTTPException."""
     wanted = request.path_params["request_id"]
-    if named_id({"request_id": wanted}) is None:
-        raise HTTPException(404, f"not a request id; allowed: 1 to 128 {ID_WORDS}")
+    if not is_key(wanted):
+        raise HTTPException(404, f"not a request id; allowed: {KEY_WORDS}")
     return str(wanted)
 
 

@@ -82,7 +82,9 @@ async def look(ports: Ports) -> Overview:
     """Ten documents, however much there is. Raises StoreUnavailable."""
     found, seen = await asyncio.gather(
         summary.read(ports),
-        routing_snapshot.read(ports.store, ports.flag_source, ports.catalogue, ports.gateways_in_use),
+        routing_snapshot.read(
+            ports.store, ports.flag_source, ports.catalogue, ports.gateways_in_use, ports.vertex_in_use
+        ),
     )
     return Overview(seen.now, found, seen, shown(seen), tuple(_needs(found, seen)))
 

@@ -23,6 +23,7 @@ FLOWS = {
     "render": "shared.flows.render.render",
     "watch": "shared.flows.upkeep.watch",
     "bury": "shared.flows.upkeep.dead_letters",
+    "deliver": "shared.flows.webhooks.deliver",
 }
 """By function, the flow that it runs."""
 MAIN = '''"""The functions, where the platform looks for them.

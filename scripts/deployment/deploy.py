@@ -48,6 +48,7 @@ TRANSIENT = re.compile(
 )
 """What Terraform says while a project is not ready yet; the next apply goes through.
 https://registry.terraform.io/providers/hashicorp/google/latest/docs/resources/google_project_service"""
+KICK = '{"queues": []}'
 UNKNOWN_IMAGE = "@sha256:" + "0" * 64
 """Stands for the digest of an image that is not built yet."""
 
@@ -95,6 +96,7 @@ class Deployment(Struct, frozen=True):
         self._while_new(self._terraform("apply", f"../{kept}"), again)
         if self.act:
             plan_file.forget(ROOT / kept)
+        self._hand_over()
         self._smoke()
 
     def back(self) -> None:
@@ -107,6 +109,7 @@ class Deployment(Struct, frozen=True):
             self._do(
                 "gcloud", "run", "services", "update-traffic", service, f"--to-revisions={before}=100", *self._where()
             )
+        self._hand_over()
         self._smoke()
         self.say("The next `--plan` and `--yes` give the traffic to the newest revision again.")
 
@@ -231,6 +234,13 @@ class Deployment(Struct, frozen=True):
         losses = plan_file.losses(shown or "{}")
         if losses:
             raise Stopped(f"the plan deletes what cannot be made again: {', '.join(losses)}; nothing was changed")
+
+    def _hand_over(self) -> None:
+        """A kick reaches the pump of the revision that has the traffic now, which takes the lead over at once. Without
+        one it would come with the next minute's; the pump of before goes on until then.
+        """
+        self._do("gcloud", "pubsub", "topics", "publish", "pump-kicks", f"--message={KICK}",
+                 f"--project={self.place.project}")  # fmt: skip
 
     def _smoke(self) -> None:
         self._do("./scripts/smoke", f"--project={self.place.project}", f"--database={self.place.database}")

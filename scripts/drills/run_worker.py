@@ -29,6 +29,8 @@ from scripts.simulator.engine.simulation import Simulation
 from scripts.simulator.provider.bill import Call
 from shared.config import Settings
 from shared.core.lifecycle import queries, request_record
+from shared.core.messages.render_request import DEFAULT_TENANT
+from shared.core.messages.request_key import id_of
 from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
 from shared.core.values.documents import Document
 from shared.ports.store import Store
@@ -99,7 +101,8 @@ async def _play(
     sent = await _send(scene, home)
     mark(f"the last of {len(sent)} requests is sent")
     patience = scene.patience + scene.recovery
-    documents = await _await_ends(store, sorted(sent), patience)
+    tenants = {name: str(request.get("tenant", DEFAULT_TENANT)) for name, (request, _) in sorted(sent.items())}
+    documents = await _await_ends(store, tenants, patience)
     failed_at = await failing
     told = await _heard(results, sent) if results is not None else {}
     return Played(
@@ -167,7 +170,7 @@ async def _warm_up(home: Home) -> None:
     """One image before the scene: imports, connections and the pump's lead are no part of it."""
     request = {"request_id": WARM_UP, "prompt": "a lighthouse", "purpose": "draft"}
     await home.worker.ports.topics.publish(RENDER_REQUESTS, json.dumps(request).encode())
-    await _await_ends(home.worker.ports.store, [WARM_UP], WARM_WITHIN)
+    await _await_ends(home.worker.ports.store, {WARM_UP: DEFAULT_TENANT}, WARM_WITHIN)
 
 
 def now() -> datetime:
@@ -190,16 +193,17 @@ async def _send(scene: Scene, home: Home) -> dict[str, tuple[dict[str, Any], dat
     return sent
 
 
-async def _await_ends(store: Store, names: Sequence[str], patience: float) -> dict[str, Document]:
-    """The documents of all requests, as of their ends or of the end of patience."""
+async def _await_ends(store: Store, tenants: Mapping[str, str], patience: float) -> dict[str, Document]:
+    """The documents of all requests, as of their ends or of the end of patience. `tenants` has the tenant by id."""
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + patience
     found: dict[str, Document] = {}
-    waiting = list(names)
+    waiting = list(tenants)
     while waiting:
         for start in range(0, len(waiting), PAGE):
-            read = await store.get_all([request_record.path(name) for name in waiting[start : start + PAGE]])
-            found |= {each.id: each for each in read if isinstance(each, Document)}
+            page = waiting[start : start + PAGE]
+            read = await store.get_all([request_record.path_of(tenants[name], name) for name in page])
+            found |= {id_of(each.id): each for each in read if isinstance(each, Document)}
         waiting = [
             name for name in waiting if name not in found or found[name].data["status"] not in request_record.FINAL
         ]
@@ -217,7 +221,7 @@ def _ended(
     data = document.data
     receipt = data["receipt"] or {}
     return Ended(
-        request_id=document.id,
+        request_id=id_of(document.id),
         sent_at=sent_at,
         status=data["status"],
         ended_at=data["finished_at"],

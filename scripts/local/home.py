@@ -35,6 +35,7 @@ from scripts.local.accept_reports import AT_ONCE, AcceptReports, lengthen_queue
 from scripts.local.courier import Courier
 from scripts.local.door import SECRET, Door
 from scripts.local.headers_in_time import HeadersInTime
+from scripts.local.minutes import Minutes
 from scripts.local.publish import publish
 from shared import wiring
 from shared.adapters.process import private_file
@@ -78,6 +79,7 @@ class Home(Struct, frozen=True):
     """What a person should know of this machine's limits."""
     secret: str = ""
     """Of this boot, for the header SECRET of a push to the functions."""
+    minutes: Minutes | None = None
 
     def __repr__(self) -> str:
         """Without the secret."""
@@ -86,7 +88,7 @@ class Home(Struct, frozen=True):
 
 def app(worker: Worker, desk: Desk) -> Starlette:
     """All functions in one application, each at `/functions/NAME`, and the console."""
-    names = ("intake", "pump", "render", "watch", "bury")
+    names = ("intake", "pump", "render", "watch", "bury", "deliver")
     routes: list[Route | Mount] = [
         Route(f"/functions/{name}", getattr(functions, name), methods=["POST"]) for name in names
     ]
@@ -133,8 +135,8 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
                 simulator_url = await stack.enter_async_context(_simulator(simulated))
                 settings = _on_simulator(settings, simulator_url, simulated)
             messaging = wiring.topics(settings, SystemClock())
-            meter = PrometheusMetrics()
-            worker = Worker.of(wiring.build(settings, events, messaging, settings.traces, [meter]))
+            meter, minutes = PrometheusMetrics(), Minutes()
+            worker = Worker.of(wiring.build(settings, events, messaging, settings.traces, [meter, minutes]))
             stack.push_async_callback(worker.close)
             await messaging.ensure(SUBSCRIPTIONS)  # before the first kick: a fresh home has no topics yet
             await read_live_quota(worker.ports, every=timedelta(0))  # before the first grant, and of this provider
@@ -152,7 +154,7 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             await courier.start()
             watching = asyncio.create_task(_watch(url, secret))
             try:
-                yield Home(url, f"{url}{CONSOLE}/", worker, courier, simulator_url, recovered, notes, secret)
+                yield Home(url, f"{url}{CONSOLE}/", worker, courier, simulator_url, recovered, notes, secret, minutes)
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
@@ -177,18 +179,21 @@ def _check_images(settings: Settings) -> None:
 
 def simulates(settings: Settings) -> bool:
     """Whether the built-in simulator stands in for Gemini: no key, and no other server named."""
-    return settings.api_key is None and settings.base_url is None
+    return not settings.calls_google
 
 
 def _on_simulator(settings: Settings, url: str, simulated: Simulated) -> Settings:
-    """Images from the simulator, and its limits as live ones.
+    """Images from the simulator, also those of Vertex, and its limits as live ones.
 
     Where RENDERLANE_QUOTA alone names limits, the simulator has none to tell, and the configured ones are to hold.
     """
     live = settings.live_quota
     if live == LiveQuotaOff("default") and (simulated.limits or not settings.quota.by_model):
         live = LiveQuotaOn("limits and usage", server=url)
-    return replace(settings, base_url=url, live_quota=live)
+    vertex = settings.vertex
+    if vertex is not None and vertex.base_url is None:  # or half of the images would cost money
+        vertex = replace(vertex, base_url=url)
+    return replace(settings, base_url=url, live_quota=live, vertex=vertex)
 
 
 async def until_signalled(on_stopping: Callable[[], None]) -> None:

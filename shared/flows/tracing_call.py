@@ -9,10 +9,14 @@ from shared.core.provider.call import Answer
 from shared.core.provider.failure import Failure
 from shared.core.routing.gateway import CONTRACT
 from shared.core.values.documents import Document
+from shared.core.values.lanes import VERTEX
 from shared.core.values.route import Route
 from shared.core.values.trace_context import Place
 from shared.flows import tracing
 from shared.ports import Ports
+
+PROVIDERS = {"google": "gcp.gemini", VERTEX: "gcp.vertex_ai"}
+"""By contract, as the conventions name them; a gateway has its own name."""
 
 
 def trace_call(
@@ -28,7 +32,7 @@ def trace_call(
     """`parent` is the attempt's span; `image_size` as it was sent."""
     usage, route = answer.usage, Route.from_json(attempt.data["route"])
     contract = attempt.data["contract"]
-    provider = "gcp.gemini" if contract == "google" else contract.removeprefix(CONTRACT)
+    provider = PROVIDERS.get(contract) or contract.removeprefix(CONTRACT)
     tracing.write(
         ports, spans.MODEL_CALL, tracing.below(ports, parent), parent, began_at, ended_at,
         failed=answer.kind.value if isinstance(answer, Failure) else None,

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from shared.core.provider.kept_image import KeepRules
-from shared.core.values.lanes import BATCH
+from shared.core.values.lanes import BATCH, VERTEX
+from shared.core.values.release import Release
 
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
+    from shared.core.accounting.budget import Budget
     from shared.core.catalogue.catalogue import Catalogue
     from shared.core.limits.quota import Quota
+    from shared.core.routing.vertex import VertexUse
     from shared.ports.clock import Clock
     from shared.ports.flags import FlagSource
     from shared.ports.images import Formats, Images, References, Room, Spool
@@ -21,6 +24,13 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.ports.quota import LiveQuotaSource
     from shared.ports.store import Store
     from shared.ports.telemetry import Signals
+    from shared.ports.webhooks import Webhooks
+
+
+class Leaving(Struct, eq=False):
+    """Whether this process was told to end: it begins no call that it could not see through."""
+
+    begun: bool = False
 
 
 class Ports(Struct, frozen=True, eq=False):
@@ -36,6 +46,7 @@ class Ports(Struct, frozen=True, eq=False):
     lanes: Mapping[str, Lane]
     """By lane name: those that answer at once."""
     batches: Batches
+    webhooks: Webhooks
     live_quota: LiveQuotaSource
     flag_source: FlagSource
     signals: Signals
@@ -53,18 +64,31 @@ class Ports(Struct, frozen=True, eq=False):
     project: str
     key_kind: str
     room: Room
+    release: Release = Release()
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
+    default_budget: Budget | None = None
+    """Of every tenant that has none of its own."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
+    vertex: VertexUse = "fallback"
+    """Which requests the Vertex lane takes, where `lanes` has it."""
+    vertex_project: str = ""
+    """Whose the Vertex lane's calls are."""
     reported: dict[str, float] = field(default_factory=dict)
     """When, by the monotonic clock, this process last reported a document that it had to skip; by path."""
+    leaving: Leaving = field(default_factory=Leaving)
 
     @property
     def gateways_in_use(self) -> frozenset[str]:
         return frozenset(name for names in self.gateways.values() for name in names)
 
     @property
+    def vertex_in_use(self) -> VertexUse | None:
+        """None where there is no Vertex lane."""
+        return self.vertex if VERTEX in self.lanes else None
+
+    @property
     def open_lanes(self) -> tuple[str, ...]:
         """The names of all lanes that a route may take."""
-        return (*self.lanes, BATCH)
+        return tuple(self.lanes) if self.vertex == "only" else (*self.lanes, BATCH)

@@ -75,15 +75,17 @@ class Spool(Protocol):
 
 
 class References(Protocol):
-    def check(self, uri: str) -> None:
+    """Each tenant reads its own images and the places that are allowed to all, never another tenant's images."""
+
+    def check(self, uri: str, tenant: str) -> None:
         """Raises ReferenceUnusable for a place that may not be read; fetches nothing."""
         ...
 
-    async def size(self, uri: str) -> int | None:
+    async def size(self, uri: str, tenant: str) -> int | None:
         """Bytes, by a look without reading; None where its place does not say. Raises ReferenceUnusable."""
         ...
 
-    async def fetch(self, uri: str, mime_type: str | None, most: int | None = None) -> Reference:
+    async def fetch(self, uri: str, tenant: str, mime_type: str | None, most: int | None = None) -> Reference:
         """The bytes of a whole reference image from an allowed place, `most` at most. Raises ReferenceUnusable."""
         ...
 

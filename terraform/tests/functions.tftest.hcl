@@ -82,6 +82,16 @@ run "a_first_apply" {
     ])
     error_message = "Metrics without a location are refused."
   }
+
+  assert {
+    condition = alltrue([
+      for each in google_cloud_run_v2_service.function : alltrue([
+        for name, value in { LOG_EXECUTION_ID = "false", RENDERLANE_RELEASE = "0123456789ab" } :
+        contains([for env in each.template[0].containers[0].env : env.value if env.name == name], value)
+      ])
+    ])
+    error_message = "A function does not know its release, or its log lines carry Cloud Run's span beside our trace."
+  }
 }
 
 run "all_traffic_goes_to_the_newest" {
@@ -97,8 +107,13 @@ run "a_canary" {
   command = plan
 
   variables {
-    stable_revisions = { render = "renderlane-render-00007-abc" }
+    stable_revisions = { render = "renderlane-render-00007-abc", pump = "renderlane-pump-00007-abc" }
     canary_percent   = 20
+  }
+
+  assert {
+    condition     = [for each in google_cloud_run_v2_service.function["pump"].traffic : "${each.revision} ${each.percent}"] == ["renderlane-pump-00007-abc 100"]
+    error_message = "Traffic of the one pump is split: two releases would take the lead from each other."
   }
 
   assert {

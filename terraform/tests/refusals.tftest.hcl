@@ -15,10 +15,12 @@ run "an_ack_deadline_under_the_time_out" {
 
   variables {
     ack_deadline_seconds = {
-      render-requests-intake   = 30
-      pump-kicks-pump          = 600
-      render-releases-render   = 600
-      render-dead-letters-bury = 60
+      render-requests-intake     = 30
+      pump-kicks-pump            = 600
+      render-releases-render     = 600
+      render-dead-letters-bury   = 60
+      render-results-deliver     = 60
+      webhook-deliveries-deliver = 60
     }
   }
 

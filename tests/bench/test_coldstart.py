@@ -33,7 +33,7 @@ def test_every_function_is_measured_and_has_a_key_only_where_terraform_gives_it_
     described = Path("terraform/services.tf").read_text("utf-8")
     given = dict(re.findall(r"^    (\w+) = \{\n(?:.*\n)*?.*key = (true|false)", described, re.MULTILINE))
     starts = {each.name.partition(",")[0]: each for each in FUNCTIONS}
-    assert set(given) == {"intake", "pump", "render", "watch", "bury"}
+    assert set(given) == {"intake", "pump", "render", "watch", "bury", "deliver"}
     assert {name: starts[name].has_key for name in given} == {name: key == "true" for name, key in given.items()}
     assert set(contents.targets(Path.cwd())) - {"console"} == set(given)
 

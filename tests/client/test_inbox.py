@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import pytest
 
 from renderlane import Closed, Outcome, Result
-from renderlane.inbox import MOST_HELD, Inbox
+from renderlane.inbox import MOST_HELD, Inbox, key_of
 
 
 @dataclass
@@ -204,3 +204,38 @@ def test_what_was_answered_is_no_longer_counted_among_what_is_to_come(
         inbox.wait(f"r-{number}")
         offered(inbox, a_result(f"r-{number}"))
     assert offered(inbox, a_result("old")) == [[]], "kept: it is ours"
+
+
+def of_tenant(tenant: str | None, status: str = "succeeded", message_id: str = "m-1") -> Result:
+    return replace(a_result(status=status, message_id=message_id), tenant=tenant)
+
+
+def test_another_tenants_result_under_the_same_id_is_not_ours(inbox: Inbox) -> None:
+    """Another publisher that knows an id must not have its own picture delivered here."""
+    waiting = inbox.wait(key_of("web", "a"))
+    assert offered(inbox, of_tenant("evil"), of_tenant(None), of_tenant("default")) == [["left"]] * 3
+    assert not waiting.done()
+    offered(inbox, of_tenant("web"))
+    assert waiting.result(0).tenant == "web"
+
+
+def test_a_rejection_without_a_tenant_belongs_to_the_message_that_it_answers(inbox: Inbox) -> None:
+    key = key_of("..", "a")
+    inbox.publishing(key)
+    inbox.published(key, "m-7")
+    waiting = inbox.wait(key)
+    assert offered(inbox, of_tenant(None, "rejected", "m-8")) == [["left"]]
+    offered(inbox, of_tenant(None, "rejected", "m-7"))
+    assert waiting.result(0).status == "rejected"
+
+
+def test_a_rejection_is_kept_until_the_message_id_is_known(inbox: Inbox) -> None:
+    key = key_of("web", "a")
+    inbox.publishing(key)
+    waiting = inbox.wait(key)
+    deliveries = [Delivery(), Delivery()]
+    inbox.offer(of_tenant("web", "rejected", "m-7"), deliveries[0])
+    inbox.offer(of_tenant(None, "rejected", "m-8"), deliveries[1])
+    inbox.published(key, "m-7")
+    assert waiting.result(0).message_id == "m-7"
+    assert [delivery.said for delivery in deliveries] == [["acknowledged"], ["left"]]

@@ -80,7 +80,7 @@ def test_the_image_is_built_from_the_bundle_and_runs_as_nobody(unpacked: Path) -
 def test_it_requires_nothing_of_the_one_machine_home_or_the_checks(unpacked: Path) -> None:
     named = set(re.findall(r"^([\w.-]+)==", (unpacked / "requirements.txt").read_text("utf-8"), re.MULTILINE))
     assert {"functions-framework", "google-genai", "google-cloud-firestore", "obstore"} <= named
-    assert not named & {"pytest", "mypy", "ruff", "matplotlib", "pillow", "rich", "hypothesis"}
+    assert not named & {"pytest", "mypy", "ruff", "matplotlib", "rich", "hypothesis"}
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_every_module_of_it_can_be_imported_with_only_its_requirements(unpacked:
     subprocess.run([str(clean_python), "-W", "error::ImportWarning", "-c", code], cwd=unpacked, env=_bare(), check=True)
 
 
-@pytest.mark.parametrize("function", ["intake", "pump", "render", "watch", "bury", ""])
+@pytest.mark.parametrize("function", ["intake", "pump", "render", "watch", "bury", "deliver", ""])
 def test_a_function_loads_its_own_flow_and_no_library_of_the_others(function: str, unpacked: Path) -> None:
     code = "import json, sys, main; from shared.wiring import worker; worker(); print(json.dumps(sorted(sys.modules)))"
     environment = _bare() | {
@@ -107,7 +107,7 @@ def test_a_function_loads_its_own_flow_and_no_library_of_the_others(function: st
     loaded = set(json.loads(ended.stdout))
     flows = set(bundle.FLOWS.values()) & loaded
     other = (
-        {bundle.FLOWS["intake"], bundle.FLOWS["render"]} if function == "bury" else set()
+        {bundle.FLOWS[name] for name in ("intake", "render", "deliver")} if function == "bury" else set()
     )  # it looks at their messages
     assert flows - other == ({bundle.FLOWS[function]} if function else set())
     assert not [name for name in loaded if name.startswith("google.genai")]
@@ -116,7 +116,7 @@ def test_a_function_loads_its_own_flow_and_no_library_of_the_others(function: st
 
 @pytest.mark.slow
 @pytest.mark.emulator
-@pytest.mark.parametrize("function", ["intake", "pump", "render", "watch", "bury"])
+@pytest.mark.parametrize("function", ["intake", "pump", "render", "watch", "bury", "deliver"])
 def test_each_function_of_it_starts_in_a_clean_environment_and_answers(
     function: str, unpacked: Path, clean_python: Path, firestore_host: str, pubsub_host: str
 ) -> None:

@@ -108,6 +108,7 @@ def test_without_yes_nothing_is_done_and_every_step_is_said() -> None:
         "-target",
         "plan",
         "apply",
+        "topics publish pump-kicks",
         "scripts/smoke",
     ):
         assert any(word in step for step in steps), word

@@ -329,15 +329,15 @@ class MemoryReferences:
     allowed: tuple[str, ...] = ("gs://allowed/",)
     fetched: list[str] = field(default_factory=list)
 
-    def check(self, uri: str) -> None:
+    def check(self, uri: str, tenant: str) -> None:
         if not uri.startswith(self.allowed):
             raise ReferenceUnusable(f"{uri} lies in no allowed place")
 
-    async def size(self, uri: str) -> int | None:
+    async def size(self, uri: str, tenant: str) -> int | None:
         await asyncio.sleep(0)
         return len(self.known[uri]) if uri in self.known else None
 
-    async def fetch(self, uri: str, mime_type: str | None, most: int | None = None) -> Reference:
+    async def fetch(self, uri: str, tenant: str, mime_type: str | None, most: int | None = None) -> Reference:
         await asyncio.sleep(0)
         self.fetched.append(uri)
         if uri not in self.known:

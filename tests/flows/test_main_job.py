@@ -169,7 +169,7 @@ async def test_a_slot_that_could_not_be_handed_out_is_given_back() -> None:
             cancelled.append(writes[0].path)
             request_id = writes[0].path.removeprefix("requests/")
             world.store.commit = real  # type: ignore[method-assign]
-            await cancel(world.ports, request_id)
+            await cancel(world.ports, "default", request_id)
         return await real(*writes)
 
     world.store.commit = commit  # type: ignore[method-assign]

@@ -417,7 +417,7 @@ async def test_a_dead_letter_of_render_ends_nothing_by_itself() -> None:
             Release("r-1", world.status()["release"]).to_bytes(),
             {"CloudPubSubDeadLetterSourceSubscription": "render-releases-render"},
         )
-        await bury_flow.bury(world.ports, world.kicks, world.tags, world.evidence, dead)
+        await bury_flow.bury(world.ports, world.kicks, world.tags, world.evidence, world.room, dead)
         await story
 
     await world.run(until_released())
@@ -521,7 +521,7 @@ async def test_a_cancellation_noted_while_the_call_turned_out_too_late_keeps_nob
     async def cancel_meanwhile() -> None:
         if not noted:
             noted.append(True)
-            await cancel(world.ports, "r-1")
+            await cancel(world.ports, "default", "r-1")
 
     real = world.lane.generate
 

@@ -171,7 +171,7 @@ async def test_a_cancelled_and_an_expired_request_end_their_wait_and_their_trace
     await world.submit("r-1")
     await world.submit("r-2", deadline=(world.started + timedelta(minutes=5)).isoformat())
     await world.run_for(timedelta(seconds=20))
-    await world.run(cancel(world.ports, "r-1"))
+    await world.run(cancel(world.ports, "default", "r-1"))
     await world.run_until_quiet()
     for request_id, how in (("r-1", "cancelled"), ("r-2", "expired")):
         found = tree(world, request_id)
@@ -250,9 +250,9 @@ async def test_every_event_of_a_request_carries_its_trace() -> None:
         await world.submit(f"r-{number}")
     await world.submit("r-0")
     await world.run_until_quiet()
-    await world.run(cancel(world.ports, "r-1"))
+    await world.run(cancel(world.ports, "default", "r-1"))
     await world.submit("gone", priority="bulk")
-    await world.run(cancel(world.ports, "gone"))
+    await world.run(cancel(world.ports, "default", "gone"))
     await world.run_until_quiet()
     own = {each.id: each.data["trace_id"] for each in world.store.all("requests")}
     told = [(signal.name, fields) for signal, fields in world.signals.emitted if fields.get("request_id") in own]

@@ -56,7 +56,7 @@ def loaded(function: str, **more: str) -> set[str]:
     return set(json.loads(ended.stdout))
 
 
-@pytest.mark.parametrize("function", ["intake", "pump", "watch", "bury"])
+@pytest.mark.parametrize("function", ["intake", "pump", "watch", "bury", "deliver"])
 def test_a_function_that_calls_no_model_never_loads_google_genai(function: str) -> None:
     modules = loaded(function)
     assert "google.genai" not in modules

@@ -19,14 +19,18 @@ from shared.core.provider.failure import Failure, FailureKind
 from shared.core.routing.flag import Flag, Scope
 from shared.core.routing.flag_kinds import FlagName
 from shared.core.values.documents import Committed, Conflict, Document, Write
+from shared.core.webhooks.signature import SECRET_BYTES, secret_of
 from shared.flows.operations import flags
 from shared.flows.operations.tenants import set_budget, set_weight
 from shared.flows.status import summary
+from shared.flows.webhooks import endpoints
 from shared.ports.quota import QuotaUnreadable
+from shared.ports.webhooks import Answer, NoAnswer
 from tests.flows.operations.test_gateway_proofs import ONLY_THERE, PRO, GatewayWorld
 from tests.world import World
 
 HERE = Path(__file__).parent
+HOOKS = ("https://shop.example/hook", "https://shop.example/other")
 IN_BATCH = {"model": PRO, "lane": "batch", "allow": {"batch": True}, "floor": {"model": PRO}}
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 Written = dict[str, list[dict[str, Any]]]
@@ -60,6 +64,14 @@ async def busy(written: Written) -> None:
     await set_budget(world.store, "web", limit_micros=900_000, period="day", over="queue")
     await set_budget(world.store, "print", limit_micros=9_000, period="month", over="refuse")
     await world.run(world.prove())
+    for number, url in enumerate(HOOKS):
+        secret = secret_of(b"s" * SECRET_BYTES)
+        await endpoints.add(
+            world.store, world.webhooks, "web", url, ("succeeded",) * number, fresh_id=f"we_{number}", secret=secret
+        )
+    await endpoints.rotate(world.store, "web", "we_0", secret_of(b"t" * SECRET_BYTES))
+    world.webhooks.replies[HOOKS[0]] = lambda number: Answer(500) if number < 9 else NoAnswer("no answer within 10 s")
+    world.webhooks.replies[HOOKS[1]] = lambda number: Answer(204) if number < 3 else Answer(410)
     world.live_quota.said = {PRO: {"rpm": 12, "rpd": None}}
     world.live_quota.used = {PRO: {"rpm": 3}}
     world.lane.then(

@@ -118,7 +118,7 @@ def test_a_page_of_the_home_itself_may_call_it(up: Up) -> None:
     assert answer.status_code == 200, answer.text
 
 
-@pytest.mark.parametrize("function", ["intake", "pump", "render", "watch", "bury"])
+@pytest.mark.parametrize("function", ["intake", "pump", "render", "watch", "bury", "deliver"])
 @pytest.mark.parametrize("secret", [None, "", "guessed"])
 def test_a_forged_push_reaches_no_function(up: Up, function: str, secret: str | None) -> None:
     push = json.dumps({"message": {"data": "e30=", "messageId": "1"}, "subscription": "s"}).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from shared.config import (
     PubsubTopics,
     Settings,
     SqliteStore,
+    Vertex,
 )
 from shared.core.limits.quota import Limits
 
@@ -38,7 +40,7 @@ def test_a_folder_with_spaces_and_accents_is_a_folder(tmp_path: Path) -> None:
     here = tmp_path / "mein Büro #1"
     here.mkdir()
     ports = wiring.build(Settings.read({}, here), io.StringIO())
-    ports.references.check((here / "a.png").as_uri())
+    ports.references.check((here / "a.png").as_uri(), "web")
 
 
 def test_the_cloud_is_named_by_its_stores() -> None:
@@ -98,6 +100,11 @@ def test_the_cloud_is_named_by_its_stores() -> None:
         ("RENDERLANE_LIVE_QUOTA", "limits", "GOOGLE_CLOUD_PROJECT"),
         ("GOOGLE_GEMINI_BASE_URL", "ftp://x", "http:// or https://"),
         ("GOOGLE_CLOUD_PROJECT", "bad project/x", "a project id"),
+        ("RENDERLANE_VERTEX", "shop/europe-west4/x", "PROJECT or PROJECT/LOCATION"),
+        ("RENDERLANE_VERTEX", "shop/", "PROJECT or PROJECT/LOCATION"),
+        ("RENDERLANE_VERTEX", "Shop/global", "PROJECT or PROJECT/LOCATION"),
+        ("RENDERLANE_VERTEX_ROUTE", "always", "fallback, first, named, only"),
+        ("RENDERLANE_VERTEX_ROUTE", "first", "nothing where RENDERLANE_VERTEX is not set"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_name_what_was_found_and_what_is_allowed(
@@ -205,6 +212,47 @@ def test_an_emulator_may_be_named_by_its_address(
 def test_an_emulator_without_host_and_port_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidSetting, match=r"FIRESTORE_EMULATOR_HOST: found .*; allowed: HOST:PORT"):
         Settings.read({"FIRESTORE_EMULATOR_HOST": text}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://vertex.example:80", "ftp://x", "https://user@vertex.example", "http://10.0.0.1:9"]
+)
+def test_credentials_of_google_cloud_go_to_https_alone(url: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="GOOGLE_VERTEX_BASE_URL"):
+        Settings.read({"RENDERLANE_VERTEX": "shop", "GOOGLE_VERTEX_BASE_URL": url}, tmp_path)
+
+
+def test_the_vertex_lane_is_there_where_its_project_is_named(tmp_path: Path) -> None:
+    assert "vertex" not in wiring.build(Settings.read({}, tmp_path), io.StringIO()).lanes
+    settings = Settings.read({"RENDERLANE_VERTEX": "shop/eu", "GEMINI_API_KEY": "AQ.x"}, tmp_path)
+    assert settings.vertex == Vertex("shop", "eu", "fallback", None)
+    assert settings.pays
+    ports = wiring.build(settings, io.StringIO())
+    assert set(ports.lanes) == {"standard", "priority", "flex", "vertex"}
+    assert (ports.vertex_in_use, ports.vertex_project) == ("fallback", "shop")
+
+
+def test_with_vertex_alone_there_is_no_other_lane_and_no_simulator(tmp_path: Path) -> None:
+    settings = Settings.read({"RENDERLANE_VERTEX": "shop", "RENDERLANE_VERTEX_ROUTE": "only"}, tmp_path)
+    assert settings.calls_google
+    assert settings.pays
+    ports = wiring.build(settings, io.StringIO())
+    assert tuple(ports.lanes) == ports.open_lanes == ("vertex",)
+    beside = Settings.read({"RENDERLANE_VERTEX": "shop"}, tmp_path)
+    assert not beside.calls_google, "without a key the simulator answers, on Vertex's paths too"
+    assert not beside.pays
+
+
+@pytest.mark.parametrize(
+    ("location", "image_output", "listed"), [("global", "120.00", 134_000), ("eu", "132.0000", 147_400)]
+)
+def test_a_location_has_its_own_prices(location: str, image_output: str, listed: int, tmp_path: Path) -> None:
+    settings = Settings.read({"RENDERLANE_VERTEX": f"shop/{location}"}, tmp_path)
+    lanes = wiring.catalogue(settings).models["gemini-3-pro-image"].lanes
+    assert lanes["vertex"].image_output == Decimal(image_output)
+    assert lanes["vertex"].listed["2K"] == listed
+    assert lanes["vertex"].api == "vertex"
+    assert lanes["standard"].image_output == Decimal(120)
 
 
 def test_background_calls_prove_themselves_and_are_polled_unless_somebody_says_otherwise(tmp_path: Path) -> None:

@@ -10,9 +10,13 @@ from typing import Any
 
 from shared.core.messages.topics import Subscription
 from shared.core.provider.failure import FailureKind
+from shared.core.webhooks.signature import SECRET_BYTES, secret_of
+from shared.flows.webhooks import endpoints
 from shared.ports.messaging import Delivery
+from shared.ports.webhooks import Answer
 from tests.world import World
 
+HOOK = "https://shop.example/hook"
 _acting: ContextVar[str] = ContextVar("acting")
 
 
@@ -56,6 +60,10 @@ class _Noting:
 async def _rehearse(world: World) -> None:
     soon = (world.clock.now() + timedelta(seconds=90)).isoformat()
     world.lane.then(FailureKind.REFUSED, FailureKind.TIMEOUT, FailureKind.OVERLOAD)
+    await endpoints.add(
+        world.store, world.webhooks, "default", HOOK, (), fresh_id="we_1", secret=secret_of(b"s" * SECRET_BYTES)
+    )
+    world.webhooks.replies[HOOK] = lambda number: Answer(500 if number < 9 else 204)
     for number in range(70):
         await world.submit(f"r-{number}")
     await world.submit("overdue", deadline=soon, priority="bulk")

@@ -38,6 +38,7 @@ EVERYTHING_SET = {
     "console_group": "oncall@example.com",
     "billing_account": "012345-6789AB-CDEF01",
     "gateway_keys": {"ACME": {"secret": "acme-key", "version": "1"}},
+    "vertex": {"base_url": "https://vertex.example.com"},
 }
 
 
@@ -149,7 +150,7 @@ def test_the_worker_accepts_the_environment_it_is_given(full: Planned, tmp_path:
     assert settings.capacity == 200
 
 
-@pytest.mark.parametrize("function", ["intake", "pump", "bury"])
+@pytest.mark.parametrize("function", ["intake", "pump", "bury", "deliver"])
 def test_only_who_calls_the_provider_is_given_the_key(function: str, full: Planned) -> None:
     assert _secrets(full, function) == []
 
@@ -269,9 +270,10 @@ def test_every_function_may_publish_what_its_flow_is_seen_to_publish(plan: Plann
 def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned) -> None:
     publisher, database, traces = "roles/pubsub.publisher", "roles/datastore.user", "roles/telemetry.writer"
     images, read, create = "render-test-renderlane-images", "roles/storage.objectViewer", "roles/storage.objectCreator"
-    functions = ("intake", "pump", "render", "watch", "bury")
-    everyone = {(f"renderlane-{each}", publisher, "pump-kicks") for each in functions}
-    everyone |= {(f"renderlane-{each}", publisher, "render-results") for each in functions}
+    functions = ("intake", "pump", "render", "watch", "bury", "deliver")
+    everyone = {(f"renderlane-{each}", publisher, "pump-kicks") for each in functions if each != "deliver"}
+    everyone |= {(f"renderlane-{each}", publisher, "render-results") for each in functions if each != "deliver"}
+    everyone |= {(f"renderlane-{name}", publisher, "webhook-deliveries") for name in ("watch", "bury", "deliver")}
     everyone |= {(f"renderlane-{each}", role, "render-test") for each in functions for role in (database, traces)}
     pubsub, secrets = (
         f"service-123456789012@gcp-sa-{each}.iam.gserviceaccount.com" for each in ("pubsub", "secretmanager")
@@ -292,7 +294,7 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         ("renderlane-bury", read, "render-test-renderlane-spool"),
         *(
             ("renderlane-push", "roles/run.invoker", f"renderlane-{each}")
-            for each in ("intake", "pump", "render", "bury")
+            for each in ("intake", "pump", "render", "bury", "deliver")
         ),
         ("renderlane-schedule", "roles/run.invoker", "renderlane-watch"),
         ("renderlane-build", read, "render-test-renderlane-source"),
@@ -302,6 +304,8 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         (pubsub, publisher, RENDER_DEAD_LETTERS),
         (pubsub, "roles/pubsub.subscriber", "render-requests-intake"),
         (pubsub, "roles/pubsub.subscriber", "render-releases-render"),
+        (pubsub, "roles/pubsub.subscriber", "render-results-deliver"),
+        (pubsub, "roles/pubsub.subscriber", "webhook-deliveries-deliver"),
         (secrets, publisher, "renderlane-key-rotation"),
     }
 
@@ -314,6 +318,45 @@ def test_operators_can_do_what_is_listed_here_and_nothing_else(terraform: Terraf
         ("group:oncall@example.com", "roles/pubsub.publisher", RENDER_REQUESTS),
         ("group:oncall@example.com", "roles/storage.objectViewer", "render-test-renderlane-images"),
     }
+
+
+def test_the_vertex_lane_adds_one_grant_in_its_project_and_its_api(terraform: Terraform, plan: Planned) -> None:
+    with_it = terraform.planned(vertex={"project": "shop-vertex", "location": "eu", "route": "first"})
+    assert rules.grants(with_it) - rules.grants(plan) == {("renderlane-render", "roles/aiplatform.user", "shop-vertex")}
+    assert rules.exposures(with_it) == []
+    (api,) = [item for name, item in with_it.of("google_project_service").items() if name.startswith("vertex")]
+    assert (api["project"], api["service"]) == ("shop-vertex", "aiplatform.googleapis.com")
+    services = {name: item for name, item in with_it.of("google_cloud_run_v2_service").items() if "function" in name}
+    environments = {name: _variables_of(item) for name, item in services.items()}
+    assert {item["RENDERLANE_VERTEX"] for item in environments.values()} == {"shop-vertex/eu"}
+    assert {item["RENDERLANE_VERTEX_ROUTE"] for item in environments.values()} == {"first"}
+    assert not any(
+        "RENDERLANE_VERTEX" in _variables_of(item) for item in plan.of("google_cloud_run_v2_service").values()
+    )
+
+
+def test_with_vertex_alone_no_function_gets_the_gemini_key(terraform: Terraform, plan: Planned) -> None:
+    only = terraform.planned(vertex={"route": "only"})
+    assert any("GEMINI_API_KEY" in _variables_of(item) for item in plan.of("google_cloud_run_v2_service").values())
+    for values in only.of("google_cloud_run_v2_service").values():
+        assert "GEMINI_API_KEY" not in _variables_of(values)
+        assert _variables_of(values)["RENDERLANE_VERTEX"] == "render-test/global"
+
+
+@pytest.mark.parametrize(
+    ("vertex", "field"),
+    [({"route": "always"}, "route"), ({"location": "Europe"}, "location"), ({"project": "No Project"}, "project")],
+)
+def test_a_wrong_value_of_vertex_is_refused_by_its_name(
+    vertex: dict[str, str], field: str, terraform: Terraform
+) -> None:
+    ended = terraform.plan(vertex=vertex)
+    assert ended.code != 0
+    assert f"vertex.{field}: allowed" in ended.said
+
+
+def _variables_of(service: dict[str, Any]) -> dict[str, str | None]:
+    return {item["name"]: item.get("value") for item in service["template"][0]["containers"][0]["env"]}
 
 
 def test_the_console_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform, plan: Planned) -> None:

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 import pytest
 
 from shared.core.messages.pubsub_messages import Kick, Release
-from shared.core.messages.topics import PUMP_KICKS, RENDER_RELEASES
+from shared.core.messages.topics import PUMP_KICKS, RENDER_RELEASES, WEBHOOK_DELIVERIES
 from shared.core.provider.failure import FailureKind
+from shared.core.webhooks.delivery import Due
 from tests.terraform.terraform import Planned
 from tests.world import World
 
@@ -58,6 +59,10 @@ def test_a_release_fits() -> None:
     assert unfit(json.loads(Release("r-1", 3).to_bytes()), *schema("release")) == []
 
 
+def test_a_due_delivery_fits() -> None:
+    assert unfit(json.loads(Due("msg_1-we_1").to_bytes()), *schema("delivery")) == []
+
+
 def test_a_kick_fits() -> None:
     assert unfit(json.loads(Kick(frozenset({"a"})).to_bytes()), *schema("kick")) == []
 
@@ -86,7 +91,13 @@ def test_a_field_that_no_schema_knows_is_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("topic", "name"), [(RENDER_RELEASES, "release"), (PUMP_KICKS, "kick"), ("render-results", "result")]
+    ("topic", "name"),
+    [
+        (RENDER_RELEASES, "release"),
+        (PUMP_KICKS, "kick"),
+        (WEBHOOK_DELIVERIES, "delivery"),
+        ("render-results", "result"),
+    ],
 )
 def test_the_topic_has_its_schema(topic: str, name: str, plan: Planned) -> None:
     made = next(values for values in plan.of("google_pubsub_topic").values() if values["name"] == topic)

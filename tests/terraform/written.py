@@ -18,8 +18,10 @@ from shared.core.catalogue.gateway_proof import ITEMS, TEST
 from shared.core.provider.failure import FailureKind
 from shared.core.routing.flag import Flag
 from shared.core.values.documents import Create, Increment, Update, Write
+from shared.core.webhooks.signature import SECRET_BYTES, secret_of
 from shared.flows.operations import flags, gateway_proofs, tenants
 from shared.flows.operations.console_key import console_key
+from shared.flows.webhooks import endpoints
 from tests.world import World
 
 ENDINGS = (
@@ -80,6 +82,8 @@ async def _rehearse(world: World) -> None:
     await console_key(store, "0" * 64)
     await tenants.set_budget(store, "web", limit_micros=50_000_000, period="day", over="queue")
     await _record_a_proof(world)
+    url = "https://shop.example/hook"
+    await endpoints.add(store, world.webhooks, "web", url, (), fresh_id="we_1", secret=secret_of(b"s" * SECRET_BYTES))
     flag = Flag(
         id="f-1", name="use-nano-banana-2", actor="ann", reason="a rehearsal", tripped_at=now,
         expires_at=now + timedelta(minutes=5),

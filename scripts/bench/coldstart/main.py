@@ -80,6 +80,7 @@ FUNCTIONS = (
     Start("intake", "main.py", "intake", FLOOR_ALONE),
     Start("pump", "ready.py", "first_kick", FLOOR_ALONE),
     Start("bury", "main.py", "bury", FLOOR_ALONE),
+    Start("deliver", "main.py", "deliver", FLOOR_ALONE),
     Start("watch", "ready.py", "first_look", FLOOR_ALONE, has_key=True),
     Start("render", "main.py", "render", FLOOR_ALONE, has_key=True),
     Start("render, first call", "ready.py", "first_call", WITH_GENAI, has_key=True),

@@ -39,6 +39,8 @@ async def _budget(name: str, limit: str | None, period: PeriodName | None, over:
 
     check(name)
     settings = worker_home.read_settings()
+    from shared import wiring
+
     changes = limit is not None or period is not None or over is not None
     async with worker_home.reading(settings) as store:
         if changes:
@@ -46,7 +48,7 @@ async def _budget(name: str, limit: str | None, period: PeriodName | None, over:
             given = {"limit": limit, "period": period, "over": over}
             said = ", ".join(f"{key} {value}" for key, value in given.items() if value is not None)
             audit.note(settings, "budget", detail=f"tenant {name}: {said}")
-        seen = await _read(store, name)
+        seen = await _read(store, name, wiring.default_budget(settings))
     if changes:
         await _wake_the_pump()
     if as_json:
@@ -89,12 +91,12 @@ async def _wake_the_pump() -> None:
         await topics.publish(PUMP_KICKS, Kick().to_bytes())
 
 
-async def _read(store: Store, name: str) -> dict[str, Any]:
+async def _read(store: Store, name: str, default: Budget | None) -> dict[str, Any]:
     from shared.core.accounting.budget import OVER_BUDGET
     from shared.core.lifecycle import queries
     from shared.flows.operations.budget_reading import read_budget
 
-    limit = await read_budget(store, name)
+    limit = await read_budget(store, name, default)
     waiting = await store.count(queries.waiting_for(name, OVER_BUDGET, 100_000))
     return {"tenant": name, "budget": await _purse(store, name, limit) if limit else None, "waiting": waiting}
 

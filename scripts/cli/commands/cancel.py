@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.cli.data import audit, filters, worker_home
+from shared.core.messages.request_key import id_of, tenant_of
+from shared.core.values.documents import Document
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from scripts.cli.data.filters import Choice
-    from shared.core.values.documents import Document
+    from scripts.cli.data.outgoing import Line
+    from shared.config import Settings
 
 STATUSES = ("queued", "released", "batched")
 """Not begun: what has begun ends as it ends."""
@@ -40,6 +45,10 @@ def command(ids: tuple[str, ...], status: tuple[str, ...], yes: bool, as_json: b
     if not ids and not filtered:
         raise click.UsageError("give ids or a filter: --status, --tenant, --model, --priority, ...")
     if ids:
+        from scripts.cli.data.requests import check_name
+
+        for name in ids:
+            check_name(name)
         asyncio.run(_cancel(ids))
     else:
         choice = Choice(statuses=status or STATUSES, **filters)
@@ -47,13 +56,10 @@ def command(ids: tuple[str, ...], status: tuple[str, ...], yes: bool, as_json: b
 
 
 async def _cancel(ids: tuple[str, ...]) -> None:
-    from scripts.cli.data.outgoing import complaints, send
+    from scripts.cli.data.outgoing import send
 
-    lines = _lines(ids)
-    wrong = complaints(lines)
-    if wrong:
-        raise click.BadParameter("\n".join(wrong))
     settings = worker_home.read_settings()
+    lines = _lines(await _owners(settings, ids))
     async with worker_home.publishing(settings) as topics:
         await send(topics, lines)
     for each in ids:
@@ -77,11 +83,11 @@ async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
     if yes and found:
         async with worker_home.publishing(settings) as topics:
             with progress.counted(len(found), "asked to cancel") as report:
-                await send(topics, _lines([each.id for each in found]), report)
+                await send(topics, _lines([(each.data["tenant"], id_of(each.id)) for each in found]), report)
         for each in found:
             audit.note(settings, "cancel", request_id=each.id, trace_id=each.data.get("trace_id"))
     if as_json:
-        click.echo(json.dumps({"chosen": len(found), "asked": yes, "request_ids": [each.id for each in found]}))
+        click.echo(json.dumps({"chosen": len(found), "asked": yes, "request_ids": [id_of(each.id) for each in found]}))
         return
     if not found:
         return
@@ -101,7 +107,24 @@ def _preview(found: list[Document]) -> None:
     request_view.console().print(*request_view.first_ten(found, "would be cancelled, unpaid"), sep="\n")
 
 
-def _lines(ids: Any) -> list[Any]:
-    from scripts.cli.data.outgoing import Line
+async def _owners(settings: Settings, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Tenant and id of each. One that is not known yet is of the tenant that is named, else of `default`."""
+    from scripts.cli.data.requests import resolve
+    from shared.core.messages.render_request import DEFAULT_TENANT
 
-    return [Line.of(json.dumps({"cancel": each}).encode(), number) for number, each in enumerate(ids, start=1)]
+    owners: list[tuple[str, str]] = []
+    if not worker_home.has_store(settings):
+        return [(tenant_of(name) or DEFAULT_TENANT, id_of(name)) for name in names]
+    async with worker_home.reading(settings) as store:
+        for name in names:
+            request = await resolve(store, name)
+            tenant = request.data["tenant"] if isinstance(request, Document) else tenant_of(name) or DEFAULT_TENANT
+            owners.append((tenant, id_of(name)))
+    return owners
+
+
+def _lines(owners: Iterable[tuple[str, str]]) -> list[Line]:
+    from scripts.cli.data.outgoing import Line
+    from shared.core.messages.pubsub_messages import cancellation
+
+    return [Line.of(cancellation(*owner), number) for number, owner in enumerate(owners, start=1)]

@@ -50,16 +50,18 @@ class Plan(Struct, frozen=True):
 
 
 @click.command("demo")
-@click.option("--yes", is_flag=True, help="Confirm that requests sent with GEMINI_API_KEY are charged.")
+@click.option("--yes", is_flag=True, help="Confirm that requests sent with GEMINI_API_KEY or to Vertex AI are charged.")
 @click.pass_context
 def command(ctx: click.Context, yes: bool) -> None:
     """Render the sample requests: progress, table, cost, contact sheet. Exit code 0 if all is as expected."""
     with explained():
         plan = make_plan(datetime.now(UTC))
-        if plan.settings.api_key is not None:
+        if plan.settings.pays:
             request_view.console().print(cost_estimate.table(plan.lines, wiring.catalogue(plan.settings), cut=plan.run))
             if not yes:
-                click.echo("A key is set, so this would be paid for. Nothing was sent. To go on: --yes", err=True)
+                click.echo(
+                    "A key or Vertex AI is set, so this would be paid for. Nothing was sent. To go on: --yes", err=True
+                )
                 ctx.exit(2)
         try:
             ctx.exit(asyncio.run(_run(plan)))

@@ -100,18 +100,16 @@ async def _of_lines(
 
 async def _of_id(request_id: str, settings: Settings, catalogue: Catalogue) -> tuple[Known, list[Explained]]:
     from scripts.cli.data import explanation, routing
-    from shared.core.lifecycle import request_record
-    from shared.core.messages.render_request import ID_WORDS, named_id
+    from scripts.cli.data.requests import resolve
+    from shared.core.messages.request_key import KEY_WORDS, is_key
     from shared.core.values.documents import Document
 
-    if named_id({"request_id": request_id}) is None:
-        raise click.UsageError(
-            f"{request_id!r} is neither a file here nor a request id; allowed as an id: 1 to 128 {ID_WORDS}"
-        )
+    if not is_key(request_id):
+        raise click.UsageError(f"{request_id!r} is neither a file here nor a request id; allowed as an id: {KEY_WORDS}")
     async with worker_home.reading(settings) as store:
-        found = await store.get(request_record.path(request_id))
+        found = await resolve(store, request_id)
         if not isinstance(found, Document):
             hint = "See `renderlane list`; or give a file of requests, whose name ends in .json or .jsonl."
             raise click.ClickException(f"{request_id}: no such request, and no such file. {hint}")
         seen = await routing.read(store, settings, catalogue)
-    return seen, [explanation.of_document(request_id, found.data, seen, catalogue)]
+    return seen, [explanation.of_document(found.id, found.data, seen, catalogue)]

@@ -183,7 +183,7 @@ def _say_preview(looked: Looked) -> None:
 
     for each in looked.alike:
         click.echo(f"note: {each.id} ({each.scope}) is already active, by {each.actor}: {each.reason}", err=True)
-    request_view.console().print(*flag_table.preview(looked.flag, looked.foreseen), sep="\n")
+    request_view.console().print(*flag_table.preview(looked.flag, looked.foreseen, looked.lanes), sep="\n")
 
 
 def _say_tripped(looked: Looked, *, only_preview: bool, as_json: bool) -> None:

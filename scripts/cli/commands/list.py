@@ -55,10 +55,10 @@ async def _on_the_way(tenant: str | None, limit: int, *, as_json: bool) -> None:
         places = [each for each in found.places if tenant is None or each.request.data["tenant"] == tenant]
         worker_home.say_if_simulated(settings)
         if as_json:
-            by_id = {each.request.id: each for each in places[:limit]}
-            documents = await store.get_all([path(each) for each in by_id])
+            by_key = {each.request.id: each for each in places[:limit]}
+            documents = await store.get_all([path(each) for each in by_key])
             for each in await with_attempts(store, [one for one in documents if isinstance(one, Document)]):
-                click.echo(to_json(each.document() | {"in_batch": by_id[each.request_id].to_json()}))
+                click.echo(to_json(each.document() | {"in_batch": by_key[each.key].to_json()}))
             return
     now = datetime.now(UTC)
     if not places:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.cli.data import audit, worker_home
-from shared.core.messages.render_request import ID_WORDS, named_id
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,8 +24,9 @@ def command(ctx: click.Context, request_id: str, number: int | None, with_prompt
 
     Contains what the provider's support asks for and the curl command that repeats the call. Never contains the key.
     """
-    if named_id({"request_id": request_id}) is None:
-        raise click.UsageError(f"{request_id!r} is no request id; allowed: 1 to 128 {ID_WORDS}")
+    from scripts.cli.data.requests import check_name
+
+    check_name(request_id)
     ctx.exit(asyncio.run(_packet(request_id, number, with_prompt=with_prompt, as_json=as_json)))
 
 
@@ -50,10 +50,10 @@ async def _packet(request_id: str, number: int | None, *, with_prompt: bool, as_
         return 1
     catalogue = wiring.catalogue(settings)
     how = Repeating(settings.project, settings.base_url, wiring.body_of)
-    found_out = made(request_id, found.data, attempt, catalogue, how, with_prompt=with_prompt)
+    found_out = made(found.key, found.data, attempt, catalogue, how, with_prompt=with_prompt)
     if with_prompt:
         trace_id = found.data.get("trace_id")
-        audit.note(settings, "show-prompt", request_id=request_id, trace_id=trace_id, detail="packet")
+        audit.note(settings, "show-prompt", request_id=found.key, trace_id=trace_id, detail="packet")
     worker_home.say_if_simulated(settings)
     if as_json:
         click.echo(to_json(found_out))

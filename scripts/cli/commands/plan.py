@@ -108,12 +108,13 @@ def command(
         start = datetime.now(UTC) if at is None else _moment(at)
         load = _load(Asked(file, backlog, arrivals, lasts, even, curve, mix, of, tokens), models, start, seed)
         asked = quota.given(limits, models)
-        held = quota.held(load.models, asked, asyncio.run(_known(settings, models, load.models)))
+        in_force, running_capacity = asyncio.run(_known(settings, models, load.models))
+        held = quota.held(load.models, asked, in_force)
         quota.refuse_zero(held)
         if any(limit.source in ("live", "learned") for each in held.values() for limit in each.values()):
             worker_home.say_if_simulated(settings)
         assumed = latencies.ASSUMED if latency is None else latencies.parse(latency, models)
-        _plan(load, Stage(start, held, capacity or settings.capacity, assumed, seed), models, chart, as_json=as_json)
+        _plan(load, Stage(start, held, capacity or running_capacity, assumed, seed), models, chart, as_json=as_json)
     except InvalidLoad as error:
         raise click.UsageError(str(error)) from error
 
@@ -183,19 +184,22 @@ def _read(file: str) -> bytes:
         raise click.UsageError(f"{file} cannot be read ({error.strerror})") from error
 
 
-async def _known(settings: Settings, models: Catalogue, called: Sequence[str]) -> Mapping[str, Mapping[str, InForce]]:
-    """The limits in force as the store has them; as configured where nothing was ever started."""
+async def _known(
+    settings: Settings, models: Catalogue, called: Sequence[str]
+) -> tuple[Mapping[str, Mapping[str, InForce]], int]:
+    """The limits in force and the capacity, as the store has them; as configured where nothing was ever started."""
+    from scripts.cli.data import worker_settings
     from scripts.cli.data.quota_state import read
     from scripts.planner.limits import configured
     from shared import wiring
     from shared.config import SqliteStore
 
-    quota = wiring.quota(settings, models)
     if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
-        return configured(called, quota)
+        return configured(called, wiring.quota(settings, models)), settings.capacity
     async with worker_home.reading(settings) as store:
-        seen = await read(store, quota, called)
-    return {each.model: each.limits for each in seen.models}
+        running = await worker_settings.read(store, settings, models)
+        seen = await read(store, running.limits, called)
+    return {each.model: each.limits for each in seen.models}, running.capacity
 
 
 def _plan(load: Load, stage: Stage, models: Catalogue, chart: str | None, *, as_json: bool) -> None:

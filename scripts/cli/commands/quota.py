@@ -14,13 +14,15 @@ from scripts.cli.data import worker_home
 def command(as_json: bool) -> None:
     """Show current limits and usage.
 
-    For each model: the source and age of each limit, what this worker used in the last minute and today, what the whole
-    project used (if known), and until when the model is closed. Does not need a running worker.
+    For each model: the source and age of each limit, what this worker used in the last minute and today, what the
+    project used (if known), and until when the model is closed. Configured limits are those of the last worker,
+    not this shell's RENDERLANE_QUOTA. Does not need a running worker.
     """
     asyncio.run(_quota(as_json=as_json))
 
 
 async def _quota(*, as_json: bool) -> None:
+    from scripts.cli.data import worker_settings
     from scripts.cli.data.quota_state import read
     from scripts.cli.data.requests import to_json
     from scripts.cli.views import quota_table, request_view
@@ -28,8 +30,8 @@ async def _quota(*, as_json: bool) -> None:
 
     settings = worker_home.read_settings()
     models = wiring.catalogue(settings)
-    configured = wiring.quota(settings, models)
     async with worker_home.reading(settings) as store:
+        configured = (await worker_settings.read(store, settings, models)).limits
         seen = await read(
             store, configured, [model.id for model in models.models.values() if model.status != "retired"]
         )

@@ -18,6 +18,7 @@ from scripts.cli.views import request_view
 from shared.config import Settings
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle import request_record
+from shared.core.messages.request_key import id_of
 from shared.core.routing.ladder import Planned, first_plan
 from shared.core.routing.requirements import Ask
 from shared.core.values.documents import Document
@@ -69,7 +70,7 @@ class Preview(Struct, frozen=True):
                 "revived_before": self.before,
                 "estimate_usd": usd(self.estimate_micros),
                 "unroutable": self.unroutable,
-                "request_ids": [each.id for each in self.found],
+                "request_ids": [id_of(each.id) for each in self.found],
             }
         )
 
@@ -85,12 +86,17 @@ async def look(store: Store, choice: Choice, catalogue: Catalogue) -> Preview:
     unreadable: list[Document] = []
     found = await filters.read(store, choice, NEEDED, unreadable=unreadable)
     filters.say_unreadable(unreadable)
-    successors = [request_record.path(name) for each in found if (name := each.data.get("revived_as"))]
-    there: set[str] = set()
+    successors = [
+        path
+        for each in found
+        if (name := each.data.get("revived_as"))
+        for path in request_record.paths_of(each.data["tenant"], name)
+    ]
+    there: set[tuple[str, str]] = set()
     for start in range(0, len(successors), filters.PAGE):
         page = await store.get_all(successors[start : start + filters.PAGE])
-        there |= {each.id for each in page if isinstance(each, Document)}
-    fresh = [each for each in found if each.data.get("revived_as") not in there]
+        there |= {(each.data["tenant"], id_of(each.id)) for each in page if isinstance(each, Document)}
+    fresh = [each for each in found if (each.data["tenant"], str(each.data.get("revived_as"))) not in there]
     prices: dict[Ask, int | None] = {}
     for each in fresh:
         ask = Ask.from_json(each.data["ask"])
@@ -142,7 +148,7 @@ def _say(old_id: str, end: Revived | ReviveRefused, *, as_json: bool, quiet: boo
         case ReviveRefused():
             click.echo(f"{old_id}: not revived: {end}", err=True)
         case Revived() if as_json:
-            told = {"request_id": old_id, "revived_as": end.request_id, "notes": end.notes, "before": end.before}
+            told = {"request_id": id_of(old_id), "revived_as": end.request_id, "notes": end.notes, "before": end.before}
             click.echo(json.dumps(told))
         case Revived():
             if quiet:

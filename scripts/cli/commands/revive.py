@@ -56,12 +56,13 @@ def command(
 
 async def _by_ids(settings: Any, ids: tuple[str, ...], actor: str, deadline: datetime | None, *, as_json: bool) -> int:
     from scripts.cli.commands import revival
-    from shared.core.messages.render_request import ID_WORDS, named_id
+    from scripts.cli.data.requests import check_name, resolve
 
-    for each in ids:
-        if named_id({"request_id": each}) is None:
-            raise click.UsageError(f"{each!r} is no request id; allowed: 1 to 128 {ID_WORDS}")
-    return await revival.send(settings, ids, actor, deadline, as_json=as_json, report=None)
+    for name in ids:
+        check_name(name)
+    async with worker_home.reading(settings) as store:
+        keys = [(await resolve(store, name)).path.partition("/")[2] for name in ids]
+    return await revival.send(settings, keys, actor, deadline, as_json=as_json, report=None)
 
 
 async def _by_filter(

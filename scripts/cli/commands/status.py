@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from scripts.cli.data import audit, worker_home
-from shared.core.messages.render_request import ID_WORDS, named_id
 from shared.core.values.visible import visible
 
 if TYPE_CHECKING:
@@ -29,9 +28,10 @@ def command(ctx: click.Context, ids: tuple[str, ...], watch: bool, as_json: bool
 
     Includes advice, the requested and delivered route, cost, attempts and image.
     """
-    for request_id in ids:
-        if named_id({"request_id": request_id}) is None:
-            raise click.UsageError(f"{request_id!r} is no request id; allowed: 1 to 128 {ID_WORDS}")
+    from scripts.cli.data.requests import check_name
+
+    for name in ids:
+        check_name(name)
     try:
         ctx.exit(asyncio.run(_status(ids, watch=watch, as_json=as_json, with_prompt=with_prompt)))
     except KeyboardInterrupt:
@@ -60,7 +60,7 @@ async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, with_prom
                 audit.note(
                     settings,
                     "show-prompt",
-                    request_id=each.request_id,
+                    request_id=each.key,
                     trace_id=each.data.get("trace_id"),
                     detail="status",
                 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scripts.cli.commands import webhook
 from scripts.cli.data import audit, worker_home
 from shared.core.admission.fair_queueing import DEFAULT_WEIGHT, LEAST_WEIGHT, MOST_WEIGHT
 
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
     from shared.ports.store import Store
 
 
-@click.command("tenant")
+class _OptionsAfterName(click.Group):
+    """`tenant NAME --json` and `tenant NAME webhook list`: a plain group takes options before NAME only."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and not args[0].startswith("-"):
+            own = next((index for index, word in enumerate(args) if index and word in self.commands), len(args))
+            args = [*args[1:own], args[0], *args[own:]]
+        return super().parse_args(ctx, args)
+
+
+@click.group("tenant", cls=_OptionsAfterName, invoke_without_command=True)
 @click.argument("name", metavar="NAME")
 @click.option(
     "--weight",
@@ -24,9 +35,17 @@ if TYPE_CHECKING:
     help="Share of a queue: weight 2 gets twice as much as weight 1 while both have queued requests.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Output one JSON object.")
-def command(name: str, weight: float | None, as_json: bool) -> None:
-    """Show a tenant's weight and queue, or set the weight."""
+@click.pass_context
+def command(ctx: click.Context, name: str, weight: float | None, as_json: bool) -> None:
+    """Show a tenant's queue, set its weight, manage its webhooks."""
+    if ctx.invoked_subcommand is not None:
+        check(name)
+        ctx.obj = name
+        return
     asyncio.run(_tenant(name, weight, as_json=as_json))
+
+
+command.add_command(webhook.command)
 
 
 async def _tenant(name: str, weight: float | None, *, as_json: bool) -> None:

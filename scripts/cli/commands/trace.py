@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from scripts.cli.data import worker_home
-from shared.core.messages.render_request import ID_WORDS, named_id
 
 if TYPE_CHECKING:
     from scripts.cli.data.requests import Found
@@ -29,8 +28,9 @@ CLOUD_TRACE = "https://console.cloud.google.com/traces/explorer;traceId={trace_i
 @click.pass_context
 def command(ctx: click.Context, request_id: str, as_json: bool, page: Path | None) -> None:
     """Show where a request spent its time."""
-    if named_id({"request_id": request_id}) is None:
-        raise click.UsageError(f"{request_id!r} is no request id; allowed: 1 to 128 {ID_WORDS}")
+    from scripts.cli.data.requests import check_name
+
+    check_name(request_id)
     ctx.exit(asyncio.run(_trace(request_id, as_json=as_json, page=page)))
 
 
@@ -47,7 +47,7 @@ async def _trace(request_id: str, *, as_json: bool, page: Path | None) -> int:
     spans, source = _spans(settings, found)
     trace_id = found.data["trace_id"]
     if as_json:
-        said = {"request_id": request_id, "trace_id": trace_id, "source": source}
+        said = {"request_id": found.request_id, "tenant": found.data["tenant"], "trace_id": trace_id, "source": source}
         click.echo(to_json(said | {"spans": [span.to_json() for span in spans]}))
     else:
         request_view.console().print(trace_view.sheet(request_id, trace_id, spans))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from scripts.cli.data.outgoing import Sent
 from scripts.cli.data.requests import Found, Rejected, with_attempts
 from shared.core.lifecycle import request_record
+from shared.core.messages.request_key import id_of
 from shared.core.values.documents import Document
 from shared.ports.store import Store
 
@@ -29,8 +30,8 @@ class Waiting:
         self._sent = [each for each in sent if not each.cancels]
         self._open = {each.message_id: each for each in self._sent}
         self.total = len(self._different())
-        self.requests: dict[str, Document] = {}
-        """By request id, as last seen."""
+        self.requests: dict[tuple[str, str], Document] = {}
+        """By tenant and id, as last read."""
         self.rejected: dict[str, Rejected] = {}
         """By message id."""
 
@@ -77,26 +78,28 @@ class Waiting:
 
     async def found(self) -> list[Found | Rejected]:
         """Everything that is known, in the order it was sent, requests with their attempts."""
-        requests = {each.request_id: each for each in await with_attempts(self._store, list(self.requests.values()))}
+        requests = {each.key: each for each in await with_attempts(self._store, list(self.requests.values()))}
         found: dict[str, Found | Rejected] = {}
         for each in self._sent:
             if each.message_id in self.rejected:
                 found[each.message_id] = self.rejected[each.message_id]
-            elif self._own(each) is not None and each.request_id in requests:
-                found[f"requests/{each.request_id}"] = requests[each.request_id]
+            elif (own := self._own(each)) is not None and own.id in requests:
+                found[own.path] = requests[own.id]
         return list(found.values())
 
     def _different(self) -> list[Sent]:
         """What is open; the same request published twice is one."""
         open_now = self._open.values()
-        return list({(each.request_id, each.content_hash or each.message_id): each for each in open_now}.values())
+        return list(
+            {(each.tenant, each.request_id, each.content_hash or each.message_id): each for each in open_now}.values()
+        )
 
     async def _read(self) -> None:
-        asked = {(each.request_id, each.content_hash) for each in self._open.values()}
+        asked = {(each.tenant, each.request_id, each.content_hash) for each in self._open.values()}
         paths: dict[str, None] = {}
         for message_id, each in self._open.items():
             if each.request_id is not None and each.content_hash is not None:
-                paths[request_record.path(each.request_id)] = None
+                paths |= dict.fromkeys(request_record.paths_of(each.tenant, each.request_id))
             if self._own(each) is None:
                 paths[f"rejected/{message_id}"] = None
         wanted = list(paths)
@@ -106,12 +109,14 @@ class Waiting:
                     continue
                 if document.path.startswith("rejected/"):
                     self.rejected[document.id] = Rejected(document.data["request_id"], document.data)
-                elif (document.id, request_record.content_hash(document.data)) in asked:
-                    self.requests[document.id] = document
+                else:
+                    tenant, request_id = document.data["tenant"], id_of(document.id)
+                    if (tenant, request_id, request_record.content_hash(document.data)) in asked:
+                        self.requests[tenant, request_id] = document
 
     def _own(self, sent: Sent) -> Document | None:
         """The request that this message asked for: another content under the same id is another request."""
-        document = self.requests.get(sent.request_id or "")
+        document = self.requests.get((sent.tenant, sent.request_id or ""))
         return document if document and request_record.content_hash(document.data) == sent.content_hash else None
 
     def _status(self, sent: Sent) -> str:

@@ -11,6 +11,7 @@ from scripts.cli.data.outgoing import Line
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
+from shared.core.messages.request_key import id_of, key_of
 from shared.core.routing import ladder
 from shared.core.routing.context import Course, Offer, Terms
 from shared.core.routing.ladder import Ladder, Plan, Planned, Unroutable
@@ -51,7 +52,7 @@ def of_line(
 ) -> Explained:
     """As intake and then the pump would see it now. `above` has the models that failed the bar, by request id."""
     match line.meaning:
-        case Cancel(request_id):
+        case Cancel(request_id, _):
             return Explained(request_id, "would be rejected", None, None, (CANCELS,))
         case InvalidRequest() as wrong:
             return Explained(wrong.request_id or f"line {line.number}", "would be rejected", None, None, wrong.problems)
@@ -69,7 +70,7 @@ def _of_request(
     if request.deadline is not None and request.deadline <= known.now:
         late = Problem("deadline", str(request.deadline), "a time in the future", "It would expire unpaid.")
         return Explained(request.request_id, "would expire at once", None, None, (late,))
-    course = Course(request.request_id, request.tenant, request.deadline)
+    course = Course(key_of(request.tenant, request.request_id), request.tenant, request.deadline)
     return _planned(
         request.request_id, "if submitted now", Ask.of(request, above), known.terms(catalogue, BUILT), course
     )
@@ -80,7 +81,7 @@ def _offers(request: RenderRequest, known: Known) -> Mapping[str, Offer]:
     return known.offers if request.allow_gateway else {}
 
 
-def of_document(request_id: str, data: Fields, known: Known, catalogue: Catalogue) -> Explained:
+def of_document(key: str, data: Fields, known: Known, catalogue: Catalogue) -> Explained:
     """As the pump would plan its next attempt now."""
     about = str(data["status"])
     if about in request_record.FINAL:
@@ -88,7 +89,7 @@ def of_document(request_id: str, data: Fields, known: Known, catalogue: Catalogu
     elif about != "queued":
         about += "; this is the plan for another attempt now"
     ask = Ask.from_json(data["ask"])
-    return _planned(request_id, about, ask, known.terms(catalogue, BUILT), request_record.course_of(request_id, data))
+    return _planned(id_of(key), about, ask, known.terms(catalogue, BUILT), request_record.course_of(key, data))
 
 
 def _planned(name: str, about: str, ask: Ask, terms: Terms, course: Course) -> Explained:

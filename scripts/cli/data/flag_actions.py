@@ -35,7 +35,8 @@ async def look(settings: Settings, wish: Wish) -> Looked:
     source = wiring.flag_source(settings, catalogue)
     async with worker_home.reading(settings) as store:
         gateways = wiring.gateways_in_use(settings, catalogue)
-        return await flag_preview.look(store, source, catalogue, BUILT, gateways, wish, _ids(wish.name))
+        vertex = wiring.vertex_use(settings)
+        return await flag_preview.look(store, source, catalogue, BUILT, gateways, wish, _ids(wish.name), vertex)
 
 
 async def trip(settings: Settings, flag: Flag) -> None:

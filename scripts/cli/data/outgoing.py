@@ -9,7 +9,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from shared.core.messages.render_request import Cancel, InvalidRequest, Message, RenderRequest, parse_message
+from shared.core.messages.render_request import (
+    DEFAULT_TENANT,
+    Cancel,
+    InvalidRequest,
+    Message,
+    RenderRequest,
+    parse_message,
+)
 from shared.core.messages.topics import RENDER_REQUESTS
 from shared.ports.messaging import Topics, TopicsUnavailable
 
@@ -50,6 +57,7 @@ class Sent(Struct, frozen=True):
     content_hash: str | None
     """None where it cannot become a request."""
     cancels: bool
+    tenant: str = DEFAULT_TENANT
 
 
 def read_lines(content: bytes, prefix: str) -> list[Line]:
@@ -103,4 +111,5 @@ async def send(
 async def _send(topics: Topics, line: Line) -> Sent:
     message_id = await topics.publish(RENDER_REQUESTS, line.data)
     content_hash = line.meaning.content_hash if isinstance(line.meaning, RenderRequest) else None
-    return Sent(message_id, line.request_id, content_hash, isinstance(line.meaning, Cancel))
+    tenant = line.meaning.tenant or DEFAULT_TENANT
+    return Sent(message_id, line.request_id, content_hash, isinstance(line.meaning, Cancel), tenant)

@@ -12,17 +12,27 @@ import click
 from msgspec import Struct
 
 from shared.core.lifecycle import queries, request_record
+from shared.core.messages.request_key import KEY_WORDS, SEPARATOR, id_of, is_key, tenant_of
 from shared.core.values.documents import Absent, Document, Fields, Query
 from shared.core.values.visible import json_line
+from shared.flows.requests.lookup import find_request
 from shared.ports.store import Store
+
+MOST_TENANTS = 20
+"""That are named where they use the same id."""
 
 
 class Found(Struct, frozen=True):
     """One request."""
 
-    request_id: str
+    key: str
+    """Its place in the store, and an unambiguous name for every verb: `TENANT~ID` of other tenants than `default`."""
     data: Fields
     attempts: tuple[Fields, ...] = ()
+
+    @property
+    def request_id(self) -> str:
+        return id_of(self.key)
 
     @property
     def status(self) -> str:
@@ -61,7 +71,7 @@ class Found(Struct, frozen=True):
         return unquote(parts.path) if parts.scheme == "file" else str(uri)
 
     def document(self) -> dict[str, Any]:
-        return {"request_id": self.request_id, **self.data, "attempts": [dict(attempt) for attempt in self.attempts]}
+        return {**self.data, "request_id": self.request_id, "attempts": [dict(attempt) for attempt in self.attempts]}
 
 
 class Rejected(Struct, frozen=True):
@@ -81,18 +91,49 @@ class Rejected(Struct, frozen=True):
         return {**shown, "request_id": self.request_id, "status": "rejected"}
 
 
-async def find(store: Store, ids: Sequence[str]) -> list[Found | Absent]:
-    """With their attempts, in the order of `ids`."""
-    documents = await store.get_all([request_record.path(request_id) for request_id in ids])
-    return list(await asyncio.gather(*(_with_attempts(store, each) for each in documents)))
+def check_name(name: str) -> None:
+    """Of a request: its id, or TENANT~ID. Raises click.UsageError."""
+    if not is_key(name):
+        raise click.UsageError(f"{name!r} is no request id; allowed: {KEY_WORDS}")
 
 
-async def find_or_say(store: Store, request_id: str) -> Found | None:
+async def resolve(store: Store, name: str) -> Document | Absent:
+    """The request that a person means by its id, or by TENANT~ID. Raises click.UsageError where several have the id."""
+    tenant, request_id = tenant_of(name), id_of(name)
+    if tenant is not None:
+        return await find_request(store, tenant, request_id)
+    first, others = await asyncio.gather(
+        store.get(request_record.path(request_id)), store.query(queries.with_id(request_id, MOST_TENANTS))
+    )
+    documents = {document.path: document for document in (first, *others) if isinstance(document, Document)}
+    if len(documents) > 1:
+        names = sorted(f"{document.data['tenant']}{SEPARATOR}{request_id}" for document in documents.values())
+        raise click.UsageError(
+            f"{request_id}: found requests of several tenants: {', '.join(names)}. Use one of these names."
+        )
+    return next(iter(documents.values()), first)
+
+
+async def find(store: Store, names: Sequence[str]) -> list[Found | Absent]:
+    """With their attempts, in the order of `names`. Raises click.UsageError for an id that several tenants use."""
+    documents = await asyncio.gather(*(resolve(store, name) for name in names))
+    return list(await asyncio.gather(*(_with_attempts(store, document) for document in documents)))
+
+
+async def find_again(store: Store, requests: Sequence[Found | Absent]) -> list[Found | Absent]:
+    """As they are now, in the same order; what was absent is not looked for."""
+    keys = [request.key for request in requests if isinstance(request, Found)]
+    documents = iter(await store.get_all([request_record.path(key) for key in keys]))
+    now = [next(documents) if isinstance(request, Found) else request for request in requests]
+    return list(await asyncio.gather(*(_with_attempts(store, document) for document in now)))
+
+
+async def find_or_say(store: Store, name: str) -> Found | None:
     """None where there is no such request, and that is said."""
-    (found,) = await find(store, [request_id])
+    (found,) = await find(store, [name])
     if isinstance(found, Found):
         return found
-    click.echo(f"{request_id}: no such request. See `renderlane list`; ids are kept for 30 days.", err=True)
+    click.echo(f"{name}: no such request. See `renderlane list`; ids are kept for 30 days.", err=True)
     return None
 
 
@@ -101,7 +142,8 @@ async def with_attempts(store: Store, documents: Sequence[Document]) -> list[Fou
     return [each for each in found if isinstance(each, Found)]
 
 
-async def rejections_of(store: Store, request_id: str) -> list[Rejected]:
+async def rejections_of(store: Store, name: str) -> list[Rejected]:
+    request_id = id_of(name)
     documents = await store.query(Query("rejected", equal=(("request_id", request_id),), limit=5))
     return [Rejected(request_id, document.data) for document in documents]
 

@@ -13,4 +13,5 @@ from shared.ports.store import Store
 async def read(store: Store, settings: Settings, catalogue: Catalogue) -> Known:
     """Needs no running worker. Raises InvalidSetting for a flag provider that cannot be made."""
     gateways = wiring.gateways_in_use(settings, catalogue)
-    return await routing_snapshot.read(store, wiring.flag_source(settings, catalogue), catalogue, gateways)
+    source = wiring.flag_source(settings, catalogue)
+    return await routing_snapshot.read(store, source, catalogue, gateways, wiring.vertex_use(settings))

@@ -66,7 +66,7 @@ def _pause_of(found: Found, held: Held) -> Flag | None:
     asked = what_is_asked(ask, held.catalogue)
     if isinstance(asked, Problem):
         return None
-    subject = Subject(found.request_id, found.data["tenant"], ask.purpose, asked.model.id, ask.lane)
+    subject = Subject(found.key, found.data["tenant"], ask.purpose, asked.model.id, ask.lane)
     return next(iter(flag.concerning(held.pauses, subject)), None)
 
 

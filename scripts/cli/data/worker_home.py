@@ -48,6 +48,11 @@ async def reading(settings: Settings) -> AsyncIterator[Store]:
         await store.close()
 
 
+def has_store(settings: Settings) -> bool:
+    """Whether there is anything to look at: a home that was never started has no file."""
+    return not isinstance(settings.store, SqliteStore) or _exists(settings.store.path)
+
+
 @contextlib.asynccontextmanager
 async def publishing(settings: Settings) -> AsyncIterator[Topics]:
     """The topics. Local and emulated ones are made where they are missing: requests can wait for the first start."""
@@ -126,7 +131,7 @@ def is_simulated(settings: Settings) -> bool:
         note: Any = json.loads(_note_path(settings).read_text("utf-8"))
         return bool(note["simulated"])
     except (OSError, ValueError, KeyError, TypeError):
-        return settings.one_machine and settings.api_key is None and settings.base_url is None
+        return settings.one_machine and not settings.calls_google
 
 
 def reads_live_quota(settings: Settings) -> bool:

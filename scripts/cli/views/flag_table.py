@@ -100,10 +100,10 @@ def documents(known: Known) -> Iterator[dict[str, Any]]:
         yield {"kind": "elsewhere", "id": flag_id}
 
 
-def preview(flag: Flag, found: Sequence[Foreseen]) -> Iterator[RenderableType]:
-    """What it meets: the queues, and how the next heads would change."""
+def preview(flag: Flag, found: Sequence[Foreseen], lanes: Sequence[str] = BUILT) -> Iterator[RenderableType]:
+    """What it meets: the queues, and how the next heads would change. `lanes`: that a route may take here."""
     lane = lane_of(flag.name)
-    if lane is not None and lane not in BUILT:
+    if lane is not None and lane not in lanes:
         yield Text(f"no effect: the {lane} lane is not configured here", "yellow")
     if not found:
         yield Text("no requests are queued; it applies to new ones")

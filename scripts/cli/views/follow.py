@@ -14,7 +14,7 @@ from rich.console import Group
 from rich.live import Live
 
 from scripts.cli.data import wait_reasons
-from scripts.cli.data.requests import Found, find, to_json
+from scripts.cli.data.requests import Found, find, find_again, to_json
 from scripts.cli.data.wait_reasons import Held
 from scripts.cli.views import request_view
 from shared.core.catalogue.catalogue import Catalogue
@@ -30,9 +30,10 @@ async def follow(
     store: Store, ids: Sequence[str], catalogue: Catalogue, *, as_json: bool, with_prompt: bool
 ) -> list[Found | Absent]:
     """As they were when the last of them had ended; unknown ones are not waited for."""
+    looked: list[Found | Absent] | None = None
     with _drawing(as_json=as_json, with_prompt=with_prompt) as draw:
         while True:
-            looked = await find(store, ids)
+            looked = await find(store, ids) if looked is None else await find_again(store, looked)
             found = [each for each in looked if isinstance(each, Found)]
             draw(found, await wait_reasons.read(store, found, catalogue))
             if all(each.status in request_record.FINAL for each in found):
@@ -63,8 +64,8 @@ def _changes(told: Callable[[Found, Held], str]) -> Draw:
 
     def draw(found: Sequence[Found], why: Held) -> None:
         for each in found:
-            if marks.get(each.request_id) != (mark := _mark(each)):
-                marks[each.request_id] = mark
+            if marks.get(each.key) != (mark := _mark(each)):
+                marks[each.key] = mark
                 click.echo(told(each, why))
                 sys.stdout.flush()
 

@@ -101,7 +101,7 @@ def remarks(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableTy
     for each in found:
         match each:
             case Found() if each.data["outcome"] is None:
-                remark = f"Not finished. Check again: renderlane status {each.request_id}"
+                remark = f"Not finished. Check again: renderlane status {each.key}"
             case Found() if each.status == "succeeded":
                 continue
             case Found():

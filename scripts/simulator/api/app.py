@@ -7,7 +7,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from scripts.simulator.api import batches, control, gateway, quota_api, webhooks
+from scripts.simulator.api import batches, control, gateway, quota_api, vertex, webhooks
 from scripts.simulator.api.page import Page
 from scripts.simulator.api.routes import CreateInteraction, GenerateContent, StoredInteraction
 from scripts.simulator.engine import files
@@ -24,6 +24,7 @@ def build(simulation: Simulation) -> Starlette:
             Route(f"/{version}/interactions/{{id}}", stored, methods=["GET", "DELETE"]),
             Route(f"/{version}/interactions/{{id}}/cancel", stored, methods=["POST"]),
         ]
+    routes += vertex.routes(simulation)
     routes += batches.routes(simulation)
     routes += webhooks.routes(simulation)
     routes += files.routes(simulation)

@@ -21,7 +21,7 @@ from scripts.simulator.provider import quota_problems, tokens
 from scripts.simulator.provider.accepted_request import Ask, Headline, Order, accept
 from scripts.simulator.provider.bill import Api, Call
 from scripts.simulator.provider.faults import GATE_KINDS, SICK_KINDS, Fault, Verdict
-from scripts.simulator.provider.models import ImageModel
+from scripts.simulator.provider.models import VERTEX, ImageModel
 from scripts.simulator.provider.parameters import Parameters
 from scripts.simulator.provider.problems import Problem, Refused, model_not_found
 from scripts.simulator.provider.quota_windows import ModelQuota, Rejected
@@ -122,14 +122,20 @@ def _enter(
     model = simulation.models.served(headline.model)
     if model is None:
         raise Refused(model_not_found(headline.model))
-    quota = simulation.quota_of(model.id)
+    pool = pool_of(request.api, model.id)
+    quota = simulation.quota_of(pool)
     text, images = tokens.of_input(model, headline.prompt, headline.references)
-    admission = quota.admit(
-        simulation.limits.limits(model.id), simulation.moment(), images=1, input_tokens=text + images
-    )
+    admission = quota.admit(simulation.limits.limits(pool), simulation.moment(), images=1, input_tokens=text + images)
     if isinstance(admission, Rejected):
         raise Refused(quota_problems.from_rejection(admission, model.id))
     return model, quota
+
+
+def pool_of(api: Api, model_id: str) -> str:
+    """What a call's quota is counted under, as RENDERLANE_QUOTA would name it: Vertex shares none with the other API,
+    and its capacity has no limit of a project unless one is set for `vertex:MODEL`.
+    """
+    return f"{VERTEX}:{model_id}" if api == VERTEX else model_id
 
 
 async def _serve(

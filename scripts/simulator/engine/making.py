@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from scripts.simulator.formats import fault_replies
 from scripts.simulator.provider import tokens
-from scripts.simulator.provider.accepted_request import Ask
+from scripts.simulator.provider.accepted_request import OUTPUT_TYPES, Ask
 from scripts.simulator.provider.bill import Call, cost_micros
 from scripts.simulator.provider.drawing import Scene
 from scripts.simulator.provider.faults import Fault
@@ -54,6 +54,8 @@ async def make(simulation: Simulation, call: Call, ask: Ask, fault: Fault | None
         searches=_searches(ask),
     )
     picture = await simulation.painter.paint(_scene(simulation, ask, model, size, fault))
+    if ask.output_type != OUTPUT_TYPES[0] or ask.output_quality is not None:
+        picture = await simulation.painter.encoded(picture, ask.output_type, ask.output_quality)
     if kind == "corrupt_image":
         picture = b"\x00" * 64 + picture[64:]
     return replace(made, usage=usage, picture=picture, text=text), kind or "image"

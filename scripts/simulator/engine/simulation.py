@@ -26,7 +26,7 @@ from scripts.simulator.provider.accepted_request import Headline
 from scripts.simulator.provider.bill import Api, Ledger
 from scripts.simulator.provider.drawing import Painter, PictureMode
 from scripts.simulator.provider.faults import GATE_KINDS, SICK_KINDS, Fault, FaultBook
-from scripts.simulator.provider.models import Models
+from scripts.simulator.provider.models import VERTEX, Models
 from scripts.simulator.provider.problems import ErrorForm, Problem
 from scripts.simulator.provider.quota_windows import ModelQuota, Moment, WindowKind
 from scripts.simulator.provider.tariff import Tariff
@@ -207,6 +207,6 @@ class Simulation:
         self._stored_bytes = 0
 
     def _check_known(self, names: Iterable[str], error: type[ValueError]) -> None:
-        unknown = [name for name in names if name not in self.models.by_id]
+        unknown = [name for name in names if name.removeprefix(f"{VERTEX}:") not in self.models.by_id]
         if unknown:
             raise error(f"no model {', '.join(map(repr, unknown))}; known: {', '.join(self.models.by_id)}")

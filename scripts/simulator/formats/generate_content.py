@@ -76,7 +76,8 @@ def headline(body: Mapping[str, Any], model: str) -> Headline:
     )
 
 
-def order(body: Mapping[str, Any]) -> Order:
+def order(body: Mapping[str, Any], categories: tuple[str, ...] = TEXT_CATEGORIES) -> Order:
+    """`categories`: of harm, whose threshold this API takes."""
     body = _camel(body)
     for name in body:
         if name not in _FIELDS:
@@ -102,7 +103,7 @@ def order(body: Mapping[str, Any]) -> Order:
         parameters=Parameters(
             thinking=_thinking(config),
             image_search=_image_search(body),
-            safety=_safety(body),
+            safety=_safety(body, categories),
             instruction=_instruction(body),
         ),
     )
@@ -116,8 +117,8 @@ def made_answer(made: Made) -> Answer:
     return json_answer(200, response(made), {SERVED_TIER_HEADER: made.tier})
 
 
-def response(made: Made) -> dict[str, Any]:
-    body: dict[str, Any] = _outcome(made)
+def response(made: Made, mime_type: str = "image/jpeg") -> dict[str, Any]:
+    body: dict[str, Any] = _outcome(made, mime_type)
     if made.usage is not None:
         body["usageMetadata"] = usage_json(made.usage)
     body["modelVersion"] = made.model.id
@@ -138,7 +139,7 @@ def usage_json(usage: Usage) -> dict[str, Any]:
     return body
 
 
-def _outcome(made: Made) -> dict[str, Any]:
+def _outcome(made: Made, mime_type: str) -> dict[str, Any]:
     match made.no_image:
         case NoImage(form="prompt_blocked", code=code, message=message):
             reason = code.upper() if code.upper() in _BLOCK_REASONS else "OTHER"
@@ -158,7 +159,7 @@ def _outcome(made: Made) -> dict[str, Any]:
         return {"candidates": [{"finishReason": "MAX_TOKENS", "index": 0}]}
     parts: list[dict[str, Any]] = [{"text": made.text}] if made.text else []
     if made.picture is not None:
-        parts.append({"inlineData": {"mimeType": "image/jpeg", "data": inline(made.picture)}})
+        parts.append({"inlineData": {"mimeType": mime_type, "data": inline(made.picture)}})
     candidate = _candidate(parts)
     if made.usage is not None and made.usage.searches:
         query = " ".join(made.ask.prompt.split()[:8])
@@ -225,13 +226,13 @@ def _thinking(config: Mapping[str, Any]) -> str | None:
     return None if level is None else level.lower()
 
 
-def _safety(body: Mapping[str, Any]) -> dict[str, str]:
+def _safety(body: Mapping[str, Any], categories: tuple[str, ...]) -> dict[str, str]:
     """Categories of images are marked as not supported on the Gemini API (google-genai 3.6.1, types.HarmCategory)."""
     settings = [_camel(setting) for setting in objects(read(body, "safetySettings", list) or [], "safetySettings")]
     where = "safetySettings."
     pairs = [(need(item, "category", str, where), need(item, "threshold", str, where)) for item in settings]
     words = ((name.lower().removeprefix("harm_category_"), threshold.lower()) for name, threshold in pairs)
-    return safety(words, TEXT_CATEGORIES)
+    return safety(words, categories)
 
 
 def _instruction(body: Mapping[str, Any]) -> str:

@@ -12,11 +12,11 @@ from typing import Any
 from msgspec import Struct, field
 
 from scripts.simulator.provider.drawing import NotAnImage, Painter
-from scripts.simulator.provider.models import DEFAULT_SIZE, SIZES, TIERS, ImageModel, Models, Tier
+from scripts.simulator.provider.models import DEFAULT_SIZE, SIZES, TIERS, VERTEX, ImageModel, Models, Tier
 from scripts.simulator.provider.parameters import Parameters
 from scripts.simulator.provider.problems import invalid
 
-SERVICE_TIERS: tuple[Tier, ...] = tuple(each for each in TIERS if each != "batch")
+SERVICE_TIERS: tuple[Tier, ...] = tuple(each for each in TIERS if each not in ("batch", VERTEX))
 REFERENCE_TYPES = (
     "image/png",
     "image/jpeg",
@@ -27,6 +27,8 @@ REFERENCE_TYPES = (
     "image/bmp",
     "image/tiff",
 )
+OUTPUT_TYPES = ("image/jpeg", "image/png")
+"""In which Vertex sends a picture, where it is asked for one of them."""
 MARKER_LABEL = "request_id"
 
 _LABEL_LENGTH = 63
@@ -82,6 +84,8 @@ class Order(Struct, frozen=True):
     seed: int = 0
     store: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    output_type: str = OUTPUT_TYPES[0]
+    output_quality: int | None = None
     background: bool = False
     """Answered at once with the id; the picture comes later."""
     webhook: WebhookConfig = WebhookConfig()
@@ -104,6 +108,8 @@ class Ask(Struct, frozen=True):
     labels: Mapping[str, str]
     parameters: Parameters
     """With the level of thinking that is taken."""
+    output_type: str = OUTPUT_TYPES[0]
+    output_quality: int | None = None
     background: bool = False
     webhook: WebhookConfig = WebhookConfig()
 
@@ -139,12 +145,16 @@ async def accept(
         store=order.store,
         labels=order.labels,
         parameters=parameters,
+        output_type=order.output_type,
+        output_quality=order.output_quality,
         background=order.background,
         webhook=order.webhook,
     )
 
 
 def _tier(order: Order, model: ImageModel) -> Tier:
+    if order.tier == VERTEX and VERTEX in model.rates:
+        return VERTEX
     for tier in SERVICE_TIERS:
         if order.tier == tier:
             if tier not in model.rates:

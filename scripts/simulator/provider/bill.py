@@ -27,9 +27,11 @@ Api = Literal[
     "file_download",
     "chat",
     "images",
+    "vertex",
 ]
-"""`batch` is one line of a batch. The last two are a gateway's. What an endpoint of interactions, batches or files is
-named for beyond the call itself, and `webhook`, the sending of one event, makes no picture and is on no bill."""
+"""`batch` is one line of a batch; `chat` and `images` are a gateway's, `vertex` is Vertex AI's generateContent. What an
+endpoint of interactions, batches or files is named for beyond the call itself, and `webhook`, the sending of one event,
+makes no picture and is on no bill."""
 
 
 def cost_micros(model: ImageModel, tier: Tier, usage: Usage) -> int:

@@ -69,6 +69,10 @@ class Painter:
         """Width and height of an encoded image that decodes, or NotAnImage."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, measure, image)
 
+    async def encoded(self, picture: bytes, mime_type: str, quality: int | None) -> bytes:
+        """A painted picture in another type, or of another quality."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, encode, picture, mime_type, quality)
+
     def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
@@ -88,6 +92,15 @@ def draw(scene: Scene) -> bytes:
     _write(canvas, scene, ink)
     encoded = io.BytesIO()
     picture.save(encoded, "JPEG", quality=_QUALITY)
+    return encoded.getvalue()
+
+
+def encode(picture: bytes, mime_type: str, quality: int | None) -> bytes:
+    kind = mime_type.removeprefix("image/").upper()
+    options = {"quality": _QUALITY if quality is None else quality} if kind == "JPEG" else {"compress_level": 1}
+    encoded = io.BytesIO()
+    with Image.open(io.BytesIO(picture)) as opened:
+        opened.save(encoded, kind, **options)
     return encoded.getvalue()
 
 

@@ -68,7 +68,7 @@ LINE_KINDS: tuple[str, ...] = get_args(LineKind)
 BACKGROUND_KINDS: tuple[str, ...] = get_args(BackgroundKind)
 WEBHOOK_KINDS: tuple[str, ...] = get_args(WebhookKind)
 
-PICTURING: tuple[Api, ...] = ("interactions", "generate_content", "batch", "chat", "images")
+PICTURING: tuple[Api, ...] = ("interactions", "generate_content", "batch", "chat", "images", "vertex")
 """What a fault meets that names no API."""
 STORED: tuple[Api, ...] = ("interaction_get", "interaction_cancel", "interaction_delete")
 """What is asked of an interaction that there is."""

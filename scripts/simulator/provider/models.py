@@ -13,9 +13,11 @@ from msgspec import Struct, field
 
 Status = Literal["live", "deprecated", "gone"]
 Grounding = Literal["none", "web", "web+image"]
-Tier = Literal["standard", "flex", "batch", "priority"]
+Tier = Literal["standard", "flex", "batch", "priority", "vertex"]
+"""How a call is priced: a service tier, the batch lane, or Vertex AI."""
 
 TIERS: tuple[Tier, ...] = get_args(Tier)
+VERTEX: Tier = "vertex"
 SIZES = ("512", "1K", "2K", "4K")
 DEFAULT_SIZE = "1K"
 MODELS_FILE = Path(__file__).with_name("models.toml")

@@ -65,7 +65,7 @@ class GenerateContentLane:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         paid: PaidImages | None = None,
     ) -> None:
-        http_call.check_key(api_key, "the key as the provider gave it")
+        self._check_key(api_key)
         if base_url is not None:
             http_call.check_base_url(base_url)
         self._api_key = api_key
@@ -75,6 +75,9 @@ class GenerateContentLane:
         self._now = now
         self._paid = paid or google_files(api_key, base_url)
         self._sdk = GenaiOnce(("", ".errors"), self._build)
+
+    def _check_key(self, api_key: str) -> None:
+        http_call.check_key(api_key, "the key as the provider gave it")
 
     async def prepare(self) -> None:
         await self._sdk.get()
@@ -117,8 +120,7 @@ class GenerateContentLane:
         if self._bearer:
             hooks["request"].append(_without_google_key)
         client: genai.Client = library.Client(
-            api_key=self._api_key,
-            vertexai=False,
+            **self._account(),
             http_options=types.HttpOptions(
                 base_url=self._base_url,
                 api_version=self._api_version,
@@ -135,6 +137,10 @@ class GenerateContentLane:
             ),
         )
         return _Sdk(client, types, errors.APIError)
+
+    def _account(self) -> dict[str, Any]:
+        """Whose calls they are, as arguments of the SDK's client."""
+        return {"api_key": self._api_key, "vertexai": False}
 
 
 async def _without_google_key(request: httpx2.Request) -> None:
@@ -154,7 +160,12 @@ def _contents(types: Any, order: Order) -> Any:
 def _config(types: Any, order: Order, timeout: timedelta) -> Any:
     """What is asked for beside the contents. A gateway gets neither a tier nor labels: it may not know them."""
     at_google = order.lane != GATEWAY
-    picture = {"aspect_ratio": order.aspect_ratio, "image_size": order.image_size}
+    picture = {
+        "aspect_ratio": order.aspect_ratio,
+        "image_size": order.image_size,
+        "output_mime_type": f"image/{order.output_format}" if order.output_format is not None else None,
+        "output_compression_quality": order.output_quality,
+    }
     asked = {name: value for name, value in picture.items() if value is not None}
     return types.GenerateContentConfig(
         response_modalities=["TEXT", "IMAGE"],

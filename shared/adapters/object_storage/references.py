@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import obstore
+from msgspec.structs import replace
 from obstore.exceptions import BaseError
 from obstore.store import GCSStore
 
@@ -60,8 +61,9 @@ class _Hiccup(Exception):
 
 class AllowedReferences:
     """The References port. `allowed` are URI prefixes such as `https://cdn.example.com/assets`, `gs://bucket/in`,
-    `file:///srv/refs`; a prefix ends at a `/`, so `/assets` does not allow `/assets-old`. The image store, where given,
-    is allowed too.
+    `file:///srv/refs`; a prefix ends at a `/`, so `/assets` does not allow `/assets-old`. In the image store, where
+    given, a tenant may read below its own prefix, `{root}/{tenant}/`, also if an allowed prefix lies above the store.
+    Only an allowed prefix inside the image store opens a part of it to all.
 
     A host name that resolves to a private or loopback address is refused, unless the prefix itself names that address
     (or `localhost`). `tls` None: the system's trust; `gcs_options` goes to obstore. Raises ValueError for a prefix that
@@ -84,6 +86,7 @@ class AllowedReferences:
     ) -> None:
         self._allowed = tuple(place_of(each) for each in allowed)
         self._images = images
+        self._image_root = place_of(images.root) if images is not None else None
         self._gcs_options = gcs_options or {}
         self._tls = tls
         self._resolve = resolve or _resolve
@@ -94,13 +97,15 @@ class AllowedReferences:
         self._cache = _Cache(cache_bytes)
         self._buckets: dict[str, GCSStore] = {}
 
-    def check(self, uri: str) -> None:
-        """Raises ReferenceUnusable where the URI is none, or lies in no allowed place; nothing is fetched."""
-        self._place(uri)
+    def check(self, uri: str, tenant: str) -> None:
+        """Raises ReferenceUnusable where the URI is none, or lies in no place that the tenant may read; fetches
+        nothing.
+        """
+        self._place(uri, tenant)
 
-    async def size(self, uri: str) -> int | None:
+    async def size(self, uri: str, tenant: str) -> int | None:
         """By a look without reading. Raises ReferenceUnusable; what a look does not tell, fetching will."""
-        place = self._place(uri)
+        place = self._place(uri, tenant)
         data = self._cache.get(uri, self._monotonic())
         if data is not None:
             return len(data)
@@ -119,9 +124,9 @@ class AllowedReferences:
             text = response.headers.get("content-length", "")
             return int(text) if response.status_code == 200 and text.isdecimal() else None
 
-    async def fetch(self, uri: str, mime_type: str | None, most: int | None = None) -> Reference:
+    async def fetch(self, uri: str, tenant: str, mime_type: str | None, most: int | None = None) -> Reference:
         """The bytes, with the type they have. `mime_type` None: whatever they are. Raises ReferenceUnusable."""
-        place = self._place(uri)
+        place = self._place(uri, tenant)
         data = self._cache.get(uri, self._monotonic())
         if data is None:
             limit = self._limit if most is None else min(most, self._limit)
@@ -140,14 +145,21 @@ class AllowedReferences:
             raise ReferenceUnusable(f"{named(uri)} ends in the middle of the image; put the whole file there")
         return Reference(found, data)
 
-    def _place(self, uri: str) -> Place:
-        if self._images is not None and self._images.owns(uri):
-            return place_of(uri)
+    def _place(self, uri: str, tenant: str) -> Place:
         try:
             place = place_of(uri)
         except ValueError as error:
             raise ReferenceUnusable(f"{named(uri)}: {error}") from error
-        if not any(each.covers(place) for each in self._allowed):
+        allowed = [prefix for prefix in self._allowed if prefix.covers(place)]
+        root = self._image_root
+        if root is not None and root.covers(place):
+            own = replace(root, path=f"{root.path}/{tenant}")
+            if own.covers(place) or any(root.covers(prefix) and prefix != root for prefix in allowed):
+                return place
+            raise ReferenceUnusable(
+                f"{named(uri)} is an image of another tenant; name one of your own, or a copy in an allowed place"
+            )
+        if not allowed:
             raise ReferenceUnusable(f"{named(uri)} is in no allowed place; add its prefix to RENDERLANE_REFERENCES")
         return place
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 from typing import TextIO
 
 from shared.core.observability.events import ALL, Signal
+from shared.core.values.release import Release
 from shared.core.values.visible import json_line
 from shared.ports.clock import Clock
+
+REPORTED = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
+"""Makes Error Reporting group an entry: https://cloud.google.com/error-reporting/docs/formatting-error-messages"""
+NOT_DEPLOYED = Release()
 
 
 class JsonSignals:
     """Writes to a stream: standard error in the cloud, a file on one machine."""
 
-    def __init__(self, stream: TextIO, clock: Clock, project: str) -> None:
+    def __init__(self, stream: TextIO, clock: Clock, project: str, release: Release = NOT_DEPLOYED) -> None:
         self._stream = stream
         self._clock = clock
         self._project = project
+        self._release = release
 
     def emit(self, signal: Signal, **fields: object) -> None:
         check(signal, fields)
@@ -28,6 +34,11 @@ class JsonSignals:
         trace_id = fields.get("trace_id")
         if trace_id:
             entry["logging.googleapis.com/trace"] = f"projects/{self._project}/traces/{trace_id}"
+        if self._release.build:
+            entry["logging.googleapis.com/labels"] = {"release": self._release.name}
+        if "stack_trace" in fields:
+            entry["@type"] = REPORTED
+            entry["serviceContext"] = {"service": f"renderlane-{fields['function']}", "version": self._release.name}
         self._stream.write(json_line(entry, str) + "\n")
         self._stream.flush()
 

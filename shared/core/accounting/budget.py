@@ -55,6 +55,11 @@ def budget_of(tenant: Fields) -> Budget | None:
     return Budget.from_json(found) if found else None
 
 
+def default_budget(limit_micros: int) -> Budget:
+    """Of every tenant without a budget of its own: per day; what does not fit waits. It was always there."""
+    return Budget(limit_micros, "day", "queue", datetime(2000, 1, 1, tzinfo=UTC))
+
+
 class Reservation(Stored, frozen=True):
     """What is held for one attempt; kept on its request and its attempt."""
 

@@ -17,7 +17,7 @@ from shared.core.conclusions.claims import Claim, conclusion_id
 from shared.core.lifecycle.request_record import Head
 from shared.core.limits.quota import Limits
 from shared.core.routing.ladder import Planned
-from shared.core.values.route import GATEWAY
+from shared.core.values.lanes import is_apart
 
 INTERACTIVE_HORIZON = timedelta(seconds=2)
 """Further: the next free slot may lie behind those that others have already. For who is owed a slot, too: all that
@@ -184,8 +184,8 @@ class _Queues(Struct):
         if isinstance(slot, Full):
             self.hold(priority, slot)
             return None
-        at_google = candidate.planned.route.lane != GATEWAY  # the spend window is the project's
-        most_spend = self.shared.most_spend if at_google else None
+        apart = is_apart(candidate.planned.route.lane)  # the spend window is the Gemini API's
+        most_spend = None if apart else self.shared.most_spend
         held = spend.hold(estimate, most_spend, slot.slot_at)
         if held is None:
             self.hold(priority, Full("spend", None))

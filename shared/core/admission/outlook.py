@@ -14,7 +14,7 @@ from shared.core.conclusions.claims import Claim
 from shared.core.limits.observations import Seen
 from shared.core.routing.context import Offer
 from shared.core.values.pacific import next_pacific_midnight
-from shared.core.values.route import GATEWAY, pool
+from shared.core.values.route import GATEWAY, lane_apart, pool
 
 
 def offers(
@@ -47,6 +47,11 @@ def denials(routing: Routing) -> dict[str, str]:
         for each in routing.conclusions.reached.values()
         if each.policy.effect == "closes" and each.claim is not Claim.QUOTA_DAY
     }
+
+
+def denied_apart(routing: Routing) -> dict[str, str]:
+    """Those of lanes apart: their requests may have a route elsewhere."""
+    return {name: why for name, why in denials(routing).items() if lane_apart(name) is not None}
 
 
 def outlook(

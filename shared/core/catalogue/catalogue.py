@@ -12,14 +12,17 @@ from msgspec import Struct, field
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, BatchRules
 from shared.core.catalogue.capabilities import Capabilities, Policy
 from shared.core.catalogue.skus import NO_BILLING, Billing
+from shared.core.catalogue.vertex_prices import NO_RULES, VertexRules
 from shared.core.messages.render_request import SIZES
 from shared.core.values.lanes import BATCH, GATEWAY
 from shared.core.values.parameters import SAFETY_CATEGORIES
 
 Status: TypeAlias = Literal["live", "deprecated", "retired"]
 
-Api: TypeAlias = Literal["interactions", "generate_content"]
-APIS: tuple[Api, ...] = ("interactions", "generate_content")
+Api: TypeAlias = Literal["interactions", "generate_content", "vertex"]
+APIS: tuple[Api, ...] = ("interactions", "generate_content", "vertex")
+"""`vertex`: generateContent of Vertex AI, which takes and gives more than that of the Gemini API."""
+GEMINI_APIS: tuple[Api, ...] = ("interactions", "generate_content")
 Form: TypeAlias = Literal["native", "chat", "images"]
 FORMS: tuple[Form, ...] = ("native", "chat", "images")
 """What a gateway speaks: generateContent, or one of the two OpenAI-compatible forms, which make 1K alone."""
@@ -178,6 +181,9 @@ class Catalogue(Struct, frozen=True):
             return "generate_content"
         rates = self.models[model].lanes.get(lane)
         return "interactions" if rates is None else rates.api
+
+    vertex: VertexRules = NO_RULES
+    """What holds for all models of the Vertex lane."""
 
     def find(self, name: str) -> Model:
         """The model of that id or alias, whatever its status. Raises UnknownModel."""

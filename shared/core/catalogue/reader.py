@@ -10,10 +10,12 @@ from shared.core.catalogue.batch_rules import DEFAULT_RULES, LARGEST_FILE, Batch
 from shared.core.catalogue.capabilities import POLICIES, Capabilities, Policy
 from shared.core.catalogue.capability_reader import CAPABILITY_KEYS, CapabilityFields
 from shared.core.catalogue.catalogue import (
-    APIS,
+    GEMINI_APIS,
     REFERENCE_TYPES,
+    REQUEST_BYTES,
     REQUESTS_OF,
     STATUSES,
+    Api,
     Catalogue,
     Model,
     Rates,
@@ -22,6 +24,7 @@ from shared.core.catalogue.catalogue import (
 from shared.core.catalogue.gateway_reader import GatewayFields
 from shared.core.catalogue.skus import NO_BILLING, PARTS, Billing
 from shared.core.catalogue.toml_errors import found_text
+from shared.core.catalogue.vertex_prices import NO_RULES, VertexRules
 from shared.core.messages.render_request import PURPOSES, SIZES
 from shared.core.values import lanes as lane_table
 from shared.core.values.money import MICROS_PER_USD, round_micros
@@ -43,7 +46,7 @@ class _Reader(GatewayFields, CapabilityFields):
     """Turns tables into values."""
 
     def catalogue(self, tables: Mapping[str, Any]) -> Catalogue:
-        self.only(tables, (*_TABLES, "thinking", "requests", "billing", "batch"), ())
+        self.only(tables, (*_TABLES, "thinking", "requests", "billing", "batch", "vertex"), ())
         models_table = self.table(tables, "models", ())
         prices = self.table(tables, "google", ())
         for name in prices:
@@ -82,6 +85,7 @@ class _Reader(GatewayFields, CapabilityFields):
             billing=self.billing(self.table(tables, "billing", ()), models) if "billing" in tables else NO_BILLING,
             batch=self.batch(self.table(tables, "batch", ())) if "batch" in tables else DEFAULT_RULES,
             thinking=self.policies(self.table(tables, "thinking", ())) if "thinking" in tables else {},
+            vertex=self.vertex(self.table(tables, "vertex", ())) if "vertex" in tables else NO_RULES,
             **(self.requests(self.table(tables, "requests", ())) if "requests" in tables else {}),
         )
         for purpose, name in catalogue.purposes.items():
@@ -122,6 +126,8 @@ class _Reader(GatewayFields, CapabilityFields):
         return {
             "request_bytes": {
                 each: self.whole(sizes, each, (*at, "bytes"), least=10_000, most=MOST_REQUEST_BYTES)
+                if each in sizes or each != lane_table.VERTEX
+                else REQUEST_BYTES
                 for each in REQUESTS_OF
             },
             "reference_types": self.image_types(table, at),
@@ -203,8 +209,14 @@ class _Reader(GatewayFields, CapabilityFields):
             grounding_search=round_micros(self.amount(table, "grounding_search", at) * MICROS_PER_USD),
             source=self.typed(table, "source", at, str, "where the price comes from, in quotes"),
             checked=self.day(table, "checked", at),
-            api=self.one_of(table, "api", at, APIS) if "api" in table else "interactions",  # type: ignore[arg-type]
+            api=self.api(table, at),
         )
+
+    def api(self, table: Mapping[str, Any], at: tuple[str, ...]) -> Api:
+        """Each lane of the Gemini API is called in one of its two forms; Vertex has one of its own."""
+        if at[-1] == lane_table.VERTEX:
+            return self.one_of(table, "api", at, ("vertex",)) if "api" in table else "vertex"  # type: ignore[return-value]
+        return self.one_of(table, "api", at, GEMINI_APIS) if "api" in table else "interactions"  # type: ignore[return-value]
 
     def billing(self, table: Mapping[str, Any], models: Mapping[str, Model]) -> Billing:
         at = ("billing",)
@@ -222,6 +234,15 @@ class _Reader(GatewayFields, CapabilityFields):
             services=self.words(table, "services", at),
             **read,
             source=self.typed(table, "source", at, str, "where the names come from, in quotes"),
+            checked=self.day(table, "checked", at),
+        )
+
+    def vertex(self, table: Mapping[str, Any]) -> VertexRules:
+        at = ("vertex",)
+        self.only(table, ("elsewhere_percent", "source", "checked", "note"), at)
+        return VertexRules(
+            elsewhere_percent=self.whole(table, "elsewhere_percent", at, most=100),
+            source=self.typed(table, "source", at, str, "where the rule comes from, in quotes"),
             checked=self.day(table, "checked", at),
         )
 

@@ -20,7 +20,8 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from shared.core.provider.failure import RULES, FailureKind
-from shared.core.values.route import GATEWAY, Route, circuit
+from shared.core.values.lanes import is_apart
+from shared.core.values.route import Route, circuit
 
 
 class Claim(StrEnum):
@@ -104,9 +105,9 @@ CLAIM_OF: Mapping[FailureKind, Claim] = {
 
 
 def subject(claim: Claim, route: Route) -> str:
-    """What a claim made on `route` is about. A gateway's word counts for the gateway alone."""
+    """What a claim made on `route` is about. The word of a lane apart counts for that lane alone."""
     match POLICIES[claim].about:
-        case "model" if route.lane != GATEWAY:
+        case "model" if not is_apart(route.lane):
             return circuit("*", route.model)
         case "model" | "route":
             return route.circuit

@@ -23,8 +23,9 @@ from shared.core.conclusions.evidence import NEVER, NOTHING_HEARD, VOICES_KEPT, 
 from shared.core.limits.observations import Closing
 from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields
+from shared.core.values.lanes import is_apart
 from shared.core.values.pacific import next_pacific_midnight
-from shared.core.values.route import GATEWAY, is_gateways
+from shared.core.values.route import lane_apart
 
 PROBE_ANSWERS_WITHIN = timedelta(seconds=60)
 """Then the next one may go: the first may have died with its worker."""
@@ -328,10 +329,10 @@ def _of_subject(starts: Mapping[str, Starts], subject: str) -> Starts:
 def _spans(subject: str, circuit: str) -> bool:
     lane, _, model = circuit.partition("/")
     if "/" in subject:
-        return subject in (circuit, f"*/{model}" if lane != GATEWAY else circuit)
-    if is_gateways(subject):
-        return lane == GATEWAY and subject.partition(":")[2] == model
-    return lane != GATEWAY and subject == model
+        return subject in (circuit, circuit if is_apart(lane) else f"*/{model}")
+    if (apart := lane_apart(subject)) is not None:
+        return lane == apart and subject.partition(":")[2] == model
+    return not is_apart(lane) and subject == model
 
 
 def _moment(at: datetime) -> str:

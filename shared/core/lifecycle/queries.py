@@ -10,7 +10,8 @@ from shared.core.lifecycle.request_record import HEAD_FIELDS, attempts
 from shared.core.values.documents import Query, Range
 
 EXPIRING = (
-    "requests", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
+    "requests", "accepted", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
+    "webhook_deliveries",
 )  # fmt: skip
 """Collections whose documents have an `expire_at`."""
 
@@ -30,6 +31,11 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "batch", "batched_at")),
     ("requests", ("announce", "updated_at")),
     ("requests", ("-created_at",)),
+    ("requests", ("request_id",)),
+    ("requests", ("tenant", "-created_at")),
+    ("requests", ("tenant", "status", "-created_at")),
+    ("rejected", ("request_id",)),
+    ("rejected", ("-created_at",)),
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
     ("flag_history", ("-at",)),
@@ -38,6 +44,10 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ledger", ("day", "name")),
     ("ledger", ("tenant", "day", "name")),
     ("requests", ("status", "tenant", "reason", "fair_tag")),
+    ("webhook_endpoints", ("tenant", "created_at")),
+    ("webhook_deliveries", ("due_at",)),
+    ("webhook_deliveries", ("tenant", "-created_at")),
+    ("webhook_deliveries", ("tenant", "state", "-created_at")),
     *((collection, ("expire_at",)) for collection in EXPIRING),
 )
 """Collection and fields, equalities first, then the ordered field; a leading `-` means descending."""
@@ -242,8 +252,38 @@ def newest(status: str | None, limit: int) -> Query:
     )
 
 
-def attempts_of(request_id: str) -> Query:
-    return Query(attempts(request_id), order_by=("number",), limit=500)
+def with_id(request_id: str, limit: int) -> Query:
+    """Requests of any tenant under one id."""
+    return Query("requests", equal=(("request_id", request_id),), limit=limit)
+
+
+def newest_of(tenant: str, status: str | None, since: datetime | None, until: datetime | None, limit: int) -> Query:
+    """One tenant's requests that were accepted from `since` to `until`, both included, newest first."""
+    after = () if since is None else (Range("created_at", ">=", since),)
+    before = () if until is None else (Range("created_at", "<=", until),)
+    return Query(
+        "requests",
+        equal=(("tenant", tenant), *((("status", status),) if status else ())),
+        bounds=(*after, *before),
+        order_by=("-created_at",),
+        limit=limit,
+    )
+
+
+def rejections_of(request_id: str, limit: int) -> Query:
+    """Rejected messages of any tenant that named an id."""
+    return Query("rejected", equal=(("request_id", request_id),), limit=limit)
+
+
+def newest_rejected(since: datetime | None, until: datetime | None, limit: int) -> Query:
+    """Rejected messages from `since` to `until`, both included, newest first."""
+    after = () if since is None else (Range("created_at", ">=", since),)
+    before = () if until is None else (Range("created_at", "<=", until),)
+    return Query("rejected", bounds=(*after, *before), order_by=("-created_at",), limit=limit)
+
+
+def attempts_of(key: str) -> Query:
+    return Query(attempts(key), order_by=("number",), limit=500)
 
 
 def flag_history(limit: int) -> Query:
@@ -290,6 +330,33 @@ def waiting_for(tenant: str, reason: str, limit: int) -> Query:
         order_by=("fair_tag",),
         limit=limit,
         fields=(*HEAD_FIELDS, "least_estimate_micros"),
+    )
+
+
+def webhook_endpoints(tenant: str, limit: int) -> Query:
+    """The oldest first."""
+    return Query("webhook_endpoints", equal=(("tenant", tenant),), order_by=("created_at",), limit=limit)
+
+
+def due_webhook_deliveries(now: datetime, limit: int, after: datetime | None = None) -> Query:
+    """Deliveries to attempt, the longest overdue first; `after` = `due_at` of the last one seen."""
+    return Query(
+        "webhook_deliveries",
+        bounds=(Range("due_at", "<=", now),),
+        order_by=("due_at",),
+        limit=limit,
+        after=(after,) if after is not None else (),
+        fields=("due_at",),
+    )
+
+
+def webhook_deliveries(tenant: str, state: str | None, limit: int) -> Query:
+    """One tenant's deliveries, the newest first."""
+    return Query(
+        "webhook_deliveries",
+        equal=(("tenant", tenant), *((("state", state),) if state else ())),
+        order_by=("-created_at",),
+        limit=limit,
     )
 
 

@@ -1,4 +1,4 @@
-"""One request as the store keeps it: `requests/{request_id}` and `requests/{request_id}/attempts/{n}`."""
+"""One request as the store keeps it: `requests/{key}` and `requests/{key}/attempts/{n}`; see request_key.py."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from shared.core.accounting.budget import Reservation
 from shared.core.messages.render_request import RenderRequest, hash_of_content
+from shared.core.messages.request_key import id_of, key_of, keys_of
 from shared.core.provider.outcome import Outcome
 from shared.core.routing.context import FRESH, Course
 from shared.core.routing.ladder import Planned
@@ -57,6 +58,7 @@ class Head(Struct, frozen=True):
     """A queued request as the pump sees it: no prompt, no references."""
 
     request_id: str
+    """Its key."""
     version: str
     ask: Ask
     model: str
@@ -127,23 +129,39 @@ def course_of(request_id: str, data: Fields) -> Course:
     )
 
 
-def path(request_id: str) -> str:
-    return f"requests/{request_id}"
+def path(key: str) -> str:
+    return f"requests/{key}"
 
 
-def attempts(request_id: str) -> str:
+def path_of(tenant: str, request_id: str) -> str:
+    """Where a request lies that was accepted since ids are per tenant."""
+    return path(key_of(tenant, request_id))
+
+
+def paths_of(tenant: str, request_id: str) -> tuple[str, str]:
+    """Where a request may lie, the usual place first: its document names the tenant (see `is_of`)."""
+    first, second = keys_of(tenant, request_id)
+    return path(first), path(second)
+
+
+def is_of(data: Fields, tenant: str) -> bool:
+    """Whether a document at one of a tenant's places is that tenant's request, not an older one of another tenant."""
+    return bool(data["tenant"] == tenant)
+
+
+def attempts(key: str) -> str:
     """The collection of a request's attempts."""
-    return f"requests/{request_id}/attempts"
+    return f"requests/{key}/attempts"
 
 
-def attempt_path(request_id: str, number: int) -> str:
+def attempt_path(key: str, number: int) -> str:
     """Zero-padded, so that attempts sort by id."""
-    return f"{attempts(request_id)}/{number:04d}"
+    return f"{attempts(key)}/{number:04d}"
 
 
-def image_key(request_id: str, tenant: str, created_at: datetime, number: int) -> str:
+def image_key(key: str, tenant: str, created_at: datetime, number: int) -> str:
     """`{tenant}/{created date}/{hash of the id}/{attempt}.`, to which the extension is added."""
-    digest = hashlib.sha256(request_id.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(id_of(key).encode()).hexdigest()[:16]
     return f"{tenant}/{created_at.date().isoformat()}/{digest}/{number}."
 
 
@@ -169,6 +187,7 @@ def new_document(
     return {
         "status": "queued",
         "reason": "new",
+        "request_id": request.request_id,
         "request": request.to_json(),
         "content_hash": request.content_hash,
         "ask": Ask.of(request, above).to_json(),

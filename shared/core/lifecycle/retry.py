@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from shared.core.provider.failure import RULES, Failure, FailureKind, Next
 from shared.core.provider.outcome import EXPIRED, Outcome, final_status, of_failure
-from shared.core.values.lanes import GATEWAY, SHEDDING
+from shared.core.values.lanes import SHEDDING, is_apart
 
 CAPACITY = frozenset({kind for kind, rule in RULES.items() if rule.sick_route} | {FailureKind.QUOTA_UNKNOWN})
 """Somebody is short of capacity: the hint is an estimate, not the end of a quota's window."""
@@ -171,10 +171,10 @@ def _reason(failure: Failure) -> str:
 
 def is_done_with(failure: Failure, sick_before: int, lane: str) -> bool:
     """Whether the request should leave this route: a silent one at once (asking again costs as long again), one that
-    does not have the model or the lane, Flex that sheds, a gateway that takes nothing from us (no balance, a rejected
-    key: another contract may), a bare 403 (it may be about this call), one without capacity for longer than a minute,
-    any other sick one after one retry. A key and an account are the same on all of Google's routes: such a request
-    waits.
+    does not have the model or the lane, Flex that sheds, a lane apart that takes nothing from us (no balance, a
+    rejected key: another contract may), a bare 403 (it may be about this call), one without capacity for longer than a
+    minute, any other sick one after one retry. A key and an account are the same on all routes of the Gemini API:
+    such a request waits.
     """
     if failure.kind in CAPACITY and (failure.retry_after or timedelta(0)) > LONG_HINT:
         return True
@@ -182,7 +182,7 @@ def is_done_with(failure: Failure, sick_before: int, lane: str) -> bool:
         return True
     if failure.kind is FailureKind.OVERLOAD and lane in SHEDDING:
         return True
-    if lane == GATEWAY and failure.rule.denied:
+    if is_apart(lane) and failure.rule.denied:
         return True
     if failure.kind is FailureKind.PERMISSION and not failure.explicit:
         return True

@@ -23,7 +23,8 @@ from shared.core.provider.stored_image import Delivered, Ending, storable
 from shared.core.provider.usage import Usage
 from shared.core.references import reference_set
 from shared.core.values.documents import Document, Fields, Update, Write
-from shared.core.values.route import GATEWAY, Route, circuit
+from shared.core.values.lanes import is_apart
+from shared.core.values.route import Route, circuit
 
 Effect: TypeAlias = Literal["final", "queued", "booked", "settled before", "kept"]
 """`kept`: nothing is settled; the attempt's paid image waits to be stored."""
@@ -167,7 +168,7 @@ def _after(
     }
     sick_before = request["sick_on"].get(route.circuit, 0)
     elsewhere = is_done_with(failure, sick_before, route.lane)
-    is_account = route.lane == GATEWAY and failure.rule.denied
+    is_account = is_apart(route.lane) and failure.rule.denied
     left = circuit(route.lane, "*") if is_account else route.circuit
     denied = failure.rule.denied and claim is not None
     met = {

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from shared.core.values.money import micros_from_usd
-from shared.core.values.route import is_gateways
+from shared.core.values.route import lane_apart
 
 
 class InvalidQuota(ValueError):
@@ -42,8 +42,8 @@ class Quota(Struct, frozen=True):
     by_model: Mapping[str, Limits]
 
     def limits(self, model: str) -> Limits:
-        """The model's own limits, completed dimension by dimension from `*`, which says nothing of a gateway."""
-        general = Limits() if is_gateways(model) else self.by_model.get("*", Limits())
+        """The model's own limits, completed dimension by dimension from `*`, which says nothing of a lane apart."""
+        general = Limits() if lane_apart(model) else self.by_model.get("*", Limits())
         own = self.by_model.get(model, Limits())
         known = {name: value for name, value in asdict(own).items() if value is not None}
         return replace(general, **known)

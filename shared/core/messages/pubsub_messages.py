@@ -10,7 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from shared.core.messages.render_request import ID_PATTERN, InvalidRequest
+from shared.core.messages.render_request import DEFAULT_TENANT, InvalidRequest
+from shared.core.messages.request_key import id_of, is_key
 from shared.core.values.documents import Fields
 from shared.core.values.money import usd
 
@@ -29,6 +30,7 @@ class Release(Struct, frozen=True):
     """A slot in a worker's hand."""
 
     request_id: str
+    """The key of the request."""
     number: int
 
     def to_bytes(self) -> bytes:
@@ -43,8 +45,8 @@ class Release(Struct, frozen=True):
             raise BadMessage("not a release: request_id and release are expected") from error
         if not isinstance(request_id, str) or not isinstance(number, int) or isinstance(number, bool):
             raise BadMessage("not a release: request_id is text and release a number")
-        if len(request_id) > LONGEST_ID or re.fullmatch(ID_PATTERN, request_id) is None:
-            raise BadMessage("not a release: request_id is no id of a request")
+        if not is_key(request_id, LONGEST_ID):
+            raise BadMessage("not a release: request_id is no key of a request")
         return cls(request_id, number)
 
 
@@ -86,8 +88,8 @@ def parse_arrival(data: bytes) -> Arrival | BatchArrival:
         return Arrival(interaction_id)
     if not isinstance(request_id, str) or not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
         raise BadMessage("not an arrival: request_id is text and attempt a number from 1")
-    if len(request_id) > LONGEST_ID or re.fullmatch(ID_PATTERN, request_id) is None:
-        raise BadMessage("not an arrival: request_id is no id of a request")
+    if not is_key(request_id, LONGEST_ID):
+        raise BadMessage("not an arrival: request_id is no key of a request")
     return Arrival(interaction_id, request_id, attempt)
 
 
@@ -123,14 +125,20 @@ class Event(Struct, frozen=True):
     attributes: Mapping[str, str]
 
 
-def result_event(request_id: str, data: Fields) -> Event:
-    """The result of a finished request."""
+def cancellation(tenant: str, request_id: str) -> bytes:
+    """A message on `render-requests`."""
+    owner = {} if tenant == DEFAULT_TENANT else {"tenant": tenant}
+    return json.dumps({"cancel": request_id, **owner}).encode()
+
+
+def result_event(key: str, data: Fields) -> Event:
+    """The result of a finished request, under the id and the tenant that its caller knows it by."""
     receipt = data["receipt"] or {}
     ask = data["ask"]
     asked = {"model": data["asked_model"], "image_size": ask["image_size"], "lane": ask["lane"]}
     return _event(
         {
-            "request_id": request_id,
+            "request_id": id_of(key),
             "tenant": data["tenant"],
             "group": data["group"],
             "status": data["status"],
@@ -154,11 +162,14 @@ def result_event(request_id: str, data: Fields) -> Event:
 
 
 def rejection_event(request_id: str, reason: InvalidRequest, message_id: str, trace_id: str, at: datetime) -> Event:
-    """The answer to a message that names a valid id but cannot be taken. Never final for that id."""
+    """The answer to a message that names a valid id but cannot be taken. Never final for that id.
+
+    It goes to the tenant that the message names: its filter lets the rejection through.
+    """
     return _event(
         {
             "request_id": request_id,
-            "tenant": None,
+            "tenant": reason.tenant,
             "group": None,
             "status": "rejected",
             "round": None,

@@ -32,6 +32,9 @@ SIZES = ("512", "1K", "2K", "4K")
 PURPOSES = ("draft", "default", "final")
 PRIORITIES = ("interactive", "normal", "bulk")
 
+DEFAULT_TENANT = "default"
+ID_LIMIT, TENANT_LIMIT = 128, 64
+"""Characters."""
 ID_PATTERN = r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:-]*"
 ID_WORDS = "letters, digits and . _ : -, starting with a letter or digit, without '..'"
 
@@ -51,11 +54,13 @@ LABEL_KEY_PATTERN = r"[^_][\s\S]*|_(?:[^_][\s\S]*)?|[\s\S]*[^_]_?"
 class InvalidRequest(Exception):
     """The message cannot be a render request. It is recorded, answered and never retried."""
 
-    def __init__(self, problems: tuple[Problem, ...], request_id: str | None) -> None:
+    def __init__(self, problems: tuple[Problem, ...], request_id: str | None, tenant: str | None = None) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = problems
         self.request_id = request_id
         """The id the message names, where it names a valid one: the rejection is announced under it."""
+        self.tenant = tenant
+        """The tenant it names, or `default` where it names none; None where what it names is no tenant."""
 
 
 class ReferenceUri(Struct, frozen=True):
@@ -73,7 +78,7 @@ class Floor(Struct, frozen=True):
 class RenderRequest(Struct, frozen=True):
     request_id: str
     prompt: str
-    tenant: str = "default"
+    tenant: str = DEFAULT_TENANT
     purpose: str = "default"
     model: str | None = None
     image_size: str = "1K"
@@ -86,6 +91,7 @@ class RenderRequest(Struct, frozen=True):
     floor: Floor | Literal["exact"] = Floor()
     allow_gateway: bool = False
     allow_batch: bool = False
+    allow_vertex: bool | None = None
     escalates: str | None = None
     group: str | None = None
     grounding: Grounding = False
@@ -110,7 +116,7 @@ class RenderRequest(Struct, frozen=True):
         try:
             found = REQUEST.parse(payload, "")
         except ShapeError as error:
-            raise InvalidRequest(error.problems, named_id(payload)) from error
+            raise InvalidRequest(error.problems, named_id(payload), named_tenant(payload)) from error
         return cls._of(found)
 
     @classmethod
@@ -130,7 +136,7 @@ class RenderRequest(Struct, frozen=True):
         return cls(
             request_id=found["request_id"],
             prompt=found["prompt"],
-            tenant=found.get("tenant", "default"),
+            tenant=found.get("tenant", DEFAULT_TENANT),
             purpose=found.get("purpose", "default"),
             model=found.get("model"),
             image_size=found.get("image_size", "1K"),
@@ -143,6 +149,7 @@ class RenderRequest(Struct, frozen=True):
             floor="exact" if floor == "exact" else Floor(floor.get("image_size"), floor.get("model")),
             allow_gateway=allow.get("gateway", False),
             allow_batch=allow.get("batch", False),
+            allow_vertex=allow.get("vertex"),
             escalates=found.get("escalates"),
             group=found.get("group"),
             grounding=found.get("grounding", False),
@@ -175,7 +182,7 @@ class RenderRequest(Struct, frozen=True):
             "floor": self.floor
             if self.floor == "exact"
             else _present({"image_size": self.floor.image_size, "model": self.floor.model}),
-            "allow": {"gateway": self.allow_gateway, "batch": self.allow_batch},
+            "allow": _present({"gateway": self.allow_gateway, "batch": self.allow_batch, "vertex": self.allow_vertex}),
             "escalates": self.escalates,
             "group": self.group,
             "grounding": self.grounding,
@@ -221,6 +228,8 @@ class Cancel(Struct, frozen=True):
     """Cancels a request that has not started."""
 
     request_id: str
+    tenant: str = DEFAULT_TENANT
+    """Whose request it is: one tenant's cancellation never reaches another's request."""
 
 
 Message: TypeAlias = RenderRequest | Cancel
@@ -239,9 +248,10 @@ def parse_message(data: bytes) -> Message:
     payload = _decode(data)
     if isinstance(payload, dict) and "cancel" in payload:
         try:
-            return Cancel(CANCEL.parse(payload, "")["cancel"])
+            fields = CANCEL.parse(payload, "")
         except ShapeError as error:
-            raise InvalidRequest(error.problems, None) from error
+            raise InvalidRequest(error.problems, None, named_tenant(payload)) from error
+        return Cancel(fields["cancel"], fields.get("tenant", DEFAULT_TENANT))
     return RenderRequest.parse(payload)
 
 
@@ -250,6 +260,14 @@ def named_id(payload: object) -> str | None:
     try:
         return _REQUEST_ID.parse(payload["request_id"], "request_id") if isinstance(payload, dict) else None
     except (KeyError, ShapeError):
+        return None
+
+
+def named_tenant(payload: object) -> str | None:
+    """The tenant that a payload names, `default` where it names none; None where that is no tenant."""
+    try:
+        return _TENANT.parse(payload.get("tenant", DEFAULT_TENANT), "tenant") if isinstance(payload, dict) else None
+    except ShapeError:
         return None
 
 
@@ -335,7 +353,16 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text.upper()).astimezone(UTC)
 
 
-_REQUEST_ID = validation.Text(1, 128, ID_PATTERN, f"1 to 128 {ID_WORDS}", description="The caller's idempotency key.")
+_REQUEST_ID = validation.Text(
+    1,
+    ID_LIMIT,
+    ID_PATTERN,
+    f"1 to {ID_LIMIT} {ID_WORDS}",
+    description="The caller's idempotency key, unique within its tenant.",
+)
+_TENANT = validation.Text(
+    1, TENANT_LIMIT, ID_PATTERN, f"1 to {TENANT_LIMIT} {ID_WORDS}", description="Who pays. Ids are per tenant."
+)
 _SIZE = validation.Choice(SIZES, _size_hint)
 
 REQUEST = validation.Record(
@@ -350,7 +377,7 @@ REQUEST = validation.Record(
             description="At least one character must be visible (no white space, control or zero-width character).",
             remedy="Describe what the image should show.",
         ),
-        "tenant": validation.Text(1, 64, ID_PATTERN, f"1 to 64 {ID_WORDS}", description="Who pays."),
+        "tenant": _TENANT,
         "purpose": validation.Choice(PURPOSES, description="Selects the model if `model` is not set."),
         "model": validation.Text(
             1,
@@ -419,11 +446,19 @@ REQUEST = validation.Record(
             {
                 "gateway": validation.Flag("Prompt and references may be sent to a third-party gateway."),
                 "batch": validation.Flag("The request may take a day."),
+                "vertex": validation.Flag(
+                    "The request may go to Vertex AI, the same models in Google Cloud."
+                    " Default: as the worker is configured, usually yes."
+                ),
             },
             description="Consent.",
         ),
         "escalates": validation.Text(
-            1, 128, ID_PATTERN, f"1 to 128 {ID_WORDS}", description="Id of the request whose image was not good enough."
+            1,
+            ID_LIMIT,
+            ID_PATTERN,
+            f"1 to {ID_LIMIT} {ID_WORDS}",
+            description="Id of the request, of the same tenant, whose image was not good enough.",
         ),
         "group": validation.Text(1, 128, description="Name shared by related requests."),
         "grounding": validation.FlagOr(
@@ -470,7 +505,7 @@ REQUEST = validation.Record(
     },
     required=("request_id", "prompt"),
     defaults={
-        "tenant": "default",
+        "tenant": DEFAULT_TENANT,
         "purpose": "default",
         "image_size": "1K",
         "references": [],
@@ -483,5 +518,8 @@ REQUEST = validation.Record(
 )
 
 CANCEL = validation.Record(
-    {"cancel": _REQUEST_ID}, required=("cancel",), description="Cancels a request that has not started."
+    {"cancel": _REQUEST_ID, "tenant": _TENANT},
+    required=("cancel",),
+    defaults={"tenant": DEFAULT_TENANT},
+    description="Cancels a request that has not started; `tenant` beside it says whose (default: `default`).",
 )

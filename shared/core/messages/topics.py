@@ -13,13 +13,17 @@ RENDER_ARRIVALS = "render-arrivals"
 RENDER_RESULTS = "render-results"
 PUMP_KICKS = "pump-kicks"
 RENDER_DEAD_LETTERS = "render-dead-letters"
+WEBHOOK_DELIVERIES = "webhook-deliveries"
 
-TOPICS = (RENDER_REQUESTS, RENDER_RELEASES, RENDER_ARRIVALS, RENDER_RESULTS, PUMP_KICKS, RENDER_DEAD_LETTERS)
+TOPICS = (
+    RENDER_REQUESTS, RENDER_RELEASES, RENDER_ARRIVALS, RENDER_RESULTS, PUMP_KICKS, RENDER_DEAD_LETTERS,
+    WEBHOOK_DELIVERIES,
+)  # fmt: skip
 
 DEAD_LETTER_SOURCE = "CloudPubSubDeadLetterSourceSubscription"
 """The attribute Pub/Sub puts on a dead letter: the name of the subscription that gave up on it."""
 
-FunctionName: TypeAlias = Literal["intake", "pump", "render", "collect", "bury"]
+FunctionName: TypeAlias = Literal["intake", "pump", "render", "collect", "bury", "deliver"]
 
 
 class Subscription(Struct, frozen=True):
@@ -36,12 +40,33 @@ class Subscription(Struct, frozen=True):
     maximum_backoff: timedelta = timedelta(seconds=60)
 
 
+MOST_DELIVERIES = 20
+"""With the back-off below, two hours and a half: Pub/Sub counts answers of 503 and Cloud Run's own 429 alike, and an
+outage of the store must not make dead letters of the messages under way."""
+PATIENT = {"minimum_backoff": timedelta(seconds=10), "maximum_backoff": timedelta(seconds=600)}
+"""Each failed delivery also slows the push of the whole subscription (docs/deployment.md). A kick is out of date soon
+and comes again each minute, so its back-off stays short."""
+
 SUBSCRIPTIONS = (
-    Subscription("render-requests-intake", RENDER_REQUESTS, "intake", timedelta(seconds=60), max_deliveries=10),
+    Subscription(
+        "render-requests-intake", RENDER_REQUESTS, "intake", timedelta(seconds=60), MOST_DELIVERIES, **PATIENT
+    ),
     Subscription("pump-kicks-pump", PUMP_KICKS, "pump", timedelta(seconds=600), max_deliveries=0),
-    Subscription("render-releases-render", RENDER_RELEASES, "render", timedelta(seconds=600), max_deliveries=5),
-    Subscription("render-arrivals-collect", RENDER_ARRIVALS, "collect", timedelta(seconds=300), max_deliveries=5),
-    Subscription("render-dead-letters-bury", RENDER_DEAD_LETTERS, "bury", timedelta(seconds=60), max_deliveries=0),
+    Subscription(
+        "render-releases-render", RENDER_RELEASES, "render", timedelta(seconds=600), MOST_DELIVERIES, **PATIENT
+    ),
+    Subscription(
+        "render-arrivals-collect", RENDER_ARRIVALS, "collect", timedelta(seconds=300), MOST_DELIVERIES, **PATIENT
+    ),
+    Subscription(
+        "render-dead-letters-bury", RENDER_DEAD_LETTERS, "bury", timedelta(seconds=60), max_deliveries=0, **PATIENT
+    ),
+    Subscription(
+        "render-results-deliver", RENDER_RESULTS, "deliver", timedelta(seconds=60), MOST_DELIVERIES, **PATIENT
+    ),
+    Subscription(
+        "webhook-deliveries-deliver", WEBHOOK_DELIVERIES, "deliver", timedelta(seconds=60), MOST_DELIVERIES, **PATIENT
+    ),
 )
 
 

@@ -48,7 +48,7 @@ ATTEMPT_ENDED = Signal(
 )
 FINISHED = Signal("request_finished", "INFO", ("request_id", "status", "outcome", "cost_micros", "trace_id"))
 RECOVERED = Signal("attempt_recovered", "WARNING", ("request_id", "attempt", "effect", "trace_id"))
-LEAD_TAKEN = Signal("pump_lead_taken", "INFO", ("holder",))
+LEAD_TAKEN = Signal("pump_lead_taken", "INFO", ("holder",), may_carry=("release",))
 LEAD_LEFT = Signal("pump_lead_left", "INFO", ("holder", "why"))
 FLAG_CHANGED = Signal(
     "flag_changed",
@@ -75,10 +75,28 @@ QUOTA_UNREADABLE = Signal("live_quota_unreadable", "WARNING", ("what", "code", "
 QUOTA_READABLE = Signal("live_quota_readable", "INFO", ("what", "failed_since"))
 LIMIT_CHANGED = Signal("live_limit_changed", "INFO", ("model", "dimension", "old", "new"))
 BAD_MESSAGE = Signal("bad_message", "ERROR", ("function", "message_id", "reason"))
+DELIVERY_DEFERRED = Signal(
+    "delivery_deferred",
+    "WARNING",
+    ("function", "message_id", "delivery_attempt", "http_status", "cause"),
+    may_carry=("trace_id",),
+)
+DELIVERY_CRASHED = Signal(
+    "delivery_crashed",
+    "ERROR",
+    ("function", "message_id", "delivery_attempt", "http_status", "cause", "stack_trace"),
+    may_carry=("trace_id",),
+)
 DOCUMENT_SKIPPED = Signal("document_skipped", "ERROR", ("document", "doing", "reason"))
 CLOCK_SET_BACK = Signal("clock_set_back", "WARNING", ("seconds",))
 TICK_FAILED = Signal("pump_tick_failed", "ERROR", ("reason",))
 FLAG_ILL_FORMED = Signal("flag_ill_formed", "WARNING", ("flag", "found", "allowed"))
+WEBHOOK_FAILED = Signal(
+    "webhook_failed",
+    "WARNING",
+    ("request_id", "tenant", "endpoint", "delivery", "attempt", "http_status", "reason", "effect", "trace_id"),
+)
+WEBHOOK_ENDPOINT_DISABLED = Signal("webhook_endpoint_disabled", "WARNING", ("tenant", "endpoint", "reason"))
 WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced", "forgotten"))
 OPERATED = Signal("operated", "INFO", ("action", "request_id", "actor", "trace_id"), may_carry=("detail",))
 ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"), may_carry=("trace_id",))

@@ -76,6 +76,7 @@ QUOTA_LIMIT = Metric("renderlane.quota.limit", "gauge", "1", ("model", "dimensio
 QUOTA_HEADROOM = Metric("renderlane.quota.headroom", "gauge", "1", ("model", "dimension"), "limit less used")
 FLAGS = Metric("renderlane.flags", "gauge", "{flag}", ("flag", "by", "shadow"), "flags in force")
 BREAKERS = Metric("renderlane.breakers.open", "gauge", "{breaker}", ("circuit",), "routes that a breaker holds out")
+WEBHOOKS = Metric("renderlane.webhooks", "counter", "{attempt}", ("effect",), "attempts to send a result webhook")
 
 ONLY_WHERE_KNOWN = frozenset({"error.type"})
 """Left out of a call that went well, as the semantic conventions have it."""
@@ -84,7 +85,7 @@ ALL = {
     metric.name: metric
     for metric in (
         REQUESTS, REQUEST_DURATION, RENDERS, COST, WAIT, MODEL_TIME, TOKENS, QUEUE_DEPTH, QUEUE_AGE, QUOTA_USED,
-        QUOTA_LIMIT, QUOTA_HEADROOM, FLAGS, BREAKERS,
+        QUOTA_LIMIT, QUOTA_HEADROOM, FLAGS, BREAKERS, WEBHOOKS,
     )
 }  # fmt: skip
 BUCKETS: Mapping[str, tuple[float, ...]] = {
@@ -122,6 +123,8 @@ def of_span(span: Span) -> tuple[Measure, ...]:
                 _of(RENDERS, 1, *route, said["outcome"]),
                 _of(COST, cost, *route, said["outcome"], said["cost_basis"]),
             )
+        case spans.WEBHOOK:
+            return (_of(WEBHOOKS, 1, said["effect"]),)
         case spans.QUEUE_WAIT:
             return (_of(WAIT, took, said["priority"], said["model"], said["ended_by"]),)
         case spans.MODEL_CALL:

@@ -14,6 +14,7 @@ One request is one trace. Its root is `request`, from publishing to the end; the
         store image
         settle
       result        announced
+      webhook       one attempt to send the result to an endpoint of the tenant
 """
 
 from __future__ import annotations
@@ -116,12 +117,13 @@ MODEL_CALL = Stage(
 STORE_IMAGE = Stage("store image", "CLIENT", ("request_id", "attempt", "image_bytes", "tries"))
 SETTLE = Stage("settle", "INTERNAL", ("request_id", "attempt", "effect", "cost_micros"))
 RESULT = Stage("result", "PRODUCER", ("topic", "message_id", "request_id", "status"))
+WEBHOOK = Stage("webhook", "CLIENT", ("request_id", "endpoint", "delivery", "attempt", "http_status", "effect"))
 
 ALL = {
     stage.name: stage
     for stage in (
         REQUEST, PUBLISH, INTAKE, QUEUE_WAIT, TICK, PUMP, RELEASE, SLOT_WAIT, ATTEMPT, MODEL_CALL, STORE_IMAGE, SETTLE,
-        RESULT,
+        RESULT, WEBHOOK,
     )
 }  # fmt: skip
 

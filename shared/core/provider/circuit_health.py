@@ -19,6 +19,7 @@ from shared.core.values.codec import Stored
 
 REMEMBERED = timedelta(seconds=75)
 """Longer than a breaker looks back, with what a report may be late."""
+COUNTED_AFTER_SICK = timedelta(seconds=15)
 MOST_REQUESTS = 300
 """Remembered in a process, so that none counts twice."""
 MOST_REPORTED = 8
@@ -36,6 +37,8 @@ class Health(Stored, frozen=True):
     """The kind of the last sick answer."""
     requests: Mapping[str, int] = field(default_factory=dict)
     """When they were sick first, by a short hash of the request's id."""
+    good: Mapping[int, int] = field(default_factory=dict)
+    """Pictures within COUNTED_AFTER_SICK of a sick answer of the same process: they tell a bad share from an outage."""
 
     def with_failure(self, failure: Failure, now: datetime, request: str, *, is_probe: bool = False) -> Health:
         """`request` as `evidence.short` makes it. A probe counts always: its answer was asked for."""
@@ -48,13 +51,20 @@ class Health(Stored, frozen=True):
         newest = dict(sorted({request: second, **known}.items(), key=lambda each: each[1])[-MOST_REQUESTS:])
         return replace(self, sick=_counted(self.sick, now), last=failure.kind.value, requests=newest)
 
+    def with_picture(self, now: datetime) -> Health:
+        """Counted only beside sick answers, so that nothing is kept or written while all is well."""
+        if now.timestamp() - max(self.sick, default=0) > COUNTED_AFTER_SICK.total_seconds():
+            return self
+        return replace(self, good=_counted(self.good, now))
+
     def with_probe(self, now: datetime) -> Health:
         return replace(self, well=_counted(self.well, now))
 
     def to_json(self) -> dict[str, Any]:
         """With the newest MOST_REPORTED requests."""
         newest = sorted(self.requests.items(), key=lambda each: each[1])[-MOST_REPORTED:]
-        return super().to_json() | {"requests": dict(newest)}
+        stored = super().to_json() | {"requests": dict(newest)}
+        return stored if self.good else {name: value for name, value in stored.items() if name != "good"}
 
 
 ALL_WELL = Health()
@@ -64,17 +74,18 @@ def summed(reports: Iterable[Health]) -> Health:
     """What all processes met on one circuit."""
     sick: dict[int, int] = {}
     well: dict[int, int] = {}
+    good: dict[int, int] = {}
     requests: dict[str, int] = {}
     last, last_at = "", -1
     for report in reports:
-        for total, counts in ((sick, report.sick), (well, report.well)):
+        for total, counts in ((sick, report.sick), (well, report.well), (good, report.good)):
             for second, count in counts.items():
                 total[second] = total.get(second, 0) + count
         if max(report.sick, default=-1) > last_at:
             last, last_at = report.last, max(report.sick)
         for request, second in report.requests.items():
             requests[request] = min(second, requests.get(request, second))
-    return Health(sick, well, last, requests)
+    return Health(sick, well, last, requests, good)
 
 
 def ended(counts: Mapping[int, int], since: datetime) -> int:

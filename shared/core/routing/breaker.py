@@ -23,8 +23,12 @@ from shared.core.values.codec import Stored
 from shared.core.values.lanes import STEPPING_DOWN
 
 JUDGED_OVER = ((timedelta(seconds=10), 5, 0.9), (timedelta(seconds=60), 4, 0.6))
-"""Window, distinct sick requests at least, and of those that began in it at least: the short one sees a sudden outage,
-the long one a quiet or a slow one. An overload that lets more through is the pressure's to handle."""
+"""Window, distinct sick requests at least, and of those that began in it at least: the short one sees an outage of a
+route that is used little, the long one a slow one. An overload that lets more through is the pressure's to handle."""
+RUN, RUN_LEAST, RUN_SHARE, RUN_OF_STARTS = timedelta(seconds=10), 4, 0.9, 0.1
+"""A sudden outage: of all that ended since some sick answer of the last RUN, so many and such a share were sick. What
+went well before says nothing of now, so a busy route trips in seconds. Slow pictures that are on their way say nothing
+either, so the sick ones must be such a share of all that began within RUN."""
 PROBE_EVERY = timedelta(seconds=15)
 """Four calls a minute in an outage, whatever the size of the fleet."""
 LAST_RESORT_EVERY = timedelta(minutes=1)
@@ -114,18 +118,36 @@ def may_probe_again(circuit: Circuit, now: datetime) -> bool:
     return circuit.probed_at is None or now - circuit.probed_at >= LAST_RESORT_EVERY
 
 
-def _sickness(known: Circuit, seen: Health, now: datetime) -> str | None:
+def _sickness(circuit: Circuit, health: Health, now: datetime) -> str | None:
     """Only what ended since the last trip is judged: a reset starts afresh."""
+    reset = datetime.min.replace(tzinfo=UTC)
+    if circuit.tripped_at is not None:
+        reset = max(circuit.tripped_at, circuit.probed_at or circuit.tripped_at)
     for window, least, share in JUDGED_OVER:
         since = now - window
-        reset = max(known.tripped_at or since, since)
-        if known.tripped_at is not None and known.probed_at is not None:
-            reset = max(reset, known.probed_at)
-        sick, voices = ended(seen.sick, reset), sum(second + 1 > reset.timestamp() for second in seen.requests.values())
-        starts = max(sum(count for second, count in known.starts.items() if second >= since.timestamp()), sick)
-        if min(sick, voices) >= least and sick >= share * starts:
-            return f"{seen.last}, {sick} of {starts} requests in {window.total_seconds():.0f} s"
+        sick, requests = _sick_since(health, max(reset, since))
+        starts = max(_starts_since(circuit, since), sick)
+        if min(sick, requests) >= least and sick >= share * starts:
+            return f"{health.last}, {sick} of {starts} requests in {window.total_seconds():.0f} s"
+    least_of_starts = RUN_OF_STARTS * _starts_since(circuit, now - RUN)
+    for second in sorted(health.sick):
+        since = datetime.fromtimestamp(second, UTC)
+        if since < max(reset, now - RUN):
+            continue
+        sick, requests = _sick_since(health, since)
+        all_ended = sick + ended(health.good, since)
+        if min(sick, requests) >= RUN_LEAST and sick >= max(RUN_SHARE * all_ended, least_of_starts):
+            return f"{health.last}, {sick} of {all_ended} answers since {since:%H:%M:%S}"
     return None
+
+
+def _sick_since(health: Health, since: datetime) -> tuple[int, int]:
+    """Sick answers, and the distinct requests that met one first."""
+    return ended(health.sick, since), sum(second + 1 > since.timestamp() for second in health.requests.values())
+
+
+def _starts_since(circuit: Circuit, since: datetime) -> int:
+    return sum(count for second, count in circuit.starts.items() if second >= since.timestamp())
 
 
 def _is_well_again(known: Circuit, seen: Health, flag: Flag) -> bool:

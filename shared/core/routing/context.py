@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from shared.core.catalogue.catalogue import Catalogue, Gateway
 from shared.core.routing.flag import Flag
+from shared.core.routing.vertex import VertexUse
+from shared.core.values.route import GATEWAY, lane_apart
 
 
 class Offer(Struct, frozen=True):
@@ -39,6 +41,10 @@ class Terms(Struct, frozen=True):
     """Of gateways, by model id; none where nobody has looked: at intake."""
     now: datetime | None = None
     """None where the clock has no say: at intake."""
+    denied: Mapping[str, str] = field(default_factory=dict)
+    """Pools of lanes apart that take nothing from us for now, with the reason."""
+    vertex: VertexUse = "fallback"
+    """Which requests the Vertex lane takes, where it is among `lanes`."""
 
     def without(self, gone: Flag) -> Terms:
         return replace(self, flags=tuple(each for each in self.flags if each.id != gone.id))
@@ -47,7 +53,9 @@ class Terms(Struct, frozen=True):
         return replace(self, lacking={each: why for each, why in self.lacking.items() if each != circuit_name})
 
     def without_shut(self, pool_name: str) -> Terms:
-        """As if this gateway's account took calls again."""
+        """As if the account of this lane apart took calls again."""
+        if pool_name in self.denied and lane_apart(pool_name) != GATEWAY:
+            return replace(self, denied={name: why for name, why in self.denied.items() if name != pool_name})
         model = pool_name.partition(":")[2]
         if model not in self.offers:
             return self

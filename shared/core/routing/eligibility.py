@@ -17,7 +17,8 @@ from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.flag_kinds import FLAGS
 from shared.core.routing.model_choice import incapable, least_rank_after, unsafe
 from shared.core.routing.requirements import Ask
-from shared.core.values.lanes import BATCH, PATIENT
+from shared.core.routing.vertex import may_use_vertex
+from shared.core.values.lanes import BATCH, LANES, PATIENT, VERTEX, is_apart
 from shared.core.values.money import usd
 from shared.core.values.parameters import Thinking
 from shared.core.values.route import GATEWAY, Route, circuit
@@ -85,6 +86,8 @@ def _never(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> 
         return f"interactive requests never go to {route.lane}"
     if route.lane == BATCH and not ask.allow_batch:
         return "no consent: allow.batch"
+    if route.lane == VERTEX and not may_use_vertex(ask, terms.vertex):
+        return "no consent: allow.vertex"
     if route.lane == GATEWAY and not ask.allow_gateway:
         return "data boundary, no consent: allow.gateway"
     if route.lane == GATEWAY and (reason := _not_offered(route, ask, terms.offers[route.model])) is not None:
@@ -111,7 +114,7 @@ def _comes_before(deadline: datetime | None, now: datetime | None, time: timedel
 def _under_floor(route: Route, asked: Route, ask: Ask, catalogue: Catalogue) -> str | None:
     """What is asked for is never under its floor."""
     if ask.exact:
-        return None if route == asked else "the floor is exact"
+        return None if _served_as(route) == _served_as(asked) else "the floor is exact"
     least_size = _lower(SIZES, ask.floor_size or catalogue.default_floor_size, asked.image_size)
     if SIZES.index(route.image_size) < SIZES.index(least_size):
         return f"under the floor: {least_size}"
@@ -130,6 +133,11 @@ def _under_floor(route: Route, asked: Route, ask: Ask, catalogue: Catalogue) -> 
     return None
 
 
+def _served_as(route: Route) -> Route:
+    """With the lane for which its lane stands in: what it delivers is the same."""
+    return replace(route, lane=LANES[route.lane].stands_in_for or route.lane)
+
+
 def _default_floor(ask: Ask, catalogue: Catalogue) -> str:
     return catalogue.draft_floor_model if ask.purpose == "draft" else catalogue.default_floor_model
 
@@ -143,7 +151,7 @@ def _not_now(route: Route, terms: Terms) -> tuple[str | None, str | None]:
     for each in terms.flags:
         if each.actor == BREAKER and each.circuit == route.circuit:
             return f"breaker: {each.reason}", each.id
-    everywhere = () if route.lane == GATEWAY else (circuit("*", route.model),)
+    everywhere = () if is_apart(route.lane) else (circuit("*", route.model),)
     for key in (route.circuit, *everywhere):
         if key in terms.lacking:
             return terms.lacking[key], None
@@ -194,11 +202,15 @@ def too_late(route: Route, terms: Terms, course: Course) -> str | None:
 
 
 def shut(route: Route, terms: Terms, course: Course) -> str | None:
-    """A gateway that cannot serve at all for now: no flag sends a request there while it has another route."""
-    if route.lane != GATEWAY:
+    """A lane apart that cannot serve at all for now: no flag sends a request there while it has another route."""
+    if not is_apart(route.lane):
         return None
-    offer = terms.offers.get(route.model)
-    return offer.shut if offer is not None and offer.shut is not None else _met(circuit(GATEWAY, "*"), course)
+    offer = terms.offers.get(route.model) if route.lane == GATEWAY else None
+    if offer is not None and offer.shut is not None:
+        return offer.shut
+    if route.lane != GATEWAY and route.pool in terms.denied:
+        return terms.denied[route.pool]
+    return _met(circuit(route.lane, "*"), course)
 
 
 def met(route: Route, course: Course) -> str | None:

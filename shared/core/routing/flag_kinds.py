@@ -12,7 +12,9 @@ from msgspec import Struct
 
 from shared.core.values import lanes
 
-FlagName: TypeAlias = Literal["pause", "lower-resolution", "use-nano-banana-2", "use-flex", "use-batch", "use-gateway"]
+FlagName: TypeAlias = Literal[
+    "pause", "lower-resolution", "use-nano-banana-2", "use-flex", "use-batch", "use-vertex", "use-gateway"
+]
 
 
 class FlagKind(Struct, frozen=True):
@@ -30,6 +32,7 @@ FLAGS: Mapping[FlagName, FlagKind] = {
     "use-nano-banana-2": FlagKind("a cheaper model, if the floor allows it"),
     "use-flex": FlagKind("half the price, slower, may be rejected under load", lane=lanes.FLEX),
     "use-batch": FlagKind("half the price, up to a day, only with consent", lane=lanes.BATCH),
+    "use-vertex": FlagKind("the same model in Vertex AI, where it is configured", lane=lanes.VERTEX),
     "use-gateway": FlagKind("a verified third-party gateway, only with consent", lane=lanes.GATEWAY),
 }
 """In the order in which they bend a request."""

@@ -25,7 +25,8 @@ from shared.core.routing.eligibility import Rung, bent, met, shut, struck, too_l
 from shared.core.routing.flag import Subject
 from shared.core.routing.model_choice import what_is_asked
 from shared.core.routing.requirements import Ask
-from shared.core.values.lanes import LANES
+from shared.core.routing.vertex import in_order
+from shared.core.values.lanes import LANES, STAND_INS
 from shared.core.values.money import usd
 from shared.core.values.parameters import Thinking
 from shared.core.values.route import GATEWAY, Route
@@ -85,6 +86,7 @@ class Ladder(Struct, frozen=True):
     without_effect: tuple[str, ...] = ()
     """Flags that concern the request and leave it as it is, with the reason."""
     paused: str | None = None
+    asked_lane: str = ""
 
     @property
     def kept(self) -> list[Rung]:
@@ -126,7 +128,7 @@ def _planned(found: Ladder, best: Rung) -> Planned:
     passed = found.rungs[: found.rungs.index(best)]
     return Planned(
         route=best.route,
-        reasons=(*found.notes, *_reasons(best.route, passed), *((best.note,) if best.note else ())),
+        reasons=(*found.notes, *_reasons(best.route, passed, found.asked_lane), *((best.note,) if best.note else ())),
         estimate_micros=best.estimate_micros,
         asked_model=found.asked_model,
         input_tokens=best.input_tokens,
@@ -157,7 +159,7 @@ def ladder(
     ask: Ask, terms: Terms, course: Course = FRESH, *, among: Collection[str] | None = None
 ) -> Ladder | Unroutable:
     """Every route with its reason, or why there is none at all. `among` these lanes only; None: all there could be."""
-    if ask.lane not in terms.lanes:
+    if not any(lane in terms.lanes for lane in serving(ask.lane, terms)):
         allowed = ", ".join(sorted(terms.lanes))
         remedy = "Lane unavailable: omit it or choose another."
         return Unroutable(Problem("lane", shown(ask.lane), allowed, remedy))
@@ -175,10 +177,11 @@ def ladder(
     asked = Route(ask.lane, first.id, size)
     rungs = [
         _priced(ask, terms, Route(lane, model.id, each))
-        for lane in (ask.lane, *LANES[ask.lane].falls_back_to)
-        if among is None or lane in among
+        for service in (ask.lane, *LANES[ask.lane].falls_back_to)
         for model in _models(first, terms.catalogue)
         for each in reversed(model.sizes[: model.sizes.index(_most(model, size)) + 1])
+        for lane in serving(service, terms)
+        if among is None or lane in among
     ]
     rungs = [struck(rung, asked, ask, terms, course) for rung in rungs]
     rungs = unless_all(rungs, lambda route: shut(route, terms, course))
@@ -186,7 +189,12 @@ def ladder(
     rungs, idle, paused = bent(rungs, flag.concerning(terms.flags, subject), terms.catalogue)
     rungs = unless_all(rungs, lambda route: too_late(route, terms, course))
     rungs = unless_all(rungs, lambda route: met(route, course))
-    return Ladder(tuple(rungs), found.named, tuple(notes), tuple(idle), paused)
+    return Ladder(tuple(rungs), found.named, tuple(notes), tuple(idle), paused, ask.lane)
+
+
+def serving(lane: str, terms: Terms) -> tuple[str, ...]:
+    """The lane and what stands in for it here: a model there comes before a cheaper model here."""
+    return in_order(lane, tuple(name for name in STAND_INS.get(lane, ()) if name in terms.lanes), terms.vertex)
 
 
 def _models(first: Model, catalogue: Catalogue) -> list[Model]:
@@ -222,10 +230,11 @@ def _priced(ask: Ask, terms: Terms, route: Route) -> Rung:
     return Rung(route, cost, tokens, thinking=level.level, note=level.note)
 
 
-def _reasons(taken: Route, passed: Sequence[Rung]) -> list[str]:
+def _reasons(taken: Route, passed: Sequence[Rung], asked_lane: str) -> list[str]:
     """What was changed, and why: once for each thing that stood against the better routes."""
     if not passed:
-        return []
+        is_chosen = asked_lane not in ("", taken.lane)
+        return [f"lane {asked_lane} -> {taken.lane}: RENDERLANE_VERTEX_ROUTE is set so"] if is_chosen else []
     asked = passed[0].route
     changes = ", ".join(
         f"{name} {getattr(asked, name)} -> {getattr(taken, name)}" for name in taken.changes_from(asked)

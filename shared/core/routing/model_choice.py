@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from shared.core.catalogue.catalogue import Catalogue, Model, UnknownModel
 from shared.core.routing.requirements import Ask
+from shared.core.values.lanes import is_apart
 from shared.core.values.parameters import IMAGE_SEARCH
 from shared.core.values.validation import Problem, shown
 
@@ -79,7 +80,7 @@ def least_rank_after(failed_model: str | None, catalogue: Catalogue) -> int | No
 def _cannot(ask: Ask, model: Model, catalogue: Catalogue) -> Problem | None:
     """Why this model cannot do what is asked in the lane that is asked, or None."""
     if ask.lane not in model.lanes:
-        lanes = ", ".join(model.lanes)
+        lanes = ", ".join(lane for lane in model.lanes if not is_apart(lane))  # those may not be here
         return Problem("lane", shown(ask.lane), f"{lanes} (for {model.id})", "Omit lane, or choose another model.")
     if model.size_for(ask.image_size) is None:
         sizes = ", ".join(model.sizes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from shared.core.catalogue import price
 from shared.core.messages.render_request import RenderRequest
 from shared.core.values.codec import Stored
@@ -29,6 +31,8 @@ class Ask(Stored, frozen=True):
     """None: the catalogue's default floor."""
     allow_gateway: bool = False
     allow_batch: bool = False
+    allow_vertex: bool | None = None
+    """None: the configuration decides."""
     above: str | None = None
     """The id of a model whose image failed the quality bar: only better ones will do."""
     thinking: Thinking | None = None
@@ -39,6 +43,11 @@ class Ask(Stored, frozen=True):
     """It has a system instruction, whose tokens are among `prompt_tokens`."""
     output_format: str | None = None
     """None: as the provider sends it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Without what nobody said: a document of an earlier release is written as it was read."""
+        fields = super().to_json()
+        return {name: value for name, value in fields.items() if name != "allow_vertex" or value is not None}
 
     @classmethod
     def of(cls, request: RenderRequest, above: str | None = None) -> Ask:
@@ -59,6 +68,7 @@ class Ask(Stored, frozen=True):
             floor_model=floor.model if floor else None,
             allow_gateway=request.allow_gateway,
             allow_batch=request.allow_batch,
+            allow_vertex=request.allow_vertex,
             above=above,
             thinking=request.thinking,
             safety=tuple(sorted(request.safety)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.core.values.codec import Stored
+from shared.core.values.lanes import APART, is_apart
 from shared.core.values.lanes import GATEWAY as GATEWAY
 
 
@@ -23,7 +24,7 @@ class Route(Stored, frozen=True):
 
     @property
     def pool(self) -> str:
-        """What its quota is counted under: the model's at Google, or the provider's own."""
+        """What its quota is counted under: the model's at the Gemini API, or that of a lane apart."""
         return pool(self.lane, self.model)
 
     def changes_from(self, other: Route) -> tuple[str, ...]:
@@ -37,8 +38,10 @@ def circuit(lane: str, model: str) -> str:
 
 def pool(lane: str, model: str) -> str:
     """A name for documents and queries: no slash."""
-    return f"{GATEWAY}:{model}" if lane == GATEWAY else model
+    return f"{lane}:{model}" if is_apart(lane) else model
 
 
-def is_gateways(pool_name: str) -> bool:
-    return pool_name.startswith(f"{GATEWAY}:")
+def lane_apart(pool_name: str) -> str | None:
+    """The lane apart whose pool that is; None for the Gemini API's."""
+    lane, colon, _ = pool_name.partition(":")
+    return lane if colon and lane in APART else None

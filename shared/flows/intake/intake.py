@@ -13,7 +13,15 @@ from shared.core.accounting import budget
 from shared.core.catalogue.catalogue import Catalogue, UnknownModel
 from shared.core.lifecycle import request_record
 from shared.core.messages.pubsub_messages import rejection_event
-from shared.core.messages.render_request import Cancel, Floor, InvalidRequest, RenderRequest, parse_message
+from shared.core.messages.render_request import (
+    DEFAULT_TENANT,
+    Cancel,
+    Floor,
+    InvalidRequest,
+    RenderRequest,
+    parse_message,
+)
+from shared.core.messages.request_key import id_of, key_of
 from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS
 from shared.core.observability import events, spans
 from shared.core.provider.outcome import CANCELLED, EXPIRED
@@ -28,6 +36,7 @@ from shared.core.values.validation import Problem, shown
 from shared.flows import tracing, tracing_waits
 from shared.flows.intake.fair_queue import FairTags
 from shared.flows.intake.revive import predecessor
+from shared.flows.requests.lookup import find_request
 from shared.flows.requests.message import Message
 from shared.flows.requests.result_events import announce, ended
 from shared.flows.wakeups import Kicks
@@ -43,9 +52,9 @@ async def take_in(ports: Ports, kicks: Kicks, tags: FairTags, message: Message) 
     visit = _Visit.of(ports, message)
     try:
         match parse_message(message.data):
-            case Cancel(request_id):
-                await cancel(ports, request_id)
-                _trace(ports, visit, visit.place, visit.caller, request_id, effect="cancel")
+            case Cancel(request_id, tenant):
+                key = await cancel(ports, tenant, request_id)
+                _trace(ports, visit, visit.place, visit.caller, key, effect="cancel")
             case RenderRequest() as request:
                 await _queue(ports, kicks, tags, request, visit)
     except InvalidRequest as reason:
@@ -58,7 +67,7 @@ async def give_up(ports: Ports, message: Message, reason: str) -> bool:
     """Reject a message that kept crashing. False where its request is on record and goes its way."""
     problem = _unstorable(message, reason)
     if problem.request_id is not None:
-        known = await ports.store.get(request_record.path(problem.request_id))
+        known = await find_request(ports.store, problem.tenant or DEFAULT_TENANT, problem.request_id)
         if isinstance(known, Document) and known.data.get("message_id") == message.id:
             return False
     await _reject(ports, problem, _Visit.of(ports, message))
@@ -68,13 +77,15 @@ async def give_up(ports: Ports, message: Message, reason: str) -> bool:
 def _unstorable(message: Message, reason: str) -> InvalidRequest:
     """For content that passed every rule of a request and can be put on record nowhere."""
     request_id: str | None
+    tenant: str | None
     try:
-        request_id = parse_message(message.data).request_id
+        meaning = parse_message(message.data)
+        request_id, tenant = meaning.request_id, meaning.tenant
     except InvalidRequest as error:
-        request_id = error.request_id
+        request_id, tenant = error.request_id, error.tenant
     remedy = "Change that content, and report this to the operators: validation should have refused it."
     problem = Problem("the message", f"content that cannot be stored ({reason})", "content the store accepts", remedy)
-    return InvalidRequest((problem,), request_id)
+    return InvalidRequest((problem,), request_id, tenant)
 
 
 class _Visit(Struct, frozen=True):
@@ -94,15 +105,14 @@ class _Visit(Struct, frozen=True):
 
 
 async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequest, visit: _Visit) -> None:
-    existing = await ports.store.get(request_record.path(request.request_id))
+    existing = await find_request(ports.store, request.tenant, request.request_id)
     if isinstance(
         existing, Document
     ):  # looked at first: a repeated request is answered whatever the catalogue says now
         await _repeat(ports, kicks, request, existing, visit)
         return
     above = await failed_model(ports.store, request)
-    offers = await _offers(ports, request, existing.read_at)
-    planned = check(request, ports.catalogue, ports.references, ports.open_lanes, above, offers)
+    planned = await would_accept(ports, request, existing.read_at, above)
     before = await predecessor(ports.store, visit.message.attributes, request)
     now = existing.read_at
     document = request_record.new_document(
@@ -116,12 +126,12 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         above=above,
         caller_span_id=visit.caller.span_id if visit.caller else None,
         published_at=visit.message.published_at,
-        revives=before.id if before else None,
+        revives=id_of(before.id) if before else None,
     )
     overdue = request.deadline is not None and request.deadline <= now
     if overdue:
         document |= request_record.finished("expired", EXPIRED, now)
-    path = request_record.path(request.request_id)
+    path = existing.path
     try:
         created = await ports.store.commit(Create(path, document))
     except ValueError as error:  # this request alone: nothing else is written here
@@ -131,33 +141,31 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         assert isinstance(current, Document), "requests are never deleted within their time"
         await _repeat(ports, kicks, request, current, visit)
         return
-    _trace_accepted(ports, visit, request, planned, before)
+    taken = Document(path, document, created.versions[0], created.at)
+    _trace_accepted(ports, visit, taken.id, planned, before)
     ports.signals.emit(
         events.ACCEPTED,
-        request_id=request.request_id,
+        request_id=taken.id,
         tenant=request.tenant,
         route=str(planned.route),
         trace_id=visit.place.trace_id,
     )
-    taken = Document(path, document, created.versions[0], created.at)
     if overdue:
         await ended(ports, taken)
         return
     await _see_to_it(ports, kicks, taken)
 
 
-def _trace_accepted(
-    ports: Ports, visit: _Visit, request: RenderRequest, planned: Planned, before: Document | None
-) -> None:
+def _trace_accepted(ports: Ports, visit: _Visit, key: str, planned: Planned, before: Document | None) -> None:
     """The publisher's stage, where the push says when it was, and intake's own, linked to what it revives."""
     message, root = visit.message, visit.place
     if message.published_at is not None:
         tracing.write(
             ports, spans.PUBLISH, tracing.below(ports, root), root, message.published_at, visit.began_at,
-            topic=RENDER_REQUESTS, message_id=message.id, request_id=request.request_id,
+            topic=RENDER_REQUESTS, message_id=message.id, request_id=key,
         )  # fmt: skip
     _trace(
-        ports, visit, tracing.below(ports, root), root, request.request_id, effect="accepted",
+        ports, visit, tracing.below(ports, root), root, key, effect="accepted",
         route=str(planned.route), reasons=planned.reasons, links=(tracing.root_of(before.data),) if before else (),
     )  # fmt: skip
 
@@ -188,21 +196,21 @@ async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: 
         problem = Problem(
             "request_id",
             shown(request.request_id),
-            "an id that no other request has had in the last 30 days",
+            "an id that no other request of this tenant has had in the last 30 days",
             "This id belongs to a request with other content, which is unchanged. Use a new id.",
         )
-        raise InvalidRequest((problem,), request.request_id)
+        raise InvalidRequest((problem,), request.request_id, request.tenant)
     ports.signals.emit(
         events.REPEATED,
-        request_id=request.request_id,
+        request_id=existing.id,
         status=existing.data["status"],
         trace_id=existing.data["trace_id"],
     )
     root = tracing.root_of(existing.data)
     if visit.caller is None:  # a redelivery, as far as anybody knows
-        _trace(ports, visit, tracing.below(ports, root), root, request.request_id, effect="repeated")
+        _trace(ports, visit, tracing.below(ports, root), root, existing.id, effect="repeated")
     else:
-        _trace(ports, visit, visit.place, visit.caller, request.request_id, effect="repeated", links=(root,))
+        _trace(ports, visit, visit.place, visit.caller, existing.id, effect="repeated", links=(root,))
     await _see_to_it(ports, kicks, existing)
 
 
@@ -214,28 +222,33 @@ async def _see_to_it(ports: Ports, kicks: Kicks, request: Document) -> None:
     if request.data["status"] != "queued":
         return
     # A cancellation is kept before it looks for its request, a request before it looks for its cancellation.
-    if isinstance(await ports.store.get(_cancel_path(request.id)), Document):
-        await cancel(ports, request.id)
+    tenant, request_id = request.data["tenant"], id_of(request.id)
+    if isinstance(await ports.store.get(_cancel_path(tenant, request_id)), Document):
+        await cancel(ports, tenant, request_id)
         return
     await kicks.after_queueing(request.data["model"], request.data["priority"])
 
 
-async def cancel(ports: Ports, request_id: str) -> None:
-    """End a request that has not begun; keep the wish for one that has not come; note it on one that has begun."""
-    await ports.store.commit(Create(_cancel_path(request_id), await _cancel_document(ports)))
+async def cancel(ports: Ports, tenant: str, request_id: str) -> str:
+    """End a request that has not begun; keep the wish for one that has not come; note it on one that has begun.
+
+    Only that tenant's request is looked for. Returns its key.
+    """
+    await ports.store.commit(Create(_cancel_path(tenant, request_id), await _cancel_document(ports)))
     while True:
-        request = await ports.store.get(request_record.path(request_id))
+        request = await find_request(ports.store, tenant, request_id)
+        key = request.path.partition("/")[2]
         if isinstance(request, Absent):
-            ports.signals.emit(events.CANCELLED, request_id=request_id, effect="kept for its arrival", trace_id=None)
-            return
+            ports.signals.emit(events.CANCELLED, request_id=key, effect="kept for its arrival", trace_id=None)
+            return key
         now = request.read_at
         if request.data["status"] in request_record.FINAL:
             if request.data["announce"] == "pending":
                 await announce(ports, request)
-            return
+            return key
         begun = request_record.has_begun(request.data)
         if begun and request.data["cancel_requested_at"] is not None:
-            return
+            return key
         changes = {"cancel_requested_at": now, "updated_at": now}
         if not begun:
             changes |= request_record.finished("cancelled", CANCELLED, now)
@@ -244,13 +257,13 @@ async def cancel(ports: Ports, request_id: str) -> None:
         if isinstance(committed, Conflict):
             continue
         effect = "noted: the attempt ends as it ends" if begun else "ended unpaid"
-        ports.signals.emit(events.CANCELLED, request_id=request_id, effect=effect, trace_id=request.data["trace_id"])
+        ports.signals.emit(events.CANCELLED, request_id=key, effect=effect, trace_id=request.data["trace_id"])
         if not begun:
             if request.data["status"] == "released":
                 tracing_waits.slot_ended(ports, request, now, lost="cancelled")
             after = Document(request.path, {**request.data, **changes}, committed.versions[0], now)
             await ended(ports, after, was=request.data["status"])
-        return
+        return key
 
 
 async def failed_model(store: Store, request: RenderRequest) -> str | None:
@@ -260,11 +273,20 @@ async def failed_model(store: Store, request: RenderRequest) -> str | None:
     """
     if request.escalates is None:
         return None
-    first = await store.get(request_record.path(request.escalates))
-    if isinstance(first, Absent) or first.data["tenant"] != request.tenant:
+    first = await find_request(store, request.tenant, request.escalates)
+    if isinstance(first, Absent):
         return None
     receipt = first.data["receipt"]
     return str(receipt["delivered"]["model"] if receipt else first.data["route"]["model"])
+
+
+async def would_accept(ports: Ports, request: RenderRequest, now: datetime, above: str | None = None) -> Planned:
+    """The route that a new request would be queued for. Raises InvalidRequest for one that would be rejected.
+
+    `above` is what `failed_model` says of it.
+    """
+    offers = await _offers(ports, request, now)
+    return check(request, ports.catalogue, ports.references, ports.open_lanes, above, offers)
 
 
 async def _offers(ports: Ports, request: RenderRequest, now: datetime) -> dict[str, Offer]:
@@ -297,7 +319,7 @@ def check(
             request = replace(request, floor=Floor())  # what else is wrong is told too
     for index, reference in enumerate(request.references):
         try:
-            references.check(reference.uri)
+            references.check(reference.uri, request.tenant)
         except ReferenceUnusable as error:
             allowed = "an address the worker may read (RENDERLANE_REFERENCES)"
             problems.append(
@@ -315,7 +337,7 @@ def check(
     planned = ladder.first_plan(Ask.of(request, above), catalogue, lanes, offers)
     match planned:
         case Unroutable(problem):
-            raise InvalidRequest((*problems, problem), request.request_id)
+            raise InvalidRequest((*problems, problem), request.request_id, request.tenant)
         case Planned():
             contradiction = None
             if request.floor != "exact" and not problems:
@@ -323,7 +345,7 @@ def check(
             if contradiction is not None:
                 problems.append(contradiction)
             if problems:
-                raise InvalidRequest(tuple(problems), request.request_id)
+                raise InvalidRequest(tuple(problems), request.request_id, request.tenant)
             return planned
 
 
@@ -338,6 +360,7 @@ async def _reject(ports: Ports, reason: InvalidRequest, visit: _Visit) -> None:
             for each in reason.problems
         ],
         "request_id": reason.request_id,
+        "tenant": reason.tenant,
         "message_id": message.id,
         "excerpt": excerpt.encode("utf-8")[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="ignore"),
         "trace_id": trace_id,
@@ -359,8 +382,8 @@ async def _reject(ports: Ports, reason: InvalidRequest, visit: _Visit) -> None:
         await ports.topics.publish(RENDER_RESULTS, event.data, event.attributes)
 
 
-def _cancel_path(request_id: str) -> str:
-    return f"cancels/{request_id}"
+def _cancel_path(tenant: str, request_id: str) -> str:
+    return f"cancels/{key_of(tenant, request_id)}"
 
 
 async def _cancel_document(ports: Ports) -> dict[str, object]:

@@ -14,10 +14,12 @@ from msgspec import Struct
 
 from shared.core.lifecycle import request_record, revival
 from shared.core.messages.render_request import RenderRequest, named_id
+from shared.core.messages.request_key import id_of
 from shared.core.messages.topics import RENDER_REQUESTS
 from shared.core.observability import events
 from shared.core.values.documents import Absent, Conflict, Document, Update
 from shared.core.values.validation import Problem, shown
+from shared.flows.requests.lookup import find_request
 from shared.ports.messaging import Topics
 from shared.ports.store import Store
 from shared.ports.telemetry import Events
@@ -56,36 +58,36 @@ class Revived(Struct, frozen=True):
     """It was revived before, and the new request is there: nothing was published."""
 
 
-async def revive(ports: Reach, request_id: str, actor: str) -> str:
-    """The id of the new request; the same however often it is called.
+async def revive(ports: Reach, key: str, actor: str) -> str:
+    """The id of the new request, of the same tenant; the same however often it is called.
 
     Raises ReviveRefused, StoreUnavailable or TopicsUnavailable; after the last two it can be called again.
     """
-    return (await revive_with(ports, request_id, actor)).request_id
+    return (await revive_with(ports, key, actor)).request_id
 
 
-async def revive_with(ports: Reach, request_id: str, actor: str, *, deadline: datetime | None = None) -> Revived:
+async def revive_with(ports: Reach, key: str, actor: str, *, deadline: datetime | None = None) -> Revived:
     """The same with a new deadline, and with what there is to say about it. Without one a deadline that has passed is
     left out.
     """
     while True:
-        old = await ports.store.get(request_record.path(request_id))
+        old = await ports.store.get(request_record.path(key))
         if isinstance(old, Absent):
             remedy = "Ids are kept for 30 days after the end: submit the request again."
-            raise ReviveRefused(Problem("request_id", shown(request_id), "the id of a request that ended", remedy))
-        new_id = old.data.get("revived_as")
+            raise ReviveRefused(Problem("request_id", shown(key), "the id of a request that ended", remedy))
+        tenant, new_id = old.data["tenant"], old.data.get("revived_as")
         marked = new_id is not None
-        if new_id is not None and isinstance(await ports.store.get(request_record.path(new_id)), Document):
+        if new_id is not None and isinstance(await find_request(ports.store, tenant, new_id), Document):
             return Revived(new_id, before=True)
-        planned = revival.plan(request_id, old.data, new_id or await _free_id(ports.store, old), old.read_at, deadline)
+        planned = revival.plan(id_of(key), old.data, new_id or await _free_id(ports.store, old), old.read_at, deadline)
         if isinstance(planned, Problem):
             raise ReviveRefused(planned)
         if not marked and not await _mark(ports.store, old, planned.request_id, actor):
             continue
-        await ports.topics.publish(RENDER_REQUESTS, planned.data, {revival.ATTRIBUTE: request_id})
+        await ports.topics.publish(RENDER_REQUESTS, planned.data, {revival.ATTRIBUTE: id_of(key)})
         ports.signals.emit(
             events.REVIVED,
-            request_id=request_id,
+            request_id=key,
             revived_as=planned.request_id,
             actor=actor,
             notes=list(planned.notes),
@@ -95,21 +97,21 @@ async def revive_with(ports: Reach, request_id: str, actor: str, *, deadline: da
 
 
 async def predecessor(store: Store, attributes: Mapping[str, str], request: RenderRequest) -> Document | None:
-    """The request that this message says it revives: known, of the same tenant, and marked with this new id."""
+    """The request that this message says it revives: of the same tenant, and marked with this new id."""
     old_id = named_id({"request_id": attributes.get(revival.ATTRIBUTE)})
     if old_id is None:
         return None
-    old = await store.get(request_record.path(old_id))
-    if isinstance(old, Absent) or old.data["tenant"] != request.tenant:
+    old = await find_request(store, request.tenant, old_id)
+    if isinstance(old, Absent):
         return None
     return old if old.data.get("revived_as") == request.request_id else None
 
 
 async def _free_id(store: Store, old: Document) -> str:
-    ids = revival.new_ids(old.id, is_revival=old.data.get("revives") is not None)
+    ids = revival.new_ids(id_of(old.id), is_revival=old.data.get("revives") is not None)
     while True:
         new_id = next(ids)
-        taken = await store.get(request_record.path(new_id))
+        taken = await find_request(store, old.data["tenant"], new_id)
         if isinstance(taken, Absent):
             return new_id
 

@@ -15,9 +15,10 @@ from shared.ports.store import Store
 PAGE = 500
 
 
-async def read_budget(store: Store, tenant: str) -> Budget | None:
+async def read_budget(store: Store, tenant: str, default: Budget | None = None) -> Budget | None:
+    """The tenant's own, else the default of all."""
     found = await store.get(f"tenants/{tenant}")
-    return budget.budget_of(found.data) if isinstance(found, Document) else None
+    return (budget.budget_of(found.data) if isinstance(found, Document) else None) or default
 
 
 async def read_purse(store: Store, tenant: str, limit: Budget, now: datetime) -> Purse:

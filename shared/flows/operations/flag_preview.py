@@ -21,6 +21,7 @@ from shared.core.routing.flag import Flag, Subject
 from shared.core.routing.flag_form import Wish
 from shared.core.routing.ladder import Plan, Planned, Waits
 from shared.core.routing.model_choice import what_is_asked
+from shared.core.routing.vertex import VertexUse
 from shared.core.values.money import usd
 from shared.core.values.validation import Problem
 from shared.flows.operations import routing_snapshot
@@ -78,6 +79,8 @@ class Looked(Struct, frozen=True):
     foreseen: list[Foreseen]
     alike: list[Flag]
     """Tripped already by the same name."""
+    lanes: tuple[str, ...]
+    """That a route may take."""
 
 
 async def look(
@@ -88,10 +91,12 @@ async def look(
     gateways: frozenset[str],
     wish: Wish,
     ids: Iterator[str],
+    vertex: VertexUse | None = None,
 ) -> Looked:
     """What the flag would do under the first of `ids` that is free; nothing is changed."""
     seen, queues = await asyncio.gather(
-        routing_snapshot.read(store, flag_source, catalogue, gateways), waiting(store, catalogue, wish.scope.tenant)
+        routing_snapshot.read(store, flag_source, catalogue, gateways, vertex),
+        waiting(store, catalogue, wish.scope.tenant),
     )
     flag = wish.flag(next(each for each in ids if each not in seen.own.flags), seen.now)
     terms = seen.terms(catalogue, lanes)
@@ -100,7 +105,7 @@ async def look(
     nearest = [replace(each, heads=each.heads[:most]) for each in queues]
     # Planning takes a while: in a thread of its own, others of this process go on meanwhile.
     foreseen = await asyncio.to_thread(lambda: [foresee(each, flag, terms) for each in nearest])
-    return Looked(flag, foreseen, alike)
+    return Looked(flag, foreseen, alike, seen.lanes(lanes))
 
 
 async def waiting(store: Store, catalogue: Catalogue, tenant: str | None) -> list[Queue]:

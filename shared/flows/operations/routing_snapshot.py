@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from shared.core.admission import model_state
 from shared.core.admission.model_state import Standing
-from shared.core.admission.outlook import denials, offers, outlook
+from shared.core.admission.outlook import denials, denied_apart, offers, outlook
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.slot_calendar import Full
 from shared.core.catalogue.catalogue import Catalogue
@@ -18,7 +18,9 @@ from shared.core.routing.context import Offer, Terms
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.flag_board import Board
 from shared.core.routing.gateway import serving
+from shared.core.routing.vertex import VERTEX_USES, VertexUse
 from shared.core.values.documents import Absent, Document, Fields
+from shared.core.values.lanes import VERTEX
 from shared.core.values.route import GATEWAY, pool
 from shared.flows.operations.gateway_proofs import read_off
 from shared.flows.pump_status import PUMP
@@ -42,10 +44,14 @@ class Known(Struct, frozen=True):
     """Of gateways, by model id: of those that are in use here, or where the pump runs."""
     held: Mapping[str, Fields] = field(default_factory=dict)
     """Why the pump holds queues back, by model id; what is over is left out."""
+    vertex: VertexUse | None = None
+    """Which requests the Vertex lane takes; None where there is none, here or where the pump runs."""
 
     def lanes(self, built: Collection[str]) -> tuple[str, ...]:
         """That a route may take, of those built."""
-        return (*built, *([GATEWAY] if self.offers and GATEWAY not in built else []))
+        here = () if self.vertex == "only" else built
+        more = [*([VERTEX] if self.vertex else []), *([GATEWAY] if self.offers else [])]
+        return (*here, *(lane for lane in more if lane not in here))
 
     def terms(self, catalogue: Catalogue, built: Collection[str]) -> Terms:
         """What the pump would plan under now, with these lanes built."""
@@ -57,6 +63,8 @@ class Known(Struct, frozen=True):
             lacking=self.routing.lacking,
             offers=self.offers,
             now=self.now,
+            denied=denied_apart(self.routing),
+            vertex=self.vertex or "fallback",
         )
 
     @property
@@ -73,14 +81,22 @@ class Known(Struct, frozen=True):
 
 
 async def read(
-    store: Store, flag_source: FlagSource, catalogue: Catalogue, gateways: frozenset[str] = frozenset()
+    store: Store,
+    flag_source: FlagSource,
+    catalogue: Catalogue,
+    gateways: frozenset[str] = frozenset(),
+    vertex: VertexUse | None = None,
 ) -> Known:
-    """Needs no running worker. `gateways` are those in use here."""
+    """Needs no running worker. `gateways` are those in use here, `vertex` as it is configured here."""
     own, pump, *calendars = await store.get_all([flag_board.PATH, PUMP, *map(model_state.path, catalogue.models)])
     now = pump.read_at
     flags = Board.from_json(own.data) if isinstance(own, Document) else Board()
     offering = serving(catalogue, gateways | _gateways(pump))
-    calendars += await store.get_all([model_state.path(pool(GATEWAY, model)) for model in offering])
+    apart = [pool(GATEWAY, model) for model in offering]
+    vertex = _vertex(pump) or vertex
+    if vertex is not None:
+        apart += [pool(VERTEX, model.id) for model in catalogue.models.values() if VERTEX in model.lanes]
+    calendars += await store.get_all([model_state.path(name) for name in apart])
     standings = {each.id: Standing.from_json(each.data) for each in calendars if isinstance(each, Document)}
     held = _held(pump)
     full = {model: Full(why["reason"], why["until"]) for model, why in held.items()}
@@ -93,6 +109,7 @@ async def read(
         opens=outlook(standings, {}, full, routing, now),
         offers=offers(catalogue, offering, await read_off(store, catalogue, offering, now), denials(routing)),
         held={model: why for model, why in held.items() if why["until"] is None or why["until"] > now},
+        vertex=vertex,
     )
 
 
@@ -104,6 +121,12 @@ def _routing(pump: Document | Absent) -> Routing:
 def _gateways(pump: Document | Absent) -> frozenset[str]:
     """Those in use where the pump runs: their keys need not be here."""
     return frozenset(pump.data.get("gateways", ())) if isinstance(pump, Document) else frozenset()
+
+
+def _vertex(pump: Document | Absent) -> VertexUse | None:
+    """As it is configured where the pump runs."""
+    use = pump.data.get("vertex") if isinstance(pump, Document) else None
+    return next((name for name in VERTEX_USES if name == use), None)
 
 
 def _held(pump: Document | Absent) -> Mapping[str, Fields]:

@@ -175,7 +175,7 @@ class Budgets(Struct):
     async def _read(self, tenants: Sequence[str], now: datetime) -> None:
         found = await self.ports.store.get_all([f"tenants/{tenant}" for tenant in tenants])
         limits = {
-            tenant: budget.budget_of(each.data) if isinstance(each, Document) else None
+            tenant: (budget.budget_of(each.data) if isinstance(each, Document) else None) or self.ports.default_budget
             for tenant, each in zip(tenants, found, strict=True)
         }
         self._known |= set(tenants)

@@ -81,7 +81,7 @@ class Pump:
             documents = await PumpDocuments.take_lead(ports)
             if documents is None:
                 return
-            ports.signals.emit(events.LEAD_TAKEN, holder=ports.boot)
+            ports.signals.emit(events.LEAD_TAKEN, holder=ports.boot, release=ports.release.identity)
             granting = Granting(ports, documents)
             try:
                 why = await self._loop(granting, summarizing, ends)

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shared.core.admission.allocation import Candidate
-from shared.core.admission.outlook import denials, offers
+from shared.core.admission.outlook import denials, denied_apart, offers
 from shared.core.admission.priority import RANK
 from shared.core.admission.route_memory import Routing
 from shared.core.conclusions.conclusion import Conclusion, asks_best
@@ -22,7 +22,8 @@ from shared.core.routing.breaker import may_probe, may_probe_again
 from shared.core.routing.context import Terms
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.ladder import Plan, Planned, Unroutable, Waits, saved
-from shared.core.values.route import GATEWAY, Route, circuit
+from shared.core.values.lanes import is_apart
+from shared.core.values.route import Route, circuit
 from shared.ports import Ports
 
 PLANS_KEPT = 5_000
@@ -65,6 +66,8 @@ class Planner(Struct):
             opens=opens,
             lacking=routing.lacking,
             offers=offers(ports.catalogue, ports.gateways, gateways_off, denials(routing)),
+            denied=denied_apart(routing),
+            vertex=ports.vertex,
             now=now - timedelta(seconds=now.timestamp() % CLOCK_STEP.total_seconds()),
         )
         self.shadows = tuple(each for each in flags if each.shadow)
@@ -160,5 +163,5 @@ class Planner(Struct):
 def _is_of(route: Route, subject: str) -> bool:
     """`subject`: a circuit, `*/model` in every lane of Google's, or a pool."""
     if "/" in subject:
-        return subject == route.circuit or (route.lane != GATEWAY and subject == circuit("*", route.model))
+        return subject == route.circuit or (not is_apart(route.lane) and subject == circuit("*", route.model))
     return route.pool == subject

@@ -59,7 +59,8 @@ async def release(
         key = f"{head.request_id}:{head.release + 1}"
         return LostSlot(key, grant.candidate.model, grant.slot_at, grant.candidate.weight)
     try:
-        await ports.topics.publish(RENDER_RELEASES, Release(head.request_id, head.release + 1).to_bytes())
+        message = Release(head.request_id, head.release + 1).to_bytes()
+        await ports.topics.publish(RENDER_RELEASES, message, {"traceparent": head.traceparent})
     except TopicsUnavailable as error:
         _escalate(ports, head, error)
         return None

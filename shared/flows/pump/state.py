@@ -6,7 +6,7 @@ Correctness rests on their compare-and-sets, never on the lead: a second pump th
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct, field
@@ -20,6 +20,7 @@ from shared.core.admission.model_state import Standing
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.spend_window import Spend
 from shared.core.admission.tick import Memory
+from shared.core.limits.enforced import Enforced
 from shared.core.observability import events
 from shared.core.values.documents import Absent, Committed, Conflict, Create, Document, Fields, Update, Write
 from shared.flows.clock import ServerTime
@@ -30,6 +31,10 @@ from shared.ports import Ports
 LEAD = timedelta(seconds=6)
 """Renewed with every write, and at least while RENEW_WITHIN is left; so long nobody grants when a pump dies."""
 RENEW_WITHIN = timedelta(seconds=3)
+
+
+UNDISTURBED = timedelta(seconds=10)
+"""For so long a new lead passes to no other release: with traffic split between two, it would go back and forth."""
 
 
 LASTING = ("closed", "day", "zero", "paused", "no route")
@@ -53,6 +58,7 @@ class PumpDocuments(Struct):
     """Of tenants' budgets, by path."""
     over_budget: tuple[str, ...] = ()
     """Tenants of whom requests wait for money."""
+    lead_since: datetime | None = None
 
     @classmethod
     async def take_lead(cls, ports: Ports) -> PumpDocuments | None:
@@ -61,10 +67,12 @@ class PumpDocuments(Struct):
         if isinstance(pump, Document):
             holder, until = pump.data["lead_holder"], pump.data["lead_until"]
             leads = until is not None and pump.read_at < until <= pump.read_at + LONGEST_LEAD
-            if holder not in (None, ports.boot) and leads:
+            if holder not in (None, ports.boot) and leads and not _succeeds(ports, pump):
                 return None
         routing = Routing.from_json(pump.data["routing"]) if isinstance(pump, Document) else Routing()
         documents = cls(ports, ServerTime(ports.clock, pump.read_at), pump, _memory(pump), routing)
+        if isinstance(pump, Document) and pump.data["lead_holder"] == ports.boot:
+            documents.lead_since = pump.data.get("lead_since") or pump.read_at
         documents.over_budget = tuple(pump.data.get("over_budget", ())) if isinstance(pump, Document) else ()
         by = fell_by(documents.memory, pump.read_at)
         if by:
@@ -85,7 +93,7 @@ class PumpDocuments(Struct):
     async def leave(self) -> None:
         """Give up the lead, for whoever is kicked next."""
         assert isinstance(self.pump, Document)
-        changes: dict[str, Any] = {"lead_holder": None, "lead_until": None, "waiting": []}
+        changes: dict[str, Any] = {"lead_holder": None, "lead_until": None, "lead_since": None, "waiting": []}
         await self.ports.store.commit(Update(PUMP, changes, self.pump.version))
 
     async def read_standings(self, models: Collection[str]) -> None:
@@ -145,9 +153,13 @@ class PumpDocuments(Struct):
         held: Mapping[str, Any],
         waiting: list[str],
     ) -> Committed | Conflict:
+        self.lead_since = self.lead_since or self.time.now()
+        ports = self.ports
         pump = {
             "lead_holder": self.ports.boot,
             "lead_until": self.time.now() + LEAD,
+            "lead_since": self.lead_since,
+            "lead_release": self.ports.release.identity,
             "waiting": waiting,
             "held": dict(held),
             "spend": after.spend.to_json(),
@@ -158,6 +170,8 @@ class PumpDocuments(Struct):
             "routing": routing.to_json(),
             "over_budget": list(self.over_budget),
             "gateways": sorted(self.ports.gateways_in_use),
+            "enforces": Enforced(ports.quota.by_model, ports.capacity, ports.release.name).to_json(),
+            "vertex": self.ports.vertex_in_use,
         }
         writes = [_write(PUMP, pump, self.pump)]
         for model, found in changed.items():
@@ -174,6 +188,18 @@ class PumpDocuments(Struct):
             self.calendars.update(zip(changed, written[1:], strict=False))
             self.accounts.update({each.path: each for each in written[1 + len(changed) :]})
         return committed
+
+
+def _succeeds(ports: Ports, pump: Document) -> bool:
+    """Whether this pump takes the lead over from one that is alive: kicks come where traffic goes, so a kick that
+    reaches another release than the leader's was deployed, or rolled back to, meanwhile. Safe at any time: the
+    leader's next commit fails, and it has handed out nothing that it had not committed.
+    """
+    leader, since = pump.data.get("lead_release", ""), pump.data.get("lead_since")
+    ours = ports.release.identity
+    if not ours or not leader or ours == leader:
+        return False
+    return since is None or pump.read_at - since >= UNDISTURBED
 
 
 def _memory(pump: Document | Absent) -> Memory:

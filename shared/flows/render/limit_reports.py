@@ -118,7 +118,13 @@ class Evidence:
         await self._report(time)
 
     async def made(self, route: Route, slot_at: datetime, time: ServerTime) -> None:
-        """Report that a route brought a picture, where that speaks against something which is open."""
+        """Report that a route brought a picture, where that speaks against something which is open.
+
+        Beside sick answers it is counted too, and told with the next report of one.
+        """
+        health = self._health.get(route.circuit, ALL_WELL)
+        if (after := health.with_picture(time.now())) is not health:
+            self._health[route.circuit] = after
         if self._speak_against(await self._open_among(contradicted_by(route)), slot_at):
             await self._report(time)
 

@@ -25,6 +25,7 @@ from shared.core.provider.stored_image import Ending
 from shared.core.routing import gateway
 from shared.core.routing.gateway import CONTRACT
 from shared.core.values.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
+from shared.core.values.lanes import VERTEX
 from shared.core.values.route import Route
 from shared.flows import tracing, tracing_waits
 from shared.flows.clock import ServerTime
@@ -144,6 +145,9 @@ async def _call(
     where this call is.
     """
     released = request
+    if ports.leaving.begun:
+        why = "its worker was told to end"
+        return await _give_back(ports, evidence, None, request, time, released, reason=why)
     if time.now() > request.data["slot_until"]:
         return await _give_back(ports, evidence, late, request, time, released)
     start = Start(ports, evidence, released, time, tells=late is not None)
@@ -222,7 +226,11 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
     now = time.now()
     number = request.data["attempt_count"] + 1
     opened = settlement.open_attempt(
-        request.data, number, holder=ports.boot, now=now, **_whose(ports, request.data.get("gateway"))
+        request.data,
+        number,
+        holder=ports.boot,
+        now=now,
+        **_whose(ports, Route.from_json(request.data["route"]), request.data.get("gateway")),
     )
     changes = {
         "status": "rendering",
@@ -243,8 +251,10 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
             return held, Document(path, opened, committed.versions[1], committed.at)
 
 
-def _whose(ports: Ports, name: str | None) -> dict[str, str]:
+def _whose(ports: Ports, route: Route, name: str | None) -> dict[str, str]:
     """Which contract the attempt is under, who operates it, and what kind of key it takes; `name` of a gateway."""
+    if route.lane == VERTEX:
+        return {"contract": VERTEX, "owner": ports.vertex_project, "key_kind": "adc"}
     if name is None:
         return {"contract": "google", "owner": ports.project, "key_kind": ports.key_kind}
     row = ports.catalogue.gateways.get(name)

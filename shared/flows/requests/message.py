@@ -18,6 +18,8 @@ class Message(Struct, frozen=True):
     """The short name of the subscription it came by, where known."""
     published_at: datetime | None = None
     """Where the push says it."""
+    delivery_attempt: int | None = None
+    """Where the subscription has a dead letter policy."""
 
     def __repr__(self) -> str:
         """Without the prompt."""

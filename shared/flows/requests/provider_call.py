@@ -72,7 +72,7 @@ def addresses(references: References, request: RenderRequest) -> tuple[Reference
     """The references of a request as addresses. Raises ReferenceUnusable for a place that may not be read."""
     for index, reference in enumerate(request.references):
         try:
-            references.check(reference.uri)
+            references.check(reference.uri, request.tenant)
         except ReferenceUnusable as error:
             raise ReferenceUnusable(f"references[{index}]: {error}") from error
     return tuple(Reference(image.mime_type or "", b"", image.uri) for image in request.references)
@@ -80,7 +80,9 @@ def addresses(references: References, request: RenderRequest) -> tuple[Reference
 
 async def sizes(references: References, bounds: Bounds) -> list[int | None]:
     """By a look at each, nothing fetched; None where its place does not say. Raises ReferenceUnusable."""
-    looks = [_of(index, references.size(each.uri)) for index, each in enumerate(bounds.asked.references)]
+    looks = [
+        _of(index, references.size(each.uri, bounds.asked.tenant)) for index, each in enumerate(bounds.asked.references)
+    ]
     found = await _all(looks)
     _check(bounds, found)
     return found
@@ -94,7 +96,7 @@ async def fetched(references: References, bounds: Bounds, known: Sequence[int | 
 
     async def fetch(index: int, most: int) -> None:
         each = asked[index]
-        got[index] = await _of(index, references.fetch(each.uri, each.mime_type, most))
+        got[index] = await _of(index, references.fetch(each.uri, bounds.asked.tenant, each.mime_type, most))
 
     # What has no size yet is read one by one: each may have what the others leave.
     await _all([fetch(index, size) for index, size in enumerate(known) if size is not None])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from shared.core.accounting import budget
 from shared.core.lifecycle import request_record
 from shared.core.messages.pubsub_messages import BadMessage, Release
-from shared.core.messages.render_request import named_id
 from shared.core.messages.topics import DEAD_LETTER_SOURCE, SUBSCRIPTIONS
 from shared.core.observability import events
 from shared.core.provider.outcome import Outcome
@@ -18,6 +17,8 @@ from shared.flows.requests.item_by_item import attempt, reason_of, report
 from shared.flows.requests.message import Message
 from shared.flows.requests.result_events import ended
 from shared.flows.wakeups import Kicks
+from shared.flows.webhooks.deliver import deliver
+from shared.flows.webhooks.room import Room
 from shared.ports import Ports
 from shared.ports.images import ImagesUnavailable
 from shared.ports.messaging import TopicsUnavailable
@@ -28,7 +29,8 @@ COME_AGAIN = (StoreUnavailable, TopicsUnavailable, ImagesUnavailable)
 
 
 MOST_DEAD_LETTERS = 3
-"""Of one request's releases: each stands for five deliveries that crashed."""
+"""Of releases that were still the request's newest; a living pump takes them back after seconds. Each stands for
+MOST_DELIVERIES that failed."""
 KEPT_CRASHING = Outcome(
     "crashed",
     "The worker kept crashing on it before a call left.",
@@ -36,7 +38,7 @@ KEPT_CRASHING = Outcome(
 )
 
 
-async def bury(ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, message: Message) -> None:
+async def bury(ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, room: Room, message: Message) -> None:
     """A delivery can also die of a full fleet: the message's own flow gets its work once more and decides by the store.
 
     What crashes that too is ended on record, and its publisher hears of it. Raises only what makes a message come
@@ -49,6 +51,8 @@ async def bury(ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, m
             await _after_intake(ports, kicks, tags, message)
         case "render":
             await _after_render(ports, kicks, evidence, message)
+        case "deliver":
+            await _after_deliver(ports, room, message)
         case _:
             raise BadMessage(f"a dead letter of {source or 'an unnamed subscription'}")
 
@@ -70,9 +74,10 @@ async def _after_intake(ports: Ports, kicks: Kicks, tags: FairTags, message: Mes
 
 async def _after_render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Message) -> None:
     release = Release.parse(message.data)
-    if named_id({"request_id": release.request_id}) is None:
-        raise BadMessage("a release of no request id")
     request = await ports.store.get(request_record.path(release.request_id))
+    if _is_stale(request, release):
+        # The pump took this release back and granted another, perhaps many while no instance was free: nothing crashed.
+        return
     known = {"trace_id": request.data["trace_id"]} if isinstance(request, Document) and request.is_readable else {}
     try:
         await _once_more(ports, kicks, evidence, message, request)
@@ -85,6 +90,25 @@ async def _after_render(ports: Ports, kicks: Kicks, evidence: Evidence, message:
         events.ESCALATION, what="a release kept crashing render", request_id=release.request_id, runbook=RUNBOOK,
         **known,
     )  # fmt: skip
+
+
+def _is_stale(request: Document | Absent, release: Release) -> bool:
+    """Whether a newer release of the request is on its way: this one says nothing of it."""
+    if not isinstance(request, Document) or not request.is_readable:
+        return False
+    return bool(request.data["status"] == "released" and request.data["release"] != release.number)
+
+
+async def _after_deliver(ports: Ports, room: Room, message: Message) -> None:
+    """The result itself is announced and stays; what is missing is its webhook, and `webhook replay` sends it."""
+    try:
+        await deliver(ports, room, message)
+        return
+    except (*COME_AGAIN, BadMessage):
+        raise
+    except Exception as error:  # noqa: BLE001  as above
+        report(ports, "send a webhook", f"messages/{message.id}", error)
+    ports.signals.emit(events.ESCALATION, what="a result kept crashing its webhook", request_id=None, runbook=RUNBOOK)
 
 
 async def _once_more(

@@ -19,6 +19,7 @@ from shared.flows.requests.result_events import announce
 from shared.flows.status import gauges, summary
 from shared.flows.upkeep.live_quota import read_live_quota
 from shared.flows.wakeups import Kicks
+from shared.flows.webhooks.fan_out import publish_due
 from shared.ports import Ports
 
 PAGE = 200
@@ -36,6 +37,8 @@ async def watch(ports: Ports, kicks: Kicks) -> None:
     unannounced = await ports.store.query(queries.unannounced(now - ANNOUNCE_AFTER, PAGE))
     for request in unannounced:
         await attempt(ports, "announce a result", request.path, announce(ports, request))
+    due = publish_due(ports.store, ports.topics, now)
+    await attempt(ports, "send due webhooks", "webhook_deliveries", due)
     await attempt(ports, "read the live limits", "quota/live", read_live_quota(ports))
     await attempt(ports, "expire flags", "flags", flags.expire(ports, now))
     await attempt(ports, "look after batches", "batches", tend_batches(ports, now))

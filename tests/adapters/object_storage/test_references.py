@@ -72,7 +72,7 @@ def references(allowed: Sequence[str], images: ObjectImages | None = None, **opt
     ],
 )
 def test_a_uri_under_an_allowed_prefix_passes(prefix: str, uri: str) -> None:
-    references([prefix]).check(uri)
+    references([prefix]).check(uri, "web")
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,13 @@ def test_a_uri_under_an_allowed_prefix_passes(prefix: str, uri: str) -> None:
 )
 def test_a_uri_that_only_looks_allowed_is_refused(prefix: str, uri: str) -> None:
     with pytest.raises(ReferenceUnusable, match="allowed"):
-        references([prefix]).check(uri)
+        references([prefix]).check(uri, "web")
 
 
 def test_nothing_is_allowed_by_default() -> None:
     for uri in ("https://example.com/a.png", "gs://bucket/a.png", "file:///a.png"):
         with pytest.raises(ReferenceUnusable, match="add its prefix to RENDERLANE_REFERENCES"):
-            references([]).check(uri)
+            references([]).check(uri, "web")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_an_error_says_no_more_of_a_uri_than_scheme_host_and_path() -> None:
         "https://evil.org/path;?signature=secret",
     ):
         with pytest.raises(ReferenceUnusable) as refused:
-            references(["https://example.com"]).check(uri)
+            references(["https://example.com"]).check(uri, "web")
         assert "https://evil.org" in str(refused.value)
         assert "secret" not in str(refused.value)
 
@@ -149,7 +149,7 @@ def test_an_error_says_no_more_of_a_uri_than_scheme_host_and_path() -> None:
 @given(uri=st.text(max_size=60) | st.text(max_size=40).map(lambda rest: f"https://example.com{rest}"))
 def test_any_text_is_allowed_or_refused(uri: str) -> None:
     try:
-        references(["https://example.com/assets"]).check(uri)
+        references(["https://example.com/assets"]).check(uri, "web")
     except ReferenceUnusable:
         return
     assert uri.lower().startswith(("https://example.com/assets", "https://example.com:"))
@@ -223,7 +223,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def test_a_local_file_under_an_allowed_folder_is_read(folder: Path) -> None:
-    found = await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a.png", "image/png")
+    found = await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a.png", "web", "image/png")
     assert found == Reference("image/png", PNG)
 
 
@@ -234,28 +234,28 @@ async def test_a_symlink_out_of_the_folder_is_refused(folder: Path) -> None:
     allowed = references([folder.as_uri()])
     for name in ("way-out.png", "up/outside.png", "../outside.png", "%2e%2e/outside.png"):
         with pytest.raises(ReferenceUnusable, match="in no allowed place"):
-            await allowed.fetch(f"{folder.as_uri()}/{name}", None)
-    assert (await allowed.fetch(f"{folder.as_uri()}/fine.png", None)).data == PNG
+            await allowed.fetch(f"{folder.as_uri()}/{name}", "web", None)
+    assert (await allowed.fetch(f"{folder.as_uri()}/fine.png", "web", None)).data == PNG
 
 
 async def test_an_allowed_folder_may_itself_be_a_symlink(folder: Path) -> None:
     (folder.parent / "alias").symlink_to(folder)
     allowed = references([f"file://{folder.parent}/alias"])
-    assert (await allowed.fetch(f"file://{folder.parent}/alias/a.png", None)).data == PNG
+    assert (await allowed.fetch(f"file://{folder.parent}/alias/a.png", "web", None)).data == PNG
 
 
 async def test_what_is_no_plain_file_is_refused_without_waiting(folder: Path) -> None:
     os.mkfifo(folder / "pipe.png")
     for name in ("pipe.png", "", "missing.png"):
         with pytest.raises(ReferenceUnusable, match=r"plain file|check that the file exists"):
-            await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/{name}", None)
+            await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/{name}", "web", None)
 
 
 async def test_a_changed_local_file_is_read_anew(folder: Path) -> None:
     allowed = references([folder.as_uri()])
-    await allowed.fetch(f"{folder.as_uri()}/a.png", None)
+    await allowed.fetch(f"{folder.as_uri()}/a.png", "web", None)
     (folder / "a.png").write_bytes(JPEG)
-    assert (await allowed.fetch(f"{folder.as_uri()}/a.png", None)).mime_type == "image/jpeg"
+    assert (await allowed.fetch(f"{folder.as_uri()}/a.png", "web", None)).mime_type == "image/jpeg"
 
 
 # What the bytes are
@@ -274,7 +274,7 @@ async def test_a_changed_local_file_is_read_anew(folder: Path) -> None:
 )
 async def test_the_type_is_that_of_the_bytes(folder: Path, data: bytes, declared: str | None, found: str) -> None:
     (folder / "a").write_bytes(data)
-    assert (await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", declared)).mime_type == found
+    assert (await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", "web", declared)).mime_type == found
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ async def test_the_type_is_that_of_the_bytes(folder: Path, data: bytes, declared
 async def test_what_is_no_image_is_refused_with_what_it_is(folder: Path, data: bytes, word: str) -> None:
     (folder / "a").write_bytes(data)
     with pytest.raises(ReferenceUnusable, match=f"a is {word}; use png, jpeg, webp, heic or heif"):
-        await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", None)
+        await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", "web", None)
 
 
 GIF = b"GIF89a\x01\0\x01\0\0\0\0;"
@@ -306,14 +306,14 @@ BMP = b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0"
 )
 async def test_an_image_that_perhaps_no_model_takes_is_named_by_its_type(folder: Path, data: bytes, found: str) -> None:
     (folder / "a").write_bytes(data)
-    assert (await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", None)).mime_type == found
+    assert (await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", "web", None)).mime_type == found
 
 
 @pytest.mark.parametrize("data", [PNG, JPEG, WEBP, GIF, HEIC + b"\0\0\0\x10mdat12345678"])
 async def test_a_torn_image_is_refused_before_anybody_is_paid_for_it(folder: Path, data: bytes) -> None:
     (folder / "a").write_bytes(data[:-1])
     with pytest.raises(ReferenceUnusable, match="a ends in the middle of the image; put the whole file there"):
-        await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", None)
+        await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", "web", None)
 
 
 async def test_a_size_is_told_without_reading(folder: Path, cloud: tuple[gcs.Gcs, Loopback], web: Web) -> None:
@@ -321,12 +321,12 @@ async def test_a_size_is_told_without_reading(folder: Path, cloud: tuple[gcs.Gcs
     web.answers = [Response(PNG)]
     allowed = web.references(folder.as_uri(), "gs://bucket", web.url, gcs_options=gcs.options(cloud[1]))
     for uri in (f"{folder.as_uri()}/a.png", "gs://bucket/a.png", f"{web.url}/a.png?signature=s"):
-        assert await allowed.size(uri) == len(PNG)
+        assert await allowed.size(uri, "web") == len(PNG)
     assert [each.method for each in web.asked] == ["HEAD"]
     for uri in (f"{folder.as_uri()}/missing.png", "gs://bucket/missing.png"):
-        assert await allowed.size(uri) is None
+        assert await allowed.size(uri, "web") is None
     with pytest.raises(ReferenceUnusable, match="in no allowed place"):
-        await allowed.size("https://evil.org/a.png")
+        await allowed.size("https://evil.org/a.png", "web")
 
 
 async def test_no_more_is_read_than_is_asked_for(folder: Path, cloud: tuple[gcs.Gcs, Loopback], web: Web) -> None:
@@ -335,18 +335,18 @@ async def test_no_more_is_read_than_is_asked_for(folder: Path, cloud: tuple[gcs.
     allowed = web.references(folder.as_uri(), "gs://bucket", web.url, gcs_options=gcs.options(cloud[1]))
     for uri in (f"{folder.as_uri()}/a.png", "gs://bucket/a.png", f"{web.url}/a.png"):
         with pytest.raises(ReferenceUnusable, match="larger than 20 bytes"):
-            await allowed.fetch(uri, None, 20)
+            await allowed.fetch(uri, "web", None, 20)
 
 
 async def test_a_wrong_declaration_names_both_types(folder: Path) -> None:
     with pytest.raises(ReferenceUnusable, match="declared image/jpeg but is image/png; correct mime_type"):
-        await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a.png", "image/jpeg")
+        await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a.png", "web", "image/jpeg")
 
 
 async def test_a_file_that_is_too_large_is_refused(folder: Path) -> None:
     (folder / "large.png").write_bytes(PNG + bytes(1000))
     with pytest.raises(ReferenceUnusable, match="larger than 1,000 bytes"):
-        await references([folder.as_uri()], limit_bytes=1000).fetch(f"{folder.as_uri()}/large.png", None)
+        await references([folder.as_uri()], limit_bytes=1000).fetch(f"{folder.as_uri()}/large.png", "web", None)
 
 
 # gs:// and the image store
@@ -362,7 +362,7 @@ async def cloud() -> AsyncIterator[tuple[gcs.Gcs, Loopback]]:
 async def test_an_object_of_an_allowed_bucket_is_read(cloud: tuple[gcs.Gcs, Loopback]) -> None:
     cloud[0].objects["bucket/in/a.png"] = gcs.StoredObject(PNG, {})
     allowed = references(["gs://bucket/in"], gcs_options=gcs.options(cloud[1]))
-    assert (await allowed.fetch("gs://bucket/in/a.png", "image/png")).data == PNG
+    assert (await allowed.fetch("gs://bucket/in/a.png", "web", "image/png")).data == PNG
 
 
 async def test_an_object_that_is_missing_forbidden_or_too_large_is_refused(cloud: tuple[gcs.Gcs, Loopback]) -> None:
@@ -370,24 +370,54 @@ async def test_an_object_that_is_missing_forbidden_or_too_large_is_refused(cloud
     bucket.objects["bucket/a.png"] = gcs.StoredObject(PNG + bytes(1000), {})
     allowed = references(["gs://bucket"], gcs_options=gcs.options(server), limit_bytes=1000)
     with pytest.raises(ReferenceUnusable, match="larger than 1,000 bytes"):
-        await allowed.fetch("gs://bucket/a.png", None)
+        await allowed.fetch("gs://bucket/a.png", "web", None)
     with pytest.raises(ReferenceUnusable, match="check that the object exists"):
-        await allowed.fetch("gs://bucket/missing.png", None)
+        await allowed.fetch("gs://bucket/missing.png", "web", None)
     bucket.forbidden = True
     with pytest.raises(ReferenceUnusable, match="service account may read it"):
-        await allowed.fetch("gs://bucket/a.png", None)
+        await allowed.fetch("gs://bucket/a.png", "web", None)
+
+
+async def test_images_of_other_tenants_are_no_references(tmp_path: Path) -> None:
+    images = ObjectImages((tmp_path / "home" / "images").as_uri())
+    stored = await images.put("web/d/r/1.png", Picture(PNG, "image/png", 8, 4), {})
+    for prefixes in ([], [tmp_path.as_uri()], [images.root]):  # an allowed folder above does not open the store
+        allowed = references(prefixes, images)
+        allowed.check(stored.uri, "web")
+        for uri in (stored.uri, stored.uri.replace("/web/", "/%77eb/"), stored.uri.replace("/web/", "/shop/../web/")):
+            with pytest.raises(ReferenceUnusable, match="image of another tenant"):
+                allowed.check(uri, "shop")
+            with pytest.raises(ReferenceUnusable, match="image of another tenant"):
+                await allowed.fetch(uri, "shop", None)
+        with pytest.raises(ReferenceUnusable, match="image of another tenant"):
+            allowed.check(stored.uri, "we")  # a tenant whose name begins alike
+    (tmp_path / "link").symlink_to(tmp_path / "home" / "images" / "web")
+    with pytest.raises(ReferenceUnusable, match="image of another tenant"):
+        references([tmp_path.as_uri()], images).check(f"{tmp_path.as_uri()}/link/d/r/1.png", "shop")
+    references([f"{images.root}/web"], images).check(stored.uri, "shop")  # opened to all by name
+
+
+def test_images_of_other_tenants_in_a_bucket_are_no_references() -> None:
+    images = ObjectImages("gs://images/prod")
+    allowed = references(["gs://images", "gs://assets"], images)
+    allowed.check("gs://images/prod/web/d/r/1.png", "web")
+    allowed.check("gs://images/elsewhere/1.png", "web")
+    allowed.check("gs://assets/web/d/r/1.png", "shop")
+    for uri in ("gs://images/prod/web/d/r/1.png", "gs://images/prod/%77eb/d/r/1.png", "gs://images/prod"):
+        with pytest.raises(ReferenceUnusable, match="image of another tenant"):
+            allowed.check(uri, "shop")
 
 
 async def test_an_image_of_our_own_store_is_always_allowed(tmp_path: Path) -> None:
     images = ObjectImages((tmp_path / "images").as_uri())
     stored = await images.put("web/d/r/1.png", Picture(PNG, "image/png", 8, 4), {})
     allowed = references([], images)
-    allowed.check(stored.uri)
-    assert (await allowed.fetch(stored.uri, "image/png")).data == PNG
+    allowed.check(stored.uri, "web")
+    assert (await allowed.fetch(stored.uri, "web", "image/png")).data == PNG
     with pytest.raises(ReferenceUnusable, match="in no allowed place"):
-        await allowed.fetch(f"{images.root}/../secret.png", None)
+        await allowed.fetch(f"{images.root}/../secret.png", "web", None)
     with pytest.raises(ReferenceUnusable, match="was not deleted"):
-        await allowed.fetch(stored.uri.replace("1.png", "2.png"), None)
+        await allowed.fetch(stored.uri.replace("1.png", "2.png"), "web", None)
 
 
 # https://
@@ -445,7 +475,7 @@ async def web(certificate: Path) -> AsyncIterator[Web]:
 
 async def test_an_allowed_address_is_fetched_with_its_query_and_its_host(web: Web) -> None:
     web.answers = [Response(PNG)]
-    found = await web.references().fetch(f"{web.url}/a.png?signature=s%2B1", "image/png")
+    found = await web.references().fetch(f"{web.url}/a.png?signature=s%2B1", "web", "image/png")
     assert found.data == PNG
     assert str(web.asked[0].url) == f"{web.url}/a.png?signature=s%2B1"
 
@@ -453,21 +483,21 @@ async def test_an_allowed_address_is_fetched_with_its_query_and_its_host(web: We
 async def test_a_redirect_is_not_followed(web: Web) -> None:
     web.answers = [RedirectResponse(f"{web.url}/b.png"), Response(PNG)]
     with pytest.raises(ReferenceUnusable, match="HTTP 307; name the final address"):
-        await web.references().fetch(f"{web.url}/a.png", None)
+        await web.references().fetch(f"{web.url}/a.png", "web", None)
     assert len(web.asked) == 1
 
 
 async def test_a_body_without_end_is_cut_off(web: Web) -> None:
     web.answers = [Response(PNG + bytes(5_000_000))]
     with pytest.raises(ReferenceUnusable, match="larger than 1,000 bytes"):
-        await web.references(limit_bytes=1000).fetch(f"{web.url}/a.png", None)
+        await web.references(limit_bytes=1000).fetch(f"{web.url}/a.png", "web", None)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 async def test_a_refusal_is_not_asked_twice_and_tells_no_query(web: Web, status: int) -> None:
     web.answers = [Response(status_code=status)]
     with pytest.raises(ReferenceUnusable, match=f"HTTP {status}; check its access") as refused:
-        await web.references().fetch(f"{web.url}/a.png?signature=secret", None)
+        await web.references().fetch(f"{web.url}/a.png?signature=secret", "web", None)
     assert "secret" not in str(refused.value)
     assert len(web.asked) == 1
 
@@ -475,14 +505,14 @@ async def test_a_refusal_is_not_asked_twice_and_tells_no_query(web: Web, status:
 async def test_a_hiccup_is_asked_again(web: Web) -> None:
     clock = Clock()
     web.answers = [Response(status_code=503), Response(PNG)]
-    assert (await web.references(sleep=clock.sleep).fetch(f"{web.url}/a.png", None)).data == PNG
+    assert (await web.references(sleep=clock.sleep).fetch(f"{web.url}/a.png", "web", None)).data == PNG
     assert clock.slept == [1.0]
 
 
 async def test_a_server_that_stays_ill_is_given_up_after_three_times(web: Web) -> None:
     web.answers = [Response(status_code=503)]
     with pytest.raises(ReferenceUnusable, match=r"could not be fetched \(HTTP 503\); check that its server answers"):
-        await web.references().fetch(f"{web.url}/a.png", None)
+        await web.references().fetch(f"{web.url}/a.png", "web", None)
     assert len(web.asked) == 3
 
 
@@ -491,13 +521,13 @@ async def test_a_server_that_does_not_answer_is_given_up() -> None:
         url = f"https://127.0.0.1:{mute.getsockname()[1]}"
         allowed = references([url], tls=ssl.create_default_context(), timeout=timedelta(seconds=0.2))
         with pytest.raises(ReferenceUnusable, match="ConnectTimeout"):
-            await allowed.fetch(f"{url}/a.png", None)
+            await allowed.fetch(f"{url}/a.png", "web", None)
 
 
 async def test_an_untrusted_certificate_is_refused(web: Web) -> None:
     web.answers = [Response(PNG)]
     with pytest.raises(ReferenceUnusable, match="ConnectError"):
-        await web.references(tls=ssl.create_default_context()).fetch(f"{web.url}/a.png", None)
+        await web.references(tls=ssl.create_default_context()).fetch(f"{web.url}/a.png", "web", None)
     assert not web.asked
 
 
@@ -508,7 +538,9 @@ async def test_a_public_name_with_a_private_address_is_refused(web: Web, address
         return addresses
 
     with pytest.raises(ReferenceUnusable, match="resolves to a private address"):
-        await web.references("https://cdn.example.com", resolve=resolve).fetch("https://cdn.example.com/a.png", None)
+        await web.references("https://cdn.example.com", resolve=resolve).fetch(
+            "https://cdn.example.com/a.png", "web", None
+        )
 
 
 async def test_the_name_is_looked_up_once_and_the_checked_address_is_asked(web: Web) -> None:
@@ -519,7 +551,7 @@ async def test_the_name_is_looked_up_once_and_the_checked_address_is_asked(web: 
         return ["127.0.0.1"] if len(looked_up) == 1 else ["192.0.2.1"]
 
     web.answers = [Response(PNG)]
-    await web.references(resolve=resolve).fetch(f"{web.url}/a.png", None)
+    await web.references(resolve=resolve).fetch(f"{web.url}/a.png", "web", None)
     assert looked_up == ["localhost"]
 
 
@@ -528,7 +560,9 @@ async def test_an_unknown_host_is_given_up() -> None:
         raise OSError("no such host")
 
     with pytest.raises(ReferenceUnusable, match="its host is not known"):
-        await references(["https://gone.example.com"], resolve=resolve).fetch("https://gone.example.com/a.png", None)
+        await references(["https://gone.example.com"], resolve=resolve).fetch(
+            "https://gone.example.com/a.png", "web", None
+        )
 
 
 # Not fetched again
@@ -540,7 +574,7 @@ async def test_a_reference_is_fetched_once_for_ten_minutes(web: Web) -> None:
     allowed = web.references(monotonic=clock.monotonic)
     for moment, fetches in ((0.0, 1), (599.0, 1), (600.0, 2)):
         clock.now = moment
-        await allowed.fetch(f"{web.url}/a.png", None)
+        await allowed.fetch(f"{web.url}/a.png", "web", None)
         assert len(web.asked) == fetches
 
 
@@ -548,15 +582,15 @@ async def test_the_cache_holds_no_more_than_its_bytes_and_drops_what_was_not_use
     web.answers = [Response(PNG)]
     allowed = web.references(cache_bytes=2 * len(PNG))
     for name in ("a", "b", "a", "c", "a"):
-        await allowed.fetch(f"{web.url}/{name}", None)
+        await allowed.fetch(f"{web.url}/{name}", "web", None)
     assert [each.url.path for each in web.asked] == ["/a", "/b", "/c"]
-    await allowed.fetch(f"{web.url}/b", None)
+    await allowed.fetch(f"{web.url}/b", "web", None)
     assert len(web.asked) == 4
 
 
 async def test_an_image_larger_than_the_cache_is_not_kept(web: Web) -> None:
     web.answers = [Response(PNG)]
     allowed = web.references(cache_bytes=10)
-    await allowed.fetch(f"{web.url}/a", None)
-    await allowed.fetch(f"{web.url}/a", None)
+    await allowed.fetch(f"{web.url}/a", "web", None)
+    await allowed.fetch(f"{web.url}/a", "web", None)
     assert len(web.asked) == 2

@@ -16,9 +16,12 @@ from scripts.cli.data import worker_home
 from scripts.local.home import Home, Simulated, running
 from shared.core.admission.slot_calendar import Calendar, Weight
 from shared.core.limits.effective import Learned
+from shared.core.limits.enforced import Enforced
 from shared.core.limits.live_quota import PATH, LiveLimits, LiveQuota
+from shared.core.limits.quota import Limits
 from shared.core.values.documents import Create
 from shared.core.values.pacific import pacific_day
+from shared.flows.pump_status import PUMP
 from shared.flows.upkeep.live_quota import read_live_quota
 from tests.builders import a_catalogue
 from tests.cli.conftest import json_lines, renderlane
@@ -227,3 +230,21 @@ def test_the_simulator_is_not_asked_where_that_is_meant(
     found = {each["model"]: each for each in json_lines(seen[0])}[PRO]
     assert found["live_tried_at"] is None
     assert found["limits"].get("rpm", {}).get("value") == (6 if "RENDERLANE_QUOTA" in environment else None)
+
+
+def test_limits_are_those_of_the_worker_whatever_this_shell_has(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_store(home)
+    worker = Enforced({"*": Limits(rpm=30, concurrency=2)}, 50)
+
+    async def write() -> None:
+        async with worker_home.reading(worker_home.read_settings()) as store:
+            await store.commit(Create(PUMP, {"enforces": worker.to_json()}))
+
+    asyncio.run(write())
+    assert row(renderlane("quota").stdout, "rpm")[:2] == ["rpm", "30"]
+    monkeypatch.setenv("RENDERLANE_QUOTA", "*=rpm:30,concurrency:2")
+    assert "ignored" not in renderlane("quota").stderr
+    monkeypatch.setenv("RENDERLANE_QUOTA", "*=rpm:999")
+    result = renderlane("quota")
+    assert row(result.stdout, "rpm")[:2] == ["rpm", "30"]
+    assert "RENDERLANE_QUOTA of this shell is ignored" in result.stderr

@@ -197,3 +197,27 @@ def test_a_cancellation_needs_an_id() -> None:
     result = renderlane("cancel", "two words")
     assert result.exit_code == 2
     assert "allowed" in result.stderr
+
+
+def test_two_tenants_may_use_the_same_id_and_each_request_has_a_name_of_its_own() -> None:
+    for tenant in ("shop", "web"):
+        assert (
+            renderlane("submit", f"a cube of {tenant}", "--id", "shared", "--tenant", tenant, "--wait").exit_code == 0
+        )
+    unclear = renderlane("status", "shared")
+    assert unclear.exit_code == 2
+    assert "shop~shared, web~shared" in unclear.stderr
+    (document,) = json_lines(renderlane("status", "web~shared", "--json").stdout)
+    assert (document["request_id"], document["tenant"], document["status"]) == ("shared", "web", "succeeded")
+    for verb in ("explain", "trace", "packet"):
+        assert renderlane(verb, "shop~shared").exit_code == 0
+        assert renderlane(verb, "nobody~shared").exit_code == 1
+
+
+def test_a_cancellation_by_id_is_sent_for_the_tenant_of_the_request() -> None:
+    renderlane("submit", "a red cube", "--id", "ended-of-shop", "--tenant", "shop", "--wait")
+    assert renderlane("cancel", "ended-of-shop").exit_code == 0
+    assert renderlane("cancel", "web~to-come", "to-come").exit_code == 0
+    renderlane("submit", "a red cube", "--id", "to-come", "--tenant", "web", "--wait")
+    (document,) = json_lines(renderlane("status", "web~to-come", "--json").stdout)
+    assert document["status"] == "cancelled"

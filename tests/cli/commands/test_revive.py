@@ -118,7 +118,9 @@ def test_time_and_model_choose_too(burnt: Path) -> None:
 
 def test_the_same_filter_again_leaves_what_came_back_and_makes_good_what_did_not(burnt: Path) -> None:
     assert renderlane("revive", "--outcome", "overload", "--yes").exit_code == 0
-    stores.write(burnt, Create(request_record.path("a-r2"), a_record(a_request(request_id="a-r2"), revives="a")))
+    stores.write(
+        burnt, Create(request_record.path("a-r2"), a_record(a_request(request_id="a-r2", tenant="web"), revives="a"))
+    )
     (preview,) = json_lines(renderlane("revive", "--outcome", "overload", "--json").stdout)
     assert (set(preview["request_ids"]), preview["revived_before"]) == ({"b", "c"}, 1)
 
@@ -163,7 +165,7 @@ def test_cancel_by_filter_shows_first_and_asks_with_yes(home: Path) -> None:
     assert "2 requests would be cancelled" in look.stdout
     assert sent(home) == []
     assert renderlane("cancel", "--tenant", "web", "--priority", "bulk", "--yes").exit_code == 0
-    assert sent(home) == [{"cancel": "a"}]
+    assert sent(home) == [{"cancel": "a", "tenant": "web"}]
     (told,) = json_lines(renderlane("cancel", "--status", "queued", "--yes", "--json").stdout)
     assert (told["chosen"], told["asked"]) == (3, True)
     assert "no such requests" in renderlane("cancel", "--tenant", "nobody").stderr

@@ -314,13 +314,14 @@ def test_references_are_limited_by_kind_and_a_format_by_the_api() -> None:
             assert dict(model.capabilities.output_formats) == {
                 "interactions": ("jpeg",),
                 "generate_content": ("jpeg", "png"),
+                "vertex": ("png", "jpeg"),
             }
 
 
-def test_nobody_knows_yet_which_lanes_take_background_calls_and_a_batch_never_does() -> None:
+def test_nobody_knows_yet_which_lanes_take_background_calls_and_batch_and_vertex_never_do() -> None:
     for model in a_catalogue().models.values():
         for lane in model.lanes:
-            assert model.capabilities.background_in(lane) == ("no" if lane == "batch" else "unknown")
+            assert model.capabilities.background_in(lane) == ("no" if lane in ("batch", "vertex") else "unknown")
     proven = TEXT.replace('background = { standard = "unknown"', "background = { standard = true", 1)
     assert read_catalogue(proven).models[PRO].capabilities.background_in("standard") == "yes"
 
@@ -422,7 +423,7 @@ BREAKAGES: list[tuple[int, str, str]] = [
     (at(MODEL, "references"), "references = { objects = 15 }", "15; allowed: a whole number from 0 to 14"),
     (at(MODEL, "references"), "references = { faces = 1 }", "an unknown name; allowed: objects, characters"),
     (at(MODEL, "output_formats"), 'output_formats = { interactions = ["gif"] }', "each once: jpeg, png, webp"),
-    (at(MODEL, "output_formats"), 'output_formats = { vertex = ["png"] }', "an unknown name; allowed: interactions"),
+    (at(MODEL, "output_formats"), 'output_formats = { vortex = ["png"] }', "an unknown name; allowed: interactions"),
     (at(LITE_TABLE, "output_limit"), "output_limit = 1000", "1000; allowed: a whole number from 1120"),
     (at(PRICES, "input"), "input = -2.00", "-2.00; allowed: an amount from 0"),
     (at(PRICES, "input"), 'input = "2.00"', "an amount in dollars"),

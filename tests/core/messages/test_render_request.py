@@ -942,5 +942,5 @@ def test_who_asks_for_a_gateway_is_told_how_to_consent_to_one() -> None:
     with pytest.raises(InvalidRequest) as refused:
         a_request(lane="gateway")
     (problem,) = refused.value.problems
-    assert problem.allowed == "standard, priority, flex, batch"
+    assert problem.allowed == "standard, priority, flex, batch, vertex"
     assert '"allow": {"gateway": true}' in problem.remedy

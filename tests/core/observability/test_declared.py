@@ -104,6 +104,7 @@ def test_the_topics_are_those_of_the_contract() -> None:
         "render-results",
         "pump-kicks",
         "render-dead-letters",
+        "webhook-deliveries",
     }
 
 

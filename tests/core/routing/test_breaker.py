@@ -63,7 +63,6 @@ def judged(
         (5, 5, True),
         (100, 95, True),
         (100, 60, True),  # within a minute
-        (100, 59, False),
         (4, 4, True),
         (3, 3, False),
         (200, 4, False),
@@ -73,6 +72,34 @@ def test_a_breaker_trips_on_enough_sick_answers_and_a_large_share_of_them(
     starts: int, failures: int, *, trips: bool
 ) -> None:
     assert bool(judged(started(starts), sick(failures)).trips) == trips
+
+
+def beside(health: Health, pictures: int, ago: timedelta = 2 * SECOND) -> Health:
+    for _ in range(pictures):
+        health = health.with_picture(NOW - ago)
+    return health
+
+
+def test_pictures_beside_sick_answers_tell_a_bad_share_from_an_outage() -> None:
+    assert judged(started(100), beside(sick(59), 41)).trips == ()
+    assert judged(started(10), beside(sick(4), 1)).trips == ()
+    assert judged(started(10), sick(4)).trips != ()
+
+
+def test_what_went_well_before_an_outage_does_not_delay_its_breaker() -> None:
+    busy = Circuit()
+    for ago in range(10, 3, -1):
+        for _ in range(4):
+            busy = busy.started(NOW - ago * SECOND)
+    assert judged(busy, sick(3)).trips == ()
+    (flag,) = judged(busy, sick(4)).trips
+    assert "4 of 4 answers since" in flag.reason
+
+
+def test_pictures_are_counted_only_beside_sick_answers() -> None:
+    assert ALL_WELL.with_picture(NOW) is ALL_WELL
+    assert beside(sick(1), 3).to_json()["good"] != {}
+    assert "good" not in sick(1).to_json()
 
 
 def test_a_request_that_fails_again_and_again_is_one_voice() -> None:
@@ -97,6 +124,7 @@ def test_one_tenants_failing_requests_beside_as_many_good_ones_trip_nothing() ->
         for again in range(4):
             at = NOW - (50 - 2 * number + again) * SECOND
             health = health.with_failure(a_failure(FailureKind.SERVER_ERROR), at, f"bad-{number}")
+        health = health.with_picture(at)
     circuit = Circuit()
     for second in range(50):
         circuit = circuit.started(NOW - (50 - second) * SECOND)

@@ -23,7 +23,7 @@ def test_what_follows_from_the_rows_is_what_it_was() -> None:
     assert WITH_TO == ("lower-resolution",)
     assert TO == ("2K", "1K")
     assert {name: lane_of(name) for name in NAMES if lane_of(name)} == {
-        "use-flex": "flex", "use-batch": "batch", "use-gateway": "gateway"
+        "use-flex": "flex", "use-batch": "batch", "use-vertex": "vertex", "use-gateway": "gateway"
     }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from shared.core.routing.context import Offer, Terms
 from shared.core.routing.gateway import event, fingerprint, incapable, of_failed, serving, with_limits
 from shared.core.routing.ladder import Ladder, Planned, first_plan, ladder, plan
 from shared.core.routing.requirements import Ask
-from shared.core.values.lanes import ASKABLE as LANES
+from shared.core.values.lanes import BUILT as LANES
 from shared.core.values.route import GATEWAY, Route
 from tests.builders import CATALOGUE_FILE, NOW, a_catalogue, a_failure, a_request
 
@@ -198,11 +198,8 @@ def test_every_capability_is_looked_at_before_a_request_leaves() -> None:
     ask = Ask.of(a_request(**CONSENT))
     assert incapable("g", a_gateway(), GATEWAY_4K, ask) is None
     elsewhere = {"purpose", "model", "image_size", "lane", "prompt_tokens", "max_cost_micros", "priority", "exact"}
-    elsewhere |= {"floor_size", "floor_model", "allow_gateway", "allow_batch", "above"}
-    elsewhere |= {
-        "thinking",
-        "output_format",
-    }  # no reason to leave a gateway
+    elsewhere |= {"floor_size", "floor_model", "allow_gateway", "allow_batch", "allow_vertex", "above"}
+    elsewhere |= {"thinking", "output_format"}  # no reason to leave a gateway
     checked = {"aspect_ratio", "references", "grounding", "safety", "instructed"}
     assert set(Ask.__struct_fields__) - elsewhere == checked
 

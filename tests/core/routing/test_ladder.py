@@ -14,7 +14,8 @@ from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES, Flo
 from shared.core.routing.context import Terms
 from shared.core.routing.ladder import Ladder, Planned, Unroutable, below_floor, first_plan, ladder
 from shared.core.routing.requirements import Ask
-from shared.core.values.lanes import ASKABLE as LANES
+from shared.core.values.lanes import ASKABLE
+from shared.core.values.lanes import BUILT as LANES
 from shared.core.values.parameters import OUTPUT_FORMATS, SAFETY_CATEGORIES, THINKING
 from shared.core.values.route import Route
 from shared.core.values.validation import Problem
@@ -184,7 +185,7 @@ asks = st.builds(
     model=st.none() | st.sampled_from([*a_catalogue().names, "gemini-9"]),
     image_size=st.sampled_from(SIZES),
     aspect_ratio=st.none() | st.sampled_from(["1:1", "16:9", "8:1", "7:5"]),
-    lane=st.sampled_from(LANES),
+    lane=st.sampled_from(ASKABLE),
     prompt_tokens=st.integers(1, 32_000),
     references=st.integers(0, 14),
     grounding=st.sampled_from([False, True, "image"]),
@@ -195,6 +196,7 @@ asks = st.builds(
     floor_model=st.none() | st.sampled_from(a_catalogue().names),
     allow_gateway=st.booleans(),
     allow_batch=st.booleans(),
+    allow_vertex=st.none() | st.booleans(),
     above=st.none() | st.sampled_from(a_catalogue().ladder),
     thinking=st.none() | st.sampled_from(THINKING),
     safety=st.lists(st.sampled_from(SAFETY_CATEGORIES), unique=True).map(tuple),
@@ -203,7 +205,7 @@ asks = st.builds(
 )
 
 
-@given(asks, st.sets(st.sampled_from(LANES)))
+@given(asks, st.sets(st.sampled_from(ASKABLE)))
 def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_remedy(ask: Ask, lanes: set[str]) -> None:
     assert Ask.from_json(ask.to_json()) == ask
     match first_plan(ask, a_catalogue(), lanes):

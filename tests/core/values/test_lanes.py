@@ -21,13 +21,16 @@ APART = ("shared/core/values/lanes.py", "shared/client/src/renderlane/request.py
 
 
 def test_what_follows_from_the_rows_is_what_it_was() -> None:
-    assert lanes.NAMES == ("standard", "priority", "flex", "batch", "gateway")
-    assert lanes.ASKABLE == ("standard", "priority", "flex", "batch")
-    assert lanes.AT_ONCE == lanes.TIERS == lanes.SLOTTED == ("standard", "priority", "flex")
+    assert lanes.NAMES == ("standard", "priority", "flex", "batch", "vertex", "gateway")
+    assert lanes.ASKABLE == ("standard", "priority", "flex", "batch", "vertex")
+    assert lanes.AT_ONCE == lanes.TIERS == ("standard", "priority", "flex")
+    assert lanes.SLOTTED == ("standard", "priority", "flex", "vertex")
+    assert lanes.APART == ("vertex", "gateway")
+    assert lanes.STAND_INS == {"standard": ("vertex",)}
     assert lanes.BUILT == ("standard", "priority", "flex", "batch")
     assert lanes.PATIENT == ("flex", "batch")
     assert lanes.SHEDDING == ("flex",)
-    assert lanes.STEPPING_DOWN == ("standard", "priority")
+    assert lanes.STEPPING_DOWN == ("standard", "priority", "vertex")
 
 
 def test_every_lane_falls_back_to_other_lanes_of_the_table_once_each() -> None:
@@ -59,8 +62,8 @@ def test_the_client_offers_the_askable_lanes() -> None:
     assert get_args(offered[0]) == lanes.ASKABLE
 
 
-def test_the_simulator_serves_every_tier_and_the_batch_lane() -> None:
-    assert set(models.TIERS) == {*lanes.TIERS, lanes.BATCH}
+def test_the_simulator_serves_every_tier_the_batch_lane_and_vertex() -> None:
+    assert set(models.TIERS) == {*lanes.TIERS, lanes.BATCH, lanes.VERTEX}
 
 
 def test_no_code_outside_the_table_decides_by_a_lane_s_name_in_quotes() -> None:

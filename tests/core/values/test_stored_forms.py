@@ -35,6 +35,8 @@ from shared.core.routing.flag_board import Board
 from shared.core.routing.requirements import Ask
 from shared.core.values.documents import UnreadableDocument, UnreadableFields
 from shared.core.values.route import Route
+from shared.core.webhooks.delivery import Delivery
+from shared.core.webhooks.endpoint import Endpoint
 
 GOLDEN = Path("tests/golden")
 Read = Callable[[Any], Any]
@@ -69,6 +71,8 @@ FORMS: dict[str, list[tuple[tuple[str, ...], Read]]] = {
     "batches": [(("items",), lambda data: [item.to_json() for item in items_of({"items": data})])],
     "summary": [reads(by=Summary)],
     "quota": [reads(by=LiveQuota)],
+    "webhook_endpoints": [reads(by=Endpoint)],
+    "webhook_deliveries": [reads(by=Delivery)],
     "tenants": [reads("budget", by=Budget)],
 }
 NOT_TYPED = {"budget_shards", "cancels", "ledger", "rejected"}

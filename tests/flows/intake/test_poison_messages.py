@@ -20,9 +20,9 @@ from msgspec.structs import replace
 from shared.adapters.sqlite.store import SqliteStore
 from shared.core.messages.pubsub_messages import Release
 from shared.core.messages.render_request import InvalidRequest, parse_message
-from shared.core.messages.topics import DEAD_LETTER_SOURCE
+from shared.core.messages.topics import DEAD_LETTER_SOURCE, MOST_DELIVERIES
 from shared.core.observability import events
-from shared.core.values.documents import Create, Document, InvalidDocument
+from shared.core.values.documents import Create, Document, InvalidDocument, Update
 from shared.flows.intake import intake as intake_flow
 from shared.flows.intake.intake import take_in
 from shared.flows.requests.message import Message
@@ -177,7 +177,7 @@ async def test_a_message_that_keeps_crashing_intake_is_rejected_once_and_let_go(
     world = World()
     await world.submit()
     await world.run_for(timedelta(hours=2))
-    assert next(calls) == 11, "ten deliveries, and one look by bury"
+    assert next(calls) == MOST_DELIVERIES + 1, "the deliveries, and one look by bury"
     assert [event["status"] for event in world.results("r-1")] == ["rejected"]
     (escalation,) = world.signals.of(events.ESCALATION)
     assert escalation["runbook"] == "dead-letter"
@@ -188,7 +188,9 @@ async def test_a_message_that_keeps_crashing_intake_is_rejected_once_and_let_go(
 
 async def test_a_dead_letter_whose_cause_is_gone_is_taken_in(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
-    await bury(world.ports, world.kicks, world.tags, world.evidence, _dead(b'{"request_id": "r-1", "prompt": "x"}'))
+    await bury(
+        world.ports, world.kicks, world.tags, world.evidence, world.room, _dead(b'{"request_id": "r-1", "prompt": "x"}')
+    )
     await world.run_until_quiet()
     assert world.status()["status"] == "succeeded"
     assert len(world.signals.of(events.ESCALATION)) == 1
@@ -204,7 +206,9 @@ async def test_a_request_that_is_on_record_is_not_called_rejected_by_its_dead_le
 
     monkeypatch.setattr(intake_flow, "_see_to_it", crash)
     world = World()
-    await bury(world.ports, world.kicks, world.tags, world.evidence, _dead(b'{"request_id": "r-1", "prompt": "x"}'))
+    await bury(
+        world.ports, world.kicks, world.tags, world.evidence, world.room, _dead(b'{"request_id": "r-1", "prompt": "x"}')
+    )
     assert world.results() == []
     assert world.status()["status"] == "queued"
 
@@ -220,8 +224,8 @@ async def test_a_dead_letter_waits_for_a_store_that_is_away_and_escalates_once(m
     monkeypatch.setattr(bury_flow, "take_in", take)
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
-            await bury(world.ports, world.kicks, world.tags, world.evidence, _dead(b"{}"))
-    await bury(world.ports, world.kicks, world.tags, world.evidence, _dead(b"{}"))
+            await bury(world.ports, world.kicks, world.tags, world.evidence, world.room, _dead(b"{}"))
+    await bury(world.ports, world.kicks, world.tags, world.evidence, world.room, _dead(b"{}"))
     assert len(world.signals.of(events.ESCALATION)) == 1
 
 
@@ -239,7 +243,23 @@ async def test_a_request_whose_releases_keep_crashing_ends_with_a_reason(monkeyp
     assert world.status()["outcome"]["code"] == "crashed"
     assert world.status()["cost_micros"] == 0
     assert [event["status"] for event in world.results("r-1")] == ["failed"]
-    assert len(world.signals.of(events.ESCALATION)) == MOST_DEAD_LETTERS
+    assert 1 <= len(world.signals.of(events.ESCALATION)) <= MOST_DEAD_LETTERS
+
+
+async def test_dead_letters_of_releases_that_found_no_instance_do_not_end_the_request() -> None:
+    """An outage of the fleet makes a dead letter of each release that the pump has long taken back."""
+    world = World()
+    await world.submit()
+    await world.run_for(timedelta(seconds=0.5))
+    request = world.request()
+    changes = {"status": "released", "release": 9}
+    await world.store.commit(Update(request.path, changes, request.version))
+    for number in range(1, 9):
+        dead = _dead(Release("r-1", number).to_bytes(), source="render-releases-render")
+        await bury(world.ports, world.kicks, world.tags, world.evidence, world.room, dead)
+    assert world.status()["status"] == "released"
+    assert world.status().get("dead_letters", 0) == 0
+    assert world.signals.of(events.ESCALATION) == []
 
 
 @pytest.mark.parametrize("request_id", ["../x", "", ".", "a/b", "__x__", "x" * 2_000])
@@ -249,7 +269,7 @@ async def test_a_dead_release_of_no_request_is_no_crash(request_id: str) -> None
     world = World()
     dead = _dead(Release(request_id, 1).to_bytes(), source="render-releases-render")
     with pytest.raises(BadMessage):
-        await bury(world.ports, world.kicks, world.tags, world.evidence, dead)
+        await bury(world.ports, world.kicks, world.tags, world.evidence, world.room, dead)
 
 
 def _dead(data: bytes, source: str = "render-requests-intake") -> Message:

@@ -31,7 +31,7 @@ async def a_failed(**fields: Any) -> World:
 async def test_a_failed_request_is_rendered_under_a_new_id_and_the_two_name_each_other() -> None:
     world = await a_failed(tenant="web", labels={"campaign": "spring"}, group="spring")
     cost_before = world.status()["cost_micros"]
-    assert await world.run(revive(world.ports, "r-1", "ann")) == "r-1-r2"
+    assert await world.run(revive(world.ports, "web~r-1", "ann")) == "r-1-r2"
     await world.run_until_quiet()
     old, new = world.status("r-1"), world.status("r-1-r2")
     assert (old["status"], old["revived_as"], old["revived_by"]) == ("failed", "r-1-r2", "ann")
@@ -208,6 +208,6 @@ async def test_a_request_of_an_earlier_version_can_be_revived() -> None:
 async def test_a_cancellation_of_the_old_one_does_not_reach_the_new_one() -> None:
     world = await a_failed()
     new_id = await world.run(revive(world.ports, "r-1", "ann"))
-    await world.run(cancel(world.ports, "r-1"))
+    await world.run(cancel(world.ports, "default", "r-1"))
     await world.run_until_quiet()
     assert world.status(new_id)["status"] == "succeeded"

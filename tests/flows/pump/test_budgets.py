@@ -222,9 +222,9 @@ async def test_a_release_that_is_cancelled_gives_its_money_back() -> None:
     world.references.known["gs://allowed/slow.png"] = b"png"
     real = world.references.fetch
 
-    async def fetch(uri: str, mime_type: str | None, most: int | None = None) -> Any:
-        await cancel(world.ports, "r-0000")
-        return await real(uri, mime_type, most)
+    async def fetch(uri: str, tenant: str, mime_type: str | None, most: int | None = None) -> Any:
+        await cancel(world.ports, tenant, "r-0000")
+        return await real(uri, tenant, mime_type, most)
 
     world.references.fetch = fetch  # type: ignore[method-assign]
     await submit(world, 1, references=[{"uri": "gs://allowed/slow.png"}])

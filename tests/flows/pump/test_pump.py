@@ -14,9 +14,10 @@ from shared.core.limits.quota import Limits
 from shared.core.messages.pubsub_messages import Release
 from shared.core.messages.topics import PUMP_KICKS, RENDER_RELEASES
 from shared.core.observability import events
+from shared.core.values import release as releases
 from shared.core.values.documents import Create, Update
 from shared.flows.pump.loop import Pump
-from shared.flows.pump.state import LEAD
+from shared.flows.pump.state import LEAD, UNDISTURBED
 from shared.flows.pump_status import PUMP, PumpView
 from shared.flows.wakeups import Kicks
 from shared.ports import Ports
@@ -256,3 +257,51 @@ async def test_an_interactive_request_does_not_wait_for_the_next_tick() -> None:
         call = next(each for each in world.lane.calls if each.order.request_id == f"now-{number}")
         waits.append(call.at - world.status(f"now-{number}")["created_at"])
     assert max(waits) <= timedelta(seconds=1.5)
+
+
+# -- another release --------------------------------------------------------------------------------------------------
+
+
+def a_pump_of(world: World, release: str, boot: str) -> Pump:
+    ports = replace(world.ports, boot=boot, release=releases.Release(revision=release))
+    return Pump(ports, Kicks(ports, PumpView(ports)))
+
+
+async def leads_after(world: World, old: str, new: str, *, tenure: timedelta) -> list[object]:
+    """Who led, when a pump of the release `new` is kicked while one of `old` has led for `tenure`."""
+    first, second = a_pump_of(world, old, "boot-old"), a_pump_of(world, new, "boot-new")
+    await queued(world, 30)  # work that keeps the old pump leading
+
+    async def story() -> None:
+        running = asyncio.ensure_future(first.kicked())
+        await world.clock.sleep(tenure.total_seconds())
+        taking = asyncio.ensure_future(second.kicked())
+        await world.clock.sleep(5)
+        second.end()
+        first.end()
+        await asyncio.gather(running, taking)
+
+    await world.run_for(tenure + 30 * SECOND, story())
+    return [line["holder"] for line in world.signals.of(events.LEAD_TAKEN) if line["holder"] != "boot-1"]
+
+
+async def test_a_pump_of_another_release_takes_the_lead_over_at_once() -> None:
+    world = World("*=rpm:1")
+    assert await leads_after(world, "pump-00007", "pump-00008", tenure=UNDISTURBED) == ["boot-old", "boot-new"]
+    assert "another pump leads" in [line["why"] for line in world.signals.of(events.LEAD_LEFT)]
+    assert lead(world)["lead_release"] in ("pump-00008", "")
+
+
+async def test_a_rollback_takes_it_over_too() -> None:
+    world = World("*=rpm:1")
+    assert await leads_after(world, "pump-00008", "pump-00007", tenure=UNDISTURBED) == ["boot-old", "boot-new"]
+
+
+async def test_a_pump_of_the_same_release_leaves_the_lead_alone() -> None:
+    world = World("*=rpm:1")
+    assert await leads_after(world, "pump-00008", "pump-00008", tenure=UNDISTURBED) == ["boot-old"]
+
+
+async def test_a_new_lead_is_left_alone_for_a_while_so_that_split_traffic_does_not_toss_it() -> None:
+    world = World("*=rpm:1")
+    assert await leads_after(world, "pump-00007", "pump-00008", tenure=3 * SECOND) == ["boot-old"]

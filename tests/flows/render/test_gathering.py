@@ -31,13 +31,13 @@ class Places:
         self.flying = 0
         self.most_flying = 0
 
-    def check(self, _uri: str) -> None:
+    def check(self, _uri: str, _tenant: str) -> None:
         pass
 
-    async def size(self, uri: str) -> int | None:
+    async def size(self, uri: str, tenant: str) -> int | None:
         return None if uri in self.untold else self.sizes[uri]
 
-    async def fetch(self, uri: str, mime_type: str | None, most: int | None = None) -> Reference:
+    async def fetch(self, uri: str, tenant: str, mime_type: str | None, most: int | None = None) -> Reference:
         self.fetches.append(uri)
         self.flying += 1
         self.most_flying = max(self.most_flying, self.flying)

@@ -30,7 +30,7 @@ from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.subscriber.message import Message
 
 from renderlane.errors import Closed, ListeningFailed, NoSubscription, NotInTime
-from renderlane.inbox import MOST_HELD, Inbox
+from renderlane.inbox import MOST_HELD, Inbox, key_of
 from renderlane.request import Request
 from renderlane.result import NotAResult, Result
 from renderlane.rules import encoded
@@ -81,13 +81,17 @@ class Client:
         Raises InvalidRequest for one that would be rejected. `traceparent` (W3C) has the worker go on in your trace.
         """
         data = request.to_bytes()
+        key = key_of(request.tenant, request.request_id)
         if self._subscription is not None:
-            self._inbox.publishing(request.request_id)
-        return self._send(data, request.request_id, {} if traceparent is None else {"traceparent": traceparent})
+            self._inbox.publishing(key)
+        return self._send(data, key, {} if traceparent is None else {"traceparent": traceparent})
 
-    def cancel(self, request_id: str) -> Future[str]:
-        """End a request that has not begun, unpaid; one that has begun ends as it ends. Raises InvalidRequest."""
-        return self._send(encoded({"cancel": request_id}), None, {})
+    def cancel(self, request_id: str, *, tenant: str | None = None) -> Future[str]:
+        """End a tenant's request that has not begun, unpaid; one that has begun ends as it ends. `tenant` None:
+        `default`. Raises InvalidRequest.
+        """
+        owner = {} if tenant is None else {"tenant": tenant}
+        return self._send(encoded({"cancel": request_id, **owner}), None, {})
 
     def render(self, request: Request, timeout: float | None = None, *, traceparent: str | None = None) -> Result:
         """Publish, and wait for the result: also one that failed or was refused, see `Result.status`.
@@ -98,19 +102,23 @@ class Client:
         ends_at = None if timeout is None else time.monotonic() + timeout
         self.publish(request, traceparent=traceparent).result(timeout)
         left = None if ends_at is None else max(0.0, ends_at - time.monotonic())
-        return self.wait(request.request_id, left)
+        return self.wait(request.request_id, left, tenant=request.tenant)
 
-    def wait(self, request_id: str, timeout: float | None = None) -> Result:
-        """The result, when it is there. Raises NotInTime after `timeout` seconds, NoSubscription, ListeningFailed."""
-        return self._result(request_id, self.follow(request_id), timeout)
+    def wait(self, request_id: str, timeout: float | None = None, *, tenant: str | None = None) -> Result:
+        """A tenant's result, when it is there; `tenant` None: `default`.
 
-    def follow(self, request_id: str) -> Future[Result]:
+        Raises NotInTime after `timeout` seconds, NoSubscription, ListeningFailed.
+        """
+        return self._result(key_of(tenant, request_id), self.follow(request_id, tenant=tenant), timeout)
+
+    def follow(self, request_id: str, *, tenant: str | None = None) -> Future[Result]:
         """The result to come: for many waits at once, or for asyncio by `asyncio.wrap_future`.
 
-        It is acknowledged when the future has it. Raises NoSubscription.
+        Another tenant's result under the same id is not it. It is acknowledged when the future has it. Raises
+        NoSubscription.
         """
         self._listen()
-        return self._inbox.wait(request_id)
+        return self._inbox.wait(key_of(tenant, request_id))
 
     def create_subscription(self, filter: str | None = None, *, unused_for: timedelta = timedelta(days=1)) -> None:
         """Make the client's subscription where there is none. It goes by itself when nobody has read it for so long.
@@ -171,15 +179,15 @@ class Client:
             future.add_done_callback(lambda done: self._inbox.published(expected, _message_id(done)))
         return future
 
-    def _result(self, request_id: str, future: Future[Result], timeout: float | None) -> Result:
+    def _result(self, key: str, future: Future[Result], timeout: float | None) -> Result:
         try:
             return future.result(timeout)
         except FutureTimeout as error:
-            if not self._inbox.give_up(request_id, future):
+            if not self._inbox.give_up(key, future):
                 return future.result()
-            raise NotInTime(f"{request_id}: no result within {timeout:g} s; it goes on") from error
+            raise NotInTime(f"{key}: no result within {timeout:g} s; it goes on") from error
         except BaseException:
-            self._inbox.give_up(request_id, future)
+            self._inbox.give_up(key, future)
             raise
 
     def _listen(self) -> None:

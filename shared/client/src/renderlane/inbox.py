@@ -1,5 +1,7 @@
 """Who waits for which result: results and waits meet here, whichever comes first. Knows nothing of Pub/Sub.
 
+Each request is named by its key: ids are per tenant, so a result of another tenant under the same id is not ours.
+
 A result is acknowledged when somebody has it in hand, and not before: until then its delivery is held. What nobody here
 asked for is not ours to acknowledge, unless the subscription is read by nobody else.
 """
@@ -21,6 +23,14 @@ MOST_UNANSWERED = 100_000
 """Requests published here whose results are still to come."""
 MOST_REMEMBERED = 10_000
 """Results that somebody here has had."""
+
+
+DEFAULT_TENANT = "default"
+
+
+def key_of(tenant: str | None, request_id: str) -> str:
+    """Of a request: no tenant and no id contains a `~`."""
+    return request_id if tenant in (None, "", DEFAULT_TENANT) else f"{tenant}~{request_id}"
 
 
 class Held(Protocol):
@@ -56,18 +66,18 @@ class Inbox:
         self._handed: OrderedDict[str, Result] = OrderedDict()
         """Final results that somebody has: their further deliveries are nobody's."""
 
-    def publishing(self, request_id: str) -> None:
-        """A message of this id is about to leave: its result is kept until somebody waits for it."""
+    def publishing(self, key: str) -> None:
+        """A message of this request is about to leave: its result is kept until somebody waits for it."""
         with self._lock:
-            self._handed.pop(request_id, None)
-            sent = self._sent.setdefault(request_id, _Sent())
+            self._handed.pop(key, None)
+            sent = self._sent.setdefault(key, _Sent())
             sent.unconfirmed += 1
             _shorten(self._sent, MOST_UNANSWERED)
 
-    def published(self, request_id: str, message_id: str | None) -> None:
+    def published(self, key: str, message_id: str | None) -> None:
         """Its message id; None where it did not leave."""
         with self._lock:
-            sent = self._sent.get(request_id)
+            sent = self._sent.get(key)
             if sent is None:
                 return
             sent.unconfirmed -= 1
@@ -77,47 +87,49 @@ class Inbox:
         for result, held in early:
             self.offer(result, held)
 
-    def wait(self, request_id: str) -> Future[Result]:
+    def wait(self, key: str) -> Future[Result]:
         """Done when the result is here; it may be already."""
         future: Future[Result] = Future()
         with self._lock:
-            if request_id in self._handed:
-                future.set_result(self._handed[request_id])
+            if key in self._handed:
+                future.set_result(self._handed[key])
                 return future
-            result, held = self._held.pop(request_id, (None, None))
+            result, held = self._held.pop(key, (None, None))
             if result is None or held is None:
-                self._waiting[request_id].append(future)
+                self._waiting[key].append(future)
                 return future
-            self._remember(result)
+            self._remember(key, result)
         future.set_result(result)
         held.acknowledge()
         return future
 
-    def give_up(self, request_id: str, future: Future[Result]) -> bool:
+    def give_up(self, key: str, future: Future[Result]) -> bool:
         """Wait no longer. False where the result has come meanwhile: it is in the future."""
         with self._lock:
             if not future.cancel():
                 return False
-            still = [each for each in self._waiting.pop(request_id, []) if each is not future]
+            still = [each for each in self._waiting.pop(key, []) if each is not future]
             if still:
-                self._waiting[request_id] = still
+                self._waiting[key] = still
             return True
 
     def offer(self, result: Result, held: Held) -> None:
         """A result has been delivered."""
         with self._lock:
-            if result.status == REJECTED and not self._is_ours(result):
-                if self._may_be_ours(result):
-                    self._sent[result.request_id].rejections.append((result, held))
+            key = self._key(result)
+            if result.status == REJECTED and not self._is_ours(key, result):
+                sent = self._sent.get(key)
+                if sent is not None and sent.unconfirmed > 0:  # perhaps ours: a message id is missing
+                    sent.rejections.append((result, held))
                     return
                 self._not_ours(held)
                 return
-            waiting = self._waiting.pop(result.request_id, [])
+            waiting = self._waiting.pop(key, [])
             taking = [each for each in waiting if each.set_running_or_notify_cancel()]
             if not taking:
-                self._keep(result, held)
+                self._keep(key, result, held)
                 return
-            self._remember(result)
+            self._remember(key, result)
         for each in taking:
             each.set_result(result)
         held.acknowledge()
@@ -142,24 +154,27 @@ class Inbox:
             each.leave()
         self.fail(Closed("the client was closed"))
 
-    def _is_ours(self, result: Result) -> bool:
-        sent = self._sent.get(result.request_id)
+    def _key(self, result: Result) -> str:
+        """A rejection that names no tenant belongs to the message that it answers."""
+        key = key_of(result.tenant, result.request_id)
+        if result.tenant or result.status != REJECTED or self._is_ours(key, result):
+            return key
+        same_id = [sent for sent in self._sent if sent.rpartition("~")[2] == result.request_id]
+        return next((sent for sent in same_id if self._is_ours(sent, result)), same_id[0] if same_id else key)
+
+    def _is_ours(self, key: str, result: Result) -> bool:
+        sent = self._sent.get(key)
         return sent is not None and result.message_id in sent.message_ids
 
-    def _may_be_ours(self, result: Result) -> bool:
-        sent = self._sent.get(result.request_id)
-        return sent is not None and sent.unconfirmed > 0
-
-    def _keep(self, result: Result, held: Held) -> None:
+    def _keep(self, key: str, result: Result, held: Held) -> None:
         """Nobody waits for it now."""
-        request_id = result.request_id
-        if request_id in self._handed:
+        if key in self._handed:
             held.acknowledge()
-        elif request_id not in self._sent:
+        elif key not in self._sent:
             self._not_ours(held)
-        elif request_id in self._held or len(self._held) < MOST_HELD:
-            before = self._held.pop(request_id, None)
-            self._held[request_id] = (result, held)
+        elif key in self._held or len(self._held) < MOST_HELD:
+            before = self._held.pop(key, None)
+            self._held[key] = (result, held)
             if before is not None:
                 before[1].acknowledge()  # the same result, delivered before
         else:
@@ -171,14 +186,14 @@ class Inbox:
         else:
             held.leave()
 
-    def _remember(self, result: Result) -> None:
+    def _remember(self, key: str, result: Result) -> None:
         if result.status == REJECTED:
             return  # never final for its id
-        self._handed[result.request_id] = result
+        self._handed[key] = result
         _shorten(self._handed, MOST_REMEMBERED)
-        sent = self._sent.get(result.request_id)
+        sent = self._sent.get(key)
         if sent is not None and not sent.unconfirmed and not sent.rejections:
-            del self._sent[result.request_id]
+            del self._sent[key]
 
 
 def _shorten(known: OrderedDict[str, Any], most: int) -> None:

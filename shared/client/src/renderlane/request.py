@@ -54,7 +54,7 @@ class Request:
     aspect_ratio: str | None = None
     """For example 16:9."""
     references: Sequence[Reference] = ()
-    lane: Literal["standard", "priority", "flex", "batch"] | None = None
+    lane: Literal["standard", "priority", "flex", "batch", "vertex"] | None = None
     priority: Literal["interactive", "normal", "bulk"] | None = None
     deadline: datetime | None = None
     """Aware. Not begun by then, the request expires unpaid."""
@@ -65,6 +65,8 @@ class Request:
     """Prompt and references may be sent to a third-party gateway."""
     allow_batch: bool = False
     """The request may take a day."""
+    allow_vertex: bool | None = None
+    """The request may go to Vertex AI. None: as the worker is configured."""
     escalates: str | None = None
     """Id of the request whose image was not good enough."""
     group: str | None = None
@@ -85,6 +87,7 @@ class Request:
     def to_json(self) -> dict[str, Any]:
         """Raises InvalidRequest for a deadline without a time zone."""
         allow = {name: True for name in ("gateway", "batch") if getattr(self, f"allow_{name}")}
+        allow |= {} if self.allow_vertex is None else {"vertex": self.allow_vertex}
         names = (
             "tenant", "purpose", "model", "image_size", "aspect_ratio", "lane", "priority", "escalates", "group",
             "thinking", "system_instruction", "output_format", "output_quality",

@@ -1,0 +1,213 @@
+"""The public view of a request: what its caller may know, in a fixed form. Pure.
+
+The HTTP API, result webhooks and `status --json` show it. Fields are added, never renamed or removed, within one
+`version`. It holds no prompt and nothing of how the worker keeps its documents.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from msgspec import Meta, Struct
+
+from shared.core.lifecycle.request_record import FINAL
+from shared.core.messages.render_request import DEFAULT_TENANT, RenderRequest
+from shared.core.messages.request_key import id_of
+from shared.core.values.documents import Fields
+from shared.core.values.money import usd
+
+VERSION = 1
+ACCEPTED = "accepted"
+"""Published, and not on record yet: the worker takes it up within seconds."""
+REJECTED = "rejected"
+"""The message could not be taken: never a request, and never final for its id."""
+OPEN = (ACCEPTED, "queued", "released", "rendering", "batched")
+ENDED = (*FINAL, REJECTED)
+STATUSES = (*OPEN, *ENDED)
+BASE = "/v1/requests"
+
+
+class RequestedRoute(Struct, frozen=True):
+    model: str
+    image_size: str
+    lane: str
+
+
+class DeliveredRoute(Struct, frozen=True):
+    model: str
+    image_size: str
+    lane: str
+    width: Annotated[int, Meta(description="Pixels.")]
+    height: Annotated[int, Meta(description="Pixels.")]
+
+
+class OutcomeView(Struct, frozen=True):
+    code: Annotated[str, Meta(description="For programs; each code has a heading in RUNBOOK.md.")]
+    message: str
+    advice: Annotated[str, Meta(description="What to do now; empty where nothing is to be done.")]
+
+
+class Links(Struct, frozen=True):
+    self: str
+    image: str
+    events: str
+    cancel: str
+
+
+class RequestView(Struct, frozen=True):
+    """One request, as its caller may see it."""
+
+    version: Annotated[int, Meta(description="Of this form.")]
+    request_id: Annotated[str, Meta(description="The idempotency key, unique within the tenant.")]
+    tenant: str
+    group: str | None
+    status: Annotated[
+        str,
+        Meta(
+            description="accepted, queued, released, rendering, batched; at the end succeeded, refused, failed, "
+            "expired, cancelled, or rejected for a message that could not be taken.",
+            extra_json_schema={"enum": list(STATUSES)},
+        ),
+    ]
+    reason: Annotated[str | None, Meta(description="Why it waits.")]
+    created_at: datetime
+    finished_at: datetime | None
+    wait_seconds: Annotated[
+        float | None,
+        Meta(description="From acceptance to the start of the last attempt, or so far where none started."),
+    ]
+    requested: RequestedRoute | None
+    delivered: DeliveredRoute | None
+    image_url: Annotated[str | None, Meta(description="Where the image is; null while there is none.")]
+    image_expires_at: Annotated[datetime | None, Meta(description="Until when `image_url` works; null: it stays.")]
+    cost_usd: Annotated[
+        str, Meta(description="Known cost of all attempts in dollars, six decimals.", pattern=r"^[0-9]+\.[0-9]{6}$")
+    ]
+    cost_basis: Annotated[
+        str | None,
+        Meta(description="metered (from tokens), listed (per image) or unknown; null where nothing was paid."),
+    ]
+    attempt_count: int
+    reasons: Annotated[tuple[str, ...], Meta(description="Why the route differs from what was requested.")]
+    mismatches: Annotated[tuple[str, ...], Meta(description="How the image differs from what was ordered.")]
+    outcome: OutcomeView | None
+    labels: dict[str, str]
+    trace_id: str | None
+    links: Links
+
+
+class Image(Struct, frozen=True):
+    """Where a caller gets the image, for a view that is sent elsewhere than through the API."""
+
+    url: str
+    expires_at: datetime | None = None
+
+
+def has_ended(view: RequestView) -> bool:
+    return view.status in ENDED
+
+
+def links(tenant: str, request_id: str, origin: str) -> Links:
+    """`origin` is `https://HOST`, or empty for addresses within the API."""
+    path = f"{origin}{BASE}/{quote(request_id, safe='')}"
+    query = "" if tenant == DEFAULT_TENANT else f"?tenant={quote(tenant, safe='')}"
+    return Links(f"{path}{query}", f"{path}/image{query}", f"{path}/events{query}", f"{path}/cancel{query}")
+
+
+def request_view(key: str, data: Fields, now: datetime, origin: str = "", image: Image | None = None) -> RequestView:
+    """Of a document `requests/{key}`."""
+    receipt = data["receipt"] or {}
+    ask = data["ask"]
+    requested = receipt.get("requested") or {
+        "model": data["asked_model"], "image_size": ask["image_size"], "lane": ask["lane"],
+    }  # fmt: skip
+    delivered = receipt.get("delivered")
+    addresses = links(data["tenant"], id_of(key), origin)
+    if image is None and data["image_uri"] is not None:
+        image = Image(addresses.image)
+    outcome = data["outcome"]
+    return RequestView(
+        version=VERSION,
+        request_id=id_of(key),
+        tenant=data["tenant"],
+        group=data["group"],
+        status=data["status"],
+        reason=data["reason"],
+        created_at=data["created_at"],
+        finished_at=data["finished_at"],
+        wait_seconds=_wait(data, now),
+        requested=RequestedRoute(*_route(requested)),
+        delivered=DeliveredRoute(*_route(delivered), delivered["width"], delivered["height"]) if delivered else None,
+        image_url=image.url if image else None,
+        image_expires_at=image.expires_at if image else None,
+        cost_usd=usd(data["cost_micros"]),
+        cost_basis=data["cost_basis"],
+        attempt_count=data["attempt_count"],
+        reasons=tuple(receipt["reasons"] if receipt else data["route_reasons"]),
+        mismatches=tuple(receipt.get("mismatches", ())),
+        outcome=OutcomeView(outcome["code"], outcome["message"], outcome.get("advice", "")) if outcome else None,
+        labels=dict(data["request"].get("labels", {})),
+        trace_id=data["trace_id"],
+        links=addresses,
+    )
+
+
+def accepted_document(request: RenderRequest, asked_model: str, now: datetime, expire_at: datetime) -> dict[str, Any]:
+    """`accepted/{key}`: what the API knows of a request between its publish and its record. No prompt."""
+    return {
+        "request_id": request.request_id,
+        "tenant": request.tenant,
+        "group": request.group,
+        "labels": dict(request.labels),
+        "content_hash": request.content_hash,
+        "requested": {"model": asked_model, "image_size": request.image_size, "lane": request.lane},
+        "created_at": now,
+        "expire_at": expire_at,
+    }
+
+
+def accepted_view(data: Fields, now: datetime, origin: str = "", rejection: Fields | None = None) -> RequestView:
+    """Of a document `accepted/{key}`; `rejection` is the document of its message's rejection."""
+    outcome = None
+    if rejection is not None:
+        outcome = OutcomeView(REJECTED, rejection["reason"], "Correct the named fields and submit it again.")
+    return RequestView(
+        version=VERSION,
+        request_id=data["request_id"],
+        tenant=data["tenant"],
+        group=data["group"],
+        status=ACCEPTED if rejection is None else REJECTED,
+        reason="not on record yet" if rejection is None else None,
+        created_at=data["created_at"],
+        finished_at=rejection["created_at"] if rejection is not None else None,
+        wait_seconds=_seconds(data["created_at"], now) if rejection is None else None,
+        requested=RequestedRoute(*_route(data["requested"])),
+        delivered=None,
+        image_url=None,
+        image_expires_at=None,
+        cost_usd=usd(0),
+        cost_basis=None,
+        attempt_count=0,
+        reasons=(),
+        mismatches=(),
+        outcome=outcome,
+        labels=dict(data["labels"]),
+        trace_id=rejection["trace_id"] if rejection is not None else None,
+        links=links(data["tenant"], data["request_id"], origin),
+    )
+
+
+def _route(data: Fields) -> tuple[str, str, str]:
+    return data["model"], data["image_size"], data["lane"]
+
+
+def _wait(data: Fields, now: datetime) -> float | None:
+    if data["attempt_count"]:
+        return _seconds(data["created_at"], data["slot_at"]) if data["slot_at"] else None
+    return _seconds(data["created_at"], data["finished_at"] or now)
+
+
+def _seconds(since: datetime, until: datetime) -> float:
+    return round(max((until - since).total_seconds(), 0.0), 3)

@@ -1,0 +1,1 @@
+"""Result webhooks as values: endpoints, deliveries, signatures, and when a failed delivery is tried again."""

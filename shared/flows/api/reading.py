@@ -1,0 +1,186 @@
+"""A tenant's requests as its caller may see them: one, one until it ends, or a page of many."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+
+from shared.core.lifecycle import queries
+from shared.core.lifecycle.request_view import RequestView, accepted_view, has_ended, request_view
+from shared.core.messages.request_key import key_of
+from shared.core.values.documents import Document, Fields
+from shared.core.values.validation import Problem
+from shared.flows.requests.lookup import find_request
+from shared.ports import Ports
+from shared.ports.store import Store
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"""Seconds between looks at a request that somebody waits for."""
+HEARTBEAT = 15.0
+"""Seconds: proxies close a stream that is silent for longer."""
+LONGEST_PAGE = 200
+MOST_PAGES = 5
+"""Read for one answer where a filter takes few of what was read."""
+
+
+class InvalidCursor(Exception):
+    """No cursor of ours."""
+
+
+class Lookup(Struct, frozen=True):
+    """One request at one look."""
+
+    view: RequestView
+    image_uri: str | None = None
+
+
+class Page(Struct, frozen=True):
+    views: tuple[RequestView, ...]
+    cursor: str | None
+    """For the next page; None where there is none."""
+
+
+class Filter(Struct, frozen=True):
+    tenant: str
+    status: str | None = None
+    model: frozenset[str] = frozenset()
+    """Ids: the requested or the planned model is one of them."""
+    group: str | None = None
+    since: datetime | None = None
+
+
+async def find(ports: Ports, tenant: str, request_id: str, origin: str) -> Lookup | None:
+    """None where the tenant has no such request. One that was accepted and is not on record yet is found, too."""
+    document = await find_request(ports.store, tenant, request_id)
+    if isinstance(document, Document):
+        view = request_view(document.id, document.data, document.read_at, origin)
+        return Lookup(view, document.data["image_uri"])
+    marker = await ports.store.get(accepted_path(tenant, request_id))
+    if not isinstance(marker, Document) or marker.data["expire_at"] <= marker.read_at:
+        return None
+    document = await find_request(ports.store, tenant, request_id)  # it may have come between the two looks
+    if isinstance(document, Document):
+        view = request_view(document.id, document.data, document.read_at, origin)
+        return Lookup(view, document.data["image_uri"])
+    rejection = await rejection_since(ports.store, tenant, request_id, marker.data["created_at"])
+    return Lookup(accepted_view(marker.data, marker.read_at, origin, rejection))
+
+
+async def wait(ports: Ports, tenant: str, request_id: str, origin: str, seconds: float) -> Lookup | None:
+    """As `find`, when the request has ended or the time is up."""
+    give_up_at = ports.clock.monotonic() + seconds
+    pause = FIRST_PAUSE
+    while True:
+        current = await find(ports, tenant, request_id, origin)
+        left = give_up_at - ports.clock.monotonic()
+        if current is None or has_ended(current.view) or left <= 0:
+            return current
+        await ports.clock.sleep(min(pause, left))
+        pause = min(1.5 * pause, LONGEST_PAUSE)
+
+
+async def changes(
+    ports: Ports, tenant: str, request_id: str, origin: str, lasts: timedelta
+) -> AsyncIterator[RequestView | None]:
+    """The request, and again at each change of its status, reason, route or attempts, until it has ended.
+
+    None is a heartbeat. Ends after `lasts` at the latest, and where the request is gone.
+    """
+    ends_at = ports.clock.monotonic() + lasts.total_seconds()
+    last: object = None
+    silent_since = ports.clock.monotonic()
+    pause = FIRST_PAUSE
+    while True:
+        current = await find(ports, tenant, request_id, origin)
+        if current is None:
+            return
+        mark = _mark(current.view)
+        if mark != last:
+            yield current.view
+            last, silent_since, pause = mark, ports.clock.monotonic(), FIRST_PAUSE
+        elif ports.clock.monotonic() - silent_since >= HEARTBEAT:
+            yield None
+            silent_since = ports.clock.monotonic()
+        left = ends_at - ports.clock.monotonic()
+        if has_ended(current.view) or left <= 0:
+            return
+        await ports.clock.sleep(min(pause, left))
+        pause = min(1.5 * pause, LONGEST_PAUSE)
+
+
+async def page(ports: Ports, wanted: Filter, limit: int, cursor: str | None, origin: str) -> Page:
+    """Newest first. A page may be short, or empty, and still have a cursor: a filter took little of what was read.
+
+    Raises InvalidCursor.
+    """
+    edge, skipped = _place(cursor) if cursor is not None else (None, frozenset[str]())
+    views: list[RequestView] = []
+    for _ in range(MOST_PAGES):
+        count = limit + len(skipped) + 1
+        query = queries.newest_of(wanted.tenant, wanted.status, wanted.since, edge, count)
+        documents = await ports.store.query(query)
+        for document in documents:
+            if document.id in skipped or not document.is_readable:
+                continue
+            if len(views) == limit:
+                return Page(tuple(views), _cursor(edge, skipped))
+            at: datetime = document.data["created_at"]
+            edge, skipped = at, (skipped if at == edge else frozenset()) | {document.id}
+            if _takes(wanted, document.data):
+                views.append(request_view(document.id, document.data, document.read_at, origin))
+        if len(documents) < count:
+            return Page(tuple(views), None)
+    return Page(tuple(views), _cursor(edge, skipped))
+
+
+def accepted_path(tenant: str, request_id: str) -> str:
+    return f"accepted/{key_of(tenant, request_id)}"
+
+
+async def rejection_since(store: Store, tenant: str, request_id: str, since: datetime) -> Fields | None:
+    """The newest rejection of a message of that tenant and id."""
+    documents = await store.query(queries.rejections_of(request_id, 50))
+    own = [
+        document.data
+        for document in documents
+        if document.is_readable and document.data.get("tenant") == tenant and document.data["created_at"] >= since
+    ]
+    return max(own, key=lambda data: data["created_at"], default=None)
+
+
+def _mark(view: RequestView) -> object:
+    return view.status, view.reason, view.attempt_count, view.reasons
+
+
+def _takes(wanted: Filter, data: Fields) -> bool:
+    models = {data.get("asked_model"), data["route"]["model"]}
+    return wanted.group in (None, data["group"]) and (not wanted.model or bool(models & wanted.model))
+
+
+def _cursor(edge: datetime | None, skipped: frozenset[str]) -> str | None:
+    if edge is None:
+        return None
+    text = json.dumps([edge.astimezone(UTC).isoformat(), sorted(skipped)], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _place(cursor: str) -> tuple[datetime, frozenset[str]]:
+    """Where the page before ended: its last moment, and its requests of that moment. Raises InvalidCursor."""
+    try:
+        content: Any = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        edge, skipped = content
+        moment = datetime.fromisoformat(edge)
+        if moment.tzinfo is None or not all(isinstance(key, str) for key in skipped):
+            raise ValueError("not a moment and keys")
+        return moment.astimezone(UTC), frozenset(skipped)
+    except (ValueError, TypeError, binascii.Error, RecursionError, OverflowError) as error:
+        raise InvalidCursor from error
+
+
+CURSOR = Problem("cursor", "a text that is no cursor", "the `cursor` of the page before", "Begin without a cursor.")

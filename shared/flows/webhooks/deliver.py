@@ -1,0 +1,173 @@
+"""One attempt of one delivery, claimed by compare-and-set; and the function's two kinds of message."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+from shared.core.lifecycle import request_record
+from shared.core.messages.pubsub_messages import BadMessage
+from shared.core.observability import events, spans
+from shared.core.observability.request_view import view
+from shared.core.values.documents import Committed, Document, Fields, Update
+from shared.core.webhooks import delivery as deliveries
+from shared.core.webhooks import endpoint as endpoints
+from shared.core.webhooks.delivery import Attempted, Delivery
+from shared.core.webhooks.endpoint import Endpoint
+from shared.core.webhooks.signature import headers
+from shared.flows import tracing
+from shared.flows.requests.message import Message
+from shared.flows.webhooks.fan_out import fan_out
+from shared.flows.webhooks.room import NoRoom, Room
+from shared.ports import Ports
+from shared.ports.webhooks import AddressRefused, Answer, NoAnswer
+
+Effect: TypeAlias = Literal["delivered", "will retry", "dead"]
+
+
+async def deliver(ports: Ports, room: Room, message: Message) -> None:
+    """A result is fanned out; a due delivery is attempted. Raises BadMessage, StoreUnavailable, TopicsUnavailable."""
+    payload = _payload(message.data)
+    match payload:
+        case {"delivery": str(delivery_id)} if "/" not in delivery_id and 0 < len(delivery_id) <= 200:
+            await attempt(ports, room, delivery_id)
+        case {"request_id": str(request_id), "status": status, "tenant": str(tenant), "finished_at": str(at)} if (
+            status in request_record.FINAL
+        ):
+            await fan_out(ports.store, ports.topics, tenant, request_id, status, at)
+        case {"request_id": str(), "status": "rejected"}:
+            pass  # a rejected message has no request, and so no view to send
+        case _:
+            raise BadMessage("neither a result nor a due delivery")
+
+
+def _payload(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadMessage("not JSON") from error
+
+
+class _Try(Struct, frozen=True):
+    """What one attempt works on."""
+
+    id: str
+    delivery: Delivery
+    endpoint_document: Document
+    endpoint: Endpoint
+    request: Fields
+    now: datetime
+
+
+async def attempt(ports: Ports, room: Room, delivery_id: str) -> None:
+    """At most one attempt at a time: a second message for the same delivery finds it claimed, and does nothing."""
+    document = await ports.store.get(deliveries.path(delivery_id))
+    if not isinstance(document, Document):
+        return
+    delivery, now = Delivery.from_json(document.data), document.read_at
+    if not delivery.is_due(now):
+        return
+    endpoint_document, request = await ports.store.get_all(
+        [endpoints.path(delivery.endpoint), request_record.path(delivery.request_id)]
+    )
+    if not isinstance(endpoint_document, Document):
+        await _write(ports, document, delivery.dead(Attempted(now, reason="the endpoint was removed")))
+        return
+    endpoint = Endpoint.from_json(endpoint_document.data)
+    if endpoint.disabled_at is not None:
+        await _write(ports, document, delivery.dead(Attempted(now, reason="the endpoint is disabled")))
+        return
+    if not isinstance(request, Document):
+        await _write(ports, document, delivery.dead(Attempted(now, reason="the request is not kept any more")))
+        return
+    if endpoint.is_paused(now) and not delivery.is_last_chance(now):
+        assert endpoint.paused_until is not None
+        spread = (endpoint.paused_until - now) * ports.chance()
+        await _write(ports, document, delivery.deferred(endpoint.paused_until + spread))
+        return
+    try:
+        async with room.of(delivery.endpoint):
+            claimed = delivery.claimed(now)
+            version = await _write(ports, document, claimed)
+            if version is None:
+                return  # another process has it
+            mine = Document(document.path, claimed.to_json(), version, now)
+            await _send(ports, mine, _Try(delivery_id, claimed, endpoint_document, endpoint, request.data, now))
+    except NoRoom:
+        await _write(ports, document, delivery.deferred(now + deliveries.PAUSES[1] * (1 + ports.chance())))
+
+
+async def _send(ports: Ports, document: Document, work: _Try) -> None:
+    """Call, then put on record what came of it. A crash before that: the lease ends, and it is sent again."""
+    began_at = ports.clock.now()
+    finished_at = deliveries.moment(work.request["finished_at"])
+    body = deliveries.payload(work.delivery.status, finished_at, view(work.delivery.request_id, work.request, began_at))
+    signed = headers(work.endpoint.signing_secrets(began_at), work.delivery.message_id, began_at, body)
+    answer: Answer | None = None
+    reason: str | None = None
+    try:
+        answer = await ports.webhooks.send(work.endpoint.url, body, signed)
+        if not answer.is_delivered:
+            reason = f"the endpoint answered HTTP {answer.http_status}"
+    except (AddressRefused, NoAnswer) as error:
+        reason = str(error)
+    ended_at = ports.clock.now()
+    attempted = Attempted(ended_at, answer.http_status if answer else None, reason)
+    if answer is not None and answer.is_delivered:
+        after = work.delivery.delivered(attempted)
+    elif answer is not None and answer.is_gone:
+        after = work.delivery.dead(attempted)
+    else:
+        after = work.delivery.failed(attempted, answer.retry_after if answer else None, ports.chance())
+    await _write(ports, document, after)
+    await _note_health(ports, work, answer, reason, ended_at)
+    _report(ports, work, attempted, after, began_at)
+
+
+async def _note_health(ports: Ports, work: _Try, answer: Answer | None, reason: str | None, now: datetime) -> None:
+    """Of attempts that ran side by side, one counts: the others find another version, and leave it."""
+    before = work.endpoint
+    if reason is None:
+        after = before.succeeded() if before.failures else before
+    elif answer is not None and answer.is_gone:
+        after = before.disabled("it answered HTTP 410 (gone)", now)
+    else:
+        after = before.failed(now)
+    if after == before:
+        return
+    document = work.endpoint_document
+    committed = await ports.store.commit(Update(document.path, after.to_json(), document.version))
+    if after.disabled_at is not None and isinstance(committed, Committed):
+        ports.signals.emit(
+            events.WEBHOOK_ENDPOINT_DISABLED,
+            tenant=before.tenant,
+            endpoint=work.delivery.endpoint,
+            reason=after.disabled_reason,
+        )
+
+
+def _report(ports: Ports, work: _Try, attempted: Attempted, after: Delivery, began_at: datetime) -> None:
+    effect: Effect = "will retry" if after.state == "pending" else "dead" if after.state == "dead" else "delivered"
+    root = tracing.root_of(work.request)
+    tracing.write(
+        ports, spans.WEBHOOK, tracing.below(ports, root), root, began_at, attempted.at,
+        failed=None if effect == "delivered" else "webhook", request_id=work.delivery.request_id,
+        endpoint=work.delivery.endpoint, delivery=work.id, attempt=work.delivery.attempt_count,
+        http_status=attempted.http_status, effect=effect,
+    )  # fmt: skip
+    if effect != "delivered":
+        ports.signals.emit(
+            events.WEBHOOK_FAILED, request_id=work.delivery.request_id, tenant=work.delivery.tenant,
+            endpoint=work.delivery.endpoint, delivery=work.id, attempt=work.delivery.attempt_count,
+            http_status=attempted.http_status, reason=attempted.reason, effect=effect,
+            trace_id=work.request["trace_id"],
+        )  # fmt: skip
+
+
+async def _write(ports: Ports, document: Document, after: Delivery) -> str | None:
+    """The new version; None where somebody else changed it first."""
+    committed = await ports.store.commit(Update(document.path, after.to_json(), document.version))
+    return committed.versions[0] if isinstance(committed, Committed) else None

@@ -1,0 +1,55 @@
+"""A result becomes one delivery for each endpoint of its tenant, and each delivery that is due becomes a message."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+from shared.core.lifecycle import queries
+from shared.core.messages.topics import WEBHOOK_DELIVERIES
+from shared.core.values.documents import Committed, Create
+from shared.core.webhooks import delivery
+from shared.core.webhooks.delivery import Delivery, Due
+from shared.flows.webhooks import endpoints
+from shared.ports.messaging import Topics
+from shared.ports.store import Store
+
+PAGE = 200
+MOST_AT_ONCE = 10_000
+"""Messages of one look round; the rest follows a minute later."""
+
+
+async def fan_out(store: Store, topics: Topics, tenant: str, request_id: str, status: str, finished_at: str) -> int:
+    """Safe to repeat: a delivery that exists stays as it is. How many are new.
+
+    A crash after a delivery is on record loses nothing: it is due, and `publish_due` finds it.
+    """
+    new: list[str] = []
+    message_id = delivery.message_id(tenant, request_id, finished_at)
+    for endpoint_id, endpoint in (await endpoints.of_tenant(store, tenant)).items():
+        if not endpoint.wants(status):
+            continue
+        name = delivery.delivery_id(message_id, endpoint_id)
+        existing = await store.get(delivery.path(name))
+        record = Delivery.new(tenant, endpoint_id, request_id, message_id, status, existing.read_at)
+        if await _is_created(store, Create(delivery.path(name), record.to_json())):
+            new.append(name)
+    await asyncio.gather(*(topics.publish(WEBHOOK_DELIVERIES, Due(name).to_bytes()) for name in new))
+    return len(new)
+
+
+async def _is_created(store: Store, write: Create) -> bool:
+    return isinstance(await store.commit(write), Committed)
+
+
+async def publish_due(store: Store, topics: Topics, now: datetime) -> int:
+    """A message for every delivery that is due. Each is attempted elsewhere: nobody waits for a slow receiver here."""
+    count, after = 0, None
+    while count < MOST_AT_ONCE:
+        page = await store.query(queries.due_webhook_deliveries(now, PAGE, after))
+        await asyncio.gather(*(topics.publish(WEBHOOK_DELIVERIES, Due(row.id).to_bytes()) for row in page))
+        count += len(page)
+        if len(page) < PAGE:
+            break
+        after = page[-1].data["due_at"]
+    return count

@@ -1,0 +1,40 @@
+"""How many calls to one endpoint a process has in flight: a slow receiver must not take the place of others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+IN_FLIGHT = 16
+"""Calls to one endpoint at a time."""
+WAITING = 32
+"""More that wait for one of these calls to end; the rest is deferred."""
+
+
+class NoRoom(Exception):
+    """Enough of this endpoint's deliveries are in flight here."""
+
+
+class Room:
+    def __init__(self, in_flight: int = IN_FLIGHT, waiting: int = WAITING) -> None:
+        self._in_flight = in_flight
+        self._most = in_flight + waiting
+        self._gates: dict[str, asyncio.Semaphore] = {}
+        self._inside: dict[str, int] = {}
+
+    @asynccontextmanager
+    async def of(self, endpoint_id: str) -> AsyncIterator[None]:
+        """One call's place. Raises NoRoom."""
+        inside = self._inside.get(endpoint_id, 0)
+        if inside >= self._most:
+            raise NoRoom(endpoint_id)
+        gate = self._gates.setdefault(endpoint_id, asyncio.Semaphore(self._in_flight))
+        self._inside[endpoint_id] = inside + 1
+        try:
+            async with gate:
+                yield
+        finally:
+            self._inside[endpoint_id] -= 1
+            if self._inside[endpoint_id] == 0:
+                del self._inside[endpoint_id], self._gates[endpoint_id]
