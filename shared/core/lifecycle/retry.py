@@ -128,7 +128,7 @@ def refuses_addresses(failure: Failure, tally: Tally) -> bool:
     """Whether a refused call may have been refused for the addresses in it: nothing was made, and bytes may do."""
     if not tally.by_uri:
         return False
-    return failure.kind is FailureKind.INVALID_REQUEST or (
+    return failure.kind in (FailureKind.INVALID_REQUEST, FailureKind.REFERENCE) or (
         failure.kind is FailureKind.PERMISSION and not failure.explicit
     )
 

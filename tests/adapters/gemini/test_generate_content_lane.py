@@ -126,7 +126,7 @@ async def test_an_address_is_passed_on_and_fetched_by_the_provider(simulated: Si
     simulated.simulation.web.clear()
     answer = await simulated.answer(order=an_order(references=[reference]))
     assert isinstance(answer, Failure)
-    assert (answer.kind, answer.http_status) == (K.INVALID_REQUEST, 400)
+    assert (answer.kind, answer.http_status) == (K.REFERENCE, 400)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def decided(kind: FailureKind, tally: Tally, jitter: float = 0.5, hint: timedelt
 def test_a_call_that_was_refused_with_addresses_is_made_again_at_once_with_bytes() -> None:
     decision = decided(FailureKind.INVALID_REQUEST, a_tally(by_uri=True))
     assert decision == Again(NOW, AS_BYTES)
+    assert decided(FailureKind.REFERENCE, a_tally(by_uri=True)) == Again(NOW, AS_BYTES)
     assert decided(FailureKind.PERMISSION, a_tally(by_uri=True)) == Again(NOW, AS_BYTES)
     assert isinstance(decided(FailureKind.INVALID_REQUEST, a_tally()), End)
     assert isinstance(decided(FailureKind.REFUSED, a_tally(by_uri=True)), End), "a refusal is the answer"
