@@ -68,7 +68,7 @@ UNTOLD = (
     Fault(kind="cut", chance=0.08, api="interactions"),
     Fault(kind="malformed", chance=0.03),
     Fault(kind="other_shape", chance=0.06, api="interactions"),
-    Fault(kind="missing_key", chance=0.3),
+    Fault(kind="missing_key", chance=0.8),
 )
 """Charged, and nobody says so."""
 LOST_IN_A_BATCH = "lost"
