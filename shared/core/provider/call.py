@@ -64,6 +64,8 @@ class Order(Struct, frozen=True):
     """The format that the call names; None: none."""
     output_quality: int | None = None
     """The quality that the call names, beside a format; None: none."""
+    key: str = ""
+    """The key of the request; empty where it is none."""
     attempt: int = 0
     """Its number; 0 where it is none of a request's."""
 
