@@ -23,6 +23,7 @@ from shared.adapters.gemini_batch.missing_key_batches import KeylessBatches
 from shared.adapters.google_cloud.no_live_quota import NoLiveQuota
 from shared.adapters.object_storage.image_store import ObjectImages
 from shared.adapters.object_storage.references import CACHE_BYTES, AllowedReferences
+from shared.adapters.pictures.pillow_formats import PillowFormats
 from shared.adapters.process import proxies
 from shared.adapters.process.byte_room import ByteRoom, memory_of_this_process, room_of
 from shared.adapters.process.system_clock import SystemClock
@@ -226,6 +227,7 @@ def build(
         images=images,
         spool=spool(settings),
         references=references(settings, images, max(room // 4, CACHE_BYTES)),
+        formats=PillowFormats(),
         lanes={**lanes, **others},
         interactions=background_calls(settings, lanes),
         batches=gemini_batches(settings),
