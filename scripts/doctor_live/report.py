@@ -89,8 +89,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         "## What differs from the catalogue",
         "",
         *(
-            f"- `[{change['table']}]` {change['key']}: {change['catalogue']} -> {change['answer']} ({change['because']})"
-            for change in report["differences"]
+            f"- `[{row['table']}]` {row['key']}: {row['catalogue']} -> {row['answer']} ({row['because']})"
+            for row in report["differences"]
         ),
     ]
     if not report["differences"]:
