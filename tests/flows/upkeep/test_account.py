@@ -38,7 +38,7 @@ async def test_without_a_known_cap_nothing_is_read_or_written() -> None:
     world = a_world()
     await world.submit()
     await world.run_until_quiet()
-    await watch(world.ports, world.kicks)
+    await watch(world.ports, world.kicks, world.collector)
     assert spend_of(world) is None
 
 
@@ -69,7 +69,7 @@ async def test_what_the_ledger_books_is_what_counts_and_each_step_is_told_once()
 
 async def test_the_watch_looks_by_itself() -> None:
     world = a_world(tier="1")
-    await watch(world.ports, world.kicks)
+    await watch(world.ports, world.kicks, world.collector)
     spend = spend_of(world)
     assert spend is not None
     assert spend.spent_micros == 0
