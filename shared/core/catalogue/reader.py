@@ -222,7 +222,7 @@ class _Reader(GatewayFields, CapabilityFields):
 
     def billing(self, table: Mapping[str, Any], models: Mapping[str, Model]) -> Billing:
         at = ("billing",)
-        self.only(table, ("services", "models", "lanes", "parts", "source", "checked", "note"), at)
+        self.only(table, ("services", "vertex_services", "models", "lanes", "parts", "source", "checked", "note"), at)
         allowed = {"models": tuple(models), "lanes": lane_table.ASKABLE, "parts": PARTS}
         read = {
             name: {
@@ -234,6 +234,7 @@ class _Reader(GatewayFields, CapabilityFields):
         }
         return Billing(
             services=self.words(table, "services", at),
+            vertex_services=self.words(table, "vertex_services", at) if "vertex_services" in table else (),
             **read,
             source=self.typed(table, "source", at, str, "where the names come from, in quotes"),
             checked=self.day(table, "checked", at),
