@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from shared.core.limits.quota import InvalidQuota, Quota
 from shared.core.messages.render_request import ID_WORDS, named_tenant
 from shared.core.observability.otel_values import wrong_value
+from shared.core.routing.background_proof import Setting
 from shared.core.routing.vertex import VERTEX_USES, VertexUse
 from shared.core.values.money import micros_from_usd
 from shared.core.values.release import Release
@@ -71,8 +72,6 @@ class Vertex(Struct, frozen=True):
 
 
 Exported: TypeAlias = Literal["traces", "metrics"]
-Background: TypeAlias = Literal["auto", "on", "off"]
-"""Which calls run in the background: where proven, after a canary; wherever the catalogue does not say no; none."""
 
 
 class Settings(Struct, frozen=True):
@@ -114,14 +113,20 @@ class Settings(Struct, frozen=True):
     """Of the identity tokens that the API accepts; None = the API serves this machine only."""
     api_callers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The tenants of each account that may call the API, by e-mail address; `*` is every tenant."""
+    confirmed_live: bool = False
+    """`renderlane up` may start with a real key without asking."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
     release: Release = Release()
-    background: Background = "auto"
+    background: Setting = "auto"
     webhook_url: str | None = None
     """The public address of the function `arrive`; None = interactions are polled only."""
     webhook_secret: str | None = None
     """Of the static webhook that is registered with the provider; dynamic ones need none."""
+    webhook_audiences: tuple[str, ...] = ()
+    """Of tokens that sign webhooks; none = the webhook's own address. `*` = any."""
+    webhook_issuers: tuple[str, ...] = ()
+    """Of tokens that sign webhooks; none = the provider's own address. `*` = any."""
 
     def __repr__(self) -> str:
         """Without keys."""
@@ -147,6 +152,11 @@ class Settings(Struct, frozen=True):
         """Calls may be billed: a key is set, or credentials are used for real."""
         real = self.vertex is not None and not (self.vertex.base_url or "").startswith("http://")
         return self.api_key is not None or (real and self.calls_google)
+
+    @property
+    def is_live(self) -> bool:
+        """Calls that may be billed leave this machine: they do not go to a stand-in at an http:// address."""
+        return self.pays and not (self.base_url or "").startswith("http://")
 
     @property
     def only_vertex(self) -> bool:
@@ -199,11 +209,14 @@ class Settings(Struct, frozen=True):
             default_budget_micros=_dollars("RENDERLANE_DEFAULT_BUDGET", given.get("RENDERLANE_DEFAULT_BUDGET")),
             api_audience=_api_audience(given),
             api_callers=_callers(given.get(API_CALLERS, "{}")),
+            confirmed_live=_confirmed(given.get("RENDERLANE_CONFIRM", "")),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
             release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
             background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
             webhook_url=_webhook_url(given.get("RENDERLANE_WEBHOOK_URL")),
             webhook_secret=_webhook_secret(given.get("RENDERLANE_WEBHOOK_SECRET")),
+            webhook_audiences=_names(given.get("RENDERLANE_WEBHOOK_AUDIENCE", "")),
+            webhook_issuers=_names(given.get("RENDERLANE_WEBHOOK_ISSUER", "")),
         )
 
 
@@ -355,8 +368,8 @@ def _build(text: str) -> str:
     return text
 
 
-def _background(text: str) -> Background:
-    words: dict[str, Background] = {word: word for word in get_args(Background)}
+def _background(text: str) -> Setting:
+    words: dict[str, Setting] = {word: word for word in get_args(Setting)}
     if text not in words:
         raise _wrong("RENDERLANE_BACKGROUND", text, "auto, on or off")
     return words[text]
@@ -415,6 +428,17 @@ def _callers(text: str) -> dict[str, tuple[str, ...]]:
         if wrong:
             raise _wrong(API_CALLERS, f"{account}: {wrong[0]!r}"[:200], f"1 to 64 {ID_WORDS}, or *")
     return {account: tuple(tenants) for account, tenants in accounts.items()}
+
+
+def _confirmed(text: str) -> bool:
+    if text not in ("", "live"):
+        raise _wrong("RENDERLANE_CONFIRM", text, "live, or nothing")
+    return text == "live"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _whole(name: str, text: str) -> int:

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from shared.adapters.flag_sources.none import NoFlagSource
-from shared.adapters.gemini.missing_key_lane import KeylessLane
+from shared.adapters.gemini.missing_key_lane import KeylessInteractions, KeylessLane
 from shared.adapters.gemini_batch.missing_key_batches import KeylessBatches
 from shared.adapters.google_cloud.no_live_quota import NoLiveQuota
 from shared.adapters.object_storage.image_store import ObjectImages
@@ -50,7 +50,7 @@ from shared.core.limits.quota import Quota
 from shared.core.observability.events import FLAG_ILL_FORMED
 from shared.core.provider.kept_image import KeepRules
 from shared.core.routing.gateway import serving, with_limits
-from shared.core.values.lanes import AT_ONCE, GATEWAY, VERTEX
+from shared.core.values.lanes import AT_ONCE, GATEWAY, STANDARD, VERTEX
 from shared.flows.pump_status import PumpView
 from shared.flows.wakeups import Kicks
 from shared.ports import Ports
@@ -58,9 +58,10 @@ from shared.ports.clock import Clock
 from shared.ports.flags import FlagSource
 from shared.ports.identity import Callers, Identities
 from shared.ports.images import References, Spool
-from shared.ports.lanes import Batches, Lane
+from shared.ports.lanes import Batches, Interactions, Lane
 from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
 from shared.ports.quota import LiveQuotaSource
+from shared.ports.signatures import NoSignatures, Signatures
 from shared.ports.store import Store
 from shared.ports.telemetry import Signals
 from shared.ports.webhooks import Webhooks
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from shared.core.observability.trace_tree import Seen
     from shared.core.provider.call import Order
     from shared.core.routing.vertex import VertexUse
+    from shared.flows.collect.look import Collector
     from shared.flows.intake.fair_queue import FairTags
     from shared.flows.pump.loop import Pump
     from shared.flows.render.limit_reports import Evidence
@@ -130,6 +132,12 @@ class Worker(Struct, frozen=True, dict=True):
         from shared.flows.render.limit_reports import Evidence
 
         return Evidence(self.ports, self.view)
+
+    @cached_property
+    def collector(self) -> Collector:
+        from shared.flows.collect.look import Collector
+
+        return Collector(self.ports, self.evidence)
 
     @cached_property
     def webhook_room(self) -> Room:
@@ -210,6 +218,7 @@ def build(
         spool=spool(settings),
         references=references(settings, images, max(room // 4, CACHE_BYTES)),
         lanes={**lanes, **others},
+        interactions=background_calls(settings, lanes),
         batches=gemini_batches(settings),
         webhooks=webhooks(settings),
         live_quota=live_quota(settings, models, clock),
@@ -226,6 +235,9 @@ def build(
         key_kind=key_kind(settings),
         room=ByteRoom(room),
         keep_rules=keep_rules(settings),
+        signatures=signatures(settings),
+        background=settings.background,
+        has_webhooks=settings.webhook_url is not None or settings.webhook_secret is not None,
         default_budget=default_budget(settings),
         gateways=gateways,
         vertex=vertex_use(settings) or "fallback",
@@ -243,6 +255,25 @@ def spool(settings: Settings) -> Spool:
     from shared.adapters.object_storage.object_spool import ObjectSpool
 
     return _set_by("RENDERLANE_SPOOL", lambda: ObjectSpool(settings.spool))
+
+
+def signatures(settings: Settings) -> Signatures:
+    """Raises InvalidSetting. What checks them is imported with the first webhook."""
+    if settings.webhook_url is None and settings.webhook_secret is None:
+        return NoSignatures()
+    from shared.adapters.signatures import gemini_signatures
+    from shared.adapters.signatures.key_set import KeySet, over_http
+    from shared.adapters.signatures.shared_secret import SharedSecret
+    from shared.adapters.signatures.token import Tokens
+
+    tokens, secret = None, None
+    if settings.webhook_url is not None:
+        address = gemini_signatures.keys_address(settings.base_url)
+        audiences = settings.webhook_audiences or (settings.webhook_url,)
+        tokens = Tokens(KeySet(over_http(address)), audiences, settings.webhook_issuers or (gemini_signatures.GOOGLE,))
+    if (text := settings.webhook_secret) is not None:
+        secret = _set_by("RENDERLANE_WEBHOOK_SECRET", lambda: SharedSecret(text))
+    return gemini_signatures.GeminiSignatures(tokens, secret)
 
 
 def webhooks(settings: Settings) -> Webhooks:
@@ -314,6 +345,21 @@ def google_lane(settings: Settings, models: Catalogue) -> Lane:
         "generate_content": GenerateContentLane(api_key, settings.base_url),
     }
     return ByApiLane(models, lanes)
+
+
+def background_calls(settings: Settings, lanes: Mapping[str, Lane]) -> Interactions:
+    """By the client of the lane beside it."""
+    from shared.adapters.gemini.api_router import ByApiLane
+
+    router = lanes.get(STANDARD)
+    if not isinstance(router, ByApiLane):
+        return KeylessInteractions()
+    from shared.adapters.gemini.background_calls import GeminiInteractions
+    from shared.adapters.gemini.interactions_lane import GeminiLane
+
+    lane = router.of("interactions")
+    assert isinstance(lane, GeminiLane), "google_lane() made it"
+    return GeminiInteractions(lane, webhook_url=settings.webhook_url)
 
 
 def gemini_batches(settings: Settings) -> Batches:

@@ -15,13 +15,15 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.core.accounting.budget import Budget
     from shared.core.catalogue.catalogue import Catalogue
     from shared.core.limits.quota import Quota
+    from shared.core.routing.background_proof import Setting
     from shared.core.routing.vertex import VertexUse
     from shared.ports.clock import Clock
     from shared.ports.flags import FlagSource
     from shared.ports.images import Images, References, Room, Spool
-    from shared.ports.lanes import Batches, Lane
+    from shared.ports.lanes import Batches, Interactions, Lane
     from shared.ports.messaging import Topics
     from shared.ports.quota import LiveQuotaSource
+    from shared.ports.signatures import Signatures
     from shared.ports.store import Store
     from shared.ports.telemetry import Signals
     from shared.ports.webhooks import Webhooks
@@ -31,6 +33,12 @@ class Leaving(Struct, eq=False):
     """Whether this process was told to end: it begins no call that it could not see through."""
 
     begun: bool = False
+
+
+def _no_signatures() -> Signatures:
+    from shared.ports.signatures import NoSignatures
+
+    return NoSignatures()
 
 
 class Ports(Struct, frozen=True, eq=False):
@@ -43,6 +51,8 @@ class Ports(Struct, frozen=True, eq=False):
     references: References
     lanes: Mapping[str, Lane]
     """By lane name: those that answer at once."""
+    interactions: Interactions
+    """Background calls of Google's lanes."""
     batches: Batches
     webhooks: Webhooks
     live_quota: LiveQuotaSource
@@ -65,6 +75,12 @@ class Ports(Struct, frozen=True, eq=False):
     release: Release = Release()
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
+    signatures: Signatures = field(default_factory=_no_signatures)
+    """Of the provider's webhooks."""
+    background: Setting = "off"
+    """Which calls run in the background."""
+    has_webhooks: bool = False
+    """Webhooks say when an interaction has ended; else it is looked at more often."""
     default_budget: Budget | None = None
     """Of every tenant that has none of its own."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -16,7 +16,7 @@ def command(as_json: bool) -> None:
 
     For each model: the source and age of each limit, what this worker used in the last minute and today, what the
     project used (if known), and until when the model is closed. Configured limits are those of the last worker,
-    whatever this shell has in RENDERLANE_QUOTA. Does not need a running worker.
+    not this shell's RENDERLANE_QUOTA. Does not need a running worker.
     """
     asyncio.run(_quota(as_json=as_json))
 
@@ -42,5 +42,9 @@ async def _quota(*, as_json: bool) -> None:
         return
     asked = worker_home.reads_live_quota(settings)
     request_view.console().print(
-        *quota_table.lines(seen, asked=asked), quota_table.table(seen), *quota_table.closed(seen), sep="\n"
+        *quota_table.lines(seen, asked=asked),
+        quota_table.table(seen),
+        *quota_table.closed(seen),
+        *quota_table.background(seen),
+        sep="\n",
     )

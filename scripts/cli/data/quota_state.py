@@ -11,6 +11,8 @@ from shared.core.admission.slot_calendar import Calendar
 from shared.core.limits.effective import InForce, Learned, in_force
 from shared.core.limits.live_quota import PATH, LiveLimits, LiveQuota
 from shared.core.limits.quota import Quota
+from shared.core.routing.background_proof import PATH as PROOFS
+from shared.core.routing.background_proof import Proofs
 from shared.core.values.documents import Absent, Document
 from shared.core.values.pacific import pacific_day
 from shared.ports.store import Store
@@ -34,14 +36,17 @@ class Seen(Struct, frozen=True):
     """The store's own time."""
     live: LiveQuota | None
     models: Sequence[ModelQuota]
+    proofs: Proofs = Proofs()
+    """Of background calls."""
 
 
 async def read(store: Store, configured: Quota, models: Sequence[str]) -> Seen:
     """One look at the live reading and at all calendars; needs no running worker."""
-    found, *calendars = await store.get_all([PATH, *(f"calendars/{model}" for model in models)])
+    found, proofs, *calendars = await store.get_all([PATH, PROOFS, *(f"calendars/{model}" for model in models)])
     live = LiveQuota.from_json(found.data) if isinstance(found, Document) else None
     held = [_of(model, found.read_at, live, configured, each) for model, each in zip(models, calendars, strict=True)]
-    return Seen(found.read_at, live, held)
+    proven = Proofs.from_json(proofs.data) if isinstance(proofs, Document) else Proofs()
+    return Seen(found.read_at, live, held, proven)
 
 
 def _of(

@@ -14,6 +14,7 @@ from scripts.cli.views.request_view import age, dollars, moment
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from shared.core.limits.effective import DIMENSIONS, InForce
 from shared.core.limits.live_quota import LiveQuota, Problem
+from shared.core.routing.background_proof import Proof, shown
 
 NOBODY_READS_AFTER = timedelta(minutes=3)
 WORDS = {"spend10m_micros": "spend10m_usd"}
@@ -103,6 +104,25 @@ def closed(seen: Seen) -> list[Text]:
     ]
 
 
+def background(state: Seen) -> list[Text]:
+    """What is known of background calls, a line for each lane of a model."""
+    return [Text(_background(circuit, proof, state)) for circuit, proof in sorted(state.proofs.by_circuit.items())]
+
+
+def _background(circuit: str, proof: Proof, state: Seen) -> str:
+    line = f"background calls of {circuit}: {proof.state}"
+    if proof.since is not None:
+        line += f" for {age(proof.since, state.now)}"
+    if proof.state == "proven" and proof.usual is not None:
+        line += f", usually {proof.usual.total_seconds():.0f} s"
+    if proof.state == "refused":
+        again = f"; the next canary comes {moment(proof.probe_at)}" if proof.probe_at is not None else ""
+        line += f" ({proof.why}){again}; sooner by `renderlane flags reset background:{circuit} --reason TEXT`"
+    if proof.has_canary(state.now):
+        line += f"; request {proof.canary} is the canary"
+    return line
+
+
 def document(model: ModelQuota, seen: Seen) -> dict[str, Any]:
     """One model for a program: a dimension that is not there is unknown."""
     live = seen.live
@@ -111,6 +131,7 @@ def document(model: ModelQuota, seen: Seen) -> dict[str, Any]:
         "limits": {dimension: _limit(model, dimension) for dimension in DIMENSIONS if dimension in model.limits},
         "used": dict(model.used),
         "project_used": model.project_used,
+        "background": _proofs(model, seen),
         "closed_until": model.closed_until,
         "closed_why": model.closed_why or None,
         "live_read_at": live.read_at if live else None,
@@ -119,6 +140,13 @@ def document(model: ModelQuota, seen: Seen) -> dict[str, Any]:
         "usage_read_at": live.usage_read_at if live else None,
         "usage_problem": live.usage_problem.to_json() if live and live.usage_problem else None,
     }
+
+
+def _proofs(model: ModelQuota, state: Seen) -> dict[str, Any]:
+    """By lane; one that is not there was never tried."""
+    by_circuit = state.proofs.by_circuit.items()
+    circuits = [(circuit.partition("/"), proof) for circuit, proof in by_circuit]
+    return {lane: shown(proof) for (lane, _, of), proof in circuits if of == model.model}
 
 
 def _limit(model: ModelQuota, dimension: str) -> dict[str, Any]:

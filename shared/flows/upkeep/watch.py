@@ -10,6 +10,9 @@ from shared.core.observability.status_summary import PATH as SUMMARY
 from shared.core.observability.status_summary import Summary
 from shared.core.values.documents import Absent, Delete, Document, UnreadableDocument, Update
 from shared.flows.batch.poll import tend_batches
+from shared.flows.collect.leftovers import delete_leftovers
+from shared.flows.collect.look import Collector
+from shared.flows.collect.net import publish_overdue
 from shared.flows.operations import flags
 from shared.flows.pump_status import PUMP
 from shared.flows.render.settle import recover_all
@@ -27,13 +30,15 @@ ANNOUNCE_AFTER = timedelta(seconds=30)
 """Whoever ended a request announces it at once; later than this, nobody will."""
 
 
-async def watch(ports: Ports, kicks: Kicks) -> None:
+async def watch(ports: Ports, kicks: Kicks, collector: Collector) -> None:
     """Each part is safe to repeat and safe beside the others; a part that fails leaves its work for the next minute."""
     probe = await ports.store.get(PUMP)
     now = probe.read_at
     lapsed = await ports.store.query(queries.lapsed(now, PAGE))
     await recover_all(ports, lapsed)
     overdue = await expire_overdue(ports, now)
+    await publish_overdue(ports, now, pump_leads=_leads(probe, now))
+    await attempt(ports, "delete interactions", "requests", delete_leftovers(ports, collector))
     unannounced = await ports.store.query(queries.unannounced(now - ANNOUNCE_AFTER, PAGE))
     for request in unannounced:
         await attempt(ports, "announce a result", request.path, announce(ports, request))
@@ -96,7 +101,7 @@ async def break_leases(ports: Ports) -> int:
     await break_lead(ports)
     count = 0
     while True:
-        rendering = await ports.store.query(queries.rendering(PAGE))
+        rendering = await ports.store.query(queries.leased(PAGE))
         orphaned = [request for request in rendering if _is_orphaned(ports, request)]
         recovered = await recover_all(ports, orphaned)
         count += recovered

@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from scripts.cli.commands import up as up_command
+from shared.config import Settings
 from tests.cli.conftest import ROOT, environment, json_lines, renderlane, started
 
 NOWHERE = "http://127.0.0.1:9"
@@ -193,3 +195,37 @@ def _until_rendering(request_id: str) -> None:
             return
         time.sleep(0.05)
     raise AssertionError(f"{request_id} never began")
+
+
+def test_a_real_key_is_announced_and_not_used_without_a_yes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "AQ.real")
+    monkeypatch.setenv("RENDERLANE_DEFAULT_BUDGET", "5")
+    result = renderlane("up", "--port", "0")
+    assert result.exit_code == 2
+    assert "LIVE: requests are rendered by Google and charged" in result.stderr
+    assert "$5.000000 a day for each tenant" in result.stderr
+    assert "--yes, or RENDERLANE_CONFIRM=live" in result.stderr
+    assert not (home / "state.db").exists()
+
+
+@pytest.mark.parametrize(("flags", "confirm"), [(["--yes"], ""), ([], "live")])
+def test_a_confirmed_real_key_starts(
+    home: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], confirm: str
+) -> None:
+    started: list[Settings] = []
+
+    async def note(settings: Settings, *_: object) -> None:
+        started.append(settings)
+
+    monkeypatch.setattr(up_command, "_up", note)
+    monkeypatch.setenv("GEMINI_API_KEY", "AQ.real")
+    monkeypatch.setenv("RENDERLANE_CONFIRM", confirm)
+    assert renderlane("up", *flags).exit_code == 0
+    assert len(started) == 1
+
+
+def test_a_confirmation_in_other_words_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RENDERLANE_CONFIRM", "yes")
+    result = renderlane("up")
+    assert result.exit_code == 2
+    assert "RENDERLANE_CONFIRM" in result.stderr
