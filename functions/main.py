@@ -68,7 +68,9 @@ async def watch(request: Request) -> Response:
     worker = push.worker_or_crash(request, delivery)
     if isinstance(worker, Response):
         return worker
-    return await push.guarded(worker, delivery, story.watch(worker.ports, worker.kicks, worker.collector))
+    answer = await push.guarded(worker, delivery, story.watch(worker.ports, worker.kicks, worker.collector))
+    await worker.presence.tell("watch")
+    return answer
 
 
 @functions_framework.aio.http

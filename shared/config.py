@@ -99,6 +99,10 @@ class Settings(Struct, frozen=True):
     base_url: str | None
     vertex: Vertex | None = None
     """None = there is no Vertex lane."""
+    tier: str | None = None
+    """Of the billing account; None = nobody has said."""
+    monthly_cap_micros: int | None = None
+    """Of the billing account, where it is not that of its tier."""
     gateway_keys: Mapping[str, str] = field(default_factory=dict)
     """By what stands behind RENDERLANE_GATEWAY_KEY_ in lower case, `-` as `_`."""
     gateways: tuple[str, ...] = ()
@@ -109,15 +113,19 @@ class Settings(Struct, frozen=True):
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
     default_budget_micros: int | None = None
     """Per day, of every tenant without a budget of its own; None = no limit."""
+    confirmed_live: bool = False
+    """`renderlane up` may start with a real key without asking."""
     api_audience: str | None = None
     """Of the identity tokens that the API accepts; None = the API serves this machine only."""
     api_callers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The tenants of each account that may call the API, by e-mail address; `*` is every tenant."""
-    confirmed_live: bool = False
-    """`renderlane up` may start with a real key without asking."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
     release: Release = Release()
+    probe_every: timedelta = timedelta(0)
+    """Between two requests of the prober; zero = none."""
+    deliveries: int = 40
+    """That a pull worker takes at once."""
     background: Setting = "auto"
     webhook_url: str | None = None
     """The public address of the function `arrive`; None = interactions are polled only."""
@@ -198,6 +206,8 @@ class Settings(Struct, frozen=True):
             api_key=given.get("GEMINI_API_KEY"),
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
             vertex=_vertex(given),
+            tier=given.get("RENDERLANE_TIER"),
+            monthly_cap_micros=_cap(given.get("RENDERLANE_MONTHLY_CAP")),
             gateway_keys={
                 _as_in_keys(name.removeprefix(GATEWAY_KEY)): key
                 for name, key in given.items()
@@ -207,10 +217,12 @@ class Settings(Struct, frozen=True):
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             default_budget_micros=_dollars("RENDERLANE_DEFAULT_BUDGET", given.get("RENDERLANE_DEFAULT_BUDGET")),
+            confirmed_live=_confirmed(given.get("RENDERLANE_CONFIRM", "")),
             api_audience=_api_audience(given),
             api_callers=_callers(given.get(API_CALLERS, "{}")),
-            confirmed_live=_confirmed(given.get("RENDERLANE_CONFIRM", "")),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
+            probe_every=_minutes("RENDERLANE_PROBE_MINUTES", given.get("RENDERLANE_PROBE_MINUTES", "0")),
+            deliveries=_whole("RENDERLANE_DELIVERIES", given.get("RENDERLANE_DELIVERIES", "40")),
             release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
             background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
             webhook_url=_webhook_url(given.get("RENDERLANE_WEBHOOK_URL")),
@@ -401,6 +413,17 @@ def _webhook_secret(text: str | None) -> str | None:
     return text
 
 
+def _confirmed(text: str) -> bool:
+    if text not in ("", "live"):
+        raise _wrong("RENDERLANE_CONFIRM", text, "live, or nothing")
+    return text == "live"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def _api_audience(given: Mapping[str, str]) -> str | None:
     audience = given.get(API_AUDIENCE)
     if audience is not None and not re.fullmatch(r"[!-~]{1,512}", audience):
@@ -430,21 +453,16 @@ def _callers(text: str) -> dict[str, tuple[str, ...]]:
     return {account: tuple(tenants) for account, tenants in accounts.items()}
 
 
-def _confirmed(text: str) -> bool:
-    if text not in ("", "live"):
-        raise _wrong("RENDERLANE_CONFIRM", text, "live, or nothing")
-    return text == "live"
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """Separated by commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def _whole(name: str, text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
         raise _wrong(name, text, "a whole number of at least 1")
     return int(text)
+
+
+def _minutes(name: str, text: str) -> timedelta:
+    if not text.isdecimal() or not (int(text) == 0 or 5 <= int(text) <= 1440):
+        raise _wrong(name, text, "0, or a whole number of minutes from 5 to 1440")
+    return timedelta(minutes=int(text))
 
 
 def _dollars(name: str, text: str | None) -> int | None:
@@ -466,6 +484,15 @@ def _base_url(text: str | None) -> str | None:
     if text is not None and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).netloc):
         raise _wrong("GOOGLE_GEMINI_BASE_URL", text, "an http:// or https:// address")
     return text
+
+
+def _cap(text: str | None) -> int | None:
+    """In micro-dollars."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text) or not micros_from_usd(text):
+        raise _wrong("RENDERLANE_MONTHLY_CAP", text, "dollars above zero, such as 250; unset for that of the tier")
+    return micros_from_usd(text)
 
 
 def _vertex(given: Mapping[str, str]) -> Vertex | None:

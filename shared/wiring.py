@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
+import msgspec
 from msgspec import Struct
 
 from shared.adapters.flag_sources.none import NoFlagSource
@@ -41,6 +42,7 @@ from shared.config import (
     Vertex,
 )
 from shared.core.accounting import budget
+from shared.core.accounting.account_cap import Account, barred_lanes
 from shared.core.accounting.budget import Budget
 from shared.core.catalogue.catalogue import Api, Catalogue
 from shared.core.catalogue.reader import read_catalogue
@@ -50,7 +52,7 @@ from shared.core.limits.quota import Quota
 from shared.core.observability.events import FLAG_ILL_FORMED
 from shared.core.provider.kept_image import KeepRules
 from shared.core.routing.gateway import serving, with_limits
-from shared.core.values.lanes import AT_ONCE, GATEWAY, STANDARD, VERTEX
+from shared.core.values.lanes import AT_ONCE, GATEWAY, PRIORITY, STANDARD, VERTEX
 from shared.flows.pump_status import PumpView
 from shared.flows.wakeups import Kicks
 from shared.ports import Ports
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from shared.core.routing.vertex import VertexUse
     from shared.flows.collect.look import Collector
     from shared.flows.intake.fair_queue import FairTags
+    from shared.flows.operations.presence import Presence
     from shared.flows.pump.loop import Pump
     from shared.flows.render.limit_reports import Evidence
     from shared.flows.webhooks.room import Room
@@ -138,6 +141,12 @@ class Worker(Struct, frozen=True, dict=True):
         from shared.flows.collect.look import Collector
 
         return Collector(self.ports, self.evidence)
+
+    @cached_property
+    def presence(self) -> Presence:
+        from shared.flows.operations.presence import Presence
+
+        return Presence(self.ports)
 
     @cached_property
     def webhook_room(self) -> Room:
@@ -240,9 +249,11 @@ def build(
         has_webhooks=settings.webhook_url is not None or settings.webhook_secret is not None,
         default_budget=default_budget(settings),
         gateways=gateways,
+        account=account(settings, models),
         vertex=vertex_use(settings) or "fallback",
         vertex_project=settings.vertex.project if settings.vertex else "",
         release=settings.release,
+        probe_every=settings.probe_every,
     )
 
 
@@ -447,12 +458,26 @@ def catalogue(settings: Settings) -> Catalogue:
         read = read_catalogue(file.read_text("utf-8"))
     except (BrokenCatalogue, UnicodeDecodeError, OSError) as error:
         raise BrokenCatalogue(f"{name}: {error}") from error
+    barred = barred_lanes(account(settings, read), read.account, PRIORITY)
+    read = msgspec.structs.replace(read, barred=barred) if barred else read
     return read if settings.vertex is None else priced_in(read, settings.vertex.location)
+
+
+def account(settings: Settings, models: Catalogue) -> Account:
+    """The billing account as it is configured. Raises InvalidSetting for a tier that the catalogue does not have."""
+    tiers = models.account.tiers
+    if settings.tier is not None and settings.tier not in tiers:
+        allowed = ", ".join(tiers) or "nothing: the catalogue has no [account] tiers"
+        raise InvalidSetting(f"RENDERLANE_TIER: found {settings.tier!r}; allowed: {allowed}")
+    tier = None if settings.tier is None else tiers[settings.tier]
+    return Account(tier, settings.monthly_cap_micros, models.account.warn_percent)
 
 
 def quota(settings: Settings, models: Catalogue) -> Quota:
     """Raises InvalidSetting for a model that the catalogue does not have."""
-    return _set_by("RENDERLANE_QUOTA", lambda: settings.quota.for_models(models.ids_by_name))
+    configured = _set_by("RENDERLANE_QUOTA", lambda: settings.quota.for_models(models.ids_by_name))
+    tier = account(settings, models).tier
+    return configured if tier is None else configured.with_spend_window(tier.spend10m_micros)
 
 
 def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuotaSource:
@@ -469,7 +494,12 @@ def telemetry(
     settings: Settings, events: JsonSignals, boot: str, traces: Path | None, meters: Sequence[MetricExport] = ()
 ) -> Telemetry:
     """Nothing of OpenTelemetry is imported unless something is to be sent, or a sampler is named."""
-    resource = {"service.name": "renderlane", "service.instance.id": boot, "gcp.project_id": settings.project}
+    resource = {
+        "service.name": "renderlane",
+        "service.version": settings.release.name,
+        "service.instance.id": boot,
+        "gcp.project_id": settings.project,
+    }
     exports: list[SpanExport] = []
     if traces is not None:
         from shared.adapters.telemetry.span_file import SpanFile

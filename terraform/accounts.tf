@@ -5,7 +5,7 @@ locals {
     push     = "Pub/Sub pushes as this account: it may call the functions that are fed by subscriptions."
     schedule = "Cloud Scheduler calls watch as this account."
   }
-  pushed_to = toset([for each in local.subscriptions : each.function])
+  pushed_to = setsubtract(toset([for each in local.subscriptions : each.function]), local.pulling)
   # Whoever has an account of its own: the functions and, where there is one, the console.
   acting = merge(local.functions, local.console, local.arrive)
 }
@@ -54,6 +54,10 @@ resource "google_cloud_run_service_iam_member" "schedule" {
   service  = google_cloud_run_v2_service.function["watch"].name
   role     = "roles/run.invoker"
   member   = google_service_account.caller["schedule"].member
+
+  lifecycle {
+    replace_triggered_by = [google_cloud_run_v2_service.function["watch"].id]
+  }
 }
 
 # Pub/Sub's agent signs the tokens that prove a push.

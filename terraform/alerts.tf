@@ -8,6 +8,7 @@ locals {
     batch-stuck            = "A batch has not changed for 12 hours, or could not be submitted for one hour."
     credential             = "The Gemini API rejects the key: nothing renders until it is replaced."
     dead-letter            = "A message repeatedly crashed its function and was given up after one more try."
+    monthly-cap            = "The worker has spent most of what the billing account may spend this month."
     no-balance             = "No balance, no billing or a limit of 0: the model is closed except for probes."
     no-route               = "Requests wait because every route is unavailable."
     paid-and-nothing-came  = "Calls on a route are charged but return no readable image; the route is closed except for probes."
@@ -26,6 +27,7 @@ locals {
     live-quota-unreadable = { event = "live_quota_unreadable", also = "", extract = "reason", says = "Live limits cannot be read; the last good values stay in force." }
     webhook-unverified    = { event = "webhook_unverified", also = "", extract = "reason", says = "Webhooks cannot be checked: the provider's keys cannot be fetched. Polling goes on." }
     webhook-unexpected    = { event = "webhook_refused", also = " AND jsonPayload.why=(\"issuer\" OR \"audience\" OR \"contradicted\")", extract = "detail", says = "A webhook that the provider signed is refused for its issuer, its audience or its body." }
+    probe-failed          = { event = "probe_failed", also = "", extract = "status", says = "A request of our own did not end with an image." }
     pump-tick-failed      = { event = "pump_tick_failed", also = "", extract = "reason", says = "A tick of the pump failed; the next one is tried, but no request starts while they all fail." }
   }
 
@@ -165,20 +167,25 @@ resource "google_monitoring_alert_policy" "threshold" {
   notification_channels = local.channels
   user_labels           = { runbook = each.key }
 
-  conditions {
-    display_name = each.key
+  # With a worker pool, what is counted in log lines comes from two kinds of resource; any of them alerts.
+  dynamic "conditions" {
+    for_each = strcontains(each.value.filter, local.log_metric) ? local.log_resources : ["its own"]
 
-    condition_threshold {
-      filter          = each.value.filter
-      comparison      = "COMPARISON_GT"
-      threshold_value = each.value.threshold
-      duration        = each.value.duration
+    content {
+      display_name = conditions.key == 0 ? each.key : "${each.key}, of worker pools"
 
-      aggregations {
-        alignment_period     = each.value.period
-        per_series_aligner   = each.value.aligner
-        cross_series_reducer = each.value.reducer
-        group_by_fields      = each.value.group
+      condition_threshold {
+        filter          = conditions.value == "its own" ? each.value.filter : replace(each.value.filter, "cloud_run_revision", conditions.value)
+        comparison      = "COMPARISON_GT"
+        threshold_value = each.value.threshold
+        duration        = each.value.duration
+
+        aggregations {
+          alignment_period     = each.value.period
+          per_series_aligner   = each.value.aligner
+          cross_series_reducer = each.value.reducer
+          group_by_fields      = each.value.group
+        }
       }
     }
   }

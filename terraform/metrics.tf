@@ -1,8 +1,11 @@
 # Log-based metrics of the events in shared/core/observability/events.py.
 
 locals {
-  our_logs   = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"^renderlane-\""
-  log_metric = "logging.googleapis.com/user/renderlane"
+  # Of services and of worker pools alike.
+  our_logs = "((resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"^renderlane-\") OR (resource.type=\"cloud_run_worker_pool\" AND resource.labels.worker_pool_name=~\"^renderlane-\"))"
+  # A metric of log lines belongs to the resource that wrote them; a condition looks at one.
+  log_resources = length(local.pulling) == 0 ? ["cloud_run_revision"] : ["cloud_run_revision", "cloud_run_worker_pool"]
+  log_metric    = "logging.googleapis.com/user/renderlane"
   # value: the field that is measured; null where events are counted.
   events_measured = {
     escalations = { event = "escalation", value = null, labels = ["runbook"] }

@@ -18,6 +18,16 @@ output "entry_points" {
   value       = concat(keys(local.functions), keys(local.console), keys(local.arrive))
 }
 
+output "fleet" {
+  description = "What all instances together may need of Cloud Run's quota in the region, as `renderlane doctor --fleet` takes it."
+  value       = "${local.fleet_cpus}x${local.fleet_gib}@${var.region}"
+}
+
+output "pools" {
+  description = "The worker pools: functions that pull."
+  value       = [for each in google_cloud_run_v2_worker_pool.function : each.name]
+}
+
 output "request_topic" {
   description = "Topic to which upstream apps publish."
   value       = google_pubsub_topic.topic["render-requests"].id

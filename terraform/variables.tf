@@ -135,13 +135,19 @@ variable "key_rotation" {
 }
 
 variable "render" {
-  description = "The fleet of render: concurrent deliveries per instance, instances, and memory for that many (docs/benchmarks.md)."
+  description = "The fleet of render: concurrent deliveries per instance, instances, memory for that many (docs/benchmarks.md), and how messages reach it: push or pull."
   type = object({
     concurrency   = optional(number, 40)
     max_instances = optional(number, 5)
     memory_mib    = optional(number, 2048)
+    delivery      = optional(string, "push")
   })
   default = {}
+
+  validation {
+    condition     = contains(["push", "pull"], var.render.delivery)
+    error_message = "render.delivery: allowed are push (a service that sleeps when idle; right with background calls) and pull (a worker pool; right where calls are waited for)."
+  }
 
   validation {
     condition     = var.render.concurrency >= 1 && var.render.concurrency <= 1000
@@ -223,6 +229,28 @@ variable "capacity" {
   }
 }
 
+variable "platform_quota" {
+  description = "What Cloud Run may allocate in the region. A new project has 20 CPUs and 40 GiB; more must be requested first."
+  type        = object({ cpus = optional(number, 20), gib = optional(number, 40) })
+  default     = {}
+
+  validation {
+    condition     = local.fleet_cpus <= var.platform_quota.cpus && local.fleet_gib <= var.platform_quota.gib
+    error_message = "platform_quota: the fleet at its largest needs ${local.fleet_cpus} CPUs and ${local.fleet_gib} GiB; over the quota Cloud Run refuses the deployment or answers 429. Lower render.max_instances, or request more (request_platform_quota)."
+  }
+}
+
+variable "request_platform_quota" {
+  description = "Address of the person who requests platform_quota from Google; empty = nothing is requested."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.request_platform_quota == "" || can(regex("^[^@\\s]+@[^@\\s]+$", var.request_platform_quota))
+    error_message = "request_platform_quota: allowed is an address such as oncall@example.com."
+  }
+}
+
 variable "min_instances" {
   description = "Instances kept warm, by function. 0 costs nothing when idle, but the next request waits for a cold start."
   type = object({
@@ -239,8 +267,8 @@ variable "min_instances" {
   }
 
   validation {
-    condition     = var.min_instances.pump <= 1 && var.min_instances.intake <= 20 && var.min_instances.render <= var.render.max_instances && var.min_instances.collect <= var.collect.max_instances
-    error_message = "min_instances: not more than the most: pump 1, intake 20, render and collect their max_instances."
+    condition     = var.min_instances.pump <= 1 && var.min_instances.intake <= 3 && var.min_instances.render <= var.render.max_instances && var.min_instances.collect <= var.collect.max_instances
+    error_message = "min_instances: not more than the most: pump 1, intake 3, render and collect their max_instances."
   }
 }
 
@@ -580,6 +608,17 @@ variable "slo" {
   validation {
     condition     = var.slo.ends_well > 0 && var.slo.ends_well < 1
     error_message = "slo.ends_well: allowed are numbers between 0 and 1, such as 0.99; 1 leaves no error budget."
+  }
+}
+
+variable "probe_minutes" {
+  description = "RENDERLANE_PROBE_MINUTES: minutes between two drafts of our own, each at most $0.10; 0 = none."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.probe_minutes == 0 ? true : var.probe_minutes >= 5 && var.probe_minutes <= 1440 && floor(var.probe_minutes) == var.probe_minutes
+    error_message = "probe_minutes: allowed are 0 and whole numbers from 5 to 1440."
   }
 }
 

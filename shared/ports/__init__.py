@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from shared.core.accounting.account_cap import Account
 from shared.core.provider.kept_image import KeepRules
 from shared.core.values.lanes import BATCH, VERTEX
 from shared.core.values.release import Release
@@ -73,6 +75,8 @@ class Ports(Struct, frozen=True, eq=False):
     key_kind: str
     room: Room
     release: Release = Release()
+    probe_every: timedelta = timedelta(0)
+    """Between two requests of the prober; zero = none."""
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
     signatures: Signatures = field(default_factory=_no_signatures)
@@ -87,6 +91,8 @@ class Ports(Struct, frozen=True, eq=False):
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
     vertex: VertexUse = "fallback"
     """Which requests the Vertex lane takes, where `lanes` has it."""
+    account: Account = Account()
+    """The billing account of the Gemini API, as far as it is configured."""
     vertex_project: str = ""
     """Whose the Vertex lane's calls are."""
     reported: dict[str, float] = field(default_factory=dict)

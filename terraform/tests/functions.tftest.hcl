@@ -123,3 +123,34 @@ run "a_canary" {
     error_message = "The canary does not get its part, or the stable revision not the rest."
   }
 }
+
+run "the_defaults_fit_a_new_project" {
+  command = plan
+
+  assert {
+    condition     = local.fleet_cpus <= 20 && local.fleet_gib <= 40
+    error_message = "The defaults need more than Cloud Run allows in a new project."
+  }
+
+  assert {
+    condition     = length(google_cloud_quotas_quota_preference.run) == 0
+    error_message = "Quota is requested that nobody asked for."
+  }
+}
+
+run "quota_is_requested_where_somebody_is_named" {
+  command = plan
+
+  variables {
+    render                 = { max_instances = 20 }
+    platform_quota         = { cpus = 60, gib = 120 }
+    request_platform_quota = "oncall@example.com"
+  }
+
+  assert {
+    condition = { for id, each in google_cloud_quotas_quota_preference.run : id => each.quota_config[0].preferred_value } == {
+      CpuAllocPerProjectRegion = "60000", MemAllocPerProjectRegion = "128849018880"
+    }
+    error_message = "The request is not in thousandths of a CPU and bytes."
+  }
+}

@@ -250,3 +250,43 @@ run "a_webhook_secret_that_is_not_pinned" {
 
   expect_failures = [var.webhooks]
 }
+
+run "another_way_of_delivery" {
+  command = plan
+
+  variables {
+    render = { delivery = "streaming" }
+  }
+
+  expect_failures = [var.render]
+}
+
+run "a_fleet_beyond_the_platforms_quota" {
+  command = plan
+
+  variables {
+    render = { max_instances = 20 }
+  }
+
+  expect_failures = [var.platform_quota]
+}
+
+run "nobody_to_ask_for_quota" {
+  command = plan
+
+  variables {
+    request_platform_quota = "someone"
+  }
+
+  expect_failures = [var.request_platform_quota]
+}
+
+run "a_probe_each_minute" {
+  command = plan
+
+  variables {
+    probe_minutes = 1
+  }
+
+  expect_failures = [var.probe_minutes]
+}

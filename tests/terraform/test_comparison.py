@@ -30,6 +30,7 @@ SECRET = {"GEMINI_API_KEY", "RENDERLANE_GATEWAY_KEY_ACME"}
 OF_OUR_OWN = {"renderlane-key-rotation"}
 """Topics and subscriptions that no code of ours knows."""
 EVERYTHING_SET = {
+    "probe_minutes": 15,
     "quota": "*=rpm:100",
     "catalogue": "other.toml",
     "flag_provider": "flags:provider",
@@ -45,6 +46,8 @@ EVERYTHING_SET = {
         "issuers": ["https://accounts.google.com"],
     },
     "vertex": {"base_url": "https://vertex.example.com"},
+    "billing_tier": "2",
+    "monthly_cap_usd": 1500,
 }
 
 

@@ -26,6 +26,7 @@ from shared.core.webhooks.signature import SECRET_BYTES, secret_of
 from shared.flows.arrive.arrive import arrive
 from shared.flows.operations import flags, gateway_proofs, tenants
 from shared.flows.operations.console_key import console_key
+from shared.flows.operations.presence import Presence
 from shared.flows.webhooks import endpoints
 from tests.fakes.webhook_sender import SecretSender, event
 from tests.world import World
@@ -89,6 +90,7 @@ async def _rehearse(world: World) -> None:
     await tenants.set_budget(store, "web", limit_micros=50_000_000, period="day", over="queue")
     await _record_a_proof(world)
     await _take_a_webhook(world)
+    await Presence(world.ports).tell("render")
     url = "https://shop.example/hook"
     await endpoints.add(store, world.webhooks, "web", url, (), fresh_id="we_1", secret=secret_of(b"s" * SECRET_BYTES))
     flag = Flag(

@@ -11,7 +11,7 @@ from shared.core.values.documents import Query, Range
 
 EXPIRING = (
     "requests", "accepted", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
-    "webhook_deliveries", "provider_webhooks",
+    "webhook_deliveries", "provider_webhooks", "workers",
 )  # fmt: skip
 """Collections whose documents have an `expire_at`."""
 
@@ -48,6 +48,8 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("tenants", ("-updated_at",)),
     ("ledger", ("day", "name")),
     ("ledger", ("tenant", "day", "name")),
+    ("ledger", ("day", "updated_at")),
+    ("workers", ("-seen_at",)),
     ("requests", ("status", "tenant", "reason", "fair_tag")),
     ("webhook_endpoints", ("tenant", "created_at")),
     ("webhook_deliveries", ("due_at",)),
@@ -334,6 +336,11 @@ def attempts_of(key: str) -> Query:
     return Query(attempts(key), order_by=("number",), limit=500)
 
 
+def flag_history_since(moment: datetime, limit: int) -> Query:
+    """What was done to flags after `moment`, newest first."""
+    return Query("flag_history", bounds=(Range("at", ">", moment),), order_by=("-at",), limit=limit)
+
+
 def flag_history(limit: int) -> Query:
     """What was done to flags, newest first."""
     return Query("flag_history", order_by=("-at",), limit=limit)
@@ -361,6 +368,17 @@ def ledger(since: str, until: str, limit: int, after: tuple[str, str] | None = N
     return Query("ledger", bounds=bounds, order_by=("day", "name"), limit=limit, after=after or ())
 
 
+def ledger_since(day: str, moment: datetime, limit: int) -> Query:
+    """Rows of one day that were raised at or after `moment`, by the clocks of their writers."""
+    return Query(
+        "ledger",
+        equal=(("day", day),),
+        bounds=(Range("updated_at", ">=", moment),),
+        order_by=("updated_at",),
+        limit=limit,
+    )
+
+
 def ledger_of(tenant: str, since: str, until: str, limit: int, after: tuple[str, str] | None = None) -> Query:
     """One tenant's rows of the ledger from day to day, both included."""
     bounds = (Range("day", ">=", since), Range("day", "<=", until))
@@ -384,6 +402,11 @@ def waiting_for(tenant: str, reason: str, limit: int) -> Query:
         limit=limit,
         fields=(*HEAD_FIELDS, "least_estimate_micros"),
     )
+
+
+def workers(limit: int) -> Query:
+    """Processes of the worker, the last that worked first."""
+    return Query("workers", order_by=("-seen_at",), limit=limit)
 
 
 def webhook_endpoints(tenant: str, limit: int) -> Query:

@@ -124,7 +124,16 @@ def settle(
         Update(request.path, changes | booked, request.version),
         Update(attempt.path, _closed(ending, code, cost, now, latency_ms), attempt.version),
         attempt_cost.in_ledger(
-            request.data, attempt.data, ending, code, cost, catalogue, now, shard, was_given_up=was_given_up
+            request.data,
+            attempt.data,
+            ending,
+            code,
+            cost,
+            catalogue,
+            now,
+            shard,
+            was_given_up=was_given_up,
+            latency_ms=latency_ms,
         ),
         *attempt_cost.against_budget(request, attempt.data, ending, cost, is_final=effect == "final"),
     )

@@ -83,6 +83,9 @@ COST_OVER_ESTIMATE = Signal(
     "cost_over_estimate", "WARNING", ("request_id", "attempt", "route", "cost_micros", "estimate_micros", "trace_id")
 )
 BUDGET_USED_UP = Signal("budget_used_up", "WARNING", ("tenant", "period", "limit_micros", "spent_micros", "over"))
+MONTHLY_CAP_NEAR = Signal(
+    "monthly_cap_near", "WARNING", ("month", "percent", "spent_micros", "cap_micros", "reached_on")
+)
 CALENDAR_CLOSED = Signal("calendar_closed", "WARNING", ("model", "until", "why"))
 LIMIT_LEARNED = Signal("limit_learned", "WARNING", ("model", "dimension", "value"))
 QUOTA_UNREADABLE = Signal("live_quota_unreadable", "WARNING", ("what", "code", "reason", "remedy"))
@@ -107,6 +110,8 @@ DELIVERY_CRASHED = Signal(
 DOCUMENT_SKIPPED = Signal("document_skipped", "ERROR", ("document", "doing", "reason"))
 CLOCK_SET_BACK = Signal("clock_set_back", "WARNING", ("seconds",))
 TICK_FAILED = Signal("pump_tick_failed", "ERROR", ("reason",))
+PROBE_ENDED = Signal("probe_ended", "INFO", ("request_id", "status", "outcome", "seconds"))
+PROBE_FAILED = Signal("probe_failed", "ERROR", ("request_id", "status", "outcome", "seconds"))
 FLAG_ILL_FORMED = Signal("flag_ill_formed", "WARNING", ("flag", "found", "allowed"))
 WEBHOOK_FAILED = Signal(
     "webhook_failed",

@@ -20,6 +20,7 @@ from shared.flows.requests.expiry import expire_overdue
 from shared.flows.requests.item_by_item import attempt
 from shared.flows.requests.result_events import announce
 from shared.flows.status import gauges, summary
+from shared.flows.upkeep.account import read_account
 from shared.flows.upkeep.live_quota import read_live_quota
 from shared.flows.wakeups import Kicks
 from shared.flows.webhooks.fan_out import publish_due
@@ -45,8 +46,13 @@ async def watch(ports: Ports, kicks: Kicks, collector: Collector) -> None:
     due = publish_due(ports.store, ports.topics, now)
     await attempt(ports, "send due webhooks", "webhook_deliveries", due)
     await attempt(ports, "read the live limits", "quota/live", read_live_quota(ports))
+    await attempt(ports, "read the account's spend", "quota/account", read_account(ports))
     await attempt(ports, "expire flags", "flags", flags.expire(ports, now))
     await attempt(ports, "look after batches", "batches", tend_batches(ports, now))
+    if ports.probe_every:
+        from shared.flows.upkeep.prober import probe as send_probe
+
+        await attempt(ports, "send a probe", "requests/probe", send_probe(ports, now))
     if await ports.store.count(queries.in_status("queued", 1)) or await ports.store.count(
         queries.in_status("released", 1)
     ):
