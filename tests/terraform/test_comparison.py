@@ -319,6 +319,8 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         ("renderlane-watch", "roles/cloudquotas.viewer", "render-test"),
         ("renderlane-watch", "roles/monitoring.viewer", "render-test"),
         ("renderlane-bury", read, images),
+        ("renderlane-deliver", read, images),
+        ("renderlane-deliver", "roles/iam.serviceAccountTokenCreator", "renderlane-deliver"),
         ("renderlane-render", "roles/storage.objectUser", "render-test-renderlane-spool"),
         ("renderlane-watch", "roles/storage.objectUser", "render-test-renderlane-spool"),
         ("renderlane-bury", read, "render-test-renderlane-spool"),
