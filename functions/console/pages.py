@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ from functions.console.flag_forms import Choices, Filled, words
 from functions.console.guard import keep_cookie, token_for
 from functions.console.one_request import Looked, find, has_ended, image_of, spans_of
 from functions.console.panels import Overview
+from functions.console.prospect import Prospect, prospect
 from functions.console.request_pages import OUTCOMES
 from functions.console.view import page
 from shared import wiring
@@ -145,10 +147,20 @@ async def one(request: Request) -> Response:
     desk, found = desk_of(request), await of_address(request)
     ended = has_ended(found.data)
     values: dict[str, Any] = {"one": found, "runbook": desk.runbook, "ended": ended, "did": _did(request)}
+    values["prospect"] = None if ended else await _prospect(request, found)
     if request.query_params.get("part") == "facts":
         return page(request, "facts.html", **values)
     token = await token_for(request)
     return keep_cookie(request, page(request, "request.html", token=token, **values))
+
+
+async def _prospect(request: Request, one: Looked) -> Prospect | None:
+    """None where the request's document is of a release that this one cannot plan for."""
+    ports = desk_of(request).ports
+    view = await panels.look(ports)
+    with contextlib.suppress(ValueError, KeyError, LookupError):
+        return prospect(one, view, ports.catalogue, ports.open_lanes)
+    return None
 
 
 async def thumbnail(request: Request) -> Response:
@@ -176,7 +188,9 @@ async def trace(request: Request) -> Response:
         spans_of, found, lambda trace_id: wiring.spans(desk.settings, trace_id), datetime.now(UTC)
     )
     cloud = desk.cloud_trace(found.data["trace_id"])
+    publishes = [span for span in spans if span.name.startswith("intake")]
     values: dict[str, Any] = {"drawn": waterfall(spans), "complete": complete, "cloud": cloud}
+    values["publishes"] = publishes if len(publishes) > 1 else []
     return page(request, "trace.html", one=found, part=_is_part(request), **values)
 
 
