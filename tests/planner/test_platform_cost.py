@@ -66,12 +66,12 @@ async def test_one_render_reads_writes_and_publishes_what_the_table_says() -> No
 
 
 def test_the_cost_of_a_load_is_counters_times_prices() -> None:
-    held = platform_cost.cost(200, "held", DATA)
-    assert held.renders == 36_000
-    assert held.instances == 7, "200 of 40 places each, four fifths of them used"
-    assert held.firestore == pytest.approx(36_000 * (20 * 0.0000006 + 12 * 0.0000018))
-    assert held.run > platform_cost.cost(200, "background", DATA).run
-    assert held.thousand == pytest.approx(held.hour / 36)
+    pooled = platform_cost.cost(200, "held", DATA)
+    assert pooled.renders == 36_000
+    assert pooled.instances == 7, "200 of 40 places each, four fifths of them used"
+    assert pooled.firestore == pytest.approx(36_000 * (20 * 0.0000006 + 12 * 0.0000018))
+    assert pooled.run > platform_cost.cost(200, "background", DATA).run
+    assert pooled.thousand == pytest.approx(pooled.hour / 36)
 
 
 def test_more_in_flight_costs_less_for_each_image() -> None:
