@@ -66,7 +66,9 @@ async def settled(
 ) -> Response:
     """The answer to one message, however it was delivered."""
     try:
-        return await guarded(worker, delivery.of(message), flow(worker, message))
+        answered = await guarded(worker, delivery.of(message), flow(worker, message))
+        await worker.presence.tell(delivery.function)
+        return answered
     except BadMessage as error:  # nobody can do anything with it, however often it comes
         worker.ports.signals.emit(
             events.BAD_MESSAGE, function=delivery.function, message_id=message.id, reason=str(error)

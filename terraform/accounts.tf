@@ -7,7 +7,7 @@ locals {
   }
   pushed_to = setsubtract(toset([for each in local.subscriptions : each.function]), local.pulling)
   # Whoever has an account of its own: the functions and, where there is one, the console.
-  acting = merge(local.functions, local.console)
+  acting = merge(local.functions, local.console, local.arrive)
 }
 
 resource "google_service_account" "function" {

@@ -15,6 +15,8 @@ locals {
     requeued    = { event = "request_requeued", value = null, labels = ["reason"] }
     deferred    = { event = "delivery_deferred", value = null, labels = ["function", "http_status"] }
     crashed     = { event = "delivery_crashed", value = null, labels = ["function"] }
+    webhooks    = { event = "webhook_taken", value = null, labels = ["event", "way", "effect"] }
+    unsigned    = { event = "webhook_refused", value = null, labels = ["why"] }
     closed      = { event = "calendar_closed", value = null, labels = ["model", "why"] }
     cost_micros = { event = "request_finished", value = "cost_micros", labels = ["status"] }
     latency_ms  = { event = "attempt_ended", value = "latency_ms", labels = ["outcome", "route"] }

@@ -8,9 +8,14 @@ output "console" {
   value       = one([for each in google_cloud_run_v2_service.console : each.uri])
 }
 
+output "webhooks" {
+  description = "The address that the provider's webhooks are sent to; null if there is none."
+  value       = local.has_webhooks ? local.arrive_url : null
+}
+
 output "entry_points" {
   description = "The functions that the image must contain."
-  value       = concat(keys(local.functions), keys(local.console))
+  value       = concat(keys(local.functions), keys(local.console), keys(local.arrive))
 }
 
 output "fleet" {

@@ -13,17 +13,23 @@ locals {
     # One instance with many requests: a kick meets the running loop inside its own process and just wakes it.
     pump = {
       concurrency = 250, max_instances = 1, min_instances = var.min_instances.pump, memory_mib = 1024
-      publishes   = ["pump-kicks", "render-releases", "render-results"], images = "none", key = false, roles = []
+      publishes   = ["pump-kicks", "render-arrivals", "render-releases", "render-results"], images = "none", key = false, roles = []
     }
     render = {
       concurrency   = var.render.concurrency, max_instances = var.render.max_instances
       min_instances = var.min_instances.render, memory_mib = var.render.memory_mib
       publishes     = ["pump-kicks", "render-results"], images = "writer", key = true, roles = []
     }
+    # It holds a delivery while a picture is fetched and stored, a second or two; memory is for that many pictures at once.
+    collect = {
+      concurrency   = var.collect.concurrency, max_instances = var.collect.max_instances
+      min_instances = var.min_instances.collect, memory_mib = var.collect.memory_mib
+      publishes     = ["pump-kicks", "render-results"], images = "writer", key = true, roles = []
+    }
     # It tends batches too: reads references, hands them over with the key, stores what comes back.
     watch = {
       concurrency = 10, max_instances = 1, min_instances = 0, memory_mib = 1024
-      publishes   = concat(["pump-kicks", "render-results", "webhook-deliveries"], var.probe_minutes > 0 ? ["render-requests"] : []), images = "writer", key = true
+      publishes   = concat(["pump-kicks", "render-arrivals", "render-results", "webhook-deliveries"], var.probe_minutes > 0 ? ["render-requests"] : []), images = "writer", key = true
       roles       = ["roles/cloudquotas.viewer", "roles/monitoring.viewer"]
     }
     bury = {
@@ -48,12 +54,18 @@ locals {
     RENDERLANE_REFERENCES       = join(",", [for bucket in sort(var.reference_buckets) : "gs://${bucket}/"])
     RENDERLANE_CATALOGUE        = var.catalogue
     RENDERLANE_QUOTA            = var.quota
+    RENDERLANE_TIER             = var.billing_tier
+    RENDERLANE_MONTHLY_CAP      = var.monthly_cap_usd > 0 ? tostring(var.monthly_cap_usd) : ""
     RENDERLANE_LIVE_QUOTA       = var.live_quota
     RENDERLANE_CAPACITY         = tostring(var.capacity)
     RENDERLANE_PROBE_MINUTES    = var.probe_minutes > 0 ? tostring(var.probe_minutes) : ""
     RENDERLANE_DELIVERIES       = tostring(var.render.concurrency)
     RENDERLANE_GATEWAYS         = join(",", sort(keys(var.gateway_keys)))
     RENDERLANE_FLAG_PROVIDER    = var.flag_provider
+    RENDERLANE_BACKGROUND       = var.background
+    RENDERLANE_WEBHOOK_URL      = local.has_webhooks ? local.arrive_url : ""
+    RENDERLANE_WEBHOOK_AUDIENCE = join(",", var.webhooks.audiences)
+    RENDERLANE_WEBHOOK_ISSUER   = join(",", var.webhooks.issuers)
     OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint
   } : name => value if value != "" }
 }

@@ -9,6 +9,7 @@ locals {
     render-requests-intake     = { topic = "render-requests", function = "intake", max_deliveries = 20, retention = "604800s", backoff = local.patient }
     pump-kicks-pump            = { topic = "pump-kicks", function = "pump", max_deliveries = 0, retention = "600s", backoff = ["1s", "60s"] }
     render-releases-render     = { topic = "render-releases", function = "render", max_deliveries = 20, retention = "86400s", backoff = local.patient }
+    render-arrivals-collect    = { topic = "render-arrivals", function = "collect", max_deliveries = 20, retention = "86400s", backoff = local.patient }
     render-dead-letters-bury   = { topic = "render-dead-letters", function = "bury", max_deliveries = 0, retention = "604800s", backoff = local.patient }
     render-results-deliver     = { topic = "render-results", function = "deliver", max_deliveries = 20, retention = "604800s", backoff = local.patient }
     webhook-deliveries-deliver = { topic = "webhook-deliveries", function = "deliver", max_deliveries = 20, retention = "86400s", backoff = local.patient }

@@ -165,6 +165,59 @@ variable "render" {
   }
 }
 
+variable "collect" {
+  description = "The fleet of collect: pictures fetched at once per instance, instances, and memory for that many (docs/benchmarks.md)."
+  type = object({
+    concurrency   = optional(number, 20)
+    max_instances = optional(number, 5)
+    memory_mib    = optional(number, 1024)
+  })
+  default = {}
+
+  validation {
+    condition     = var.collect.concurrency >= 1 && var.collect.concurrency <= 1000 && var.collect.max_instances >= 1 && var.collect.max_instances <= 1000
+    error_message = "collect: allowed are a concurrency and max_instances of 1 to 1000."
+  }
+
+  validation {
+    condition     = var.collect.memory_mib >= 120 + 25 * var.collect.concurrency && var.collect.memory_mib <= 4096
+    error_message = "collect.memory_mib: an instance needs 120 MiB and 25 MiB for each picture it fetches at once; one CPU has at most 4096."
+  }
+}
+
+variable "background" {
+  description = "RENDERLANE_BACKGROUND: which calls run in the background at the provider."
+  type        = string
+  default     = "auto"
+
+  validation {
+    condition     = contains(["auto", "on", "off"], var.background)
+    error_message = "background: allowed are auto, on and off."
+  }
+}
+
+variable "webhooks" {
+  description = "public = true makes the function arrive, which anybody can call, for the provider's webhooks; without it interactions are polled. secret: of a static webhook, an existing secret with `whsec_...`. audiences, issuers: other values that signing tokens may name (docs/webhooks.md)."
+  type = object({
+    public        = optional(bool, false)
+    max_instances = optional(number, 2)
+    secret        = optional(object({ name = string, version = string }))
+    audiences     = optional(list(string), [])
+    issuers       = optional(list(string), [])
+  })
+  default = {}
+
+  validation {
+    condition     = var.webhooks.max_instances >= 1 && var.webhooks.max_instances <= 20
+    error_message = "webhooks.max_instances: allowed are 1 to 20; it bounds what a crowd of strangers can cost."
+  }
+
+  validation {
+    condition     = var.webhooks.secret == null ? true : can(regex("^[1-9][0-9]*$", var.webhooks.secret.version))
+    error_message = "webhooks.secret.version: allowed is a version number; `latest` changes under running functions and cannot be rolled back."
+  }
+}
+
 variable "capacity" {
   description = "RENDERLANE_CAPACITY: concurrent attempts of the whole fleet; the pump uses 80 % of it."
   type        = number
@@ -201,9 +254,10 @@ variable "request_platform_quota" {
 variable "min_instances" {
   description = "Instances kept warm, by function. 0 costs nothing when idle, but the next request waits for a cold start."
   type = object({
-    intake = optional(number, 0)
-    pump   = optional(number, 0)
-    render = optional(number, 0)
+    intake  = optional(number, 0)
+    pump    = optional(number, 0)
+    render  = optional(number, 0)
+    collect = optional(number, 0)
   })
   default = {}
 
@@ -213,8 +267,8 @@ variable "min_instances" {
   }
 
   validation {
-    condition     = var.min_instances.pump <= 1 && var.min_instances.intake <= 3 && var.min_instances.render <= var.render.max_instances
-    error_message = "min_instances: not more than the most: pump 1, intake 3, render its max_instances."
+    condition     = var.min_instances.pump <= 1 && var.min_instances.intake <= 3 && var.min_instances.render <= var.render.max_instances && var.min_instances.collect <= var.collect.max_instances
+    error_message = "min_instances: not more than the most: pump 1, intake 3, render and collect their max_instances."
   }
 }
 
@@ -225,7 +279,9 @@ variable "timeout_seconds" {
     pump    = optional(number, 600)
     render  = optional(number, 600)
     watch   = optional(number, 540)
+    collect = optional(number, 300)
     bury    = optional(number, 60)
+    arrive  = optional(number, 30)
     deliver = optional(number, 60)
     console = optional(number, 60)
   })
@@ -249,6 +305,7 @@ variable "ack_deadline_seconds" {
     render-requests-intake     = 60
     pump-kicks-pump            = 600
     render-releases-render     = 600
+    render-arrivals-collect    = 300
     render-dead-letters-bury   = 60
     render-results-deliver     = 60
     webhook-deliveries-deliver = 60
@@ -266,7 +323,7 @@ variable "ack_deadline_seconds" {
 
   validation {
     condition = alltrue([
-      for name, each in local.subscriptions : var.ack_deadline_seconds[name] >= var.timeout_seconds[each.function]
+      for name, each in local.subscriptions : lookup(var.ack_deadline_seconds, name, 600) >= var.timeout_seconds[each.function]
     ])
     error_message = "ack_deadline_seconds: never under the function's timeout_seconds, or a message is redelivered while it is processed."
   }

@@ -31,18 +31,25 @@ WRONG, CONFLICT, SEE_OTHER = 422, 409, 303
 
 
 async def preview(request: Request, form: Form) -> Response:
-    """What a flag would change; nothing is tripped."""
+    """What a flag would change; nothing is tripped. To the page that is open, the answer is a part of it."""
     ports = desk_of(request).ports
-    asked = {**form, "reason": form.get("reason", "").strip() or "a preview"}
-    wish = flag_form.wish(asked, request.state.actor, ports.catalogue)
+    is_part = request.headers.get("hx-request") == "true"
+    filled_in = {**form, "reason": form.get("reason", "").strip() or "a preview"}
+    wish = flag_form.wish(filled_in, request.state.actor, ports.catalogue)
     if not isinstance(wish, Wish):
-        return await pages.flags_page(request, Filled.again(form, wish), status=WRONG)
+        filled = Filled.again(form, wish)
+        if is_part:
+            return await pages.preview_part(request, filled, None, WRONG)
+        return await pages.flags_page(request, filled, status=WRONG)
     ids = iter(lambda: f"{wish.name}-{secrets.token_hex(2)}", "")
     looked = await flag_preview.look(
         ports.store, ports.flag_source, ports.catalogue, ports.open_lanes, ports.gateways_in_use, wish, ids,
         ports.vertex_in_use,
     )  # fmt: skip
-    return await pages.flags_page(request, Filled.again(form, []), looked=looked)
+    filled = Filled.again(form, [])
+    if is_part:
+        return await pages.preview_part(request, filled, looked, 200)
+    return await pages.flags_page(request, filled, looked=looked)
 
 
 async def trip(request: Request, form: Form) -> Response:
@@ -62,7 +69,7 @@ async def reset(request: Request, form: Form) -> Response:
     flag_id = request.path_params["flag_id"]
     why = flag_forms.reason_of(form)
     if isinstance(why, Problem):
-        return await pages.flags_page(request, Filled.anew(), wrong_at=(flag_id, "reset", why), status=WRONG)
+        return await pages.flags_page(request, Filled.anew(), wrong_at=(flag_id, why), status=WRONG)
     ports = desk_of(request).ports
     seen = flag_forms.seen_expiry(form)
     change = flags.reset(ports.store, ports.signals, flag_id, request.state.actor, why, as_seen=seen)
@@ -74,7 +81,7 @@ async def extend(request: Request, form: Form) -> Response:
     why, lasts = flag_forms.reason_of(form), flag_form.lasting(form.get("lasts", ""))
     for wrong in (why, lasts):
         if isinstance(wrong, Problem):
-            return await pages.flags_page(request, Filled.anew(), wrong_at=(flag_id, "extend", wrong), status=WRONG)
+            return await pages.flags_page(request, Filled.anew(), wrong_at=(flag_id, wrong), status=WRONG)
     assert not isinstance(why, Problem)
     assert not isinstance(lasts, Problem)
     ports = desk_of(request).ports
@@ -82,6 +89,14 @@ async def extend(request: Request, form: Form) -> Response:
     seen = flag_forms.seen_expiry(form)
     change = flags.extend(ports.store, ports.signals, flag_id, until, request.state.actor, why, as_seen=seen)
     return await _change(request, change, "extend", flag_id, Filled.anew())
+
+
+async def undo(request: Request, form: Form) -> Response:
+    """Take back what was just done to the flag."""
+    flag_id = request.path_params["flag_id"]
+    ports = desk_of(request).ports
+    change = flags.undo(ports.store, ports.signals, flag_id, request.state.actor)
+    return await _change(request, change, "undo", flag_id, Filled.anew())
 
 
 async def _change(request: Request, change: Awaitable[object], did: str, flag_id: str, filled: Filled) -> Response:

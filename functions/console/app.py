@@ -28,6 +28,7 @@ BASE = "/console"
 LOOKING = {
     "/": pages.overview,
     "/live": pages.live,
+    "/time": pages.time,
     "/failures": pages.failures,
     "/runbook": pages.runbook,
     "/flags": pages.flags,
@@ -44,6 +45,7 @@ CHANGING = {
     "/flags/trip": actions.trip,
     "/flags/{flag_id}/reset": actions.reset,
     "/flags/{flag_id}/extend": actions.extend,
+    "/flags/{flag_id}/undo": actions.undo,
     "/requests/{request_id}/cancel": actions.cancel,
     "/requests/{request_id}/revive": actions.revive,
     "/requests/{request_id}/prompt": actions.show_prompt,

@@ -12,11 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from functions.console import panels
+from functions.console import charts, panels
+from functions.console.charts import TimeLine
 from functions.console.desk import desk_of
-from functions.console.flag_forms import Choices, Filled, told
+from functions.console.flag_forms import Choices, Filled, words
 from functions.console.guard import keep_cookie, token_for
 from functions.console.one_request import Looked, find, has_ended, image_of, spans_of
+from functions.console.panels import Overview
 from functions.console.view import page, problem
 from shared import wiring
 from shared.core.lifecycle import queries
@@ -26,22 +28,47 @@ from shared.core.observability.waterfall import waterfall
 from shared.core.values.validation import Problem
 from shared.flows.operations import repro_packet as packet_flow
 from shared.flows.operations.flag_preview import Looked as LookedAtFlag
+from shared.flows.operations.flags import UNDO_WITHIN
 from shared.flows.operations.repro_packet import Repeating
+from shared.flows.status import series_point
 
 HISTORY_SHOWN = 20
 
 
 async def overview(request: Request) -> Response:
-    found = await panels.look(desk_of(request).ports)
-    return page(request, "overview.html", view=found, chart=panels.chart, minutes=panels.CHART_MINUTES,
-                runbook=desk_of(request).runbook, whole=True)  # fmt: skip
+    ports = desk_of(request).ports
+    found, line = await asyncio.gather(panels.look(ports), _time_line(request))
+    return page(request, "overview.html", **_overview(request, found), **_drawing(line), whole=True)
 
 
 async def live(request: Request) -> Response:
     """The overview's panels alone, for the page that is open."""
     found = await panels.look(desk_of(request).ports)
-    return page(request, "live.html", view=found, chart=panels.chart, minutes=panels.CHART_MINUTES,
-                runbook=desk_of(request).runbook, whole=False)  # fmt: skip
+    return page(request, "live.html", **_overview(request, found), whole=False)
+
+
+async def time(request: Request) -> Response:
+    """The overview's time lines alone, for the page that is open."""
+    return page(request, "time_part.html", **_drawing(await _time_line(request)))
+
+
+def _overview(request: Request, found: Overview) -> dict[str, Any]:
+    return {
+        "view": found, "chart": panels.chart, "minutes": panels.CHART_MINUTES, "runbook": desk_of(request).runbook,
+    }  # fmt: skip
+
+
+async def _time_line(request: Request) -> TimeLine:
+    ports = desk_of(request).ports
+    span = charts.span_of(request.query_params.get("span", ""))
+    kept, now = await series_point.read_now(ports)
+    return charts.time_line(kept, now, span)
+
+
+def _drawing(line: TimeLine) -> dict[str, Any]:
+    return {
+        "line": line, "spans": charts.SPANS, "marked": charts.marked, "width": charts.WIDTH, "height": charts.HEIGHT,
+    }  # fmt: skip
 
 
 async def failures(request: Request) -> Response:
@@ -54,7 +81,13 @@ async def runbook(request: Request) -> Response:
 
 
 async def flags(request: Request) -> Response:
-    return await flags_page(request, Filled.anew())
+    return await flags_page(request, Filled.anew(request.query_params.get("trip", "")))
+
+
+async def preview_part(request: Request, filled: Filled, looked: LookedAtFlag | None, status: int) -> Response:
+    """What a flag would change, or what is wrong with its form: for the page that is open."""
+    values = {"form": filled, "looked": looked, "part": True}
+    return page(request, "preview.html", status, **values)
 
 
 async def flags_page(
@@ -64,27 +97,40 @@ async def flags_page(
     status: int = 200,
     looked: LookedAtFlag | None = None,
     conflict: str | None = None,
-    wrong_at: tuple[str, str, Problem] | None = None,
+    wrong_at: tuple[str, Problem] | None = None,
 ) -> Response:
-    """`wrong_at` is the flag, the form of its own that was sent, and what is wrong in it."""
+    """`wrong_at` is the flag whose own form was sent, and what is wrong in it."""
     desk = desk_of(request)
-    found = await panels.look(desk.ports)
+    view = await panels.look(desk.ports)
+    history = await desk.ports.store.query(queries.flag_history(HISTORY_SHOWN))
+    did = _did(request)
     values: dict[str, Any] = {
-        "view": found,
+        "view": view,
         "form": filled,
-        "choices": Choices(),
+        "choices": Choices.of(desk.ports.catalogue, view.known.lanes(desk.ports.open_lanes), _gateways(view)),
         "models": desk.ports.catalogue.names,
         "looked": looked,
+        "part": False,
         "conflict": conflict,
-        "wrong_at": (*wrong_at[:2], wrong_at[2].field, told(wrong_at[2])) if wrong_at else ("", "", "", ""),
+        "wrong_at": (wrong_at[0], "", wrong_at[1].field, words(wrong_at[1])) if wrong_at else ("", "", "", ""),
         "token": await token_for(request),
         "flag_id": secrets.token_hex(2),
-        "did": _did(request),
+        "did": did,
+        "undoable": did[0] in ("trip", "reset", "extend")
+        and any(
+            line.data["flag_id"] == did[1]
+            and line.data["action"] == did[0]
+            and view.now - line.data["at"] <= UNDO_WITHIN
+            for line in history[:5]
+        ),
+        "history": history,
     }
-    if request.headers.get("hx-request") == "true" and looked is not None:
-        return page(request, "preview.html", status, **values)
-    values["history"] = await desk.ports.store.query(queries.flag_history(HISTORY_SHOWN))
     return keep_cookie(request, page(request, "flags.html", status, **values))
+
+
+def _gateways(view: Overview) -> set[str]:
+    """Names of those that may serve a request now."""
+    return {offer.name for offer in view.known.offers.values() if offer.off is None and offer.shut is None}
 
 
 async def search(request: Request) -> Response:
@@ -181,7 +227,7 @@ def _did(request: Request) -> tuple[str, str]:
     """What was done just before, and to which flag: words of ours, whatever the address says."""
     did = request.query_params.get("did", "")
     return (
-        did if did in ("trip", "reset", "extend", "cancel", "revive") else "",
+        did if did in ("trip", "reset", "extend", "undo", "cancel", "revive") else "",
         request.query_params.get("flag", "")[:80],
     )
 

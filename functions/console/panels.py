@@ -1,34 +1,29 @@
-"""What the overview shows: the summary, the flags as they are now, and what needs a person."""
+"""What the overview shows: the verdict, the routes, the queues with their reasons, the flags as they are now."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 
 from shared.core.admission.route_memory import Effect
-from shared.core.observability import display
-from shared.core.observability.status_summary import RING, QuotaUse, Summary
+from shared.core.lifecycle import queries
+from shared.core.observability import display, verdict
+from shared.core.observability.status_summary import RING, QuotaUse, Summary, Waiting
+from shared.core.observability.verdict import Scene, Verdict
+from shared.core.observability.workers import Fleet, read_fleet
 from shared.core.routing.breaker import Circuit
 from shared.core.routing.flag import BREAKER, Flag
+from shared.core.values.documents import Fields
 from shared.flows.operations import routing_snapshot
 from shared.flows.operations.routing_snapshot import Known
 from shared.flows.status import summary
 from shared.ports import Ports
 
-STALE_AFTER = timedelta(seconds=150)
-"""`watch` writes it every minute at the latest."""
 CHART_MINUTES = int(RING.total_seconds() // 60)
-
-
-class Needs(Struct, frozen=True):
-    """Something that a person has to see to."""
-
-    what: str
-    runbook: str
-    """The heading."""
+MOST_WORKERS = 30
 
 
 class ShownFlag(Struct, frozen=True):
@@ -64,67 +59,159 @@ class Column(Struct, frozen=True):
     """The limit was reached, or nearly."""
 
 
+class TenantQueue(Struct, frozen=True):
+    """What one tenant has waiting for one model."""
+
+    tenant: str
+    count: int
+    oldest_at: datetime
+    reason: str
+    """Empty where nothing keeps it: it moves."""
+
+
+class ModelQueue(Struct, frozen=True):
+    """All that waits for one model, as far as the summary tells it apart."""
+
+    model: str
+    count: int
+    oldest_at: datetime
+    by_priority: Mapping[str, int]
+    tenants: tuple[TenantQueue, ...]
+    """The longest queue first."""
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Requests by what keeps them, the most first."""
+        counts: dict[str, int] = {}
+        for own in self.tenants:
+            counts[own.reason] = counts.get(own.reason, 0) + own.count
+        return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
+
+
 class Overview(Struct, frozen=True):
     now: datetime
     summary: Summary | None
     known: Known
     flags: tuple[ShownFlag, ...]
-    needs: tuple[Needs, ...]
+    scene: Scene
+    verdict: Verdict
+
+    @property
+    def fleet(self) -> Fleet:
+        return self.scene.fleet
 
     @property
     def others_waiting(self) -> int:
         """Of tenants that the summary does not tell apart."""
-        found = self.summary
-        return 0 if found is None else max(0, found.queued_count - sum(each.count for each in found.waiting))
+        if self.summary is None:
+            return 0
+        return max(0, self.summary.queued_count - sum(group.count for group in self.summary.waiting))
+
+    @property
+    def queues(self) -> list[ModelQueue]:
+        """By model, the longest queue first."""
+        by_model: dict[str, list[Waiting]] = {}
+        for group in self.summary.waiting if self.summary is not None else ():
+            by_model.setdefault(group.model, []).append(group)
+        queues = [self._queue(model, groups) for model, groups in by_model.items()]
+        return sorted(queues, key=lambda queue: (-queue.count, queue.model))
+
+    def _queue(self, model: str, groups: list[Waiting]) -> ModelQueue:
+        by_tenant: dict[str, list[Waiting]] = {}
+        by_priority: dict[str, int] = {}
+        for group in groups:
+            by_tenant.setdefault(group.tenant, []).append(group)
+            by_priority[group.priority] = by_priority.get(group.priority, 0) + group.count
+        tenants = [
+            TenantQueue(
+                tenant,
+                sum(group.count for group in own),
+                min(group.oldest_at for group in own),
+                self.reason(model, tenant),
+            )
+            for tenant, own in by_tenant.items()
+        ]
+        return ModelQueue(
+            model,
+            sum(group.count for group in groups),
+            min(group.oldest_at for group in groups),
+            by_priority,
+            tuple(sorted(tenants, key=lambda own: (-own.count, own.tenant))),
+        )
+
+    def reason(self, model: str, tenant: str) -> str:
+        """What keeps one tenant's requests for a model: its own reason, never another tenant's."""
+        pause = next((shown.flag for shown in self.flags if _pauses(shown.flag, model, tenant)), None)
+        if pause is not None:
+            return f"paused by {pause.actor}: {pause.reason}"
+        spent = self.summary.spent if self.summary is not None else None
+        if spent is not None and any(purse.tenant == tenant and purse.waiting for purse in spent.purses):
+            return "waits for budget"
+        why = self.known.held.get(model)
+        if why is None:
+            return ""
+        tenants: Mapping[str, Fields] = why.get("tenants") or {}
+        if tenant in tenants:
+            own = tenants[tenant]
+            return display.held(model, {"reason": own["reason"], "why": own["why"], "until": None})
+        if tenants and why["reason"] in ("paused", "no route"):
+            return ""  # it is about those that are named
+        return display.held(model, why)
 
 
 async def look(ports: Ports) -> Overview:
-    """Ten documents, however much there is. Raises StoreUnavailable."""
-    found, seen = await asyncio.gather(
+    """Some ten documents and one for each process of the worker, however much there is. Raises StoreUnavailable."""
+    counted, known, processes = await asyncio.gather(
         summary.read(ports),
         routing_snapshot.read(
             ports.store, ports.flag_source, ports.catalogue, ports.gateways_in_use, ports.vertex_in_use
         ),
+        ports.store.query(queries.workers(MOST_WORKERS)),
     )
-    return Overview(seen.now, found, seen, shown(seen), tuple(_needs(found, seen)))
+    fleet = read_fleet(processes, known.leader, known.led_until, known.now)
+    scene = Scene(
+        known.now, counted, fleet, tuple(known.tripped), known.held, known.routing.conclusions.reached
+    )  # fmt: skip
+    return Overview(known.now, counted, known, shown(known), scene, verdict.verdict(scene))
 
 
-def shown(seen: Known) -> tuple[ShownFlag, ...]:
+def shown(known: Known) -> tuple[ShownFlag, ...]:
     """Breakers' after all others."""
     return tuple(
         ShownFlag(
-            each, seen.routing.effects.get(each.id, Effect()), seen.routing.circuits.get(each.circuit or ""),
-            each.id in seen.own.flags,
+            flag, known.routing.effects.get(flag.id, Effect()), known.routing.circuits.get(flag.circuit or ""),
+            flag.id in known.own.flags,
         )
-        for each in seen.tripped
+        for flag in known.tripped
     )  # fmt: skip
 
 
 def chart(use: QuotaUse, now: datetime) -> list[Column]:
     """By per cent of the tightest limit, else by the busiest minute."""
     first = now.replace(second=0, microsecond=0) - timedelta(minutes=CHART_MINUTES - 1)
-    most = max((each.starts for each in use.samples), default=1)
+    most = max((sample.starts for sample in use.samples), default=1)
     columns = []
-    for each in use.samples:
-        minute = int((each.at - first).total_seconds() // 60)
+    for sample in use.samples:
+        minute = int((sample.at - first).total_seconds() // 60)
         if 0 <= minute < CHART_MINUTES:
-            percent = round(100 * each.starts / most) if each.percent is None else each.percent
-            full = each.percent is not None and each.percent >= 95
+            percent = round(100 * sample.starts / most) if sample.percent is None else sample.percent
+            full = sample.percent is not None and sample.percent >= 95
             columns.append(Column(minute, max(4, min(100, percent)), full))
     return columns
 
 
-def _needs(found: Summary | None, seen: Known) -> Iterator[Needs]:
-    if found is not None and seen.now - found.at > STALE_AFTER:
-        age = display.age(found.at, seen.now)
-        yield Needs(f"the figures are {age} old and may be outdated", "watch-is-silent")
-    for model, why in seen.held.items():
-        if why["reason"] == "no route":
-            yield Needs(f"{model}: {display.held(model, why)}", "no-route")
-        if why["reason"] == "zero":
-            yield Needs(f"{model}: {display.held(model, why)}", "no-balance")
-    for each in seen.routing.conclusions.reached.values():
-        yield Needs(each.why, each.policy.runbook or each.claim.value)
-    for purse in found.spent.purses if found is not None and found.spent is not None else ():
-        if purse.waiting:
-            yield Needs(f"{purse.tenant}: {purse.waiting:,} requests wait for budget", "budget")
+def pauses(flags: Iterable[ShownFlag]) -> list[ShownFlag]:
+    return [one for one in flags if one.flag.name == "pause" and not one.flag.shadow]
+
+
+def _pauses(flag: Flag, model: str, tenant: str) -> bool:
+    """All of the tenant's requests for the model, as far as the summary knows them apart."""
+    scope = flag.scope
+    whole = scope.purpose is None and scope.lane is None and scope.share >= 100
+    return (
+        flag.name == "pause"
+        and not flag.shadow
+        and whole
+        and scope.tenant in (None, tenant)
+        and scope.model in (None, model)
+    )

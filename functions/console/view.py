@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from functions.console.desk import desk_of
-from shared.core.observability import display
+from shared.core.observability import display, verdict
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -35,6 +35,7 @@ def environment() -> Environment:
     made.filters |= {
         "dollars": display.dollars, "moment": display.moment, "seconds": display.seconds, "left": display.left,
         "so_far": display.so_far, "saved": display.saved, "iso": iso, "duration": display.duration, "short": short,
+        "money": display.money,
     }  # fmt: skip
     made.globals |= {
         "ago": ago,
@@ -43,6 +44,7 @@ def environment() -> Environment:
         "stamp": stamp(),
         "probes": display.probes,
         "held": display.held,
+        "doing": verdict.doing,
     }
     return made
 

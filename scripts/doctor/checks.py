@@ -63,6 +63,8 @@ def _credential(facts: Facts) -> list[Finding]:
         case "standard":
             remedy = "Create an auth key in AI Studio and set GEMINI_API_KEY."
             kind = fails("credential", "key-kind", "a standard key, rejected by Google since September 2026", remedy)
+        case "none" if facts.settings.only_vertex:
+            kind = passes("credential", "key-kind", "application default credentials (Vertex alone); no key is needed")
         case "none":
             kind = unknown(
                 "credential", "key-kind", "no GEMINI_API_KEY is set here", "Run doctor where the key is set."

@@ -14,6 +14,8 @@ from shared import wiring
 from shared.adapters.gemini.interactions_lane import key_kind
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import InvalidSetting, PubsubTopics, Settings, SqliteStore
+from shared.core.accounting import account_cap
+from shared.core.accounting.account_cap import UNKNOWN_ACCOUNT, Account, MonthSpend
 from shared.core.catalogue import gateway_proof
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.gateway_proof import Proof
@@ -48,6 +50,8 @@ class Held(Struct, frozen=True):
     """The newest requests."""
     proofs: Mapping[str, Proof]
     """Of the catalogue's gateways, those for which anything was recorded."""
+    spend: MonthSpend | None
+    """Of this month, on the billing account."""
     slow: Sequence[str]
     """Queries that the store refused, with why."""
     outlived: Collection[str]
@@ -68,6 +72,7 @@ class Facts(Struct, frozen=True):
     """Why the image store cannot be used."""
     topics: str | None
     """Why nothing can be published."""
+    account: Account = UNKNOWN_ACCOUNT
     limits: Sequence[str] | None = None
     """What this machine does not have that RENDERLANE_CAPACITY needs; None: the work is done elsewhere."""
 
@@ -75,6 +80,8 @@ class Facts(Struct, frozen=True):
 async def gather(settings: Settings) -> Facts:
     """Raises InvalidSetting and BrokenCatalogue: without them nothing can be said."""
     catalogue = wiring.catalogue(settings)
+    store_facts = await _held(settings, catalogue)
+    spend = store_facts.spend if isinstance(store_facts, Held) else None
     return Facts(
         now=datetime.now(UTC),
         project=settings.project,
@@ -82,10 +89,11 @@ async def gather(settings: Settings) -> Facts:
         simulated=worker_home.is_simulated(settings),
         settings=settings,
         catalogue=catalogue,
-        held=await _held(settings, catalogue),
+        held=store_facts,
         images=await _images(settings),
         topics=await _topics(settings),
         limits=_limits(settings) if settings.one_machine else None,
+        account=account_cap.of_worker(wiring.account(settings, catalogue), spend, catalogue.account),
     )
 
 
@@ -121,6 +129,7 @@ async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Held:
         tenants={each.id: each.data for each in await store.query(Query("tenants", limit=1_000))},
         recent=[each.data for each in await store.query(queries.newest(None, RECENT))],
         proofs=await _proofs(store, catalogue),
+        spend=seen.spend,
         slow=[problem for problem in [await _refused(store, *index) for index in queries.INDEXES] if problem],
         outlived=[each for each in queries.EXPIRING if await _has_outlived(store, each, found.read_at)],
     )

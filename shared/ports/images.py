@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
@@ -41,6 +42,13 @@ class Images(Protocol):
         ...
 
     async def read(self, uri: str) -> bytes: ...
+
+    async def link(self, uri: str, lasts: timedelta) -> str | None:
+        """An address from which anybody may fetch the image for so long; None where the store has none to give.
+
+        Raises ImagesUnavailable, also for a URI that is not of this store.
+        """
+        ...
 
 
 class Spool(Protocol):

@@ -41,8 +41,8 @@ run "functions" {
     condition = [
       for name, each in google_cloud_run_v2_service.function : name
       if anytrue([for env in each.template[0].containers[0].env : length(env.value_source) > 0])
-    ] == ["render", "watch"]
-    error_message = "Another function than render and watch is given the Gemini key."
+    ] == ["collect", "render", "watch"]
+    error_message = "Another function than collect, render and watch is given the Gemini key."
   }
 
   assert {

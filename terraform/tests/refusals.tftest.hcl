@@ -18,6 +18,7 @@ run "an_ack_deadline_under_the_time_out" {
       render-requests-intake     = 30
       pump-kicks-pump            = 600
       render-releases-render     = 600
+      render-arrivals-collect    = 300
       render-dead-letters-bury   = 60
       render-results-deliver     = 60
       webhook-deliveries-deliver = 60
@@ -218,6 +219,36 @@ run "a_key_of_a_gateway_that_changes_under_running_functions" {
   }
 
   expect_failures = [var.gateway_keys]
+}
+
+run "more_pictures_than_memory" {
+  command = plan
+
+  variables {
+    collect = { concurrency = 80, memory_mib = 1024 }
+  }
+
+  expect_failures = [var.collect]
+}
+
+run "a_background_of_another_word" {
+  command = plan
+
+  variables {
+    background = "sometimes"
+  }
+
+  expect_failures = [var.background]
+}
+
+run "a_webhook_secret_that_is_not_pinned" {
+  command = plan
+
+  variables {
+    webhooks = { public = true, secret = { name = "webhook-secret", version = "latest" } }
+  }
+
+  expect_failures = [var.webhooks]
 }
 
 run "another_way_of_delivery" {

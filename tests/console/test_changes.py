@@ -17,6 +17,7 @@ from shared.core.lifecycle import queries, request_record
 from shared.core.messages.topics import SUBSCRIPTIONS
 from shared.core.routing.flag import BREAKER, Flag, Scope
 from shared.core.routing.flag_board import Board
+from shared.core.routing.flag_kinds import NAMES
 from shared.core.values.documents import Create, Document
 from shared.flows.operations import flags
 from shared.flows.operations.flags import read_own
@@ -103,7 +104,7 @@ async def test_what_is_wrong_comes_back_beside_its_field_with_the_rest_as_it_was
     assert answer.status_code == 422
     assert 'aria-invalid="true"' in answer.text or field == "name"
     assert told in answer.text
-    assert ("a reason to keep" in answer.text) == (field != "reason")
+    assert ("a reason to keep" in answer.text) == (field not in ("reason", "name"))
     assert not (await board(desk)).flags
 
 
@@ -130,7 +131,8 @@ async def test_a_flag_is_reset_and_extended_by_its_own_forms(desk: Desk, browser
     flag = await tripped(desk)
     path = f"/flags/{flag.id}"
     page = (await browser.look("/flags")).text
-    answer = await browser.post(f"{path}/extend", **form_of(page, f"/console{path}/extend"), lasts="6h", reason="more")
+    assert page.count(f'id="reason-{flag.id}"') == 1  # one reason for both
+    answer = await browser.post(f"{path}/extend", **form_of(page, f"/console{path}/reset"), lasts="6h", reason="more")
     assert answer.status_code == 303, answer.text
     longer = (await board(desk)).flags[flag.id]
     assert timedelta(hours=5, minutes=59) < longer.expires_at - datetime.now(UTC) <= timedelta(hours=6)
@@ -142,6 +144,47 @@ async def test_a_flag_is_reset_and_extended_by_its_own_forms(desk: Desk, browser
     assert [(each.data["action"], each.data["actor"]) for each in lines] == [
         ("reset", ME), ("extend", ME), ("trip", "ann"),
     ]  # fmt: skip
+
+
+async def test_what_was_done_to_a_flag_is_undone_by_one_button_for_a_minute(desk: Desk, browser: Browser) -> None:
+    flag = await tripped(desk)
+    answer = await browser.send(f"/flags/{flag.id}/reset", reason="too early")
+    page = await browser.client.get(answer.headers["location"])
+    assert 'id="undo"' in page.text
+    undone = await browser.post(f"/flags/{flag.id}/undo", **form_of(page.text, f"/console/flags/{flag.id}/undo"))
+    assert undone.status_code == 303
+    assert (await board(desk)).flags == {flag.id: flag}
+    page = await browser.client.get(undone.headers["location"])
+    assert "Undone: use-flex-1a2b" in page.text
+    assert 'id="undo"' not in page.text
+    lines = await desk.ports.store.query(queries.flag_history(10))
+    assert [(line.data["action"], line.data["actor"]) for line in lines] == [
+        ("undo", ME), ("reset", ME), ("trip", "ann"),
+    ]  # fmt: skip
+    again = await browser.send(f"/flags/{flag.id}/undo")
+    assert again.status_code == 409
+    assert "nothing to undo" in again.text
+
+
+async def test_a_preview_that_is_wrong_comes_back_as_a_part_that_names_the_field(browser: Browser) -> None:
+    browser.client.headers["hx-request"] = "true"
+    answer = await browser.send("/flags/preview", **{**LOWER, "share": "0"})
+    assert answer.status_code == 422
+    assert "<html" not in answer.text
+    assert "found &#39;0&#39;; allowed: a whole number from 1 to 100" in answer.text
+    assert 'href="#lower-resolution-share"' in answer.text
+
+
+async def test_each_flags_form_has_the_fields_that_mean_something_and_says_what_it_does_today(
+    desk: Desk, browser: Browser
+) -> None:
+    text = (await browser.look("/flags")).text
+    forms = dict(re.findall(r'<details class="panel trip" id="trip-([a-z0-9-]+)"(.*?)</details>', text, re.DOTALL))
+    assert list(forms) == list(NAMES)
+    assert [name for name, form in forms.items() if 'name="to"' in form] == ["lower-resolution"]
+    assert "Today this means gemini-nano-banana-2.1" in forms["use-nano-banana-2"]
+    assert "No gateway is verified here: this changes nothing today." in forms["use-gateway"]
+    assert " open>" not in text  # nothing is chosen for anybody
 
 
 async def test_a_change_without_a_reason_or_with_a_strange_time_is_not_made(desk: Desk, browser: Browser) -> None:
@@ -228,7 +271,7 @@ async def test_no_form_is_taken_without_its_token_from_elsewhere_or_under_anothe
     page = (await browser.look("/flags")).text
     token = form_of(page, "/console/flags/trip")["token"]
     fields = {**LOWER, "reason": "forged"}
-    assert len(posts(desk)) == 8
+    assert len(posts(desk)) == 9
     for path in posts(desk):
         for answer in (
             await browser.post(path, **fields),

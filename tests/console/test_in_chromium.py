@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -22,14 +22,16 @@ from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.sqlite.topics import LocalTopics
 from shared.core.lifecycle import request_record
 from shared.core.messages.topics import SUBSCRIPTIONS
+from shared.core.observability import series
 from shared.core.routing.flag import BREAKER, Flag, Scope
-from shared.core.values.documents import Create
+from shared.core.routing.flag_kinds import NAMES
+from shared.core.values.documents import Create, Document, Update
 from shared.flows.operations import flags, tenants
 from shared.flows.operations.flags import read_own
 from shared.flows.status import summary
 from shared.wiring import Worker
 from tests.builders import a_record, a_request, an_attempt
-from tests.console import chromium
+from tests.console import chromium, states
 from tests.console.conftest import settings_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -149,21 +151,15 @@ def test_a_flag_is_tripped_by_the_keyboard_alone(served: Served, browser: Browse
         assert page.evaluate("document.activeElement.className") == "skip"
         page.keyboard.press("Enter")
         assert page.evaluate("document.activeElement.id") == "main"
-        _until(page, "Tab", _focused(page, "#to-trip"))
+        page.goto(f"{served.url}/flags")
+        _until(page, "Tab", _focused(page, "#trip-pause summary"))
         page.keyboard.press("Enter")
-        page.wait_for_url("**/flags#trip")
-        _until(page, "Tab", _focused(page, "form.trip input[type=radio]"))
-        _until(page, "ArrowDown", _focused(page, "input[value=pause]"))
-        _until(page, "Tab", _focused(page, "#f-to"))
-        page.keyboard.type("none")
-        _until(page, "Tab", _focused(page, "#f-reason"))
+        _until(page, "Tab", _focused(page, "#pause-reason"))
         page.keyboard.type("by keyboard")
-        _until(page, "Tab", _focused(page, "button[formaction]"))
+        expect(page.locator("#preview-pause .big")).to_contain_text("change")
+        _until(page, "Tab", _focused(page, "#go-pause"))
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline == "solid"  # one sees where one is
-        page.keyboard.press("Enter")
-        expect(page.locator("#preview .big")).to_contain_text("change")
-        _until(page, "Tab", _focused(page, "form.trip button.main"))
         page.keyboard.press("Enter")
         expect(page.locator(".notice.good")).to_contain_text("Tripped: pause-")
         board = served.ask(read_own(served.desk.ports.store))
@@ -216,6 +212,57 @@ CONTRAST = """() => {
 }"""
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_each_flag_is_tripped_by_its_own_form_previewed_as_one_types_and_undone_by_one_click(
+    served: Served, browser: Browser, name: str
+) -> None:
+    with chromium.opened(browser, but="status of 422") as page:
+        page.goto(f"{served.url}/flags")
+        form = page.locator(f"#trip-{name}")
+        form.locator("summary").click()
+        expect(form.locator(".preview")).to_contain_text("of the next 60 change")
+        form.locator("input[name=tenant]").fill("shop")
+        expect(form.locator(".preview")).to_contain_text("20 of")
+        form.locator("input[name=share]").fill("101")
+        expect(form.locator(".preview .wrong")).to_contain_text("a whole number from 1 to 100")
+        assert page.locator("main").count() == 1  # a part came, not a page
+        form.locator("input[name=share]").fill("100")
+        expect(page.locator(f"#go-{name}")).to_contain_text("of 20 change")
+        form.locator("input[name=reason]").fill(f"a test of {name}")
+        page.locator(f"#go-{name}").click()
+        expect(page.locator(".notice.good")).to_contain_text(f"Tripped: {name}-")
+        board = served.ask(read_own(served.desk.ports.store))
+        assert [flag.scope.tenant for flag in board.flags.values() if flag.reason == f"a test of {name}"] == ["shop"]
+        page.locator("#undo").click()
+        expect(page.locator(".notice.good")).to_contain_text(f"Undone: {name}-")
+        board = served.ask(read_own(served.desk.ports.store))
+        assert not [flag for flag in board.flags.values() if flag.reason == f"a test of {name}"]
+
+
+def test_the_values_of_a_moment_are_read_off_all_time_lines(served: Served, browser: Browser) -> None:
+    served.ask(served.desk.ports.store.commit(Update(*_a_day_of_series(served))))
+    with chromium.opened(browser) as page:
+        page.goto(f"{served.url}/")
+        box = page.locator("#chart-errors .plot svg").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] * 0.422, box["y"] + 20)  # in the outage of the morning
+        expect(page.locator("#hover")).to_contain_text("UTC · Failed calls:")
+        expect(page.locator("#hover")).to_contain_text("%")
+        assert page.locator(".cross[visibility=visible]").count() == 6
+        page.mouse.move(box["x"], 5)
+        expect(page.locator("#hover")).to_have_text("")
+        page.get_by_role("link", name="1 hour").click()
+        expect(page.locator("#time-title")).to_have_text("Last 1 hour")
+        chromium.shot(page, "time-1h")
+
+
+def _a_day_of_series(served: Served) -> tuple[str, dict[str, Any], str]:
+    """In place of the one point that furnishing made."""
+    document = served.ask(served.desk.ports.store.get(series.PATH))
+    assert isinstance(document, Document)
+    return series.PATH, states.a_day(datetime.now(UTC), "busy").to_json(), document.version
+
+
 def test_panels_follow_without_a_reload_keep_the_focus_and_rest_while_nobody_looks(
     served: Served, browser: Browser
 ) -> None:
@@ -230,7 +277,7 @@ def test_panels_follow_without_a_reload_keep_the_focus_and_rest_while_nobody_loo
         expect(page.locator("#flags")).to_contain_text("a new one")
         assert page.evaluate("window.sameDocument")
         assert page.evaluate("document.activeElement.id") == "change-use-flex-1a2b"
-        assert "3 active flags" in page.locator("#news").inner_text()
+        expect(page.locator("#news")).to_contain_text("3 active flags")
         page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
@@ -271,14 +318,14 @@ class _Plain:
 def test_everything_works_without_scripts(served: Served, browser: Browser) -> None:
     with chromium.opened(browser, but="status of 422", java_script_enabled=False) as page:
         page.goto(f"{served.url}/flags")
-        page.get_by_role("radio", name="use-flex").check()
-        page.get_by_label("Size, for lower-resolution").select_option("none")
-        page.get_by_role("button", name="Preview").click()
-        expect(page.locator("#preview")).to_contain_text("Preview")
-        page.get_by_role("button", name="Trip", exact=True).click()
+        form = page.locator("#trip-use-flex")
+        form.locator("summary").click()
+        form.get_by_role("button", name="Preview").click()
+        expect(page.locator("#preview-use-flex")).to_contain_text("of the next")
+        page.get_by_role("button", name="Trip use-flex").click()
         expect(page.locator(".wrong")).to_contain_text("found nothing; allowed: 1 to 300 characters")
-        page.get_by_label("Reason recorded in receipts").fill("without scripts")
-        page.get_by_role("button", name="Trip", exact=True).click()
+        page.get_by_label("Reason recorded in receipts").and_(page.locator("#use-flex-reason")).fill("without scripts")
+        page.get_by_role("button", name="Trip use-flex").click()
         expect(page.locator(".notice.good")).to_contain_text("Tripped: use-flex-")
         page.goto(f"{served.url}/requests/w-1")
         page.get_by_role("button", name="Show the prompt").click()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from functions.console import panels
 from functions.console.desk import Desk
 from shared.core.accounting.budget import OVER_BUDGET, OVERS, Over
+from shared.core.admission.route_memory import Routing
 from shared.core.lifecycle import request_record
+from shared.core.observability.verdict import GRAVEST, State
 from shared.core.provider.call import Picture
 from shared.core.routing.flag import Flag, Scope
 from shared.core.values.documents import Create, Document, Update
 from shared.flows.operations import flags, tenants
+from shared.flows.pump_status import PUMP
 from shared.flows.status import summary
 from tests.builders import a_record, a_request, an_attempt
+from tests.console import states
 from tests.console.conftest import Browser
 
 PRO = "gemini-3-pro-image"
@@ -62,24 +68,64 @@ async def test_the_overview_shows_what_waits_what_runs_what_failed_and_what_is_t
     text = (await browser.look()).text
     assert f">Renderlane {desk.ports.release.name}</span></footer>" in text
     for shown in ("<strong>13</strong>", "bulk", ">12<", "print", "17 min", 'href="/console/requests/run-1"',
-                  "overload", "$12.5000", "the lamp burns", "tenant=shop", 'href="/console/requests/f-',
-                  "/runbook#overload", "ann"):  # fmt: skip
+                  "overload", "$12.50", "the lamp burns", "tenant=shop", 'href="/console/requests/f-',
+                  "/runbook#overload", "ann", 'href="/console/requests?status=queued&amp;model=gemini-3-pro-image"',
+                  'href="/console/requests?status=failed&amp;outcome=overload&amp;since=1h"'):  # fmt: skip
         assert shown in text, shown
     assert text.index("overload") < text.index("refused</")
     assert SECRET not in text
 
 
-async def test_a_console_of_an_empty_home_says_that_nothing_is_there(browser: Browser) -> None:
+async def test_a_console_of_an_empty_home_takes_no_space_for_what_is_not_there_and_says_how_to_begin(
+    browser: Browser,
+) -> None:
     answer = await browser.look()
     assert answer.status_code == 200
-    for shown in (
-        "No data yet",
-        "No active flags",
-        "No queued requests",
-        "Nothing in flight",
-        "No failures in the last hour",
-    ):
+    for shown in ("No worker has reported yet", "No data yet", "renderlane submit"):
         assert shown in answer.text
+    for panel in ("flags", "queue", "quota", "running", "failures", "cost", "workers", "routes"):
+        assert re.search(rf'<section id="{panel}" class="panel"[^>]* hidden>\s*</section>', answer.text), panel
+
+
+@pytest.mark.parametrize("state", GRAVEST)
+async def test_each_state_is_named_on_top_with_its_next_step(desk: Desk, browser: Browser, state: State) -> None:
+    await states.furnish(desk.ports, state)
+    text = (await browser.look()).text
+    assert f'data-state="{state}"' in text
+    assert text.index('id="verdict"') < text.index('id="time"')
+    assert "<strong>Next:</strong>" in text
+    assert 'class="timechart' in text
+    part = (await browser.look("/live")).text
+    assert f'data-state="{state}"' in part
+    assert 'class="timechart' not in part
+
+
+async def test_a_tenants_reason_is_its_own_and_never_somebody_elses(desk: Desk, browser: Browser) -> None:
+    store = desk.ports.store
+    await store.commit(
+        *(waits(f"p-{number}", model=PRO, tenant="press") for number in range(3)),
+        *(waits(f"w-{number}", model=PRO, tenant="web") for number in range(2)),
+    )
+    end = now() + timedelta(hours=1)
+    flag = Flag("pause-1a2b", "pause", "ann", "press has no budget", now(), end, scope=Scope(tenant="press"))
+    await flags.trip(store, desk.ports.signals, flag)
+    tenants_why = {
+        "press": {"reason": "paused", "why": "flag pause"},
+        "web": {"reason": "no route", "why": "breaker: overload"},
+    }
+    reasons = {PRO: {"reason": "no route", "until": None, "why": "breaker: overload", "tenants": tenants_why}}
+    await store.commit(Create(PUMP, {"routing": Routing().to_json(), "held": reasons, "lead_until": None}))
+    await summary.write(desk.ports)
+    view = await panels.look(desk.ports)
+    (queue,) = view.queues
+    assert {own.tenant: own.reason for own in queue.tenants} == {
+        "press": "paused by ann: press has no budget",
+        "web": "every route is unavailable: breaker: overload",
+    }
+    assert view.verdict.first.state == "one route failing"
+    text = (await browser.look()).text
+    assert "every route is out" in text
+    assert "Paused for tenant=press by ann" in text
 
 
 async def test_a_panel_refreshes_without_the_page_and_a_flag_shows_at_once_between_two_summaries(
@@ -90,7 +136,7 @@ async def test_a_panel_refreshes_without_the_page_and_a_flag_shows_at_once_betwe
     await flags.trip(desk.ports.store, desk.ports.signals, flag)
     part = (await browser.look("/live")).text
     assert "<html" not in part
-    assert part.count('hx-swap-oob="true"') == 8
+    assert part.count('hx-swap-oob="true"') == 11
     assert "it is dear" in part
 
 
@@ -100,7 +146,8 @@ async def test_a_summary_that_nobody_renews_asks_for_a_person(desk: Desk, browse
     assert isinstance(found, Document)
     await desk.ports.store.commit(Update(found.path, {"at": now() - timedelta(minutes=9)}, found.version))
     text = (await browser.look()).text
-    assert "the figures are 9 min old" in text
+    assert "No worker: silent for 9 min" in text
+    assert 'class="verdict red"' in text
     assert "/runbook#watch-is-silent" in text
 
 
@@ -209,4 +256,7 @@ async def test_a_budget_that_is_used_up_is_said_to_hold_requests_back(desk: Desk
     create = waits("w-1", tenant="web")
     await desk.ports.store.commit(Create(create.path, {**create.data, "reason": OVER_BUDGET, "wake_at": now()}))
     await summary.write(desk.ports)
-    assert "web: 1 requests wait for budget" in (await browser.look()).text
+    text = (await browser.look()).text
+    assert "Budget of web is used up" in text
+    assert "1 request waits for budget" in text
+    assert 'class="verdict amber"' in text

@@ -275,6 +275,8 @@ class MemoryTopics:
 class MemoryImages:
     def __init__(self) -> None:
         self.stored: dict[str, tuple[bytes, dict[str, str]]] = {}
+        self.links = False
+        """Whether it gives addresses, as a bucket does."""
 
     async def put(self, key: str, picture: Picture, facts: Mapping[str, str]) -> StoredImage:
         await asyncio.sleep(0)
@@ -284,6 +286,11 @@ class MemoryImages:
     async def find(self, prefix: str) -> StoredImage | None:
         await asyncio.sleep(0)
         return next((self._image(key) for key in self.stored if key.startswith(prefix)), None)
+
+    async def link(self, uri: str, lasts: timedelta) -> str | None:
+        if not self.links:
+            return None
+        return f"https://images.example/{uri.removeprefix('memory://')}?lasts={lasts.total_seconds():.0f}"
 
     async def read(self, uri: str) -> bytes:
         return self.stored[uri.removeprefix("memory://")][0]

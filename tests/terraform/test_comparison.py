@@ -39,7 +39,15 @@ EVERYTHING_SET = {
     "console_group": "oncall@example.com",
     "billing_account": "012345-6789AB-CDEF01",
     "gateway_keys": {"ACME": {"secret": "acme-key", "version": "1"}},
+    "webhooks": {
+        "public": True,
+        "secret": {"name": "webhook-secret", "version": "1"},
+        "audiences": ["project-7"],
+        "issuers": ["https://accounts.google.com"],
+    },
     "vertex": {"base_url": "https://vertex.example.com"},
+    "billing_tier": "2",
+    "monthly_cap_usd": 1500,
 }
 
 
@@ -74,8 +82,9 @@ def test_the_subscriptions_are_the_topologys(plan: Planned) -> None:
 def test_every_function_of_the_image_is_deployed_and_no_other(plan: Planned, full: Planned) -> None:
     tree = ast.parse(Path("functions/main.py").read_text("utf-8"))
     targets = {each.name for each in tree.body if isinstance(each, ast.AsyncFunctionDef) and each.decorator_list}
-    assert set(plan.outputs["entry_points"]) == targets - {"console"}, "console is off until its group is named"
-    assert set(full.outputs["entry_points"]) == targets | {"console"}
+    optional = {"console", "arrive"}
+    assert set(plan.outputs["entry_points"]) == targets - optional, "off until somebody turns them on"
+    assert set(full.outputs["entry_points"]) == targets | optional
 
 
 def test_firestore_json_is_what_the_code_asks_for() -> None:
@@ -111,7 +120,7 @@ def test_a_field_has_the_index_that_a_query_needs_and_no_other(plan: Planned) ->
 
 def test_the_rehearsal_writes_to_what_flows_keep() -> None:
     kept = {"requests", "attempts", "batches", "budgets", "budget_shards", "calendars", "cancels", "evidence", "flags"}
-    kept |= {"flag_history", "gateways", "ledger", "pump", "quota", "rejected", "tenants"}
+    kept |= {"flag_history", "gateways", "ledger", "pump", "quota", "rejected", "tenants", "provider_webhooks"}
     assert kept - set(written_fields()) == set()
     assert kept - collections_of_the_code() == {"flag_history"}, "its name is a constant of its own"
 
@@ -133,7 +142,8 @@ def test_every_variable_has_its_place(full: Planned) -> None:
     read = set(re.findall(r'"((?:RENDERLANE|GEMINI|GOOGLE)_[A-Z_]+)"', code))
     rows = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
     named = read | set(re.findall(r"`([A-Z][A-Z_]+)`", rows))
-    placed = _environment(full, "render") | dict.fromkeys(_secrets(full, "render"), "") | _of_console(full)
+    secrets = [*_secrets(full, "render"), *_of_arrive(full, secrets=True)]
+    placed = _environment(full, "render") | dict.fromkeys(secrets, "") | _of_console(full)
     begun = {name for name in named if name.endswith("_") and any(each.startswith(name) for each in placed)}
     assert named - set(placed) - begun == ONE_MACHINE_ONLY & named
     assert set(_secrets(full, "render")) == SECRET
@@ -149,6 +159,15 @@ def test_the_worker_accepts_the_environment_it_is_given(full: Planned, tmp_path:
     assert settings.references == ("gs://brand-assets/",)
     assert settings.live_quota == LiveQuotaOn("limits and usage", None)
     assert settings.capacity == 200
+
+
+def test_arrive_is_told_its_own_address_and_given_one_secret(full: Planned, plan: Planned) -> None:
+    url = "https://renderlane-arrive-123456789012.europe-west1.run.app"
+    assert _of_arrive(full)["RENDERLANE_WEBHOOK_URL"] == url == full.outputs["webhooks"]
+    assert _environment(full, "render")["RENDERLANE_WEBHOOK_URL"] == url
+    assert list(_of_arrive(full, secrets=True)) == ["RENDERLANE_WEBHOOK_SECRET"]
+    assert _of_arrive(full)["FUNCTION_TARGET"] == "arrive"
+    assert "RENDERLANE_WEBHOOK_URL" not in _environment(plan, "render"), "without it everything is polled"
 
 
 @pytest.mark.parametrize("function", ["intake", "pump", "bury", "deliver"])
@@ -190,7 +209,7 @@ def test_an_alert_over_what_is_counted_names_a_metric_a_label_and_an_outcome_tha
                 seen.add((metric, labels.get("outcome")))
     assert {outcome for metric, outcome in seen if metric == "renderlane/attempts"} == {
         kind.value for kind in FailureKind
-    } - {"credential", "permission"}, "those two escalate"
+    } - {"credential", "permission", "cancelled"}, "two escalate, and who cancels knows it"
     assert ("renderlane/rejected", None) in seen
 
 
@@ -271,7 +290,7 @@ def test_every_function_may_publish_what_its_flow_is_seen_to_publish(plan: Plann
 def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned) -> None:
     publisher, database, traces = "roles/pubsub.publisher", "roles/datastore.user", "roles/telemetry.writer"
     images, read, create = "render-test-renderlane-images", "roles/storage.objectViewer", "roles/storage.objectCreator"
-    functions = ("intake", "pump", "render", "watch", "bury", "deliver")
+    functions = ("intake", "pump", "render", "collect", "watch", "bury", "deliver")
     everyone = {(f"renderlane-{each}", publisher, "pump-kicks") for each in functions if each != "deliver"}
     everyone |= {(f"renderlane-{each}", publisher, "render-results") for each in functions if each != "deliver"}
     everyone |= {(f"renderlane-{name}", publisher, "webhook-deliveries") for name in ("watch", "bury", "deliver")}
@@ -281,6 +300,12 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
     )
     assert rules.grants(plan) == everyone | {
         ("renderlane-pump", publisher, "render-releases"),
+        ("renderlane-pump", publisher, "render-arrivals"),
+        ("renderlane-watch", publisher, "render-arrivals"),
+        ("renderlane-collect", read, images),
+        ("renderlane-collect", create, images),
+        ("renderlane-collect", "roles/secretmanager.secretAccessor", "renderlane-gemini-key"),
+        ("renderlane-collect", "roles/storage.objectUser", "render-test-renderlane-spool"),
         ("renderlane-render", read, images),
         ("renderlane-render", create, images),
         ("renderlane-render", "roles/secretmanager.secretAccessor", "renderlane-gemini-key"),
@@ -295,7 +320,7 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         ("renderlane-bury", read, "render-test-renderlane-spool"),
         *(
             ("renderlane-push", "roles/run.invoker", f"renderlane-{each}")
-            for each in ("intake", "pump", "render", "bury", "deliver")
+            for each in ("intake", "pump", "render", "collect", "bury", "deliver")
         ),
         ("renderlane-schedule", "roles/run.invoker", "renderlane-watch"),
         ("renderlane-build", read, "render-test-renderlane-source"),
@@ -305,6 +330,7 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         (pubsub, publisher, RENDER_DEAD_LETTERS),
         (pubsub, "roles/pubsub.subscriber", "render-requests-intake"),
         (pubsub, "roles/pubsub.subscriber", "render-releases-render"),
+        (pubsub, "roles/pubsub.subscriber", "render-arrivals-collect"),
         (pubsub, "roles/pubsub.subscriber", "render-results-deliver"),
         (pubsub, "roles/pubsub.subscriber", "webhook-deliveries-deliver"),
         (secrets, publisher, "renderlane-key-rotation"),
@@ -373,6 +399,17 @@ def test_the_console_can_do_what_is_listed_here_and_nothing_else(terraform: Terr
     }
 
 
+def test_arrive_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform, plan: Planned) -> None:
+    webhooks = {"public": True, "secret": {"name": "webhook-secret", "version": "1"}}
+    with_it = rules.grants(terraform.planned(webhooks=webhooks))
+    assert with_it - rules.grants(plan) == {
+        ("renderlane-arrive", "roles/pubsub.publisher", "render-arrivals"),
+        ("renderlane-arrive", "roles/datastore.user", "render-test"),
+        ("renderlane-arrive", "roles/telemetry.writer", "render-test"),
+        ("renderlane-arrive", "roles/secretmanager.secretAccessor", "webhook-secret"),
+    }
+
+
 def test_without_a_group_nothing_of_the_console_exists(plan: Planned) -> None:
     told = {address: str(values) for address, values in plan.resources.items() if "google_monitoring" not in address}
     assert [
@@ -426,6 +463,11 @@ def _secrets(plan: Planned, function: str) -> list[str]:
 
 def _plain(variables: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each for each in variables if not each["value_source"]]
+
+
+def _of_arrive(plan: Planned, *, secrets: bool = False) -> dict[str, str]:
+    variables = _variables(plan, 'arrive["arrive"]')
+    return {entry["name"]: entry["value"] for entry in variables if bool(entry["value_source"]) is secrets}
 
 
 def _of_console(plan: Planned) -> dict[str, str]:

@@ -23,10 +23,20 @@ document.addEventListener("htmx:oobAfterSwap", () => {
   focused = null;
 });
 
+// A panel that is replaced keeps its opened details.
+let opened = [];
+document.addEventListener("htmx:oobBeforeSwap", (event) => {
+  opened = [...event.detail.target.querySelectorAll("details[open][id]")].map((details) => details.id);
+});
+document.addEventListener("htmx:oobAfterSwap", () => {
+  for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+  opened = [];
+});
+
 // What is said aloud is what has changed.
 let news = null;
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
-  if (event.detail.target.id === "fresh") news = document.getElementById("news");
+  if (event.detail.target.id === "speech") news = document.getElementById("news");
 });
 document.addEventListener("htmx:oobAfterSwap", () => {
   const fresh = news && document.getElementById("news");
@@ -36,6 +46,43 @@ document.addEventListener("htmx:oobAfterSwap", () => {
     if (news.textContent !== words) news.textContent = words;
   }
   news = null;
+});
+
+// The title of the page is the verdict, so that a tab says it too.
+document.addEventListener("htmx:oobAfterSwap", () => {
+  const title = document.getElementById("verdict-title");
+  if (title && !document.title.startsWith(title.textContent)) document.title = `${title.textContent} · Renderlane`;
+});
+
+// One cross-hair through all time lines, with the values of its moment.
+const cross = (figure, event) => {
+  const charts = figure.closest(".charts");
+  const hover = document.getElementById("hover");
+  const svg = figure.querySelector(".plot svg");
+  const box = svg.getBoundingClientRect();
+  const lines = JSON.parse(figure.dataset.lines);
+  const bins = lines[0].values.length;
+  const bin = Math.min(bins - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * bins)));
+  const at = new Date(Date.parse(charts.dataset.first) + bin * 1000 * Number(charts.dataset.bin));
+  for (const line of charts.querySelectorAll(".cross")) {
+    const x = ((bin + 0.5) / bins) * svg.viewBox.baseVal.width;
+    line.setAttribute("x1", x);
+    line.setAttribute("x2", x);
+    line.setAttribute("visibility", "visible");
+  }
+  const values = lines.map((line) => `${lines.length > 1 ? `${line.name} ` : ""}${line.values[bin] || "unknown"}`);
+  const title = figure.querySelector("strong").textContent;
+  hover.textContent = `${at.toISOString().slice(5, 16).replace("T", " ")} UTC · ${title}: ${values.join(", ")}`;
+};
+document.addEventListener("pointermove", (event) => {
+  const figure = event.target.closest?.(".timechart");
+  if (figure) cross(figure, event);
+});
+document.addEventListener("pointerout", (event) => {
+  const charts = event.target.closest?.(".charts");
+  if (!charts || charts.contains(event.relatedTarget)) return;
+  document.getElementById("hover").textContent = "";
+  for (const line of charts.querySelectorAll(".cross")) line.setAttribute("visibility", "hidden");
 });
 
 // The console that does not answer says so.

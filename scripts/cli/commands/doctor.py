@@ -37,15 +37,40 @@ STYLES = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
 @click.option(
     "--owners", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=f"Owners file. Default: {OWNERS}."
 )
+@click.option("--live", is_flag=True, help="Ask the API itself what the catalogue says; paid, needs --yes.")
+@click.option("--yes", is_flag=True, help="With --live: confirm the estimate.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="With --live: folder of the report."
+)
+@click.option("--budget", default="1.00", show_default=True, metavar="USD", help="With --live: most it may cost.")
 @click.pass_context
 def command(
-    ctx: click.Context, as_json: bool, loads: tuple[str, ...], fleet: str | None, strict: bool, owners: Path | None
+    ctx: click.Context,
+    as_json: bool,
+    loads: tuple[str, ...],
+    fleet: str | None,
+    strict: bool,
+    owners: Path | None,
+    live: bool,
+    yes: bool,
+    out: Path,
+    budget: str,
 ) -> None:
     """Run the launch checklist.
 
     Checks are grouped by owner; each passes, fails or is unknown, with a remedy. Exit code 1 if any check fails, or
     with --strict if any is unknown. Makes no paid calls.
+
+    With --live it asks the API instead: which models answer, sizes, ratios, thinking levels, lanes, background calls,
+    tokens. It prints the estimate, writes a dated report and proposes corrections of the catalogue; exit code 1 if
+    anything differs.
     """
+    if live:
+        from scripts.cli.data import live_check
+
+        ctx.exit(asyncio.run(live_check.check(out, budget, confirmed=yes, as_json=as_json)))
+    if yes:
+        raise click.UsageError("--yes needs --live")
     ctx.exit(asyncio.run(_doctor(loads, fleet, owners, as_json=as_json, strict=strict)))
 
 

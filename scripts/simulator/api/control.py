@@ -49,6 +49,7 @@ def state(simulation: Simulation) -> dict[str, Any]:
         "pictures": simulation.pictures,
         "error_form": simulation.error_form,
         "takes_background": simulation.takes_background,
+        "interactions": simulation.backgrounds.counts(),
         "seed": simulation.seed,
         "faults": simulation.faults.report(),
         "quota_api": simulation.quota_api_fault,

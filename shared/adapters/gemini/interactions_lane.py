@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from google import genai
 
 
-class _Sdk(Struct, frozen=True):
+class Sdk(Struct, frozen=True):
     """google.genai, once it is imported."""
 
     client: genai.Client
@@ -71,6 +71,18 @@ class GeminiLane:
     async def prepare(self) -> None:
         await self._sdk.get()
 
+    async def sdk(self) -> Sdk:
+        """The client of the running event loop: background calls share it."""
+        return await self._sdk.get()
+
+    @property
+    def paid(self) -> PaidImages:
+        return self._paid
+
+    def cleaned(self, failure: Failure, order: Order, call: Call) -> Failure:
+        """Without the prompt and the key."""
+        return http_call.cleaned(failure, order, self._api_key, call)
+
     async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
         """One POST. `timeout` bounds the whole call, from its slot to the last byte of the answer.
 
@@ -89,7 +101,7 @@ class GeminiLane:
     async def close(self) -> None:
         await self._sdk.close()
 
-    def _build(self, library: Any, errors: Any, models: Any) -> _Sdk:
+    def _build(self, library: Any, errors: Any, models: Any) -> Sdk:
         types = library.types
         client: genai.Client = library.Client(
             api_key=self._api_key,
@@ -107,9 +119,9 @@ class GeminiLane:
                 },
             ),
         )
-        return _Sdk(client, errors.GeminiNextGenAPIClientError, models.CreateInteractionRequest)
+        return Sdk(client, errors.GeminiNextGenAPIClientError, models.CreateInteractionRequest)
 
-    async def _exchange(self, sdk: _Sdk, order: Order, timeout: timedelta) -> Read:
+    async def _exchange(self, sdk: Sdk, order: Order, timeout: timedelta) -> Read:
         once = {"automatic_continuation": False, "timeout": timeout.total_seconds()}
         create = sdk.client.aio.interactions.with_streaming_response.create
         async with create(request=sdk.request(body=body_of(order)), **once) as response:

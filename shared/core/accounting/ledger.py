@@ -10,10 +10,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from shared.core.accounting import traffic
+from shared.core.accounting.traffic import Timing
 from shared.core.catalogue.price import Cost
 from shared.core.values.documents import Fields, Increment
 from shared.core.values.lanes import GATEWAY as GATEWAY  # its prices are a provider's: never summed up with Google's
@@ -64,8 +67,8 @@ class Cell(Struct, frozen=True):
     def flag(self) -> str:
         return " ".join(self.flags)
 
-    def increment(self, amounts: Mapping[str, int], shard: int) -> Increment:
-        """What is added. Amounts of nothing are left out."""
+    def increment(self, amounts: Mapping[str, int], shard: int, now: datetime) -> Increment:
+        """What is added. Amounts of nothing are left out. `now` is when: a reader asks for what changed since."""
         rest = json.dumps([self.model, self.lane, *self.flags]).encode()
         name = f"{self.day}_{self.tenant}_{hashlib.sha256(rest).hexdigest()[:12]}_{shard % SHARDS}"
         kept = {each: amount for each, amount in amounts.items() if amount or each in ALWAYS}
@@ -76,6 +79,7 @@ class Cell(Struct, frozen=True):
             "model": self.model,
             "lane": self.lane,
             "flag": self.flag,
+            "updated_at": now,
         }
         return Increment(f"ledger/{name}", kept, also=also)
 
@@ -96,6 +100,9 @@ class Booking(Struct, frozen=True):
     searches: int
     mismatched: bool
     saved: Mapping[str, int]
+    failed_as: str | None = None
+    """The failure's kind; None where the attempt was no failure."""
+    timing: Timing = Timing()
 
     def amounts(self) -> dict[str, int]:
         added: Counter[str] = Counter()
@@ -118,6 +125,12 @@ class Booking(Struct, frozen=True):
             added[f"micros_{part}"] += micros
         for what, micros in self.saved.items():
             added[f"saved_{what}_micros"] += micros
+        if self.was_given_up:
+            added[traffic.failed("crashed")] -= 1
+        if self.failed_as is not None:
+            added[traffic.failed(self.failed_as)] += 1
+        for name in self.timing.buckets():
+            added[name] += 1
         return dict(added)
 
 

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 
+from shared.core.catalogue.account_tiers import NO_ACCOUNT, AccountRules
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, BatchRules
 from shared.core.catalogue.capabilities import Capabilities
 from shared.core.catalogue.skus import NO_BILLING, Billing
@@ -166,6 +167,10 @@ class Catalogue(Struct, frozen=True):
     """That models take inline which name none of their own."""
     vertex: VertexRules = NO_RULES
     """What holds for all models of the Vertex lane."""
+    account: AccountRules = NO_ACCOUNT
+    """What the tiers of a billing account allow."""
+    barred: Mapping[str, str] = field(default_factory=dict)
+    """Lanes that the billing account does not have, with the reason."""
 
     def find(self, name: str) -> Model:
         """The model of that id or alias, whatever its status. Raises UnknownModel."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from shared.core.catalogue.account_tiers import NO_ACCOUNT, AccountRules, Tier
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, LARGEST_FILE, BatchRules
 from shared.core.catalogue.capability_reader import CAPABILITY_KEYS, CapabilityFields
 from shared.core.catalogue.catalogue import (
@@ -44,7 +45,7 @@ class _Reader(GatewayFields, CapabilityFields):
     """Turns tables into values."""
 
     def catalogue(self, tables: Mapping[str, Any]) -> Catalogue:
-        self.only(tables, (*_TABLES, "requests", "billing", "batch", "vertex"), ())
+        self.only(tables, (*_TABLES, "requests", "billing", "batch", "vertex", "account"), ())
         models_table = self.table(tables, "models", ())
         prices = self.table(tables, "google", ())
         for name in prices:
@@ -83,6 +84,7 @@ class _Reader(GatewayFields, CapabilityFields):
             billing=self.billing(self.table(tables, "billing", ()), models) if "billing" in tables else NO_BILLING,
             batch=self.batch(self.table(tables, "batch", ())) if "batch" in tables else DEFAULT_RULES,
             vertex=self.vertex(self.table(tables, "vertex", ())) if "vertex" in tables else NO_RULES,
+            account=self.account(self.table(tables, "account", ())) if "account" in tables else NO_ACCOUNT,
             **(self.requests(self.table(tables, "requests", ())) if "requests" in tables else {}),
         )
         for purpose, name in catalogue.purposes.items():
@@ -212,6 +214,28 @@ class _Reader(GatewayFields, CapabilityFields):
             **read,
             source=self.typed(table, "source", at, str, "where the names come from, in quotes"),
             checked=self.day(table, "checked", at),
+        )
+
+    def account(self, table: Mapping[str, Any]) -> AccountRules:
+        at = ("account",)
+        self.only(table, ("tiers", "warn_percent", "source", "checked", "note"), at)
+        tiers = self.table(table, "tiers", at)
+        return AccountRules(
+            tiers={name: self.tier(name, self.table(tiers, name, (*at, "tiers"))) for name in tiers},
+            warn_percent=self.whole(table, "warn_percent", at, least=1, most=99) if "warn_percent" in table else 80,
+            source=self.typed(table, "source", at, str, "where the limits come from, in quotes"),
+            checked=self.day(table, "checked", at),
+        )
+
+    def tier(self, name: str, table: Mapping[str, Any]) -> Tier:
+        at = ("account", "tiers", name)
+        self.only(table, ("monthly_cap_usd", "at_least", "spend10m_usd", "priority"), at)
+        return Tier(
+            name=name,
+            monthly_cap_micros=round_micros(self.amount(table, "monthly_cap_usd", at) * MICROS_PER_USD),
+            at_least=self.typed(table, "at_least", at, bool, "true or false") if "at_least" in table else False,
+            spend10m_micros=round_micros(self.amount(table, "spend10m_usd", at) * MICROS_PER_USD),
+            priority=self.typed(table, "priority", at, bool, "true or false"),
         )
 
     def vertex(self, table: Mapping[str, Any]) -> VertexRules:

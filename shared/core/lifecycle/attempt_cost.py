@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.core.accounting import budget, ledger, savings
+from shared.core.accounting.traffic import Timing
 from shared.core.catalogue import price
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.price import Cost
@@ -18,6 +19,7 @@ from shared.core.provider.usage import Usage
 from shared.core.routing import gateway
 from shared.core.routing.requirements import Ask
 from shared.core.values.documents import Document, Fields, Increment
+from shared.core.values.lanes import BATCH
 from shared.core.values.route import Route
 
 
@@ -89,6 +91,7 @@ def in_ledger(
     shard: int,
     *,
     was_given_up: bool,
+    latency_ms: int,
 ) -> Increment:
     """What this attempt adds to the ledger."""
     route = Route.from_json(attempt["route"])
@@ -107,6 +110,8 @@ def in_ledger(
         searches=usage.grounding_searches if usage is not None and cost.micros else 0,
         mismatched=mismatched,
         saved=savings.saved(Ask.from_json(request["ask"]), route, usage, cost.micros, catalogue) if succeeded else {},
+        failed_as=ending.kind.value if isinstance(ending, Failure) else None,
+        timing=Timing() if was_given_up else _timing(request, attempt, latency_ms if made else None),
     )
     cell = ledger.Cell(
         day=now.date().isoformat(),
@@ -115,7 +120,19 @@ def in_ledger(
         lane=route.lane if route.lane == ledger.GATEWAY else ending.lane or route.lane,
         flags=tuple(attempt["flags"]),
     )
-    return cell.increment(booking.amounts(), shard)
+    return cell.increment(booking.amounts(), shard, now)
+
+
+def _timing(request: Fields, attempt: Fields, latency_ms: int | None) -> Timing:
+    """How long the attempt waited for its slot, and how long its model took for an image.
+
+    A batch takes hours: that is no call's time. A wait is known of the attempt that is the request's latest.
+    """
+    if Route.from_json(attempt["route"]).lane == BATCH:
+        return Timing()
+    latest = attempt["number"] == request["attempt_count"] and request["status"] == "rendering"
+    waited = attempt["started_at"] - request["queued_at"] if latest else None
+    return Timing(waited, None if latency_ms is None else timedelta(milliseconds=latency_ms))
 
 
 def against_budget(

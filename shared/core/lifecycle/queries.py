@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
@@ -11,7 +11,7 @@ from shared.core.values.documents import Query, Range
 
 EXPIRING = (
     "requests", "accepted", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
-    "webhook_deliveries",
+    "webhook_deliveries", "provider_webhooks", "workers",
 )  # fmt: skip
 """Collections whose documents have an `expire_at`."""
 
@@ -29,6 +29,10 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "lease_until")),
     ("requests", ("status", "model")),
     ("requests", ("status", "batch", "batched_at")),
+    ("requests", ("status", "collect_at")),
+    ("requests", ("interaction_id",)),
+    ("requests", ("leftovers_at",)),
+    ("batches", ("name",)),
     ("requests", ("announce", "updated_at")),
     ("requests", ("-created_at",)),
     ("requests", ("request_id",)),
@@ -39,10 +43,13 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
     ("flag_history", ("-at",)),
+    ("provider_webhooks", ("-received_at",)),
     ("batches", ("due_at",)),
     ("tenants", ("-updated_at",)),
     ("ledger", ("day", "name")),
     ("ledger", ("tenant", "day", "name")),
+    ("ledger", ("day", "updated_at")),
+    ("workers", ("-seen_at",)),
     ("requests", ("status", "tenant", "reason", "fair_tag")),
     ("webhook_endpoints", ("tenant", "created_at")),
     ("webhook_deliveries", ("due_at",)),
@@ -51,6 +58,11 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     *((collection, ("expire_at",)) for collection in EXPIRING),
 )
 """Collection and fields, equalities first, then the ordered field; a leading `-` means descending."""
+
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+FAR_AHEAD = datetime(9000, 1, 1, tzinfo=UTC)
+"""Before and after any time that is stored."""
 
 
 def heads(model: str, priority: str, limit: int) -> Query:
@@ -174,6 +186,44 @@ def rendering(limit: int) -> Query:
     return Query("requests", equal=(("status", "rendering"),), order_by=("lease_until",), limit=limit)
 
 
+def leased(limit: int) -> Query:
+    """Every attempt that a worker holds, oldest lease first."""
+    return Query(
+        "requests",
+        equal=(("status", "rendering"),),
+        bounds=(Range("lease_until", ">", LONG_AGO),),
+        order_by=("lease_until",),
+        limit=limit,
+    )
+
+
+def awaiting(until: datetime, limit: int) -> Query:
+    """Requests that wait for their interaction and are to be looked at by `until`, the first due first."""
+    return Query(
+        "requests",
+        equal=(("status", "rendering"),),
+        bounds=(Range("collect_at", "<=", until),),
+        order_by=("collect_at",),
+        limit=limit,
+        fields=("status", "collect_at", "interaction_id", "attempt_count", "slot_at", "usual_ms", "route"),
+    )
+
+
+def of_interaction(interaction_id: str) -> Query:
+    """The request whose newest call in the background it is."""
+    return Query("requests", equal=(("interaction_id", interaction_id),), limit=1)
+
+
+def leftovers(now: datetime, limit: int) -> Query:
+    """Requests with interactions that the provider still keeps and nobody waits for."""
+    return Query("requests", bounds=(Range("leftovers_at", "<=", now),), order_by=("leftovers_at",), limit=limit)
+
+
+def batch_named(name: str) -> Query:
+    """The batch of that name at the provider."""
+    return Query("batches", equal=(("name", name),), limit=1)
+
+
 def collecting(limit: int) -> Query:
     """Requests that wait for their batch to be closed, longest waiting first."""
     return Query(
@@ -286,9 +336,19 @@ def attempts_of(key: str) -> Query:
     return Query(attempts(key), order_by=("number",), limit=500)
 
 
+def flag_history_since(moment: datetime, limit: int) -> Query:
+    """What was done to flags after `moment`, newest first."""
+    return Query("flag_history", bounds=(Range("at", ">", moment),), order_by=("-at",), limit=limit)
+
+
 def flag_history(limit: int) -> Query:
     """What was done to flags, newest first."""
     return Query("flag_history", order_by=("-at",), limit=limit)
+
+
+def newest_provider_webhooks(limit: int) -> Query:
+    """What the provider told by webhook, the latest first."""
+    return Query("provider_webhooks", order_by=("-received_at",), limit=limit)
 
 
 def outlived(collection: str, now: datetime, limit: int) -> Query:
@@ -306,6 +366,17 @@ def ledger(since: str, until: str, limit: int, after: tuple[str, str] | None = N
     """Rows of the ledger from day to day, both included; `after` = day and name of the last one seen."""
     bounds = (Range("day", ">=", since), Range("day", "<=", until))
     return Query("ledger", bounds=bounds, order_by=("day", "name"), limit=limit, after=after or ())
+
+
+def ledger_since(day: str, moment: datetime, limit: int) -> Query:
+    """Rows of one day that were raised at or after `moment`, by the clocks of their writers."""
+    return Query(
+        "ledger",
+        equal=(("day", day),),
+        bounds=(Range("updated_at", ">=", moment),),
+        order_by=("updated_at",),
+        limit=limit,
+    )
 
 
 def ledger_of(tenant: str, since: str, until: str, limit: int, after: tuple[str, str] | None = None) -> Query:
@@ -331,6 +402,11 @@ def waiting_for(tenant: str, reason: str, limit: int) -> Query:
         limit=limit,
         fields=(*HEAD_FIELDS, "least_estimate_micros"),
     )
+
+
+def workers(limit: int) -> Query:
+    """Processes of the worker, the last that worked first."""
+    return Query("workers", order_by=("-seen_at",), limit=limit)
 
 
 def webhook_endpoints(tenant: str, limit: int) -> Query:

@@ -5,7 +5,7 @@ Closing the attempt document is what books its cost, so a settlement that comes 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
@@ -18,15 +18,19 @@ from shared.core.lifecycle import attempt_cost, request_record
 from shared.core.lifecycle.receipt import receipt
 from shared.core.lifecycle.retry import Again, End, Tally, after_failure, is_done_with
 from shared.core.provider.failure import Failure, FailureKind, Next
-from shared.core.provider.outcome import SUCCEEDED, of_failure
+from shared.core.provider.outcome import CANCELLED_IN_FLIGHT, SUCCEEDED, of_failure
 from shared.core.provider.stored_image import Delivered, Ending, storable
 from shared.core.provider.usage import Usage
 from shared.core.values.documents import Document, Fields, Update, Write
 from shared.core.values.lanes import is_apart
 from shared.core.values.route import Route, circuit
 
-Effect: TypeAlias = Literal["final", "queued", "booked", "settled before", "kept"]
-"""`kept`: nothing is settled; the attempt's paid image waits to be stored."""
+Effect: TypeAlias = Literal["final", "queued", "booked", "settled before", "kept", "awaiting"]
+"""`kept`: nothing is settled; the attempt's paid image waits to be stored. `awaiting`: its interaction goes on."""
+LOST = frozenset([FailureKind.CRASHED.value, FailureKind.TIMEOUT.value, FailureKind.CONNECTION_LOST.value])
+"""Endings without an answer: the provider may have made the image nevertheless."""
+DELETE_WITHIN = timedelta(seconds=30)
+"""The settling deletes an interaction at once; later than this, `watch` does."""
 
 
 class Settlement(Struct, frozen=True):
@@ -82,17 +86,18 @@ def settle(
     jitter: float,
     shard: int,
     is_own: bool = False,
+    interaction_id: str | None = None,
 ) -> Settlement:
     """The writes that end `attempt` with `ending`, given both documents as they were read. Pure.
 
-    `is_own`: others are served by the same key and project, so that a denial is about this request.
+    `interaction_id`: the provider's record of it, where the request does not name it. `is_own`: others are served by
+    the same key and project, so that a denial is about this request.
     """
     ending = storable(ending)
-    closed_as = (attempt.data["outcome"] or {}).get("code")
-    if closed_as not in (None, FailureKind.CRASHED.value):
+    was_given_up = is_given_up(attempt.data)
+    if attempt.data["outcome"] is not None and not was_given_up:
         return Settlement((), "settled before")
-    was_given_up = closed_as is not None
-    if was_given_up and isinstance(ending, Failure) and ending.kind is FailureKind.CRASHED:
+    if was_given_up and isinstance(ending, Failure) and ending.kind.value in LOST:
         return Settlement((), "settled before")
     cost = attempt_cost.cost_of(ending, attempt.data, catalogue)
     booked = attempt_cost.on_request(request.data, attempt.data, ending, cost, was_given_up=was_given_up)
@@ -114,15 +119,43 @@ def settle(
             changes, effect = _after(ending, request.data, attempt.data, booked, now=now, jitter=jitter, is_own=is_own)
         case Failure():
             code, changes, effect = ending.kind.value, {"updated_at": now}, "booked"
+    changes |= _left_over(request.data, attempt.data["number"], changes, interaction_id, now)
     writes: tuple[Write, ...] = (
         Update(request.path, changes | booked, request.version),
         Update(attempt.path, _closed(ending, code, cost, now, latency_ms), attempt.version),
         attempt_cost.in_ledger(
-            request.data, attempt.data, ending, code, cost, catalogue, now, shard, was_given_up=was_given_up
+            request.data,
+            attempt.data,
+            ending,
+            code,
+            cost,
+            catalogue,
+            now,
+            shard,
+            was_given_up=was_given_up,
+            latency_ms=latency_ms,
         ),
         *attempt_cost.against_budget(request, attempt.data, ending, cost, is_final=effect == "final"),
     )
     return Settlement(writes, effect)
+
+
+def is_given_up(attempt: Fields) -> bool:
+    """Its answer was lost, and is booked as unknown: should it come after all, that is undone."""
+    return (attempt["outcome"] or {}).get("code") in LOST and attempt["cost_basis"] == "unknown"
+
+
+def _left_over(
+    request: Fields, number: int, changes: Fields, interaction_id: str | None, now: datetime
+) -> dict[str, Any]:
+    """The interactions that the provider keeps and that nobody waits for after this settlement."""
+    due_at, own = now + DELETE_WITHIN, request.get("interaction_id")
+    left: dict[str, Any] = {}
+    if request["status"] == "rendering" and own is not None and "status" in changes:
+        left = request_record.with_leftover(request, own, request["attempt_count"], due_at)
+    if interaction_id is not None and interaction_id != own:
+        left = request_record.with_leftover({**request, **left}, interaction_id, number, due_at)
+    return left
 
 
 def bare(ending: Ending) -> Ending:
@@ -157,7 +190,8 @@ def _after(
         "no_image_count": request["no_image_count"]
         + int(failure.kind in (FailureKind.NO_IMAGE, FailureKind.MALFORMED_ANSWER)),
         "crash_count": request["crash_count"] + int(failure.kind is FailureKind.CRASHED),
-        "wait_count": request["wait_count"] + int(failure.rule.next is Next.WAIT),
+        "wait_count": request["wait_count"]
+        + int(failure.rule.next is Next.WAIT and failure.kind is not FailureKind.BACKGROUND_REFUSED),
         "denied_count": request["denied_count"]
         + int(not as_concluded and (is_own or (failure.kind is FailureKind.PERMISSION and not failure.explicit))),
     }
@@ -192,6 +226,8 @@ def _after(
         interactive=request["ask"].get("priority") == "interactive",
     )
     decision = after_failure(failure, tally, now=now, jitter=jitter)
+    if isinstance(decision, Again) and request.get("cancel_requested_at") is not None:
+        decision = End("cancelled", CANCELLED_IN_FLIGHT)
     if as_concluded and isinstance(decision, End) and failure.rule.next is Next.ELSEWHERE:
         decision = Again(now, f"no route but one that is out: {failure.kind.value}")  # it asked for all: it waits on
     match decision:

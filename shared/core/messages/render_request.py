@@ -217,7 +217,7 @@ def parse_message(data: bytes) -> Message:
             "Put reference images in a bucket and name them by URI.",
         )
         raise InvalidRequest((problem,), None)
-    payload = _decode(data)
+    payload = decode_message(data)
     if isinstance(payload, dict) and "cancel" in payload:
         try:
             fields = CANCEL.parse(payload, "")
@@ -253,7 +253,9 @@ def request_schema() -> dict[str, Any]:
     }
 
 
-def _decode(data: bytes) -> object:
+def decode_message(data: bytes) -> object:
+    """The JSON value in the data of a message, read strictly. Raises InvalidRequest."""
+
     def refuse_constant(name: str) -> object:
         raise ValueError(f"{name} is not JSON")
 

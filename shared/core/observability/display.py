@@ -15,6 +15,11 @@ def dollars(micros: int) -> str:
     return "<$0.0001" if 0 < micros < 100 else f"${micros / 1_000_000:.4f}"
 
 
+def money(micros: int) -> str:
+    """In cents, for headlines; a part of a cent as itself."""
+    return dollars(micros) if 0 < abs(micros) < 10_000 else f"${micros / 1_000_000:,.2f}"
+
+
 def seconds(duration: timedelta | None) -> str:
     if duration is None:
         return "-"

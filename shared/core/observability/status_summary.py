@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from shared.core.accounting.budget import Over, PeriodName
 from shared.core.limits.effective import DIMENSIONS, InForce
+from shared.core.observability.meter import Meter
 from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields
 
@@ -171,6 +172,8 @@ class Summary(Stored, frozen=True):
     ended: tuple[Ended, ...] = ()
     busy_at: datetime | None = None
     """When anything last waited or ran."""
+    meter: Meter = Meter()
+    """How each route fares, and what the open minute of the series has so far."""
     release: str = ""
     """Of the process that wrote it: the pump that leads, or watch."""
 

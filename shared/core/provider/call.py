@@ -41,6 +41,8 @@ class Order(Struct, frozen=True):
     """The address of a picture that an earlier attempt paid for and could not fetch: it is tried before another one is
     bought."""
     labels: tuple[tuple[str, str], ...] = ()
+    key: str = ""
+    """The key of the request; empty where it is none."""
     attempt: int = 0
     """Its number; 0 where it is none of a request's."""
 

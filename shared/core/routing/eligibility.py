@@ -68,6 +68,8 @@ def _never(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> 
     model = catalogue.models[route.model]
     if route.lane not in terms.lanes:
         return f"lane unavailable: {route.lane} is not built or not configured here"
+    if route.lane in catalogue.barred:
+        return catalogue.barred[route.lane]
     if route.lane == GATEWAY and route.model not in terms.offers:
         return f"no gateway that has a key offers {model.id}"
     if route.lane not in (*model.lanes, GATEWAY):

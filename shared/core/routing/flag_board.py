@@ -72,6 +72,20 @@ class Board(Stored, frozen=True):
             self, flags={each: found for each, found in self.flags.items() if each != flag_id}, overruled=overruled
         )
 
+    def restored(self, flag: Flag, now: datetime) -> Board:
+        """With a flag as it was before its reset; a breaker may trip again, too. Raises FlagRefused."""
+        if flag.id in self.flags:
+            raise FlagRefused(f"flag {flag.id} is active again already")
+        if flag.expires_at <= now:
+            raise FlagRefused(f"flag {flag.id} would have expired by now; trip a new one")
+        overruled = {circuit: until for circuit, until in self.overruled.items() if circuit != flag.circuit}
+        return replace(self, flags={**self.flags, flag.id: flag}, overruled=overruled)
+
+    def expiring(self, flag: Flag) -> Board:
+        """With a flag as it was before it was extended. Raises FlagRefused."""
+        self.find(flag.id)
+        return replace(self, flags={**self.flags, flag.id: flag})
+
     def forgotten(self, conclusion: str, now: datetime) -> Board:
         """With a conclusion that on-call resets. The newest RESETS_KEPT are remembered."""
         newest = sorted({**self.resets, conclusion: now}.items(), key=lambda each: each[1])[-RESETS_KEPT:]

@@ -158,6 +158,10 @@ def ladder(
         allowed = ", ".join(sorted(terms.lanes))
         remedy = "Lane unavailable: omit it or choose another."
         return Unroutable(Problem("lane", shown(ask.lane), allowed, remedy))
+    if ask.lane in terms.catalogue.barred:
+        remedy = f"{terms.catalogue.barred[ask.lane]}. Omit it or choose another."
+        open_lanes = ", ".join(sorted(set(terms.lanes) - set(terms.catalogue.barred)))
+        return Unroutable(Problem("lane", shown(ask.lane), open_lanes, remedy))
     found = what_is_asked(ask, terms.catalogue)
     if isinstance(found, Problem):
         return Unroutable(found)

@@ -47,6 +47,16 @@ async def tend_batches(ports: Ports, now: datetime) -> int:
     return count
 
 
+async def wake_batch(ports: Ports, name: str) -> int:
+    """Look at the batch of that name at the provider now. How many were looked at: none that is unknown or over."""
+    count = 0
+    for document in await ports.store.query(queries.batch_named(name)):
+        due_at, time = document.data["due_at"], ServerTime(ports.clock, document.read_at)
+        if due_at is not None and due_at <= time.now() + LOOK_LATER:  # else somebody has it in hand
+            count += await attempt(ports, "look after a batch", document.path, _tend(ports, document, time)) or 0
+    return count
+
+
 async def _tend(ports: Ports, found: Document, time: ServerTime) -> int:
     """1 where it was nobody else's."""
     held = await take(ports, found, time.now())

@@ -44,6 +44,9 @@ class Known(Struct, frozen=True):
     """Of gateways, by model id: of those that are in use here, or where the pump runs."""
     held: Mapping[str, Fields] = field(default_factory=dict)
     """Why the pump holds queues back, by model id; what is over is left out."""
+    leader: str | None = None
+    """The process whose pump leads, or led last."""
+    led_until: datetime | None = None
     vertex: VertexUse | None = None
     """Which requests the Vertex lane takes; None where there is none, here or where the pump runs."""
 
@@ -109,6 +112,8 @@ async def read(
         opens=outlook(standings, {}, full, routing, now),
         offers=offers(catalogue, offering, await read_off(store, catalogue, offering, now), denials(routing)),
         held={model: why for model, why in held.items() if why["until"] is None or why["until"] > now},
+        leader=pump.data.get("lead_holder") if isinstance(pump, Document) else None,
+        led_until=pump.data.get("lead_until") if isinstance(pump, Document) else None,
         vertex=vertex,
     )
 

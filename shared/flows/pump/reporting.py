@@ -9,21 +9,36 @@ from shared.core.observability import events
 from shared.flows.pump.planner import Planning
 from shared.ports.telemetry import Events
 
+MOST_TENANTS = 20
+"""Of one model whose reasons are told apart."""
+
 
 def held(ticked: Ticked, planning: Planning) -> dict[str, Any]:
-    """By model, why its queue waits."""
-    waiting = {
-        head.model: {"reason": "paused" if waits.paused else "no route", "until": None, "why": waits.reason}
-        for head, waits in planning.waiting
-    }
-    return waiting | {
+    """By model, why its queue waits; `tenants` by name, where it is something of their own.
+
+    A queue may hold requests that on-call has paused beside others that have no route: the pause of one tenant must not
+    hide what keeps the others.
+    """
+    waiting: dict[str, dict[str, Any]] = {}
+    for head, waits in planning.waiting:
+        why = {"reason": "paused" if waits.paused else "no route", "until": None, "why": waits.reason}
+        entry = waiting.setdefault(head.model, {**why, "tenants": {}})
+        if entry["reason"] == "paused" and not waits.paused:
+            entry |= why
+        tenants = entry["tenants"]
+        own = tenants.get(head.tenant)
+        if (own is None and len(tenants) < MOST_TENANTS) or (own and own["reason"] == "paused" and not waits.paused):
+            tenants[head.tenant] = {"reason": why["reason"], "why": waits.reason}
+    full = {
         model: {
             "reason": full.reason,
             "until": full.until,
             "why": ticked.memory.standings[model].calendar.closed_why,
+            "tenants": waiting.get(model, {}).get("tenants", {}),
         }
         for model, full in ticked.held.items()
     }
+    return waiting | full
 
 
 def tell_changes(said: Events, before: Memory, after: Memory) -> None:

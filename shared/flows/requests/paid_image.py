@@ -70,6 +70,7 @@ async def keep_waiting(ports: Ports, request: Document, reason: str) -> None:
             "reason": reason,
             "lease_holder": ports.boot,
             "lease_until": now + kept_image.RETRY_EVERY,
+            "collect_at": None,
             "updated_at": now,
         }
         committed = await ports.store.commit(Update(request.path, changes, request.version))

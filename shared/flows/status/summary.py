@@ -2,8 +2,9 @@
 
 What it costs in reads where the store bills them: 3 for each priority, 2 for each model and priority of one that waits,
 2 for each queue of a tenant (and one for each thousand in it), one for each of at most 50 attempts in flight, one for
-each model, and 3 for ends. What ended is read again when something did, at most 100 a status; the day's ledger and the
-budgets at most every 30 s and only while there is work, one for each row and 33 for each budget.
+each model, and 3 for ends. What ended is read again when something did, at most 100 a status. Of the day's ledger a
+lead reads each row once and then what was raised since, or one row that says that nothing was; the budgets at most
+every 30 s, 33 for each. Once a minute the series has its point, in the same commit: one more read and one more write.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from shared.core.limits import effective
 from shared.core.limits.live_quota import PATH as LIVE
 from shared.core.limits.live_quota import LiveQuota
 from shared.core.messages.render_request import PRIORITIES
+from shared.core.observability.meter import Meter
 from shared.core.observability.status_summary import (  # fmt: skip
     EVERY,
     PATH,
@@ -43,6 +45,8 @@ from shared.core.values.documents import Create, Document, UnreadableDocument, U
 from shared.core.values.pacific import pacific_day
 from shared.flows.operations.budget_reading import read_purse
 from shared.flows.requests.item_by_item import report
+from shared.flows.status import series_point
+from shared.flows.status.ledger_rows import LedgerRows
 from shared.ports import Ports
 from shared.ports.store import StoreUnavailable
 
@@ -58,8 +62,6 @@ SHOWN_ENDS = ("failed", "refused", "expired")
 ENDED_ANEW = timedelta(minutes=5)
 """Groups are read again after this though nothing has ended: some are no longer recent."""
 SPENT_EVERY = timedelta(seconds=30)
-LEDGER_PAGE = 500
-LEDGER_PAGES = 10
 MOST_BUDGETS = 20
 
 
@@ -68,6 +70,7 @@ class Summarizing:
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
+        self._rows = LedgerRows(ports.store)
         self._due_at = float("-inf")
         self._writing: asyncio.Task[None] | None = None
 
@@ -80,7 +83,7 @@ class Summarizing:
 
     async def _write(self) -> None:
         began_at = self._ports.clock.monotonic()
-        await write(self._ports)
+        await write(self._ports, self._rows)
         took = self._ports.clock.monotonic() - began_at
         self._due_at = began_at + max(EVERY.total_seconds(), took / MOST_OF_THE_TIME)
 
@@ -88,7 +91,7 @@ class Summarizing:
         """Write how things stand at the end, where anything was begun. Raises what was kept."""
         if self._writing is not None:
             await self._writing
-            await write(self._ports)
+            await write(self._ports, self._rows)
 
 
 async def read(ports: Ports) -> Summary | None:
@@ -97,20 +100,24 @@ async def read(ports: Ports) -> Summary | None:
     return Summary.from_json(found.data) if isinstance(found, Document) else None
 
 
-async def write(ports: Ports) -> Summary | None:
-    """The summary of now; None where the store was away. Where somebody else wrote one meanwhile, theirs stays."""
+async def write(ports: Ports, rows: LedgerRows | None = None) -> Summary | None:
+    """The summary of now; None where the store was away. Where somebody else wrote one meanwhile, theirs stays.
+
+    `rows` is what this process has read of the ledger already.
+    """
     with contextlib.suppress(StoreUnavailable):  # the next one says it all
         found = await ports.store.get(PATH)
         before = Summary.from_json(found.data) if isinstance(found, Document) else Summary(found.read_at)
-        after = await gather(ports, before, found.read_at)
+        after = await gather(ports, before, found.read_at, rows or LedgerRows(ports.store))
+        after, point = await series_point.made(ports, after, before)
         data = after.to_json()
         change: Write = Update(PATH, data, found.version) if isinstance(found, Document) else Create(PATH, data)
-        await ports.store.commit(change)
+        await ports.store.commit(change, *point)
         return after
     return None
 
 
-async def gather(ports: Ports, before: Summary, now: datetime) -> Summary:
+async def gather(ports: Ports, before: Summary, now: datetime, ledger: LedgerRows) -> Summary:
     """Raises StoreUnavailable."""
     depths, (running, running_count), batched, quota, ended = await asyncio.gather(
         _depths(ports), _running(ports), ports.store.count(queries.in_status("batched", COUNTED_TO)),
@@ -119,6 +126,8 @@ async def gather(ports: Ports, before: Summary, now: datetime) -> Summary:
     waiting = await _waiting(ports, [each.priority for each in depths if each.count])
     busy = bool(waiting or running_count or batched or any(each.count for each in depths))
     busy_at = now if busy else before.busy_at
+    meter = await _metered(before.meter, ledger, now)
+    spent_is_due = _spent_is_due(before.spent, meter.read_at, busy_at, now)
     return Summary(
         at=now,
         depths=tuple(depths),
@@ -127,11 +136,23 @@ async def gather(ports: Ports, before: Summary, now: datetime) -> Summary:
         running_count=running_count,
         batched_count=batched,
         quota=quota,
-        spent=await _spent(ports, now) if _spent_is_due(before.spent, busy_at, now) else before.spent,
+        spent=await _spent(ports, ledger, now) if spent_is_due else before.spent,
         ended=tuple(ended),
         busy_at=busy_at,
+        meter=meter,
         release=ports.release.name,
     )
+
+
+async def _metered(before: Meter, ledger: LedgerRows, now: datetime) -> Meter:
+    """After a reading of the ledger; as it is where nothing was booked since the last one."""
+    today = now.date().isoformat()
+    days = sorted({before.day or today, today})
+    if before.read_at is not None:
+        news = [await ledger.has_news(day, before.read_at) for day in days]
+        if not any(news):
+            return before
+    return before.read({day: await ledger.of(day, now) for day in days}, now)
 
 
 async def _depths(ports: Ports) -> list[Depth]:
@@ -236,26 +257,19 @@ def _newest(document: Document) -> Newest:
     return Newest(document.id, document.data["finished_at"])
 
 
-def _spent_is_due(before: Spent | None, busy_at: datetime | None, now: datetime) -> bool:
-    """At most every SPENT_EVERY, and no more once it was read after the last work."""
+def _spent_is_due(before: Spent | None, booked_at: datetime | None, busy_at: datetime | None, now: datetime) -> bool:
+    """At most every SPENT_EVERY, and no more once it was read after the last work and the last booking."""
     if before is None or before.day != now.date().isoformat():
         return True
     if now - before.at < SPENT_EVERY:
         return False
-    return busy_at is not None and before.at <= busy_at + SPENT_EVERY
+    last = max((each for each in (booked_at, busy_at) if each is not None), default=None)
+    return last is not None and before.at <= last + SPENT_EVERY
 
 
-async def _spent(ports: Ports, now: datetime) -> Spent:
+async def _spent(ports: Ports, ledger: LedgerRows, now: datetime) -> Spent:
     day = now.date().isoformat()
-    rows = []
-    after: tuple[str, str] | None = None
-    page: list[Document] = []
-    for _ in range(LEDGER_PAGES):
-        page = await ports.store.query(queries.ledger(day, day, LEDGER_PAGE, after))
-        rows += [each.data for each in page]
-        if len(page) < LEDGER_PAGE:
-            break
-        after = (page[-1].data["day"], page[-1].data["name"])
+    rows = await ledger.of(day, now)
     bill = bills(rows, "tenant")
     unknown = bill.google.total["unknown_attempts"] + bill.gateways.total["unknown_attempts"]
     return Spent(
@@ -265,7 +279,7 @@ async def _spent(ports: Ports, now: datetime) -> Spent:
         gateway_micros=bill.gateways.total.micros,
         unknown_attempts=unknown,
         by_tenant={tenant: total.micros for tenant, total in list(bill.google.groups.items())[:MOST_TENANTS]},
-        complete=len(page) < LEDGER_PAGE,
+        complete=ledger.is_complete(day),
         purses=await _purses(ports, now),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared.core.accounting import budget
 from shared.core.lifecycle import request_record
-from shared.core.messages.pubsub_messages import BadMessage, Release
+from shared.core.messages.pubsub_messages import BadMessage, Release, parse_arrival
 from shared.core.messages.topics import DEAD_LETTER_SOURCE, SUBSCRIPTIONS
 from shared.core.observability import events
 from shared.core.provider.outcome import Outcome
@@ -49,6 +49,8 @@ async def bury(ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, r
     match function:
         case "intake":
             await _after_intake(ports, kicks, tags, message)
+        case "collect":
+            await _after_collect(ports, message)
         case "render":
             await _after_render(ports, kicks, evidence, message)
         case "deliver":
@@ -90,6 +92,12 @@ async def _after_render(ports: Ports, kicks: Kicks, evidence: Evidence, message:
         events.ESCALATION, what="a release kept crashing render", request_id=release.request_id, runbook=RUNBOOK,
         **known,
     )  # fmt: skip
+
+
+async def _after_collect(ports: Ports, message: Message) -> None:
+    """The net publishes another arrival while its request waits: this one ends nothing."""
+    parse_arrival(message.data)
+    ports.signals.emit(events.ESCALATION, what="an arrival kept crashing collect", request_id=None, runbook=RUNBOOK)
 
 
 def _is_stale(request: Document | Absent, release: Release) -> bool:

@@ -9,6 +9,7 @@ from shared.core.messages.topics import WEBHOOK_DELIVERIES
 from shared.core.values.documents import Committed, Document, Update
 from shared.core.webhooks import delivery as deliveries
 from shared.core.webhooks.delivery import Delivery, Due
+from shared.flows.requests.lookup import find_request
 from shared.flows.webhooks import endpoints
 from shared.flows.webhooks.fan_out import fan_out
 from shared.ports.messaging import Topics
@@ -24,12 +25,8 @@ class NothingToReplay(Exception):
 
 async def replay_request(store: Store, topics: Topics, tenant: str, request_id: str) -> list[str]:
     """To every endpoint of the tenant, also to those that were added since. Raises NothingToReplay."""
-    request = await store.get(request_record.path(request_id))
-    if (
-        not isinstance(request, Document)
-        or request.data["tenant"] != tenant
-        or request.data["status"] not in request_record.FINAL
-    ):
+    request = await find_request(store, tenant, request_id)
+    if not isinstance(request, Document) or request.data["status"] not in request_record.FINAL:
         raise NothingToReplay(f"tenant {tenant} has no finished request {request_id}")
     finished_at = deliveries.moment(request.data["finished_at"])
     await fan_out(store, topics, tenant, request_id, request.data["status"], finished_at)

@@ -13,7 +13,7 @@ from shared.core.accounting.ledger import PARTS, SHARDS, WHYS, Cell, exact_parts
 from shared.core.catalogue.price import Cost
 from shared.core.provider.failure import FailureKind
 from shared.core.provider.usage import Usage
-from tests.builders import a_delivered, a_failure, a_request, a_usage, an_attempt
+from tests.builders import NOW, a_delivered, a_failure, a_request, a_usage, an_attempt
 from tests.core.lifecycle.test_settlement import IMAGE_COST, Books, books
 
 CRASH = a_failure(FailureKind.CRASHED)
@@ -115,10 +115,10 @@ def test_a_size_that_was_stepped_down_is_a_saving_and_what_came_as_ordered_is_no
 
 def test_rows_of_one_combination_share_a_name_but_for_the_shard() -> None:
     cell = Cell("2026-11-22", "a_b", "gemini-3-pro-image", "standard", ())
-    paths = {cell.increment({"attempts": 1}, shard).path for shard in range(3 * SHARDS)}
+    paths = {cell.increment({"attempts": 1}, shard, NOW).path for shard in range(3 * SHARDS)}
     assert len(paths) == SHARDS
     other = Cell("2026-11-22", "a_b", "gemini-3-pro-image", "flex", ())
-    assert not paths & {other.increment({"attempts": 1}, shard).path for shard in range(SHARDS)}
+    assert not paths & {other.increment({"attempts": 1}, shard, NOW).path for shard in range(SHARDS)}
 
 
 def test_a_providers_calls_are_a_bill_of_their_own() -> None:

@@ -37,7 +37,7 @@ ALMOST_ONE = 1 - 2**-53
 QUOTA = [kind for kind in FailureKind if RULES[kind].next is Next.WAIT]
 REPEATED = [kind for kind in FailureKind if RULES[kind].next is Next.AGAIN]
 ENDING = [kind for kind in FailureKind if RULES[kind].next is Next.END]
-AMBIGUOUS = [kind for kind in FailureKind if RULES[kind].ambiguous]
+AMBIGUOUS = [kind for kind in FailureKind if a_failure(kind).ambiguous and a_failure(kind).limits_repeats]
 
 
 def a_tally(**changes: object) -> Tally:
@@ -60,7 +60,8 @@ def test_a_failure_that_would_not_go_better_ends_with_advice(kind: FailureKind) 
 def test_a_refusal_ends_as_refused_and_everything_else_as_failed() -> None:
     ends = {kind: decided(kind, a_tally()) for kind in ENDING}
     assert {kind: end.status for kind, end in ends.items() if isinstance(end, End)} == {
-        kind: "refused" if kind is FailureKind.REFUSED else "failed" for kind in ENDING
+        kind: {FailureKind.REFUSED: "refused", FailureKind.CANCELLED: "cancelled"}.get(kind, "failed")
+        for kind in ENDING
     }
 
 
@@ -271,7 +272,7 @@ def test_a_gateway_whose_minute_is_full_is_waited_for() -> None:
     assert not is_done_with(a_failure(FailureKind.QUOTA_MINUTE), 0, "gateway")
 
 
-@pytest.mark.parametrize("kind", sorted(CAPACITY))
+@pytest.mark.parametrize("kind", sorted(CAPACITY - {FailureKind.NOT_FINISHED}))
 def test_a_server_that_is_short_of_capacity_for_longer_than_a_minute_is_left_at_once(kind: FailureKind) -> None:
     short, long = (a_failure(kind, retry_after=hint, http_status=503) for hint in (LONG_HINT, LONG_HINT * 60))
     assert not is_done_with(short, 0, "standard")

@@ -165,17 +165,20 @@ def test_each_failure_of_the_current_attempt_ends_or_requeues_its_request(kind: 
     rule = RULES[kind]
     assert effect == ("final" if rule.next in ("end", "elsewhere") else "queued")
     if effect == "final":
-        assert request["status"] == ("refused" if kind is FailureKind.REFUSED else "failed")
+        ends = {FailureKind.REFUSED: "refused", FailureKind.CANCELLED: "cancelled"}
+        assert request["status"] == ends.get(kind, "failed")
         assert request["outcome"] == {"code": kind.value, "message": "a_word: said no", "advice": rule.advice}
         assert request["announce"] == "pending"
     else:
         assert (request["status"], request["announce"]) == ("queued", None)
-        assert kind is FailureKind.LATE or request["wake_at"] > LATER
+        at_once = kind in (FailureKind.LATE, FailureKind.BACKGROUND_REFUSED)
+        assert at_once or request["wake_at"] > LATER
         assert (request["slot_at"], request["lease_holder"]) == (None, None)
     assert attempt["outcome"]["code"] == kind.value
     assert (attempt["http_status"], attempt["provider_request_id"], attempt["image_uri"]) == (418, "id-1", None)
     assert request["failure_count"] == int(rule.next == "again")
-    assert request["ambiguous_count"] == int(rule.ambiguous)
+    is_over = kind in (FailureKind.NOT_FINISHED, FailureKind.CANCELLED)  # nothing goes on at the provider
+    assert request["ambiguous_count"] == int(rule.ambiguous and not is_over)
     assert request["no_image_count"] == int(kind in (FailureKind.NO_IMAGE, FailureKind.MALFORMED_ANSWER))
     assert request["crash_count"] == int(kind is FailureKind.CRASHED)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shared.core.catalogue import price
 from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES, Floor
@@ -214,3 +215,13 @@ def test_the_next_route_of_a_plan_lies_in_another_circuit() -> None:
     assert planned.next.route.circuit != planned.route.circuit
     alone = a_planned(a_request(model="nano-banana-2.1", image_size="4K"))
     assert alone.next is None
+
+
+def test_a_lane_that_the_billing_account_does_not_have_is_refused_with_the_reason() -> None:
+    barred = replace(a_catalogue(), barred={"priority": "priority needs tier 2, 3, and RENDERLANE_TIER is 1"})
+    refused = ladder(Ask.of(a_request(lane="priority")), Terms(barred, LANES))
+    assert isinstance(refused, Unroutable)
+    assert (refused.problem.field, refused.problem.allowed) == ("lane", "batch, flex, standard")
+    assert refused.problem.remedy == "priority needs tier 2, 3, and RENDERLANE_TIER is 1. Omit it or choose another."
+    other = ladder(Ask.of(a_request()), Terms(barred, LANES))
+    assert isinstance(other, Ladder)

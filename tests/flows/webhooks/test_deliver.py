@@ -327,3 +327,20 @@ async def test_a_rejected_message_sends_no_webhook() -> None:
     assert [one["status"] for one in world.results()] == ["rejected"]
     assert world.webhooks.sent == []
     assert world.crashes == []
+
+
+async def test_the_image_has_an_address_for_an_hour_and_without_one_the_apis() -> None:
+    world = World()
+    await add(world)
+    world.images.links = True
+    await world.submit("r-1", tenant="web")
+    await settle(world)
+    world.images.links = False
+    await replay.replay_request(world.store, world.topics, "web", "r-1")
+    await settle(world)
+    signed, plain = (sent.verified(SECRET)["data"] for sent in world.webhooks.to(HOOK))
+    assert signed["image_url"].startswith("https://")
+    expires_at = datetime.fromisoformat(signed["image_expires_at"])
+    assert expires_at - world.webhooks.sent[0].at == timedelta(hours=1)
+    assert plain["image_url"] == "/v1/requests/r-1/image?tenant=web"
+    assert plain["image_expires_at"] is None

@@ -1,0 +1,276 @@
+"""The time lines of the overview: columns of the series as lines in SVG, with axes, marks and values to hover over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from shared.core.observability import display
+from shared.core.observability.series import HOUR, MINUTE, Mark, Series, Track, moment, number
+
+Values: TypeAlias = Sequence[float | None]
+Span: TypeAlias = Literal["1h", "24h", "30d"]
+Unit: TypeAlias = Literal["count", "percent", "seconds", "dollars"]
+
+HEIGHT = 100
+"""Of a drawing, in its own units."""
+WIDTH = 1_000
+
+
+class SpanKind(Struct, frozen=True):
+    """How much time a chart shows, in how many steps of the series to a bin."""
+
+    label: str
+    step: timedelta
+    bins: int
+    steps: int
+    """In one bin."""
+    tick_every: timedelta
+
+
+SPANS: Mapping[Span, SpanKind] = {
+    "1h": SpanKind("1 hour", MINUTE, 60, 1, timedelta(minutes=15)),
+    "24h": SpanKind("24 hours", MINUTE, 288, 5, timedelta(hours=6)),
+    "30d": SpanKind("30 days", HOUR, 240, 3, timedelta(days=7)),
+}
+
+
+class Line(Struct, frozen=True):
+    name: str
+    style: str
+    """Of the style sheet: which colour."""
+    paths: tuple[str, ...]
+    """Points of poly-lines; a gap parts them."""
+    values: tuple[float | None, ...]
+
+
+class MarkLine(Struct, frozen=True):
+    """A mark on a time line."""
+
+    x: float
+    kind: str
+    text: str
+    at: datetime
+
+
+class Chart(Struct, frozen=True):
+    id: str
+    title: str
+    unit: Unit
+    lines: tuple[Line, ...]
+    top: float
+    """The value at the upper edge."""
+    now_text: str
+    """The newest value of each line, in words."""
+
+    @property
+    def top_text(self) -> str:
+        return words(self.unit, self.top)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing but nothing."""
+        return not any(value for line in self.lines for value in line.values)
+
+    @property
+    def data(self) -> str:
+        """For the cross-hair: each line's values in words."""
+        return json.dumps(
+            [
+                {"name": line.name, "values": ["" if item is None else words(self.unit, item) for item in line.values]}
+                for line in self.lines
+            ],
+            separators=(",", ":"),
+        )
+
+
+class Tick(Struct, frozen=True):
+    x: float
+    """Per cent."""
+    text: str
+
+
+class TimeLine(Struct, frozen=True):
+    span: Span
+    charts: tuple[Chart, ...]
+    ticks: tuple[Tick, ...]
+    marks: tuple[MarkLine, ...]
+    first_at: datetime
+    bin_seconds: int
+    knows_anything: bool
+
+
+def time_line(series: Series, now: datetime, span: Span) -> TimeLine:
+    """All charts of one span, up to now."""
+    kind = SPANS[span]
+    track = series.minutes if kind.step == MINUTE else series.hours
+    last = number(now, kind.step)
+    if kind.steps > 1:
+        last += kind.steps - 1 - last % kind.steps  # bins begin at whole times
+    first = last - kind.bins * kind.steps + 1
+    begin, end = moment(first, kind.step), moment(last + 1, kind.step)
+    read = _Reader(track, first, kind)
+    per_minute = 1 / (kind.steps * (kind.step / MINUTE))
+    made = [
+        _chart("images", "Images per minute", "count", ("images", "good", read.rate("images", per_minute))),
+        _chart("errors", "Failed calls", "percent", *_errors(track, read)),
+        _chart(
+            "waits", "Wait for a slot", "seconds",
+            ("p95", "soft", read.highest("wait_95", 0.1)), ("p50", "main", read.highest("wait_50", 0.1)),
+        ),
+        _chart(
+            "times", "Model time", "seconds",
+            ("p95", "soft", read.highest("model_95", 0.1)), ("p50", "main", read.highest("model_50", 0.1)),
+        ),
+        _chart(
+            "queue", "Queue", "count",
+            ("waiting", "main", read.last("queued")), ("in flight", "soft", read.last("running")),
+        ),
+        _chart("cost", "Cost per minute", "dollars", ("cost", "main", read.rate("cost_micros", per_minute / 1e6))),
+    ]  # fmt: skip
+    return TimeLine(
+        span=span,
+        charts=tuple(made),
+        ticks=tuple(_ticks(begin, end, kind.tick_every)),
+        marks=tuple(
+            MarkLine(round(WIDTH * (mark.at - begin) / (end - begin), 1), mark.kind, mark.text, mark.at)
+            for mark in series.marks
+            if begin <= mark.at < end
+        ),
+        first_at=begin,
+        bin_seconds=int((end - begin).total_seconds() // kind.bins),
+        knows_anything=track.length > 0,
+    )
+
+
+class _Reader:
+    """Columns of one track, taken together to bins."""
+
+    def __init__(self, track: Track, first: int, kind: SpanKind) -> None:
+        self._track, self._first, self._kind = track, first, kind
+
+    def sums(self, name: str) -> list[float | None]:
+        return self._binned(name, sum)
+
+    def rate(self, name: str, factor: float) -> list[float | None]:
+        """By the minute, over the steps of a bin of which something is known."""
+
+        def mean(values: Sequence[int]) -> float:
+            return sum(values) * self._kind.steps / len(values) * factor
+
+        return self._binned(name, mean)
+
+    def highest(self, name: str, factor: float) -> list[float | None]:
+        return self._binned(name, lambda values: max(values) * factor)
+
+    def last(self, name: str) -> list[float | None]:
+        return self._binned(name, lambda values: values[-1])
+
+    def _binned(self, name: str, of: Callable[[Sequence[int]], float]) -> list[float | None]:
+        steps = self._kind.steps
+        row = self._track.column(name, self._first, self._kind.bins * steps)
+        bins = ([value for value in row[at : at + steps] if value is not None] for at in range(0, len(row), steps))
+        return [round(of(values), 6) if values else None for values in bins]
+
+
+def _errors(track: Track, read: _Reader) -> list[tuple[str, str, Values]]:
+    """Of all calls, and of the three routes with the most failures."""
+    lines: list[tuple[str, str, Values]] = []
+    failing = []
+    for circuit in track.circuits():
+        failed, attempts = read.sums(f"failed {circuit}"), read.sums(f"attempts {circuit}")
+        if total := sum(value or 0 for value in failed):
+            failing.append((total, circuit, _shares(failed, attempts)))
+    for rank, (_, circuit, shares) in enumerate(sorted(failing, key=lambda item: -item[0])[:3]):
+        lines.append((circuit, f"bad{rank}", shares))
+    if len(lines) != 1:
+        lines.insert(0, ("all calls", "main", _shares(read.sums("failed"), read.sums("attempts"))))
+    return lines
+
+
+def _shares(failed: Values, attempts: Values) -> list[float | None]:
+    """Per cent; where nothing was called, nothing failed."""
+    return [
+        None if total is None else round(100 * (part or 0) / total, 1) if total else 0.0
+        for part, total in zip(failed, attempts, strict=True)
+    ]
+
+
+def _chart(name: str, title: str, unit: Unit, *lines: tuple[str, str, Values]) -> Chart:
+    top = (
+        100.0 if unit == "percent" else _round_up(max((value or 0 for _, _, row in lines for value in row), default=0))
+    )
+    newest = []
+    for label, _, row in lines:
+        value = next((item for item in reversed(row) if item is not None), None)
+        if value is not None:
+            newest.append(f"{label} {words(unit, value)}" if len(lines) > 1 else words(unit, value))
+    drawn = tuple(Line(label, style, tuple(_paths(row, top)), tuple(row)) for label, style, row in lines)
+    return Chart(name, title, unit, drawn, top, " · ".join(newest[:2]))
+
+
+def _round_up(value: float) -> float:
+    """To 1, 2 or 5 times a power of ten."""
+    if value <= 0:
+        return 1.0
+    power = 1.0
+    while power * 10 <= value:
+        power *= 10
+    while power > value:
+        power /= 10
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= value)
+
+
+def _paths(row: Values, top: float) -> list[str]:
+    """Poly-lines between gaps; a single value is a short dash."""
+    width = WIDTH / max(1, len(row))
+    paths: list[list[str]] = [[]]
+    for place, value in enumerate(row):
+        if value is None:
+            if paths[-1]:
+                paths.append([])
+            continue
+        y = round(HEIGHT - min(value, top) / top * HEIGHT, 1)
+        if not paths[-1]:
+            paths[-1].append(f"{place * width:.1f},{y}")
+        paths[-1].append(f"{(place + 1) * width:.1f},{y}")
+    return [" ".join(points) for points in paths if points]
+
+
+def _ticks(begin: datetime, end: datetime, every: timedelta) -> list[Tick]:
+    step = every.total_seconds()
+    at = datetime.fromtimestamp((begin.timestamp() // step + 1) * step, begin.tzinfo)
+    ticks = []
+    while at < end:
+        text = f"{at:%H:%M}" if every < timedelta(days=1) else f"{at:%d %b}"
+        ticks.append(Tick(round(100 * (at - begin) / (end - begin), 2), text))
+        at += every
+    return ticks
+
+
+def words(unit: Unit, value: float) -> str:
+    match unit:
+        case "percent":
+            return f"{value:.0f} %"
+        case "seconds":
+            return f"{value:.1f} s" if value < 120 else display.left(timedelta(seconds=value))
+        case "dollars":
+            return f"${value:,.2f}" if value >= 0.1 or not value else f"${value:.4f}"
+        case "count":
+            return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+
+
+def span_of(text: str) -> Span:
+    return next((span for span in SPANS if span == text), "24h")
+
+
+def marked(marks: Sequence[MarkLine], most: int = 8) -> list[MarkLine]:
+    """The newest, for the list below the charts."""
+    return sorted(marks, key=lambda mark: mark.at, reverse=True)[:most]
+
+
+__all__ = ["HEIGHT", "SPANS", "WIDTH", "Chart", "Mark", "TimeLine", "marked", "span_of", "time_line", "words"]

@@ -1,0 +1,169 @@
+"""What happened, by the minute for a day and by the hour for 30 days, in one document: `series/series`. Pure.
+
+A column is a text of numbers with commas between them, the oldest first; an empty place is a time of which nothing is
+known, because no worker ran. So the document stays small (some 50 kB) and grows no further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.accounting import traffic
+from shared.core.accounting.traffic import Tally
+from shared.core.values.codec import Stored
+
+PATH = "series/series"
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+MINUTES_KEPT, HOURS_KEPT = 24 * 60, 30 * 24
+MOST_CIRCUITS = 12
+"""With columns of their own; what others do shows in the columns of all."""
+MOST_MARKS = 200
+NAMES = (
+    "images", "attempts", "failed", "cost_micros", "queued", "running", "wait_50", "wait_95", "model_50", "model_95",
+)  # fmt: skip
+"""Columns there always are. Times are in tenths of a second; `queued` and `running` stand at the end of their time."""
+
+Values = Sequence[int | None]
+
+
+class Mark(Struct, frozen=True):
+    """Something that happened at a moment: a flag, a breaker, a limit, a deployment."""
+
+    at: datetime
+    kind: str
+    """`flag`, `breaker`, `limit` or `deploy`."""
+    text: str
+
+
+class Point(Struct, frozen=True):
+    """One minute or hour."""
+
+    values: Mapping[str, int | None]
+    """By column; a column that is not named is not known."""
+
+
+class Track(Struct, frozen=True):
+    """Columns of one step, all of one length."""
+
+    first: int = 0
+    """Number of the first step since the epoch."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        some = next(iter(self.columns.values()), None)
+        return 0 if some is None else some.count(",") + 1
+
+    def with_point(self, number: int, point: Point, keep: int) -> Track:
+        """With that step's point. One that is there already is added to; one of the past, before the last, is lost."""
+        length = self.length
+        if length and number < self.first + length - 1:
+            return self  # a clock was set back
+        first = max(self.first, number - keep + 1) if length else number
+        columns = {}
+        for name in {*self.columns, *point.values}:
+            row: list[int | None] = [None] * length
+            if name in self.columns:
+                row = list(_values(self.columns[name]))
+            row += [None] * (number - self.first + 1 - len(row) if length else 1)
+            row = row[first - self.first :] if length else row
+            new = point.values.get(name)
+            row[-1] = new if row[-1] is None else _both(name, row[-1], new)
+            if any(value is not None for value in row):
+                columns[name] = ",".join("" if value is None else str(value) for value in row)
+        return Track(first, columns)
+
+    def column(self, name: str, first: int, count: int) -> list[int | None]:
+        """Of so many steps from `first` on; None where nothing is known."""
+        row = _values(self.columns[name]) if name in self.columns else []
+        return [
+            row[number - self.first] if 0 <= number - self.first < len(row) else None
+            for number in range(first, first + count)
+        ]
+
+    def circuits(self) -> list[str]:
+        return sorted(name.removeprefix("attempts ") for name in self.columns if name.startswith("attempts "))
+
+
+class Series(Stored, frozen=True):
+    at: datetime | None = None
+    minutes: Track = field(default_factory=Track)
+    hours: Track = field(default_factory=Track)
+    marks: tuple[Mark, ...] = ()
+    """The oldest first."""
+
+    def with_minute(self, at: datetime, minute: Point, marks: Sequence[Mark] = ()) -> Series:
+        kept = [item for item in self.marks if at - item.at < HOUR * HOURS_KEPT]
+        fresh = [item for item in marks if item not in kept]
+        ordered = sorted([*kept, *fresh], key=lambda item: item.at)[-MOST_MARKS:]
+        minutes = self.minutes.with_point(number(at, MINUTE), within(self.minutes, minute), MINUTES_KEPT)
+        return replace(self, at=at, minutes=minutes, marks=tuple(ordered))
+
+    def with_hour(self, at: datetime, hour: Point) -> Series:
+        return replace(self, hours=self.hours.with_point(number(at, HOUR), hour, HOURS_KEPT))
+
+
+def number(at: datetime, step: timedelta) -> int:
+    """Of the step that holds the moment, since the epoch."""
+    return int(at.timestamp() // step.total_seconds())
+
+
+def moment(number: int, step: timedelta) -> datetime:
+    """When that step began."""
+    return datetime.fromtimestamp(number * step.total_seconds(), UTC)
+
+
+def point(tally: Tally, queued: int, running: int, circuits: Mapping[str, Tally] | None = None) -> Point:
+    """Of what came in a time, and how things stood at its end."""
+    values: dict[str, int | None] = {
+        "images": tally.get("images", 0),
+        "attempts": tally.get("attempts", 0),
+        "failed": sum(traffic.failures(tally).values()),
+        "cost_micros": tally.get("cost_micros", 0),
+        "queued": queued,
+        "running": running,
+        "wait_50": _tenths(traffic.percentile(tally, "wait", 0.5)),
+        "wait_95": _tenths(traffic.percentile(tally, "wait", 0.95)),
+        "model_50": _tenths(traffic.percentile(tally, "model", 0.5)),
+        "model_95": _tenths(traffic.percentile(tally, "model", 0.95)),
+    }
+    busiest = sorted((circuits or {}).items(), key=lambda item: (-item[1].get("attempts", 0), item[0]))
+    for name, item in busiest[:MOST_CIRCUITS]:
+        values[f"attempts {name}"] = item.get("attempts", 0)
+        values[f"failed {name}"] = sum(traffic.failures(item).values())
+    return Point(values)
+
+
+def within(track: Track, point: Point) -> Point:
+    """Without circuits beyond MOST_CIRCUITS, those that the track has among them."""
+    names = set(track.circuits())
+    values: dict[str, int | None] = {}
+    for name, value in point.values.items():
+        _, space, circuit = name.partition(" ")
+        if space and circuit not in names:
+            if len(names) >= MOST_CIRCUITS:
+                continue
+            names.add(circuit)
+        values[name] = value
+    return Point(values)
+
+
+def _tenths(seconds: float | None) -> int | None:
+    return None if seconds is None else round(10 * seconds)
+
+
+def _both(name: str, one: int, other: int | None) -> int:
+    """Two points of one step: counts add up, of times the longer stays, what stands is the newer."""
+    if other is None:
+        return one
+    if name in ("queued", "running"):
+        return other
+    return max(one, other) if name.startswith(("wait_", "model_")) else one + other
+
+
+def _values(column: str) -> Values:
+    return [int(item) if item else None for item in column.split(",")]
