@@ -302,8 +302,10 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
     )
     assert rules.grants(plan) == everyone | {
         ("renderlane-pump", publisher, "render-releases"),
-        ("renderlane-pump", publisher, "render-arrivals"),
-        ("renderlane-watch", publisher, "render-arrivals"),
+        *(
+            (f"renderlane-{function}", publisher, "render-arrivals")
+            for function in ("intake", "pump", "render", "watch", "bury")
+        ),
         ("renderlane-collect", read, images),
         ("renderlane-collect", create, images),
         ("renderlane-collect", "roles/secretmanager.secretAccessor", "renderlane-gemini-key"),
@@ -317,6 +319,8 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         ("renderlane-watch", "roles/cloudquotas.viewer", "render-test"),
         ("renderlane-watch", "roles/monitoring.viewer", "render-test"),
         ("renderlane-bury", read, images),
+        ("renderlane-deliver", read, images),
+        ("renderlane-deliver", "roles/iam.serviceAccountTokenCreator", "renderlane-deliver"),
         ("renderlane-render", "roles/storage.objectUser", "render-test-renderlane-spool"),
         ("renderlane-watch", "roles/storage.objectUser", "render-test-renderlane-spool"),
         ("renderlane-bury", read, "render-test-renderlane-spool"),
