@@ -30,6 +30,7 @@ from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.telemetry.json_log import JsonSignals
 from shared.adapters.telemetry.telemetry import MetricExport, Sampler, SpanExport, Telemetry
 from shared.config import (
+    EMULATORS,
     GATEWAY_KEY,
     GATEWAYS,
     FirestoreStore,
@@ -292,7 +293,9 @@ def signatures(settings: Settings) -> Signatures:
 def webhooks(settings: Settings) -> Webhooks:
     from shared.adapters.webhooks.https_webhooks import HttpsWebhooks
 
-    return HttpsWebhooks(allow_this_machine=settings.one_machine)
+    # The emulators are no cloud: what runs on them is called on this machine, too.
+    emulated = any(os.environ.get(name, "").strip() for name in EMULATORS)
+    return HttpsWebhooks(allow_this_machine=settings.one_machine or emulated)
 
 
 def keep_rules(settings: Settings) -> KeepRules:

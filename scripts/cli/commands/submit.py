@@ -17,7 +17,7 @@ import click
 from click.core import ParameterSource
 
 from scripts.cli.data import streams, worker_home
-from shared.core.values.lanes import ASKABLE, LANES
+from shared.core.values.lanes import ASKABLE
 from shared.core.values.parameters import IMAGE_SEARCH
 
 if TYPE_CHECKING:
@@ -74,10 +74,12 @@ def command(ctx: click.Context, /, what: str, **given: Any) -> None:
     """
     if given["timeout"] is not None and not given["wait"]:
         raise click.UsageError("--timeout needs --wait")
+    from scripts.cli.data import intake_check
     from scripts.cli.data.outgoing import complaints
 
     lines, name = _lines(ctx, what, given)
-    wrong = [] if given["no_check"] else complaints(lines, name)
+    settings = worker_home.read_settings()
+    wrong = [] if given["no_check"] else [*complaints(lines, name), *intake_check.complaints(settings, lines, name)]
     if wrong:
         from scripts.cli.main import Misconfigured
 
@@ -85,7 +87,6 @@ def command(ctx: click.Context, /, what: str, **given: Any) -> None:
         raise Misconfigured(f"{told}\nNothing was published. Correct this, or publish as it is with --no-check.")
     if not lines:
         raise click.UsageError(f"{name} has no lines")
-    settings = worker_home.read_settings()
     sent = asyncio.run(_publish(settings, lines, is_new=name is None and given["request_id"] is None))
     if not given["wait"]:
         _say_sent(sent, as_json=given["as_json"])
@@ -167,8 +168,6 @@ def _request(prompt: str, given: dict[str, Any]) -> bytes:
         "escalates", "group", "thinking", "system_instruction", "output_format", "output_quality",
     )  # fmt: skip
     payload |= {name: given[name] for name in plain if given[name] is not None}
-    if given["lane"] in ASKABLE and (consent := LANES[given["lane"]].consent) is not None:
-        payload["allow"] = {consent: True}  # whoever asks for it by name consents to its wait
     if given["references"]:
         payload["references"] = [{"uri": _uri(each)} for each in given["references"]]
     if given["grounding"] or given["image_search"]:

@@ -23,6 +23,7 @@ from shared.core.values.documents import Document, Fields
 from shared.core.values.lanes import STANDARD
 from shared.core.values.parameters import IMAGE_SEARCH
 from shared.core.values.route import Route
+from shared.core.values.visible import visible
 
 LONGEST_TABLE = 100
 LISTED = ("status", "tenant", "route", "ask", "receipt", "cost_micros", "cost_unknown_attempts", "created_at")
@@ -129,6 +130,24 @@ def listed(found: Sequence[Found], now: datetime) -> RenderableType:
         tenant, planned, old = each.data["tenant"], route(each.data["route"]), age(each.data["created_at"], now)
         rows.append((each.request_id, status(each.status), tenant, planned, size, cost(each.data), old))
     return Narrowing(columns, rows)
+
+
+def rejections(messages: Sequence[Rejected]) -> RenderableType:
+    """Newest first, with the whole reason: it says what to do."""
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
+    for name in ("rejected at", "tenant", "request", "message"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("reason", overflow="fold")
+    for message in messages:
+        data = message.data
+        table.add_row(
+            moment(data["created_at"]),
+            data.get("tenant") or "-",
+            message.request_id or "(no id)",
+            data["message_id"],
+            visible(data["reason"]),
+        )
+    return table
 
 
 def first_ten(documents: Sequence[Document], what: str) -> list[RenderableType]:

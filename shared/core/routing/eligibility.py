@@ -86,7 +86,7 @@ def _never(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> 
         return f"{model.id} cannot do it: {problem.field} {problem.found}, allowed: {problem.allowed}"
     if ask.priority == "interactive" and route.lane in PATIENT:
         return f"interactive requests never go to {route.lane}"
-    if route.lane == BATCH and not ask.allow_batch:
+    if route.lane == BATCH and not ask.allow_batch and ask.lane != BATCH:  # naming the lane is consent to it
         return "no consent: allow.batch"
     if route.lane == VERTEX and not may_use_vertex(ask, terms.vertex):
         return "no consent: allow.vertex"
