@@ -53,6 +53,7 @@ locals {
     RENDERLANE_KEEP_PAID_HOURS  = tostring(var.keep_paid_hours)
     RENDERLANE_REFERENCES       = join(",", [for bucket in sort(var.reference_buckets) : "gs://${bucket}/"])
     RENDERLANE_CATALOGUE        = var.catalogue
+    RENDERLANE_DEFAULT_BUDGET   = var.default_budget
     RENDERLANE_QUOTA            = var.quota
     RENDERLANE_TIER             = var.billing_tier
     RENDERLANE_MONTHLY_CAP      = var.monthly_cap_usd > 0 ? tostring(var.monthly_cap_usd) : ""

@@ -12,7 +12,7 @@ from shared.core.lifecycle import queries, request_record, revival
 from shared.core.lifecycle.request_record import FINAL
 from shared.core.messages import request_key
 from shared.core.observability import display
-from shared.core.observability.trace_tree import Seen, of_documents, with_root
+from shared.core.observability.trace_tree import Seen, of_documents, still_open, with_root
 from shared.core.values.documents import Document, Fields
 from shared.core.values.route import Route
 from shared.ports import Ports
@@ -107,5 +107,5 @@ def spans_of(found: Looked, read: Callable[[str], Sequence[Seen]], now: datetime
     """And whether they are all; else they are what the store can tell."""
     spans = read(found.data["trace_id"])
     if spans:
-        return with_root(spans, found.data, now), True
+        return [*with_root(spans, found.data, now), *still_open(found.data, found.attempts, now)], True
     return of_documents(found.data, found.attempts, now), False

@@ -16,11 +16,12 @@ from shared.core.catalogue.price import Cost
 from shared.core.conclusions.claims import claim_id
 from shared.core.lifecycle import attempt_cost, request_record
 from shared.core.lifecycle.receipt import receipt
-from shared.core.lifecycle.retry import Again, End, Tally, after_failure, is_done_with
+from shared.core.lifecycle.retry import Again, End, Tally, after_failure, is_done_with, refuses_addresses
 from shared.core.provider.failure import Failure, FailureKind, Next
 from shared.core.provider.outcome import CANCELLED_IN_FLIGHT, SUCCEEDED, of_failure
 from shared.core.provider.stored_image import Delivered, Ending, storable
 from shared.core.provider.usage import Usage
+from shared.core.references import reference_set
 from shared.core.values.documents import Document, Fields, Update, Write
 from shared.core.values.lanes import is_apart
 from shared.core.values.route import Route, circuit
@@ -48,6 +49,7 @@ def open_attempt(
         "release": data["release"],
         "route": data["route"],
         "route_reasons": data["route_reasons"],
+        "thinking": data.get("thinking"),
         "changed": list(Route.from_json(data["route"]).changes_from(Route.from_json(data["last_route"])))
         if data["last_route"]
         else [],
@@ -116,7 +118,9 @@ def settle(
             code, changes, effect = "duplicate", {"updated_at": now}, "booked"
         case Failure() if current:
             code = ending.kind.value
-            changes, effect = _after(ending, request.data, attempt.data, booked, now=now, jitter=jitter, is_own=is_own)
+            changes, effect = _after(
+                ending, request.data, attempt.data, booked, catalogue, now=now, jitter=jitter, is_own=is_own
+            )
         case Failure():
             code, changes, effect = ending.kind.value, {"updated_at": now}, "booked"
     changes |= _left_over(request.data, attempt.data["number"], changes, interaction_id, now)
@@ -170,6 +174,7 @@ def _after(
     request: Fields,
     attempt: Fields,
     booked: Fields,
+    catalogue: Catalogue,
     *,
     now: datetime,
     jitter: float,
@@ -225,7 +230,10 @@ def _after(
         fallback=request["next_route"] is not None,
         probes=counts["probe_count"],
         interactive=request["ask"].get("priority") == "interactive",
+        by_uri=reference_set.goes_by_uri(request, route, catalogue),
     )
+    if refuses_addresses(failure, tally):
+        met["references_as_bytes"] = True
     decision = after_failure(failure, tally, now=now, jitter=jitter)
     if isinstance(decision, Again) and request.get("cancel_requested_at") is not None:
         decision = End("cancelled", CANCELLED_IN_FLIGHT)
