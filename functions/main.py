@@ -49,6 +49,17 @@ async def render(request: Request) -> Response:
 
 
 @functions_framework.aio.http
+async def collect(request: Request) -> Response:
+    """Push of `render-arrivals`: an interaction that may have ended is looked at and settled."""
+    from shared.flows.collect import collect as story
+
+    async def flow(worker: Worker, message: Message) -> None:
+        await story.collect(worker.ports, worker.kicks, worker.collector, message)
+
+    return await push.answer(request, "collect", flow)
+
+
+@functions_framework.aio.http
 async def watch(request: Request) -> Response:
     """Called once a minute by Cloud Scheduler, with any body."""
     from shared.flows.upkeep import watch as story
@@ -57,7 +68,7 @@ async def watch(request: Request) -> Response:
     worker = push.worker_or_crash(request, delivery)
     if isinstance(worker, Response):
         return worker
-    answer = await push.guarded(worker, delivery, story.watch(worker.ports, worker.kicks))
+    answer = await push.guarded(worker, delivery, story.watch(worker.ports, worker.kicks, worker.collector))
     await worker.presence.tell("watch")
     return answer
 
@@ -71,6 +82,14 @@ async def bury(request: Request) -> Response:
         await story.bury(worker.ports, worker.kicks, worker.tags, worker.evidence, worker.webhook_room, message)
 
     return await push.answer(request, "bury", flow)
+
+
+@functions_framework.aio.http
+async def arrive(request: Request) -> Response:
+    """The provider's webhooks: the one function that anybody can call. A signature decides before all else."""
+    from functions import webhook
+
+    return await webhook.answer(request)
 
 
 @functions_framework.aio.http
@@ -88,5 +107,13 @@ async def deliver(request: Request) -> Response:
 async def console(request: Request) -> Response:
     """The page for on-call, behind Identity-Aware Proxy."""
     from functions.console.app import Answer, of_this_process
+
+    return Answer(of_this_process())
+
+
+@functions_framework.aio.http
+async def api(request: Request) -> Response:
+    """HTTP requests for images, behind Cloud Run's own check of callers."""
+    from functions.api.app import Answer, of_this_process
 
     return Answer(of_this_process())

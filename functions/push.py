@@ -58,17 +58,27 @@ async def answer(request: Request, function: str, flow: Callable[[Worker, Messag
     except NotAPush as error:
         deferred(worker.ports.signals, delivery, NO_PUSH, str(error))
         return JSONResponse({"error": str(error)}, status_code=NO_PUSH)
+    return await settled(worker, delivery, message, flow)
+
+
+async def settled(
+    worker: Worker, delivery: Delivery, message: Message, flow: Callable[[Worker, Message], Awaitable[None]]
+) -> Response:
+    """The answer to one message, however it was delivered."""
     try:
         answered = await guarded(worker, delivery.of(message), flow(worker, message))
-        await worker.presence.tell(function)
+        await worker.presence.tell(delivery.function)
         return answered
     except BadMessage as error:  # nobody can do anything with it, however often it comes
-        worker.ports.signals.emit(events.BAD_MESSAGE, function=function, message_id=message.id, reason=str(error))
+        worker.ports.signals.emit(
+            events.BAD_MESSAGE, function=delivery.function, message_id=message.id, reason=str(error)
+        )
         return Response(status_code=ACKNOWLEDGED)
 
 
 async def guarded(worker: Worker, delivery: Delivery, flow: Awaitable[None]) -> Response:
-    """The answer to a flow's end. A delivery that is not acknowledged comes again, and logged before it is answered.
+    """The answer to a flow's end. A delivery that is not acknowledged comes again, and is logged before
+    it is answered.
 
     Raises BadMessage.
     """

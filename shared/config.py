@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,11 +13,14 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from shared.core.limits.quota import InvalidQuota, Quota
+from shared.core.messages.render_request import ID_WORDS, named_tenant
 from shared.core.observability.otel_values import wrong_value
+from shared.core.routing.background_proof import Setting
 from shared.core.routing.vertex import VERTEX_USES, VertexUse
 from shared.core.values.money import micros_from_usd
 from shared.core.values.release import Release
 
+API_AUDIENCE, API_CALLERS = "RENDERLANE_API_AUDIENCE", "RENDERLANE_API_CALLERS"
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
 GATEWAYS = "RENDERLANE_GATEWAYS"
 """Before a gateway's name in capitals, with `_` for `-`."""
@@ -68,8 +72,6 @@ class Vertex(Struct, frozen=True):
 
 
 Exported: TypeAlias = Literal["traces", "metrics"]
-Background: TypeAlias = Literal["auto", "on", "off"]
-"""Which calls run in the background: where proven, after a canary; wherever the catalogue does not say no; none."""
 
 
 class Settings(Struct, frozen=True):
@@ -97,6 +99,10 @@ class Settings(Struct, frozen=True):
     base_url: str | None
     vertex: Vertex | None = None
     """None = there is no Vertex lane."""
+    tier: str | None = None
+    """Of the billing account; None = nobody has said."""
+    monthly_cap_micros: int | None = None
+    """Of the billing account, where it is not that of its tier."""
     gateway_keys: Mapping[str, str] = field(default_factory=dict)
     """By what stands behind RENDERLANE_GATEWAY_KEY_ in lower case, `-` as `_`."""
     gateways: tuple[str, ...] = ()
@@ -107,14 +113,28 @@ class Settings(Struct, frozen=True):
     """Named by OTEL_TRACES_SAMPLER; None = every trace is kept."""
     default_budget_micros: int | None = None
     """Per day, of every tenant without a budget of its own; None = no limit."""
+    confirmed_live: bool = False
+    """`renderlane up` may start with a real key without asking."""
+    api_audience: str | None = None
+    """Of the identity tokens that the API accepts; None = the API serves this machine only."""
+    api_callers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The tenants of each account that may call the API, by e-mail address; `*` is every tenant."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
     release: Release = Release()
-    background: Background = "auto"
+    probe_every: timedelta = timedelta(0)
+    """Between two requests of the prober; zero = none."""
+    deliveries: int = 40
+    """That a pull worker takes at once."""
+    background: Setting = "auto"
     webhook_url: str | None = None
     """The public address of the function `arrive`; None = interactions are polled only."""
     webhook_secret: str | None = None
     """Of the static webhook that is registered with the provider; dynamic ones need none."""
+    webhook_audiences: tuple[str, ...] = ()
+    """Of tokens that sign webhooks; none = the webhook's own address. `*` = any."""
+    webhook_issuers: tuple[str, ...] = ()
+    """Of tokens that sign webhooks; none = the provider's own address. `*` = any."""
 
     def __repr__(self) -> str:
         """Without keys."""
@@ -140,6 +160,11 @@ class Settings(Struct, frozen=True):
         """Calls may be billed: a key is set, or credentials are used for real."""
         real = self.vertex is not None and not (self.vertex.base_url or "").startswith("http://")
         return self.api_key is not None or (real and self.calls_google)
+
+    @property
+    def is_live(self) -> bool:
+        """Calls that may be billed leave this machine: they do not go to a stand-in at an http:// address."""
+        return self.pays and not (self.base_url or "").startswith("http://")
 
     @property
     def only_vertex(self) -> bool:
@@ -181,6 +206,8 @@ class Settings(Struct, frozen=True):
             api_key=given.get("GEMINI_API_KEY"),
             base_url=_base_url(given.get("GOOGLE_GEMINI_BASE_URL")),
             vertex=_vertex(given),
+            tier=given.get("RENDERLANE_TIER"),
+            monthly_cap_micros=_cap(given.get("RENDERLANE_MONTHLY_CAP")),
             gateway_keys={
                 _as_in_keys(name.removeprefix(GATEWAY_KEY)): key
                 for name, key in given.items()
@@ -190,11 +217,18 @@ class Settings(Struct, frozen=True):
             exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             default_budget_micros=_dollars("RENDERLANE_DEFAULT_BUDGET", given.get("RENDERLANE_DEFAULT_BUDGET")),
+            confirmed_live=_confirmed(given.get("RENDERLANE_CONFIRM", "")),
+            api_audience=_api_audience(given),
+            api_callers=_callers(given.get(API_CALLERS, "{}")),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
+            probe_every=_minutes("RENDERLANE_PROBE_MINUTES", given.get("RENDERLANE_PROBE_MINUTES", "0")),
+            deliveries=_whole("RENDERLANE_DELIVERIES", given.get("RENDERLANE_DELIVERIES", "40")),
             release=Release(_build(given.get("RENDERLANE_RELEASE", "")), given.get("K_REVISION", "")),
             background=_background(given.get("RENDERLANE_BACKGROUND", "auto")),
             webhook_url=_webhook_url(given.get("RENDERLANE_WEBHOOK_URL")),
             webhook_secret=_webhook_secret(given.get("RENDERLANE_WEBHOOK_SECRET")),
+            webhook_audiences=_names(given.get("RENDERLANE_WEBHOOK_AUDIENCE", "")),
+            webhook_issuers=_names(given.get("RENDERLANE_WEBHOOK_ISSUER", "")),
         )
 
 
@@ -346,8 +380,8 @@ def _build(text: str) -> str:
     return text
 
 
-def _background(text: str) -> Background:
-    words: dict[str, Background] = {word: word for word in get_args(Background)}
+def _background(text: str) -> Setting:
+    words: dict[str, Setting] = {word: word for word in get_args(Setting)}
     if text not in words:
         raise _wrong("RENDERLANE_BACKGROUND", text, "auto, on or off")
     return words[text]
@@ -379,10 +413,56 @@ def _webhook_secret(text: str | None) -> str | None:
     return text
 
 
+def _confirmed(text: str) -> bool:
+    if text not in ("", "live"):
+        raise _wrong("RENDERLANE_CONFIRM", text, "live, or nothing")
+    return text == "live"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _api_audience(given: Mapping[str, str]) -> str | None:
+    audience = given.get(API_AUDIENCE)
+    if audience is not None and not re.fullmatch(r"[!-~]{1,512}", audience):
+        raise _wrong(API_AUDIENCE, audience, "the audience of identity tokens, such as https://renderlane.example.com")
+    if (audience is None) != (API_CALLERS not in given):
+        missing, named = (API_AUDIENCE, API_CALLERS) if audience is None else (API_CALLERS, API_AUDIENCE)
+        raise _wrong(missing, "nothing", f"a value wherever {named} has one")
+    return audience
+
+
+def _callers(text: str) -> dict[str, tuple[str, ...]]:
+    allowed = (
+        'JSON such as {"shop@my-project.iam.gserviceaccount.com": ["shop"]}: accounts, each with its tenants, or ["*"]'
+    )
+    try:
+        accounts = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _wrong(API_CALLERS, text[:200], allowed) from error
+    if not isinstance(accounts, dict):
+        raise _wrong(API_CALLERS, text[:200], allowed)
+    for account, tenants in accounts.items():
+        if not isinstance(tenants, list) or not tenants or not re.fullmatch(r"[^@\s]+@[^@\s]+", account):
+            raise _wrong(API_CALLERS, f"{account}: {json.dumps(tenants)}"[:200], allowed)
+        wrong = [tenant for tenant in tenants if tenant != "*" and named_tenant({"tenant": tenant}) is None]
+        if wrong:
+            raise _wrong(API_CALLERS, f"{account}: {wrong[0]!r}"[:200], f"1 to 64 {ID_WORDS}, or *")
+    return {account: tuple(tenants) for account, tenants in accounts.items()}
+
+
 def _whole(name: str, text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
         raise _wrong(name, text, "a whole number of at least 1")
     return int(text)
+
+
+def _minutes(name: str, text: str) -> timedelta:
+    if not text.isdecimal() or not (int(text) == 0 or 5 <= int(text) <= 1440):
+        raise _wrong(name, text, "0, or a whole number of minutes from 5 to 1440")
+    return timedelta(minutes=int(text))
 
 
 def _dollars(name: str, text: str | None) -> int | None:
@@ -404,6 +484,15 @@ def _base_url(text: str | None) -> str | None:
     if text is not None and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).netloc):
         raise _wrong("GOOGLE_GEMINI_BASE_URL", text, "an http:// or https:// address")
     return text
+
+
+def _cap(text: str | None) -> int | None:
+    """In micro-dollars."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text) or not micros_from_usd(text):
+        raise _wrong("RENDERLANE_MONTHLY_CAP", text, "dollars above zero, such as 250; unset for that of the tier")
+    return micros_from_usd(text)
 
 
 def _vertex(given: Mapping[str, str]) -> Vertex | None:

@@ -14,20 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
+import msgspec
 from msgspec import Struct
 
 from shared.adapters.flag_sources.none import NoFlagSource
-from shared.adapters.gemini.missing_key_lane import KeylessLane
+from shared.adapters.gemini.missing_key_lane import KeylessInteractions, KeylessLane
 from shared.adapters.gemini_batch.missing_key_batches import KeylessBatches
 from shared.adapters.google_cloud.no_live_quota import NoLiveQuota
 from shared.adapters.object_storage.image_store import ObjectImages
 from shared.adapters.object_storage.references import CACHE_BYTES, AllowedReferences
+from shared.adapters.pictures.pillow_formats import PillowFormats
 from shared.adapters.process import proxies
 from shared.adapters.process.byte_room import ByteRoom, memory_of_this_process, room_of
 from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.telemetry.json_log import JsonSignals
 from shared.adapters.telemetry.telemetry import MetricExport, Sampler, SpanExport, Telemetry
 from shared.config import (
+    EMULATORS,
     GATEWAY_KEY,
     GATEWAYS,
     FirestoreStore,
@@ -41,6 +44,7 @@ from shared.config import (
     Vertex,
 )
 from shared.core.accounting import budget
+from shared.core.accounting.account_cap import Account, barred_lanes
 from shared.core.accounting.budget import Budget
 from shared.core.catalogue.catalogue import Api, Catalogue
 from shared.core.catalogue.reader import read_catalogue
@@ -50,17 +54,18 @@ from shared.core.limits.quota import Quota
 from shared.core.observability.events import FLAG_ILL_FORMED
 from shared.core.provider.kept_image import KeepRules
 from shared.core.routing.gateway import serving, with_limits
-from shared.core.values.lanes import AT_ONCE, GATEWAY, VERTEX
+from shared.core.values.lanes import AT_ONCE, GATEWAY, PRIORITY, STANDARD, VERTEX
 from shared.flows.pump_status import PumpView
 from shared.flows.wakeups import Kicks
 from shared.ports import Ports
 from shared.ports.clock import Clock
 from shared.ports.flags import FlagSource
-from shared.ports.identity import Identities
+from shared.ports.identity import Callers, Identities
 from shared.ports.images import References, Spool
-from shared.ports.lanes import Batches, Lane
+from shared.ports.lanes import Batches, Interactions, Lane
 from shared.ports.messaging import Subscriptions, Topics  # fmt: skip
 from shared.ports.quota import LiveQuotaSource
+from shared.ports.signatures import NoSignatures, Signatures
 from shared.ports.store import Store
 from shared.ports.telemetry import Signals
 from shared.ports.webhooks import Webhooks
@@ -69,6 +74,7 @@ if TYPE_CHECKING:
     from shared.core.observability.trace_tree import Seen
     from shared.core.provider.call import Order
     from shared.core.routing.vertex import VertexUse
+    from shared.flows.collect.look import Collector
     from shared.flows.intake.fair_queue import FairTags
     from shared.flows.operations.presence import Presence
     from shared.flows.pump.loop import Pump
@@ -131,6 +137,12 @@ class Worker(Struct, frozen=True, dict=True):
         from shared.flows.render.limit_reports import Evidence
 
         return Evidence(self.ports, self.view)
+
+    @cached_property
+    def collector(self) -> Collector:
+        from shared.flows.collect.look import Collector
+
+        return Collector(self.ports, self.evidence)
 
     @cached_property
     def presence(self) -> Presence:
@@ -216,7 +228,9 @@ def build(
         images=images,
         spool=spool(settings),
         references=references(settings, images, max(room // 4, CACHE_BYTES)),
+        formats=PillowFormats(),
         lanes={**lanes, **others},
+        interactions=background_calls(settings, lanes),
         batches=gemini_batches(settings),
         webhooks=webhooks(settings),
         live_quota=live_quota(settings, models, clock),
@@ -233,11 +247,16 @@ def build(
         key_kind=key_kind(settings),
         room=ByteRoom(room),
         keep_rules=keep_rules(settings),
+        signatures=signatures(settings),
+        background=settings.background,
+        has_webhooks=settings.webhook_url is not None or settings.webhook_secret is not None,
         default_budget=default_budget(settings),
         gateways=gateways,
+        account=account(settings, models),
         vertex=vertex_use(settings) or "fallback",
         vertex_project=settings.vertex.project if settings.vertex else "",
         release=settings.release,
+        probe_every=settings.probe_every,
     )
 
 
@@ -252,10 +271,31 @@ def spool(settings: Settings) -> Spool:
     return _set_by("RENDERLANE_SPOOL", lambda: ObjectSpool(settings.spool))
 
 
+def signatures(settings: Settings) -> Signatures:
+    """Raises InvalidSetting. What checks them is imported with the first webhook."""
+    if settings.webhook_url is None and settings.webhook_secret is None:
+        return NoSignatures()
+    from shared.adapters.signatures import gemini_signatures
+    from shared.adapters.signatures.key_set import KeySet, over_http
+    from shared.adapters.signatures.shared_secret import SharedSecret
+    from shared.adapters.signatures.token import Tokens
+
+    tokens, secret = None, None
+    if settings.webhook_url is not None:
+        address = gemini_signatures.keys_address(settings.base_url)
+        audiences = settings.webhook_audiences or (settings.webhook_url,)
+        tokens = Tokens(KeySet(over_http(address)), audiences, settings.webhook_issuers or (gemini_signatures.GOOGLE,))
+    if (text := settings.webhook_secret) is not None:
+        secret = _set_by("RENDERLANE_WEBHOOK_SECRET", lambda: SharedSecret(text))
+    return gemini_signatures.GeminiSignatures(tokens, secret)
+
+
 def webhooks(settings: Settings) -> Webhooks:
     from shared.adapters.webhooks.https_webhooks import HttpsWebhooks
 
-    return HttpsWebhooks(allow_this_machine=settings.one_machine)
+    # The emulators are no cloud: what runs on them is called on this machine, too.
+    emulated = any(os.environ.get(name, "").strip() for name in EMULATORS)
+    return HttpsWebhooks(allow_this_machine=settings.one_machine or emulated)
 
 
 def keep_rules(settings: Settings) -> KeepRules:
@@ -321,6 +361,21 @@ def google_lane(settings: Settings, models: Catalogue) -> Lane:
         "generate_content": GenerateContentLane(api_key, settings.base_url),
     }
     return ByApiLane(models, lanes)
+
+
+def background_calls(settings: Settings, lanes: Mapping[str, Lane]) -> Interactions:
+    """By the client of the lane beside it."""
+    from shared.adapters.gemini.api_router import ByApiLane
+
+    router = lanes.get(STANDARD)
+    if not isinstance(router, ByApiLane):
+        return KeylessInteractions()
+    from shared.adapters.gemini.background_calls import GeminiInteractions
+    from shared.adapters.gemini.interactions_lane import GeminiLane
+
+    lane = router.of("interactions")
+    assert isinstance(lane, GeminiLane), "google_lane() made it"
+    return GeminiInteractions(lane, webhook_url=settings.webhook_url)
 
 
 def gemini_batches(settings: Settings) -> Batches:
@@ -408,12 +463,26 @@ def catalogue(settings: Settings) -> Catalogue:
         read = read_catalogue(file.read_text("utf-8"))
     except (BrokenCatalogue, UnicodeDecodeError, OSError) as error:
         raise BrokenCatalogue(f"{name}: {error}") from error
+    barred = barred_lanes(account(settings, read), read.account, PRIORITY)
+    read = msgspec.structs.replace(read, barred=barred) if barred else read
     return read if settings.vertex is None else priced_in(read, settings.vertex.location)
+
+
+def account(settings: Settings, models: Catalogue) -> Account:
+    """The billing account as it is configured. Raises InvalidSetting for a tier that the catalogue does not have."""
+    tiers = models.account.tiers
+    if settings.tier is not None and settings.tier not in tiers:
+        allowed = ", ".join(tiers) or "nothing: the catalogue has no [account] tiers"
+        raise InvalidSetting(f"RENDERLANE_TIER: found {settings.tier!r}; allowed: {allowed}")
+    tier = None if settings.tier is None else tiers[settings.tier]
+    return Account(tier, settings.monthly_cap_micros, models.account.warn_percent)
 
 
 def quota(settings: Settings, models: Catalogue) -> Quota:
     """Raises InvalidSetting for a model that the catalogue does not have."""
-    return _set_by("RENDERLANE_QUOTA", lambda: settings.quota.for_models(models.ids_by_name))
+    configured = _set_by("RENDERLANE_QUOTA", lambda: settings.quota.for_models(models.ids_by_name))
+    tier = account(settings, models).tier
+    return configured if tier is None else configured.with_spend_window(tier.spend10m_micros)
 
 
 def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuotaSource:
@@ -430,7 +499,12 @@ def telemetry(
     settings: Settings, events: JsonSignals, boot: str, traces: Path | None, meters: Sequence[MetricExport] = ()
 ) -> Telemetry:
     """Nothing of OpenTelemetry is imported unless something is to be sent, or a sampler is named."""
-    resource = {"service.name": "renderlane", "service.instance.id": boot, "gcp.project_id": settings.project}
+    resource = {
+        "service.name": "renderlane",
+        "service.version": settings.release.name,
+        "service.instance.id": boot,
+        "gcp.project_id": settings.project,
+    }
     exports: list[SpanExport] = []
     if traces is not None:
         from shared.adapters.telemetry.span_file import SpanFile
@@ -466,6 +540,17 @@ def flag_source(settings: Settings, models: Catalogue, emitted: Signals | None =
             emitted.emit(FLAG_ILL_FORMED, flag=flag, found=found, allowed=allowed)
 
     return _set_by("RENDERLANE_FLAG_PROVIDER", lambda: OpenFeatureFlags.of(named, live_ids, report))
+
+
+def callers(settings: Settings) -> Callers:
+    """Of the API."""
+    if settings.api_audience is None:
+        from shared.adapters.identity.loopback import LoopbackCallers
+
+        return LoopbackCallers()
+    from shared.adapters.identity.cloud_run import CloudRunCallers
+
+    return CloudRunCallers(settings.api_audience, settings.api_callers)
 
 
 def identities(settings: Settings) -> Identities:

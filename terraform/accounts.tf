@@ -5,9 +5,9 @@ locals {
     push     = "Pub/Sub pushes as this account: it may call the functions that are fed by subscriptions."
     schedule = "Cloud Scheduler calls watch as this account."
   }
-  pushed_to = toset([for each in local.subscriptions : each.function])
-  # Whoever has an account of its own: the functions and, where there is one, the console.
-  acting = merge(local.functions, local.console)
+  pushed_to = setsubtract(toset([for each in local.subscriptions : each.function]), local.pulling)
+  # Whoever has an account of its own: the functions and, where they exist, the console and the API.
+  acting = merge(local.functions, local.console, local.arrive, local.api)
 }
 
 resource "google_service_account" "function" {
@@ -54,6 +54,10 @@ resource "google_cloud_run_service_iam_member" "schedule" {
   service  = google_cloud_run_v2_service.function["watch"].name
   role     = "roles/run.invoker"
   member   = google_service_account.caller["schedule"].member
+
+  lifecycle {
+    replace_triggered_by = [google_cloud_run_v2_service.function["watch"].id]
+  }
 }
 
 # Pub/Sub's agent signs the tokens that prove a push.

@@ -8,6 +8,7 @@ locals {
     batch-stuck            = "A batch has not changed for 12 hours, or could not be submitted for one hour."
     credential             = "The Gemini API rejects the key: nothing renders until it is replaced."
     dead-letter            = "A message repeatedly crashed its function and was given up after one more try."
+    monthly-cap            = "The worker has spent most of what the billing account may spend this month."
     no-balance             = "No balance, no billing or a limit of 0: the model is closed except for probes."
     no-route               = "Requests wait because every route is unavailable."
     paid-and-nothing-came  = "Calls on a route are charged but return no readable image; the route is closed except for probes."
@@ -24,13 +25,16 @@ locals {
     document-skipped      = { event = "document_skipped", also = "", extract = "document", says = "A document cannot be read or written; it is left out until it is repaired." }
     duplicate             = { event = "attempt_ended", also = " AND jsonPayload.outcome=\"succeeded\" AND jsonPayload.effect=\"booked\"", extract = "route", says = "A paid image arrived after its request had ended." }
     live-quota-unreadable = { event = "live_quota_unreadable", also = "", extract = "reason", says = "Live limits cannot be read; the last good values stay in force." }
+    webhook-unverified    = { event = "webhook_unverified", also = "", extract = "reason", says = "Webhooks cannot be checked: the provider's keys cannot be fetched. Polling goes on." }
+    webhook-unexpected    = { event = "webhook_refused", also = " AND jsonPayload.why=(\"issuer\" OR \"audience\" OR \"contradicted\")", extract = "detail", says = "A webhook that the provider signed is refused for its issuer, its audience or its body." }
+    probe-failed          = { event = "probe_failed", also = "", extract = "status", says = "A request of our own did not end with an image." }
     pump-tick-failed      = { event = "pump_tick_failed", also = "", extract = "reason", says = "A tick of the pump failed; the next one is tried, but no request starts while they all fail." }
   }
 
   # Outcomes of attempts and of requests, counted over ten minutes against var.failure_alerts.
   attempts_ending = toset([
-    "balance", "connection", "connection_lost", "crashed", "image_store", "invalid_request", "lane_unsupported", "late",
-    "malformed_answer", "model_gone", "no_image", "overload", "quota_day", "quota_minute", "quota_spend", "quota_unknown", "reference",
+    "background_refused", "balance", "connection", "connection_lost", "crashed", "image_store", "invalid_request", "lane_unsupported", "late",
+    "malformed_answer", "model_gone", "no_image", "not_finished", "overload", "quota_day", "quota_minute", "quota_spend", "quota_unknown", "reference",
     "refused", "server_error", "timeout",
   ])
   requests_ending = toset(["budget", "cost_cap", "expired", "unroutable"])
@@ -40,7 +44,7 @@ locals {
     messages-wait = {
       # render-releases is not among them: a delivery there is held for the whole call, up to 540 s for a 4K image.
       says      = "The oldest message has waited for five minutes: its function does not answer."
-      filter    = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.labels.subscription_id=monitoring.regex.full_match(\"render-(requests-intake|dead-letters-bury|results-deliver)\")"
+      filter    = "resource.type=\"pubsub_subscription\" AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.labels.subscription_id=monitoring.regex.full_match(\"render-(requests-intake|arrivals-collect|dead-letters-bury|results-deliver)\")"
       aligner   = "ALIGN_MAX", reducer = "REDUCE_MAX", group = ["resource.label.subscription_id"]
       threshold = 300, duration = "0s", period = "60s", severity = "ERROR"
     }
@@ -163,20 +167,25 @@ resource "google_monitoring_alert_policy" "threshold" {
   notification_channels = local.channels
   user_labels           = { runbook = each.key }
 
-  conditions {
-    display_name = each.key
+  # With a worker pool, what is counted in log lines comes from two kinds of resource; any of them alerts.
+  dynamic "conditions" {
+    for_each = strcontains(each.value.filter, local.log_metric) ? local.log_resources : ["its own"]
 
-    condition_threshold {
-      filter          = each.value.filter
-      comparison      = "COMPARISON_GT"
-      threshold_value = each.value.threshold
-      duration        = each.value.duration
+    content {
+      display_name = conditions.key == 0 ? each.key : "${each.key}, of worker pools"
 
-      aggregations {
-        alignment_period     = each.value.period
-        per_series_aligner   = each.value.aligner
-        cross_series_reducer = each.value.reducer
-        group_by_fields      = each.value.group
+      condition_threshold {
+        filter          = conditions.value == "its own" ? each.value.filter : replace(each.value.filter, "cloud_run_revision", conditions.value)
+        comparison      = "COMPARISON_GT"
+        threshold_value = each.value.threshold
+        duration        = each.value.duration
+
+        aggregations {
+          alignment_period     = each.value.period
+          per_series_aligner   = each.value.aligner
+          cross_series_reducer = each.value.reducer
+          group_by_fields      = each.value.group
+        }
       }
     }
   }

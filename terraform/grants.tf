@@ -19,6 +19,8 @@ locals {
     }
   ]...)
   key_readers = toset([for name, each in local.acting : name if each.key])
+  # collect looks at what was ordered long ago, and orders nothing.
+  reference_readers = setsubtract(local.key_readers, ["collect"])
 }
 
 resource "google_pubsub_topic_iam_member" "function" {
@@ -69,7 +71,7 @@ resource "google_storage_bucket_iam_member" "images" {
 
 # References are read by whoever puts them into a call.
 resource "google_storage_bucket_iam_member" "references" {
-  for_each = { for pair in setproduct(local.key_readers, var.reference_buckets) : join(" ", pair) => { function = pair[0], bucket = pair[1] } }
+  for_each = { for pair in setproduct(local.reference_readers, var.reference_buckets) : join(" ", pair) => { function = pair[0], bucket = pair[1] } }
 
   bucket = each.value.bucket
   role   = "roles/storage.objectViewer"

@@ -1,8 +1,11 @@
 # Log-based metrics of the events in shared/core/observability/events.py.
 
 locals {
-  our_logs   = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"^renderlane-\""
-  log_metric = "logging.googleapis.com/user/renderlane"
+  # Of services and of worker pools alike.
+  our_logs = "((resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"^renderlane-\") OR (resource.type=\"cloud_run_worker_pool\" AND resource.labels.worker_pool_name=~\"^renderlane-\"))"
+  # A metric of log lines belongs to the resource that wrote them; a condition looks at one.
+  log_resources = length(local.pulling) == 0 ? ["cloud_run_revision"] : ["cloud_run_revision", "cloud_run_worker_pool"]
+  log_metric    = "logging.googleapis.com/user/renderlane"
   # value: the field that is measured; null where events are counted.
   events_measured = {
     escalations = { event = "escalation", value = null, labels = ["runbook"] }
@@ -12,6 +15,8 @@ locals {
     requeued    = { event = "request_requeued", value = null, labels = ["reason"] }
     deferred    = { event = "delivery_deferred", value = null, labels = ["function", "http_status"] }
     crashed     = { event = "delivery_crashed", value = null, labels = ["function"] }
+    webhooks    = { event = "webhook_taken", value = null, labels = ["event", "way", "effect"] }
+    unsigned    = { event = "webhook_refused", value = null, labels = ["why"] }
     closed      = { event = "calendar_closed", value = null, labels = ["model", "why"] }
     cost_micros = { event = "request_finished", value = "cost_micros", labels = ["status"] }
     latency_ms  = { event = "attempt_ended", value = "latency_ms", labels = ["outcome", "route"] }

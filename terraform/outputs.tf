@@ -8,9 +8,29 @@ output "console" {
   value       = one([for each in google_cloud_run_v2_service.console : each.uri])
 }
 
+output "api" {
+  description = "The address of the HTTP API and the audience of its callers' identity tokens; null if there is none."
+  value       = one([for each in google_cloud_run_v2_service.api : { address = each.uri, audience = local.api_audience }])
+}
+
+output "webhooks" {
+  description = "The address that the provider's webhooks are sent to; null if there is none."
+  value       = local.has_webhooks ? local.arrive_url : null
+}
+
 output "entry_points" {
   description = "The functions that the image must contain."
-  value       = concat(keys(local.functions), keys(local.console))
+  value       = concat(keys(local.functions), keys(local.console), keys(local.arrive), keys(local.api))
+}
+
+output "fleet" {
+  description = "What all instances together may need of Cloud Run's quota in the region, as `renderlane doctor --fleet` takes it."
+  value       = "${local.fleet_cpus}x${local.fleet_gib}@${var.region}"
+}
+
+output "pools" {
+  description = "The worker pools: functions that pull."
+  value       = [for each in google_cloud_run_v2_worker_pool.function : each.name]
 }
 
 output "request_topic" {

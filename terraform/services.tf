@@ -2,37 +2,43 @@
 # functions-framework is the image's entry point; FUNCTION_TARGET names the function. console.tf has the console.
 #
 # publishes: the topics its flow writes to; images: what it may do in the bucket; key: whether it is given the Gemini key;
-# roles: what else it may do in the project.
+# roles: what else it may do in the project. All max_instances together must fit the platform's quota (quotas.tf): 20 in a new project.
 
 locals {
   functions = {
     intake = {
-      concurrency = 80, max_instances = 20, min_instances = var.min_instances.intake, memory_mib = 512
-      publishes   = ["pump-kicks", "render-results"], images = "none", key = false, roles = []
+      concurrency = 80, max_instances = 3, min_instances = var.min_instances.intake, memory_mib = 512
+      publishes   = ["pump-kicks", "render-arrivals", "render-results"], images = "none", key = false, roles = []
     }
     # One instance with many requests: a kick meets the running loop inside its own process and just wakes it.
     pump = {
       concurrency = 250, max_instances = 1, min_instances = var.min_instances.pump, memory_mib = 1024
-      publishes   = ["pump-kicks", "render-releases", "render-results"], images = "none", key = false, roles = []
+      publishes   = ["pump-kicks", "render-arrivals", "render-releases", "render-results"], images = "none", key = false, roles = []
     }
     render = {
       concurrency   = var.render.concurrency, max_instances = var.render.max_instances
       min_instances = var.min_instances.render, memory_mib = var.render.memory_mib
+      publishes     = ["pump-kicks", "render-arrivals", "render-results"], images = "writer", key = true, roles = []
+    }
+    # It holds a delivery while a picture is fetched and stored, a second or two; memory is for that many pictures at once.
+    collect = {
+      concurrency   = var.collect.concurrency, max_instances = var.collect.max_instances
+      min_instances = var.min_instances.collect, memory_mib = var.collect.memory_mib
       publishes     = ["pump-kicks", "render-results"], images = "writer", key = true, roles = []
     }
     # It tends batches too: reads references, hands them over with the key, stores what comes back.
     watch = {
       concurrency = 10, max_instances = 1, min_instances = 0, memory_mib = 1024
-      publishes   = ["pump-kicks", "render-results", "webhook-deliveries"], images = "writer", key = true
+      publishes   = concat(["pump-kicks", "render-arrivals", "render-results", "webhook-deliveries"], var.probe_minutes > 0 ? ["render-requests"] : []), images = "writer", key = true
       roles       = ["roles/cloudquotas.viewer", "roles/monitoring.viewer"]
     }
     bury = {
-      concurrency = 10, max_instances = 2, min_instances = 0, memory_mib = 512
-      publishes   = ["pump-kicks", "render-results", "webhook-deliveries"], images = "reader", key = false, roles = []
+      concurrency = 10, max_instances = 1, min_instances = 0, memory_mib = 512
+      publishes   = ["pump-kicks", "render-arrivals", "render-results", "webhook-deliveries"], images = "reader", key = false, roles = []
     }
     # It waits for the endpoints of tenants: many requests at a time, little work in each.
     deliver = {
-      concurrency = 250, max_instances = 10, min_instances = 0, memory_mib = 512
+      concurrency = 250, max_instances = 2, min_instances = 0, memory_mib = 512
       publishes   = ["webhook-deliveries"], images = "none", key = false, roles = []
     }
   }
@@ -47,11 +53,20 @@ locals {
     RENDERLANE_KEEP_PAID_HOURS  = tostring(var.keep_paid_hours)
     RENDERLANE_REFERENCES       = join(",", [for bucket in sort(var.reference_buckets) : "gs://${bucket}/"])
     RENDERLANE_CATALOGUE        = var.catalogue
+    RENDERLANE_DEFAULT_BUDGET   = var.default_budget
     RENDERLANE_QUOTA            = var.quota
+    RENDERLANE_TIER             = var.billing_tier
+    RENDERLANE_MONTHLY_CAP      = var.monthly_cap_usd > 0 ? tostring(var.monthly_cap_usd) : ""
     RENDERLANE_LIVE_QUOTA       = var.live_quota
     RENDERLANE_CAPACITY         = tostring(var.capacity)
+    RENDERLANE_PROBE_MINUTES    = var.probe_minutes > 0 ? tostring(var.probe_minutes) : ""
+    RENDERLANE_DELIVERIES       = tostring(var.render.concurrency)
     RENDERLANE_GATEWAYS         = join(",", sort(keys(var.gateway_keys)))
     RENDERLANE_FLAG_PROVIDER    = var.flag_provider
+    RENDERLANE_BACKGROUND       = var.background
+    RENDERLANE_WEBHOOK_URL      = local.has_webhooks ? local.arrive_url : ""
+    RENDERLANE_WEBHOOK_AUDIENCE = join(",", var.webhooks.audiences)
+    RENDERLANE_WEBHOOK_ISSUER   = join(",", var.webhooks.issuers)
     OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint
   } : name => value if value != "" }
 }
@@ -67,10 +82,22 @@ locals {
   # What runs, in every log line, span, label and revision: the image's digest and, where it is known, the commit.
   image_digest = substr(element(split("@sha256:", var.image), 1), 0, 12)
   release      = join("-", compact([var.commit, local.image_digest]))
+
+  # What each function is given: variables, and secrets by their version.
+  plain = { for name, each in local.functions : name => merge(
+    local.environment, local.vertex_environment, local.telemetry, { OTEL_SERVICE_NAME = "renderlane-${name}", FUNCTION_TARGET = name }, var.otel,
+  ) }
+  secrets = { for name, each in local.functions : name => merge(
+    each.key && !local.only_vertex ? { GEMINI_API_KEY = { secret = google_secret_manager_secret.gemini_key.secret_id, version = var.gemini_key_version } } : {},
+    name == "render" ? { for name, held in var.gateway_keys : "RENDERLANE_GATEWAY_KEY_${name}" => held } : {},
+  ) }
+  # Functions that take their messages by pull run in a worker pool (pools.tf), the others as services.
+  pulling = toset(var.render.delivery == "pull" ? ["render"] : [])
+  served  = { for name, each in local.functions : name => each if !contains(local.pulling, name) }
 }
 
 resource "google_cloud_run_v2_service" "function" {
-  for_each = local.functions
+  for_each = local.served
 
   name                 = "renderlane-${each.key}"
   location             = var.region
@@ -116,7 +143,7 @@ resource "google_cloud_run_v2_service" "function" {
       }
 
       dynamic "env" {
-        for_each = merge(local.environment, local.vertex_environment, local.telemetry, { OTEL_SERVICE_NAME = "renderlane-${each.key}", FUNCTION_TARGET = each.key }, var.otel)
+        for_each = local.plain[each.key]
 
         content {
           name  = env.key
@@ -125,10 +152,7 @@ resource "google_cloud_run_v2_service" "function" {
       }
 
       dynamic "env" {
-        for_each = merge(
-          each.value.key && !local.only_vertex ? { GEMINI_API_KEY = { secret = google_secret_manager_secret.gemini_key.secret_id, version = var.gemini_key_version } } : {},
-          each.key == "render" ? { for name, held in var.gateway_keys : "RENDERLANE_GATEWAY_KEY_${name}" => held } : {},
-        )
+        for_each = local.secrets[each.key]
 
         content {
           name = env.key

@@ -4,7 +4,7 @@
 # count against us; a request that its caller cancels counts for neither side.
 
 locals {
-  finished   = "metric.type=\"${local.log_metric}/finished\" resource.type=\"cloud_run_revision\""
+  finished   = "metric.type=\"${local.log_metric}/finished\" resource.type=${length(local.log_resources) == 1 ? "\"cloud_run_revision\"" : "one_of(${join(",", [for each in local.log_resources : "\"${each}\""])})"}"
   ended_well = "metric.labels.status=monitoring.regex.full_match(\"succeeded|refused\")"
   ended_ill  = "metric.labels.status=monitoring.regex.full_match(\"failed|expired\")"
   # Multi-window burn rates: both windows must burn, so an alert comes fast and goes when the burning ends.

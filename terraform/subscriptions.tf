@@ -1,5 +1,4 @@
 # The push subscriptions of shared/core/messages/topics.py. The ack deadline is the push request's time limit too.
-
 #
 # backoff: from a failed delivery to the next, shortest and longest. 20 deliveries take two hours and a half: an outage of Firestore, or
 # 429 while instances start, makes no dead letters. A kick is out of date soon and comes again each minute.
@@ -10,6 +9,7 @@ locals {
     render-requests-intake     = { topic = "render-requests", function = "intake", max_deliveries = 20, retention = "604800s", backoff = local.patient }
     pump-kicks-pump            = { topic = "pump-kicks", function = "pump", max_deliveries = 0, retention = "600s", backoff = ["1s", "60s"] }
     render-releases-render     = { topic = "render-releases", function = "render", max_deliveries = 20, retention = "86400s", backoff = local.patient }
+    render-arrivals-collect    = { topic = "render-arrivals", function = "collect", max_deliveries = 20, retention = "86400s", backoff = local.patient }
     render-dead-letters-bury   = { topic = "render-dead-letters", function = "bury", max_deliveries = 0, retention = "604800s", backoff = local.patient }
     render-results-deliver     = { topic = "render-results", function = "deliver", max_deliveries = 20, retention = "604800s", backoff = local.patient }
     webhook-deliveries-deliver = { topic = "webhook-deliveries", function = "deliver", max_deliveries = 20, retention = "86400s", backoff = local.patient }
@@ -25,12 +25,17 @@ resource "google_pubsub_subscription" "push" {
   ack_deadline_seconds       = var.ack_deadline_seconds[each.key]
   message_retention_duration = each.value.retention
 
-  push_config {
-    push_endpoint = google_cloud_run_v2_service.function[each.value.function].uri
+  # Without this it is pulled from (pools.tf).
+  dynamic "push_config" {
+    for_each = contains(local.pulling, each.value.function) ? [] : [google_cloud_run_v2_service.function[each.value.function].uri]
 
-    oidc_token {
-      service_account_email = google_service_account.caller["push"].email
-      audience              = google_cloud_run_v2_service.function[each.value.function].uri
+    content {
+      push_endpoint = push_config.value
+
+      oidc_token {
+        service_account_email = google_service_account.caller["push"].email
+        audience              = push_config.value
+      }
     }
   }
 

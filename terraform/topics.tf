@@ -7,6 +7,7 @@ locals {
   topics = {
     render-requests     = { retention = "604800s", schema = null }
     render-releases     = { retention = "86400s", schema = "release" }
+    render-arrivals     = { retention = "86400s", schema = "arrival" }
     render-results      = { retention = "604800s", schema = "result" }
     pump-kicks          = { retention = "600s", schema = "kick" }
     render-dead-letters = { retention = "604800s", schema = null }

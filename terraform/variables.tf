@@ -135,13 +135,19 @@ variable "key_rotation" {
 }
 
 variable "render" {
-  description = "The fleet of render: concurrent deliveries per instance, instances, and memory for that many (docs/benchmarks.md)."
+  description = "The fleet of render: concurrent deliveries per instance, instances, memory for that many (docs/benchmarks.md), and how messages reach it: push or pull."
   type = object({
     concurrency   = optional(number, 40)
     max_instances = optional(number, 5)
     memory_mib    = optional(number, 2048)
+    delivery      = optional(string, "push")
   })
   default = {}
+
+  validation {
+    condition     = contains(["push", "pull"], var.render.delivery)
+    error_message = "render.delivery: allowed are push (a service that sleeps when idle; right with background calls) and pull (a worker pool; right where calls are waited for)."
+  }
 
   validation {
     condition     = var.render.concurrency >= 1 && var.render.concurrency <= 1000
@@ -159,6 +165,59 @@ variable "render" {
   }
 }
 
+variable "collect" {
+  description = "The fleet of collect: pictures fetched at once per instance, instances, and memory for that many (docs/benchmarks.md)."
+  type = object({
+    concurrency   = optional(number, 20)
+    max_instances = optional(number, 5)
+    memory_mib    = optional(number, 1024)
+  })
+  default = {}
+
+  validation {
+    condition     = var.collect.concurrency >= 1 && var.collect.concurrency <= 1000 && var.collect.max_instances >= 1 && var.collect.max_instances <= 1000
+    error_message = "collect: allowed are a concurrency and max_instances of 1 to 1000."
+  }
+
+  validation {
+    condition     = var.collect.memory_mib >= 120 + 25 * var.collect.concurrency && var.collect.memory_mib <= 4096
+    error_message = "collect.memory_mib: an instance needs 120 MiB and 25 MiB for each picture it fetches at once; one CPU has at most 4096."
+  }
+}
+
+variable "background" {
+  description = "RENDERLANE_BACKGROUND: which calls run in the background at the provider."
+  type        = string
+  default     = "auto"
+
+  validation {
+    condition     = contains(["auto", "on", "off"], var.background)
+    error_message = "background: allowed are auto, on and off."
+  }
+}
+
+variable "webhooks" {
+  description = "public = true makes the function arrive, which anybody can call, for the provider's webhooks; without it interactions are polled. secret: of a static webhook, an existing secret with `whsec_...`. audiences, issuers: other values that signing tokens may name (docs/webhooks.md)."
+  type = object({
+    public        = optional(bool, false)
+    max_instances = optional(number, 2)
+    secret        = optional(object({ name = string, version = string }))
+    audiences     = optional(list(string), [])
+    issuers       = optional(list(string), [])
+  })
+  default = {}
+
+  validation {
+    condition     = var.webhooks.max_instances >= 1 && var.webhooks.max_instances <= 20
+    error_message = "webhooks.max_instances: allowed are 1 to 20; it bounds what a crowd of strangers can cost."
+  }
+
+  validation {
+    condition     = var.webhooks.secret == null ? true : can(regex("^[1-9][0-9]*$", var.webhooks.secret.version))
+    error_message = "webhooks.secret.version: allowed is a version number; `latest` changes under running functions and cannot be rolled back."
+  }
+}
+
 variable "capacity" {
   description = "RENDERLANE_CAPACITY: concurrent attempts of the whole fleet; the pump uses 80 % of it."
   type        = number
@@ -170,12 +229,36 @@ variable "capacity" {
   }
 }
 
+variable "platform_quota" {
+  description = "What Cloud Run may allocate in the region. A new project has 20 CPUs and 40 GiB; more must be requested first."
+  type        = object({ cpus = optional(number, 20), gib = optional(number, 40) })
+  default     = {}
+
+  validation {
+    condition     = local.fleet_cpus <= var.platform_quota.cpus && local.fleet_gib <= var.platform_quota.gib
+    error_message = "platform_quota: the fleet at its largest needs ${local.fleet_cpus} CPUs and ${local.fleet_gib} GiB; over the quota Cloud Run refuses the deployment or answers 429. Lower render.max_instances, or request more (request_platform_quota)."
+  }
+}
+
+variable "request_platform_quota" {
+  description = "Address of the person who requests platform_quota from Google; empty = nothing is requested."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.request_platform_quota == "" || can(regex("^[^@\\s]+@[^@\\s]+$", var.request_platform_quota))
+    error_message = "request_platform_quota: allowed is an address such as oncall@example.com."
+  }
+}
+
 variable "min_instances" {
   description = "Instances kept warm, by function. 0 costs nothing when idle, but the next request waits for a cold start."
   type = object({
-    intake = optional(number, 0)
-    pump   = optional(number, 0)
-    render = optional(number, 0)
+    intake  = optional(number, 0)
+    pump    = optional(number, 0)
+    render  = optional(number, 0)
+    collect = optional(number, 0)
+    api     = optional(number, 0)
   })
   default = {}
 
@@ -185,8 +268,8 @@ variable "min_instances" {
   }
 
   validation {
-    condition     = var.min_instances.pump <= 1 && var.min_instances.intake <= 20 && var.min_instances.render <= var.render.max_instances
-    error_message = "min_instances: not more than the most: pump 1, intake 20, render its max_instances."
+    condition     = var.min_instances.pump <= 1 && var.min_instances.intake <= 3 && var.min_instances.render <= var.render.max_instances && var.min_instances.collect <= var.collect.max_instances
+    error_message = "min_instances: not more than the most: pump 1, intake 3, render and collect their max_instances."
   }
 }
 
@@ -197,9 +280,12 @@ variable "timeout_seconds" {
     pump    = optional(number, 600)
     render  = optional(number, 600)
     watch   = optional(number, 540)
+    collect = optional(number, 300)
     bury    = optional(number, 60)
+    arrive  = optional(number, 30)
     deliver = optional(number, 60)
     console = optional(number, 60)
+    api     = optional(number, 300)
   })
   default = {}
 
@@ -221,6 +307,7 @@ variable "ack_deadline_seconds" {
     render-requests-intake     = 60
     pump-kicks-pump            = 600
     render-releases-render     = 600
+    render-arrivals-collect    = 300
     render-dead-letters-bury   = 60
     render-results-deliver     = 60
     webhook-deliveries-deliver = 60
@@ -238,7 +325,7 @@ variable "ack_deadline_seconds" {
 
   validation {
     condition = alltrue([
-      for name, each in local.subscriptions : var.ack_deadline_seconds[name] >= var.timeout_seconds[each.function]
+      for name, each in local.subscriptions : lookup(var.ack_deadline_seconds, name, 600) >= var.timeout_seconds[each.function]
     ])
     error_message = "ack_deadline_seconds: never under the function's timeout_seconds, or a message is redelivered while it is processed."
   }
@@ -274,6 +361,44 @@ variable "console_group" {
   validation {
     condition     = var.console_group == "" || can(regex("^[^@:\\s]+@[^@:\\s]+\\.[a-z]+$", var.console_group))
     error_message = "console_group: allowed is the address of a Google group, without `group:`."
+  }
+}
+
+variable "api_callers" {
+  description = "The accounts that may call the HTTP API, each with its tenants; [\"*\"] is every tenant. Empty = no API. The image must have the function."
+  type        = map(list(string))
+  default     = {}
+
+  validation {
+    condition     = alltrue([for each in keys(var.api_callers) : can(regex("^(user|serviceAccount):[^@:\\s]+@[^@:\\s]+\\.[a-z]+$", each))])
+    error_message = "api_callers: allowed are user:ADDRESS and serviceAccount:ADDRESS; nothing is public, and a group has no identity token."
+  }
+
+  validation {
+    condition     = alltrue([for each in values(var.api_callers) : length(each) > 0 && alltrue([for tenant in each : tenant == "*" || can(regex("^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$", tenant))])])
+    error_message = "api_callers: each account needs at least one tenant; allowed are 1 to 64 letters, digits and . _ : -, or *."
+  }
+}
+
+variable "api_audience" {
+  description = "Audience of the identity tokens that callers of the HTTP API send; empty = https://renderlane-api.PROJECT."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[!-~]{0,512}$", var.api_audience))
+    error_message = "api_audience: allowed is text without spaces, such as https://renderlane.example.com."
+  }
+}
+
+variable "default_budget" {
+  description = "Dollars per tenant and day for tenants without a budget of their own, such as 25.00; empty = no limit."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([0-9]{1,9}([.][0-9]{1,6})?)?$", var.default_budget))
+    error_message = "default_budget: allowed are dollars such as 25 or 25.50."
   }
 }
 
@@ -523,6 +648,17 @@ variable "slo" {
   validation {
     condition     = var.slo.ends_well > 0 && var.slo.ends_well < 1
     error_message = "slo.ends_well: allowed are numbers between 0 and 1, such as 0.99; 1 leaves no error budget."
+  }
+}
+
+variable "probe_minutes" {
+  description = "RENDERLANE_PROBE_MINUTES: minutes between two drafts of our own, each at most $0.10; 0 = none."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.probe_minutes == 0 ? true : var.probe_minutes >= 5 && var.probe_minutes <= 1440 && floor(var.probe_minutes) == var.probe_minutes
+    error_message = "probe_minutes: allowed are 0 and whole numbers from 5 to 1440."
   }
 }
 

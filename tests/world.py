@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.adapters.flag_sources.none import NoFlagSource
+from shared.adapters.pictures.pillow_formats import PillowFormats
 from shared.adapters.process.byte_room import ByteRoom
 from shared.core.accounting import budget
 from shared.core.catalogue.catalogue import Catalogue
@@ -22,7 +23,10 @@ from shared.core.limits.quota import Quota
 from shared.core.messages.pubsub_messages import Kick
 from shared.core.messages.request_key import id_of
 from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
+from shared.core.routing.background_proof import Setting
 from shared.core.values.documents import Document
+from shared.flows.collect.collect import collect
+from shared.flows.collect.look import Collector
 from shared.flows.intake.fair_queue import FairTags
 from shared.flows.intake.intake import take_in
 from shared.flows.pump.loop import Pump
@@ -38,6 +42,7 @@ from shared.flows.webhooks.room import Room
 from shared.ports import Ports
 from shared.ports.messaging import Delivery
 from tests.fakes.batches import ScriptedBatches
+from tests.fakes.interactions import ScriptedInteractions
 from tests.fakes.lane import ScriptedLane
 from tests.fakes.live_quota import ScriptedLiveQuota
 from tests.fakes.memory import (
@@ -64,6 +69,11 @@ def shipped_catalogue() -> Catalogue:
     return read_catalogue(Path("shared/catalogue.toml").read_text("utf-8"))
 
 
+async def inline(function: Callable[..., Any], *arguments: Any) -> Any:
+    """In place of a thread: threads know nothing of virtual time."""
+    return function(*arguments)
+
+
 class World:
     def __init__(
         self,
@@ -82,6 +92,8 @@ class World:
         self.default_budget_micros: int | None = None
         self.references = MemoryReferences()
         self.lane = ScriptedLane(self.clock, latency)
+        self.interactions = ScriptedInteractions(self.lane)
+        self.background: Setting = "off"
         self.batches = ScriptedBatches(self.clock)
         self.webhooks = ScriptedWebhooks(self.clock)
         self.live_quota = ScriptedLiveQuota(self.clock)
@@ -110,7 +122,10 @@ class World:
             images=self.guard(self.images, "images"),
             spool=self.guard(self.spool, "spool"),
             references=self.references,
+            formats=PillowFormats(run=inline),
             lanes={"standard": lane, "priority": lane, "flex": lane},
+            interactions=self.guard(self.interactions, "interactions"),
+            background=self.background,
             batches=self.guard(self.batches, "batches"),
             webhooks=self.guard(self.webhooks, "webhooks"),
             live_quota=self.live_quota,
@@ -134,6 +149,7 @@ class World:
         self.kicks = Kicks(self.ports, view)
         self.tags = FairTags(self.ports, view)
         self.evidence = Evidence(self.ports, view)
+        self.collector = Collector(self.ports, self.evidence)
         self.pump = Pump(self.ports, self.kicks)
         self.room = Room()
 
@@ -242,7 +258,7 @@ class World:
                 case "render":
                     await render(self.ports, self.kicks, self.evidence, message)
                 case "collect":
-                    pass  # nothing publishes arrivals yet
+                    await collect(self.ports, self.kicks, self.collector, message)
                 case "bury":
                     await bury(self.ports, self.kicks, self.tags, self.evidence, self.room, message)
                 case "deliver":
@@ -260,7 +276,7 @@ class World:
 
     async def _watch(self) -> None:
         try:
-            await watch(self.ports, self.kicks)
+            await watch(self.ports, self.kicks, self.collector)
         except Exception as error:  # noqa: BLE001  what watch leaves undone is done a minute later
             self.watch_crashes.append(error)
 

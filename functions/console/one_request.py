@@ -61,8 +61,18 @@ class Looked(Struct, frozen=True):
         return request_key.key_of(self.data["tenant"], request_id)
 
     @property
+    def awaiting_since(self) -> datetime | None:
+        """Since when it waits for its interaction at the provider; None where it waits for none."""
+        if not request_record.is_awaiting(self.data):
+            return None
+        started: datetime | None = self.data["slot_at"] or self.data["collect_at"]
+        return started
+
+    @property
     def can_be_cancelled(self) -> bool:
-        return not has_ended(self.data) and not request_record.has_begun(self.data)
+        """An interaction at the provider can be stopped; a call that a worker waits for cannot."""
+        begun = request_record.has_begun(self.data) and not request_record.is_awaiting(self.data)
+        return not has_ended(self.data) and not begun
 
     @property
     def can_be_revived(self) -> bool:

@@ -76,6 +76,7 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> Respo
             actor=request.state.actor,
             project=desk.ports.project,
             simulated=desk.simulated,
+            release=desk.ports.release.name,
             **values,
         )
     )

@@ -12,6 +12,10 @@ from scripts.deployment.place import Place, Stopped
 COMMAND = (".venv/bin/renderlane", "doctor", "--json")
 
 
+ADVISORY = ("catalogue-age",)
+"""Checks whose failure stops no deployment: one may be needed at night, with prices that nobody has compared since."""
+
+
 class Check(Struct, frozen=True):
     owner: str
     name: str
@@ -20,9 +24,10 @@ class Check(Struct, frozen=True):
     remedy: str
 
 
-def command(place: Place, *, deployed: bool) -> tuple[str, ...]:
+def command(place: Place, *, deployed: bool, fleet: str | None = None) -> tuple[str, ...]:
     """As one can type it, its settings in front."""
-    return "env", *(f"{name}={value}" for name, value in place.settings(deployed=deployed).items() if value), *COMMAND
+    settings = (f"{name}={value}" for name, value in place.settings(deployed=deployed).items() if value)
+    return "env", *settings, *COMMAND, *(() if fleet is None else (f"--fleet={fleet}",))
 
 
 def read(said: str) -> list[Check]:
@@ -44,7 +49,9 @@ def judge(checks: list[Check], despite: Collection[str]) -> Iterator[str]:
     if unknown:
         yield f"doctor does not know: {', '.join(unknown)}"
     yield from (f"goes on despite {each.name}: {each.found}" for each in failed if each.name in despite)
-    stopping = [each for each in failed if each.name not in despite]
+    advice = [check for check in failed if check.name in ADVISORY and check.name not in despite]
+    yield from (f"goes on with {check.name}: {check.found}. {check.remedy}" for check in advice)
+    stopping = [each for each in failed if each.name not in {*despite, *ADVISORY}]
     if stopping:
         told = "\n".join(f"  {each.name} ({each.owner} owner): {each.found}\n    {each.remedy}" for each in stopping)
         names = " ".join(f"--despite {each.name}" for each in stopping)

@@ -1,4 +1,4 @@
-"""What runs in the cloud, found by following imports from functions/main.py, and what it requires."""
+"""What runs in the cloud, found by following imports from its entries, and what it requires."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-ENTRY = "functions.main"
+ENTRIES = ("functions.main", "functions.pull")
+"""What services start, and what worker pools start."""
 ONE_MACHINE_ONLY = "shared.adapters.sqlite"
 """Imported where `RENDERLANE_STORE` or `RENDERLANE_TOPICS` name this machine: never in the cloud."""
 DATA = ("shared/catalogue.toml", "LICENSE", "RUNBOOK.md", "Dockerfile")
@@ -24,9 +25,9 @@ def data(root: Path) -> list[str]:
 
 
 def modules(root: Path) -> dict[str, Path]:
-    """Module -> file, for everything of ours that `functions.main` may import, at once or later."""
+    """Module -> file, for everything of ours that an entry may import, at once or later."""
     found: dict[str, Path] = {}
-    waiting = [ENTRY]
+    waiting = list(ENTRIES)
     while waiting:
         name = waiting.pop()
         path = _file(root, name)

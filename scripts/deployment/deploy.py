@@ -28,6 +28,9 @@ AGENTS = ("pubsub.googleapis.com", "secretmanager.googleapis.com")
 CONSOLE_AGENT = "iap.googleapis.com"
 """Identity-Aware Proxy calls the console as its own agent."""
 APIS = Path("terraform/apis.json")
+LIFECYCLE = Path("terraform/state-lifecycle.json")
+"""Of the state's bucket: versions that others have replaced go after a while."""
+LOCK = Path("terraform/.terraform.lock.hcl")
 MADE_FIRST = (
     "google_secret_manager_secret.gemini_key",
     "google_logging_metric.event",
@@ -102,7 +105,12 @@ class Deployment(Struct, frozen=True):
     def back(self) -> None:
         """Give all traffic to the revisions of the release before: seconds, nothing is built. Raises Stopped where
         there is none."""
+        pools = json.loads(self.shell.look("terraform", "-chdir=terraform", "output", "-json", "pools") or "[]")
+        for pool in pools:
+            self._pool_back(pool)
         for service in self._services():
+            if service in pools:
+                continue
             before = revisions.before(self._json("run", "services", "describe", service), self._revisions(service))
             if before is None:
                 raise Stopped(f"{service} has no ready revision of an earlier release: nothing to go back to")
@@ -112,6 +120,18 @@ class Deployment(Struct, frozen=True):
         self._hand_over()
         self._smoke()
         self.say("The next `--plan` and `--yes` give the traffic to the newest revision again.")
+
+    def _pool_back(self, pool: str) -> None:
+        """As a service's, by instances instead of traffic."""
+        found = self._json("beta", "run", "worker-pools", "describe", pool)
+        listed = self._json("beta", "run", "worker-pools", "revisions", "list", f"--worker-pool={pool}")
+        before = revisions.before(revisions.as_service(found), list(listed or []))
+        if before is None:
+            raise Stopped(f"{pool} has no ready revision of an earlier release: nothing to go back to")
+        self._do(
+            "gcloud", "beta", "run", "worker-pools", "update-instance-split", pool, f"--to-revisions={before}=100",
+            *self._where(),
+        )  # fmt: skip
 
     def _services(self) -> list[str]:
         found = self.shell.look("terraform", "-chdir=terraform", "output", "-json", "entry_points")
@@ -174,9 +194,11 @@ class Deployment(Struct, frozen=True):
                 "gcloud", "storage", "buckets", "create", bucket, project, f"--location={self.place.region}",
                 "--uniform-bucket-level-access", "--public-access-prevention",
             )  # fmt: skip
-            self._do("gcloud", "storage", "buckets", "update", bucket, "--versioning")
+            self._do("gcloud", "storage", "buckets", "update", bucket, "--versioning", f"--lifecycle-file={LIFECYCLE}")
         backend = f"-backend-config=bucket={self.place.state}"
-        self._do("terraform", "-chdir=terraform", "init", "-input=false", "-reconfigure", backend)
+        # The lock names the provider's checksums: it is written once, committed, and only read from then on.
+        locked = ("-lockfile=readonly",) if (ROOT / LOCK).is_file() else ()
+        self._do("terraform", "-chdir=terraform", "init", "-input=false", "-reconfigure", backend, *locked)
 
     def _made_first(self) -> None:
         """The secret comes before the services, its value from whoever has it. Terraform never sees it."""
@@ -234,6 +256,16 @@ class Deployment(Struct, frozen=True):
         losses = plan_file.losses(shown or "{}")
         if losses:
             raise Stopped(f"the plan deletes what cannot be made again: {', '.join(losses)}; nothing was changed")
+        self._platform_quota(plan_file.output(shown or "{}", "fleet"))
+
+    def _platform_quota(self, fleet: str | None) -> None:
+        """Cloud Run refuses a fleet over its quota midway through an apply; better before."""
+        if fleet is None:
+            return
+        answered = self.shell.answer(*checklist.command(self.place, deployed=False, fleet=fleet))
+        quota = [check for check in checklist.read(answered) if check.name == "platform-quota"]
+        for line in checklist.judge(quota, self.despite):
+            self.say(line)
 
     def _hand_over(self) -> None:
         """A kick reaches the pump of the revision that has the traffic now, which takes the lead over at once. Without

@@ -56,5 +56,11 @@ def losses(shown: str) -> list[str]:
     ]
 
 
+def output(shown: str, name: str) -> str | None:
+    """What an output will be; None where the plan does not know it."""
+    value = json.loads(shown).get("planned_values", {}).get("outputs", {}).get(name, {}).get("value")
+    return None if value is None else str(value)
+
+
 def _note(plan: Path) -> Path:
     return plan.with_suffix(".json")

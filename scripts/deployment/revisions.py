@@ -15,6 +15,12 @@ def serving(service: Any) -> str | None:
     return largest["revisionName"] if largest else None
 
 
+def as_service(pool: Any) -> Any:
+    """A worker pool in the form of a service: its instance splits stand where a service has its traffic."""
+    status = (pool or {}).get("status", {})
+    return {"status": {"traffic": status.get("instanceSplits", [])}}
+
+
 def before(service: Any, revisions: list[Any]) -> str | None:
     """The newest ready revision of another release that is older than the one that serves.
 

@@ -14,6 +14,8 @@ from shared import wiring
 from shared.adapters.gemini.interactions_lane import key_kind
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import InvalidSetting, PubsubTopics, Settings, SqliteStore
+from shared.core.accounting import account_cap
+from shared.core.accounting.account_cap import UNKNOWN_ACCOUNT, Account, MonthSpend
 from shared.core.catalogue import gateway_proof
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.gateway_proof import Proof
@@ -29,6 +31,7 @@ from shared.ports.messaging import TopicsUnavailable
 from shared.ports.store import Store, StoreUnavailable
 
 RECENT = 100
+MOST_LEFT = 1_000
 OUTLIVED_BY = timedelta(days=2)
 """A clean-up may be a day late."""
 
@@ -48,10 +51,16 @@ class Held(Struct, frozen=True):
     """The newest requests."""
     proofs: Mapping[str, Proof]
     """Of the catalogue's gateways, those for which anything was recorded."""
+    spend: MonthSpend | None
+    """Of this month, on the billing account."""
     slow: Sequence[str]
     """Queries that the store refused, with why."""
     outlived: Collection[str]
     """Collections with documents whose time is long over."""
+    webhook_at: datetime | None = None
+    """When the provider's newest webhook was taken."""
+    left_with_provider: int = 0
+    """Requests with interactions that are still to be deleted there."""
 
 
 class Facts(Struct, frozen=True):
@@ -68,6 +77,7 @@ class Facts(Struct, frozen=True):
     """Why the image store cannot be used."""
     topics: str | None
     """Why nothing can be published."""
+    account: Account = UNKNOWN_ACCOUNT
     limits: Sequence[str] | None = None
     """What this machine does not have that RENDERLANE_CAPACITY needs; None: the work is done elsewhere."""
 
@@ -75,6 +85,8 @@ class Facts(Struct, frozen=True):
 async def gather(settings: Settings) -> Facts:
     """Raises InvalidSetting and BrokenCatalogue: without them nothing can be said."""
     catalogue = wiring.catalogue(settings)
+    store_facts = await _held(settings, catalogue)
+    spend = store_facts.spend if isinstance(store_facts, Held) else None
     return Facts(
         now=datetime.now(UTC),
         project=settings.project,
@@ -82,10 +94,11 @@ async def gather(settings: Settings) -> Facts:
         simulated=worker_home.is_simulated(settings),
         settings=settings,
         catalogue=catalogue,
-        held=await _held(settings, catalogue),
+        held=store_facts,
         images=await _images(settings),
         topics=await _topics(settings),
         limits=_limits(settings) if settings.one_machine else None,
+        account=account_cap.of_worker(wiring.account(settings, catalogue), spend, catalogue.account),
     )
 
 
@@ -121,9 +134,17 @@ async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Held:
         tenants={each.id: each.data for each in await store.query(Query("tenants", limit=1_000))},
         recent=[each.data for each in await store.query(queries.newest(None, RECENT))],
         proofs=await _proofs(store, catalogue),
+        spend=seen.spend,
         slow=[problem for problem in [await _refused(store, *index) for index in queries.INDEXES] if problem],
         outlived=[each for each in queries.EXPIRING if await _has_outlived(store, each, found.read_at)],
+        webhook_at=await _webhook_at(store),
+        left_with_provider=await store.count(queries.leftovers(queries.FAR_AHEAD, MOST_LEFT)),
     )
+
+
+async def _webhook_at(store: Store) -> datetime | None:
+    newest = await store.query(queries.newest_provider_webhooks(1))
+    return newest[0].data["received_at"] if newest else None
 
 
 async def _proofs(store: Store, catalogue: Catalogue) -> dict[str, Proof]:

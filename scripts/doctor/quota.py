@@ -8,6 +8,8 @@ from datetime import timedelta
 from scripts.doctor.facts import Facts, Held
 from scripts.doctor.finding import Finding, fails, passes, unknown
 from shared.config import LiveQuotaOn
+from shared.core.accounting import account_cap
+from shared.core.values.money import usd
 
 READING_KEEPS = timedelta(minutes=10)
 CLOCK_MAY_BE_OFF = timedelta(seconds=2)
@@ -18,7 +20,10 @@ Load = Mapping[str, int]
 
 
 def examine(facts: Facts, load: Load) -> list[Finding]:
-    return [_billing_project(facts), _live_limits(facts), *_planned_load(facts, load), _clock(facts)]
+    return [
+        _billing_project(facts), _monthly_cap(facts), _priority(facts), _live_limits(facts),
+        *_planned_load(facts, load), _clock(facts),
+    ]  # fmt: skip
 
 
 def _billing_project(facts: Facts) -> Finding:
@@ -34,6 +39,37 @@ def _billing_project(facts: Facts) -> Finding:
             "quota", "billing-project", "GOOGLE_CLOUD_PROJECT is not set", "Set it to the project that the key is of."
         )
     return passes("quota", "billing-project", f"{facts.project}; nothing was refused for want of a balance")
+
+
+def _monthly_cap(facts: Facts) -> Finding:
+    """Against what the ledger of this worker says; other projects of the account count too."""
+    name, cap = "monthly-cap", facts.account.monthly_cap_micros
+    if cap is None:
+        remedy = "Set RENDERLANE_TIER (AI Studio shows it), or RENDERLANE_MONTHLY_CAP."
+        return unknown("quota", name, "the billing account's tier and its monthly cap are not known here", remedy)
+    if isinstance(facts.held, str):
+        return unknown("quota", name, facts.held, START)
+    account = account_cap.summary(facts.account, facts.held.spend, facts.held.read_at)
+    if account["spent_micros"] is None:
+        remedy = "Let `watch` run: it reads the ledger every five minutes."
+        return unknown("quota", name, f"${usd(cap)[:-4]} a month; this month's spend is not read yet", remedy)
+    gone = account["spent_micros"] + account["unknown_micros"]
+    what = f"${usd(gone)[:-4]} of ${usd(cap)[:-4]} in {account['month']} ({account['percent']} %)"
+    if account["cap_reached_on"]:
+        what += f"; at this rate it is reached on {account['cap_reached_on']}"
+    if account["percent"] >= facts.account.warn_percent or account["cap_reached_on"]:
+        return fails("quota", name, what, "Ask for a higher tier or cap, or lower the load: RUNBOOK, monthly-cap.")
+    return passes("quota", name, what)
+
+
+def _priority(facts: Facts) -> Finding:
+    tier, name = facts.account.tier, "priority-tier"
+    if tier is None:
+        remedy = "Set RENDERLANE_TIER: on an account without Priority such calls answer 400."
+        return unknown("quota", name, "whether the account has Priority is not known here", remedy)
+    if tier.priority:
+        return passes("quota", name, f"tier {tier.name} has Priority")
+    return passes("quota", name, f"tier {tier.name} has no Priority: requests for it are refused, with the reason")
 
 
 def _live_limits(facts: Facts) -> Finding:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from functions.console.guard import PROXIES
+from functions.proxy_headers import PROXIES
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 SECRET = "x-renderlane-boot"

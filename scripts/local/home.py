@@ -21,11 +21,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from functions import main as functions
+from functions.api.app import app as api
 from functions.console.app import BASE as CONSOLE
 from functions.console.app import app as console
 from functions.console.app import desk_of
@@ -33,8 +34,9 @@ from functions.console.desk import Desk
 from scripts.local import limits, lock
 from scripts.local.accept_reports import AT_ONCE, AcceptReports, lengthen_queue
 from scripts.local.courier import Courier
-from scripts.local.door import SECRET, Door
+from scripts.local.door import LOOPBACK_NAMES, SECRET, Door
 from scripts.local.headers_in_time import HeadersInTime
+from scripts.local.minutes import Minutes
 from scripts.local.publish import publish
 from shared import wiring
 from shared.adapters.process import private_file
@@ -48,6 +50,8 @@ from shared.flows.upkeep.watch import break_leases
 from shared.wiring import Messaging, Worker
 
 WATCH_EVERY = timedelta(seconds=15)
+WEBHOOKS = "/webhooks/gemini"
+"""Where the provider's webhooks arrive: the one path that another machine could be let in to, by a tunnel."""
 FINISH_WITHIN = timedelta(seconds=60)
 """For attempts in flight when the home is asked to stop; what is left then is found again at the next start."""
 
@@ -78,6 +82,7 @@ class Home(Struct, frozen=True):
     """What a person should know of this machine's limits."""
     secret: str = ""
     """Of this boot, for the header SECRET of a push to the functions."""
+    minutes: Minutes | None = None
 
     def __repr__(self) -> str:
         """Without the secret."""
@@ -86,26 +91,27 @@ class Home(Struct, frozen=True):
 
 def app(worker: Worker, desk: Desk) -> Starlette:
     """All functions in one application, each at `/functions/NAME`, and the console."""
-    names = ("intake", "pump", "render", "watch", "bury", "deliver")
+    names = ("intake", "pump", "render", "collect", "watch", "bury", "deliver")
     routes: list[Route | Mount] = [
         Route(f"/functions/{name}", getattr(functions, name), methods=["POST"]) for name in names
     ]
     routes.append(Route("/v1/projects/{project}/topics/{topic}", publish, methods=["POST"]))
-    routes.append(Route("/healthz", _healthy))
+    routes.append(Route(WEBHOOKS, functions.arrive, methods=["POST"]))
     routes.append(Mount(CONSOLE, console(desk)))
+    routes.append(Mount("/", api(worker, wiring.callers(desk.settings))))
     application = Starlette(routes=routes)
     application.state.worker = worker
     return application
 
 
 def _behind_door(application: Starlette, secret: str) -> Door:
-    """The console has a guard of its own, which knows Identity-Aware Proxy too."""
+    """The console has a guard of its own, which knows Identity-Aware Proxy too; webhooks have their signature."""
     return Door(
         application,
         json_below=("/v1/",),
         own_below=("/functions/",),
         secret=secret,
-        elsewhere=(f"{CONSOLE}/",),
+        elsewhere=(f"{CONSOLE}/", WEBHOOKS),
     )
 
 
@@ -114,10 +120,6 @@ def _metrics(meter: PrometheusMetrics) -> Callable[[Request], Awaitable[Response
         return Response(meter.page(), headers={"Content-Type": CONTENT_TYPE})
 
     return show
-
-
-async def _healthy(request: Request) -> Response:
-    return JSONResponse({"status": "ok", "boot": request.app.state.worker.ports.boot})
 
 
 @contextlib.asynccontextmanager
@@ -132,9 +134,12 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             if simulates(settings):
                 simulator_url = await stack.enter_async_context(_simulator(simulated))
                 settings = _on_simulator(settings, simulator_url, simulated)
+            listener = listen(port)
+            stack.callback(listener.close)
+            settings = _told_by_stand_in(settings, listener.getsockname()[1])
             messaging = wiring.topics(settings, SystemClock())
-            meter = PrometheusMetrics()
-            worker = Worker.of(wiring.build(settings, events, messaging, settings.traces, [meter]))
+            meter, minutes = PrometheusMetrics(), Minutes()
+            worker = Worker.of(wiring.build(settings, events, messaging, settings.traces, [meter, minutes]))
             stack.push_async_callback(worker.close)
             await messaging.ensure(SUBSCRIPTIONS)  # before the first kick: a fresh home has no topics yet
             await read_live_quota(worker.ports, every=timedelta(0))  # before the first grant, and of this provider
@@ -142,8 +147,8 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             recovered = await _pick_up(settings, worker, messaging)
             secret = secrets.token_urlsafe(32)
             application = app(worker, desk)
-            application.add_route("/metrics", _metrics(meter))
-            url = await stack.enter_async_context(serving(_behind_door(application, secret), port))
+            application.routes.insert(0, Route("/metrics", _metrics(meter)))  # the API takes what nothing else does
+            url = await stack.enter_async_context(serving(_behind_door(application, secret), listener))
             for lane in worker.ports.lanes.values():
                 await lane.prepare()
             courier = Courier(
@@ -152,7 +157,7 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             await courier.start()
             watching = asyncio.create_task(_watch(url, secret))
             try:
-                yield Home(url, f"{url}{CONSOLE}/", worker, courier, simulator_url, recovered, notes, secret)
+                yield Home(url, f"{url}{CONSOLE}/", worker, courier, simulator_url, recovered, notes, secret, minutes)
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
@@ -192,6 +197,14 @@ def _on_simulator(settings: Settings, url: str, simulated: Simulated) -> Setting
     if vertex is not None and vertex.base_url is None:  # or half of the images would cost money
         vertex = replace(vertex, base_url=url)
     return replace(settings, base_url=url, live_quota=live, vertex=vertex)
+
+
+def _told_by_stand_in(settings: Settings, port: int) -> Settings:
+    """The simulator, or what else stands in for Gemini on this machine, can call back here; Google cannot."""
+    here = urlsplit(settings.base_url).hostname in LOOPBACK_NAMES if settings.base_url is not None else False
+    if settings.webhook_url is not None or not here:
+        return settings
+    return replace(settings, webhook_url=f"http://127.0.0.1:{port}{WEBHOOKS}")
 
 
 async def until_signalled(on_stopping: Callable[[], None]) -> None:
@@ -248,9 +261,8 @@ async def _simulator(simulated: Simulated) -> AsyncIterator[str]:
         yield url
 
 
-@contextlib.asynccontextmanager
-async def serving(application: ASGIApp, port: int) -> AsyncIterator[str]:
-    """Loopback only."""
+def listen(port: int) -> socket.socket:
+    """Holds a port of loopback, 0 = any; nobody is answered yet. Raises CannotListen."""
     # Named in full, or asyncio leaves Nagle's delay on: 40 ms an answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -259,6 +271,13 @@ async def serving(application: ASGIApp, port: int) -> AsyncIterator[str]:
     except OSError as error:
         listener.close()
         raise CannotListen(error.errno, error.strerror) from error
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def serving(application: ASGIApp, port: int | socket.socket) -> AsyncIterator[str]:
+    """On loopback only: at a port, or a socket of `listen`."""
+    listener = listen(port) if isinstance(port, int) else port
     config = uvicorn.Config(
         application,
         http=HeadersInTime,

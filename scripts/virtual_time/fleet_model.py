@@ -24,10 +24,27 @@ ON_RECORD = (0.02, 0.06)
 ON_RECORD_BEFORE = 0.25
 REDELIVERY = (1.0, 10.0)
 """Seconds until a message is pushed again whose instance died."""
+EXCHANGE = (0.1, 0.3)
+"""Seconds from a call's arrival until its id in the background is on record."""
 RESTART = 4.0
 """Seconds until an instance that died is back."""
 FIRST_PUSH_WINDOW = 5
 """Deliveries in the air with which a push subscription begins (Pub/Sub's slow start, single digits)."""
+
+
+class DeliveryTerms(Struct, frozen=True):
+    """How messages reach a fleet (pubsub_model.py)."""
+
+    by: Literal["push", "pull"]
+    held: Literal["for the call", "for one exchange"]
+    """A delivery is acknowledged when its image is stored, or when its call runs in the background."""
+    warm_instances: int = 1
+    """Of a service that is pushed to; a pull worker runs all of its instances."""
+    most_deliveries: int = 20
+    shortest_backoff: float = 10.0
+    longest_backoff: float = 600.0
+    outage: tuple[float, float] | None = None
+    """Between these instants the store does not answer, and every delivery ends with 503."""
 
 
 class FleetSize(Struct, frozen=True):
@@ -43,10 +60,14 @@ class FleetSize(Struct, frozen=True):
     """Seconds by which an instance's clock is off at most."""
     push: Literal["ready", "slow_start"] = "ready"
     """A push subscription at its full window, or one that begins to push and doubles with each round of successes."""
+    terms: DeliveryTerms | None = None
+    """None = every message is delivered as soon as there is room."""
+    carries: int | None = None
+    """Attempts in flight, where they are not bounded by the room of the instances."""
 
     @property
     def capacity(self) -> int:
-        return self.instances * self.concurrency
+        return self.instances * self.concurrency if self.carries is None else self.carries
 
 
 class Late(Struct, frozen=True):
@@ -137,14 +158,19 @@ class Delivery:
         if isinstance(answer, Image):
             request.accepted += 1
             request.began_at = now if request.began_at is None else request.began_at
+        if self._fleet.in_background:
+            self.after(self._fleet.chance.uniform(*EXCHANGE), self.done)
 
     def _answered(self, then: Callable[[Answer], None], answer: Answer) -> None:
-        if self.alive:
+        if self.alive or self._fleet.in_background:
             then(answer)
 
 
 class Fleet:
     """Deliveries wait in the order of publication where there is no room."""
+
+    takes_back = False
+    """The pump takes back what is not taken up: deliveries may be held back for long."""
 
     def __init__(self, engine: Engine, provider: Provider, size: FleetSize, chance: Random) -> None:
         self.engine = engine
@@ -157,6 +183,7 @@ class Fleet:
         self._skew = [chance.uniform(-size.skew, size.skew) for _ in range(size.instances)]
         self._busy_until = [0.0] * size.instances
         self._in_the_air = 0
+        self.in_background = size.terms is not None and size.terms.held == "for one exchange"
         self._push_window = size.capacity if size.push == "ready" else FIRST_PUSH_WINDOW
 
     def deliver(self, request: Request, begin: Callable[[Delivery], None]) -> Delivery:
@@ -185,7 +212,8 @@ class Fleet:
         request.status = "released"
 
         def end(delivery: Delivery, end: End) -> None:
-            delivery.done()
+            if delivery.alive:
+                delivery.done()
             on_end(Attempt(request, delivery.instance, at, end))
 
         def leave(delivery: Delivery, own_at: float) -> None:

@@ -35,7 +35,7 @@ from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Ask
 from shared.core.values.lanes import STANDARD
 from shared.core.values.route import Route
-from shared.flows.pump import loop, observations, queue_fronts, state
+from shared.flows.pump import loop, observations, queue_fronts, release, state
 from shared.flows.render import limit_reports
 from shared.flows.upkeep import live_quota
 
@@ -46,6 +46,7 @@ KICKED_AFTER = (0.1, 1.5)
 EXTRA_TICKS, EXTRA_PER_SECOND = loop.EXTRA_TICKS, loop.EXTRA_PER_SECOND
 PAGE, PAGE_FRESH_FOR = queue_fronts.PAGE, queue_fronts.FRESH_FOR
 COUNT_EVERY = observations.COUNT_EVERY
+UNCLAIMED_AFTER = release.UNCLAIMED_AFTER.total_seconds()
 QUIET_AFTER = loop.QUIET_AFTER.total_seconds()
 REPORT_SPACING = limit_reports.SPACING.total_seconds()
 LIVE_EVERY = live_quota.READ_EVERY.total_seconds()
@@ -321,7 +322,26 @@ class Renderlane:
             self._note(instance, model, seen)
 
         ended = partial(self._ended, grant, queued)
-        self._world.fleet.start(queued.request, slot, until - slot, ended, taken_up, tight)
+        fleet = self._world.fleet
+        delivery = fleet.start(queued.request, slot, until - slot, ended, taken_up, tight)
+        if fleet.takes_back:
+
+            def take_back() -> None:
+                if delivery.withdraw():
+                    taken_up()
+                    self._running[model] -= 1
+                    self._back(grant, queued)
+
+            self._engine.at(slot + UNCLAIMED_AFTER, take_back)
+
+    def _back(self, grant: Grant, queued: Queued) -> None:
+        """To the front of its queue, its slot to be given back."""
+        model = queued.request.arrival.model
+        queued.unused = UnusedSlot(model, grant.slot_at, queued.release, grant.candidate.planned.input_tokens)
+        queued.late += 1
+        queued.candidate = None
+        self._world.documents.write(f"requests/{queued.request.arrival.request_id}")
+        self._queue(queued)
 
     # -- what the pump sees -------------------------------------------------------------------------------------------
 
@@ -413,11 +433,7 @@ class Renderlane:
                 self._world.succeed(queued.request)
             case Late() | DeliveredLate():
                 sort = Sign.LATE if isinstance(attempt.end, Late) else Sign.DELIVERED_LATE
-                queued.unused = UnusedSlot(model, grant.slot_at, queued.release, grant.candidate.planned.input_tokens)
-                queued.late += 1
-                queued.candidate = None
-                self._world.documents.write(f"requests/{queued.request.arrival.request_id}")
-                self._queue(queued)
+                self._back(grant, queued)
                 seen = self._of(attempt.instance, model).with_sign(sort, grant.slot_at, self._engine.wall())
                 self._note(attempt.instance, model, seen)
                 if self._leaps:

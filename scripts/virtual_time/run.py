@@ -8,13 +8,14 @@ from functools import partial
 from random import Random
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from scripts.virtual_time.engine import Engine
 from scripts.virtual_time.firestore_model import Documents
 from scripts.virtual_time.fleet_model import Fleet, FleetSize
 from scripts.virtual_time.provider_limits import Terms
 from scripts.virtual_time.provider_model import Call, Provider
+from scripts.virtual_time.pubsub_model import Counts, PubsubFleet
 from scripts.virtual_time.request import Arrival, Request
 from shared.core.limits.quota import Limits
 
@@ -59,7 +60,8 @@ class World:
         arrivals = setting.arrivals(chance)
         self.engine = Engine(setting.start + timedelta(seconds=chance.uniform(0, setting.moved_by)))
         self.provider = Provider(self.engine, setting.terms, Random(f"{seed}:provider"))
-        self.fleet = Fleet(self.engine, self.provider, setting.fleet, Random(f"{seed}:fleet"))
+        model = Fleet if setting.fleet.terms is None else PubsubFleet
+        self.fleet = model(self.engine, self.provider, setting.fleet, Random(f"{seed}:fleet"))
         self.documents = Documents(self.engine, Random(f"{seed}:documents"))
         self.known = setting.known
         self.seed = seed
@@ -100,6 +102,7 @@ class Rehearsal(Struct, frozen=True):
     """Instants of the strategy's own writes, by document path."""
     ended_at: float
     """When the last request ended, or the rehearsal was broken off."""
+    deliveries: Counts = field(default_factory=Counts)
 
 
 def rehearse(setting: Setting, strategy: Strategy, seed: int) -> Rehearsal:
@@ -111,4 +114,5 @@ def rehearse(setting: Setting, strategy: Strategy, seed: int) -> Rehearsal:
     for instant in setting.crashes:
         world.engine.at(instant, strategy.crash)
     world.engine.run(setting.until)
-    return Rehearsal(world.requests, world.provider.calls, world.documents.writes, world.engine.now)
+    counts = world.fleet.counts if isinstance(world.fleet, PubsubFleet) else Counts()
+    return Rehearsal(world.requests, world.provider.calls, world.documents.writes, world.engine.now, counts)

@@ -38,7 +38,7 @@ class Kicks:
         match await self._view.state():
             case "lapsed":
                 await self.kick()
-            case "left" if effect == "queued":
+            case "left" if effect in ("queued", "awaiting"):
                 await self.kick()
             case _:
                 pass

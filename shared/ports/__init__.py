@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from shared.core.accounting.account_cap import Account
 from shared.core.provider.kept_image import KeepRules
 from shared.core.values.lanes import BATCH, VERTEX
 from shared.core.values.release import Release
@@ -15,13 +17,15 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.core.accounting.budget import Budget
     from shared.core.catalogue.catalogue import Catalogue
     from shared.core.limits.quota import Quota
+    from shared.core.routing.background_proof import Setting
     from shared.core.routing.vertex import VertexUse
     from shared.ports.clock import Clock
     from shared.ports.flags import FlagSource
-    from shared.ports.images import Images, References, Room, Spool
-    from shared.ports.lanes import Batches, Lane
+    from shared.ports.images import Formats, Images, References, Room, Spool
+    from shared.ports.lanes import Batches, Interactions, Lane
     from shared.ports.messaging import Topics
     from shared.ports.quota import LiveQuotaSource
+    from shared.ports.signatures import Signatures
     from shared.ports.store import Store
     from shared.ports.telemetry import Signals
     from shared.ports.webhooks import Webhooks
@@ -33,6 +37,12 @@ class Leaving(Struct, eq=False):
     begun: bool = False
 
 
+def _no_signatures() -> Signatures:
+    from shared.ports.signatures import NoSignatures
+
+    return NoSignatures()
+
+
 class Ports(Struct, frozen=True, eq=False):
     """Everything a flow may touch, built once per process by `shared.wiring`."""
 
@@ -41,8 +51,12 @@ class Ports(Struct, frozen=True, eq=False):
     images: Images
     spool: Spool
     references: References
+    formats: Formats
+    """For an image that the provider does not send in the format that was asked for."""
     lanes: Mapping[str, Lane]
     """By lane name: those that answer at once."""
+    interactions: Interactions
+    """Background calls of Google's lanes."""
     batches: Batches
     webhooks: Webhooks
     live_quota: LiveQuotaSource
@@ -63,14 +77,24 @@ class Ports(Struct, frozen=True, eq=False):
     key_kind: str
     room: Room
     release: Release = Release()
+    probe_every: timedelta = timedelta(0)
+    """Between two requests of the prober; zero = none."""
     keep_rules: KeepRules = KeepRules()
     """For a paid image that cannot be stored."""
+    signatures: Signatures = field(default_factory=_no_signatures)
+    """Of the provider's webhooks."""
+    background: Setting = "off"
+    """Which calls run in the background."""
+    has_webhooks: bool = False
+    """Webhooks say when an interaction has ended; else it is looked at more often."""
     default_budget: Budget | None = None
     """Of every tenant that has none of its own."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
     vertex: VertexUse = "fallback"
     """Which requests the Vertex lane takes, where `lanes` has it."""
+    account: Account = Account()
+    """The billing account of the Gemini API, as far as it is configured."""
     vertex_project: str = ""
     """Whose the Vertex lane's calls are."""
     reported: dict[str, float] = field(default_factory=dict)

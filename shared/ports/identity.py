@@ -1,4 +1,4 @@
-"""Who is calling the console."""
+"""Who is calling the console, or the API."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from shared.core.messages.render_request import DEFAULT_TENANT
+
+ANY_TENANT = "*"
+
 
 class Asked(Struct, frozen=True):
-    """What a call to the console says of who makes it."""
+    """What a call to the console, or to the API, says of who makes it."""
 
     peer: str
     """The address at the other end of the connection."""
@@ -17,11 +21,34 @@ class Asked(Struct, frozen=True):
     proxied: bool
     """A proxy names itself in the headers."""
     assertion: str | None
-    """The header `X-Goog-IAP-JWT-Assertion`."""
+    """The header `X-Goog-IAP-JWT-Assertion`; for the API, the header with the identity token."""
 
 
 class NotIdentified(Exception):
-    """Nobody who may use the console. Says what was found, what is allowed and what to do."""
+    """Nobody who may use this. Says what was found, what is allowed and what to do."""
+
+
+class Caller(Struct, frozen=True):
+    """Who calls the API, and for which tenants."""
+
+    name: str
+    tenants: tuple[str, ...]
+    """The first one is meant where a call names none; `*` stands for every tenant."""
+
+    @property
+    def default_tenant(self) -> str:
+        return next((tenant for tenant in self.tenants if tenant != ANY_TENANT), DEFAULT_TENANT)
+
+    def may_use(self, tenant: str) -> bool:
+        return tenant in self.tenants or ANY_TENANT in self.tenants
+
+
+class Callers(Protocol):
+    """Who calls the API."""
+
+    async def caller(self, call: Asked) -> Caller:
+        """Raises NotIdentified."""
+        ...
 
 
 class Identities(Protocol):

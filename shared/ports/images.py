@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from msgspec import Struct
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
     from shared.core.provider.call import Picture, Reference
     from shared.core.provider.kept_image import KeptImage
+    from shared.core.provider.output_format import Converted
 
 
 class ImagesUnavailable(Exception):
@@ -41,6 +43,23 @@ class Images(Protocol):
         ...
 
     async def read(self, uri: str) -> bytes: ...
+
+    async def link(self, uri: str, lasts: timedelta) -> str | None:
+        """An address from which anybody may fetch the image for so long; None where the store has none to give.
+
+        Raises ImagesUnavailable, also for a URI that is not of this store.
+        """
+        ...
+
+
+class ConversionFailed(Exception):
+    """An image could not be made into another format. Says why, and nothing of its content."""
+
+
+class Formats(Protocol):
+    async def convert(self, picture: Picture, to: str, quality: int | None) -> Converted:
+        """The image as `jpeg`, `png` or `webp`; quality None: the usual one. Raises ConversionFailed."""
+        ...
 
 
 class Spool(Protocol):

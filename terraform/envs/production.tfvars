@@ -3,13 +3,14 @@
 project_id         = "renderlane-production"
 region             = "europe-west1"
 firestore_location = "eur3"
+images_location    = "EU" # as far apart as the database: with one region, its outage takes every image along
 alert_emails       = ["renderlane-oncall@example.com"]
 publishers         = ["serviceAccount:web@renderlane-production.iam.gserviceaccount.com"]
 result_subscribers = ["serviceAccount:web@renderlane-production.iam.gserviceaccount.com"]
 image_readers      = ["serviceAccount:web@renderlane-production.iam.gserviceaccount.com"]
 operators          = ["group:renderlane-oncall@example.com"]
 runbook_url        = "https://runbooks.example.com/renderlane/RUNBOOK.md"
-render             = { concurrency = 40, max_instances = 10, memory_mib = 2048 }
+render             = { concurrency = 80, max_instances = 5, memory_mib = 2304 } # fits the 20 CPUs and 40 GiB of a new project
 capacity           = 400
 min_instances      = { intake = 1, pump = 1, render = 1 }
 quota              = "*=concurrency:300"

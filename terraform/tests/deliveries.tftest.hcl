@@ -32,8 +32,13 @@ run "deliveries" {
   }
 
   assert {
-    condition     = alltrue([for each in google_pubsub_subscription.push : each.retry_policy[0].minimum_backoff == "1s" && each.retry_policy[0].maximum_backoff == "60s"])
-    error_message = "A subscription has no retry policy of its own."
+    condition = alltrue(flatten([
+      for name, each in google_pubsub_subscription.push : [
+        for policy in each.dead_letter_policy :
+        policy.max_delivery_attempts >= 20 && each.retry_policy[0].minimum_backoff == "10s" && each.retry_policy[0].maximum_backoff == "600s"
+      ]
+    ]))
+    error_message = "A subscription gives messages up within minutes: an outage would make dead letters of all of them."
   }
 
   assert {
@@ -54,5 +59,49 @@ run "deliveries" {
       length(each.dead_letter_policy) == 0 || contains(keys(google_pubsub_subscription_iam_member.give_up), name)
     ])
     error_message = "Pub/Sub's agent may not take messages off a subscription that gives up."
+  }
+}
+
+run "render_by_pull" {
+  command = plan
+
+  variables {
+    render = { delivery = "pull" }
+  }
+
+  assert {
+    condition     = !contains(keys(google_cloud_run_v2_service.function), "render") && length(google_pubsub_subscription.push["render-releases-render"].push_config) == 0
+    error_message = "render is pushed to as well: two consumers of one subscription."
+  }
+
+  assert {
+    condition = (
+      google_cloud_run_v2_worker_pool.function["render"].template[0].containers[0].args == tolist(["-m", "functions.pull", "render"])
+      && google_cloud_run_v2_worker_pool.function["render"].template[0].containers[0].image == var.image
+    )
+    error_message = "The worker pool does not pull for render, or runs another image or account."
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_worker_pool.function["render"].scaling[0].min_instance_count >= 1
+    error_message = "The worker pool scales to nothing: nobody would pull."
+  }
+
+  assert {
+    condition     = google_pubsub_subscription_iam_member.puller["render-releases-render"].role == "roles/pubsub.subscriber"
+    error_message = "The worker pool may not take messages off its subscription."
+  }
+
+  assert {
+    condition     = alltrue([for each in google_logging_metric.event : strcontains(each.filter, "cloud_run_worker_pool")])
+    error_message = "A metric does not see what the worker pool logs."
+  }
+
+  assert {
+    condition = alltrue([
+      for heading in ["delivery-deferred", "timeout", "rejected"] :
+      length([for each in google_monitoring_alert_policy.threshold[heading].conditions : each if strcontains(each.condition_threshold[0].filter, "cloud_run_worker_pool")]) == 1
+    ])
+    error_message = "An alert does not see what the worker pool logs."
   }
 }

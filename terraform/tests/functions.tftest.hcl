@@ -41,8 +41,8 @@ run "functions" {
     condition = [
       for name, each in google_cloud_run_v2_service.function : name
       if anytrue([for env in each.template[0].containers[0].env : length(env.value_source) > 0])
-    ] == ["render", "watch"]
-    error_message = "Another function than render and watch is given the Gemini key."
+    ] == ["collect", "render", "watch"]
+    error_message = "Another function than collect, render and watch is given the Gemini key."
   }
 
   assert {
@@ -121,5 +121,36 @@ run "a_canary" {
       "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION 80", "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST 20",
     ]
     error_message = "The canary does not get its part, or the stable revision not the rest."
+  }
+}
+
+run "the_defaults_fit_a_new_project" {
+  command = plan
+
+  assert {
+    condition     = local.fleet_cpus <= 20 && local.fleet_gib <= 40
+    error_message = "The defaults need more than Cloud Run allows in a new project."
+  }
+
+  assert {
+    condition     = length(google_cloud_quotas_quota_preference.run) == 0
+    error_message = "Quota is requested that nobody asked for."
+  }
+}
+
+run "quota_is_requested_where_somebody_is_named" {
+  command = plan
+
+  variables {
+    render                 = { max_instances = 20 }
+    platform_quota         = { cpus = 60, gib = 120 }
+    request_platform_quota = "oncall@example.com"
+  }
+
+  assert {
+    condition = { for id, each in google_cloud_quotas_quota_preference.run : id => each.quota_config[0].preferred_value } == {
+      CpuAllocPerProjectRegion = "60000", MemAllocPerProjectRegion = "128849018880"
+    }
+    error_message = "The request is not in thousandths of a CPU and bytes."
   }
 }

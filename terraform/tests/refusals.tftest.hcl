@@ -18,6 +18,7 @@ run "an_ack_deadline_under_the_time_out" {
       render-requests-intake     = 30
       pump-kicks-pump            = 600
       render-releases-render     = 600
+      render-arrivals-collect    = 300
       render-dead-letters-bury   = 60
       render-results-deliver     = 60
       webhook-deliveries-deliver = 60
@@ -218,4 +219,114 @@ run "a_key_of_a_gateway_that_changes_under_running_functions" {
   }
 
   expect_failures = [var.gateway_keys]
+}
+
+run "an_api_for_everybody" {
+  command = plan
+
+  variables {
+    api_callers = { allUsers = ["web"] }
+  }
+
+  expect_failures = [var.api_callers]
+}
+
+run "an_account_of_the_api_without_a_tenant" {
+  command = plan
+
+  variables {
+    api_callers = { "user:ada@example.com" = [] }
+  }
+
+  expect_failures = [var.api_callers]
+}
+
+run "an_audience_with_a_space" {
+  command = plan
+
+  variables {
+    api_audience = "a b"
+  }
+
+  expect_failures = [var.api_audience]
+}
+
+run "a_budget_that_is_no_amount" {
+  command = plan
+
+  variables {
+    default_budget = "lots"
+  }
+
+  expect_failures = [var.default_budget]
+}
+
+run "more_pictures_than_memory" {
+  command = plan
+
+  variables {
+    collect = { concurrency = 80, memory_mib = 1024 }
+  }
+
+  expect_failures = [var.collect]
+}
+
+run "a_background_of_another_word" {
+  command = plan
+
+  variables {
+    background = "sometimes"
+  }
+
+  expect_failures = [var.background]
+}
+
+run "a_webhook_secret_that_is_not_pinned" {
+  command = plan
+
+  variables {
+    webhooks = { public = true, secret = { name = "webhook-secret", version = "latest" } }
+  }
+
+  expect_failures = [var.webhooks]
+}
+
+run "another_way_of_delivery" {
+  command = plan
+
+  variables {
+    render = { delivery = "streaming" }
+  }
+
+  expect_failures = [var.render]
+}
+
+run "a_fleet_beyond_the_platforms_quota" {
+  command = plan
+
+  variables {
+    render = { max_instances = 20 }
+  }
+
+  expect_failures = [var.platform_quota]
+}
+
+run "nobody_to_ask_for_quota" {
+  command = plan
+
+  variables {
+    request_platform_quota = "someone"
+  }
+
+  expect_failures = [var.request_platform_quota]
+}
+
+run "a_probe_each_minute" {
+  command = plan
+
+  variables {
+    probe_minutes = 1
+  }
+
+  expect_failures = [var.probe_minutes]
 }

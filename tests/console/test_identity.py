@@ -20,7 +20,7 @@ from google.auth.crypt import es256
 from msgspec.structs import replace
 
 from functions.console.desk import Desk
-from functions.console.guard import PROXIES
+from functions.proxy_headers import PROXIES
 from shared import wiring
 from shared.adapters.identity import iap
 from shared.adapters.identity.iap import IapIdentities

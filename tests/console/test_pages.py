@@ -66,6 +66,7 @@ async def test_the_overview_shows_what_waits_what_runs_what_failed_and_what_is_t
     await flags.trip(store, desk.ports.signals, flag)
     await summary.write(desk.ports)
     text = (await browser.look()).text
+    assert f">Renderlane {desk.ports.release.name}</span></footer>" in text
     for shown in ("<strong>13</strong>", "bulk", ">12<", "print", "17 min", 'href="/console/requests/run-1"',
                   "overload", "$12.50", "the lamp burns", "tenant=shop", 'href="/console/requests/f-',
                   "/runbook#overload", "ann", 'href="/console/requests?status=queued&amp;model=gemini-3-pro-image"',
@@ -254,3 +255,20 @@ async def test_a_budget_that_is_used_up_is_said_to_hold_requests_back(desk: Desk
     assert "Budget of web is used up" in text
     assert "1 request waits for budget" in text
     assert 'class="verdict amber"' in text
+
+
+async def test_a_request_that_awaits_the_provider_says_so_and_can_be_cancelled(desk: Desk, browser: Browser) -> None:
+    await rendering(desk, "held-1")
+    await rendering(desk, "away-1")
+    document = await desk.ports.store.get(request_record.path("away-1"))
+    assert isinstance(document, Document)
+    changes = {"interaction_id": "v1_far", "collect_at": now(), "slot_at": now() - timedelta(seconds=42)}
+    await desk.ports.store.commit(Update(document.path, changes, document.version))
+    away = (await browser.look("/requests/away-1")).text
+    assert "Awaiting the provider" in away
+    assert "42 s" in away
+    assert "v1_far" in away
+    assert 'id="to-cancel"' in away
+    by_worker = (await browser.look("/requests/held-1")).text
+    assert "Awaiting the provider" not in by_worker
+    assert 'id="to-cancel"' not in by_worker

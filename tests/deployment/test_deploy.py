@@ -255,7 +255,7 @@ A, B, C = (
 def test_the_way_back_gives_traffic_to_the_release_before_and_builds_nothing() -> None:
     shell = Told(
         {
-            "terraform -chdir=terraform output": '["render"]',
+            "terraform -chdir=terraform output -json entry_points": '["render"]',
             "gcloud run services describe": json.dumps(a_service(("renderlane-render-3", 100))),
             "gcloud run revisions list": json.dumps([A, B, C]),
         }
@@ -266,6 +266,26 @@ def test_the_way_back_gives_traffic_to_the_release_before_and_builds_nothing() -
         "gcloud run services update-traffic renderlane-render --to-revisions=renderlane-render-2=100"
     )
     assert not [command for command in shell.done if "build" in command or "terraform" in command]
+
+
+def test_a_worker_pool_goes_back_by_its_instances() -> None:
+    """https://cloud.google.com/run/docs/managing/workerpool-instance-splits-rollbacks"""
+    pool = {"status": {"instanceSplits": [{"revisionName": "renderlane-render-3", "percent": 100}]}}
+    shell = Told(
+        {
+            "terraform -chdir=terraform output -json entry_points": '["render"]',
+            "terraform -chdir=terraform output -json pools": '["renderlane-render"]',
+            "gcloud beta run worker-pools describe": json.dumps(pool),
+            "gcloud beta run worker-pools revisions list": json.dumps([A, B, C]),
+        }
+    )
+    deployment, _ = a_deployment(shell, apply=True)
+    deployment.back()
+    (moved, kicked, _) = shell.done
+    assert moved.startswith(
+        "gcloud beta run worker-pools update-instance-split renderlane-render --to-revisions=renderlane-render-2=100"
+    )
+    assert "pump-kicks" in kicked
 
 
 def test_going_back_twice_reaches_the_release_before_that() -> None:
@@ -290,7 +310,7 @@ def test_a_canary_keeps_the_rest_of_the_traffic_on_what_serves() -> None:
     shell = Told(
         SIGNED_IN
         | {
-            "terraform -chdir=terraform output": '["render"]',
+            "terraform -chdir=terraform output -json entry_points": '["render"]',
             "gcloud run services describe": json.dumps(
                 a_service(("renderlane-render-2", 80), ("renderlane-render-3", 20))
             ),
@@ -395,3 +415,26 @@ def test_what_doctor_really_says_of_a_home_that_does_not_exist_is_understood(tmp
     assert {each.owner for each in checks} >= {"model", "price", "credential", "quota", "rollback"}
     assert not any(each.verdict == "fail" and each.owner in ("data", "quota", "rollback") for each in checks)
     assert not (tmp_path / "nothing/state.db").exists()
+
+
+def test_a_plan_whose_fleet_is_over_cloud_runs_quota_is_not_kept_for_an_apply() -> None:
+    """Half of an apply would go through before Cloud Run refuses the rest."""
+    quota = {
+        "owner": "quota", "check": "platform-quota", "verdict": "fail",
+        "found": "the fleet may need 34 CPUs and 42 GiB in europe-west1; allowed: 20 CPUs, 40 GiB",
+        "remedy": "Request more.",
+    }  # fmt: skip
+    outputs = {"planned_values": {"outputs": {"fleet": {"value": "34x42@europe-west1"}}}}
+    shell = Told(SIGNED_IN | {"terraform -chdir=terraform show": json.dumps(outputs)})
+    deployment, _ = a_deployment(shell, apply=True)
+    answer = shell.answer
+
+    def answering(*words: str) -> str:
+        checks = [quota] if any(word.startswith("--fleet=34x42@europe-west1") for word in words) else []
+        return answer(*words) if not checks else json.dumps({"ready": False, "checks": checks})
+
+    shell.answer = answering  # type: ignore[method-assign]
+    with pytest.raises(Stopped, match="34 CPUs and 42 GiB"):
+        deployment.plan()
+    with pytest.raises(Stopped, match="no plan of this source"):
+        deployment.apply()

@@ -26,7 +26,7 @@ class ScriptedLane:
     """Answers from the script first, then makes every image."""
 
     def __init__(self, clock: Clock, latency: timedelta = timedelta(seconds=1)) -> None:
-        self._clock = clock
+        self.clock = clock
         self.latency = latency
         self.failures_take: timedelta | None = None
         """How long a failure that is told takes; None = as long as a picture. Rejections come sooner."""
@@ -45,12 +45,12 @@ class ScriptedLane:
     async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
         if await at_slot() < timedelta(0):
             return Failure(FailureKind.LATE, "the call could not leave within its slot")
-        self.calls.append(Call(order, self._clock.now()))
-        step = self._script.pop(0) if self._script else self.sick(order, self._clock.now()) or made
+        self.calls.append(Call(order, self.clock.now()))
+        step = self.next_step(order)
         latency = timeout if step is FailureKind.TIMEOUT else min(self.latency, timeout)
         if isinstance(step, Failure) and self.failures_take is not None:
             latency = self.failures_take
-        await self._clock.sleep(latency.total_seconds())
+        await self.clock.sleep(latency.total_seconds())
         match step:
             case FailureKind():
                 answer: Answer = Failure(step, f"a scripted {step.value}")
@@ -60,6 +60,10 @@ class ScriptedLane:
                 answer = step(order)
         self.ended.append(answer)
         return answer
+
+    def next_step(self, order: Order) -> Answer | FailureKind | Callable[[Order], Answer]:
+        """How a call that begins now ends."""
+        return self._script.pop(0) if self._script else self.sick(order, self.clock.now()) or made
 
     async def close(self) -> None:
         pass

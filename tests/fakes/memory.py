@@ -275,6 +275,8 @@ class MemoryTopics:
 class MemoryImages:
     def __init__(self) -> None:
         self.stored: dict[str, tuple[bytes, dict[str, str]]] = {}
+        self.links = False
+        """Whether it gives addresses, as a bucket does."""
 
     async def put(self, key: str, picture: Picture, facts: Mapping[str, str]) -> StoredImage:
         await asyncio.sleep(0)
@@ -284,6 +286,11 @@ class MemoryImages:
     async def find(self, prefix: str) -> StoredImage | None:
         await asyncio.sleep(0)
         return next((self._image(key) for key in self.stored if key.startswith(prefix)), None)
+
+    async def link(self, uri: str, lasts: timedelta) -> str | None:
+        if not self.links:
+            return None
+        return f"https://images.example/{uri.removeprefix('memory://')}?lasts={lasts.total_seconds():.0f}"
 
     async def read(self, uri: str) -> bytes:
         return self.stored[uri.removeprefix("memory://")][0]
@@ -326,9 +333,11 @@ class MemorySpool:
 @dataclass
 class MemoryReferences:
     known: dict[str, bytes] = field(default_factory=dict)
+    allowed: tuple[str, ...] = ("gs://allowed/",)
+    fetched: list[str] = field(default_factory=list)
 
     def check(self, uri: str, tenant: str) -> None:
-        if not uri.startswith("gs://allowed/"):
+        if not uri.startswith(self.allowed):
             raise ReferenceUnusable(f"{uri} lies in no allowed place")
 
     async def size(self, uri: str, tenant: str) -> int | None:
@@ -337,6 +346,7 @@ class MemoryReferences:
 
     async def fetch(self, uri: str, tenant: str, mime_type: str | None, most: int | None = None) -> Reference:
         await asyncio.sleep(0)
+        self.fetched.append(uri)
         if uri not in self.known:
             raise ReferenceUnusable(f"{uri} does not exist")
         return Reference(mime_type or "image/png", self.known[uri])

@@ -39,6 +39,7 @@ class Home:
         self.store = SqliteStore(file, self.world.clock, queries.INDEXES)
         self.ports = replace(self.world.ports, store=self.store)
         self.kicks = self.world.kicks
+        self.collector = self.world.collector
 
     def damage(self, path: str, **fields: Any) -> None:
         with sqlite3.connect(self.file) as connection:
@@ -74,7 +75,7 @@ async def rendering(home: Home, *request_ids: str) -> None:
 async def test_watch_recovers_what_stands_behind_a_damaged_request(home: Home, damage: Any) -> None:
     await rendering(home, "a-bad", "b-good")
     home.damage("requests/a-bad", deadline=damage, created_at={"$at": "tomorrow"})
-    await watch(home.ports, home.kicks)
+    await watch(home.ports, home.kicks, home.collector)
     assert await home.status("b-good") == "queued"
     assert home.skipped() == ["requests/a-bad"]
     assert len(home.world.signals.of(events.WATCHED)) == 1
@@ -85,7 +86,7 @@ async def test_a_damaged_document_is_reported_once_an_hour(home: Home) -> None:
     home.damage("requests/a-bad", created_at={"$at": "tomorrow"})
     for minutes in (0, 1, 58, 2, 61):
         home.world.clock.advance(timedelta(minutes=minutes))
-        await watch(home.ports, home.kicks)
+        await watch(home.ports, home.kicks, home.collector)
     assert len(home.skipped()) == 3
 
 
@@ -118,7 +119,7 @@ async def test_what_is_damaged_is_forgotten_in_its_time(home: Home) -> None:
         written = a_record(a_request(request_id=request_id), status="failed", expire_at=over)
         await home.store.commit(Create(f"requests/{request_id}", written))
     home.damage("requests/a-bad", deadline={"$at": "tomorrow"})
-    await watch(home.ports, home.kicks)
+    await watch(home.ports, home.kicks, home.collector)
     left = await home.store.get_all(["requests/a-bad", "requests/b-good"])
     assert [isinstance(each, Document) for each in left] == [False, False]
 
@@ -132,7 +133,7 @@ async def test_a_damaged_result_holds_no_other_back(home: Home) -> None:
         found = await _found(home, request_id)
         await home.store.commit(Update(found.path, changes | {"finished_at": NOW, "updated_at": NOW}, found.version))
     home.damage("requests/a-bad", finished_at=None)
-    await watch(home.ports, home.kicks)
+    await watch(home.ports, home.kicks, home.collector)
     assert {event["request_id"] for event in home.world.results()} == {"b-good"}
     assert home.skipped() == ["requests/a-bad"]
 

@@ -148,10 +148,10 @@ async def test_an_id_is_remembered_for_thirty_days_after_its_end_and_then_free_a
     await world.publish({"cancel": "r-2"})
     await world.run_until_quiet()
     world.clock.advance(timedelta(days=29))
-    await world.clock.run(watch(world.ports, world.kicks))
+    await world.clock.run(watch(world.ports, world.kicks, world.collector))
     assert world.statuses() == {"r-1": "succeeded"}
     world.clock.advance(timedelta(days=2))
-    await world.clock.run(watch(world.ports, world.kicks))
+    await world.clock.run(watch(world.ports, world.kicks, world.collector))
     assert world.statuses() == {}
     assert world.attempts("r-1") == []
     assert world.store.all("cancels") == []

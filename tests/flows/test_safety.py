@@ -205,7 +205,7 @@ async def test_two_workers_that_both_believe_in_their_attempt_book_a_duplicate_a
         # The worker is frozen: its lease lapses, and the watch gives its attempt up.
         lapsed = {"lease_until": world.clock.now() - timedelta(seconds=1)}
         await world.store.commit(Update(held.path, lapsed, held.version))
-        await watch(world.ports, world.kicks)
+        await watch(world.ports, world.kicks, world.collector)
         assert world.status()["status"] == "queued"
         await story
 

@@ -94,6 +94,16 @@ async def test_the_function_starts_under_functions_framework_and_acknowledges_a_
 
 
 @pytest.mark.slow
+def test_arrive_starts_and_answers_a_stranger_with_401_and_nothing_else(tmp_path: Path) -> None:
+    with started("arrive", tmp_path) as url:
+        unsigned = httpx2.post(url, content=b"{}", trust_env=False)
+        large = httpx2.post(url, content=b"x" * 1_000_000, trust_env=False)
+        looked = httpx2.get(url, trust_env=False)
+    assert [(answer.status_code, answer.content) for answer in (unsigned, large)] == [(401, b"")] * 2
+    assert looked.status_code == 405
+
+
+@pytest.mark.slow
 def test_a_plain_body_is_answered_with_what_was_expected(tmp_path: Path) -> None:
     with started("intake", tmp_path) as url:
         answer = httpx2.post(url, content=b'{"request_id": "r-1"}', trust_env=False)

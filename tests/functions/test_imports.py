@@ -38,7 +38,7 @@ if function == "watch":
     worker()
 else:
     answer = asyncio.run(getattr(functions.main, function)(Request(scope, receive)))
-    assert answer.status_code == 400, answer.body
+    assert answer.status_code == (401 if function == "arrive" else 400), answer.body
 print(json.dumps(sorted(sys.modules)))
 """
 
@@ -71,6 +71,13 @@ def test_a_function_that_calls_no_model_never_loads_google_genai(function: str) 
         "functions.console.app",
     }
     assert {"google.cloud.firestore", "google.pubsub_v1", "functions.main"} <= modules
+
+
+def test_arrive_loads_neither_google_genai_nor_what_checks_signatures_for_one_without() -> None:
+    """It is the one function that strangers wake."""
+    modules = loaded("arrive", RENDERLANE_WEBHOOK_URL="https://worker.example/arrive")
+    assert "shared.adapters.signatures.token" in modules
+    assert not modules & {"google.genai", "jwt", "standardwebhooks", "httpx2", "functions.console.app"}
 
 
 def test_watch_tends_batches_without_google_genai() -> None:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from scripts.bench.harness import rig
 from scripts.local.door import BODY_LIMIT_BYTES, SECRET
+from scripts.local.home import WEBHOOKS
 from scripts.local.publish import BODY_LIMIT_BYTES as PUBLISH_LIMIT_BYTES
 from scripts.local.publish import MOST_MESSAGES
 
@@ -118,7 +119,7 @@ def test_a_page_of_the_home_itself_may_call_it(up: Up) -> None:
     assert answer.status_code == 200, answer.text
 
 
-@pytest.mark.parametrize("function", ["intake", "pump", "render", "watch", "bury", "deliver"])
+@pytest.mark.parametrize("function", ["intake", "pump", "render", "watch", "bury", "deliver", "collect", "arrive"])
 @pytest.mark.parametrize("secret", [None, "", "guessed"])
 def test_a_forged_push_reaches_no_function(up: Up, function: str, secret: str | None) -> None:
     push = json.dumps({"message": {"data": "e30=", "messageId": "1"}, "subscription": "s"}).encode()
@@ -126,6 +127,20 @@ def test_a_forged_push_reaches_no_function(up: Up, function: str, secret: str | 
     answer = post(up, headers, push, f"/functions/{function}")
     assert answer.status_code == 403
     assert SECRET in answer.json()["error"]["message"]
+
+
+def test_webhooks_have_a_door_of_their_own_and_only_there(up: Up) -> None:
+    """A tunnel may lead to that one path: its signature is the guard, of all that proxies and pages can add."""
+    for headers in (
+        {},
+        {"x-forwarded-for": "203.0.113.1"},
+        {"origin": "https://evil.example"},
+        {"host": "tunnel.example"},
+    ):
+        answer = post(up, JSON | headers, b"{}", WEBHOOKS)
+        assert (answer.status_code, answer.content) == (401, b""), headers
+    assert post(up, JSON | {"host": "tunnel.example"}, path=f"{WEBHOOKS}/../v1/projects").status_code in (403, 404)
+    assert httpx2.get(f"{up.url}{WEBHOOKS}", trust_env=False).status_code == 405
 
 
 def test_a_publish_has_at_most_a_thousand_messages(up: Up) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -279,3 +280,24 @@ def test_a_wrong_webhook_secret_is_never_repeated(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting) as error:
         Settings.read({"RENDERLANE_WEBHOOK_SECRET": "whsec_mine only"}, tmp_path)
     assert "mine" not in str(error.value)
+
+
+def test_the_tier_of_the_billing_account_sets_its_window_its_cap_and_whether_there_is_priority(tmp_path: Path) -> None:
+    settings = Settings.read({"RENDERLANE_TIER": "1", "GEMINI_API_KEY": "AQ.x"}, tmp_path)
+    ports = wiring.build(settings, io.StringIO())
+    assert ports.account.monthly_cap_micros == 250_000_000
+    assert ports.quota.limits("gemini-3-pro-image").spend10m_micros == 10_000_000
+    assert set(ports.catalogue.barred) == {"priority"}
+    own = Settings.read({"RENDERLANE_TIER": "3", "RENDERLANE_MONTHLY_CAP": "45000"}, tmp_path)
+    assert wiring.account(own, wiring.catalogue(own)).monthly_cap_micros == 45_000_000_000
+    assert wiring.catalogue(own).barred == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [("RENDERLANE_TIER", "4", "1, 2, 3"), ("RENDERLANE_MONTHLY_CAP", "0", "dollars above zero"),
+     ("RENDERLANE_MONTHLY_CAP", "much", "dollars above zero")],
+)  # fmt: skip
+def test_a_wrong_tier_or_cap_is_refused(name: str, value: str, allowed: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match=rf"{name}: found.*{re.escape(allowed)}"):
+        wiring.build(Settings.read({name: value}, tmp_path), io.StringIO())

@@ -22,6 +22,8 @@ IAM = {
     "google_storage_bucket_iam_member": "bucket",
 }
 PUBLIC = ("allUsers", "allAuthenticatedUsers")
+SIGNED = "renderlane-arrive"
+"""The one service that anybody can call: it takes only what the provider has signed."""
 SWEEPING = ("roles/owner", "roles/editor", "roles/viewer", "roles/datastore.owner", "roles/pubsub.admin")
 
 
@@ -43,8 +45,14 @@ def exposures(plan: Planned) -> list[str]:
     return found
 
 
+def strangers(plan: Planned) -> list[str]:
+    """Services that anybody can call."""
+    services = plan.of("google_cloud_run_v2_service").values()
+    return [values["name"] for values in services if values["invoker_iam_disabled"]]
+
+
 def open_doors(plan: Planned) -> list[str]:
-    """Functions that can be reached from outside, and services that nobody stands in front of."""
+    """Functions that can be reached from outside, and services that nobody stands in front of; `arrive` may be both."""
     granted = grants(plan)
     services = plan.of("google_cloud_run_v2_service")
     found = [
@@ -54,8 +62,14 @@ def open_doors(plan: Planned) -> list[str]:
     ]
     for address, values in services.items():
         name = values["name"]
+        if name == SIGNED and address.startswith("arrive["):
+            continue
         if address.startswith("function["):
             found += [f"{name} is called without a grant"] if values["invoker_iam_disabled"] else []
+            continue
+        if address.startswith("api["):  # Cloud Run itself stands in front of it, for named accounts
+            if values["invoker_iam_disabled"] or values["iap_enabled"]:
+                found.append(f"{name} is called without the grant that it trusts")
             continue
         if not values["iap_enabled"] or values["invoker_iam_disabled"]:
             found.append(f"{name} has no Identity-Aware Proxy in front of it")

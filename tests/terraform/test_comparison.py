@@ -25,20 +25,31 @@ from tests.terraform.rehearsal import published_by
 from tests.terraform.terraform import Planned, Terraform
 from tests.terraform.written import collections_of_the_code, written_fields
 
-ONE_MACHINE_ONLY = {"RENDERLANE_HOME", "PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST"}
+ONE_MACHINE_ONLY = {"RENDERLANE_HOME", "RENDERLANE_CONFIRM", "PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST"}
 SECRET = {"GEMINI_API_KEY", "RENDERLANE_GATEWAY_KEY_ACME"}
 OF_OUR_OWN = {"renderlane-key-rotation"}
 """Topics and subscriptions that no code of ours knows."""
 EVERYTHING_SET = {
+    "probe_minutes": 15,
     "quota": "*=rpm:100",
     "catalogue": "other.toml",
     "flag_provider": "flags:provider",
     "gemini_base_url": "https://gemini.example.com",
     "reference_buckets": ["brand-assets"],
     "console_group": "oncall@example.com",
+    "default_budget": "25.00",
+    "api_callers": {"serviceAccount:shop@render-test.iam.gserviceaccount.com": ["shop"], "user:ada@example.com": ["*"]},
     "billing_account": "012345-6789AB-CDEF01",
     "gateway_keys": {"ACME": {"secret": "acme-key", "version": "1"}},
+    "webhooks": {
+        "public": True,
+        "secret": {"name": "webhook-secret", "version": "1"},
+        "audiences": ["project-7"],
+        "issuers": ["https://accounts.google.com"],
+    },
     "vertex": {"base_url": "https://vertex.example.com"},
+    "billing_tier": "2",
+    "monthly_cap_usd": 1500,
 }
 
 
@@ -73,8 +84,9 @@ def test_the_subscriptions_are_the_topologys(plan: Planned) -> None:
 def test_every_function_of_the_image_is_deployed_and_no_other(plan: Planned, full: Planned) -> None:
     tree = ast.parse(Path("functions/main.py").read_text("utf-8"))
     targets = {each.name for each in tree.body if isinstance(each, ast.AsyncFunctionDef) and each.decorator_list}
-    assert set(plan.outputs["entry_points"]) == targets - {"console"}, "console is off until its group is named"
-    assert set(full.outputs["entry_points"]) == targets | {"console"}
+    optional = {"console", "arrive", "api"}
+    assert set(plan.outputs["entry_points"]) == targets - optional, "off until somebody turns them on"
+    assert set(full.outputs["entry_points"]) == targets
 
 
 def test_firestore_json_is_what_the_code_asks_for() -> None:
@@ -110,7 +122,7 @@ def test_a_field_has_the_index_that_a_query_needs_and_no_other(plan: Planned) ->
 
 def test_the_rehearsal_writes_to_what_flows_keep() -> None:
     kept = {"requests", "attempts", "batches", "budgets", "budget_shards", "calendars", "cancels", "evidence", "flags"}
-    kept |= {"flag_history", "gateways", "ledger", "pump", "quota", "rejected", "tenants"}
+    kept |= {"flag_history", "gateways", "ledger", "pump", "quota", "rejected", "tenants", "provider_webhooks"}
     assert kept - set(written_fields()) == set()
     assert kept - collections_of_the_code() == {"flag_history"}, "its name is a constant of its own"
 
@@ -132,7 +144,8 @@ def test_every_variable_has_its_place(full: Planned) -> None:
     read = set(re.findall(r'"((?:RENDERLANE|GEMINI|GOOGLE)_[A-Z_]+)"', code))
     rows = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
     named = read | set(re.findall(r"`([A-Z][A-Z_]+)`", rows))
-    placed = _environment(full, "render") | dict.fromkeys(_secrets(full, "render"), "") | _of_console(full)
+    secrets = [*_secrets(full, "render"), *_of_arrive(full, secrets=True)]
+    placed = _environment(full, "render") | dict.fromkeys(secrets, "") | _of_console(full) | _of_api(full)
     begun = {name for name in named if name.endswith("_") and any(each.startswith(name) for each in placed)}
     assert named - set(placed) - begun == ONE_MACHINE_ONLY & named
     assert set(_secrets(full, "render")) == SECRET
@@ -148,6 +161,15 @@ def test_the_worker_accepts_the_environment_it_is_given(full: Planned, tmp_path:
     assert settings.references == ("gs://brand-assets/",)
     assert settings.live_quota == LiveQuotaOn("limits and usage", None)
     assert settings.capacity == 200
+
+
+def test_arrive_is_told_its_own_address_and_given_one_secret(full: Planned, plan: Planned) -> None:
+    url = "https://renderlane-arrive-123456789012.europe-west1.run.app"
+    assert _of_arrive(full)["RENDERLANE_WEBHOOK_URL"] == url == full.outputs["webhooks"]
+    assert _environment(full, "render")["RENDERLANE_WEBHOOK_URL"] == url
+    assert list(_of_arrive(full, secrets=True)) == ["RENDERLANE_WEBHOOK_SECRET"]
+    assert _of_arrive(full)["FUNCTION_TARGET"] == "arrive"
+    assert "RENDERLANE_WEBHOOK_URL" not in _environment(plan, "render"), "without it everything is polled"
 
 
 @pytest.mark.parametrize("function", ["intake", "pump", "bury", "deliver"])
@@ -189,7 +211,7 @@ def test_an_alert_over_what_is_counted_names_a_metric_a_label_and_an_outcome_tha
                 seen.add((metric, labels.get("outcome")))
     assert {outcome for metric, outcome in seen if metric == "renderlane/attempts"} == {
         kind.value for kind in FailureKind
-    } - {"credential", "permission"}, "those two escalate"
+    } - {"credential", "permission", "cancelled"}, "two escalate, and who cancels knows it"
     assert ("renderlane/rejected", None) in seen
 
 
@@ -270,7 +292,7 @@ def test_every_function_may_publish_what_its_flow_is_seen_to_publish(plan: Plann
 def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned) -> None:
     publisher, database, traces = "roles/pubsub.publisher", "roles/datastore.user", "roles/telemetry.writer"
     images, read, create = "render-test-renderlane-images", "roles/storage.objectViewer", "roles/storage.objectCreator"
-    functions = ("intake", "pump", "render", "watch", "bury", "deliver")
+    functions = ("intake", "pump", "render", "collect", "watch", "bury", "deliver")
     everyone = {(f"renderlane-{each}", publisher, "pump-kicks") for each in functions if each != "deliver"}
     everyone |= {(f"renderlane-{each}", publisher, "render-results") for each in functions if each != "deliver"}
     everyone |= {(f"renderlane-{name}", publisher, "webhook-deliveries") for name in ("watch", "bury", "deliver")}
@@ -280,6 +302,14 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
     )
     assert rules.grants(plan) == everyone | {
         ("renderlane-pump", publisher, "render-releases"),
+        *(
+            (f"renderlane-{function}", publisher, "render-arrivals")
+            for function in ("intake", "pump", "render", "watch", "bury")
+        ),
+        ("renderlane-collect", read, images),
+        ("renderlane-collect", create, images),
+        ("renderlane-collect", "roles/secretmanager.secretAccessor", "renderlane-gemini-key"),
+        ("renderlane-collect", "roles/storage.objectUser", "render-test-renderlane-spool"),
         ("renderlane-render", read, images),
         ("renderlane-render", create, images),
         ("renderlane-render", "roles/secretmanager.secretAccessor", "renderlane-gemini-key"),
@@ -289,12 +319,14 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         ("renderlane-watch", "roles/cloudquotas.viewer", "render-test"),
         ("renderlane-watch", "roles/monitoring.viewer", "render-test"),
         ("renderlane-bury", read, images),
+        ("renderlane-deliver", read, images),
+        ("renderlane-deliver", "roles/iam.serviceAccountTokenCreator", "renderlane-deliver"),
         ("renderlane-render", "roles/storage.objectUser", "render-test-renderlane-spool"),
         ("renderlane-watch", "roles/storage.objectUser", "render-test-renderlane-spool"),
         ("renderlane-bury", read, "render-test-renderlane-spool"),
         *(
             ("renderlane-push", "roles/run.invoker", f"renderlane-{each}")
-            for each in ("intake", "pump", "render", "bury", "deliver")
+            for each in ("intake", "pump", "render", "collect", "bury", "deliver")
         ),
         ("renderlane-schedule", "roles/run.invoker", "renderlane-watch"),
         ("renderlane-build", read, "render-test-renderlane-source"),
@@ -304,6 +336,7 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         (pubsub, publisher, RENDER_DEAD_LETTERS),
         (pubsub, "roles/pubsub.subscriber", "render-requests-intake"),
         (pubsub, "roles/pubsub.subscriber", "render-releases-render"),
+        (pubsub, "roles/pubsub.subscriber", "render-arrivals-collect"),
         (pubsub, "roles/pubsub.subscriber", "render-results-deliver"),
         (pubsub, "roles/pubsub.subscriber", "webhook-deliveries-deliver"),
         (secrets, publisher, "renderlane-key-rotation"),
@@ -372,6 +405,57 @@ def test_the_console_can_do_what_is_listed_here_and_nothing_else(terraform: Terr
     }
 
 
+def test_the_api_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform, plan: Planned) -> None:
+    shop = "serviceAccount:shop@render-test.iam.gserviceaccount.com"
+    with_it = terraform.planned(api_callers={shop: ["shop"], "user:ada@example.com": ["shop", "web"]})
+    assert rules.grants(with_it) - rules.grants(plan) == {
+        ("renderlane-api", "roles/pubsub.publisher", RENDER_REQUESTS),
+        ("renderlane-api", "roles/datastore.user", "render-test"),
+        ("renderlane-api", "roles/telemetry.writer", "render-test"),
+        ("renderlane-api", "roles/storage.objectViewer", "render-test-renderlane-images"),
+        ("renderlane-api", "roles/iam.serviceAccountTokenCreator", "renderlane-api"),
+        ("shop", "roles/run.invoker", "renderlane-api"),
+        ("user:ada@example.com", "roles/run.invoker", "renderlane-api"),
+    }
+    assert "GEMINI_API_KEY" not in _of_api(with_it)
+
+
+def test_the_api_accepts_the_environment_it_is_given(full: Planned, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").touch()
+    settings = Settings.read(_of_api(full), tmp_path)
+    assert settings.api_callers == {
+        "shop@render-test.iam.gserviceaccount.com": ("shop",), "ada@example.com": ("*",),
+    }  # fmt: skip
+    (service,) = [values for name, values in full.of("google_cloud_run_v2_service").items() if name.startswith("api[")]
+    assert service["custom_audiences"] == [settings.api_audience]
+    assert settings.default_budget_micros == 25_000_000
+
+
+@pytest.mark.parametrize(
+    ("caller", "tenants"),
+    [
+        ("allUsers", ["web"]), ("allAuthenticatedUsers", ["web"]), ("group:shop@example.com", ["web"]),
+        ("domain:example.com", ["web"]), ("serviceAccount:shop@example.com", []), ("user:a@example.com", ["a/b"]),
+        ("user:a@example.com", ["a~b"]),
+    ],
+)  # fmt: skip
+def test_a_caller_of_the_api_is_an_account_with_tenants(caller: str, tenants: list[str], terraform: Terraform) -> None:
+    ended = terraform.plan(api_callers={caller: tenants})
+    assert ended.code != 0
+    assert "api_callers: " in ended.said
+
+
+def test_arrive_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform, plan: Planned) -> None:
+    webhooks = {"public": True, "secret": {"name": "webhook-secret", "version": "1"}}
+    with_it = rules.grants(terraform.planned(webhooks=webhooks))
+    assert with_it - rules.grants(plan) == {
+        ("renderlane-arrive", "roles/pubsub.publisher", "render-arrivals"),
+        ("renderlane-arrive", "roles/datastore.user", "render-test"),
+        ("renderlane-arrive", "roles/telemetry.writer", "render-test"),
+        ("renderlane-arrive", "roles/secretmanager.secretAccessor", "webhook-secret"),
+    }
+
+
 def test_without_a_group_nothing_of_the_console_exists(plan: Planned) -> None:
     told = {address: str(values) for address, values in plan.resources.items() if "google_monitoring" not in address}
     assert [
@@ -425,6 +509,15 @@ def _secrets(plan: Planned, function: str) -> list[str]:
 
 def _plain(variables: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each for each in variables if not each["value_source"]]
+
+
+def _of_api(plan: Planned) -> dict[str, str]:
+    return {item["name"]: item["value"] for item in _plain(_variables(plan, 'api["api"]'))}
+
+
+def _of_arrive(plan: Planned, *, secrets: bool = False) -> dict[str, str]:
+    variables = _variables(plan, 'arrive["arrive"]')
+    return {entry["name"]: entry["value"] for entry in variables if bool(entry["value_source"]) is secrets}
 
 
 def _of_console(plan: Planned) -> dict[str, str]:

@@ -82,6 +82,15 @@ def test_a_wrong_name_type_or_value_does_not_validate(
             "no Identity-Aware Proxy",
         ),
         ("exposure", "console.tf", '"group:${var.console_group}"', '"allUsers"', "open to somebody else"),
+        ("webhooks", "arrive.tf", "var.webhooks.max_instances", "100", "Strangers can have as many instances"),
+        (
+            "webhooks",
+            "arrive.tf",
+            'images = "none", key = false',
+            'images = "reader", key = true',
+            "more than it needs",
+        ),
+        ("webhooks", "arrive.tf", "if local.has_webhooks", "if true", "Without being wanted"),
         ("documents", "indexes.tf", "each.value.order == null ? []", "false ? []", "Prompts are indexed"),
     ],
 )
@@ -124,6 +133,13 @@ def test_a_console_without_its_proxy_is_seen(copy: Terraform) -> None:
     assert rules.open_doors(copy.planned(**CONSOLE)) == [
         "renderlane-console has no Identity-Aware Proxy in front of it"
     ]
+
+
+def test_another_service_that_anybody_can_call_is_seen(copy: Terraform) -> None:
+    plant(copy, "services.tf", "invoker_iam_disabled = false", "invoker_iam_disabled = true")
+    plan = copy.planned(webhooks={"public": True})
+    assert "renderlane-watch is called without a grant" in rules.open_doors(plan)
+    assert rules.strangers(plan) != ["renderlane-arrive"]
 
 
 def test_a_function_that_can_be_reached_from_outside_is_seen(copy: Terraform) -> None:

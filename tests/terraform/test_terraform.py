@@ -45,6 +45,12 @@ def test_pubsubs_own_agent_may_give_messages_up(plan: Planned) -> None:
 
 
 def test_no_function_is_reached_from_outside_and_the_console_only_through_its_proxy(terraform: Terraform) -> None:
-    plan = terraform.planned(console_group="oncall@example.com")
+    callers = {"serviceAccount:shop@render-test.iam.gserviceaccount.com": ["shop"]}
+    plan = terraform.planned(console_group="oncall@example.com", webhooks={"public": True}, api_callers=callers)
     assert rules.exposures(plan) == []
     assert rules.open_doors(plan) == []
+
+
+def test_only_arrive_can_be_called_by_anybody_and_only_where_it_is_wanted(terraform: Terraform, plan: Planned) -> None:
+    assert rules.strangers(plan) == []
+    assert rules.strangers(terraform.planned(webhooks={"public": True})) == ["renderlane-arrive"]

@@ -12,17 +12,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from shared.adapters.port_limits.store_limits import HIDDEN_FIELD
+from shared.adapters.signatures.gemini_signatures import GeminiSignatures
+from shared.adapters.signatures.shared_secret import SharedSecret
 from shared.core.accounting import ledger
 from shared.core.catalogue.gateway_proof import ITEMS, TEST
 from shared.core.provider.failure import FailureKind
 from shared.core.routing.flag import Flag
 from shared.core.values.documents import Create, Increment, Update, Write
 from shared.core.webhooks.signature import SECRET_BYTES, secret_of
+from shared.flows.arrive.arrive import arrive
 from shared.flows.operations import flags, gateway_proofs, tenants
 from shared.flows.operations.console_key import console_key
 from shared.flows.operations.presence import Presence
 from shared.flows.webhooks import endpoints
+from tests.fakes.webhook_sender import SecretSender, event
 from tests.world import World
 
 ENDINGS = (
@@ -83,6 +89,7 @@ async def _rehearse(world: World) -> None:
     await console_key(store, "0" * 64)
     await tenants.set_budget(store, "web", limit_micros=50_000_000, period="day", over="queue")
     await _record_a_proof(world)
+    await _take_a_webhook(world)
     await Presence(world.ports).tell("render")
     url = "https://shop.example/hook"
     await endpoints.add(store, world.webhooks, "web", url, (), fresh_id="we_1", secret=secret_of(b"s" * SECRET_BYTES))
@@ -99,6 +106,12 @@ async def _rehearse(world: World) -> None:
     for number in range(len(ENDINGS)):
         await world.submit(f"r-{number}", tenant="web")
     await world._until_quiet(timedelta(minutes=7), only_for=True)
+
+
+async def _take_a_webhook(world: World) -> None:
+    sender, body = SecretSender(), event()
+    ports = replace(world.ports, signatures=GeminiSignatures(None, SharedSecret(sender.secret)))
+    assert await arrive(ports, sender.headers(body, world.clock.now()), body) == "taken"
 
 
 async def _record_a_proof(world: World) -> None:

@@ -114,10 +114,11 @@ def _address(popen: subprocess.Popen[str]) -> str:
 
 @contextlib.contextmanager
 def simulator(
-    *, latency: str, limits: str = "", pictures: str = "cached", window: str = "sliding"
+    *, latency: str, limits: str = "", pictures: str = "cached", window: str = "sliding", background: bool = True
 ) -> Iterator[Process]:
     words = ["simulator", "--port", "0", "--latency", latency, "--pictures", pictures, "--window", window]
     words += ["--limits", limits] if limits else []
+    words += [] if background else ["--no-background"]
     with command(*words, environment={}) as process:
         with contextlib.suppress(psutil.AccessDenied):
             process.seen.nice(PROVIDERS_NICENESS)

@@ -30,21 +30,51 @@ STYLES = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
 @click.option(
     "--load", "loads", multiple=True, metavar="RPM|MODEL=RPM", help="Planned requests per minute; repeatable."
 )
+@click.option(
+    "--fleet", metavar="CPUSxGIB@REGION", help="Cloud Run's quota must carry this; `terraform output fleet` says it."
+)
 @click.option("--strict", is_flag=True, help="Treat unknown as failed.")
 @click.option(
     "--owners", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=f"Owners file. Default: {OWNERS}."
 )
+@click.option("--live", is_flag=True, help="Ask the API itself what the catalogue says; paid, needs --yes.")
+@click.option("--yes", is_flag=True, help="With --live: confirm the estimate.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="With --live: folder of the report."
+)
+@click.option("--budget", default="1.00", show_default=True, metavar="USD", help="With --live: most it may cost.")
 @click.pass_context
-def command(ctx: click.Context, as_json: bool, loads: tuple[str, ...], strict: bool, owners: Path | None) -> None:
+def command(
+    ctx: click.Context,
+    as_json: bool,
+    loads: tuple[str, ...],
+    fleet: str | None,
+    strict: bool,
+    owners: Path | None,
+    live: bool,
+    yes: bool,
+    out: Path,
+    budget: str,
+) -> None:
     """Run the launch checklist.
 
     Checks are grouped by owner; each passes, fails or is unknown, with a remedy. Exit code 1 if any check fails, or
     with --strict if any is unknown. Makes no paid calls.
+
+    With --live it asks the API instead: which models answer, sizes, ratios, thinking levels, lanes, background calls,
+    tokens. It prints the estimate, writes a dated report and proposes corrections of the catalogue; exit code 1 if
+    anything differs.
     """
-    ctx.exit(asyncio.run(_doctor(loads, owners, as_json=as_json, strict=strict)))
+    if live:
+        from scripts.cli.data import live_check
+
+        ctx.exit(asyncio.run(live_check.check(out, budget, confirmed=yes, as_json=as_json)))
+    if yes:
+        raise click.UsageError("--yes needs --live")
+    ctx.exit(asyncio.run(_doctor(loads, fleet, owners, as_json=as_json, strict=strict)))
 
 
-async def _doctor(loads: Sequence[str], file: Path | None, *, as_json: bool, strict: bool) -> int:
+async def _doctor(loads: Sequence[str], fleet: str | None, file: Path | None, *, as_json: bool, strict: bool) -> int:
     from scripts.cli.views import request_view
     from scripts.doctor import checks, owners
     from scripts.doctor.facts import gather
@@ -58,6 +88,7 @@ async def _doctor(loads: Sequence[str], file: Path | None, *, as_json: bool, str
     findings = [
         *owners.examine(named, facts.now.date(), str(file or OWNERS)),
         *checks.examine(facts, load),
+        *(await _platform(fleet, settings.project) if fleet else ()),
     ]
     worst = {each.verdict for each in findings}
     bad = "fail" in worst or (strict and "unknown" in worst)
@@ -69,6 +100,21 @@ async def _doctor(loads: Sequence[str], file: Path | None, *, as_json: bool, str
     else:
         request_view.console().print(_sheet(findings, named))
     return int(bad)
+
+
+async def _platform(text: str, project: str) -> list[Finding]:
+    from scripts.doctor import platform
+    from shared.adapters.google_cloud.platform_quotas import platform_limits
+    from shared.ports.quota import QuotaUnreadable
+
+    try:
+        fleet = platform.Fleet.parse(text)
+    except ValueError as error:
+        raise click.UsageError(f"--fleet: {error}") from error
+    try:
+        return platform.examine(fleet, await platform_limits(project, fleet.region))
+    except QuotaUnreadable as error:
+        return platform.examine(fleet, str(error))
 
 
 def _owners(file: Path | None) -> Owners:

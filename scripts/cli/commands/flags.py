@@ -102,6 +102,10 @@ def trip(name: FlagName, reason: str | None, actor: str | None, only_preview: bo
     asyncio.run(_trip(name, flag_options.actor(actor), why, only_preview=only_preview, as_json=as_json, **more))
 
 
+BACKGROUND = "background:"
+"""Before the lane and the model of a proof."""
+
+
 @command.command("reset")
 @click.argument("named", metavar="ID|NAME|CONCLUSION")
 @_by_and_why
@@ -110,6 +114,7 @@ def reset(named: str, reason: str | None, actor: str | None) -> None:
 
     Queued requests use their usual route again. After a reset, a breaker will not trip again for 10 minutes.
     A conclusion (see `flags list` for its id) can only return because of calls that fail after the reset.
+    `background:LANE/MODEL` forgets what is believed of background calls (see `quota`): the next call is a canary.
     """
     asyncio.run(_reset(named, flag_options.actor(actor), flag_options.reason(reason)))
 
@@ -215,6 +220,10 @@ async def _reset(named: str, actor: str, reason: str) -> None:
     from shared.core.routing.breaker import OVERRULED
 
     settings = worker_home.read_settings()
+    if named.startswith(BACKGROUND):
+        before = await flag_actions.prove_again(settings, named.removeprefix(BACKGROUND), actor, reason)
+        click.echo(f"reset {named}, which was {before.state}: the next call is a canary")
+        return
     with _refusals():
         flag, seen = await flag_actions.reset(settings, named, actor, reason)
     if isinstance(flag, Conclusion):

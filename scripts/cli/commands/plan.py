@@ -18,10 +18,12 @@ from msgspec import Struct
 from scripts.cli.data import stale_prices, worker_home
 
 if TYPE_CHECKING:
+    from scripts.planner.account import Billing
     from scripts.planner.alternatives import Alternative
     from scripts.planner.forecast import Played, Stage, Tell
     from scripts.planner.load import Load
     from shared.config import Settings
+    from shared.core.accounting.account_cap import MonthSpend
     from shared.core.catalogue.catalogue import Catalogue
     from shared.core.limits.effective import InForce
 
@@ -95,9 +97,11 @@ def command(
     """
     from scripts.planner import latency as latencies
     from scripts.planner import limits as quota
+    from scripts.planner.account import Billing
     from scripts.planner.errors import InvalidLoad, wrong
     from scripts.planner.forecast import Stage
     from shared import wiring
+    from shared.core.accounting import account_cap
 
     try:
         if chart is not None and not chart.endswith((".svg", ".png")):
@@ -114,7 +118,10 @@ def command(
         if any(limit.source in ("live", "learned") for each in held.values() for limit in each.values()):
             worker_home.say_if_simulated(settings)
         assumed = latencies.ASSUMED if latency is None else latencies.parse(latency, models)
-        _plan(load, Stage(start, held, capacity or running_capacity, assumed, seed), models, chart, as_json=as_json)
+        stage = Stage(start, held, capacity or running_capacity, assumed, seed)
+        spend = asyncio.run(_spend(settings))
+        account = account_cap.of_worker(wiring.account(settings, models), spend, models.account)
+        _plan(load, stage, models, chart, Billing(account, spend), as_json=as_json)
     except InvalidLoad as error:
         raise click.UsageError(str(error)) from error
 
@@ -202,9 +209,23 @@ async def _known(
     return {each.model: each.limits for each in seen.models}, running.capacity
 
 
-def _plan(load: Load, stage: Stage, models: Catalogue, chart: str | None, *, as_json: bool) -> None:
+async def _spend(settings: Settings) -> MonthSpend | None:
+    """What this month has cost on the billing account, as far as a worker has read it."""
+    from shared.config import SqliteStore
+    from shared.core.accounting import account_cap
+    from shared.core.values.documents import Document
+
+    if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
+        return None
+    async with worker_home.reading(settings) as store:
+        document = await store.get(account_cap.PATH)
+    return account_cap.MonthSpend.from_json(document.data) if isinstance(document, Document) else None
+
+
+def _plan(load: Load, stage: Stage, models: Catalogue, chart: str | None, billing: Billing, *, as_json: bool) -> None:
     from scripts.cli.data.requests import to_json
     from scripts.cli.views import plan_report, request_view
+    from scripts.planner import account
     from scripts.planner.alternatives import alternatives
     from scripts.planner.results import figures
 
@@ -216,13 +237,15 @@ def _plan(load: Load, stage: Stage, models: Catalogue, chart: str | None, *, as_
     if chart is not None:
         _draw({name: each for name, each in played.items() if each is not None}, stage, chart, load)
     if as_json:
-        click.echo(to_json(plan_report.document(load, stage, found)))
+        of_account = {"account": account.document(found, billing, stage.start)}
+        click.echo(to_json(plan_report.document(load, stage, found) | of_account))
         return
     console = request_view.console()
     console.print(plan_report.reckoning(load, stage), plan_report.table(found), sep="\n")
     if found[0].course is not None:
         console.print(plan_report.models(found[0]))
     console.print(plan_report.notes(found, load, stage))
+    console.print(*account.lines(found, billing, stage.start), sep="\n")
 
 
 def _played(way: Alternative, stage: Stage) -> Played | None:

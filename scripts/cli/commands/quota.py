@@ -16,7 +16,7 @@ def command(as_json: bool) -> None:
 
     For each model: the source and age of each limit, what this worker used in the last minute and today, what the
     project used (if known), and until when the model is closed. Configured limits are those of the last worker,
-    whatever this shell has in RENDERLANE_QUOTA. Does not need a running worker.
+    not this shell's RENDERLANE_QUOTA. Does not need a running worker.
     """
     asyncio.run(_quota(as_json=as_json))
 
@@ -27,20 +27,29 @@ async def _quota(*, as_json: bool) -> None:
     from scripts.cli.data.requests import to_json
     from scripts.cli.views import quota_table, request_view
     from shared import wiring
+    from shared.core.accounting import account_cap
+    from shared.core.values.lanes import VERTEX
+    from shared.core.values.route import pool
 
     settings = worker_home.read_settings()
     models = wiring.catalogue(settings)
     async with worker_home.reading(settings) as store:
+        called = [model for model in models.models.values() if model.status != "retired"]
+        apart = [pool(VERTEX, model.id) for model in called if VERTEX in model.lanes]
         configured = (await worker_settings.read(store, settings, models)).limits
-        seen = await read(
-            store, configured, [model.id for model in models.models.values() if model.status != "retired"]
-        )
+        seen = await read(store, configured, [*(model.id for model in called), *apart])
+    account = account_cap.of_worker(wiring.account(settings, models), seen.spend, models.account)
     worker_home.say_if_simulated(settings)
     if as_json:
         for model in seen.models:
-            click.echo(to_json(quota_table.document(model, seen)))
+            click.echo(to_json(quota_table.document(model, seen, account)))
         return
     asked = worker_home.reads_live_quota(settings)
     request_view.console().print(
-        *quota_table.lines(seen, asked=asked), quota_table.table(seen), *quota_table.closed(seen), sep="\n"
+        *quota_table.lines(seen, asked=asked),
+        *quota_table.of_account(account, seen),
+        quota_table.table(seen),
+        *quota_table.closed(seen),
+        *quota_table.background(seen),
+        sep="\n",
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from scripts.cli.data import streams, worker_home
+from shared.core.values.money import usd
 
 if TYPE_CHECKING:
     from scripts.local.home import Home, Simulated
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 IGNORED_KEY = (
     "GOOGLE_API_KEY is set but ignored, because it may belong to another product. To use it, set GEMINI_API_KEY."
 )
+LIVE = "LIVE: requests are rendered by Google and charged to the account of the key or project"
+MINUTE = 60.0
 SHAPES_THE_SIMULATOR = ("limits", "latency", "seed")
 
 
@@ -30,15 +35,20 @@ SHAPES_THE_SIMULATOR = ("limits", "latency", "seed")
     "--latency", default="lognormal:1.5,0.4", show_default=True, help="Simulator latency; or fixed:S, uniform:A,B."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed of the simulator.")
+@click.option("--yes", is_flag=True, help="Start with a real key without asking (as RENDERLANE_CONFIRM=live).")
 @click.pass_context
-def command(ctx: click.Context, port: int, limits: str, latency: str, seed: int) -> None:
-    """Run the worker on this machine until SIGINT or SIGTERM."""
+def command(ctx: click.Context, port: int, limits: str, latency: str, seed: int, yes: bool) -> None:
+    """Run the worker on this machine until SIGINT or SIGTERM.
+
+    Prints a line each minute in which something happened. With a key or Vertex AI, calls are charged: it asks first.
+    """
     from scripts.local.home import Simulated
 
     if os.environ.pop("GOOGLE_API_KEY", "").strip():  # taken out: Google's SDK would look at it too
         click.echo(IGNORED_KEY, err=True)
     settings = worker_home.read_settings()
     _refuse_idle_options(ctx, settings)
+    _confirm_live(settings, yes=yes)
     asyncio.run(_up(settings, port, Simulated(limits, latency, seed)))
 
 
@@ -53,6 +63,20 @@ def _refuse_idle_options(ctx: click.Context, settings: Settings) -> None:
             f"--{given[0]} configures the built-in simulator, which is off because {variable} is set. "
             f"Remove --{given[0]} or unset {variable}."
         )
+
+
+def _confirm_live(settings: Settings, *, yes: bool) -> None:
+    """Nothing is paid for by an environment variable that somebody forgot."""
+    if not settings.is_live:
+        return
+    budget = settings.default_budget_micros
+    limit = f"${usd(budget)} a day for each tenant" if budget is not None else "no default budget"
+    click.secho(f"{LIVE} ({limit})", fg="yellow", bold=True, err=True)
+    if yes or settings.confirmed_live:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("calls would be charged. To start: --yes, or RENDERLANE_CONFIRM=live")
+    click.confirm("Start?", abort=True, err=True)
 
 
 async def _up(settings: Settings, port: int, simulated: Simulated) -> None:
@@ -71,7 +95,9 @@ async def _up(settings: Settings, port: int, simulated: Simulated) -> None:
                 click.echo(_ready(home, events.name))
                 for note in home.notes:
                     click.echo(note, err=True)
+                minutes = asyncio.create_task(_tell_minutes(home))
                 await told_to_stop
+                minutes.cancel()
                 await _say_what_is_left(home)
     except (AlreadyRunning, LockUnusable) as error:
         raise Misconfigured(str(error)) from error
@@ -84,10 +110,19 @@ async def _up(settings: Settings, port: int, simulated: Simulated) -> None:
     streams.tell("stopped")
 
 
+async def _tell_minutes(home: Home) -> None:
+    while home.minutes is not None:
+        await asyncio.sleep(MINUTE)
+        line = home.minutes.line(datetime.now().astimezone())
+        if line is not None:
+            streams.write([line])
+
+
 def _ready(home: Home, events_path: str) -> str:
     parts = [f"renderlane ready at {home.url}"]
     if home.simulator_url is not None:
         parts.append(worker_home.SIMULATOR)
+        parts.append(f"simulator at {home.simulator_url}")
     parts.append(f"console at {home.console_url}")
     if home.recovered:
         parts.append(f"recovered {_attempts(home.recovered)} of an earlier run")

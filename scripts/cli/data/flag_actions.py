@@ -11,7 +11,7 @@ from typing import TextIO
 
 import click
 
-from scripts.cli.data import flag_options, routing, worker_home
+from scripts.cli.data import audit, flag_options, routing, worker_home
 from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.telemetry.json_log import JsonSignals
@@ -19,9 +19,11 @@ from shared.config import Settings
 from shared.core.conclusions.conclusion import Conclusion
 from shared.core.messages.pubsub_messages import Kick
 from shared.core.messages.topics import PUMP_KICKS
+from shared.core.routing.background_proof import Proof
 from shared.core.routing.flag import Flag
 from shared.core.routing.flag_form import Wish
-from shared.core.values.lanes import BUILT
+from shared.core.values.lanes import AT_ONCE, BUILT
+from shared.flows.background import proofs
 from shared.flows.operations import flag_preview, flags
 from shared.flows.operations.flag_preview import Looked
 from shared.flows.operations.routing_snapshot import Known
@@ -61,6 +63,18 @@ async def reset(settings: Settings, named: str, actor: str, reason: str) -> tupl
                 await flags.reset(store, said, flag.id, actor, reason)
     await _kick(settings)
     return conclusion or flag, seen
+
+
+async def prove_again(settings: Settings, circuit: str, actor: str, reason: str) -> Proof:
+    """What was believed of the circuit's background calls: the next call is a canary. Raises click.UsageError."""
+    catalogue = wiring.catalogue(settings)
+    circuits = [f"{lane}/{model.id}" for model in catalogue.models.values() for lane in AT_ONCE if lane in model.lanes]
+    if circuit not in circuits:
+        raise click.UsageError(f"background:{circuit}: found no such lane of a model; allowed: {', '.join(circuits)}")
+    async with worker_home.reading(settings) as store:
+        before = await proofs.reset(store, circuit)
+    audit.note(settings, "prove background calls again", detail=f"{circuit}, by {actor}: {reason}")
+    return before
 
 
 async def extend(settings: Settings, named: str, lasts: timedelta, actor: str, reason: str) -> tuple[Flag, datetime]:

@@ -7,12 +7,17 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from shared.core.accounting import account_cap
+from shared.core.accounting.account_cap import MonthSpend
 from shared.core.admission.slot_calendar import Calendar
 from shared.core.limits.effective import InForce, Learned, in_force
 from shared.core.limits.live_quota import PATH, LiveLimits, LiveQuota
 from shared.core.limits.quota import Quota
+from shared.core.routing.background_proof import PATH as PROOFS
+from shared.core.routing.background_proof import Proofs
 from shared.core.values.documents import Absent, Document
 from shared.core.values.pacific import pacific_day
+from shared.core.values.route import lane_apart
 from shared.ports.store import Store
 
 
@@ -34,14 +39,24 @@ class Seen(Struct, frozen=True):
     """The store's own time."""
     live: LiveQuota | None
     models: Sequence[ModelQuota]
+    proofs: Proofs = Proofs()
+    """Of background calls."""
+    spend: MonthSpend | None = None
+    """What the ledger says of this month, where a worker reads it."""
 
 
 async def read(store: Store, configured: Quota, models: Sequence[str]) -> Seen:
     """One look at the live reading and at all calendars; needs no running worker."""
-    found, *calendars = await store.get_all([PATH, *(f"calendars/{model}" for model in models)])
+    found, account, proofs, *calendars = await store.get_all(
+        [PATH, account_cap.PATH, PROOFS, *(f"calendars/{model}" for model in models)]
+    )
     live = LiveQuota.from_json(found.data) if isinstance(found, Document) else None
     held = [_of(model, found.read_at, live, configured, each) for model, each in zip(models, calendars, strict=True)]
-    return Seen(found.read_at, live, held)
+    proven = Proofs.from_json(proofs.data) if isinstance(proofs, Document) else Proofs()
+    spend = MonthSpend.from_json(account.data) if isinstance(account, Document) else None
+    apart = [pair for pair in zip(held, calendars, strict=True) if lane_apart(pair[0].model) is not None]
+    unused = {quota.model for quota, calendar in apart if not isinstance(calendar, Document)}
+    return Seen(found.read_at, live, [quota for quota in held if quota.model not in unused], proven, spend)
 
 
 def _of(

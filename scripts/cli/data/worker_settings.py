@@ -1,4 +1,4 @@
-"""The settings that the running worker enforces, whatever the shell says that the command runs in."""
+"""The settings that the running worker enforces, in place of this shell's."""
 
 from __future__ import annotations
 

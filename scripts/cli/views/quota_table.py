@@ -12,8 +12,11 @@ from rich.text import Text
 from scripts.cli.data.quota_state import ModelQuota, Seen
 from scripts.cli.views.request_view import age, dollars, moment
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
+from shared.core.accounting import account_cap
+from shared.core.accounting.account_cap import UNKNOWN_ACCOUNT, Account
 from shared.core.limits.effective import DIMENSIONS, InForce
 from shared.core.limits.live_quota import LiveQuota, Problem
+from shared.core.routing.background_proof import Proof, shown
 
 NOBODY_READS_AFTER = timedelta(minutes=3)
 WORDS = {"spend10m_micros": "spend10m_usd"}
@@ -78,6 +81,29 @@ def lines(seen: Seen, *, asked: bool) -> list[Text]:
     return told
 
 
+def of_account(account: Account, quota: Seen) -> list[Text]:
+    """The billing account: what this month has cost against its cap, and what its tier brings."""
+    figures = account_cap.summary(account, quota.spend, quota.now)
+    if figures["monthly_cap_micros"] is None:
+        return [Text("billing account: its tier is unknown (RENDERLANE_TIER); its monthly cap is not watched")]
+    name = f"tier {figures['tier']}" if figures["tier"] else "cap set by hand"
+    cap = dollars(figures["monthly_cap_micros"])
+    extras = []
+    if figures["spend10m_micros"] is not None:
+        extras.append(f"{dollars(figures['spend10m_micros'])} in any ten minutes")
+        extras.append("with Priority" if figures["priority"] else "without Priority")
+    tail = f"; {', '.join(extras)}" if extras else ""
+    if figures["spent_micros"] is None:
+        return [Text(f"billing account ({name}): {cap} a month, spend not read yet; a running worker reads it{tail}")]
+    unclear = f" and up to {dollars(figures['unknown_micros'])} of unknown cost" if figures["unknown_micros"] else ""
+    line = f"billing account ({name}): {dollars(figures['spent_micros'])}{unclear} of {cap} in {figures['month']}"
+    line += f", {figures['percent']} %" + (
+        f", reached on {figures['cap_reached_on']}" if figures["cap_reached_on"] else ""
+    )
+    style = "bold red" if figures["percent"] >= account.warn_percent else ""
+    return [Text(line + tail, style), Text("  this worker's ledger alone: other projects of the account count too")]
+
+
 def _read(live: LiveQuota, seen: Seen) -> str:
     read = f"live limits read {age(live.read_at, seen.now)} ago" if live.read_at else "live limits: never read"
     if live.usage_read_at:
@@ -103,22 +129,50 @@ def closed(seen: Seen) -> list[Text]:
     ]
 
 
-def document(model: ModelQuota, seen: Seen) -> dict[str, Any]:
-    """One model for a program: a dimension that is not there is unknown."""
-    live = seen.live
+def background(state: Seen) -> list[Text]:
+    """What is known of background calls, a line for each lane of a model."""
+    return [Text(_background(circuit, proof, state)) for circuit, proof in sorted(state.proofs.by_circuit.items())]
+
+
+def _background(circuit: str, proof: Proof, state: Seen) -> str:
+    line = f"background calls of {circuit}: {proof.state}"
+    if proof.since is not None:
+        line += f" for {age(proof.since, state.now)}"
+    if proof.state == "proven" and proof.usual is not None:
+        line += f", usually {proof.usual.total_seconds():.0f} s"
+    if proof.state == "refused":
+        again = f"; the next canary comes {moment(proof.probe_at)}" if proof.probe_at is not None else ""
+        line += f" ({proof.why}){again}; sooner by `renderlane flags reset background:{circuit} --reason TEXT`"
+    if proof.has_canary(state.now):
+        line += f"; request {proof.canary} is the canary"
+    return line
+
+
+def document(model: ModelQuota, state: Seen, account: Account = UNKNOWN_ACCOUNT) -> dict[str, Any]:
+    """One model for a program: a dimension that is not there is unknown. The account is the same on each line."""
+    live = state.live
     return {
         "model": model.model,
         "limits": {dimension: _limit(model, dimension) for dimension in DIMENSIONS if dimension in model.limits},
         "used": dict(model.used),
         "project_used": model.project_used,
+        "background": _proofs(model, state),
         "closed_until": model.closed_until,
         "closed_why": model.closed_why or None,
         "live_read_at": live.read_at if live else None,
         "live_tried_at": live.tried_at if live else None,
         "live_problem": live.problem.to_json() if live and live.problem else None,
         "usage_read_at": live.usage_read_at if live else None,
+        "account": account_cap.summary(account, state.spend, state.now),
         "usage_problem": live.usage_problem.to_json() if live and live.usage_problem else None,
     }
+
+
+def _proofs(model: ModelQuota, state: Seen) -> dict[str, Any]:
+    """By lane; one that is not there was never tried."""
+    by_circuit = state.proofs.by_circuit.items()
+    circuits = [(circuit.partition("/"), proof) for circuit, proof in by_circuit]
+    return {lane: shown(proof) for (lane, _, of), proof in circuits if of == model.model}
 
 
 def _limit(model: ModelQuota, dimension: str) -> dict[str, Any]:

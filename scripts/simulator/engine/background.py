@@ -131,6 +131,11 @@ class Backgrounds:
         del self._by_id[interaction_id]
         return json_answer(200, {})
 
+    def counts(self) -> dict[str, int]:
+        """How many there are, by whether they have ended."""
+        ended = sum(record.end is not None for record in self._by_id.values())
+        return {"in_progress": len(self._by_id) - ended, "ended": ended}
+
     def stop(self) -> None:
         for record in self._by_id.values():
             for task in (record.work, record.cancelling):

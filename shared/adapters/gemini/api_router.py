@@ -18,6 +18,10 @@ class ByApiLane:
         self._catalogue = catalogue
         self._lanes = lanes
 
+    def of(self, api: Api) -> Lane:
+        """The lane that calls in this form."""
+        return self._lanes[api]
+
     async def prepare(self) -> None:
         """Only what is called: each form has a client of its own."""
         used = {rates.api for model in self._catalogue.models.values() for rates in model.lanes.values()}

@@ -7,7 +7,7 @@ answer unreadable. A 20 MB image exists as its base64 once and as its bytes once
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 from msgspec import Raw
@@ -35,11 +35,23 @@ class _Interaction(msgspec.Struct):
     id: Raw = NONE
     model: Raw = NONE
     service_tier: Raw = NONE
+    updated: Raw = NONE
     usage: Raw = NONE
     errors: Raw = NONE
     error: Raw = NONE
     interaction: Raw = NONE
     """Around all of it, in the events of a stream."""
+
+
+class State(msgspec.Struct, frozen=True):
+    id: str
+    status: str
+    updated: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        """It may still come to something: an unknown word is not taken for an end."""
+        return bool(self.status) and self.status not in ("completed", *ENDED_WITHOUT)
 
 
 class _Step(msgspec.Struct):
@@ -69,6 +81,22 @@ def read_answer(body: bytes | bytearray, order: Order, headers: Mapping[str, str
     return answer_image.read(
         parts, Served(usage, model, lane, request_id), lambda fault: _without_image(said, fault, headers, now)
     )
+
+
+def state_of(body: bytes | bytearray) -> State:
+    """What an interaction says of itself beside its output."""
+    interactions = [one for one in map(_interaction, values_of(body)) if one is not None]
+    last = _last_said(interactions)
+    return State(_name(one.id for one in interactions), text_of(last.status), _moment(text_of(last.updated)))
+
+
+def _moment(text: str) -> datetime | None:
+    """RFC 3339; None for what cannot be read."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def header_id(headers: Mapping[str, str]) -> str:

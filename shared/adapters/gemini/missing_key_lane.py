@@ -7,6 +7,8 @@ from typing import NoReturn
 
 from shared.config import InvalidSetting
 from shared.core.provider.call import Answer, Order
+from shared.core.provider.failure import Failure
+from shared.core.provider.interaction import Begun, Looked
 from shared.ports.lanes import AtSlot
 
 
@@ -23,7 +25,33 @@ class KeylessLane:
         pass
 
     def _refuse(self) -> NoReturn:
-        raise InvalidSetting(
-            "GEMINI_API_KEY: found nothing; allowed: an auth key of Google AI Studio. "
-            "Without one, `renderlane up` runs on the built-in simulator."
-        )
+        _refuse()
+
+
+class KeylessInteractions:
+    """The Interactions port."""
+
+    async def prepare(self) -> None:
+        _refuse()
+
+    async def start(self, order: Order, at_slot: AtSlot) -> Begun:
+        _refuse()
+
+    async def look(self, interaction_id: str, order: Order) -> Looked:
+        _refuse()
+
+    async def cancel(self, interaction_id: str) -> Failure | None:
+        _refuse()
+
+    async def delete(self, interaction_id: str) -> Failure | None:
+        _refuse()
+
+    async def close(self) -> None:
+        pass
+
+
+def _refuse() -> NoReturn:
+    raise InvalidSetting(
+        "GEMINI_API_KEY: found nothing; allowed: an auth key of Google AI Studio. "
+        "Without one, `renderlane up` runs on the built-in simulator."
+    )

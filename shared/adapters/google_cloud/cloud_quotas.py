@@ -20,7 +20,7 @@ from shared.ports.clock import Clock
 from shared.ports.quota import NotAsked, QuotaUnreadable
 
 if TYPE_CHECKING:
-    from google.cloud.cloudquotas_v1 import QuotaInfo
+    from google.cloud.cloudquotas_v1 import CloudQuotasClient, QuotaInfo
 
     from shared.adapters.google_cloud.monitoring_usage import MonitoredUsage
 
@@ -97,21 +97,13 @@ class CloudQuotas:
         return used
 
     def _list_quotas(self) -> Quotas:
-        from google.cloud.cloudquotas_v1 import CloudQuotasClient
-        from google.cloud.cloudquotas_v1.services.cloud_quotas.transports import CloudQuotasRestTransport
-
-        transport: Any = "rest"
-        if self._server is not None:
-            scheme, _, host = self._server.partition("://")
-            transport = CloudQuotasRestTransport(host=host, url_scheme=scheme, credentials=_nobody())
-            transport._session.trust_env = trusted(self._server)
         parent = f"projects/{self._project}/locations/global/services/{SERVICE}"
-        with CloudQuotasClient(transport=transport) as client:
+        with quotas_client(self._server) as client:
             infos = client.list_quota_infos(parent=parent, retry=None, timeout=CALL_TIMEOUT.total_seconds())
             return read(_rows(infos), self._ids_by_name)
 
     async def _ask_quotas(self, ask: Callable[[], T]) -> T:
-        return await _in_a_thread(ask, self._server, "cloudquotas.googleapis.com", "roles/cloudquotas.viewer")
+        return await in_a_thread(ask, self._server, "cloudquotas.googleapis.com", "roles/cloudquotas.viewer")
 
     async def _ask_monitoring(self, ask: Callable[[MonitoredUsage], T]) -> T:
         def asking() -> T:
@@ -120,7 +112,20 @@ class CloudQuotas:
             with MonitoredUsage(self._project, self._server, _nobody() if self._server else None) as monitoring:
                 return ask(monitoring)
 
-        return await _in_a_thread(asking, self._server, "monitoring.googleapis.com", "roles/monitoring.viewer")
+        return await in_a_thread(asking, self._server, "monitoring.googleapis.com", "roles/monitoring.viewer")
+
+
+def quotas_client(server: str | None) -> CloudQuotasClient:
+    """`server` None means Google's, with the environment's credentials; any other is asked without."""
+    from google.cloud.cloudquotas_v1 import CloudQuotasClient
+    from google.cloud.cloudquotas_v1.services.cloud_quotas.transports import CloudQuotasRestTransport
+
+    transport: Any = "rest"
+    if server is not None:
+        scheme, _, host = server.partition("://")
+        transport = CloudQuotasRestTransport(host=host, url_scheme=scheme, credentials=_nobody())
+        transport._session.trust_env = trusted(server)
+    return CloudQuotasClient(transport=transport)
 
 
 def _rows(infos: Iterable[QuotaInfo]) -> Iterable[Row]:
@@ -137,7 +142,7 @@ def _nobody() -> Any:
     return AnonymousCredentials()  # type: ignore[no-untyped-call]
 
 
-async def _in_a_thread(ask: Callable[[], T], server: str | None, api: str, role: str) -> T:
+async def in_a_thread(ask: Callable[[], T], server: str | None, api: str, role: str) -> T:
     """Raises QuotaUnreadable for whatever the libraries raise."""
     try:
         async with asyncio.timeout(READING_TIMEOUT.total_seconds()):

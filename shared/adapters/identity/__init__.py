@@ -1,1 +1,1 @@
-"""Who is calling the console: Identity-Aware Proxy, or a caller on this machine."""
+"""Who is calling the console or the API: Identity-Aware Proxy, Cloud Run, or a caller on this machine."""

@@ -6,7 +6,7 @@ import getpass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from shared.ports.identity import Asked, NotIdentified
+from shared.ports.identity import ANY_TENANT, Asked, Caller, NotIdentified
 
 NAMES = ("localhost", "127.0.0.1", "::1")
 """Hosts that a browser on this machine writes. Any other name that leads here is a page's trick: DNS rebinding."""
@@ -31,6 +31,16 @@ class LoopbackIdentities:
             return getpass.getuser()
         except (OSError, KeyError):
             return "nobody by name"
+
+
+class LoopbackCallers:
+    """Of the API on one machine: its programs may call for every tenant, as they may publish for every tenant."""
+
+    def __init__(self) -> None:
+        self._identities = LoopbackIdentities()
+
+    async def caller(self, call: Asked) -> Caller:
+        return Caller(await self._identities.actor(call), (ANY_TENANT,))
 
 
 def _is_loopback(peer: str) -> bool:

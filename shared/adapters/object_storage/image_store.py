@@ -48,6 +48,8 @@ class _Place(Protocol):
         """Size in bytes and facts. Raises FileNotFoundError."""
         ...
 
+    async def link(self, key: str, lasts: timedelta) -> str | None: ...
+
 
 class ObjectImages:
     """The Images port on `url`: `file:///path` or `gs://BUCKET[/PREFIX]`.
@@ -100,6 +102,14 @@ class ObjectImages:
         with self._explained(f"read {key}"):
             result = await obstore.get_async(self._place.store, key)
             return bytes(await result.bytes_async())
+
+    async def link(self, uri: str, lasts: timedelta) -> str | None:
+        """A signed URL of Cloud Storage; None for a folder. Signing needs a key, or the right to sign as the account
+        that this process runs as (`iam.serviceAccounts.signBlob`). Raises ImagesUnavailable.
+        """
+        key = self._key(uri)
+        with self._explained(f"sign an address of {key}"):
+            return await self._place.link(key, lasts)
 
     def owns(self, uri: str) -> bool:
         """Whether `read` would accept this URI; nothing is looked up."""
@@ -172,6 +182,9 @@ class _Folder:
             return False
         return True
 
+    async def link(self, key: str, lasts: timedelta) -> str | None:
+        return None
+
 
 class _Bucket:
     def __init__(self, bucket: str, prefix: str, options: Mapping[str, Any]) -> None:
@@ -192,6 +205,9 @@ class _Bucket:
     async def look(self, key: str) -> tuple[int, dict[str, str]]:
         result = await obstore.get_async(self.store, key, options={"head": True})
         return result.meta["size"], _facts(result.attributes.get(FACTS_ATTRIBUTE, "{}").encode())
+
+    async def link(self, key: str, lasts: timedelta) -> str | None:
+        return await obstore.sign_async(self.store, "GET", key, lasts)
 
 
 async def _sidecar(key: str, data: bytes) -> str:

@@ -37,9 +37,11 @@ class PrometheusMetrics:
 
     def observe(self, measures: Iterable[Measure]) -> None:
         """What was observed before and is not here is gone."""
-        for series in self._series.values():
-            if isinstance(series, Gauge):
+        for name, series in self._series.items():
+            if isinstance(series, Gauge) and ALL[name].labels:
                 series.clear()
+            elif isinstance(series, Gauge):
+                series.set(0)  # one without labels is always there
         for measure in measures:
             gauge = self._of(measure)
             if isinstance(gauge, Gauge):
@@ -70,4 +72,5 @@ class PrometheusMetrics:
     def _of(self, measure: Measure) -> Counter | Gauge | Histogram:
         """A label that is left out is empty, which Prometheus reads as absent."""
         values = [measure.labels.get(label, "") for label in measure.metric.labels]
-        return self._series[measure.metric.name].labels(*values)
+        series = self._series[measure.metric.name]
+        return series.labels(*values) if values else series

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
@@ -11,7 +11,7 @@ from shared.core.values.documents import Query, Range
 
 EXPIRING = (
     "requests", "accepted", "rejected", "cancels", "evidence", "flag_history", "budgets", "budget_shards", "batches",
-    "webhook_deliveries", "workers",
+    "webhook_deliveries", "provider_webhooks", "workers",
 )  # fmt: skip
 """Collections whose documents have an `expire_at`."""
 
@@ -29,6 +29,10 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "lease_until")),
     ("requests", ("status", "model")),
     ("requests", ("status", "batch", "batched_at")),
+    ("requests", ("status", "collect_at")),
+    ("requests", ("interaction_id",)),
+    ("requests", ("leftovers_at",)),
+    ("batches", ("name",)),
     ("requests", ("announce", "updated_at")),
     ("requests", ("-created_at",)),
     ("requests", ("request_id",)),
@@ -39,6 +43,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
     ("flag_history", ("-at",)),
+    ("provider_webhooks", ("-received_at",)),
     ("batches", ("due_at",)),
     ("tenants", ("-updated_at",)),
     ("ledger", ("day", "name")),
@@ -53,6 +58,11 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     *((collection, ("expire_at",)) for collection in EXPIRING),
 )
 """Collection and fields, equalities first, then the ordered field; a leading `-` means descending."""
+
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+FAR_AHEAD = datetime(9000, 1, 1, tzinfo=UTC)
+"""Before and after any time that is stored."""
 
 
 def heads(model: str, priority: str, limit: int) -> Query:
@@ -176,6 +186,44 @@ def rendering(limit: int) -> Query:
     return Query("requests", equal=(("status", "rendering"),), order_by=("lease_until",), limit=limit)
 
 
+def leased(limit: int) -> Query:
+    """Every attempt that a worker holds, oldest lease first."""
+    return Query(
+        "requests",
+        equal=(("status", "rendering"),),
+        bounds=(Range("lease_until", ">", LONG_AGO),),
+        order_by=("lease_until",),
+        limit=limit,
+    )
+
+
+def awaiting(until: datetime, limit: int) -> Query:
+    """Requests that wait for their interaction and are to be looked at by `until`, the first due first."""
+    return Query(
+        "requests",
+        equal=(("status", "rendering"),),
+        bounds=(Range("collect_at", "<=", until),),
+        order_by=("collect_at",),
+        limit=limit,
+        fields=("status", "collect_at", "interaction_id", "attempt_count", "slot_at", "usual_ms", "route"),
+    )
+
+
+def of_interaction(interaction_id: str) -> Query:
+    """The request whose newest call in the background it is."""
+    return Query("requests", equal=(("interaction_id", interaction_id),), limit=1)
+
+
+def leftovers(now: datetime, limit: int) -> Query:
+    """Requests with interactions that the provider still keeps and nobody waits for."""
+    return Query("requests", bounds=(Range("leftovers_at", "<=", now),), order_by=("leftovers_at",), limit=limit)
+
+
+def batch_named(name: str) -> Query:
+    """The batch of that name at the provider."""
+    return Query("batches", equal=(("name", name),), limit=1)
+
+
 def collecting(limit: int) -> Query:
     """Requests that wait for their batch to be closed, longest waiting first."""
     return Query(
@@ -296,6 +344,11 @@ def flag_history_since(moment: datetime, limit: int) -> Query:
 def flag_history(limit: int) -> Query:
     """What was done to flags, newest first."""
     return Query("flag_history", order_by=("-at",), limit=limit)
+
+
+def newest_provider_webhooks(limit: int) -> Query:
+    """What the provider told by webhook, the latest first."""
+    return Query("provider_webhooks", order_by=("-received_at",), limit=limit)
 
 
 def outlived(collection: str, now: datetime, limit: int) -> Query:

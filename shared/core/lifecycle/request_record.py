@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from shared.core.accounting.budget import Reservation
 from shared.core.messages.render_request import RenderRequest, hash_of_content
 from shared.core.messages.request_key import id_of, key_of, keys_of
 from shared.core.provider.outcome import Outcome
+from shared.core.routing.background_proof import Way
 from shared.core.routing.context import FRESH, Course
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Ask
@@ -46,6 +48,9 @@ unclaimed_count: so many releases in a row were not taken up. start_count: so ma
 was not heard of again.
 
 failure_count and the three after it are of this round; attempt numbers go on through rounds."""
+
+NOT_AWAITING: Mapping[str, Any] = {"collect_at": None, "stopping": None}
+"""It waits for no interaction."""
 
 HEAD_FIELDS = (
     "ask", "model", "priority", "tenant", "fair_tag", "deadline", "round", "release", "unused_slot", "late_count",
@@ -211,6 +216,7 @@ def new_document(
         "asked_model": planned.asked_model,
         "route": planned.route.to_json(),
         "route_reasons": list(planned.reasons),
+        "thinking": planned.thinking,
         "estimate_micros": planned.estimate_micros,
         "input_tokens": planned.input_tokens,
         "flags": [],
@@ -223,7 +229,14 @@ def new_document(
         "paid_at": None,
         "probe": None,
         "gateway": planned.gateway,
+        "way": "foreground",
+        "usual_ms": None,
         "budget": None,
+        "interaction_id": None,
+        "collect_at": None,
+        "stopping": None,
+        "leftovers": [],
+        "leftovers_at": None,
         **COUNTS,
         "cost_micros": 0,
         "cost_basis": None,
@@ -258,8 +271,13 @@ def released(
     slot_until: datetime,
     now: datetime,
     reservation: Reservation | None = None,
+    way: Way = "foreground",
+    usual_ms: int | None = None,
 ) -> dict[str, Any]:
-    """What the pump changes when it grants a slot. No slot is good beyond its request's deadline."""
+    """What the pump changes when it grants a slot. No slot is good beyond its request's deadline.
+
+    `usual_ms`: how long a background call of the kind usually takes.
+    """
     return {
         "status": "released",
         "reason": None,
@@ -267,6 +285,8 @@ def released(
         "slot_at": slot_at,
         "slot_until": slot_until if head.deadline is None else min(slot_until, head.deadline),
         **_taken(planned, reservation),
+        "way": way,
+        "usual_ms": usual_ms,
         "updated_at": now,
     }
 
@@ -303,6 +323,7 @@ def _taken(planned: Planned, reservation: Reservation | None) -> dict[str, Any]:
         "model": planned.route.pool,
         "route": planned.route.to_json(),
         "route_reasons": list(planned.reasons),
+        "thinking": planned.thinking,
         "estimate_micros": planned.estimate_micros,
         "input_tokens": planned.input_tokens,
         "flags": list(planned.flags),
@@ -329,6 +350,8 @@ def requeued(reason: str, now: datetime, *, wake_at: datetime | None = None) -> 
         "batch": None,
         "batched_at": None,
         "budget": None,
+        **NOT_AWAITING,
+        "interaction_id": None,
         "updated_at": now,
     }
 
@@ -343,6 +366,48 @@ def asleep(reason: str, wake_at: datetime, epoch: int | None, now: datetime) -> 
 def awake(now: datetime) -> dict[str, Any]:
     """Back in its place in the queue."""
     return {"wake_at": None, "asleep_epoch": None, "updated_at": now}
+
+
+def claimed(holder: str, number: int, now: datetime) -> dict[str, Any]:
+    """What a worker changes when it takes a release up, with attempt `number`."""
+    return {
+        "status": "rendering",
+        "attempt_count": number,
+        "fetch_count": 0,
+        "lease_holder": holder,
+        "lease_until": now + LEASE,
+        **NOT_AWAITING,
+        "interaction_id": None,
+        "updated_at": now,
+    }
+
+
+def awaiting(interaction_id: str, collect_at: datetime, now: datetime) -> dict[str, Any]:
+    """The provider has the call: no worker is needed until it has ended, so there is no lease."""
+    return {
+        "interaction_id": interaction_id,
+        "collect_at": collect_at,
+        "lease_holder": None,
+        "lease_until": None,
+        "updated_at": now,
+    }
+
+
+def is_awaiting(data: Fields) -> bool:
+    """It waits for its interaction; any worker may collect it."""
+    return data["status"] == "rendering" and data.get("collect_at") is not None
+
+
+def with_leftover(data: Fields, interaction_id: str, attempt: int, due_at: datetime) -> dict[str, Any]:
+    """One more interaction of this request that nobody waits for and that the provider still keeps."""
+    kept = [item for item in data.get("leftovers") or [] if item["id"] != interaction_id]
+    return {"leftovers": [*kept, {"id": interaction_id, "attempt": attempt}], "leftovers_at": due_at}
+
+
+def without_leftovers(data: Fields, gone: Collection[str], due_at: datetime) -> dict[str, Any]:
+    """Those of these ids are gone; what is left is due again at `due_at`."""
+    kept = [item for item in data.get("leftovers") or [] if item["id"] not in gone]
+    return {"leftovers": kept, "leftovers_at": due_at if kept else None}
 
 
 def has_begun(data: Fields) -> bool:
@@ -374,6 +439,7 @@ def finished(status: str, outcome: Outcome, now: datetime) -> dict[str, Any]:
         "lease_holder": None,
         "lease_until": None,
         "budget": None,
+        **NOT_AWAITING,
         "updated_at": now,
         "finished_at": now,
         "expire_at": now + KEEP_FOR,

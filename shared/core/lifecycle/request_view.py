@@ -26,7 +26,10 @@ REJECTED = "rejected"
 OPEN = (ACCEPTED, "queued", "released", "rendering", "batched")
 ENDED = (*FINAL, REJECTED)
 STATUSES = (*OPEN, *ENDED)
+STATUSES_ON_RECORD = tuple(status for status in STATUSES if status not in (ACCEPTED, REJECTED))
 BASE = "/v1/requests"
+
+Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class RequestedRoute(Struct, frozen=True):
@@ -72,8 +75,8 @@ class RequestView(Struct, frozen=True):
         ),
     ]
     reason: Annotated[str | None, Meta(description="Why it waits.")]
-    created_at: datetime
-    finished_at: datetime | None
+    created_at: Moment
+    finished_at: Moment | None
     wait_seconds: Annotated[
         float | None,
         Meta(description="From acceptance to the start of the last attempt, or so far where none started."),
@@ -81,7 +84,7 @@ class RequestView(Struct, frozen=True):
     requested: RequestedRoute | None
     delivered: DeliveredRoute | None
     image_url: Annotated[str | None, Meta(description="Where the image is; null while there is none.")]
-    image_expires_at: Annotated[datetime | None, Meta(description="Until when `image_url` works; null: it stays.")]
+    image_expires_at: Annotated[Moment | None, Meta(description="Until when `image_url` works; null: it stays.")]
     cost_usd: Annotated[
         str, Meta(description="Known cost of all attempts in dollars, six decimals.", pattern=r"^[0-9]+\.[0-9]{6}$")
     ]

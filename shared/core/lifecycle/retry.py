@@ -64,6 +64,8 @@ class Tally(Struct, frozen=True):
     probes: int = 0
     """Failed probes of sick routes, those aside that were probably paid: these count as failures."""
     interactive: bool = False
+    by_uri: bool = False
+    """Its references went as addresses."""
 
 
 class Again(Struct, frozen=True):
@@ -84,6 +86,8 @@ Decision: TypeAlias = Again | End
 def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: float) -> Decision:
     """`jitter` in [0, 1). Never earlier on one route than its server hints; never past the deadline or the cost cap."""
     ending = End(final_status(failure.kind), of_failure(failure))
+    if refuses_addresses(failure, tally):
+        return Again(now, AS_BYTES)
     next_route = tally.fallback and tally.elsewhere
     match failure.rule.next:
         case Next.END:
@@ -103,6 +107,8 @@ def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: floa
                 return _own(ending) if tally.is_own else ending
             longest = MAX_DAY_BACKOFF if failure.kind is FailureKind.QUOTA_DAY else MAX_BACKOFF
             ceiling = min(longest, QUOTA_BACKOFF * 2 ** min(max(tally.waits - 1, 0), 10))
+            if failure.kind is FailureKind.BACKGROUND_REFUSED:
+                ceiling = timedelta(0)
     if tally.max_cost_micros is not None and tally.spent_micros + tally.next_estimate_micros > tally.max_cost_micros:
         return End(ending.status, Outcome("cost_cap", f"{ending.outcome.message} Another attempt could exceed the cap.",
                                           "Raise max_cost_usd under a new id."))  # fmt: skip
@@ -115,6 +121,18 @@ def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: floa
             return Again(now + BASE_BACKOFF * jitter, _reason(failure))
         return End("expired", Outcome(EXPIRED.code, f"{ending.outcome.message} {EXPIRED.message}", EXPIRED.advice))
     return Again(wake_at, _reason(failure))
+
+
+AS_BYTES = "again with the bytes of its references: the provider refused their addresses"
+
+
+def refuses_addresses(failure: Failure, tally: Tally) -> bool:
+    """Whether a refused call may have been refused for the addresses in it: nothing was made, and bytes may do."""
+    if not tally.by_uri:
+        return False
+    return failure.kind in (FailureKind.INVALID_REQUEST, FailureKind.REFERENCE) or (
+        failure.kind is FailureKind.PERMISSION and not failure.explicit
+    )
 
 
 def _own(ending: End) -> End:
@@ -147,10 +165,19 @@ def _may_repeat_ambiguous(tally: Tally) -> bool:
 
 def _reason(failure: Failure) -> str:
     match failure.kind:
+        case FailureKind.BACKGROUND_REFUSED:
+            return "again in the foreground"
         case FailureKind.QUOTA_MINUTE | FailureKind.QUOTA_DAY | FailureKind.QUOTA_SPEND | FailureKind.QUOTA_UNKNOWN:
             return f"quota: {failure.kind.value}"
         case _:
             return f"again after {failure.kind.value}"
+
+
+def _is_silent(failure: Failure) -> bool:
+    """Asking again would cost as long again."""
+    if failure.kind is FailureKind.NOT_FINISHED:
+        return True
+    return failure.kind is FailureKind.TIMEOUT and failure.http_status is None
 
 
 def is_done_with(failure: Failure, sick_before: int, lane: str) -> bool:
@@ -162,7 +189,7 @@ def is_done_with(failure: Failure, sick_before: int, lane: str) -> bool:
     """
     if failure.kind in CAPACITY and (failure.retry_after or timedelta(0)) > LONG_HINT:
         return True
-    if failure.rule.lacking or (failure.kind is FailureKind.TIMEOUT and failure.http_status is None):
+    if failure.rule.lacking or _is_silent(failure):
         return True
     if failure.kind is FailureKind.OVERLOAD and lane in SHEDDING:
         return True

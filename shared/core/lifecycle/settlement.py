@@ -5,7 +5,7 @@ Closing the attempt document is what books its cost, so a settlement that comes 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
@@ -16,17 +16,22 @@ from shared.core.catalogue.price import Cost
 from shared.core.conclusions.claims import claim_id
 from shared.core.lifecycle import attempt_cost, request_record
 from shared.core.lifecycle.receipt import receipt
-from shared.core.lifecycle.retry import Again, End, Tally, after_failure, is_done_with
+from shared.core.lifecycle.retry import Again, End, Tally, after_failure, is_done_with, refuses_addresses
 from shared.core.provider.failure import Failure, FailureKind, Next
-from shared.core.provider.outcome import SUCCEEDED, of_failure
+from shared.core.provider.outcome import CANCELLED_IN_FLIGHT, SUCCEEDED, of_failure
 from shared.core.provider.stored_image import Delivered, Ending, storable
 from shared.core.provider.usage import Usage
+from shared.core.references import reference_set
 from shared.core.values.documents import Document, Fields, Update, Write
 from shared.core.values.lanes import is_apart
 from shared.core.values.route import Route, circuit
 
-Effect: TypeAlias = Literal["final", "queued", "booked", "settled before", "kept"]
-"""`kept`: nothing is settled; the attempt's paid image waits to be stored."""
+Effect: TypeAlias = Literal["final", "queued", "booked", "settled before", "kept", "awaiting"]
+"""`kept`: nothing is settled; the attempt's paid image waits to be stored. `awaiting`: its interaction goes on."""
+LOST = frozenset([FailureKind.CRASHED.value, FailureKind.TIMEOUT.value, FailureKind.CONNECTION_LOST.value])
+"""Endings without an answer: the provider may have made the image nevertheless."""
+DELETE_WITHIN = timedelta(seconds=30)
+"""The settling deletes an interaction at once; later than this, `watch` does."""
 
 
 class Settlement(Struct, frozen=True):
@@ -44,6 +49,7 @@ def open_attempt(
         "release": data["release"],
         "route": data["route"],
         "route_reasons": data["route_reasons"],
+        "thinking": data.get("thinking"),
         "changed": list(Route.from_json(data["route"]).changes_from(Route.from_json(data["last_route"])))
         if data["last_route"]
         else [],
@@ -82,17 +88,18 @@ def settle(
     jitter: float,
     shard: int,
     is_own: bool = False,
+    interaction_id: str | None = None,
 ) -> Settlement:
     """The writes that end `attempt` with `ending`, given both documents as they were read. Pure.
 
-    `is_own`: others are served by the same key and project, so that a denial is about this request.
+    `interaction_id`: the provider's record of it, where the request does not name it. `is_own`: others are served by
+    the same key and project, so that a denial is about this request.
     """
     ending = storable(ending)
-    closed_as = (attempt.data["outcome"] or {}).get("code")
-    if closed_as not in (None, FailureKind.CRASHED.value):
+    was_given_up = is_given_up(attempt.data)
+    if attempt.data["outcome"] is not None and not was_given_up:
         return Settlement((), "settled before")
-    was_given_up = closed_as is not None
-    if was_given_up and isinstance(ending, Failure) and ending.kind is FailureKind.CRASHED:
+    if was_given_up and isinstance(ending, Failure) and ending.kind.value in LOST:
         return Settlement((), "settled before")
     cost = attempt_cost.cost_of(ending, attempt.data, catalogue)
     booked = attempt_cost.on_request(request.data, attempt.data, ending, cost, was_given_up=was_given_up)
@@ -111,9 +118,12 @@ def settle(
             code, changes, effect = "duplicate", {"updated_at": now}, "booked"
         case Failure() if current:
             code = ending.kind.value
-            changes, effect = _after(ending, request.data, attempt.data, booked, now=now, jitter=jitter, is_own=is_own)
+            changes, effect = _after(
+                ending, request.data, attempt.data, booked, catalogue, now=now, jitter=jitter, is_own=is_own
+            )
         case Failure():
             code, changes, effect = ending.kind.value, {"updated_at": now}, "booked"
+    changes |= _left_over(request.data, attempt.data["number"], changes, interaction_id, now)
     writes: tuple[Write, ...] = (
         Update(request.path, changes | booked, request.version),
         Update(attempt.path, _closed(ending, code, cost, now, latency_ms), attempt.version),
@@ -134,6 +144,24 @@ def settle(
     return Settlement(writes, effect)
 
 
+def is_given_up(attempt: Fields) -> bool:
+    """Its answer was lost, and is booked as unknown: should it come after all, that is undone."""
+    return (attempt["outcome"] or {}).get("code") in LOST and attempt["cost_basis"] == "unknown"
+
+
+def _left_over(
+    request: Fields, number: int, changes: Fields, interaction_id: str | None, now: datetime
+) -> dict[str, Any]:
+    """The interactions that the provider keeps and that nobody waits for after this settlement."""
+    due_at, own = now + DELETE_WITHIN, request.get("interaction_id")
+    left: dict[str, Any] = {}
+    if request["status"] == "rendering" and own is not None and "status" in changes:
+        left = request_record.with_leftover(request, own, request["attempt_count"], due_at)
+    if interaction_id is not None and interaction_id != own:
+        left = request_record.with_leftover({**request, **left}, interaction_id, number, due_at)
+    return left
+
+
 def bare(ending: Ending) -> Ending:
     """Only what is needed to end the attempt: for an answer that no store takes whole. A paid image is kept."""
     if isinstance(ending, Delivered):
@@ -146,6 +174,7 @@ def _after(
     request: Fields,
     attempt: Fields,
     booked: Fields,
+    catalogue: Catalogue,
     *,
     now: datetime,
     jitter: float,
@@ -162,11 +191,13 @@ def _after(
     counts = {
         "failure_count": request["failure_count"] + int(is_repeated and not is_free_probe),
         "probe_count": request.get("probe_count", 0) + int(is_repeated and is_free_probe),
-        "ambiguous_count": request["ambiguous_count"] + int(failure.limits_repeats),
+        "ambiguous_count": request["ambiguous_count"]
+        + int(failure.limits_repeats and not _in_the_start(failure, request)),
         "no_image_count": request["no_image_count"]
         + int(failure.kind in (FailureKind.NO_IMAGE, FailureKind.MALFORMED_ANSWER)),
         "crash_count": request["crash_count"] + int(failure.kind is FailureKind.CRASHED),
-        "wait_count": request["wait_count"] + int(failure.rule.next is Next.WAIT),
+        "wait_count": request["wait_count"]
+        + int(failure.rule.next is Next.WAIT and failure.kind is not FailureKind.BACKGROUND_REFUSED),
         "denied_count": request["denied_count"]
         + int(not as_concluded and (is_own or (failure.kind is FailureKind.PERMISSION and not failure.explicit))),
     }
@@ -199,8 +230,13 @@ def _after(
         fallback=request["next_route"] is not None,
         probes=counts["probe_count"],
         interactive=request["ask"].get("priority") == "interactive",
+        by_uri=reference_set.goes_by_uri(request, route, catalogue),
     )
+    if refuses_addresses(failure, tally):
+        met["references_as_bytes"] = True
     decision = after_failure(failure, tally, now=now, jitter=jitter)
+    if isinstance(decision, Again) and request.get("cancel_requested_at") is not None:
+        decision = End("cancelled", CANCELLED_IN_FLIGHT)
     if as_concluded and isinstance(decision, End) and failure.rule.next is Next.ELSEWHERE:
         decision = Again(now, f"no route but one that is out: {failure.kind.value}")  # it asked for all: it waits on
     match decision:
@@ -208,6 +244,13 @@ def _after(
             return request_record.requeued(decision.reason, now, wake_at=decision.wake_at) | counts | met, "queued"
         case End():
             return request_record.finished(decision.status, decision.outcome, now) | counts, "final"
+
+
+def _in_the_start(failure: Failure, request: Fields) -> bool:
+    """Its worker died between the claim and the id of a background call: most likely the call had not left. Its
+    estimate is held against the cap, and it counts as a failure, but not as a call that was probably paid.
+    """
+    return failure.kind is FailureKind.CRASHED and request.get("way", "foreground") != "foreground"
 
 
 def _closed(ending: Ending, code: str, cost: Cost, now: datetime, latency_ms: int) -> dict[str, Any]:

@@ -60,6 +60,13 @@ class Quota(Struct, frozen=True):
             by_model[model] = limits
         return Quota(by_model)
 
+    def with_spend_window(self, micros: int) -> Quota:
+        """With this window of the project, where none is configured."""
+        if any(limits.spend10m_micros is not None for limits in self.by_model.values()):
+            return self
+        general = replace(self.by_model.get("*", Limits()), spend10m_micros=micros)
+        return Quota({**self.by_model, "*": general})
+
     @classmethod
     def parse(cls, text: str) -> Quota:
         """`MODEL=dim:n,dim:n;MODEL=…`. Raises InvalidQuota."""

@@ -58,6 +58,7 @@ class Arrival(Struct, frozen=True):
 
     interaction_id: str
     request_id: str = ""
+    """The key of the request."""
     attempt: int = 0
 
     def to_bytes(self) -> bytes:

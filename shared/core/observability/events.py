@@ -48,6 +48,20 @@ ATTEMPT_ENDED = Signal(
 )
 FINISHED = Signal("request_finished", "INFO", ("request_id", "status", "outcome", "cost_micros", "trace_id"))
 RECOVERED = Signal("attempt_recovered", "WARNING", ("request_id", "attempt", "effect", "trace_id"))
+INTERACTION_STARTED = Signal(
+    "interaction_started", "DEBUG", ("request_id", "attempt", "route", "interaction_id", "way", "trace_id")
+)
+INTERACTION_STOPPED = Signal(
+    "interaction_stopped", "INFO", ("request_id", "attempt", "interaction_id", "why", "trace_id")
+)
+INTERACTION_UNREAD = Signal(
+    "interaction_unread", "WARNING", ("request_id", "attempt", "interaction_id", "kind", "reason", "trace_id")
+)
+ARRIVAL_UNKNOWN = Signal("arrival_unknown", "INFO", ("interaction_id", "message_id"))
+BACKGROUND_PROVEN = Signal("background_proven", "INFO", ("circuit", "request_id", "seconds"), may_carry=("trace_id",))
+BACKGROUND_REFUSED = Signal(
+    "background_refused", "WARNING", ("circuit", "request_id", "why", "probe_at"), may_carry=("trace_id",)
+)
 LEAD_TAKEN = Signal("pump_lead_taken", "INFO", ("holder",), may_carry=("release",))
 LEAD_LEFT = Signal("pump_lead_left", "INFO", ("holder", "why"))
 FLAG_CHANGED = Signal(
@@ -69,11 +83,17 @@ COST_OVER_ESTIMATE = Signal(
     "cost_over_estimate", "WARNING", ("request_id", "attempt", "route", "cost_micros", "estimate_micros", "trace_id")
 )
 BUDGET_USED_UP = Signal("budget_used_up", "WARNING", ("tenant", "period", "limit_micros", "spent_micros", "over"))
+MONTHLY_CAP_NEAR = Signal(
+    "monthly_cap_near", "WARNING", ("month", "percent", "spent_micros", "cap_micros", "reached_on")
+)
 CALENDAR_CLOSED = Signal("calendar_closed", "WARNING", ("model", "until", "why"))
 LIMIT_LEARNED = Signal("limit_learned", "WARNING", ("model", "dimension", "value"))
 QUOTA_UNREADABLE = Signal("live_quota_unreadable", "WARNING", ("what", "code", "reason", "remedy"))
 QUOTA_READABLE = Signal("live_quota_readable", "INFO", ("what", "failed_since"))
 LIMIT_CHANGED = Signal("live_limit_changed", "INFO", ("model", "dimension", "old", "new"))
+WEBHOOK_TAKEN = Signal("webhook_taken", "INFO", ("event", "about", "way", "effect", "message_id"))
+WEBHOOK_REFUSED = Signal("webhook_refused", "WARNING", ("why", "detail", "more"))
+WEBHOOK_UNVERIFIED = Signal("webhook_unverified", "WARNING", ("reason",))
 BAD_MESSAGE = Signal("bad_message", "ERROR", ("function", "message_id", "reason"))
 DELIVERY_DEFERRED = Signal(
     "delivery_deferred",
@@ -90,6 +110,8 @@ DELIVERY_CRASHED = Signal(
 DOCUMENT_SKIPPED = Signal("document_skipped", "ERROR", ("document", "doing", "reason"))
 CLOCK_SET_BACK = Signal("clock_set_back", "WARNING", ("seconds",))
 TICK_FAILED = Signal("pump_tick_failed", "ERROR", ("reason",))
+PROBE_ENDED = Signal("probe_ended", "INFO", ("request_id", "status", "outcome", "seconds"))
+PROBE_FAILED = Signal("probe_failed", "ERROR", ("request_id", "status", "outcome", "seconds"))
 FLAG_ILL_FORMED = Signal("flag_ill_formed", "WARNING", ("flag", "found", "allowed"))
 WEBHOOK_FAILED = Signal(
     "webhook_failed",

@@ -74,6 +74,12 @@ QUEUE_AGE = Metric("renderlane.queue.age", "gauge", "s", ("priority",), "how lon
 QUOTA_USED = Metric("renderlane.quota.used", "gauge", "1", ("model", "dimension"), "used of a limit, by this worker")
 QUOTA_LIMIT = Metric("renderlane.quota.limit", "gauge", "1", ("model", "dimension", "source"), "the limit in force")
 QUOTA_HEADROOM = Metric("renderlane.quota.headroom", "gauge", "1", ("model", "dimension"), "limit less used")
+AWAITING = Metric("renderlane.awaiting", "gauge", "{request}", ("model",), "requests that wait for their interaction")
+AWAITING_AGE = Metric("renderlane.awaiting.age", "gauge", "s", ("model",), "how long the longest of them waits")
+LEFTOVERS = Metric("renderlane.interactions.left", "gauge", "{interaction}", (), "interactions still to be deleted")
+COLLECT_DELAY = Metric(
+    "renderlane.collect.delay", "histogram", "s", (), "from the end of an interaction to the settling of its attempt"
+)
 FLAGS = Metric("renderlane.flags", "gauge", "{flag}", ("flag", "by", "shadow"), "flags in force")
 BREAKERS = Metric("renderlane.breakers.open", "gauge", "{breaker}", ("circuit",), "routes that a breaker holds out")
 WEBHOOKS = Metric("renderlane.webhooks", "counter", "{attempt}", ("effect",), "attempts to send a result webhook")
@@ -85,7 +91,8 @@ ALL = {
     metric.name: metric
     for metric in (
         REQUESTS, REQUEST_DURATION, RENDERS, COST, WAIT, MODEL_TIME, TOKENS, QUEUE_DEPTH, QUEUE_AGE, QUOTA_USED,
-        QUOTA_LIMIT, QUOTA_HEADROOM, FLAGS, BREAKERS, WEBHOOKS,
+        QUOTA_LIMIT, QUOTA_HEADROOM, AWAITING, AWAITING_AGE, LEFTOVERS, COLLECT_DELAY, FLAGS, BREAKERS,
+        WEBHOOKS,
     )
 }  # fmt: skip
 BUCKETS: Mapping[str, tuple[float, ...]] = {
@@ -127,6 +134,9 @@ def of_span(span: Span) -> tuple[Measure, ...]:
             return (_of(WEBHOOKS, 1, said["effect"]),)
         case spans.QUEUE_WAIT:
             return (_of(WAIT, took, said["priority"], said["model"], said["ended_by"]),)
+        case spans.COLLECT:
+            delay = said["delay_ms"]
+            return (_of(COLLECT_DELAY, delay / 1000),) if isinstance(delay, int) else ()
         case spans.MODEL_CALL:
             call = (said["operation"], said["provider"], said["request_model"])
             counted = (("input", said["input_tokens"]), ("output", said["output_tokens"]))

@@ -10,6 +10,8 @@ One request is one trace. Its root is `request`, from publishing to the end; the
         release     the slot handed out
       slot wait     linked to its release; written when the slot is reached, or lost
       attempt       written by whoever settles it
+        start interaction    in the background: from the slot to the provider's answer with an id
+        collect              each look at it that settled the attempt
         generate_content MODEL
         store image
         settle
@@ -114,6 +116,8 @@ MODEL_CALL = Stage(
         "output_tokens", "http_status", "request_id", "attempt", "lane", "image_size", "references",
     ),
 )  # fmt: skip
+START = Stage("start interaction", "CLIENT", ("request_id", "attempt", "interaction_id", "way", "lane", "image_size"))
+COLLECT = Stage("collect", "CONSUMER", ("topic", "message_id", "request_id", "attempt", "interaction_id", "delay_ms"))
 STORE_IMAGE = Stage("store image", "CLIENT", ("request_id", "attempt", "image_bytes", "tries"))
 SETTLE = Stage("settle", "INTERNAL", ("request_id", "attempt", "effect", "cost_micros"))
 RESULT = Stage("result", "PRODUCER", ("topic", "message_id", "request_id", "status"))
@@ -122,8 +126,8 @@ WEBHOOK = Stage("webhook", "CLIENT", ("request_id", "endpoint", "delivery", "att
 ALL = {
     stage.name: stage
     for stage in (
-        REQUEST, PUBLISH, INTAKE, QUEUE_WAIT, TICK, PUMP, RELEASE, SLOT_WAIT, ATTEMPT, MODEL_CALL, STORE_IMAGE, SETTLE,
-        RESULT, WEBHOOK,
+        REQUEST, PUBLISH, INTAKE, QUEUE_WAIT, TICK, PUMP, RELEASE, SLOT_WAIT, ATTEMPT, START, COLLECT, MODEL_CALL,
+        STORE_IMAGE, SETTLE, RESULT, WEBHOOK,
     )
 }  # fmt: skip
 

@@ -174,6 +174,8 @@ class Summary(Stored, frozen=True):
     """When anything last waited or ran."""
     meter: Meter = Meter()
     """How each route fares, and what the open minute of the series has so far."""
+    release: str = ""
+    """Of the process that wrote it: the pump that leads, or watch."""
 
     @property
     def queued_count(self) -> int:

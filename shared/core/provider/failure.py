@@ -35,6 +35,12 @@ class FailureKind(StrEnum):
     IMAGE_STORE = "image_store"
     CRASHED = "crashed"
     LATE = "late"
+    NOT_FINISHED = "not_finished"
+    """A background call that had not ended in the model's time: it was cancelled, and says so."""
+    CANCELLED = "cancelled"
+    """A background call that its caller cancelled."""
+    BACKGROUND_REFUSED = "background_refused"
+    """The model and lane take no background calls: the same call is made in the foreground."""
 
 
 class Next(StrEnum):
@@ -180,10 +186,27 @@ RULES: dict[FailureKind, Rule] = {
         Next.AGAIN, Charge.UNKNOWN, "worker", ambiguous=True, exchange=Exchange.BROKEN_OFF,
         advice="The worker died during the attempt; it may be billed. Check its events, submit under a new id.",
     ),
+    FailureKind.NOT_FINISHED: Rule(
+        Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True, sick_route=True,
+        advice="The model did not finish in its time, and the call was cancelled. Wait, then submit under a new id.",
+    ),
+    FailureKind.CANCELLED: Rule(
+        Next.END, Charge.UNKNOWN, "request", ambiguous=True,
+        advice="The caller cancelled the call while it ran. Submit it under a new id to have it.",
+    ),
+    FailureKind.BACKGROUND_REFUSED: Rule(
+        Next.WAIT, Charge.NOTHING, "catalogue",
+        advice="The model takes no background calls. The call is made in the foreground automatically.",
+    ),
 }  # fmt: skip
 """The failure table: RUNBOOK.md has a heading for each, with its first check."""
 DENIED = frozenset(kind.value for kind, rule in RULES.items() if rule.denied)
 """By the code, as a closed quota gives its reason."""
+
+
+_KNOWN_TO_BE_OVER = frozenset(
+    [FailureKind.OVERLOAD, FailureKind.NOT_FINISHED, FailureKind.CANCELLED, FailureKind.BACKGROUND_REFUSED]
+)
 
 
 class Failure(Struct, frozen=True):
@@ -239,6 +262,6 @@ class Failure(Struct, frozen=True):
 
     @property
     def limits_repeats(self) -> bool:
-        """It counts as a call that was probably paid. A proxy's 503 was most likely never passed on: that one is only
-        held against the cap."""
-        return self.ambiguous and self.kind is not FailureKind.OVERLOAD
+        """It counts as a call that was probably paid. A proxy's 503 was most likely never passed on, and a cancelled
+        interaction is over: these are only held against the cap."""
+        return self.ambiguous and self.kind not in _KNOWN_TO_BE_OVER

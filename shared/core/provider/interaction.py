@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -42,7 +43,15 @@ class Unread(Struct, frozen=True):
     failure: Failure
 
 
+class Finished(Struct, frozen=True):
+    """The interaction has ended."""
+
+    answer: Answer
+    ended_at: datetime | None = None
+    """By the provider's clock, where it says."""
+
+
 Begun: TypeAlias = Started | BackgroundRefused | Answer
 """What came of a start: an Answer where the call ended at once, or could not be made."""
-Looked: TypeAlias = InProgress | Gone | Unread | Answer
-"""What a look at an interaction tells: an Answer where it has ended."""
+Looked: TypeAlias = InProgress | Gone | Unread | Finished
+"""What a look at an interaction tells."""

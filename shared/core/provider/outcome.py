@@ -18,6 +18,9 @@ class Outcome(Stored, frozen=True):
 
 SUCCEEDED = Outcome("succeeded", "The image was made and stored.")
 CANCELLED = Outcome("cancelled", "Cancelled before it began; nothing was paid.", "Submit it under a new id to have it.")
+CANCELLED_IN_FLIGHT = Outcome(
+    "cancelled", "Cancelled while it was being made; what it cost is booked.", "Submit it under a new id to have it."
+)
 EXPIRED = Outcome(
     "expired", "Its deadline passed before it could begin.", "Submit it under a new id with a later deadline."
 )
@@ -41,4 +44,10 @@ def of_failure(failure: Failure) -> Outcome:
 
 def final_status(kind: FailureKind) -> str:
     """`refused` for an answer of the model's own, `failed` for everything that went wrong."""
-    return "refused" if kind is FailureKind.REFUSED else "failed"
+    match kind:
+        case FailureKind.REFUSED:
+            return "refused"
+        case FailureKind.CANCELLED:
+            return "cancelled"
+        case _:
+            return "failed"

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from shared.core.accounting import budget
 from shared.core.catalogue.catalogue import Catalogue, UnknownModel
 from shared.core.lifecycle import request_record
-from shared.core.messages.pubsub_messages import rejection_event
+from shared.core.messages.pubsub_messages import Arrival, rejection_event
 from shared.core.messages.render_request import (
     DEFAULT_TENANT,
     Cancel,
@@ -22,7 +22,7 @@ from shared.core.messages.render_request import (
     parse_message,
 )
 from shared.core.messages.request_key import id_of, key_of
-from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS
+from shared.core.messages.topics import RENDER_ARRIVALS, RENDER_REQUESTS, RENDER_RESULTS
 from shared.core.observability import events, spans
 from shared.core.provider.outcome import CANCELLED, EXPIRED
 from shared.core.routing import ladder
@@ -30,6 +30,7 @@ from shared.core.routing.context import Offer
 from shared.core.routing.ladder import Planned, Unroutable
 from shared.core.routing.requirements import Ask
 from shared.core.values.documents import Absent, Conflict, Create, Document, InvalidDocument, Update
+from shared.core.values.parameters import WITH_QUALITY
 from shared.core.values.trace_context import Place, caller_of
 from shared.core.values.validation import Problem, shown
 from shared.flows import tracing, tracing_waits
@@ -247,6 +248,7 @@ async def cancel(ports: Ports, tenant: str, request_id: str) -> str:
             return key
         begun = request_record.has_begun(request.data)
         if begun and request.data["cancel_requested_at"] is not None:
+            await _stop(ports, request)
             return key
         changes = {"cancel_requested_at": now, "updated_at": now}
         if not begun:
@@ -255,14 +257,26 @@ async def cancel(ports: Ports, tenant: str, request_id: str) -> str:
         committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
         if isinstance(committed, Conflict):
             continue
-        effect = "noted: the attempt ends as it ends" if begun else "ended unpaid"
+        effect = "ended unpaid"
+        if begun:
+            is_stopped = request_record.is_awaiting(request.data)
+            effect = "stopping its interaction" if is_stopped else "noted: the attempt ends as it ends"
         ports.signals.emit(events.CANCELLED, request_id=key, effect=effect, trace_id=request.data["trace_id"])
-        if not begun:
+        if begun:
+            await _stop(ports, request)
+        else:
             if request.data["status"] == "released":
                 tracing_waits.slot_ended(ports, request, now, lost="cancelled")
             after = Document(request.path, {**request.data, **changes}, committed.versions[0], now)
             await ended(ports, after, was=request.data["status"])
         return key
+
+
+async def _stop(ports: Ports, request: Document) -> None:
+    """Have its interaction looked at, where it waits for one: the look cancels it."""
+    if request_record.is_awaiting(request.data):
+        arrival = Arrival(request.data["interaction_id"], request.id, request.data["attempt_count"])
+        await ports.topics.publish(RENDER_ARRIVALS, arrival.to_bytes())
 
 
 async def failed_model(store: Store, request: RenderRequest) -> str | None:
@@ -324,6 +338,15 @@ def check(
             problems.append(
                 Problem(f"references[{index}].uri", str(error), allowed, "Move the image, or allow its address.")
             )
+    if request.output_quality is not None and request.output_format not in WITH_QUALITY:
+        problems.append(
+            Problem(
+                "output_quality",
+                f"{request.output_quality} with output_format {shown(request.output_format)}",
+                f"only with output_format {' or '.join(WITH_QUALITY)}",
+                "Set such a format, or leave the quality out.",
+            )
+        )
     planned = ladder.first_plan(Ask.of(request, above), catalogue, lanes, offers)
     match planned:
         case Unroutable(problem):

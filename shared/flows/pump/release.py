@@ -19,6 +19,7 @@ from shared.core.values.documents import Conflict, Document, Update
 from shared.core.values.trace_context import Place
 from shared.flows import tracing, tracing_waits
 from shared.flows.clock import ServerTime
+from shared.flows.pump.ways import FOREGROUND, Chosen
 from shared.flows.requests.item_by_item import attempt
 from shared.ports import Ports
 from shared.ports.messaging import TopicsUnavailable
@@ -41,7 +42,7 @@ class Turn(Struct, frozen=True):
 
 
 async def release(
-    ports: Ports, grant: Grant, turn: Turn, reservation: Reservation | None = None
+    ports: Ports, grant: Grant, turn: Turn, reservation: Reservation | None = None, chosen: Chosen = FOREGROUND
 ) -> LostSlot | Unsure | None:
     """Each by itself: one cancelled request must not waste a tick. Its slot, where the request was changed meanwhile.
 
@@ -49,7 +50,9 @@ async def release(
     """
     head, planned = grant.candidate.head, grant.candidate.planned
     decided_at = turn.time.now()
-    changes = request_record.released(head, planned, grant.slot_at, grant.slot_until, decided_at, reservation)
+    changes = request_record.released(
+        head, planned, grant.slot_at, grant.slot_until, decided_at, reservation, chosen.way, chosen.usual_ms
+    )
     try:
         committed = await ports.store.commit(Update(request_record.path(head.request_id), changes, head.version))
     except StoreUnavailable as error:

@@ -19,6 +19,7 @@ from shared.core.provider.outcome import EXPIRED, Outcome
 from shared.core.values.lanes import BATCH
 from shared.flows import tracing
 from shared.flows.batch.collect import Collecting
+from shared.flows.collect.net import Net
 from shared.flows.pump import reporting
 from shared.flows.pump.breakers import Judging
 from shared.flows.pump.budgets import Budgets
@@ -29,6 +30,7 @@ from shared.flows.pump.planner import Planner, Planning
 from shared.flows.pump.queue_fronts import HeadPages
 from shared.flows.pump.release import Turn, release
 from shared.flows.pump.state import PumpDocuments
+from shared.flows.pump.ways import FOREGROUND, Ways
 from shared.ports import Ports
 
 
@@ -45,6 +47,8 @@ class Granting:
         self._judging = Judging(ports, documents, self._sight, self._planner)
         self._overdue = Overdue(ports, documents, self._pages, self._planner)
         self._collecting = Collecting(ports)
+        self._net = Net(ports)
+        self._ways = Ways(ports)
         self._budgets = Budgets(ports, documents, self._planner, self._sleepers)
         self._lost: list[LostSlot] = []
         self._held_back: Mapping[str, Full] = {}
@@ -100,7 +104,8 @@ class Granting:
         await self._put_aside(leaving)
         await self._overdue.end_missed(ticked, self._held_back)
         await self._rest(ticked, heads, planning)
-        return bool(leaving) or await self._expects_work(ticked, planning)
+        await self._net.tend(documents.time.now())
+        return bool(leaving) or self._net.holds or await self._expects_work(ticked, planning)
 
     async def _release(self, ticked: Ticked, began_at: datetime, heads: int) -> None:
         """Hand the slots out; what nobody took is kept for the next tick to give back. A tick that grants is traced."""
@@ -110,8 +115,10 @@ class Granting:
             return
         turn = Turn(tracing.begun(ports), began_at, time)
         reserved = [self._budgets.reservation(grant.candidate) for grant in grants]
+        ways = await self._ways.choose(grants, time.now())
+        chosen = [ways.get(grant.candidate.head.request_id, FOREGROUND) for grant in grants]
         released = await asyncio.gather(
-            *(release(ports, grant, turn, held) for grant, held in zip(grants, reserved, strict=True))
+            *(release(ports, grant, turn, held, by) for grant, held, by in zip(grants, reserved, chosen, strict=True))
         )
         pairs = zip(grants, released, strict=True)
         self._budgets.handed_out([grant.candidate for grant, found in pairs if found is None])

@@ -19,6 +19,7 @@ from shared.core.observability import events
 from shared.core.provider import kept_image
 from shared.core.provider.call import Answer, Made, Order
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.provider.interaction import BackgroundRefused, Started
 from shared.core.provider.kept_image import KeptImage
 from shared.core.provider.outcome import of_failure
 from shared.core.provider.stored_image import Ending
@@ -28,10 +29,13 @@ from shared.core.values.documents import Absent, Committed, Conflict, Create, De
 from shared.core.values.lanes import VERTEX
 from shared.core.values.route import Route
 from shared.flows import tracing, tracing_waits
+from shared.flows.background import proofs
 from shared.flows.clock import ServerTime
 from shared.flows.render.deadly import MOST_STARTS, NOT_DEADLY, count_start
 from shared.flows.render.gathering import Load
-from shared.flows.render.limit_reports import Asker, Evidence
+from shared.flows.render.interaction_start import put_on_record
+from shared.flows.render.limit_reports import Evidence
+from shared.flows.render.noting import is_own, note
 from shared.flows.render.settle import recover, settle
 from shared.flows.render.slot_start import Start
 from shared.flows.requests.message import Message
@@ -58,12 +62,18 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
                 await _end_deadly(ports, request, time)
             elif isinstance(begun, Document):
                 await kicks.after_render(await _attempt(ports, evidence, begun, time))
-        case "rendering" if request.data["lease_until"] < time.now():
+        case "rendering" if _has_lapsed(request, time):
             await kicks.after_render(await recover(ports, request))
         case _ if request.data["announce"] == "pending":
             await announce(ports, request)
         case _:
             pass  # held by a live lease, an older release, or over: somebody else has the next step
+
+
+def _has_lapsed(request: Document, time: ServerTime) -> bool:
+    """Its worker is gone. One that waits for its interaction needs none."""
+    lease_until = request.data["lease_until"]
+    return lease_until is not None and bool(lease_until < time.now())
 
 
 async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: ServerTime) -> Effect:
@@ -164,10 +174,13 @@ async def _call(
         order = order_of(asked, Route.from_json(request.data["route"]), load.references, ports.catalogue, provider)
         if request.data["probe"] is None:  # a probe is there to ask the model
             order = replace(order, paid_at=request.data.get("paid_at") or "")
-        answer = await ports.lanes[order.lane].generate(order, _timeout(ports, order), start.at_slot)
+        begun = await _begin(ports, request, order, attempt.data["number"], start)
+        await start.told()
+        if isinstance(begun, Started):
+            return await put_on_record(ports, hold.request, attempt, begun, order, start.began_at)
+        answer: Answer = begun
         latency_ms = round((ports.clock.monotonic() - start.began) * 1000)
         began_at, answered_at = start.began_at, time.now()
-        await start.told()
         parent = tracing.attempt_of(request.data, attempt.data["number"])
         ending: Ending | KeptImage
         match answer:
@@ -182,43 +195,35 @@ async def _call(
                 ending = answer
     if isinstance(ending, KeptImage):
         await keep_waiting(ports, hold.request, kept_image.reason(ending.place))
-    noting = _note(evidence, answer, request, time)
+    noting = note(evidence, answer, request, time)
     if isinstance(ending, KeptImage):
         await noting
         return "kept"
-    is_own = await _is_own(evidence, answer, hold.request)
-    settling = settle(ports, hold.request, attempt, ending, latency_ms, is_own=is_own)
+    own = await is_own(evidence, answer, hold.request)
+    settling = settle(ports, hold.request, attempt, ending, latency_ms, is_own=own)
     effect, _ = await asyncio.gather(settling, noting)
     return effect
 
 
-async def _is_own(evidence: Evidence, answer: Answer, request: Document) -> bool:
-    """A denial that others do not meet."""
-    if isinstance(answer, Made):
-        return False
-    route = Route.from_json(request.data["route"])
-    return await evidence.is_requests_own(route, answer, request.data.get("denied_at", {}))
-
-
-async def _note(evidence: Evidence, answer: Answer, request: Document, time: ServerTime) -> None:
-    """What this answer says of the model's limits, the route's health, and what is concluded of them."""
-    route = Route.from_json(request.data["route"])
-    if isinstance(answer, Failure):
-        data = request.data
-        asker = Asker(request.id, data["tenant"], data["probe"], data["avoided"])
-        await evidence.failed(route, answer, request.data["slot_at"], time, asker)
-    else:
-        if answer.usage is not None:
-            drift = answer.usage.text_in + answer.usage.image_in - request.data["input_tokens"]
-            await evidence.answered(route.pool, request.data["slot_at"], drift, time)
-        await evidence.made(route, request.data["slot_at"], time)
-    if request.data["probe"] == route.circuit and _is_well(answer):
-        await evidence.probed(route, time)
-
-
-def _is_well(answer: Answer) -> bool:
-    """Whatever a healthy route may answer, a refusal among it."""
-    return isinstance(answer, Made) or not answer.rule.sick_route
+async def _begin(ports: Ports, request: Document, order: Order, number: int, start: Start) -> Started | Answer:
+    """Make the call, in the way that the pump chose for it: the answer, or that it goes on in the background."""
+    way = request.data.get("way", "foreground")
+    circuit = Route.from_json(request.data["route"]).circuit
+    if way == "canary" and order.paid_at:
+        await proofs.inconclusive(ports, circuit, request.id)
+    if way == "foreground" or order.paid_at:
+        return await ports.lanes[order.lane].generate(order, timeout_of(ports, order), start.at_slot)
+    begun = await ports.interactions.start(replace(order, key=request.id, attempt=number), start.at_slot)
+    match begun:
+        case Started():
+            return begun
+        case BackgroundRefused(failure):
+            await proofs.refused(ports, circuit, request.id, failure.message)
+            return replace(failure, kind=FailureKind.BACKGROUND_REFUSED)
+        case _:
+            if way == "canary":
+                await proofs.inconclusive(ports, circuit, request.id)
+            return begun
 
 
 async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Document, Document] | None:
@@ -232,15 +237,7 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
         now=now,
         **_whose(ports, Route.from_json(request.data["route"]), request.data.get("gateway")),
     )
-    changes = {
-        "status": "rendering",
-        "attempt_count": number,
-        **NOT_DEADLY,
-        "fetch_count": 0,
-        "lease_holder": ports.boot,
-        "lease_until": now + request_record.LEASE,
-        "updated_at": now,
-    }
+    changes = request_record.claimed(ports.boot, number, now) | NOT_DEADLY
     path = request_record.attempt_path(request.id, number)
     committed = await ports.store.commit(Update(request.path, changes, request.version), Create(path, opened))
     match committed:
@@ -261,7 +258,8 @@ def _whose(ports: Ports, route: Route, name: str | None) -> dict[str, str]:
     return {"contract": f"{CONTRACT}{name}", "owner": row.owner if row else name, "key_kind": "gateway"}
 
 
-def _timeout(ports: Ports, order: Order) -> timedelta:
+def timeout_of(ports: Ports, order: Order) -> timedelta:
+    """How long a call may take."""
     row = ports.catalogue.gateways.get(order.gateway)
     return gateway.timeout(row, order.image_size) if row else ports.catalogue.models[order.model].timeout
 

@@ -17,16 +17,25 @@ from shared.flows import tracing
 from shared.flows.requests import paid_image
 from shared.flows.requests.item_by_item import attempt as guarded
 from shared.flows.requests.item_by_item import report
-from shared.flows.requests.result_events import ended
+from shared.flows.requests.result_events import Tidy, ended
 from shared.ports import Ports
 
 
 async def settle(
-    ports: Ports, request: Document, attempt: Document, ending: Ending, latency_ms: int, *, is_own: bool = False
+    ports: Ports,
+    request: Document,
+    attempt: Document,
+    ending: Ending,
+    latency_ms: int,
+    *,
+    is_own: bool = False,
+    interaction_id: str | None = None,
+    tidy: Tidy | None = None,
 ) -> Effect:
     """Commit the end of `attempt`; on a lost race read again and book what is owed, whatever the status is by then.
 
-    `is_own`: others are served by the same key and project, so that a denial is about this request.
+    `is_own`: others are served by the same key and project, so that a denial is about this request. `interaction_id`:
+    the provider's record of this attempt, which `tidy` deletes.
     """
     began_at = ports.clock.now()
     while True:
@@ -41,6 +50,7 @@ async def settle(
             jitter=ports.chance(),
             shard=int(ports.chance() * ledger.SHARDS),
             is_own=is_own,
+            interaction_id=interaction_id,
         )
         if settled.effect == "settled before":
             return settled.effect
@@ -54,7 +64,7 @@ async def settle(
             continue
         if isinstance(committed, Committed):
             _trace(ports, request, attempt, settled, began_at, now)
-            await _report(ports, request, attempt, ending, settled, committed, latency_ms)
+            await _report(ports, request, attempt, ending, settled, committed, latency_ms, tidy)
             return settled.effect
         await ports.clock.sleep(0.02 * ports.chance())
         request, attempt = await _read_again(ports, request, attempt)
@@ -149,6 +159,7 @@ async def _report(
     settled: settlement.Settlement,
     committed: Committed,
     latency_ms: int,
+    tidy: Tidy | None,
 ) -> None:
     """Say what was settled, then announce a result that has become final."""
     changed = settled.writes[0]
@@ -179,4 +190,7 @@ async def _report(
             trace_id=request.data["trace_id"],
         )
     if settled.effect == "final":
-        await ended(ports, after)
+        await ended(ports, after, tidy=tidy)
+    elif tidy is not None and (changes := await tidy(after)):
+        # A conflict: somebody else has the request by now. What is left is found by its mark.
+        await ports.store.commit(Update(request.path, changes, after.version))

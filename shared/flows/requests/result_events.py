@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
 from shared.core.messages.pubsub_messages import result_event
 from shared.core.messages.topics import RENDER_RESULTS
 from shared.core.observability import events, spans
-from shared.core.values.documents import Document, Update
+from shared.core.values.documents import Document, Fields, Update
 from shared.core.values.route import Route
 from shared.flows import tracing, tracing_waits
 from shared.ports import Ports
 
+Tidy: TypeAlias = Callable[[Document], Awaitable[Fields]]
+"""What is tidied up once a result is out, and what it changes on the request: written with the announcement."""
 
-async def ended(ports: Ports, request: Document, was: str = "") -> None:
+
+async def ended(ports: Ports, request: Document, was: str = "", tidy: Tidy | None = None) -> None:
     """Called once, by whoever won the final commit: close the trace, then announce. `was` is the status before."""
     data = request.data
     if was == "queued":
@@ -37,10 +43,10 @@ async def ended(ports: Ports, request: Document, was: str = "") -> None:
         cost_micros=data["cost_micros"],
         trace_id=data["trace_id"],
     )
-    await announce(ports, request)
+    await announce(ports, request, tidy)
 
 
-async def announce(ports: Ports, request: Document) -> None:
+async def announce(ports: Ports, request: Document, tidy: Tidy | None = None) -> None:
     """Publish the result of a finished request, then clear its mark; a mark left standing is seen to by watch."""
     event = result_event(request.id, request.data)
     root, began_at = tracing.root_of(request.data), ports.clock.now()
@@ -54,4 +60,5 @@ async def announce(ports: Ports, request: Document) -> None:
     )  # fmt: skip
     if request.data["announce"] == "pending":
         # A conflict means that somebody else changed it meanwhile: the mark stays, and one more announcement follows.
-        await ports.store.commit(Update(request.path, {"announce": None}, request.version))
+        changes = {} if tidy is None else await tidy(request)
+        await ports.store.commit(Update(request.path, {"announce": None, **changes}, request.version))

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from shared.core.lifecycle import queries
 from shared.core.observability import metrics
 from shared.core.observability.metrics import OTHER, Measure
 from shared.core.observability.status_summary import QuotaUse, Summary
 from shared.flows.operations import flags
 from shared.flows.status import summary
 from shared.ports import Ports
+
+MOST_AWAITING = 1_000
+"""That are counted."""
 
 
 async def observe(ports: Ports, gathered: Summary | None, now: datetime) -> None:
@@ -22,7 +26,7 @@ async def observe(ports: Ports, gathered: Summary | None, now: datetime) -> None
         return
     found = gathered or await summary.read(ports)
     standing = [] if found is None else [*_queues(found, now), *_quota(found)]
-    ports.signals.observe([*standing, *await _flags(ports, now)])
+    ports.signals.observe([*standing, *await _awaiting(ports, now), *await _flags(ports, now)])
 
 
 def _queues(found: Summary, now: datetime) -> Iterator[Measure]:
@@ -36,6 +40,20 @@ def _queues(found: Summary, now: datetime) -> Iterator[Measure]:
             yield Measure(metrics.QUEUE_DEPTH, max(0, depth.count - listed), unlisted)
         age = max(0.0, (now - depth.oldest_at).total_seconds()) if depth.oldest_at else 0.0
         yield Measure(metrics.QUEUE_AGE, age, {"priority": depth.priority})
+
+
+async def _awaiting(ports: Ports, now: datetime) -> list[Measure]:
+    """What waits for its interaction at the provider, and what is still to be deleted there."""
+    since: dict[str, list[datetime]] = {}
+    for request in await ports.store.query(queries.awaiting(queries.FAR_AHEAD, MOST_AWAITING)):
+        if request.is_readable:
+            since.setdefault(request.data["route"]["model"], []).append(request.data["slot_at"] or now)
+    measures = [Measure(metrics.LEFTOVERS, await ports.store.count(queries.leftovers(now, MOST_AWAITING)), {})]
+    for model, starts in since.items():
+        measures.append(Measure(metrics.AWAITING, len(starts), {"model": model}))
+        age = max(0.0, (now - min(starts)).total_seconds())
+        measures.append(Measure(metrics.AWAITING_AGE, age, {"model": model}))
+    return measures
 
 
 def _quota(found: Summary) -> Iterator[Measure]:

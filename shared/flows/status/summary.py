@@ -140,6 +140,7 @@ async def gather(ports: Ports, before: Summary, now: datetime, ledger: LedgerRow
         ended=tuple(ended),
         busy_at=busy_at,
         meter=meter,
+        release=ports.release.name,
     )
 
 

@@ -10,6 +10,9 @@ from shared.core.observability.status_summary import PATH as SUMMARY
 from shared.core.observability.status_summary import Summary
 from shared.core.values.documents import Absent, Delete, Document, UnreadableDocument, Update
 from shared.flows.batch.poll import tend_batches
+from shared.flows.collect.leftovers import delete_leftovers
+from shared.flows.collect.look import Collector
+from shared.flows.collect.net import publish_overdue
 from shared.flows.operations import flags
 from shared.flows.pump_status import PUMP
 from shared.flows.render.settle import recover_all
@@ -17,6 +20,7 @@ from shared.flows.requests.expiry import expire_overdue
 from shared.flows.requests.item_by_item import attempt
 from shared.flows.requests.result_events import announce
 from shared.flows.status import gauges, summary
+from shared.flows.upkeep.account import read_account
 from shared.flows.upkeep.live_quota import read_live_quota
 from shared.flows.wakeups import Kicks
 from shared.flows.webhooks.fan_out import publish_due
@@ -27,21 +31,28 @@ ANNOUNCE_AFTER = timedelta(seconds=30)
 """Whoever ended a request announces it at once; later than this, nobody will."""
 
 
-async def watch(ports: Ports, kicks: Kicks) -> None:
+async def watch(ports: Ports, kicks: Kicks, collector: Collector) -> None:
     """Each part is safe to repeat and safe beside the others; a part that fails leaves its work for the next minute."""
     probe = await ports.store.get(PUMP)
     now = probe.read_at
     lapsed = await ports.store.query(queries.lapsed(now, PAGE))
     await recover_all(ports, lapsed)
     overdue = await expire_overdue(ports, now)
+    await publish_overdue(ports, now, pump_leads=_leads(probe, now))
+    await attempt(ports, "delete interactions", "requests", delete_leftovers(ports, collector))
     unannounced = await ports.store.query(queries.unannounced(now - ANNOUNCE_AFTER, PAGE))
     for request in unannounced:
         await attempt(ports, "announce a result", request.path, announce(ports, request))
     due = publish_due(ports.store, ports.topics, now)
     await attempt(ports, "send due webhooks", "webhook_deliveries", due)
     await attempt(ports, "read the live limits", "quota/live", read_live_quota(ports))
+    await attempt(ports, "read the account's spend", "quota/account", read_account(ports))
     await attempt(ports, "expire flags", "flags", flags.expire(ports, now))
     await attempt(ports, "look after batches", "batches", tend_batches(ports, now))
+    if ports.probe_every:
+        from shared.flows.upkeep.prober import probe as send_probe
+
+        await attempt(ports, "send a probe", "requests/probe", send_probe(ports, now))
     if await ports.store.count(queries.in_status("queued", 1)) or await ports.store.count(
         queries.in_status("released", 1)
     ):
@@ -96,7 +107,7 @@ async def break_leases(ports: Ports) -> int:
     await break_lead(ports)
     count = 0
     while True:
-        rendering = await ports.store.query(queries.rendering(PAGE))
+        rendering = await ports.store.query(queries.leased(PAGE))
         orphaned = [request for request in rendering if _is_orphaned(ports, request)]
         recovered = await recover_all(ports, orphaned)
         count += recovered

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from shared.core.lifecycle import request_record
+from shared.core.lifecycle.request_view import Image, request_view
 from shared.core.messages.pubsub_messages import BadMessage
 from shared.core.observability import events, spans
-from shared.core.observability.request_view import view
-from shared.core.values.documents import Committed, Document, Fields, Update
+from shared.core.values.documents import Committed, Document, Update
 from shared.core.webhooks import delivery as deliveries
 from shared.core.webhooks import endpoint as endpoints
 from shared.core.webhooks.delivery import Attempted, Delivery
 from shared.core.webhooks.endpoint import Endpoint
 from shared.core.webhooks.signature import headers
 from shared.flows import tracing
+from shared.flows.requests.lookup import find_request
 from shared.flows.requests.message import Message
 from shared.flows.webhooks.fan_out import fan_out
 from shared.flows.webhooks.room import NoRoom, Room
 from shared.ports import Ports
+from shared.ports.images import ImagesUnavailable
 from shared.ports.webhooks import AddressRefused, Answer, NoAnswer
+
+IMAGE_LINK_LASTS = timedelta(hours=1)
+"""A replay has a fresh one."""
 
 Effect: TypeAlias = Literal["delivered", "will retry", "dead"]
 
@@ -58,7 +63,7 @@ class _Try(Struct, frozen=True):
     delivery: Delivery
     endpoint_document: Document
     endpoint: Endpoint
-    request: Fields
+    request: Document
     now: datetime
 
 
@@ -70,9 +75,7 @@ async def attempt(ports: Ports, room: Room, delivery_id: str) -> None:
     delivery, now = Delivery.from_json(document.data), document.read_at
     if not delivery.is_due(now):
         return
-    endpoint_document, request = await ports.store.get_all(
-        [endpoints.path(delivery.endpoint), request_record.path(delivery.request_id)]
-    )
+    endpoint_document = await ports.store.get(endpoints.path(delivery.endpoint))
     if not isinstance(endpoint_document, Document):
         await _write(ports, document, delivery.dead(Attempted(now, reason="the endpoint was removed")))
         return
@@ -80,6 +83,7 @@ async def attempt(ports: Ports, room: Room, delivery_id: str) -> None:
     if endpoint.disabled_at is not None:
         await _write(ports, document, delivery.dead(Attempted(now, reason="the endpoint is disabled")))
         return
+    request = await find_request(ports.store, delivery.tenant, delivery.request_id)
     if not isinstance(request, Document):
         await _write(ports, document, delivery.dead(Attempted(now, reason="the request is not kept any more")))
         return
@@ -95,7 +99,7 @@ async def attempt(ports: Ports, room: Room, delivery_id: str) -> None:
             if version is None:
                 return  # another process has it
             mine = Document(document.path, claimed.to_json(), version, now)
-            await _send(ports, mine, _Try(delivery_id, claimed, endpoint_document, endpoint, request.data, now))
+            await _send(ports, mine, _Try(delivery_id, claimed, endpoint_document, endpoint, request, now))
     except NoRoom:
         await _write(ports, document, delivery.deferred(now + deliveries.PAUSES[1] * (1 + ports.chance())))
 
@@ -103,8 +107,10 @@ async def attempt(ports: Ports, room: Room, delivery_id: str) -> None:
 async def _send(ports: Ports, document: Document, work: _Try) -> None:
     """Call, then put on record what came of it. A crash before that: the lease ends, and it is sent again."""
     began_at = ports.clock.now()
-    finished_at = deliveries.moment(work.request["finished_at"])
-    body = deliveries.payload(work.delivery.status, finished_at, view(work.delivery.request_id, work.request, began_at))
+    finished_at = deliveries.moment(work.request.data["finished_at"])
+    image = await _image(ports, work.request, began_at)
+    view = to_builtins(request_view(work.request.id, work.request.data, began_at, image=image))
+    body = deliveries.payload(work.delivery.status, finished_at, view)
     signed = headers(work.endpoint.signing_secrets(began_at), work.delivery.message_id, began_at, body)
     answer: Answer | None = None
     reason: str | None = None
@@ -125,6 +131,18 @@ async def _send(ports: Ports, document: Document, work: _Try) -> None:
     await _write(ports, document, after)
     await _note_health(ports, work, answer, reason, ended_at)
     _report(ports, work, attempted, after, began_at)
+
+
+async def _image(ports: Ports, request: Document, now: datetime) -> Image | None:
+    """An address that the receiver can fetch without an account; None: the one of the API, which needs a caller."""
+    uri = request.data["image_uri"]
+    if uri is None:
+        return None
+    try:
+        link = await ports.images.link(uri, IMAGE_LINK_LASTS)
+    except ImagesUnavailable:
+        return None  # the result is not held back for it
+    return Image(link, now + IMAGE_LINK_LASTS) if link is not None else None
 
 
 async def _note_health(ports: Ports, work: _Try, answer: Answer | None, reason: str | None, now: datetime) -> None:
@@ -151,19 +169,19 @@ async def _note_health(ports: Ports, work: _Try, answer: Answer | None, reason: 
 
 def _report(ports: Ports, work: _Try, attempted: Attempted, after: Delivery, began_at: datetime) -> None:
     effect: Effect = "will retry" if after.state == "pending" else "dead" if after.state == "dead" else "delivered"
-    root = tracing.root_of(work.request)
+    root = tracing.root_of(work.request.data)
     tracing.write(
         ports, spans.WEBHOOK, tracing.below(ports, root), root, began_at, attempted.at,
-        failed=None if effect == "delivered" else "webhook", request_id=work.delivery.request_id,
+        failed=None if effect == "delivered" else "webhook", request_id=work.request.id,
         endpoint=work.delivery.endpoint, delivery=work.id, attempt=work.delivery.attempt_count,
         http_status=attempted.http_status, effect=effect,
     )  # fmt: skip
     if effect != "delivered":
         ports.signals.emit(
-            events.WEBHOOK_FAILED, request_id=work.delivery.request_id, tenant=work.delivery.tenant,
+            events.WEBHOOK_FAILED, request_id=work.request.id, tenant=work.delivery.tenant,
             endpoint=work.delivery.endpoint, delivery=work.id, attempt=work.delivery.attempt_count,
             http_status=attempted.http_status, reason=attempted.reason, effect=effect,
-            trace_id=work.request["trace_id"],
+            trace_id=work.request.data["trace_id"],
         )  # fmt: skip
 
 

@@ -6,9 +6,10 @@ import asyncio
 
 from shared.core.lifecycle import queries, request_record
 from shared.core.messages.topics import WEBHOOK_DELIVERIES
-from shared.core.values.documents import Committed, Document, Update
+from shared.core.values.documents import Absent, Committed, Document, Update
 from shared.core.webhooks import delivery as deliveries
 from shared.core.webhooks.delivery import Delivery, Due
+from shared.flows.requests.lookup import find_request
 from shared.flows.webhooks import endpoints
 from shared.flows.webhooks.fan_out import fan_out
 from shared.ports.messaging import Topics
@@ -24,12 +25,8 @@ class NothingToReplay(Exception):
 
 async def replay_request(store: Store, topics: Topics, tenant: str, request_id: str) -> list[str]:
     """To every endpoint of the tenant, also to those that were added since. Raises NothingToReplay."""
-    request = await store.get(request_record.path(request_id))
-    if (
-        not isinstance(request, Document)
-        or request.data["tenant"] != tenant
-        or request.data["status"] not in request_record.FINAL
-    ):
+    request = await find_request(store, tenant, request_id)
+    if not isinstance(request, Document) or request.data["status"] not in request_record.FINAL:
         raise NothingToReplay(f"tenant {tenant} has no finished request {request_id}")
     finished_at = deliveries.moment(request.data["finished_at"])
     await fan_out(store, topics, tenant, request_id, request.data["status"], finished_at)
@@ -50,10 +47,16 @@ async def replay_dead(store: Store, topics: Topics, tenant: str, endpoint_id: st
 
 async def _again(store: Store, topics: Topics, documents: list[Document]) -> list[str]:
     """Ids of the deliveries that are due now."""
-    due = []
-    for document in documents:
-        after = Delivery.from_json(document.data).replayed(document.read_at)
-        if isinstance(await store.commit(Update(document.path, after.to_json(), document.version)), Committed):
-            due.append(document.id)
+    due = [document.id for document in documents if await _is_due_again(store, document)]
     await asyncio.gather(*(topics.publish(WEBHOOK_DELIVERIES, Due(name).to_bytes()) for name in due))
     return due
+
+
+async def _is_due_again(store: Store, document: Document | Absent) -> bool:
+    """An attempt that ends at this moment changes the document, too: then it is read again."""
+    while isinstance(document, Document):
+        after = Delivery.from_json(document.data).replayed(document.read_at)
+        if isinstance(await store.commit(Update(document.path, after.to_json(), document.version)), Committed):
+            return True
+        document = await store.get(document.path)
+    return False

@@ -65,3 +65,14 @@ def test_tenants_beyond_the_bound_share_a_name_and_their_gauges_add_up() -> None
     assert {measure.labels["tenant"]: measure.value for measure in bounded} == {"a": 1, "b": 2, "other": 7}
     again = labels.bounded([a_depth("d", 1), a_depth("a", 9)])
     assert {measure.labels["tenant"]: measure.value for measure in again} == {"other": 1, "a": 9}
+
+
+def test_a_metric_without_labels_is_one_series() -> None:
+    meter = PrometheusMetrics()
+    meter.add([Measure(metrics.COLLECT_DELAY, 0.2, {})])
+    meter.observe([Measure(metrics.LEFTOVERS, 3, {})])
+    page = read(meter)
+    assert page[(f"{metric_name(metrics.COLLECT_DELAY)}_count", ())] == 1
+    assert page[(metric_name(metrics.LEFTOVERS), ())] == 3
+    meter.observe([])
+    assert read(meter)[(metric_name(metrics.LEFTOVERS), ())] == 0

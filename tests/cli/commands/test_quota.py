@@ -16,9 +16,14 @@ from scripts.cli.data import worker_home
 from scripts.local.home import Home, Simulated, running
 from shared.core.admission.slot_calendar import Calendar, Weight
 from shared.core.limits.effective import Learned
+from shared.core.limits.enforced import Enforced
 from shared.core.limits.live_quota import PATH, LiveLimits, LiveQuota
+from shared.core.limits.quota import Limits
+from shared.core.routing.background_proof import PATH as BACKGROUND
+from shared.core.routing.background_proof import Proof, Proofs
 from shared.core.values.documents import Create
 from shared.core.values.pacific import pacific_day
+from shared.flows.pump_status import PUMP
 from shared.flows.upkeep.live_quota import read_live_quota
 from tests.builders import a_catalogue
 from tests.cli.conftest import json_lines, renderlane
@@ -95,6 +100,7 @@ def test_as_json_it_is_one_object_a_model(home: Path, monkeypatch: pytest.Monkey
     a_store(home, reading, {PRO: Calendar().close(LATER, "quota_day").to_json()})
     by_model = {each["model"]: each for each in json_lines(renderlane("quota", "--json").stdout)}
     read_at = reading.tried_at.isoformat().replace("+00:00", "Z")
+    assert set(by_model[PRO].pop("account").values()) == {None}, "no tier is configured"
     assert by_model[PRO] == {
         "model": PRO,
         "limits": {
@@ -104,6 +110,7 @@ def test_as_json_it_is_one_object_a_model(home: Path, monkeypatch: pytest.Monkey
         },
         "used": {"rpm": 0, "ipm": 0, "tpm": 0, "rpd": 0},
         "project_used": None,
+        "background": {},
         "closed_until": "2096-11-23T08:00:00Z",
         "closed_why": "quota_day",
         "live_read_at": read_at,
@@ -227,3 +234,55 @@ def test_the_simulator_is_not_asked_where_that_is_meant(
     found = {each["model"]: each for each in json_lines(seen[0])}[PRO]
     assert found["live_tried_at"] is None
     assert found["limits"].get("rpm", {}).get("value") == (6 if "RENDERLANE_QUOTA" in environment else None)
+
+
+def test_what_is_known_of_background_calls_stands_below_the_limits(home: Path) -> None:
+    a_store(home)
+    a_refused_proof(home)
+    text = renderlane("quota").stdout
+    assert f"background calls of standard/{PRO}: refused for 1 h" in " ".join(text.split())
+    assert "background is not supported" in " ".join(text.split())
+    shown = {one["model"]: one["background"] for one in json_lines(renderlane("quota", "--json").stdout)}
+    assert shown[PRO]["standard"]["state"] == "refused"
+    assert shown[LITE] == {}
+
+
+def test_a_refusal_of_background_calls_is_reset_by_hand(home: Path) -> None:
+    a_store(home)
+    a_refused_proof(home)
+    done = renderlane("flags", "reset", f"background:standard/{PRO}", "--reason", "the provider announced it")
+    assert "which was refused: the next call is a canary" in done.stdout
+    (of_pro,) = [one for one in json_lines(renderlane("quota", "--json").stdout) if one["model"] == PRO]
+    assert of_pro["background"]["standard"]["state"] == "unproven"
+    wrong = renderlane("flags", "reset", "background:batch/no-model", "--reason", "x")
+    assert wrong.exit_code == 2
+    assert "allowed: standard/" in " ".join(wrong.stderr.split())
+
+
+def a_refused_proof(home: Path) -> None:
+    proof = Proof().refused("background is not supported", now() - timedelta(hours=1))
+    document = Create(BACKGROUND, Proofs({f"standard/{PRO}": proof}).to_json())
+
+    async def write() -> None:
+        async with worker_home.reading(worker_home.read_settings()) as store:
+            await store.commit(document)
+
+    asyncio.run(write())
+
+
+def test_limits_are_those_of_the_worker_whatever_this_shell_has(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_store(home)
+    worker = Enforced({"*": Limits(rpm=30, concurrency=2)}, 50)
+
+    async def write() -> None:
+        async with worker_home.reading(worker_home.read_settings()) as store:
+            await store.commit(Create(PUMP, {"enforces": worker.to_json()}))
+
+    asyncio.run(write())
+    assert row(renderlane("quota").stdout, "rpm")[:2] == ["rpm", "30"]
+    monkeypatch.setenv("RENDERLANE_QUOTA", "*=rpm:30,concurrency:2")
+    assert "ignored" not in renderlane("quota").stderr
+    monkeypatch.setenv("RENDERLANE_QUOTA", "*=rpm:999")
+    result = renderlane("quota")
+    assert row(result.stdout, "rpm")[:2] == ["rpm", "30"]
+    assert "RENDERLANE_QUOTA of this shell is ignored" in result.stderr

@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from scripts.cli.commands import up as up_command
+from shared.config import Settings
 from tests.cli.conftest import ROOT, environment, json_lines, renderlane, started
 
 NOWHERE = "http://127.0.0.1:9"
@@ -52,7 +54,7 @@ def test_a_stop_waits_for_attempts_and_says_so(home: Path) -> None:
         _until_rendering("in-flight")
         assert up.stop() == 0
     assert "stopping: 1 attempt in flight" in "".join(up.errors)
-    (document,) = json_lines(renderlane("status", "in-flight", "--json").stdout)
+    (document,) = json_lines(renderlane("status", "in-flight", "--raw").stdout)
     assert document["status"] == "succeeded"
 
 
@@ -64,7 +66,7 @@ def test_a_closed_terminal_drains_like_a_stop(home: Path) -> None:
         up.process.send_signal(signal.SIGHUP)
         up.process.send_signal(signal.SIGHUP)  # a shell that goes may send several
         assert up.process.wait(120) == 0
-    (document,) = json_lines(renderlane("status", "in-flight", "--json").stdout)
+    (document,) = json_lines(renderlane("status", "in-flight", "--raw").stdout)
     assert (document["status"], document["attempt_count"]) == ("succeeded", 1)
 
 
@@ -188,8 +190,42 @@ def test_the_simulator_alone_says_how_to_use_it(home: Path) -> None:
 def _until_rendering(request_id: str) -> None:
     give_up_at = time.monotonic() + 60
     while time.monotonic() < give_up_at:
-        found = json_lines(renderlane("status", request_id, "--json").stdout)
+        found = json_lines(renderlane("status", request_id, "--raw").stdout)
         if found and found[0]["status"] == "rendering":
             return
         time.sleep(0.05)
     raise AssertionError(f"{request_id} never began")
+
+
+def test_a_real_key_is_announced_and_not_used_without_a_yes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "AQ.real")
+    monkeypatch.setenv("RENDERLANE_DEFAULT_BUDGET", "5")
+    result = renderlane("up", "--port", "0")
+    assert result.exit_code == 2
+    assert "LIVE: requests are rendered by Google and charged" in result.stderr
+    assert "$5.000000 a day for each tenant" in result.stderr
+    assert "--yes, or RENDERLANE_CONFIRM=live" in result.stderr
+    assert not (home / "state.db").exists()
+
+
+@pytest.mark.parametrize(("flags", "confirm"), [(["--yes"], ""), ([], "live")])
+def test_a_confirmed_real_key_starts(
+    home: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], confirm: str
+) -> None:
+    started: list[Settings] = []
+
+    async def note(settings: Settings, *_: object) -> None:
+        started.append(settings)
+
+    monkeypatch.setattr(up_command, "_up", note)
+    monkeypatch.setenv("GEMINI_API_KEY", "AQ.real")
+    monkeypatch.setenv("RENDERLANE_CONFIRM", confirm)
+    assert renderlane("up", *flags).exit_code == 0
+    assert len(started) == 1
+
+
+def test_a_confirmation_in_other_words_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RENDERLANE_CONFIRM", "yes")
+    result = renderlane("up")
+    assert result.exit_code == 2
+    assert "RENDERLANE_CONFIRM" in result.stderr

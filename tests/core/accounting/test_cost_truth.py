@@ -87,8 +87,8 @@ def test_only_what_is_called_free_never_arrived_or_met_a_limit_is_zero() -> None
     assert free == {
         FailureKind.CREDENTIAL, FailureKind.PERMISSION, FailureKind.BALANCE, FailureKind.SERVER_ERROR,
         FailureKind.CONNECTION, FailureKind.INVALID_REQUEST, FailureKind.MODEL_GONE, FailureKind.LANE_UNSUPPORTED,
-        FailureKind.REFERENCE, FailureKind.LATE, FailureKind.QUOTA_MINUTE, FailureKind.QUOTA_DAY,
-        FailureKind.QUOTA_SPEND, FailureKind.QUOTA_UNKNOWN,
+        FailureKind.REFERENCE, FailureKind.LATE, FailureKind.BACKGROUND_REFUSED,
+        FailureKind.QUOTA_MINUTE, FailureKind.QUOTA_DAY, FailureKind.QUOTA_SPEND, FailureKind.QUOTA_UNKNOWN,
     }  # fmt: skip
 
 

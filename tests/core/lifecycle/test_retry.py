@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.core.lifecycle.retry import (
+    AS_BYTES,
     BASE_BACKOFF,
     CAPACITY,
     LONG_HINT,
@@ -37,7 +38,7 @@ ALMOST_ONE = 1 - 2**-53
 QUOTA = [kind for kind in FailureKind if RULES[kind].next is Next.WAIT]
 REPEATED = [kind for kind in FailureKind if RULES[kind].next is Next.AGAIN]
 ENDING = [kind for kind in FailureKind if RULES[kind].next is Next.END]
-AMBIGUOUS = [kind for kind in FailureKind if RULES[kind].ambiguous]
+AMBIGUOUS = [kind for kind in FailureKind if a_failure(kind).ambiguous and a_failure(kind).limits_repeats]
 
 
 def a_tally(**changes: object) -> Tally:
@@ -47,6 +48,15 @@ def a_tally(**changes: object) -> Tally:
 
 def decided(kind: FailureKind, tally: Tally, jitter: float = 0.5, hint: timedelta | None = None) -> Decision:
     return after_failure(a_failure(kind, retry_after=hint), tally, now=NOW, jitter=jitter)
+
+
+def test_a_call_that_was_refused_with_addresses_is_made_again_at_once_with_bytes() -> None:
+    decision = decided(FailureKind.INVALID_REQUEST, a_tally(by_uri=True))
+    assert decision == Again(NOW, AS_BYTES)
+    assert decided(FailureKind.REFERENCE, a_tally(by_uri=True)) == Again(NOW, AS_BYTES)
+    assert decided(FailureKind.PERMISSION, a_tally(by_uri=True)) == Again(NOW, AS_BYTES)
+    assert isinstance(decided(FailureKind.INVALID_REQUEST, a_tally()), End)
+    assert isinstance(decided(FailureKind.REFUSED, a_tally(by_uri=True)), End), "a refusal is the answer"
 
 
 @pytest.mark.parametrize("kind", ENDING)
@@ -60,7 +70,8 @@ def test_a_failure_that_would_not_go_better_ends_with_advice(kind: FailureKind) 
 def test_a_refusal_ends_as_refused_and_everything_else_as_failed() -> None:
     ends = {kind: decided(kind, a_tally()) for kind in ENDING}
     assert {kind: end.status for kind, end in ends.items() if isinstance(end, End)} == {
-        kind: "refused" if kind is FailureKind.REFUSED else "failed" for kind in ENDING
+        kind: {FailureKind.REFUSED: "refused", FailureKind.CANCELLED: "cancelled"}.get(kind, "failed")
+        for kind in ENDING
     }
 
 
@@ -271,7 +282,7 @@ def test_a_gateway_whose_minute_is_full_is_waited_for() -> None:
     assert not is_done_with(a_failure(FailureKind.QUOTA_MINUTE), 0, "gateway")
 
 
-@pytest.mark.parametrize("kind", sorted(CAPACITY))
+@pytest.mark.parametrize("kind", sorted(CAPACITY - {FailureKind.NOT_FINISHED}))
 def test_a_server_that_is_short_of_capacity_for_longer_than_a_minute_is_left_at_once(kind: FailureKind) -> None:
     short, long = (a_failure(kind, retry_after=hint, http_status=503) for hint in (LONG_HINT, LONG_HINT * 60))
     assert not is_done_with(short, 0, "standard")

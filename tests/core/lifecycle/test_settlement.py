@@ -165,17 +165,20 @@ def test_each_failure_of_the_current_attempt_ends_or_requeues_its_request(kind: 
     rule = RULES[kind]
     assert effect == ("final" if rule.next in ("end", "elsewhere") else "queued")
     if effect == "final":
-        assert request["status"] == ("refused" if kind is FailureKind.REFUSED else "failed")
+        ends = {FailureKind.REFUSED: "refused", FailureKind.CANCELLED: "cancelled"}
+        assert request["status"] == ends.get(kind, "failed")
         assert request["outcome"] == {"code": kind.value, "message": "a_word: said no", "advice": rule.advice}
         assert request["announce"] == "pending"
     else:
         assert (request["status"], request["announce"]) == ("queued", None)
-        assert kind is FailureKind.LATE or request["wake_at"] > LATER
+        at_once = kind in (FailureKind.LATE, FailureKind.BACKGROUND_REFUSED)
+        assert at_once or request["wake_at"] > LATER
         assert (request["slot_at"], request["lease_holder"]) == (None, None)
     assert attempt["outcome"]["code"] == kind.value
     assert (attempt["http_status"], attempt["provider_request_id"], attempt["image_uri"]) == (418, "id-1", None)
     assert request["failure_count"] == int(rule.next == "again")
-    assert request["ambiguous_count"] == int(rule.ambiguous)
+    is_over = kind in (FailureKind.NOT_FINISHED, FailureKind.CANCELLED)  # nothing goes on at the provider
+    assert request["ambiguous_count"] == int(rule.ambiguous and not is_over)
     assert request["no_image_count"] == int(kind in (FailureKind.NO_IMAGE, FailureKind.MALFORMED_ANSWER))
     assert request["crash_count"] == int(kind is FailureKind.CRASHED)
 
@@ -475,7 +478,13 @@ def receipt_of(delivered: Delivered, **asked: Any) -> dict[str, Any]:
 
 def test_a_receipt_without_a_difference_has_no_reasons() -> None:
     assert receipt_of(a_delivered(), model="nano-banana-2.1") == {
-        "requested": {"model": "gemini-nano-banana-2.1", "image_size": "1K", "lane": "standard"},
+        "requested": {
+            "model": "gemini-nano-banana-2.1",
+            "image_size": "1K",
+            "lane": "standard",
+            "thinking": None,
+            "output_format": None,
+        },
         "delivered": {
             "model": "gemini-nano-banana-2.1",
             "image_size": "1K",
@@ -483,11 +492,14 @@ def test_a_receipt_without_a_difference_has_no_reasons() -> None:
             "width": 1024,
             "height": 1024,
             "image_tokens": 1120,
+            "output_format": None,
+            "thinking": "medium",
+            "thought_tokens": a_usage().thought,
         },
         "mismatches": [],
         "cost_micros": 0,
         "cost_basis": "metered",
-        "estimate_micros": 41_111,
+        "estimate_micros": 48_611,
         "flags": [],
         "reasons": [],
     }

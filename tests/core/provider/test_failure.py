@@ -28,7 +28,8 @@ def test_a_refusal_is_never_repeated() -> None:
 @pytest.mark.parametrize("kind", list(FailureKind))
 def test_what_is_the_projects_affair_waits_and_does_not_cost_a_request_its_life(kind: FailureKind) -> None:
     mended_by_a_person = (FailureKind.BALANCE, FailureKind.CREDENTIAL, FailureKind.PERMISSION)
-    waits = kind.value.startswith("quota_") or kind is FailureKind.LATE or kind in mended_by_a_person
+    made_otherwise = (FailureKind.LATE, FailureKind.BACKGROUND_REFUSED)
+    waits = kind.value.startswith("quota_") or kind in made_otherwise or kind in mended_by_a_person
     assert (RULES[kind].next is Next.WAIT) == waits
 
 
@@ -36,7 +37,7 @@ def test_what_is_the_projects_affair_waits_and_does_not_cost_a_request_its_life(
 def test_what_may_have_been_billed_is_repeated_with_care_and_never_booked_as_nothing(kind: FailureKind) -> None:
     rule = RULES[kind]
     if rule.ambiguous:
-        assert rule.next is Next.AGAIN
+        assert rule.next is (Next.END if kind is FailureKind.CANCELLED else Next.AGAIN)
         assert rule.charge is Charge.UNKNOWN
 
 
@@ -55,9 +56,10 @@ def test_an_outcome_in_the_store_has_code_message_and_advice() -> None:
         assert written["message"]
 
 
-def test_only_a_refusal_by_the_model_ends_as_refused() -> None:
+def test_only_a_refusal_by_the_model_ends_as_refused_and_only_its_caller_cancels() -> None:
     assert [kind for kind in FailureKind if final_status(kind) == "refused"] == [FailureKind.REFUSED]
-    assert {final_status(kind) for kind in FailureKind} == {"refused", "failed"}
+    assert [kind for kind in FailureKind if final_status(kind) == "cancelled"] == [FailureKind.CANCELLED]
+    assert {final_status(kind) for kind in FailureKind} == {"refused", "failed", "cancelled"}
 
 
 def test_a_refusal_that_is_a_400_costs_nothing() -> None:
@@ -71,7 +73,14 @@ def test_the_columns_name_the_kinds_that_they_are_about() -> None:
         return {kind.value for kind, rule in RULES.items() if getattr(rule, column) is value}
 
     assert having("denied") == DENIED == {"credential", "permission", "balance"}
-    assert having("sick_route") == {"overload", "server_error", "timeout", "connection", "connection_lost"}
+    assert having("sick_route") == {
+        "overload",
+        "server_error",
+        "timeout",
+        "connection",
+        "connection_lost",
+        "not_finished",
+    }
     assert having("lacking") == {"model_gone", "lane_unsupported"}
     assert having("model_answered") == {"refused", "no_image"}
     assert having("exchange", Exchange.NOT_SENT) == {"connection", "late", "reference"}

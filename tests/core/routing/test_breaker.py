@@ -138,7 +138,7 @@ def test_a_request_that_was_sick_there_probes_again_only_for_want_of_another_and
 
 @pytest.mark.parametrize("kind", list(FailureKind))
 def test_only_overload_time_outs_and_broken_connections_are_sickness(kind: FailureKind) -> None:
-    sickness = {"overload", "server_error", "timeout", "connection", "connection_lost"}
+    sickness = {"overload", "server_error", "timeout", "connection", "connection_lost", "not_finished"}
     assert bool(judged(started(9), sick(9, kind=kind)).trips) == (kind.value in sickness)
 
 

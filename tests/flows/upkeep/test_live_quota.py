@@ -61,7 +61,7 @@ def limits(world: World) -> dict[str, dict[str, int | None]]:
 
 
 async def test_the_watch_reads_the_limits(world: World) -> None:
-    await world.clock.run(watch(world.ports, world.kicks))
+    await world.clock.run(watch(world.ports, world.kicks, world.collector))
     assert limits(world) == {PRO: {"rpm": 60, "rpd": None}}
     assert quota(world).read_at == quota(world).tried_at == world.started
     assert world.signals.of(events.LIMIT_CHANGED) == []

@@ -1,0 +1,92 @@
+"""The API as an application: its addresses, and what an error becomes."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from functions.api import endpoints
+from functions.api.door import Identified
+from functions.api.endpoints import Desk
+from functions.api.openapi import description
+from functions.api.problems import TITLES, ProblemAnswer, document
+from shared import wiring
+from shared.ports.identity import Callers
+from shared.ports.images import ImagesUnavailable
+from shared.ports.messaging import TopicsUnavailable
+from shared.ports.store import StoreUnavailable
+from shared.wiring import Worker
+
+UNAVAILABLE = {StoreUnavailable: "the store", TopicsUnavailable: "the topics", ImagesUnavailable: "the image store"}
+
+
+async def _openapi(request: Request) -> Response:
+    return JSONResponse(description())
+
+
+ROUTES = (
+    Route("/v1/requests", endpoints.create, methods=["POST"]),
+    Route("/v1/requests", endpoints.many, methods=["GET"]),
+    Route("/v1/requests/{request_id}", endpoints.one, methods=["GET"]),
+    Route("/v1/requests/{request_id}/image", endpoints.image, methods=["GET"]),
+    Route("/v1/requests/{request_id}/events", endpoints.events, methods=["GET"]),
+    Route("/v1/requests/{request_id}/cancel", endpoints.cancel, methods=["POST"]),
+    Route("/v1/estimate", endpoints.estimate, methods=["POST"]),
+    Route("/v1/openapi.json", _openapi, methods=["GET"]),
+    Route("/healthz", endpoints.healthy, methods=["GET"]),
+)
+
+
+def app(worker: Worker, callers: Callers) -> Starlette:
+    application = Starlette(
+        routes=list(ROUTES),
+        middleware=[Middleware(Identified, callers=callers)],
+        exception_handlers={
+            ProblemAnswer: _problem,
+            HTTPException: _http_problem,
+            **dict.fromkeys(UNAVAILABLE, _unavailable),
+        },
+    )
+    application.state.desk = Desk(worker)
+    return application
+
+
+@cache
+def of_this_process() -> ASGIApp:
+    """By the environment. Raises InvalidSetting or BrokenCatalogue."""
+    return app(wiring.worker(), wiring.callers(wiring.environment()))
+
+
+class Answer(Response):
+    """What the API answers, for a caller that wants a response: it is made when it is sent."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        super().__init__()
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._application({**scope, "root_path": ""}, receive, send)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemAnswer)
+    return error.response(request.url.path)
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    title = "No such address" if error.status_code == 404 else TITLES.get(error.status_code, error.detail)
+    detail = "see /v1/openapi.json for the addresses of this API" if error.status_code == 404 else error.detail
+    return document(error.status_code, title, detail, (), request.url.path, error.headers)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    detail = f"{UNAVAILABLE[type(error)]} did not respond: {error}. Try again; a POST with the same id is safe."
+    return document(503, TITLES[503], detail, (), request.url.path, {"retry-after": "2"})

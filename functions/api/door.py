@@ -1,0 +1,70 @@
+"""What every call passes: who calls and for which tenants, and the headers that every answer carries."""
+
+from __future__ import annotations
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from functions.api.problems import ProblemAnswer
+from functions.proxy_headers import PROXIES
+from shared.core.values.validation import Problem, shown
+from shared.ports.identity import Asked, Caller, Callers, NotIdentified
+
+OPEN = ("/healthz", "/v1/openapi.json")
+"""For anybody who gets this far: they say nothing of requests."""
+HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+
+class Identified:
+    """ASGI middleware: no endpoint runs without a caller."""
+
+    def __init__(self, app: ASGIApp, callers: Callers) -> None:
+        self._app = app
+        self._callers = callers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        request = Request(scope, receive)
+        if scope["path"] not in OPEN:
+            try:
+                request.state.caller = await self._callers.caller(_call(request))
+            except NotIdentified as error:
+                answer = ProblemAnswer(401, str(error), headers={"www-authenticate": "Bearer"})
+                await answer.response(scope["path"])(scope, receive, send_with_headers)
+                return
+        await self._app(scope, receive, send_with_headers)
+
+
+def tenant_of(request: Request, named: str | None) -> str:
+    """The tenant that a call is for: named, else the caller's own first one. Raises ProblemAnswer."""
+    caller: Caller = request.state.caller
+    if named is None:
+        return caller.default_tenant
+    if caller.may_use(named):
+        return named
+    problem = Problem(
+        "tenant", shown(named), ", ".join(caller.tenants), "Use your own tenant, or ask the operators for this one."
+    )
+    raise ProblemAnswer.of_field(403, problem)
+
+
+def _call(request: Request) -> Asked:
+    # Cloud Run checks this header where it is sent, and passes `authorization` on unread.
+    token = request.headers.get("x-serverless-authorization") or request.headers.get("authorization")
+    return Asked(
+        peer=request.client.host if request.client else "",
+        host=request.headers.get("host", ""),
+        proxied=request.scope.get("http_version") == "1.0" or any(name in request.headers for name in PROXIES),
+        assertion=token,
+    )

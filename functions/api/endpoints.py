@@ -1,0 +1,246 @@
+"""One function for each call of the API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+
+from functions.api import body
+from functions.api.door import tenant_of
+from functions.api.problems import ProblemAnswer
+from shared.adapters.payloads.image_header import PICTURE_TYPES, content_type
+from shared.core.catalogue.catalogue import UnknownModel
+from shared.core.lifecycle.request_view import ENDED, STATUSES_ON_RECORD, RequestView, has_ended
+from shared.core.messages.render_request import ID_LIMIT, ID_WORDS, InvalidRequest, named_id, named_tenant
+from shared.core.values.trace_context import caller_of
+from shared.core.values.validation import Problem, shown
+from shared.flows.api import cancelling, estimating, reading
+from shared.flows.api.reading import Filter, InvalidCursor, Lookup
+from shared.flows.api.submit import OtherContent, submit
+from shared.ports import Ports
+from shared.wiring import Worker
+
+LONGEST_WAIT = 60.0
+"""Seconds of `?wait=`."""
+STREAM_LASTS = timedelta(seconds=240)
+"""A client that is still interested connects again, as EventSource does by itself."""
+MOST_STREAMS = 500
+"""Of one process, event streams and waits together: each reads the store every other second."""
+LINK_LASTS = timedelta(minutes=15)
+TRACE_ATTRIBUTES = ("traceparent", "tracestate")
+
+
+class Desk:
+    """What the endpoints work with. One per process."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.waiting = asyncio.Semaphore(MOST_STREAMS)
+
+    @property
+    def ports(self) -> Ports:
+        return self.worker.ports
+
+
+def desk_of(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+async def create(request: Request) -> Response:
+    """`POST /v1/requests`."""
+    ports = desk_of(request).ports
+    now = ports.clock.now()
+    new_id = f"{now:%Y%m%d-%H%M%S}-{ports.fresh(12)}"
+    ordered, data = await body.render_request(request, new_id)
+    headers = {name: request.headers[name] for name in TRACE_ATTRIBUTES if name in request.headers}
+    attributes = headers if caller_of(headers) is not None else {}
+    try:
+        view = await submit(ports, ordered, data, attributes, origin_of(request))
+    except OtherContent as error:
+        raise ProblemAnswer.of_field(409, error.problem) from error
+    except InvalidRequest as error:
+        raise body.invalid(error) from error
+    return _answer(view, 202, {"location": view.links.self})
+
+
+async def one(request: Request) -> Response:
+    """`GET /v1/requests/{request_id}`, with `?wait=SECONDS` when it has ended or the time is up."""
+    tenant, request_id = _named(request)
+    seconds = body.number(request, "wait", 0.0, 0.0, LONGEST_WAIT)
+    ports, origin = desk_of(request).ports, origin_of(request)
+    if not seconds:
+        return _answer(_existing(await reading.find(ports, tenant, request_id, origin)).view)
+    async with _room(request):
+        return _answer(_existing(await reading.wait(ports, tenant, request_id, origin, seconds)).view)
+
+
+async def image(request: Request) -> Response:
+    """`GET /v1/requests/{request_id}/image`."""
+    tenant, request_id = _named(request)
+    ports = desk_of(request).ports
+    lookup = _existing(await reading.find(ports, tenant, request_id, origin_of(request)))
+    if lookup.image_uri is None:
+        raise _no_image(lookup.view)
+    link = await ports.images.link(lookup.image_uri, LINK_LASTS)
+    if link is not None:
+        return RedirectResponse(link, 302)
+    data = await ports.images.read(lookup.image_uri)
+    kind = content_type(data)
+    headers = {"content-security-policy": "default-src 'none'; sandbox"}
+    return Response(
+        data, media_type=kind if kind in PICTURE_TYPES else "application/octet-stream", headers=headers
+    )  # fmt: skip
+
+
+async def events(request: Request) -> Response:
+    """`GET /v1/requests/{request_id}/events`: server-sent events."""
+    tenant, request_id = _named(request)
+    ports, origin = desk_of(request).ports, origin_of(request)
+    _existing(await reading.find(ports, tenant, request_id, origin))
+    room = _room(request)
+    await room.__aenter__()
+    stream = _events(ports, tenant, request_id, origin, room)
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+async def cancel(request: Request) -> Response:
+    """`POST /v1/requests/{request_id}/cancel`."""
+    tenant, request_id = _named(request)
+    try:
+        lookup = _existing(await cancelling.cancel(desk_of(request).ports, tenant, request_id, origin_of(request)))
+    except cancelling.HasEnded as error:
+        view = error.current.view
+        problem = Problem("status", view.status, "a request that has not ended", "There is nothing left to cancel.")
+        raise ProblemAnswer.of_field(409, problem, title="The request has ended") from error
+    return _answer(lookup.view, 200 if has_ended(lookup.view) else 202)
+
+
+async def many(request: Request) -> Response:
+    """`GET /v1/requests`: newest first."""
+    ports = desk_of(request).ports
+    query = request.query_params
+    status = query.get("status")
+    if status is not None and status not in STATUSES_ON_RECORD:
+        allowed = ", ".join(STATUSES_ON_RECORD)
+        raise ProblemAnswer.of_field(422, Problem("status", shown(status), allowed, "Use one of them."))
+    wanted = Filter(
+        tenant=_tenant(request),
+        status=status,
+        model=_models(ports, query.get("model")),
+        group=query.get("group"),
+        since=body.moment(request, "since"),
+    )
+    limit = int(body.number(request, "limit", 50, 1, reading.LONGEST_PAGE))
+    try:
+        page = await reading.page(ports, wanted, limit, query.get("cursor"), origin_of(request))
+    except InvalidCursor as error:
+        raise ProblemAnswer.of_field(422, reading.CURSOR) from error
+    return JSONResponse({"requests": [msgspec.to_builtins(view) for view in page.views], "cursor": page.cursor})
+
+
+async def estimate(request: Request) -> Response:
+    """`POST /v1/estimate`: nothing is queued."""
+    ordered, _ = await body.render_request(request, "estimate")
+    try:
+        result = await estimating.estimate(desk_of(request).ports, ordered)
+    except InvalidRequest as error:
+        raise body.invalid(error) from error
+    return JSONResponse(msgspec.to_builtins(result))
+
+
+async def healthy(request: Request) -> Response:
+    return JSONResponse({"status": "ok", "boot": desk_of(request).ports.boot})
+
+
+def origin_of(request: Request) -> str:
+    """As the caller wrote it. Cloud Run ends TLS in front and routes by the host, so the host is ours."""
+    host = request.headers.get("host", "")
+    local = request.scope.get("server") and host.partition(":")[0] in ("localhost", "127.0.0.1", "[")
+    return f"{'http' if local or host.startswith('[') else 'https'}://{host}" if host else ""
+
+
+def _answer(view: RequestView, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(msgspec.to_builtins(view), status, headers)
+
+
+def _named(request: Request) -> tuple[str, str]:
+    """Tenant and id of the address. Raises ProblemAnswer."""
+    request_id = request.path_params["request_id"]
+    if named_id({"request_id": request_id}) is None:
+        problem = Problem("request_id", shown(request_id), f"1 to {ID_LIMIT} {ID_WORDS}", "Use the id of a request.")
+        raise ProblemAnswer.of_field(422, problem)
+    return _tenant(request), request_id
+
+
+def _tenant(request: Request) -> str:
+    """Of the query, else the caller's own. Raises ProblemAnswer."""
+    named = request.query_params.get("tenant")
+    if named is not None and named_tenant({"tenant": named}) is None:
+        problem = Problem("tenant", shown(named), f"1 to 64 {ID_WORDS}", "Use the name of a tenant.")
+        raise ProblemAnswer.of_field(422, problem)
+    return tenant_of(request, named)
+
+
+def _existing(lookup: Lookup | None) -> Lookup:
+    if lookup is None:
+        raise ProblemAnswer(404, "this tenant has no request with this id; ids are kept for 30 days after the end")
+    return lookup
+
+
+def _no_image(view: RequestView) -> ProblemAnswer:
+    ended = view.status in ENDED
+    remedy = "See `outcome` of the request." if ended else "Wait until its status is succeeded: GET it with ?wait=30."
+    return ProblemAnswer.of_field(
+        409, Problem("status", view.status, "succeeded", remedy), title="The request has no image"
+    )
+
+
+def _models(ports: Ports, named: str | None) -> frozenset[str]:
+    if named is None:
+        return frozenset()
+    try:
+        model = ports.catalogue.find(named)
+    except UnknownModel as error:
+        allowed = ", ".join(ports.catalogue.names)
+        raise ProblemAnswer.of_field(422, Problem("model", shown(named), allowed, "Use one of them.")) from error
+    return frozenset({model.id, ports.catalogue.live(named).id})
+
+
+class _room:
+    """A place among the calls that wait. Raises ProblemAnswer where all are taken."""
+
+    def __init__(self, request: Request) -> None:
+        self._places = desk_of(request).waiting
+
+    async def __aenter__(self) -> None:
+        if self._places.locked():
+            detail = f"{MOST_STREAMS} calls wait in this process already. Try again in a second, or poll."
+            raise ProblemAnswer(429, detail, headers={"retry-after": "1"})
+        await self._places.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.release()
+
+
+async def _events(ports: Ports, tenant: str, request_id: str, origin: str, room: _room) -> AsyncIterator[str]:
+    """`status` events until a final one, comments as heartbeats between them."""
+    try:
+        yield "retry: 1000\n\n"
+        count = 0
+        async for view in reading.changes(ports, tenant, request_id, origin, STREAM_LASTS):
+            if view is None:
+                yield ": heartbeat\n\n"
+                continue
+            count += 1
+            data = json.dumps(msgspec.to_builtins(view), ensure_ascii=False)
+            yield f"id: {count}\nevent: status\ndata: {data}\n\n"
+    finally:
+        await room.__aexit__()

@@ -1,0 +1,76 @@
+"""A webhook as an HTTP request of anybody: as little of it is read, and as little is said, as the signature allows."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from functions.push import CALLER_LEFT, CRASHED, DELIVER_AGAIN, RETRY_LATER, worker_or_crash
+from functions.unacknowledged import Delivery, crashed, deferred
+from shared.ports.signatures import NotGenuine, SignaturesUnavailable
+
+MOST_BYTES = 16_384
+"""Of a body; the provider's are a few hundred."""
+BODY_WITHIN = timedelta(seconds=5)
+TAKEN = 204
+UNAUTHORIZED = 401
+_CLOSING = {"connection": "close"}
+"""What is left of a body is not read."""
+
+
+class Unread(Exception):
+    """A body that is not read to its end, with the status that says so."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(str(status))
+        self.status = status
+
+
+async def answer(request: Request) -> Response:
+    """204 when the event is passed on, or needs no passing on; 401 without a word; 503 when it is to come again."""
+    from shared.flows.arrive import arrive as story
+
+    if request.method != "POST":
+        return Response(status_code=405, headers={"allow": "POST", **_CLOSING})
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    delivery = Delivery("arrive", headers.get("webhook-id", "")[:100], None)
+    worker = worker_or_crash(request, delivery)
+    if isinstance(worker, Response):
+        return Response(status_code=worker.status_code)  # and not a word of why
+    ports = worker.ports
+    try:
+        async with worker.flights:
+            if story.glance(ports, headers) is not None:
+                return Response(status_code=UNAUTHORIZED, headers=_CLOSING)
+            verdict = await story.arrive(ports, headers, await body_of(request))
+    except Unread as error:
+        return Response(status_code=error.status, headers=_CLOSING)
+    except (*RETRY_LATER, SignaturesUnavailable) as error:
+        deferred(ports.signals, delivery, DELIVER_AGAIN, str(error))
+        return Response(status_code=DELIVER_AGAIN)
+    except Exception as error:  # noqa: BLE001 - anybody can call here: what breaks is on record and told to nobody
+        crashed(ports.signals, delivery, CRASHED, error)
+        return Response(status_code=CRASHED)
+    return Response(status_code=UNAUTHORIZED if isinstance(verdict, NotGenuine) else TAKEN)
+
+
+async def body_of(request: Request) -> bytes:
+    """Raises Unread for one that is too large, too slow, or broken off."""
+    stated = request.headers.get("content-length", "0")
+    if not stated.isdecimal() or len(stated) > 9 or int(stated) > MOST_BYTES:
+        raise Unread(413)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_WITHIN.total_seconds()):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > MOST_BYTES:
+                    raise Unread(413)
+    except TimeoutError as error:
+        raise Unread(408) from error
+    except ClientDisconnect as error:
+        raise Unread(CALLER_LEFT) from error
+    return bytes(body)

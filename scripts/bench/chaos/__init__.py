@@ -1,0 +1,1 @@
+"""Kill -9 under load, and an independent account of what it cost."""

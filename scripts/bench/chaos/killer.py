@@ -1,0 +1,189 @@
+"""A one-machine worker that is killed at random moments and started again, under a load that keeps it busy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx2
+from msgspec import Struct
+
+from scripts.bench.chaos.checker import Accounts
+from scripts.bench.harness import rig
+from shared.core.lifecycle import queries
+from shared.core.messages.topics import RENDER_RESULTS, Subscription
+from shared.core.values.documents import Query
+
+RESULTS = Subscription("chaos-results", RENDER_RESULTS, "bury", timedelta(seconds=600), 0)
+"""As an upstream app has it; no function of ours is fed by it."""
+WORKS_WITHIN = 240.0
+TIDY_WITHIN = 30.0
+"""Seconds after the last result in which interactions are deleted that were left over."""
+PAGE = 500
+
+
+class Plan(Struct, frozen=True):
+    requests: int
+    kills: int
+    at_once: int
+    """Calls in flight that the worker may have."""
+    latency: str
+    rendering: int
+    """Calls at the provider, their ids on record, that a kill waits for; fewer where fewer are left."""
+    uptime: tuple[float, float]
+    """Seconds from then to the kill, at least and at most."""
+    within: float
+    """Seconds for the last boot to finish the rest."""
+    background: str = "auto"
+    """RENDERLANE_BACKGROUND."""
+    refused: bool = False
+    """The provider refuses background calls."""
+    seed: int = 20261129
+
+
+class Run(Struct, frozen=True):
+    accounts: Accounts
+    kills: int
+    in_flight: int
+    """Requests that were rendering at the kills, all kills together."""
+    seconds: float
+
+
+async def play(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:
+    chance, began = Random(plan.seed), time.monotonic()
+    with rig.simulator(latency=plan.latency, background=not plan.refused) as provider:
+        environment = {
+            "RENDERLANE_HOME": str(folder),
+            "GEMINI_API_KEY": "AQ.chaos",
+            "GOOGLE_GEMINI_BASE_URL": provider.url,
+            "RENDERLANE_QUOTA": f"*=concurrency:{plan.at_once}",
+            "RENDERLANE_CAPACITY": str(2 * plan.at_once),
+            "RENDERLANE_BACKGROUND": plan.background,
+        }
+        client = rig.Client(environment)
+        try:
+            names = [f"r-{number:05}" for number in range(plan.requests)]
+            in_flight, kills, port = 0, 0, _free_port()
+            await client.topics.ensure([RESULTS])
+            await _publish(client, names[:1])
+            with rig.command("up", "--port", str(port), environment=environment):
+                await client.wait_for(1, WORKS_WITHIN)  # what the model takes is learned in peace: the canary
+            await _publish(client, names[1:])
+            while kills < plan.kills and not await _is_over(client, plan.requests):
+                in_flight += await _live_and_die(client, plan, environment, port, chance)
+                kills += 1
+                say(f"kill {kills} of {plan.kills}: {sum((await client.ended(plan.requests)).values()):,} have ended")
+            with rig.command("up", "--port", str(port), environment=environment):
+                await client.wait_for(plan.requests, plan.within)
+                left = await _tidied(provider.url)
+            accounts = await _accounts(client, names, provider.url, left)
+        finally:
+            await client.close()
+    return Run(accounts, kills, in_flight, time.monotonic() - began)
+
+
+async def _publish(client: rig.Client, names: list[str]) -> None:
+    for first in range(0, len(names), PAGE):
+        page = names[first : first + PAGE]
+        await client.publish([{"request_id": name, "prompt": f"picture {name}"} for name in page])
+
+
+async def _live_and_die(
+    client: rig.Client, plan: Plan, environment: Mapping[str, str], port: int, chance: Random
+) -> int:
+    """One boot, from its start to kill -9. How many requests were rendering then."""
+    command = [str(Path(sys.executable).parent / "renderlane"), "up", "--port", str(port)]
+    popen = rig.begin(command, environment)
+    try:
+        rig.ready(popen)
+        await _until_it_renders(client, plan)
+        await asyncio.sleep(chance.uniform(*plan.uptime))
+        return await client.store.count(queries.in_status("rendering", plan.requests))
+    finally:
+        popen.send_signal(signal.SIGKILL)
+        popen.wait()
+        assert popen.stdout is not None
+        popen.stdout.close()
+
+
+async def _until_it_renders(client: rig.Client, plan: Plan) -> None:
+    """Until so many calls are at the provider as the plan says, or as are left, of this boot or an earlier one."""
+    began = time.monotonic()
+    while time.monotonic() - began < WORKS_WITHIN:
+        left = plan.requests - sum((await client.ended(plan.requests)).values())
+        wanted = min(plan.rendering, round(0.9 * left))
+        if await client.store.count(_at_provider(plan)) >= wanted:
+            return
+        await asyncio.sleep(0.1)
+    raise TimeoutError(f"the restarted worker did not begin {plan.rendering} calls within {WORKS_WITHIN:.0f} s")
+
+
+def _at_provider(plan: Plan) -> Query:
+    """In the foreground no id tells of it: every attempt in flight counts."""
+    if plan.background == "off" or plan.refused:
+        return queries.in_status("rendering", plan.requests)
+    return queries.awaiting(queries.FAR_AHEAD, plan.requests)
+
+
+async def _is_over(client: rig.Client, requests: int) -> bool:
+    return sum((await client.ended(requests)).values()) >= requests
+
+
+async def _tidied(provider: str) -> int:
+    """Interactions that the provider still keeps when a worker that is left alone has had its time."""
+    began = time.monotonic()
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        while True:
+            counts = (await http.get(f"{provider}/control/state")).json()["interactions"]
+            left = int(counts["ended"] + counts["in_progress"])
+            if not left or time.monotonic() - began > TIDY_WITHIN:
+                return left
+            await asyncio.sleep(0.5)
+
+
+async def _accounts(client: rig.Client, names: list[str], provider: str, left: int) -> Accounts:
+    documents, attempts = {}, {}
+    for document in await client.store.query(queries.newest(None, len(names) + 100)):
+        name = str(document.data["request"]["request_id"])
+        documents[name] = dict(document.data)
+        attempts[name] = [dict(row.data) for row in await client.store.query(queries.attempts_of(document.id))]
+    return Accounts(
+        published=names,
+        documents=documents,
+        attempts=attempts,
+        images={name: _bytes_at(document["image_uri"]) for name, document in documents.items()},
+        results=await _results(client),
+        calls=rig.calls(provider),
+        left_with_provider=left,
+    )
+
+
+def _bytes_at(uri: str | None) -> bytes | None:
+    path = Path(unquote(urlsplit(uri).path)) if uri else None
+    return path.read_bytes() if path is not None and path.is_file() else None
+
+
+async def _results(client: rig.Client) -> list[dict[str, Any]]:
+    results: list[dict[str, Any]] = []
+    while deliveries := await client.topics.pull(RESULTS.name, 1_000, timedelta(0)):
+        results += [json.loads(delivery.data) for delivery in deliveries]
+        await client.topics.acknowledge(RESULTS.name, [delivery.handle for delivery in deliveries])
+    return results
+
+
+def _free_port() -> int:
+    """The same for all boots: what the provider was told to call back stays true."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port

@@ -1,0 +1,172 @@
+import { ConflictError, NotInTimeError, RenderlaneError } from "./errors.js";
+import { eventsOf } from "./sse.js";
+import { Transport } from "./transport.js";
+
+const ENDED = new Set(["succeeded", "refused", "failed", "expired", "cancelled", "rejected"]);
+const LONG_POLL_SECONDS = 25;
+const QUIET_STREAMS = 5;
+const RECONNECT_MS = 500;
+
+/**
+ * Whether a request has reached a final status.
+ * @param {import("./index.js").RequestView} view
+ */
+export function hasEnded(view) {
+  return ENDED.has(view.status);
+}
+
+export class Renderlane {
+  /** @type {Transport} */
+  #transport;
+  /** @type {string | undefined} */
+  #tenant;
+
+  /** @param {import("./index.js").Options} options */
+  constructor(options) {
+    this.#transport = new Transport(options);
+    this.#tenant = options.tenant;
+  }
+
+  /** @param {import("./index.js").NewRequest} request @param {import("./index.js").WaitOptions} [options] */
+  async render(request, options = {}) {
+    const begun = performance.now();
+    const view = await this.submit(request, options);
+    if (hasEnded(view)) return view;
+    const { timeoutMs } = options;
+    const left = timeoutMs === undefined ? {} : { timeoutMs: Math.max(0, timeoutMs - (performance.now() - begun)) };
+    return this.wait(view.request_id, { ...options, ...left });
+  }
+
+  /** @param {import("./index.js").NewRequest} request @param {import("./index.js").CallOptions} [options] */
+  async submit(request, { signal } = {}) {
+    const body = this.#filled(request);
+    const headers = { "idempotency-key": body.request_id };
+    return this.#json("/v1/requests", { method: "POST", body, headers, signal });
+  }
+
+  /** @param {string} requestId @param {import("./index.js").CallOptions} [options] */
+  async get(requestId, { signal } = {}) {
+    return this.#json(this.#path(requestId), { signal });
+  }
+
+  /** @param {string} requestId @param {import("./index.js").WaitOptions} [options] */
+  async wait(requestId, { signal, timeoutMs } = {}) {
+    const begun = performance.now();
+    while (true) {
+      const leftMs = timeoutMs === undefined ? Infinity : timeoutMs - (performance.now() - begun);
+      const seconds = Math.min(LONG_POLL_SECONDS, Math.max(0, Math.ceil(leftMs / 1000)));
+      const view = await this.#json(this.#path(requestId, "", { wait: String(seconds) }), { signal });
+      if (hasEnded(view)) return view;
+      if (timeoutMs !== undefined && performance.now() - begun >= timeoutMs) throw new NotInTimeError(requestId, timeoutMs);
+    }
+  }
+
+  /**
+   * @param {string} requestId
+   * @param {import("./index.js").CallOptions} [options]
+   * @returns {AsyncGenerator<import("./index.js").RequestView, void, undefined>}
+   */
+  async *events(requestId, { signal } = {}) {
+    let last = "";
+    for (let quiet = 0; quiet < QUIET_STREAMS; quiet += 1) {
+      const response = await this.#transport.call(this.#path(requestId, "/events"), {
+        accept: "text/event-stream",
+        stream: true,
+        signal,
+      });
+      if (response.body === null) throw new RenderlaneError("the stream of events has no body");
+      // The server ends a stream after some minutes; one that said anything was a good one.
+      try {
+        for await (const { event, data } of eventsOf(response.body)) {
+          if (event !== "status") continue;
+          /** @type {import("./index.js").RequestView} */
+          const view = JSON.parse(data);
+          quiet = -1;
+          if (data !== last) {
+            last = data;
+            yield view;
+          }
+          if (hasEnded(view)) return;
+        }
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (!(error instanceof TypeError)) throw error; // a broken stream is opened again
+      }
+      await this.#transport.pause(RECONNECT_MS, signal);
+    }
+    throw new RenderlaneError(`${requestId}: the stream of events ended ${QUIET_STREAMS} times without news`);
+  }
+
+  /** @param {import("./index.js").NewRequest} request @param {import("./index.js").CallOptions} [options] */
+  async estimate(request, { signal } = {}) {
+    const response = await this.#transport.call("/v1/estimate", { method: "POST", body: this.#filled(request), signal });
+    return response.json();
+  }
+
+  /** @param {string} requestId @param {import("./index.js").CallOptions} [options] */
+  async cancel(requestId, { signal } = {}) {
+    try {
+      return await this.#json(this.#path(requestId, "/cancel"), { method: "POST", signal });
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error;
+      // The answer to an earlier try may have been lost: cancelled is what was wanted.
+      const view = await this.get(requestId, { signal });
+      if (view.status === "cancelled") return view;
+      throw error;
+    }
+  }
+
+  /** @param {string} requestId @param {import("./index.js").CallOptions} [options] */
+  async image(requestId, { signal } = {}) {
+    const response = await this.#transport.call(this.#path(requestId, "/image"), { accept: "image/*", signal });
+    return response.blob();
+  }
+
+  /**
+   * @param {import("./index.js").Filter} [filter]
+   * @param {import("./index.js").CallOptions} [options]
+   * @returns {AsyncGenerator<import("./index.js").RequestView, void, undefined>}
+   */
+  async *list(filter = {}, { signal } = {}) {
+    /** @type {string | null | undefined} */
+    let cursor;
+    do {
+      const query = Object.entries({ ...filter, cursor, tenant: this.#tenant }).filter(([, value]) => value != null);
+      const search = new URLSearchParams(query.map(([name, value]) => [name, String(value)]));
+      const response = await this.#transport.call(`/v1/requests${search.size ? `?${search}` : ""}`, { signal });
+      const page = await response.json();
+      yield* page.requests;
+      cursor = page.cursor;
+    } while (cursor != null);
+  }
+
+  /**
+   * With an id, so that a repeated call is the same request, and with this client's tenant.
+   * @param {import("./index.js").NewRequest} request
+   * @returns {import("./index.js").RenderRequest}
+   */
+  #filled(request) {
+    const tenant = request.tenant ?? this.#tenant;
+    return { ...request, request_id: request.request_id ?? crypto.randomUUID(), ...(tenant ? { tenant } : {}) };
+  }
+
+  /**
+   * @param {string} requestId
+   * @param {string} [below]
+   * @param {Record<string, string>} [query]
+   */
+  #path(requestId, below = "", query = {}) {
+    const search = new URLSearchParams({ ...query, ...(this.#tenant ? { tenant: this.#tenant } : {}) });
+    return `/v1/requests/${encodeURIComponent(requestId)}${below}${search.size ? `?${search}` : ""}`;
+  }
+
+  /**
+   * @param {string} path
+   * @param {import("./transport.js").Call} call
+   * @returns {Promise<import("./index.js").RequestView>}
+   */
+  async #json(path, call) {
+    const response = await this.#transport.call(path, call);
+    return response.json();
+  }
+}

@@ -1,0 +1,32 @@
+"""What a tier of the billing account allows: its cap a month, its spend window, Priority. The numbers are data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+from msgspec import Struct, field
+
+
+class Tier(Struct, frozen=True):
+    name: str
+    monthly_cap_micros: int
+    """All projects of the billing account together may spend so much on the Gemini API in a month."""
+    at_least: bool
+    """An account of this tier may have a higher cap."""
+    spend10m_micros: int
+    """So much in any ten minutes."""
+    priority: bool
+    """Whether the lane `priority` takes calls."""
+
+
+class AccountRules(Struct, frozen=True):
+    tiers: Mapping[str, Tier] = field(default_factory=dict)
+    warn_percent: int = 80
+    """Of the cap: from there on somebody is told."""
+    source: str = ""
+    checked: date = date.min
+
+
+NO_ACCOUNT = AccountRules()
+"""A catalogue that says nothing of tiers."""

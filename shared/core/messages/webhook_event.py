@@ -1,0 +1,91 @@
+"""What a webhook of the provider tells: an interaction or a batch has ended. Its body is read once, here.
+
+The payload is thin: `{"type": "interaction.completed", "version": "v1", "timestamp": ..., "data": {"id": ...}}`
+(https://ai.google.dev/gemini-api/docs/webhooks). Where the `user_metadata` of the request stands in it is not
+documented: it is looked for at the top and in `data`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from shared.core.messages.pubsub_messages import Arrival, BadMessage, BatchArrival, parse_arrival
+
+LONGEST_TYPE = 64
+
+
+class NoArrival(Struct, frozen=True):
+    """Nothing of ours has ended: a ping, a video, an event of a later release."""
+
+
+Ended: TypeAlias = Arrival | BatchArrival | NoArrival
+
+
+class WebhookEvent(Struct, frozen=True):
+    """One event of the provider, as its type and what has ended."""
+
+    type: str
+    ended: Ended
+
+    @property
+    def about(self) -> str:
+        """The id of the interaction, or the name of the batch; empty where it concerns neither."""
+        match self.ended:
+            case Arrival(interaction_id=name) | BatchArrival(name=name):
+                return name
+            case NoArrival():
+                return ""
+
+
+def parse_event(body: bytes) -> WebhookEvent:
+    """Raises BadMessage."""
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadMessage("not an event: a JSON object is expected") from error
+    kind = payload.get("type") if isinstance(payload, dict) else None
+    if not isinstance(kind, str) or not kind or len(kind) > LONGEST_TYPE or not kind.isprintable():
+        raise BadMessage("not an event: its type is expected")
+    family, _, _ = kind.partition(".")
+    if family not in ("interaction", "batch"):
+        return WebhookEvent(kind, NoArrival())
+    data = payload.get("data")
+    about = data.get("id") if isinstance(data, dict) else None
+    if family == "batch":
+        return WebhookEvent(kind, parse_arrival(json.dumps({"batch": about}).encode()))
+    arrival = parse_arrival(json.dumps({"interaction_id": about}).encode())
+    assert isinstance(arrival, Arrival)
+    return WebhookEvent(kind, _with_request(arrival, payload, data))
+
+
+def contradicts(claims: Mapping[str, Any], event: WebhookEvent) -> bool:
+    """Whether a signed token tells of another event than the body it came with; one that tells of none does not."""
+    if claims.get("type", event.type) != event.type:
+        return True
+    data = claims.get("data")
+    return isinstance(data, dict) and bool(event.about) and data.get("id", event.about) != event.about
+
+
+def _with_request(arrival: Arrival, payload: Mapping[str, Any], data: Mapping[str, Any]) -> Arrival:
+    """The arrival with its request, where the event brings a sound one back: without it the store is searched."""
+    for holder in (payload, data):
+        about = holder.get("user_metadata")
+        if not isinstance(about, dict):
+            continue
+        named = {name: about.get(name) for name in ("request_id", "attempt")}
+        if isinstance(named["attempt"], str) and named["attempt"].isdecimal():
+            named["attempt"] = int(named["attempt"][:9])
+        if isinstance(named["attempt"], float) and named["attempt"].is_integer():
+            named["attempt"] = int(named["attempt"])
+        try:
+            complete = parse_arrival(json.dumps({"interaction_id": arrival.interaction_id, **named}).encode())
+        except BadMessage:
+            continue
+        assert isinstance(complete, Arrival)
+        if complete.request_id:
+            return complete
+    return arrival

@@ -1,0 +1,60 @@
+"""Interactions that nobody waits for: each is deleted, at once when it is settled, else here until it is gone.
+
+One whose attempt is still open, or was given up, may hold a paid image: it is stopped and settled before.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from shared.core.lifecycle import queries, request_record
+from shared.core.lifecycle.settlement import is_given_up
+from shared.core.values.documents import Document, Update
+from shared.flows.collect.look import Call, Collector
+from shared.flows.requests.item_by_item import attempt
+from shared.ports import Ports
+
+PAGE = 100
+AGAIN = timedelta(minutes=1)
+"""After a deletion that failed, or while it goes on."""
+GIVEN_UP_AFTER = timedelta(hours=2)
+"""An interaction that was stopped and goes on for so long is deleted as it is."""
+WITHIN = timedelta(minutes=1)
+"""Then the rest is left for the next minute: a provider that is away takes its time to say so."""
+
+
+async def delete_leftovers(ports: Ports, collector: Collector) -> int:
+    """All that are due. How many interactions are gone."""
+    probe = ports.clock.now()
+    gone, ends = 0, ports.clock.monotonic() + WITHIN.total_seconds()
+    for request in await ports.store.query(queries.leftovers(probe, PAGE)):
+        if ports.clock.monotonic() > ends:
+            break
+        gone += await attempt(ports, "delete interactions", request.path, _of(ports, collector, request)) or 0
+    return gone
+
+
+async def _of(ports: Ports, collector: Collector, request: Document) -> int:
+    gone: set[str] = set()
+    for item in request.data.get("leftovers") or []:
+        if await _is_gone(ports, collector, request, item["id"], item["attempt"]):
+            gone.add(item["id"])
+    newest = await ports.store.get(request.path)  # settling changes it
+    if not isinstance(newest, Document):
+        return len(gone)
+    changes = request_record.without_leftovers(newest.data, gone, newest.read_at + AGAIN)
+    # A conflict: somebody else changed the request; the mark stays, and this comes round again.
+    await ports.store.commit(Update(newest.path, changes, newest.version))
+    return len(gone)
+
+
+async def _is_gone(ports: Ports, collector: Collector, request: Document, interaction_id: str, number: int) -> bool:
+    document = await ports.store.get(request_record.attempt_path(request.id, number))
+    if isinstance(document, Document) and (document.data["outcome"] is None or is_given_up(document.data)):
+        await ports.interactions.cancel(interaction_id)
+        newest = await ports.store.get(request.path)
+        if isinstance(newest, Document):
+            effect = await collector.collect(Call(newest, number, interaction_id, is_late=True))
+            if effect == "awaiting" and newest.read_at - document.data["started_at"] < GIVEN_UP_AFTER:
+                return False
+    return await ports.interactions.delete(interaction_id) is None

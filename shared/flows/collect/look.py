@@ -1,0 +1,228 @@
+"""One look at one interaction, and what follows from it: wait, stop it, or settle its attempt."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared.core.lifecycle import awaiting, request_record
+from shared.core.lifecycle.awaiting import Awaited, Over, Stop, Stopping, Wait
+from shared.core.lifecycle.settlement import Effect
+from shared.core.observability import events, spans
+from shared.core.provider import kept_image
+from shared.core.provider.call import Answer, Made, Order
+from shared.core.provider.failure import Failure, FailureKind
+from shared.core.provider.interaction import Looked, Unread
+from shared.core.provider.kept_image import KeptImage
+from shared.core.provider.stored_image import Ending
+from shared.core.references import reference_set
+from shared.core.values.documents import Conflict, Document, Fields, Update
+from shared.core.values.route import Route
+from shared.flows import tracing
+from shared.flows.background import proofs
+from shared.flows.clock import ServerTime
+from shared.flows.render.limit_reports import Evidence
+from shared.flows.render.noting import is_own, note
+from shared.flows.render.settle import settle
+from shared.flows.requests.message import Message
+from shared.flows.requests.paid_image import keep_waiting, store_image
+from shared.flows.requests.provider_call import order_of
+from shared.flows.requests.result_events import Tidy
+from shared.flows.tracing_call import trace_call
+from shared.ports import Ports
+
+LOOK_AFTER_STOP = (0.5, 1.5)
+"""Seconds. What was cancelled says so a little later."""
+
+
+class Call(Struct, frozen=True):
+    """An interaction, and the attempt that it is."""
+
+    request: Document
+    attempt: int
+    interaction_id: str
+    is_late: bool = False
+    """The request does not wait for it."""
+
+
+class Collector:
+    """One per process: two arrivals of one interaction are one look."""
+
+    def __init__(self, ports: Ports, evidence: Evidence) -> None:
+        self._ports = ports
+        self._evidence = evidence
+        self._at_work: set[str] = set()
+
+    async def collect(self, call: Call, message: Message | None = None) -> Effect:
+        """What became of its attempt."""
+        if call.interaction_id in self._at_work:
+            return "awaiting"
+        self._at_work.add(call.interaction_id)
+        try:
+            return await self._collect(call, message)
+        finally:
+            self._at_work.discard(call.interaction_id)
+
+    async def _collect(self, call: Call, message: Message | None) -> Effect:
+        ports, began_at = self._ports, self._ports.clock.now()
+        attempt = await ports.store.get(request_record.attempt_path(call.request.id, call.attempt))
+        if not isinstance(attempt, Document):
+            return "settled before"
+        time = self._evidence.reads.time_after(attempt.read_at)
+        route = Route.from_json(attempt.data["route"])
+        content = request_record.request_of(call.request.data)
+        order = replace(order_of(content, route, (), ports.catalogue), key=call.request.id, attempt=call.attempt)
+        weight = min(reference_set.weight(0, route.image_size), ports.room.limit)
+        await ports.room.take(weight)
+        try:
+            call, step = await self._until_known(call, attempt, order, time)
+            if not isinstance(step, Over):
+                return "awaiting"
+            return await self._settle(call, attempt, step, order, time, began_at, message)
+        finally:
+            ports.room.give_back(weight)
+
+    async def _until_known(
+        self, call: Call, attempt: Document, order: Order, time: ServerTime
+    ) -> tuple[Call, Wait | Over]:
+        """Look, and where the provider has to be stopped, look again."""
+        pauses = iter(LOOK_AFTER_STOP)
+        while True:
+            looked = await self._look(call, attempt, order)
+            step = awaiting.after_look(looked, self._awaited(call, attempt, order), time.now())
+            match step:
+                case Wait() | Over():
+                    pause = next(pauses, None) if self._is_stopping(call) and isinstance(step, Wait) else None
+                    if pause is None:
+                        return call, step
+                    await self._ports.clock.sleep(pause)
+                case Stop(why):
+                    stopping = await self._stop(call, why, time.now())
+                    if stopping is None or call.is_late:
+                        return call, Wait()  # somebody else has the request in hand, or is to look again later
+                    call = stopping
+
+    async def _look(self, call: Call, attempt: Document, order: Order) -> Looked:
+        looked = await self._ports.interactions.look(call.interaction_id, order)
+        if isinstance(looked, Unread):
+            self._ports.signals.emit(
+                events.INTERACTION_UNREAD, request_id=call.request.id, attempt=attempt.data["number"],
+                interaction_id=call.interaction_id, kind=looked.failure.kind.value, reason=looked.failure.message,
+                trace_id=call.request.data["trace_id"],
+            )  # fmt: skip
+        return looked
+
+    def _is_stopping(self, call: Call) -> bool:
+        return not call.is_late and call.request.data.get("stopping") is not None
+
+    def _awaited(self, call: Call, attempt: Document, order: Order) -> Awaited:
+        data = call.request.data
+        stopping = data.get("stopping")
+        return Awaited(
+            started_at=_started_at(call, attempt),
+            time_out=self._ports.catalogue.models[order.model].timeout,
+            stopping=Stopping.from_json(stopping) if stopping and not call.is_late else None,
+            is_cancelled=data["cancel_requested_at"] is not None and not call.is_late,
+            is_canary=data.get("way") == "canary" and not call.is_late,
+        )
+
+    async def _stop(self, call: Call, why: awaiting.StopReason, now: datetime) -> Call | None:
+        """On record before it is asked: the next look knows why it ended."""
+        ports, request = self._ports, call.request
+        if not call.is_late:
+            changes = {"stopping": Stopping(now, why).to_json(), "updated_at": now}
+            committed = await ports.store.commit(Update(request.path, changes, request.version))
+            if isinstance(committed, Conflict):
+                return None
+            request = Document(request.path, {**request.data, **changes}, committed.versions[0], committed.at)
+        ports.signals.emit(
+            events.INTERACTION_STOPPED, request_id=request.id, attempt=call.attempt,
+            interaction_id=call.interaction_id, why=why, trace_id=request.data["trace_id"],
+        )  # fmt: skip
+        await ports.interactions.cancel(call.interaction_id)  # asked for again at the next look where it failed
+        return replace(call, request=request)
+
+    async def _settle(
+        self,
+        call: Call,
+        attempt: Document,
+        over: Over,
+        order: Order,
+        time: ServerTime,
+        began_at: datetime,
+        message: Message | None,
+    ) -> Effect:
+        ports, request, answer = self._ports, call.request, over.answer
+        started_at, now = _started_at(call, attempt), time.now()
+        parent = tracing.attempt_of(request.data, call.attempt)
+        trace_call(ports, request, attempt, parent, answer, started_at, over.ended_at or now, order.image_size)
+        ending: Ending | KeptImage = answer if isinstance(answer, Failure) else await store_image(
+            ports, request, call.attempt, answer
+        )  # fmt: skip
+        if isinstance(ending, KeptImage):
+            await keep_waiting(ports, request, kept_image.reason(ending.place))
+            return "kept"
+        latency = max(timedelta(0), (over.ended_at or now) - started_at)
+        own = not call.is_late and await is_own(self._evidence, answer, request)
+        settling = settle(
+            ports, request, attempt, ending, round(latency.total_seconds() * 1000), is_own=own,
+            interaction_id=call.interaction_id, tidy=self._tidy(call.interaction_id),
+        )  # fmt: skip
+        noting = _nothing() if call.is_late else note(self._evidence, answer, request, time)
+        effect, _ = await asyncio.gather(settling, noting)
+        if effect != "settled before":
+            await self._learn(call, attempt, answer, latency)
+        self._trace(call, message, over, began_at)
+        return effect
+
+    def _tidy(self, interaction_id: str) -> Tidy:
+        async def delete(request: Document) -> Fields:
+            """Where it could not be deleted, its mark stays, and `watch` tries again."""
+            if await self._ports.interactions.delete(interaction_id) is not None:
+                return {}
+            return request_record.without_leftovers(
+                request.data, {interaction_id}, request.data.get("leftovers_at") or request.read_at
+            )
+
+        return delete
+
+    async def _learn(self, call: Call, attempt: Document, answer: Answer, took: timedelta) -> None:
+        """What this call shows of background calls on its circuit."""
+        ports, request = self._ports, call.request
+        circuit = Route.from_json(attempt.data["route"]).circuit
+        is_canary = request.data.get("way") == "canary"
+        match answer:
+            case Made(usage=usage) if usage is not None:
+                await proofs.proven(ports, circuit, request.id, took)
+            case Failure(kind=FailureKind.BACKGROUND_REFUSED):
+                await proofs.refused(ports, circuit, request.id, answer.message)
+            case _ if is_canary:
+                await proofs.inconclusive(ports, circuit, request.id)
+            case _:
+                pass
+
+    def _trace(self, call: Call, message: Message | None, over: Over, began_at: datetime) -> None:
+        """The collecting, linked into the one tree of its request."""
+        ports, request = self._ports, call.request
+        parent = tracing.attempt_of(request.data, call.attempt)
+        now = ports.clock.now()
+        delay = None if over.ended_at is None else round(max(0.0, (now - over.ended_at).total_seconds()) * 1000)
+        tracing.write(
+            ports, spans.COLLECT, tracing.below(ports, parent), parent, began_at, now,
+            topic=None if message is None else "render-arrivals", message_id=None if message is None else message.id,
+            request_id=request.id, attempt=call.attempt, interaction_id=call.interaction_id, delay_ms=delay,
+        )  # fmt: skip
+
+
+def _started_at(call: Call, attempt: Document) -> datetime:
+    """Its slot, where the request still has it."""
+    slot_at = call.request.data["slot_at"]
+    moment: datetime = attempt.data["started_at"] if call.is_late or slot_at is None else slot_at
+    return moment
+
+
+async def _nothing() -> None:
+    pass

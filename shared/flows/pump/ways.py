@@ -1,0 +1,91 @@
+"""How each granted attempt is called: in the foreground, in the background, or as the one canary of its circuit.
+
+The pump decides, as it decides all admission: so one canary at a time needs no lock, and a worker reads nothing more
+than its request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from shared.core.admission.allocation import Grant
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.routing.background_proof import CANARY_GRACE, Proof, Proofs, Way
+from shared.core.values.lanes import AT_ONCE
+from shared.core.values.route import Route
+from shared.flows.background import proofs
+from shared.ports import Ports
+
+READ_EVERY = 5.0
+"""Seconds; 1 while a canary is out."""
+
+
+class Chosen(Struct, frozen=True):
+    way: Way = "foreground"
+    usual_ms: int | None = None
+
+
+FOREGROUND = Chosen()
+
+
+class Ways:
+    """One per lead."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._proofs = Proofs()
+        self._due_at = float("-inf")
+
+    async def choose(self, grants: Sequence[Grant], now: datetime) -> Mapping[str, Chosen]:
+        """By request; one that is not named is called in the foreground."""
+        ports = self._ports
+        if ports.background == "off" or not grants:
+            return {}
+        await self._read(now)
+        chosen: dict[str, Chosen] = {}
+        for grant in grants:
+            planned, request_id = grant.candidate.planned, grant.candidate.head.request_id
+            if not may_be_in_background(ports.catalogue, planned.route):
+                continue
+            proof = self._proofs.of(planned.route.circuit)
+            way = self._way(planned.route, proof, request_id, now)
+            if way == "canary" and (planned.probe is not None or not await self._send(planned.route, request_id, now)):
+                way = "foreground"
+            chosen[request_id] = Chosen(way, proof.usual_ms)
+        return chosen
+
+    def _way(self, route: Route, proof: Proof, request_id: str, now: datetime) -> Way:
+        if proof.has_canary(now) and proof.canary == request_id:
+            return "canary"  # its last release came to nothing
+        hint = self._ports.catalogue.models[route.model].capabilities.background_in(route.lane)
+        return proof.way(hint, self._ports.background, now)
+
+    async def _send(self, route: Route, request_id: str, now: datetime) -> bool:
+        """Put on record that this request is the canary. False where another pump was first."""
+        until = now + self._ports.catalogue.models[route.model].timeout + CANARY_GRACE
+
+        def decide(proof: Proof) -> Proof:
+            is_taken = proof.has_canary(now) and proof.canary != request_id
+            return proof if is_taken or proof.state == "proven" else proof.with_canary(request_id, until)
+
+        _, after = await proofs.change(self._ports, route.circuit, decide)
+        self._proofs = self._proofs.having(route.circuit, after)
+        self._due_at = self._ports.clock.monotonic() + 1.0
+        return after.canary == request_id
+
+    async def _read(self, now: datetime) -> None:
+        monotonic = self._ports.clock.monotonic()
+        if monotonic < self._due_at:
+            return
+        self._proofs, _ = await proofs.read(self._ports)
+        is_waiting = any(proof.has_canary(now) for proof in self._proofs.by_circuit.values())
+        self._due_at = monotonic + (1.0 if is_waiting else READ_EVERY)
+
+
+def may_be_in_background(catalogue: Catalogue, route: Route) -> bool:
+    """Google's interactions alone have such calls."""
+    rates = catalogue.models[route.model].lanes.get(route.lane)
+    return route.lane in AT_ONCE and rates is not None and rates.api == "interactions"

@@ -1,0 +1,83 @@
+"""The start of a background call: once the provider has taken it, its id is put on record and the worker is free.
+
+From that commit on any worker can finish the attempt. Only a death inside the one round trip before it is ambiguous.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from shared.core.lifecycle import awaiting, request_record
+from shared.core.lifecycle.settlement import Effect
+from shared.core.messages.pubsub_messages import Arrival
+from shared.core.messages.topics import RENDER_ARRIVALS
+from shared.core.observability import events, spans
+from shared.core.provider.call import Order
+from shared.core.provider.interaction import Started
+from shared.core.values.documents import Committed, Document, Update
+from shared.core.values.route import Route
+from shared.flows import tracing
+from shared.ports import Ports
+from shared.ports.store import StoreUnavailable
+
+TRIES = 40
+"""To put an id on record, over about a minute: it is paid for, and nobody else has it."""
+LONGEST_PAUSE = 2.0
+
+
+async def put_on_record(
+    ports: Ports, request: Document, attempt: Document, started: Started, order: Order, began_at: datetime
+) -> Effect:
+    """The id on record in one commit. Raises StoreUnavailable when the store stays away."""
+    usual_ms = request.data.get("usual_ms")
+    usual = None if usual_ms is None else timedelta(milliseconds=usual_ms)
+    number = attempt.data["number"]
+    tries = 0
+    while True:
+        now = max(ports.clock.now(), request.read_at)
+        is_current = request.data["status"] == "rendering" and request.data["attempt_count"] == number
+        if is_current:
+            due_at = awaiting.first_look(began_at, usual, has_webhooks=ports.has_webhooks)
+            changes = request_record.awaiting(started.interaction_id, due_at, now)
+        else:  # its lease had lapsed, and it was given up: what came of it is found with the leftovers
+            changes = request_record.with_leftover(request.data, started.interaction_id, number, now)
+        tries += 1
+        try:
+            committed = await ports.store.commit(Update(request.path, changes, request.version))
+            if isinstance(committed, Committed):
+                break
+            newer = await ports.store.get(request.path)
+        except StoreUnavailable:
+            if tries >= TRIES:
+                raise
+            await ports.clock.sleep(min(0.1 * 2.0**tries, LONGEST_PAUSE))
+            continue
+        assert isinstance(newer, Document), "requests are never deleted within their time"
+        request = newer
+    _tell(ports, request, attempt, started, order, began_at)
+    if not is_current:
+        return "booked"
+    if request.data["cancel_requested_at"] is not None:  # it came while the call was on its way
+        await publish(ports, started.interaction_id, request.id, number)
+    return "awaiting"
+
+
+async def publish(ports: Ports, interaction_id: str, request_id: str, attempt: int) -> None:
+    """Have somebody look at the interaction. Raises TopicsUnavailable."""
+    await ports.topics.publish(RENDER_ARRIVALS, Arrival(interaction_id, request_id, attempt).to_bytes())
+
+
+def _tell(
+    ports: Ports, request: Document, attempt: Document, started: Started, order: Order, began_at: datetime
+) -> None:
+    number, way = attempt.data["number"], request.data.get("way", "background")
+    parent = tracing.attempt_of(request.data, number)
+    tracing.write(
+        ports, spans.START, tracing.below(ports, parent), parent, began_at, ports.clock.now(), request_id=request.id,
+        attempt=number, interaction_id=started.interaction_id, way=way, lane=order.lane, image_size=order.image_size,
+    )  # fmt: skip
+    ports.signals.emit(
+        events.INTERACTION_STARTED, request_id=request.id, attempt=number,
+        route=str(Route.from_json(request.data["route"])), interaction_id=started.interaction_id, way=way,
+        trace_id=request.data["trace_id"],
+    )  # fmt: skip

@@ -1,0 +1,39 @@
+"""What an answer says beyond its own request: of the model's limits, the route's health, and what is concluded."""
+
+from __future__ import annotations
+
+from shared.core.provider.call import Answer, Made
+from shared.core.provider.failure import Failure
+from shared.core.values.documents import Document
+from shared.core.values.route import Route
+from shared.flows.clock import ServerTime
+from shared.flows.render.limit_reports import Asker, Evidence
+
+
+async def is_own(evidence: Evidence, answer: Answer, request: Document) -> bool:
+    """A denial that others do not meet."""
+    if isinstance(answer, Made):
+        return False
+    route = Route.from_json(request.data["route"])
+    return await evidence.is_requests_own(route, answer, request.data.get("denied_at", {}))
+
+
+async def note(evidence: Evidence, answer: Answer, request: Document, time: ServerTime) -> None:
+    """Report what this answer says of others."""
+    route = Route.from_json(request.data["route"])
+    if isinstance(answer, Failure):
+        data = request.data
+        asker = Asker(request.id, data["tenant"], data["probe"], data["avoided"])
+        await evidence.failed(route, answer, request.data["slot_at"], time, asker)
+    else:
+        if answer.usage is not None:
+            drift = answer.usage.text_in + answer.usage.image_in - request.data["input_tokens"]
+            await evidence.answered(route.pool, request.data["slot_at"], drift, time)
+        await evidence.made(route, request.data["slot_at"], time)
+    if request.data["probe"] == route.circuit and _is_well(answer):
+        await evidence.probed(route, time)
+
+
+def _is_well(answer: Answer) -> bool:
+    """All that a healthy route may answer, a refusal among it."""
+    return isinstance(answer, Made) or not answer.rule.sick_route
