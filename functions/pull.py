@@ -125,7 +125,7 @@ async def serve(function: str) -> None:
     settings = wiring.environment()
     messaging = wiring.topics(settings, SystemClock())
     worker = Worker.of(wiring.build(settings, sys.stderr, messaging))
-    subscription = next(each for each in SUBSCRIPTIONS if each.function == function)
+    subscription = next(one for one in SUBSCRIPTIONS if one.function == function)
     end, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.set)

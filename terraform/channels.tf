@@ -1,4 +1,4 @@
-# Where alerts go: an address each, and whatever channels the team already has.
+# Where alerts go: an address each, and channels that the team already has.
 
 locals {
   email_channels = [for channel in google_monitoring_notification_channel.email : channel.id]

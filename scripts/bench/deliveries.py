@@ -115,8 +115,8 @@ def _setting(way: FleetSize, arrivals: Callable[[Random], Sequence[Arrival]], un
 
 
 def _waits(rehearsal: Rehearsal, begins: float, ends: float) -> list[float]:
-    requests = [each for each in rehearsal.requests if begins <= each.arrival.at < ends]
-    return [math.inf if each.wait is None else each.wait for each in requests]
+    requests = [request for request in rehearsal.requests if begins <= request.arrival.at < ends]
+    return [math.inf if request.wait is None else request.wait for request in requests]
 
 
 def _in_flight_after(rehearsal: Rehearsal) -> float:
@@ -129,7 +129,7 @@ def _in_flight_after(rehearsal: Rehearsal) -> float:
 
 
 def _caught_up_after(rehearsal: Rehearsal) -> float:
-    published = sorted(each.arrival.at for each in rehearsal.requests)
+    published = sorted(request.arrival.at for request in rehearsal.requests)
     begun, _ = _instants(rehearsal)
     for second in range(int(OUTAGE[1]), int(BURST_SECONDS)):
         if bisect_right(published, second) - bisect_right(begun, second) <= BEHIND:
@@ -139,8 +139,8 @@ def _caught_up_after(rehearsal: Rehearsal) -> float:
 
 def _instants(rehearsal: Rehearsal) -> tuple[list[float], list[float]]:
     """When calls began, and when they ended."""
-    begun = sorted(each.began_at for each in rehearsal.requests if each.began_at is not None)
-    return begun, sorted(each.ended_at for each in rehearsal.requests if each.ended_at is not None)
+    begun = sorted(request.began_at for request in rehearsal.requests if request.began_at is not None)
+    return begun, sorted(request.ended_at for request in rehearsal.requests if request.ended_at is not None)
 
 
 def worst(figures: Sequence[Ramp] | Sequence[Burst], name: str) -> float:
@@ -151,14 +151,14 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--json", metavar="FILE")
-    asked = options.parse_args()
+    chosen = options.parse_args()
     began = time.monotonic()
-    seeds = range(1, asked.seeds + 1)
+    seeds = range(1, chosen.seeds + 1)
     ramps = {name: [ramp(way, seed) for seed in seeds] for name, way in WAYS.items()}
     bursts = {name: [burst(way, seed) for seed in seeds] for name, way in WAYS.items()}
     _print(ramps, bursts)
-    print(f"{3 * len(WAYS) * asked.seeds} rehearsals in {time.monotonic() - began:.0f} s")
-    rig.write_json(asked.json, {"ramp": _as_json(ramps), "burst": _as_json(bursts)})
+    print(f"{3 * len(WAYS) * chosen.seeds} rehearsals in {time.monotonic() - began:.0f} s")
+    rig.write_json(chosen.json, {"ramp": _as_json(ramps), "burst": _as_json(bursts)})
     return 0
 
 
@@ -168,8 +168,8 @@ def _print(ramps: dict[str, list[Ramp]], bursts: dict[str, list[Burst]]) -> None
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for name in ("", f"{AT_ONCE} at once:\nall begun", f"{IN_FLIGHT} in\nflight", "wait\np50", "wait\np99"):
         table.add_column(name, justify="right" if name else "left")
-    for name, each in ramps.items():
-        table.add_row(name, *(_seconds(worst(each, field)) for field in Ramp.__struct_fields__))
+    for name, rows in ramps.items():
+        table.add_row(name, *(_seconds(worst(rows, field)) for field in Ramp.__struct_fields__))
     console.print(table)
     title = "20 s in which every delivery answers 503; seconds and counts"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)

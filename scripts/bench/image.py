@@ -96,8 +96,8 @@ def main() -> int:
     print(f"bundle: {image.bundle.bytes / 1e6:.2f} MB zipped, {image.bundle.unpacked_bytes / 1e6:.1f} MB unpacked")
     title = f"exec to first answer, ms, median of {chosen.rounds}, as user {image.user}"
     rig.print_table(title, ["function", "image", "source deploy"], rows)
-    told = {f"{function}, {name}": values for (function, name), values in took.items()}
-    rig.write_json(chosen.json, {"bytes": sizes, "bundle_bytes": image.bundle.bytes, "took_ms": told})
+    report = {f"{function}, {name}": values for (function, name), values in took.items()}
+    rig.write_json(chosen.json, {"bytes": sizes, "bundle_bytes": image.bundle.bytes, "took_ms": report})
     return 0
 
 

@@ -123,9 +123,9 @@ class Deployment(Struct, frozen=True):
 
     def _pool_back(self, pool: str) -> None:
         """As a service's, by instances instead of traffic."""
-        found = self._json("beta", "run", "worker-pools", "describe", pool)
+        described = self._json("beta", "run", "worker-pools", "describe", pool)
         listed = self._json("beta", "run", "worker-pools", "revisions", "list", f"--worker-pool={pool}")
-        before = revisions.before(revisions.as_service(found), list(listed or []))
+        before = revisions.before(revisions.as_service(described), list(listed or []))
         if before is None:
             raise Stopped(f"{pool} has no ready revision of an earlier release: nothing to go back to")
         self._do(

@@ -50,15 +50,15 @@ class UnknownStep(Exception):
 def instructions(text: str) -> list[tuple[str, str]]:
     """Word and rest of each instruction, continued lines joined. Raises UnknownStep."""
     joined = re.sub(r"\\\n\s*", "", text)
-    found = []
+    steps = []
     for line in joined.splitlines():
         if not line.strip() or line.startswith("#"):
             continue
         step = INSTRUCTION.match(line)
         if step is None:
             raise UnknownStep(f"the Dockerfile has a line that is unknown here: {line[:80]}")
-        found.append((step[1], step[2]))
-    return found
+        steps.append((step[1], step[2]))
+    return steps
 
 
 def build(root: Path, source: Path = ROOT) -> ByHand:

@@ -36,7 +36,7 @@ class DeliveryTerms(Struct, frozen=True):
     """How messages reach a fleet (pubsub_model.py)."""
 
     by: Literal["push", "pull"]
-    held: Literal["for the call", "for one exchange"]
+    lasts: Literal["for the call", "for one exchange"]
     """A delivery is acknowledged when its image is stored, or when its call runs in the background."""
     warm_instances: int = 1
     """Of a service that is pushed to; a pull worker runs all of its instances."""
@@ -183,7 +183,7 @@ class Fleet:
         self._skew = [chance.uniform(-size.skew, size.skew) for _ in range(size.instances)]
         self._busy_until = [0.0] * size.instances
         self._in_the_air = 0
-        self.in_background = size.terms is not None and size.terms.held == "for one exchange"
+        self.in_background = size.terms is not None and size.terms.lasts == "for one exchange"
         self._push_window = size.capacity if size.push == "ready" else FIRST_PUSH_WINDOW
 
     def deliver(self, request: Request, begin: Callable[[Delivery], None]) -> Delivery:

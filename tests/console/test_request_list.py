@@ -113,7 +113,8 @@ async def test_all_that_match_are_cancelled_after_a_preview_that_names_them(desk
     await put(desk, "hero-9")  # came after the preview: not meant
     done = await browser.post("/bulk/cancel", **form)
     assert done.status_code == 303
-    assert sorted((message["cancel"], message.get("tenant", "default")) for message in await published(desk, "intake")) == [
+    messages = await published(desk, "intake")
+    assert sorted((message["cancel"], message.get("tenant", "default")) for message in messages) == [
         ("hero-1", "default"), ("hero-2", "web"),
     ]  # fmt: skip
     after = (await browser.client.get(done.headers["location"])).text

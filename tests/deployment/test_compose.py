@@ -41,7 +41,7 @@ def test_a_misspelt_key_would_be_seen(compose: dict[str, Any]) -> None:
 
 def test_every_function_of_the_topology_is_a_service(compose: dict[str, Any]) -> None:
     services = compose["services"]
-    for function in {each.function for each in SUBSCRIPTIONS} | {"watch", "console"}:
+    for function in {subscription.function for subscription in SUBSCRIPTIONS} | {"watch", "console"}:
         assert services[function]["image"] == "renderlane:local"
         if function == "render":
             assert services[function]["entrypoint"] == ["python", "-m", "functions.pull", "render"]
@@ -64,7 +64,7 @@ def test_what_depends_on_something_names_a_service(compose: dict[str, Any]) -> N
             assert other in services, f"{name} depends on {other}"
         for volume in service.get("volumes", ()):
             source = volume.partition(":")[0]
-            assert source in compose["volumes"] or Path(source).is_dir(), volume
+            assert source in compose["volumes"] or Path(source).exists(), volume
 
 
 def test_topics_and_subscriptions_are_the_codes() -> None:
@@ -74,7 +74,7 @@ def test_topics_and_subscriptions_are_the_codes() -> None:
     assert set(topics[1].split()) == set(TOPICS)
     rows = re.findall(r"^(\S+) (\S+) (\w+) (\d+) (push|pull)$", script, re.MULTILINE)
     assert {(name, topic, function, int(seconds)) for name, topic, function, seconds, _ in rows} == {
-        (each.name, each.topic, each.function, int(each.ack_deadline.total_seconds())) for each in SUBSCRIPTIONS
+        (one.name, one.topic, one.function, int(one.ack_deadline.total_seconds())) for one in SUBSCRIPTIONS
     }
     assert [function for _, _, function, _, how in rows if how == "pull"] == ["render"]
 

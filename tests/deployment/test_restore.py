@@ -28,8 +28,8 @@ BACKUPS = [
 
 
 def a_restore(shell: Told, goal: str = "renderlane-2", *, act: bool = True) -> tuple[Restore, list[str]]:
-    said: list[str] = []
-    return Restore(Place.read("staging"), shell, said.append, goal, act, NOW), said
+    lines: list[str] = []
+    return Restore(Place.read("staging"), shell, lines.append, goal, act, NOW), lines
 
 
 def listed(database: str = "renderlane") -> str:
@@ -38,13 +38,13 @@ def listed(database: str = "renderlane") -> str:
 
 def test_a_moment_of_the_last_week_is_cloned_into_a_new_database_and_the_next_steps_are_said() -> None:
     shell = Told()
-    restore, said = a_restore(shell)
+    restore, lines = a_restore(shell)
     restore.from_moment(NOW - timedelta(hours=3))
     (clone,) = shell.done
     assert clone.startswith("gcloud firestore databases clone --source-database=projects/renderlane-staging/databases/")
     assert "--snapshot-time=2026-11-29T09:00:00Z" in clone, "whole minutes alone can be cloned"
     assert "--destination-database=renderlane-2" in clone
-    steps = "\n".join(said)
+    steps = "\n".join(lines)
     assert steps.index("state rm") < steps.index("import") < steps.index("tfvars") < steps.index("--plan")
 
 
@@ -80,11 +80,11 @@ def test_a_database_is_never_restored_in_place(goal: str) -> None:
 
 def test_without_yes_nothing_is_done() -> None:
     shell = Told()
-    restore, said = a_restore(shell, act=False)
+    restore, lines = a_restore(shell, act=False)
     restore.from_moment(NOW - timedelta(minutes=5))
     restore.pause()
     assert shell.done == []
-    assert any("databases clone" in line for line in said)
+    assert any("databases clone" in line for line in lines)
 
 
 def test_pausing_takes_the_address_off_each_subscription_that_starts_work() -> None:
@@ -118,11 +118,11 @@ async def test_a_lost_database_comes_back_as_it_was_within_a_minute(
         "database": f"projects/{project}/databases/(default)", "export_directory": str(folder),
     })  # fmt: skip
     took = time.monotonic() - began
-    found = [await store.get(f"requests/r-{number}") for number in range(20)]
+    documents = [await store.get(f"requests/r-{number}") for number in range(20)]
     await store.close()
     assert exported is not None
-    assert all(isinstance(each, Document) for each in found)
-    assert [each.data["status"] for each in found if isinstance(each, Document)] == ["queued"] * 20
+    assert all(isinstance(document, Document) for document in documents)
+    assert [document.data["status"] for document in documents if isinstance(document, Document)] == ["queued"] * 20
     assert took < 60, f"{took:.0f} s"
 
 

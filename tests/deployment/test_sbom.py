@@ -18,9 +18,9 @@ def test_it_names_every_locked_requirement_with_version_and_hash_and_nothing_els
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.5")
     assert bill["metadata"]["component"]["name"] == "renderlane-worker"
     locked = dict(re.findall(r"^([\w.-]+)==([^\s;\\]+)", contents.requirements(Path.cwd()), re.MULTILINE))
-    named = {each["name"].lower().replace("_", "-"): each["version"] for each in bill["components"]}
+    named = {component["name"].lower().replace("_", "-"): component["version"] for component in bill["components"]}
     assert named == {name.lower().replace("_", "-"): version for name, version in locked.items()}
-    assert all(each["purl"].startswith("pkg:pypi/") for each in bill["components"])
-    hashed = [each for each in bill["components"] if "hashes" in json.dumps(each)]
+    assert all(component["purl"].startswith("pkg:pypi/") for component in bill["components"])
+    hashed = [component for component in bill["components"] if "hashes" in json.dumps(component)]
     assert len(hashed) == len(named), "a component without a hash cannot be checked"
     assert sbom.make(tmp_path / "again.json").path.read_bytes() == made.path.read_bytes()

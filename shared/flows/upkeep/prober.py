@@ -32,19 +32,19 @@ async def probe(ports: Ports, now: datetime) -> None:
 
 async def _judge(ports: Ports, begins_at: datetime) -> None:
     """A probe that is not on record failed too, unless probing has only begun."""
-    found = await ports.store.get(_path(begins_at))
-    if isinstance(found, Absent):
+    document = await ports.store.get(_path(begins_at))
+    if isinstance(document, Absent):
         if isinstance(await ports.store.get(_path(begins_at - ports.probe_every)), Document):
             _say(ports, begins_at, "absent", "", None)
         return
-    data = found.data
+    data = document.data
     ended_at = data["finished_at"]
     seconds = None if ended_at is None else round((ended_at - data["created_at"]).total_seconds(), 1)
     _say(ports, begins_at, data["status"], (data["outcome"] or {}).get("code", ""), seconds)
 
 
 def _say(ports: Ports, begins_at: datetime, status: str, outcome: str, seconds: float | None) -> None:
-    """A refusal is an answer; whatever else is not an image is a failure of ours."""
+    """A refusal is an answer; any other end without an image is a failure of ours."""
     signal = events.PROBE_ENDED if status in ("succeeded", "refused") else events.PROBE_FAILED
     ports.signals.emit(signal, request_id=_id(begins_at), status=status, outcome=outcome, seconds=seconds)
 
@@ -63,8 +63,8 @@ def _path(begins_at: datetime) -> str:
 
 
 def _message(begins_at: datetime, deadline: datetime) -> bytes:
-    asked = {
+    request = {
         "request_id": _id(begins_at), "prompt": PROMPT, "tenant": TENANT, "purpose": "draft", "priority": "interactive",
         "max_cost_usd": MAX_COST_USD, "deadline": deadline.isoformat(), "labels": {"probe": "true"},
     }  # fmt: skip
-    return json.dumps(asked).encode()
+    return json.dumps(request).encode()

@@ -61,7 +61,7 @@ async def test_a_refusal_names_the_role_that_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fleet", "limits", "verdict", "said"),
+    ("fleet", "limits", "verdict", "part"),
     [
         ("16x16.5@europe-west1", FRESH, "pass", "16 CPUs and 16.5 GiB in europe-west1"),
         ("34x42@europe-west1", FRESH, "fail", "allowed: 20 CPUs, 40 GiB"),
@@ -70,10 +70,10 @@ async def test_a_refusal_names_the_role_that_is_missing() -> None:
         ("1x1@europe-west1", "no answer", "unknown", "no answer"),
     ],
 )
-def test_doctor_compares_the_fleet_with_it(fleet: str, limits: PlatformLimits | str, verdict: str, said: str) -> None:
+def test_doctor_compares_the_fleet_with_it(fleet: str, limits: PlatformLimits | str, verdict: str, part: str) -> None:
     (finding,) = examine(Fleet.parse(fleet), limits)
     assert (finding.check, finding.verdict) == ("platform-quota", verdict)
-    assert said in finding.found
+    assert part in finding.found
     assert (finding.remedy == "") == (verdict == "pass")
 
 

@@ -44,5 +44,5 @@ async def test_the_summary_says_which_release_wrote_it() -> None:
     world = World("*=rpm:60")
     await world.submit()
     await world.run_until_quiet()
-    (document,) = [each for each in world.store.all("summary") if each.path == PATH]
+    (document,) = [stored for stored in world.store.all("summary") if stored.path == PATH]
     assert document.data["panels"]["release"] == VERSION

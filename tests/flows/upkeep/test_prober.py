@@ -38,8 +38,8 @@ async def test_one_request_a_period_goes_the_whole_way_and_is_reported_as_it_end
     await world.run_for(timedelta(minutes=61))
     published = [json.loads(message.data) for message in world.topics.on(RENDER_REQUESTS)]
     assert 4 <= len(published) <= 5
-    assert len({each["request_id"] for each in published}) == len(published)
-    assert {(each["tenant"], each["purpose"], each["max_cost_usd"]) for each in published} == {
+    assert len({request["request_id"] for request in published}) == len(published)
+    assert {(request["tenant"], request["purpose"], request["max_cost_usd"]) for request in published} == {
         (TENANT, "draft", MAX_COST_USD)
     }
     assert set(world.statuses().values()) == {"succeeded"}
