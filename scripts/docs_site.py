@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 OUT = Path("build/docs")
 PAGES = ("README.md", "RUNBOOK.md", "CONTRIBUTING.md", "CHANGELOG.md", "MIGRATION.md", "SECURITY.md")
-FOLDERS = ("docs", "shared/client")
+FOLDERS = ("docs", "shared/client", "shared/client-ts")
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 

@@ -23,12 +23,14 @@ from shared.adapters.gemini_batch.missing_key_batches import KeylessBatches
 from shared.adapters.google_cloud.no_live_quota import NoLiveQuota
 from shared.adapters.object_storage.image_store import ObjectImages
 from shared.adapters.object_storage.references import CACHE_BYTES, AllowedReferences
+from shared.adapters.pictures.pillow_formats import PillowFormats
 from shared.adapters.process import proxies
 from shared.adapters.process.byte_room import ByteRoom, memory_of_this_process, room_of
 from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.telemetry.json_log import JsonSignals
 from shared.adapters.telemetry.telemetry import MetricExport, Sampler, SpanExport, Telemetry
 from shared.config import (
+    EMULATORS,
     GATEWAY_KEY,
     GATEWAYS,
     FirestoreStore,
@@ -226,6 +228,7 @@ def build(
         images=images,
         spool=spool(settings),
         references=references(settings, images, max(room // 4, CACHE_BYTES)),
+        formats=PillowFormats(),
         lanes={**lanes, **others},
         interactions=background_calls(settings, lanes),
         batches=gemini_batches(settings),
@@ -290,7 +293,9 @@ def signatures(settings: Settings) -> Signatures:
 def webhooks(settings: Settings) -> Webhooks:
     from shared.adapters.webhooks.https_webhooks import HttpsWebhooks
 
-    return HttpsWebhooks(allow_this_machine=settings.one_machine)
+    # The emulators are no cloud: what runs on them is called on this machine, too.
+    emulated = any(os.environ.get(name, "").strip() for name in EMULATORS)
+    return HttpsWebhooks(allow_this_machine=settings.one_machine or emulated)
 
 
 def keep_rules(settings: Settings) -> KeepRules:

@@ -6,8 +6,8 @@ locals {
     schedule = "Cloud Scheduler calls watch as this account."
   }
   pushed_to = setsubtract(toset([for each in local.subscriptions : each.function]), local.pulling)
-  # Whoever has an account of its own: the functions and, where there is one, the console.
-  acting = merge(local.functions, local.console, local.arrive)
+  # Whoever has an account of its own: the functions and, where they exist, the console and the API.
+  acting = merge(local.functions, local.console, local.arrive, local.api)
 }
 
 resource "google_service_account" "function" {

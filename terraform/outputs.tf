@@ -8,6 +8,11 @@ output "console" {
   value       = one([for each in google_cloud_run_v2_service.console : each.uri])
 }
 
+output "api" {
+  description = "The address of the HTTP API and the audience of its callers' identity tokens; null if there is none."
+  value       = one([for each in google_cloud_run_v2_service.api : { address = each.uri, audience = local.api_audience }])
+}
+
 output "webhooks" {
   description = "The address that the provider's webhooks are sent to; null if there is none."
   value       = local.has_webhooks ? local.arrive_url : null
@@ -15,7 +20,7 @@ output "webhooks" {
 
 output "entry_points" {
   description = "The functions that the image must contain."
-  value       = concat(keys(local.functions), keys(local.console), keys(local.arrive))
+  value       = concat(keys(local.functions), keys(local.console), keys(local.arrive), keys(local.api))
 }
 
 output "fleet" {

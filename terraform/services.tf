@@ -8,7 +8,7 @@ locals {
   functions = {
     intake = {
       concurrency = 80, max_instances = 3, min_instances = var.min_instances.intake, memory_mib = 512
-      publishes   = ["pump-kicks", "render-results"], images = "none", key = false, roles = []
+      publishes   = ["pump-kicks", "render-arrivals", "render-results"], images = "none", key = false, roles = []
     }
     # One instance with many requests: a kick meets the running loop inside its own process and just wakes it.
     pump = {
@@ -18,7 +18,7 @@ locals {
     render = {
       concurrency   = var.render.concurrency, max_instances = var.render.max_instances
       min_instances = var.min_instances.render, memory_mib = var.render.memory_mib
-      publishes     = ["pump-kicks", "render-results"], images = "writer", key = true, roles = []
+      publishes     = ["pump-kicks", "render-arrivals", "render-results"], images = "writer", key = true, roles = []
     }
     # It holds a delivery while a picture is fetched and stored, a second or two; memory is for that many pictures at once.
     collect = {
@@ -34,7 +34,7 @@ locals {
     }
     bury = {
       concurrency = 10, max_instances = 1, min_instances = 0, memory_mib = 512
-      publishes   = ["pump-kicks", "render-results", "webhook-deliveries"], images = "reader", key = false, roles = []
+      publishes   = ["pump-kicks", "render-arrivals", "render-results", "webhook-deliveries"], images = "reader", key = false, roles = []
     }
     # It waits for the endpoints of tenants: many requests at a time, little work in each.
     deliver = {
@@ -53,6 +53,7 @@ locals {
     RENDERLANE_KEEP_PAID_HOURS  = tostring(var.keep_paid_hours)
     RENDERLANE_REFERENCES       = join(",", [for bucket in sort(var.reference_buckets) : "gs://${bucket}/"])
     RENDERLANE_CATALOGUE        = var.catalogue
+    RENDERLANE_DEFAULT_BUDGET   = var.default_budget
     RENDERLANE_QUOTA            = var.quota
     RENDERLANE_TIER             = var.billing_tier
     RENDERLANE_MONTHLY_CAP      = var.monthly_cap_usd > 0 ? tostring(var.monthly_cap_usd) : ""

@@ -258,6 +258,7 @@ variable "min_instances" {
     pump    = optional(number, 0)
     render  = optional(number, 0)
     collect = optional(number, 0)
+    api     = optional(number, 0)
   })
   default = {}
 
@@ -284,6 +285,7 @@ variable "timeout_seconds" {
     arrive  = optional(number, 30)
     deliver = optional(number, 60)
     console = optional(number, 60)
+    api     = optional(number, 300)
   })
   default = {}
 
@@ -359,6 +361,44 @@ variable "console_group" {
   validation {
     condition     = var.console_group == "" || can(regex("^[^@:\\s]+@[^@:\\s]+\\.[a-z]+$", var.console_group))
     error_message = "console_group: allowed is the address of a Google group, without `group:`."
+  }
+}
+
+variable "api_callers" {
+  description = "The accounts that may call the HTTP API, each with its tenants; [\"*\"] is every tenant. Empty = no API. The image must have the function."
+  type        = map(list(string))
+  default     = {}
+
+  validation {
+    condition     = alltrue([for each in keys(var.api_callers) : can(regex("^(user|serviceAccount):[^@:\\s]+@[^@:\\s]+\\.[a-z]+$", each))])
+    error_message = "api_callers: allowed are user:ADDRESS and serviceAccount:ADDRESS; nothing is public, and a group has no identity token."
+  }
+
+  validation {
+    condition     = alltrue([for each in values(var.api_callers) : length(each) > 0 && alltrue([for tenant in each : tenant == "*" || can(regex("^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$", tenant))])])
+    error_message = "api_callers: each account needs at least one tenant; allowed are 1 to 64 letters, digits and . _ : -, or *."
+  }
+}
+
+variable "api_audience" {
+  description = "Audience of the identity tokens that callers of the HTTP API send; empty = https://renderlane-api.PROJECT."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[!-~]{0,512}$", var.api_audience))
+    error_message = "api_audience: allowed is text without spaces, such as https://renderlane.example.com."
+  }
+}
+
+variable "default_budget" {
+  description = "Dollars per tenant and day for tenants without a budget of their own, such as 25.00; empty = no limit."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([0-9]{1,9}([.][0-9]{1,6})?)?$", var.default_budget))
+    error_message = "default_budget: allowed are dollars such as 25 or 25.50."
   }
 }
 

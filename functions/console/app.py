@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from functions.application import note_cause
-from functions.console import actions, pages, runbook
+from functions.console import actions, budget_pages, pages, request_pages, runbook
 from functions.console.desk import Desk
 from functions.console.guard import Guard, changing
 from functions.console.view import STATIC, problem, warm
@@ -32,9 +32,13 @@ LOOKING = {
     "/failures": pages.failures,
     "/runbook": pages.runbook,
     "/flags": pages.flags,
-    "/search": pages.search,
+    "/search": request_pages.search,
+    "/budgets": budget_pages.budgets,
+    "/requests": request_pages.listed,
+    "/bulk/{action}": request_pages.confirm_bulk,
     "/requests/{request_id}": pages.one,
     "/requests/{request_id}/image": pages.image,
+    "/requests/{request_id}/thumbnail": pages.thumbnail,
     "/requests/{request_id}/trace": pages.trace,
     "/requests/{request_id}/packet": pages.packet,
     "/requests/{request_id}/cancel": pages.confirm_cancel,
@@ -46,6 +50,9 @@ CHANGING = {
     "/flags/{flag_id}/reset": actions.reset,
     "/flags/{flag_id}/extend": actions.extend,
     "/flags/{flag_id}/undo": actions.undo,
+    "/budgets/{tenant}": budget_pages.set_limit,
+    "/bulk/cancel": request_pages.cancel_all,
+    "/bulk/revive": request_pages.revive_all,
     "/requests/{request_id}/cancel": actions.cancel,
     "/requests/{request_id}/revive": actions.revive,
     "/requests/{request_id}/prompt": actions.show_prompt,

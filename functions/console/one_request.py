@@ -12,7 +12,7 @@ from shared.core.lifecycle import queries, request_record, revival
 from shared.core.lifecycle.request_record import FINAL
 from shared.core.messages import request_key
 from shared.core.observability import display
-from shared.core.observability.trace_tree import Seen, of_documents, with_root
+from shared.core.observability.trace_tree import Seen, of_documents, still_open, with_root
 from shared.core.values.documents import Document, Fields
 from shared.core.values.route import Route
 from shared.ports import Ports
@@ -61,8 +61,18 @@ class Looked(Struct, frozen=True):
         return request_key.key_of(self.data["tenant"], request_id)
 
     @property
+    def awaiting_since(self) -> datetime | None:
+        """Since when it waits for its interaction at the provider; None where it waits for none."""
+        if not request_record.is_awaiting(self.data):
+            return None
+        started: datetime | None = self.data["slot_at"] or self.data["collect_at"]
+        return started
+
+    @property
     def can_be_cancelled(self) -> bool:
-        return not has_ended(self.data) and not request_record.has_begun(self.data)
+        """An interaction at the provider can be stopped; a call that a worker waits for cannot."""
+        begun = request_record.has_begun(self.data) and not request_record.is_awaiting(self.data)
+        return not has_ended(self.data) and not begun
 
     @property
     def can_be_revived(self) -> bool:
@@ -97,5 +107,5 @@ def spans_of(found: Looked, read: Callable[[str], Sequence[Seen]], now: datetime
     """And whether they are all; else they are what the store can tell."""
     spans = read(found.data["trace_id"])
     if spans:
-        return with_root(spans, found.data, now), True
+        return [*with_root(spans, found.data, now), *still_open(found.data, found.attempts, now)], True
     return of_documents(found.data, found.attempts, now), False

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from functions.console import charts, panels
+from functions.console import runbook as texts
 from functions.console.charts import TimeLine
 from functions.console.desk import desk_of
 from functions.console.flag_forms import Choices, Filled, words
 from functions.console.guard import keep_cookie, token_for
 from functions.console.one_request import Looked, find, has_ended, image_of, spans_of
 from functions.console.panels import Overview
-from functions.console.view import page, problem
+from functions.console.prospect import Prospect, prospect
+from functions.console.request_pages import OUTCOMES
+from functions.console.view import page
 from shared import wiring
+from shared.adapters.payloads.thumbnail import thumbnail_of
 from shared.core.lifecycle import queries
 from shared.core.messages.request_key import KEY_WORDS, is_key
 from shared.core.observability import repro_packet as packets
@@ -30,7 +34,7 @@ from shared.flows.operations import repro_packet as packet_flow
 from shared.flows.operations.flag_preview import Looked as LookedAtFlag
 from shared.flows.operations.flags import UNDO_WITHIN
 from shared.flows.operations.repro_packet import Repeating
-from shared.flows.status import series_point
+from shared.flows.status import series_point, summary
 
 HISTORY_SHOWN = 20
 
@@ -77,7 +81,13 @@ async def failures(request: Request) -> Response:
 
 
 async def runbook(request: Request) -> Response:
-    return page(request, "runbook.html", sections=list(desk_of(request).runbook.values()))
+    desk = desk_of(request)
+    counted = await summary.read(desk.ports)
+    ended = {group.code: group.count for group in counted.failures} if counted is not None else {}
+    return page(
+        request, "runbook.html", sections=list(desk.runbook.values()), introduction=texts.introduction(),
+        html=texts.html, outcomes=OUTCOMES, ended=ended,
+    )  # fmt: skip
 
 
 async def flags(request: Request) -> Response:
@@ -133,22 +143,35 @@ def _gateways(view: Overview) -> set[str]:
     return {offer.name for offer in view.known.offers.values() if offer.off is None and offer.shut is None}
 
 
-async def search(request: Request) -> Response:
-    wanted = request.query_params.get("id", "").strip()
-    if not is_key(wanted):
-        told_so = f"found {wanted[:80]!r}; allowed: {KEY_WORDS}"
-        return problem(request, 422, "Not a request id", told_so)
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/requests/{quote(wanted)}", 303)
-
-
 async def one(request: Request) -> Response:
     desk, found = desk_of(request), await of_address(request)
     ended = has_ended(found.data)
     values: dict[str, Any] = {"one": found, "runbook": desk.runbook, "ended": ended, "did": _did(request)}
+    values["prospect"] = None if ended else await _prospect(request, found)
     if request.query_params.get("part") == "facts":
         return page(request, "facts.html", **values)
     token = await token_for(request)
     return keep_cookie(request, page(request, "request.html", token=token, **values))
+
+
+async def _prospect(request: Request, one: Looked) -> Prospect | None:
+    """None where the request's document is of a release that this one cannot plan for."""
+    ports = desk_of(request).ports
+    view = await panels.look(ports)
+    with contextlib.suppress(ValueError, KeyError, LookupError):
+        return prospect(one, view, ports.catalogue, ports.open_lanes)
+    return None
+
+
+async def thumbnail(request: Request) -> Response:
+    """Small, for a gallery; what cannot be made smaller is shown as it is."""
+    looked = await of_address(request)
+    if looked.data["image_uri"] is None:
+        raise HTTPException(404, "this request has no image")
+    data, kind = await image_of(desk_of(request).ports, looked.data["image_uri"])
+    small = await asyncio.to_thread(thumbnail_of, data)
+    headers = {"content-security-policy": "default-src 'none'; sandbox"}
+    return Response(small or data, media_type="image/jpeg" if small else kind, headers=headers)
 
 
 async def image(request: Request) -> Response:
@@ -165,7 +188,9 @@ async def trace(request: Request) -> Response:
         spans_of, found, lambda trace_id: wiring.spans(desk.settings, trace_id), datetime.now(UTC)
     )
     cloud = desk.cloud_trace(found.data["trace_id"])
+    publishes = [span for span in spans if span.name.startswith("intake")]
     values: dict[str, Any] = {"drawn": waterfall(spans), "complete": complete, "cloud": cloud}
+    values["publishes"] = publishes if len(publishes) > 1 else []
     return page(request, "trace.html", one=found, part=_is_part(request), **values)
 
 

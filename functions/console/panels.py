@@ -141,6 +141,8 @@ class Overview(Struct, frozen=True):
 
     def reason(self, model: str, tenant: str) -> str:
         """What keeps one tenant's requests for a model: its own reason, never another tenant's."""
+        if self.verdict.first.state == "worker gone":
+            return "no worker"
         pause = next((shown.flag for shown in self.flags if _pauses(shown.flag, model, tenant)), None)
         if pause is not None:
             return f"paused by {pause.actor}: {pause.reason}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from markupsafe import Markup
 from msgspec import Struct
 
 FILE = Path(__file__).parent.parent.parent / "RUNBOOK.md"
@@ -19,6 +20,8 @@ class Section(Struct, frozen=True):
     chapter: str
     lines: tuple[tuple[str, str], ...]
     """What it is about (`Means`, `Owner`, `First check`, `Next move`) and the text."""
+    body: str = ""
+    """As it is written, in Markdown."""
 
     @property
     def means(self) -> str:
@@ -36,6 +39,25 @@ def sections(file: Path = FILE) -> Mapping[str, Section]:
     return parse(file.read_text("utf-8")) if file.is_file() else {}
 
 
+@cache
+def introduction(file: Path = FILE) -> str:
+    """What stands before the first chapter, in Markdown, without the title."""
+    text = file.read_text("utf-8") if file.is_file() else ""
+    return text.partition("\n## ")[0].partition("\n")[2].strip()
+
+
+@cache
+def html(markdown: str) -> Markup:
+    """Rendered; what is no Markdown is shown as text, and a link leads to a web page or to a heading only."""
+    from markdown_it import MarkdownIt  # loaded when somebody reads the runbook
+
+    rendered = MarkdownIt("commonmark", {"html": False}).render(markdown)
+    return Markup(_LINK.sub("", rendered))
+
+
+_LINK = re.compile(r' href="(?!https?://|#)[^"]*"')
+
+
 def parse(text: str) -> dict[str, Section]:
     found: dict[str, Section] = {}
     for chapter in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
@@ -43,5 +65,7 @@ def parse(text: str) -> dict[str, Section]:
         for part in re.split(r"^### ", below, flags=re.MULTILINE)[1:]:
             name, _, body = part.partition("\n")
             lines = re.findall(r"^- ([^:\n]+): (.+)$", body, flags=re.MULTILINE)
-            found[name.strip()] = Section(name.strip(), title.strip(), tuple((about, said) for about, said in lines))
+            found[name.strip()] = Section(
+                name.strip(), title.strip(), tuple((about, said) for about, said in lines), body.strip()
+            )
     return found

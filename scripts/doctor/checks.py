@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from scripts.doctor import quota
-from scripts.doctor.facts import Facts
+from scripts.doctor.facts import Facts, Held
 from scripts.doctor.finding import Finding, fails, passes, unknown
 from scripts.doctor.quota import START, Load, closed
 from shared.core.catalogue.catalogue import Catalogue
@@ -14,6 +14,8 @@ from shared.core.routing.flag import BREAKER
 from shared.core.routing.flag_board import MOST_FLAGS
 from shared.core.values.lanes import FLEX
 
+WEBHOOKS_LATE = timedelta(minutes=10)
+"""By so much the newest webhook may be older than the end of the newest background call."""
 PRICES_KEEP = timedelta(days=60)
 
 
@@ -71,7 +73,31 @@ def _credential(facts: Facts) -> list[Finding]:
             )
         case _:
             kind = unknown("credential", "key-kind", "a key of a form nobody knows", "See to it in AI Studio.")
-    return [kind, _key_works(facts), _permissions(facts)]
+    return [kind, _key_works(facts), _permissions(facts), *_webhooks(facts)]
+
+
+def _webhooks(facts: Facts) -> list[Finding]:
+    """Whether the provider can tell that an interaction has ended, and does. Without, interactions are polled."""
+    settings = facts.settings
+    ways = [
+        *([f"dynamic, to {settings.webhook_url}"] if settings.webhook_url else []),
+        *(["static, by RENDERLANE_WEBHOOK_SECRET"] if settings.webhook_secret else []),
+    ]
+    if not ways:
+        return [passes("credential", "webhooks", "none are set up here: interactions are found by polling")]
+    configured = passes("credential", "webhooks", "; ".join(ways))
+    if isinstance(facts.held, str):
+        return [configured, unknown("credential", "webhooks-arrive", facts.held, START)]
+    ended = [request["finished_at"] for request in facts.held.recent if request.get("way") and request["finished_at"]]
+    newest = facts.held.webhook_at
+    if not ended:
+        remedy = "Let one background call end; see docs/webhooks.md."
+        return [configured, unknown("credential", "webhooks-arrive", "no background call has ended yet", remedy)]
+    if newest is None or newest < max(ended) - WEBHOOKS_LATE:
+        when = f"the last came at {newest:%Y-%m-%d %H:%M} UTC" if newest else "none has come in the last 25 hours"
+        remedy = "Look for events webhook_refused; is the address public, and is a static webhook registered?"
+        return [configured, fails("credential", "webhooks-arrive", f"{when}, and background calls ended since", remedy)]
+    return [configured, passes("credential", "webhooks-arrive", f"the last came at {newest:%Y-%m-%d %H:%M} UTC")]
 
 
 def _key_works(facts: Facts) -> Finding:
@@ -156,7 +182,19 @@ def _data(facts: Facts) -> list[Finding]:
         if late
         else passes("data", "retention", "nothing is kept beyond its time")
     )
-    return [bucket, *machine, references, indexes, retention]
+    return [bucket, *machine, references, _kept_by_provider(facts, facts.held), indexes, retention]
+
+
+def _kept_by_provider(facts: Facts, state: Held) -> Finding:
+    """Prompts and images of background calls rest with the provider until they are deleted there."""
+    if facts.settings.background == "off":
+        return passes("data", "kept-by-provider", "nothing: no call runs in the background")
+    left = state.left_with_provider
+    if left:
+        what = f"interactions of {left:,} requests are still to be deleted at the provider"
+        return unknown("data", "kept-by-provider", what, "`watch` deletes them; look again in a few minutes.")
+    what = "prompt, references and image of a background call, until it is collected; then they are deleted"
+    return passes("data", "kept-by-provider", what)
 
 
 def _machine(facts: Facts) -> list[Finding]:

@@ -31,6 +31,7 @@ from shared.ports.messaging import TopicsUnavailable
 from shared.ports.store import Store, StoreUnavailable
 
 RECENT = 100
+MOST_LEFT = 1_000
 OUTLIVED_BY = timedelta(days=2)
 """A clean-up may be a day late."""
 
@@ -56,6 +57,10 @@ class Held(Struct, frozen=True):
     """Queries that the store refused, with why."""
     outlived: Collection[str]
     """Collections with documents whose time is long over."""
+    webhook_at: datetime | None = None
+    """When the provider's newest webhook was taken."""
+    left_with_provider: int = 0
+    """Requests with interactions that are still to be deleted there."""
 
 
 class Facts(Struct, frozen=True):
@@ -132,7 +137,14 @@ async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Held:
         spend=seen.spend,
         slow=[problem for problem in [await _refused(store, *index) for index in queries.INDEXES] if problem],
         outlived=[each for each in queries.EXPIRING if await _has_outlived(store, each, found.read_at)],
+        webhook_at=await _webhook_at(store),
+        left_with_provider=await store.count(queries.leftovers(queries.FAR_AHEAD, MOST_LEFT)),
     )
+
+
+async def _webhook_at(store: Store) -> datetime | None:
+    newest = await store.query(queries.newest_provider_webhooks(1))
+    return newest[0].data["received_at"] if newest else None
 
 
 async def _proofs(store: Store, catalogue: Catalogue) -> dict[str, Proof]:

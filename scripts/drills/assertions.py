@@ -143,6 +143,16 @@ def the_failure_is_met(least: int = 1) -> Hold:
     return Hold(f"the failure is met by {least} calls at least", check)
 
 
+def looks_failed(least: int) -> Hold:
+    """Else the scene would prove nothing."""
+
+    def check(played: Played) -> str | None:
+        count = len(played.said("interaction_unread"))
+        return None if count >= least else f"{count} looks at interactions failed, at least {least} should"
+
+    return Hold(f"at least {least} looks at interactions fail", check)
+
+
 def each_asks_at_most(times: int, kind: str) -> Hold:
     """No request meets this answer of the primary model more often."""
 

@@ -1,4 +1,4 @@
-"""The six failures that `renderlane drill` rehearses: scenes of `scenes`, met by traffic as several teams send it."""
+"""The failures that `renderlane drill` rehearses: scenes of `scenes`, met by traffic as several teams send it."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ DRILLS: Mapping[str, Drill] = {
     "refusal": Drill("every third prompt is refused", "refusal", 15.0),
     "credential": Drill("the key is rejected", "credential", 20.0),
     "gone": Drill("gemini-3-pro-image is gone (404)", "gone", 15.0),
+    "lost-answer": Drill("answers of finished background calls are lost on their way", "lost-answer", 15.0),
 }
 RECOVERS = {"outage": 40.0, "slow": 40.0, "credential": 80.0}
 """Seconds of traffic after the failure until the worker must be back."""

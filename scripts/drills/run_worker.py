@@ -74,6 +74,7 @@ def settings_for(scene: Scene, folder: Path, provider_url: str, gateway_url: str
         "GEMINI_API_KEY": "AQ.drill",
         "GOOGLE_GEMINI_BASE_URL": provider_url,
         "RENDERLANE_QUOTA": scene.limits,
+        "RENDERLANE_BACKGROUND": scene.background,
     }
     if gateway_url is not None:
         environment |= fake_gateway.environment(folder, gateway_url)

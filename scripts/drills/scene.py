@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import Struct
@@ -56,6 +56,8 @@ class Scene(Struct, frozen=True):
     """Each request is published twice."""
     gateway: bool = False
     """A provider gateway stands beside, proven and with the flag `use-gateway`; the failure is its own."""
+    background: Literal["auto", "on", "off"] = "auto"
+    """The worker's RENDERLANE_BACKGROUND."""
     announced: bool = False
     """What upstream apps are told is read too."""
 

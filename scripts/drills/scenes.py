@@ -22,6 +22,10 @@ WHOLE = (assertions.everybody_has_an_image(), assertions.one_image_each(), asser
          assertions.no_downgrade_unexplained())  # fmt: skip
 """What no failure that passes excuses."""
 
+_LOST_ANSWERS = (
+    Fault(kind="cut", api="interaction_get", model=PRIMARY, chance=0.7),
+    Fault(kind="webhook_lost", model=PRIMARY),
+)
 _HEADER = Fault(kind="quota", model=PRIMARY, variant="bare", retry_after=f"{HINT:g}")
 _RETRY_INFO = Fault(kind="quota", model=PRIMARY, variant="valueless", seconds=HINT, retry_delay=f"{HINT:g}s",
                     message="You exceeded your current quota.")  # fmt: skip
@@ -236,6 +240,16 @@ ALL: tuple[Scene, ...] = (
         _NO_BALANCE,
         lasts=NO_BALANCE,
         gateway=True,
+    ),
+    Scene(
+        "lost-answer",
+        "answers about background calls are lost: most looks are cut, no webhook comes",
+        STEADY,
+        (*WHOLE, assertions.nothing_wasted(), assertions.looks_failed(1), assertions.failing_calls_at_most(0),
+         assertions.no_breaker(), assertions.the_ledger_is_the_bill()),
+        _LOST_ANSWERS,
+        patience=90.0,
+        background="on",
     ),
     Scene(
         "day",

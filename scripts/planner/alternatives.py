@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from scripts.planner.load import Wanted
 from shared.core.catalogue import price
 from shared.core.catalogue.catalogue import Catalogue
+from shared.core.catalogue.thinking import thought
 from shared.core.messages.render_request import SIZES
 from shared.core.values.lanes import BATCH, FLEX
 from shared.core.values.route import Route
@@ -77,12 +78,14 @@ def _in_lane(wanted: Wanted, lane: str, catalogue: Catalogue) -> Wanted:
 
 def _on(wanted: Wanted, route: Route, catalogue: Catalogue) -> Wanted:
     ask = wanted.ask
+    model = catalogue.models[route.model]
     micros = price.estimate(
-        catalogue.models[route.model],
+        model,
         route.lane,
         route.image_size,
         ask.prompt_tokens,
         ask.references,
         grounding=ask.grounding,
+        thought_tokens=thought(model, ask.thinking, ask.purpose, catalogue.thinking).tokens,
     )
     return replace(wanted, planned=replace(wanted.planned, route=route, estimate_micros=micros))

@@ -15,7 +15,7 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
 from shared.core.routing.ladder import Planned, Unroutable, first_plan
 from shared.core.routing.requirements import Ask
-from shared.core.values.lanes import SLOTTED
+from shared.core.values.lanes import BATCH, SLOTTED
 from shared.core.values.route import Route
 
 
@@ -89,7 +89,7 @@ def _wanted(request: RenderRequest, planned: Planned, catalogue: Catalogue, star
         ask=Ask.of(request),
         planned=planned,
         floor_size=None if isinstance(floor, str) else floor.image_size or catalogue.default_floor_size,
-        may_batch=request.allow_batch and not exact,
+        may_batch=(request.allow_batch or request.lane == BATCH) and not exact,
     )
 
 

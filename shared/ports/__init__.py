@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
     from shared.core.routing.vertex import VertexUse
     from shared.ports.clock import Clock
     from shared.ports.flags import FlagSource
-    from shared.ports.images import Images, References, Room, Spool
+    from shared.ports.images import Formats, Images, References, Room, Spool
     from shared.ports.lanes import Batches, Interactions, Lane
     from shared.ports.messaging import Topics
     from shared.ports.quota import LiveQuotaSource
@@ -51,6 +51,8 @@ class Ports(Struct, frozen=True, eq=False):
     images: Images
     spool: Spool
     references: References
+    formats: Formats
+    """For an image that the provider does not send in the format that was asked for."""
     lanes: Mapping[str, Lane]
     """By lane name: those that answer at once."""
     interactions: Interactions

@@ -11,6 +11,7 @@ from msgspec import Struct
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
     from shared.core.provider.call import Picture, Reference
     from shared.core.provider.kept_image import KeptImage
+    from shared.core.provider.output_format import Converted
 
 
 class ImagesUnavailable(Exception):
@@ -48,6 +49,16 @@ class Images(Protocol):
 
         Raises ImagesUnavailable, also for a URI that is not of this store.
         """
+        ...
+
+
+class ConversionFailed(Exception):
+    """An image could not be made into another format. Says why, and nothing of its content."""
+
+
+class Formats(Protocol):
+    async def convert(self, picture: Picture, to: str, quality: int | None) -> Converted:
+        """The image as `jpeg`, `png` or `webp`; quality None: the usual one. Raises ConversionFailed."""
         ...
 
 

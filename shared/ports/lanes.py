@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
     from shared.core.lifecycle.batch import Progress, Result
-    from shared.core.provider.call import Answer, Order
+    from shared.core.provider.call import Answer, Order, Written
     from shared.core.provider.failure import Failure
     from shared.core.provider.interaction import Begun, Looked
 
@@ -92,7 +92,7 @@ class Batches(Protocol):
         """How far a batch has come."""
         ...
 
-    async def results(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Result]:
+    async def results(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Result]:
         """The answers in `file`, one at a time: keys may be missing, repeated or strange. `prompts` by key are taken
         out of what the provider says. The iterator raises ResultsUnavailable.
         """

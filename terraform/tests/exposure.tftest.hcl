@@ -103,3 +103,21 @@ run "messages_stay_where_they_may_be" {
     error_message = "Prompts may rest in any region."
   }
 }
+
+run "the_api_is_for_named_accounts" {
+  command = plan
+
+  variables {
+    api_callers = { "serviceAccount:shop@render-test.iam.gserviceaccount.com" = ["shop"] }
+  }
+
+  assert {
+    condition     = alltrue([for each in google_cloud_run_v2_service.api : !each.invoker_iam_disabled])
+    error_message = "The API is called without a grant, and trusts tokens that nobody has checked."
+  }
+
+  assert {
+    condition     = [for each in google_cloud_run_service_iam_member.api : "${each.role} ${each.member}"] == ["roles/run.invoker serviceAccount:shop@render-test.iam.gserviceaccount.com"]
+    error_message = "The API is open to somebody else."
+  }
+}

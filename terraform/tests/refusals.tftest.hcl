@@ -221,6 +221,46 @@ run "a_key_of_a_gateway_that_changes_under_running_functions" {
   expect_failures = [var.gateway_keys]
 }
 
+run "an_api_for_everybody" {
+  command = plan
+
+  variables {
+    api_callers = { allUsers = ["web"] }
+  }
+
+  expect_failures = [var.api_callers]
+}
+
+run "an_account_of_the_api_without_a_tenant" {
+  command = plan
+
+  variables {
+    api_callers = { "user:ada@example.com" = [] }
+  }
+
+  expect_failures = [var.api_callers]
+}
+
+run "an_audience_with_a_space" {
+  command = plan
+
+  variables {
+    api_audience = "a b"
+  }
+
+  expect_failures = [var.api_audience]
+}
+
+run "a_budget_that_is_no_amount" {
+  command = plan
+
+  variables {
+    default_budget = "lots"
+  }
+
+  expect_failures = [var.default_budget]
+}
+
 run "more_pictures_than_memory" {
   command = plan
 

@@ -1,4 +1,4 @@
-"""The client as an app gets it: a wheel of its own, installed beside nothing but google-cloud-pubsub."""
+"""The client as an app gets it: a wheel of its own, which needs nothing beside Python, or google-cloud-pubsub."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ try:
     renderlane.Request("a b", "x").to_bytes()
 except renderlane.InvalidRequest as error:
     told = [problem.field for problem in error.problems]
+try:
+    renderlane.Client
+except ImportError as error:
+    without = str(error)
 print(json.dumps({
+    "without": without,
     "version": version("renderlane"), "requires": requires("renderlane"), "data": request.to_bytes().decode(),
     "told": told, "file": renderlane.__file__,
     "worker": [name for name in sys.modules if name.partition(".")[0] in ("shared", "functions", "scripts")],
@@ -30,11 +35,12 @@ print(json.dumps({
 """
 
 
-def test_its_name_and_the_worker_s_are_two_and_it_needs_one_thing() -> None:
+def test_its_name_and_the_worker_s_are_two_and_it_needs_one_thing_for_pubsub() -> None:
     client = tomllib.loads((CLIENT / "pyproject.toml").read_text("utf-8"))["project"]
     worker = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))
     assert (client["name"], worker["project"]["name"]) == ("renderlane", "renderlane-worker")
-    assert [each.split(">")[0] for each in client["dependencies"]] == ["google-cloud-pubsub"]
+    assert client["dependencies"] == []
+    assert client["optional-dependencies"] == {"pubsub": ["google-cloud-pubsub>=2.40"]}
     assert "renderlane" not in worker["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
@@ -84,7 +90,8 @@ def test_it_is_installed_by_itself_and_works(wheel: Path, tmp_path: Path) -> Non
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     said = json.loads(ran.stdout)
     assert said["version"] == "0.1.0"
-    assert said["requires"] == ["google-cloud-pubsub>=2.40"]
+    assert [each.replace('"', "'") for each in said["requires"]] == ["google-cloud-pubsub>=2.40; extra == 'pubsub'"]
+    assert "google-cloud-pubsub: pip install 'renderlane[pubsub]'" in said["without"]
     assert json.loads(said["data"]) == {"request_id": "a", "prompt": "a lighthouse", "image_size": "2K"}
     assert said["told"] == ["request_id"]
     assert Path(said["file"]).is_relative_to(tmp_path)

@@ -8,11 +8,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from scripts.documentation import typescript
+from shared.core.webhooks.delivery import payload
+from shared.core.webhooks.signature import SECRET_BYTES, headers, secret_of
 from tests import nodejs
 from tests.cli.conftest import started
 
@@ -72,6 +75,19 @@ def test_every_call_against_a_running_home(url: str) -> None:
 
 
 @pytest.mark.node
+def test_a_delivery_as_the_worker_signs_it_is_verified_and_a_changed_one_is_not(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+    body = payload("succeeded", "2026-11-29T11:59:58Z", {"request_id": "r-1", "labels": {"é": "ü"}})
+    old, new = secret_of(b"a" * SECRET_BYTES), secret_of(b"b" * SECRET_BYTES)
+    delivery = {
+        "headers": dict(headers([new, old], "msg_1", now, body)), "body": body.decode(), "now": now.isoformat(),
+        "secrets": [old, new], "wrong": secret_of(b"c" * SECRET_BYTES),
+    }  # fmt: skip
+    (tmp_path / "delivery.json").write_text(json.dumps(delivery), "utf-8")
+    run([nodejs.node(), "--test", "test/webhook.test.js"], CLIENT, DELIVERY=str(tmp_path / "delivery.json"))
+
+
+@pytest.mark.node
 def test_the_code_is_what_the_types_declare_and_wrong_uses_do_not_compile(tmp_path: Path) -> None:
     packages = nodejs.packages()
     shutil.copytree(CLIENT, tmp_path / "client")
@@ -91,7 +107,7 @@ def test_an_empty_npm_project_installs_the_package_and_gets_an_image(url: str, t
     packed = json.loads(run([npm, "pack", "--json", "--pack-destination", str(tmp_path)], CLIENT))[0]
     assert {file["path"] for file in packed["files"]} == {
         "package.json", "README.md", "src/client.js", "src/errors.js", "src/index.d.ts", "src/index.js", "src/sse.js",
-        "src/transport.js", "src/types.d.ts",
+        "src/transport.js", "src/types.d.ts", "src/webhook.js",
     }  # fmt: skip
     project = tmp_path / "project"
     project.mkdir()

@@ -260,7 +260,7 @@ async def test_a_revival_goes_round_again_in_the_name_of_whoever_asked_and_a_ref
 
 def posts(desk: Desk) -> list[str]:
     routes = [each for each in app(desk).routes if isinstance(each, Route) and "POST" in (each.methods or ())]
-    return [each.path.format(flag_id="use-flex-1a2b", request_id="r-1") for each in routes]
+    return [each.path.format(flag_id="use-flex-1a2b", request_id="r-1", tenant="web") for each in routes]
 
 
 async def test_no_form_is_taken_without_its_token_from_elsewhere_or_under_another_name(
@@ -271,7 +271,7 @@ async def test_no_form_is_taken_without_its_token_from_elsewhere_or_under_anothe
     page = (await browser.look("/flags")).text
     token = form_of(page, "/console/flags/trip")["token"]
     fields = {**LOWER, "reason": "forged"}
-    assert len(posts(desk)) == 9
+    assert len(posts(desk)) == 12
     for path in posts(desk):
         for answer in (
             await browser.post(path, **fields),

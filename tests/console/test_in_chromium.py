@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-import threading
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from functions.console.app import desk_of, whole
 from functions.console.desk import Desk
-from scripts.local.home import serving
-from shared import wiring
-from shared.adapters.process.system_clock import SystemClock
-from shared.adapters.sqlite.topics import LocalTopics
 from shared.core.lifecycle import request_record
-from shared.core.messages.topics import SUBSCRIPTIONS
 from shared.core.observability import series
 from shared.core.routing.flag import BREAKER, Flag, Scope
 from shared.core.routing.flag_kinds import NAMES
@@ -29,13 +19,11 @@ from shared.core.values.documents import Create, Document, Update
 from shared.flows.operations import flags, tenants
 from shared.flows.operations.flags import read_own
 from shared.flows.status import summary
-from shared.wiring import Worker
 from tests.builders import a_record, a_request, an_attempt
 from tests.console import chromium, states
-from tests.console.conftest import settings_of
+from tests.console.served import Served, serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-T = TypeVar("T")
 
 PRO, LONG = "gemini-3-pro-image", "a-request-with-a-rather-long-name-of-the-kind-that-pipelines-make-up-0001"
 PAGES = (
@@ -44,48 +32,10 @@ PAGES = (
 )  # fmt: skip
 
 
-@dataclass
-class Served:
-    """A console with things on it, served by a thread of its own."""
-
-    desk: Desk
-    url: str
-    loop: asyncio.AbstractEventLoop
-
-    def ask(self, what: Awaitable[T]) -> T:
-        async def asked() -> T:
-            return await what
-
-        return asyncio.run_coroutine_threadsafe(asked(), self.loop).result(20)
-
-
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    ready, ends = threading.Event(), asyncio.Event()
-    found: list[Served] = []
-
-    async def serve() -> None:
-        settings = settings_of(tmp_path)
-        messaging = wiring.topics(settings, SystemClock())
-        assert isinstance(messaging, LocalTopics)
-        await messaging.ensure(SUBSCRIPTIONS)
-        worker = Worker.of(wiring.build(settings, io.StringIO(), messaging))
-        desk = desk_of(worker, settings)
-        await _furnish(desk)
-        async with serving(whole(desk), port=0) as address:
-            found.append(Served(desk, f"{address}/console", asyncio.get_running_loop()))
-            ready.set()
-            await ends.wait()
-        await worker.close()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert ready.wait(20)
-    try:
-        yield found[0]
-    finally:
-        found[0].loop.call_soon_threadsafe(ends.set)
-        thread.join(20)
+    with serve(tmp_path, _furnish) as console:
+        yield console
 
 
 async def _furnish(desk: Desk) -> None:
@@ -185,31 +135,9 @@ def test_text_stands_out_from_its_ground_by_day_and_in_the_dark(served: Served, 
         for path in ("/", "/flags", "/failures", f"/requests/{LONG}"):
             page.goto(f"{served.url}{path}")
             chromium.shot(page, f"desk-{scheme}-{path.strip('/').partition('/')[0] or 'overview'}")
-            assert page.evaluate(CONTRAST) == [], path
+            assert page.evaluate(chromium.CONTRAST) == [], path
         ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
         assert ground == ("rgb(20, 23, 27)" if scheme == "dark" else "rgb(244, 245, 247)")
-
-
-CONTRAST = """() => {
-  const light = (c) => c.map((v) => v / 255).map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
-  const ground = (e) => {
-    for (; e; e = e.parentElement) {
-      const c = rgb(getComputedStyle(e).backgroundColor);
-      if ((c[3] ?? 1) > 0) return c;
-    }
-  };
-  const bad = [];
-  for (const e of document.querySelectorAll("body *")) {
-    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-    if (!own || !e.getClientRects().length || e.closest(".unseen, .skip, datalist, option, noscript")) continue;
-    const [a, b] = [light(rgb(getComputedStyle(e).color).slice(0, 3)), light(ground(e).slice(0, 3))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) bad.push(`${e.tagName} ${e.textContent.trim().slice(0, 30)}: ${ratio.toFixed(2)}`);
-  }
-  return bad;
-}"""
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -222,12 +222,7 @@ async def test_a_trace_is_drawn_from_the_store_where_no_spans_are_kept(desk: Des
     assert "<html" not in part.text
 
 
-async def test_the_search_finds_a_request_and_refuses_what_can_be_none(desk: Desk, browser: Browser) -> None:
-    found = await browser.look("/search?id=%20run-1%20")
-    assert (found.status_code, found.headers["location"]) == (303, "/console/requests/run-1")
-    wrong = await browser.look("/search?id=../etc")
-    assert wrong.status_code == 422
-    assert "allowed: 1 to 128" in wrong.text
+async def test_an_unknown_request_is_said_to_be_unknown(browser: Browser) -> None:
     unknown = await browser.look("/requests/run-1")
     assert unknown.status_code == 404
     assert "no such request" in unknown.text
@@ -260,3 +255,20 @@ async def test_a_budget_that_is_used_up_is_said_to_hold_requests_back(desk: Desk
     assert "Budget of web is used up" in text
     assert "1 request waits for budget" in text
     assert 'class="verdict amber"' in text
+
+
+async def test_a_request_that_awaits_the_provider_says_so_and_can_be_cancelled(desk: Desk, browser: Browser) -> None:
+    await rendering(desk, "held-1")
+    await rendering(desk, "away-1")
+    document = await desk.ports.store.get(request_record.path("away-1"))
+    assert isinstance(document, Document)
+    changes = {"interaction_id": "v1_far", "collect_at": now(), "slot_at": now() - timedelta(seconds=42)}
+    await desk.ports.store.commit(Update(document.path, changes, document.version))
+    away = (await browser.look("/requests/away-1")).text
+    assert "Awaiting the provider" in away
+    assert "42 s" in away
+    assert "v1_far" in away
+    assert 'id="to-cancel"' in away
+    by_worker = (await browser.look("/requests/held-1")).text
+    assert "Awaiting the provider" not in by_worker
+    assert 'id="to-cancel"' not in by_worker

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from shared.core.lifecycle.batch import Progress, ProviderState, Result
-from shared.core.provider.call import Answer, Made, Order
+from shared.core.provider.call import Answer, Made, Order, Written
 from shared.core.provider.failure import Failure, FailureKind
 from shared.ports.clock import Clock
 from shared.ports.lanes import ResultsUnavailable
@@ -107,7 +107,7 @@ class ScriptedBatches:
         failure = Failure(FailureKind.SERVER_ERROR, "a scripted failure") if self.ends_as == "failed" else None
         return Progress(self.ends_as, len(job.orders), name if job.lines else None, failure)
 
-    async def results(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Result]:
+    async def results(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Result]:
         await asyncio.sleep(0)
         return self._lines(next(each for each in self.jobs if each.name == file))
 

@@ -333,9 +333,11 @@ class MemorySpool:
 @dataclass
 class MemoryReferences:
     known: dict[str, bytes] = field(default_factory=dict)
+    allowed: tuple[str, ...] = ("gs://allowed/",)
+    fetched: list[str] = field(default_factory=list)
 
     def check(self, uri: str, tenant: str) -> None:
-        if not uri.startswith("gs://allowed/"):
+        if not uri.startswith(self.allowed):
             raise ReferenceUnusable(f"{uri} lies in no allowed place")
 
     async def size(self, uri: str, tenant: str) -> int | None:
@@ -344,6 +346,7 @@ class MemoryReferences:
 
     async def fetch(self, uri: str, tenant: str, mime_type: str | None, most: int | None = None) -> Reference:
         await asyncio.sleep(0)
+        self.fetched.append(uri)
         if uri not in self.known:
             raise ReferenceUnusable(f"{uri} does not exist")
         return Reference(mime_type or "image/png", self.known[uri])

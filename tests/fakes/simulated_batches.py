@@ -16,7 +16,7 @@ from shared.adapters.gemini_batch.batch_lines import read_line, result_of, write
 from shared.adapters.gemini_batch.batch_status import Operation, progress_of
 from shared.adapters.payloads.answer_image import Elsewhere
 from shared.core.lifecycle.batch import Progress, Result
-from shared.core.provider.call import Order
+from shared.core.provider.call import Order, Written
 from shared.core.provider.failure import Failure, FailureKind
 from shared.ports.clock import Clock
 
@@ -57,10 +57,10 @@ class SimulatedBatches:
         said = msgspec.json.encode(job.to_json(self._clock.now()))
         return progress_of(msgspec.json.decode(said, type=Operation), self._clock.now())
 
-    async def results(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Result]:
+    async def results(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Result]:
         return self._results(file, model, prompts)
 
-    async def _results(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Result]:
+    async def _results(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Result]:
         for line in await lines_of(self._simulation.files.whole(file)):
             found = read_line(line, model, self._clock.now())
             assert not isinstance(found.read, Elsewhere), "its images lie in the answer"

@@ -38,6 +38,11 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"model": "nano-banana", "grounding": True},
     {"model": "nano-banana-pro", "lane": "batch", "allow": {"batch": True}, "tenant": "press"},
     {"model": "nano-banana-pro", "allow": {"gateway": True}, "tenant": "elsewhere"},
+    {"thinking": "high", "grounding": "image", "tenant": "web"},
+    {"thinking": "minimal", "safety": {"image_hate": "block_only_high"}, "system_instruction": "Flat colours only."},
+    {"purpose": "draft", "thinking": "medium"},
+    {"thinking": "low", "lane": "batch", "allow": {"batch": True}, "safety": {"harassment": "off"}, "tenant": "press"},
+    {"purpose": "final", "thinking": "high", "system_instruction": "One light from the left."},
 )
 TOLD = (
     Fault(kind="refusal", chance=0.06),
@@ -62,8 +67,8 @@ UNTOLD = (
     Fault(kind="reset", chance=0.04, charged=True),
     Fault(kind="cut", chance=0.08, api="interactions"),
     Fault(kind="malformed", chance=0.03),
-    Fault(kind="other_shape", chance=0.03, api="interactions"),
-    Fault(kind="missing_key", chance=0.1),
+    Fault(kind="other_shape", chance=0.06, api="interactions"),
+    Fault(kind="missing_key", chance=0.8),
 )
 """Charged, and nobody says so."""
 LOST_IN_A_BATCH = "lost"
@@ -78,6 +83,14 @@ AT_THE_GATEWAY = (
 """A 200 is charged whatever is in it, an error is not."""
 
 
+LEVELS = {
+    ("gemini-nano-banana-2.1", "minimal"),
+    ("gemini-nano-banana-2.1", "medium"),
+    ("gemini-nano-banana-2.1", "high"),
+    ("gemini-3.1-flash-lite-image", "minimal"),
+    ("gemini-3.1-flash-lite-image", "high"),
+}
+"""Of thinking, each with thoughts of its own on the bill."""
 _DAYS: list[Day] = []
 
 
@@ -163,6 +176,13 @@ async def test_a_day_whose_every_charge_is_told_is_booked_exactly_in_all_by_mode
     assert total["micros_duplicate"] > 0
     assert total["searches"] > 0
     assert set(booked(world, "lane")) == {"standard", "priority", "flex", "batch"}
+    assert {(call.served_model, call.parameters.thinking) for call in calls if call.outcome == "image"} >= LEVELS
+
+
+async def test_of_a_day_of_all_parameters_no_call_is_one_that_its_model_cannot_answer() -> None:
+    world, calls = await a_day(requests=3 * len(KINDS))
+    assert {call.outcome for call in calls} == {"image"}
+    assert world.crashes == []
 
 
 async def test_a_gateways_calls_of_that_day_are_a_bill_of_their_own_and_booked_exactly_too() -> None:

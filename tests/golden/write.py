@@ -90,6 +90,10 @@ async def busy(written: Written) -> None:
     await world.submit("p-1", tenant="print")
     await world.submit("g-1", **ONLY_THERE)
     await world.submit("e-1", floor="exact", grounding=True)
+    await world.submit(
+        "q-1", grounding="image", thinking="low", safety={"image_hate": "off"}, system_instruction="flat colours",
+        output_format="webp", output_quality=80, model="nano-banana-2.1",
+    )  # fmt: skip
     await world.submit("bad", image_size="9K")
 
     async def operate() -> None:

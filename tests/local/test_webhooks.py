@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,8 +15,9 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from tests.cli.conftest import home, renderlane, started
+from tests.emulators import firestore_host, pubsub_host
 
-__all__ = ["home"]
+__all__ = ["firestore_host", "home", "pubsub_host"]
 QUICK = ("up", "--port", "0", "--latency", "fixed:0.05")
 PATIENCE = 120.0
 """Seconds. A delivery whose worker was killed during the attempt is due again after a lease of 60 s."""
@@ -93,6 +95,30 @@ def test_a_failed_delivery_survives_a_kill_of_the_worker(home: Path, receiver: R
     headers = {name.lower(): value for name, value in again.items()}
     assert headers["webhook-id"] == {name.lower(): value for name, value in first.items()}["webhook-id"]
     assert Webhook(added["secret"]).verify(body, headers)["data"]["request_id"] == "r-1"
+
+
+@pytest.mark.emulator
+@pytest.mark.slow
+def test_on_both_emulators_a_result_arrives_signed(
+    home: Path, receiver: Receiver, firestore_host: str, pubsub_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"hooks-{os.getpid()}"
+    environment = {
+        "RENDERLANE_STORE": f"firestore://{name}",
+        "RENDERLANE_TOPICS": f"pubsub://{name}",
+        "RENDERLANE_IMAGES": (home.parent / "images").as_uri(),
+        "FIRESTORE_EMULATOR_HOST": firestore_host,
+        "PUBSUB_EMULATOR_HOST": pubsub_host,
+    }
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    receiver.answers = [503]
+    with started(home, *QUICK, **environment):
+        added = json.loads(renderlane("tenant", "web", "webhook", "add", receiver.url, "--json").stdout)
+        renderlane("submit", "a lighthouse", "--id", "r-1", "--tenant", "web", "--wait")
+        (first, _), (again, body) = receiver.wait(2)
+    assert first["webhook-id"] == again["webhook-id"]
+    assert Webhook(added["secret"]).verify(body, again)["data"]["request_id"] == "r-1"
 
 
 def test_the_command_replays_a_result(home: Path, receiver: Receiver) -> None:

@@ -142,11 +142,11 @@ async def test_the_bill_adds_up_by_model_and_tier(house: House) -> None:
     await house.ask("abcd" * 10, model="gemini-3.1-flash-lite-image")
     with pytest.raises(sdk.NotFoundError):
         await house.ask(model="gemini-9")
-    thoughts = house.simulation.ledger.since()[0].usage.thoughts
+    thoughts, _, light, *_ = (call.usage.thoughts for call in house.simulation.ledger.since())
     bill = (await house.http.get("/control/bill")).json()
     standard = 10 * 2 + thoughts * 12 + 134_400
     flex = 10 + thoughts * 6 + 120_000
-    lite = (10 * 250 + 1120 * 30_000 + 500) // 1000
+    lite = (10 * 250 + 1120 * 30_000 + light * 1_500 + 500) // 1000
     assert bill["by_model"][PRO]["cost_micros"] == standard + flex
     assert bill["by_model"]["gemini-3.1-flash-lite-image"]["cost_micros"] == lite
     assert bill["by_tier"]["flex"]["cost_micros"] == flex
@@ -158,7 +158,7 @@ async def test_the_bill_adds_up_by_model_and_tier(house: House) -> None:
         "image_in": 0,
         "text_out": 0,
         "image_out": 1120 + 2000 + 1120,
-        "thoughts": 2 * thoughts,
+        "thoughts": 2 * thoughts + light,
         "searches": 0,
         "cost_micros": standard + flex + lite,
     }

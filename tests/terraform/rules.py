@@ -67,6 +67,10 @@ def open_doors(plan: Planned) -> list[str]:
         if address.startswith("function["):
             found += [f"{name} is called without a grant"] if values["invoker_iam_disabled"] else []
             continue
+        if address.startswith("api["):  # Cloud Run itself stands in front of it, for named accounts
+            if values["invoker_iam_disabled"] or values["iap_enabled"]:
+                found.append(f"{name} is called without the grant that it trusts")
+            continue
         if not values["iap_enabled"] or values["invoker_iam_disabled"]:
             found.append(f"{name} has no Identity-Aware Proxy in front of it")
         callers = {who for who, role, on in granted if role == "roles/run.invoker" and on == name}

@@ -25,7 +25,7 @@ from tests.terraform.rehearsal import published_by
 from tests.terraform.terraform import Planned, Terraform
 from tests.terraform.written import collections_of_the_code, written_fields
 
-ONE_MACHINE_ONLY = {"RENDERLANE_HOME", "PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST"}
+ONE_MACHINE_ONLY = {"RENDERLANE_HOME", "RENDERLANE_CONFIRM", "PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST"}
 SECRET = {"GEMINI_API_KEY", "RENDERLANE_GATEWAY_KEY_ACME"}
 OF_OUR_OWN = {"renderlane-key-rotation"}
 """Topics and subscriptions that no code of ours knows."""
@@ -37,6 +37,8 @@ EVERYTHING_SET = {
     "gemini_base_url": "https://gemini.example.com",
     "reference_buckets": ["brand-assets"],
     "console_group": "oncall@example.com",
+    "default_budget": "25.00",
+    "api_callers": {"serviceAccount:shop@render-test.iam.gserviceaccount.com": ["shop"], "user:ada@example.com": ["*"]},
     "billing_account": "012345-6789AB-CDEF01",
     "gateway_keys": {"ACME": {"secret": "acme-key", "version": "1"}},
     "webhooks": {
@@ -82,9 +84,9 @@ def test_the_subscriptions_are_the_topologys(plan: Planned) -> None:
 def test_every_function_of_the_image_is_deployed_and_no_other(plan: Planned, full: Planned) -> None:
     tree = ast.parse(Path("functions/main.py").read_text("utf-8"))
     targets = {each.name for each in tree.body if isinstance(each, ast.AsyncFunctionDef) and each.decorator_list}
-    optional = {"console", "arrive"}
+    optional = {"console", "arrive", "api"}
     assert set(plan.outputs["entry_points"]) == targets - optional, "off until somebody turns them on"
-    assert set(full.outputs["entry_points"]) == targets | optional
+    assert set(full.outputs["entry_points"]) == targets
 
 
 def test_firestore_json_is_what_the_code_asks_for() -> None:
@@ -143,7 +145,7 @@ def test_every_variable_has_its_place(full: Planned) -> None:
     rows = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
     named = read | set(re.findall(r"`([A-Z][A-Z_]+)`", rows))
     secrets = [*_secrets(full, "render"), *_of_arrive(full, secrets=True)]
-    placed = _environment(full, "render") | dict.fromkeys(secrets, "") | _of_console(full)
+    placed = _environment(full, "render") | dict.fromkeys(secrets, "") | _of_console(full) | _of_api(full)
     begun = {name for name in named if name.endswith("_") and any(each.startswith(name) for each in placed)}
     assert named - set(placed) - begun == ONE_MACHINE_ONLY & named
     assert set(_secrets(full, "render")) == SECRET
@@ -300,8 +302,10 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
     )
     assert rules.grants(plan) == everyone | {
         ("renderlane-pump", publisher, "render-releases"),
-        ("renderlane-pump", publisher, "render-arrivals"),
-        ("renderlane-watch", publisher, "render-arrivals"),
+        *(
+            (f"renderlane-{function}", publisher, "render-arrivals")
+            for function in ("intake", "pump", "render", "watch", "bury")
+        ),
         ("renderlane-collect", read, images),
         ("renderlane-collect", create, images),
         ("renderlane-collect", "roles/secretmanager.secretAccessor", "renderlane-gemini-key"),
@@ -315,6 +319,8 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         ("renderlane-watch", "roles/cloudquotas.viewer", "render-test"),
         ("renderlane-watch", "roles/monitoring.viewer", "render-test"),
         ("renderlane-bury", read, images),
+        ("renderlane-deliver", read, images),
+        ("renderlane-deliver", "roles/iam.serviceAccountTokenCreator", "renderlane-deliver"),
         ("renderlane-render", "roles/storage.objectUser", "render-test-renderlane-spool"),
         ("renderlane-watch", "roles/storage.objectUser", "render-test-renderlane-spool"),
         ("renderlane-bury", read, "render-test-renderlane-spool"),
@@ -399,6 +405,46 @@ def test_the_console_can_do_what_is_listed_here_and_nothing_else(terraform: Terr
     }
 
 
+def test_the_api_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform, plan: Planned) -> None:
+    shop = "serviceAccount:shop@render-test.iam.gserviceaccount.com"
+    with_it = terraform.planned(api_callers={shop: ["shop"], "user:ada@example.com": ["shop", "web"]})
+    assert rules.grants(with_it) - rules.grants(plan) == {
+        ("renderlane-api", "roles/pubsub.publisher", RENDER_REQUESTS),
+        ("renderlane-api", "roles/datastore.user", "render-test"),
+        ("renderlane-api", "roles/telemetry.writer", "render-test"),
+        ("renderlane-api", "roles/storage.objectViewer", "render-test-renderlane-images"),
+        ("renderlane-api", "roles/iam.serviceAccountTokenCreator", "renderlane-api"),
+        ("shop", "roles/run.invoker", "renderlane-api"),
+        ("user:ada@example.com", "roles/run.invoker", "renderlane-api"),
+    }
+    assert "GEMINI_API_KEY" not in _of_api(with_it)
+
+
+def test_the_api_accepts_the_environment_it_is_given(full: Planned, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").touch()
+    settings = Settings.read(_of_api(full), tmp_path)
+    assert settings.api_callers == {
+        "shop@render-test.iam.gserviceaccount.com": ("shop",), "ada@example.com": ("*",),
+    }  # fmt: skip
+    (service,) = [values for name, values in full.of("google_cloud_run_v2_service").items() if name.startswith("api[")]
+    assert service["custom_audiences"] == [settings.api_audience]
+    assert settings.default_budget_micros == 25_000_000
+
+
+@pytest.mark.parametrize(
+    ("caller", "tenants"),
+    [
+        ("allUsers", ["web"]), ("allAuthenticatedUsers", ["web"]), ("group:shop@example.com", ["web"]),
+        ("domain:example.com", ["web"]), ("serviceAccount:shop@example.com", []), ("user:a@example.com", ["a/b"]),
+        ("user:a@example.com", ["a~b"]),
+    ],
+)  # fmt: skip
+def test_a_caller_of_the_api_is_an_account_with_tenants(caller: str, tenants: list[str], terraform: Terraform) -> None:
+    ended = terraform.plan(api_callers={caller: tenants})
+    assert ended.code != 0
+    assert "api_callers: " in ended.said
+
+
 def test_arrive_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform, plan: Planned) -> None:
     webhooks = {"public": True, "secret": {"name": "webhook-secret", "version": "1"}}
     with_it = rules.grants(terraform.planned(webhooks=webhooks))
@@ -463,6 +509,10 @@ def _secrets(plan: Planned, function: str) -> list[str]:
 
 def _plain(variables: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each for each in variables if not each["value_source"]]
+
+
+def _of_api(plan: Planned) -> dict[str, str]:
+    return {item["name"]: item["value"] for item in _plain(_variables(plan, 'api["api"]'))}
 
 
 def _of_arrive(plan: Planned, *, secrets: bool = False) -> dict[str, str]:

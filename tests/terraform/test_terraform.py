@@ -45,7 +45,8 @@ def test_pubsubs_own_agent_may_give_messages_up(plan: Planned) -> None:
 
 
 def test_no_function_is_reached_from_outside_and_the_console_only_through_its_proxy(terraform: Terraform) -> None:
-    plan = terraform.planned(console_group="oncall@example.com", webhooks={"public": True})
+    callers = {"serviceAccount:shop@render-test.iam.gserviceaccount.com": ["shop"]}
+    plan = terraform.planned(console_group="oncall@example.com", webhooks={"public": True}, api_callers=callers)
     assert rules.exposures(plan) == []
     assert rules.open_doors(plan) == []
 

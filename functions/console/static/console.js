@@ -91,6 +91,26 @@ for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
 }
 document.addEventListener("htmx:afterOnLoad", () => document.body.classList.remove("lost"));
 
+// A command is copied by one click; where the browser does not let us, it is selected.
+for (const code of document.querySelectorAll(".chapters code, pre.copy")) {
+  if (!/^(renderlane|gcloud|curl|\.\/scripts)/.test(code.textContent)) continue;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "copy-button";
+  button.textContent = "Copy";
+  button.setAttribute("aria-label", `Copy: ${code.textContent}`);
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(code);
+      button.textContent = "Selected";
+    }
+  });
+  code.after(button);
+}
+
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, [contenteditable]");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {

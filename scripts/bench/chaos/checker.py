@@ -35,7 +35,7 @@ class Accounts(Struct, frozen=True):
     """Interactions that it still keeps."""
 
 
-class Found(Struct, frozen=True):
+class Report(Struct, frozen=True):
     """The figures of a run, and every contradiction between the accounts."""
 
     requests: int
@@ -77,7 +77,7 @@ class Found(Struct, frozen=True):
         }
 
 
-def check(accounts: Accounts) -> Found:
+def check(accounts: Accounts) -> Report:
     charges = _charges(accounts.calls)
     problems = [
         *_lost(accounts),
@@ -90,15 +90,15 @@ def check(accounts: Accounts) -> Found:
         problems.append(f"{accounts.left_with_provider} interactions are still with the provider")
     documents = accounts.documents.values()
     attempts = [attempt for name in accounts.published for attempt in accounts.attempts.get(name, [])]
-    return Found(
+    return Report(
         requests=len(accounts.published),
         by_status=Counter(str(document["status"]) for document in documents),
         failed_as=Counter(str(document["outcome"]["code"]) for document in documents if document["status"] == "failed"),
         charged=sum(map(len, charges.values())),
         paid_twice=sum(max(0, len(rows) - 1) for rows in charges.values()),
         billed_micros=sum(row["cost_micros"] for rows in charges.values() for row in rows),
-        booked_micros=sum(attempt["cost_micros"] or 0 for attempt in attempts if _is_known(attempt)),
-        unknown_attempts=sum(not _is_known(attempt) for attempt in attempts),
+        booked_micros=sum(attempt["cost_micros"] or 0 for attempt in attempts if _is_priced(attempt)),
+        unknown_attempts=sum(not _is_priced(attempt) for attempt in attempts),
         refused_background=_refusals(accounts.calls),
         settle_ms=_settle_ms(accounts, charges),
         left_with_provider=accounts.left_with_provider,
@@ -159,18 +159,18 @@ def _strange_charges(accounts: Accounts, charges: Mapping[str, Sequence[Mapping[
 def _books(name: str, accounts: Accounts, charges: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     """Each cost in the books is a charge of the bill; each other charge stands behind an attempt of unknown cost."""
     attempts = accounts.attempts.get(name, [])
-    known = [attempt for attempt in attempts if _is_known(attempt)]
-    booked = Counter(int(attempt["cost_micros"]) for attempt in known if attempt["cost_micros"])
+    priced = [attempt for attempt in attempts if _is_priced(attempt)]
+    booked = Counter(int(attempt["cost_micros"]) for attempt in priced if attempt["cost_micros"])
     billed = Counter(int(charge["cost_micros"]) for charge in charges)
     for cost in (booked - billed).elements():
         yield f"{name}: {cost} micros are booked, and the provider has not charged them"
-    unknown = len(attempts) - len(known)
+    unknown = len(attempts) - len(priced)
     unexplained = (billed - booked).total()
     if unexplained > unknown:
         yield f"{name}: {unexplained} charges are not booked, and {unknown} attempts have an unknown cost"
 
 
-def _is_known(attempt: Mapping[str, Any]) -> bool:
+def _is_priced(attempt: Mapping[str, Any]) -> bool:
     return attempt["cost_basis"] != "unknown" and attempt["outcome"] is not None
 
 

@@ -22,10 +22,11 @@ from scripts.bench.chaos.checker import Accounts
 from scripts.bench.harness import rig
 from shared.core.lifecycle import queries
 from shared.core.messages.topics import RENDER_RESULTS, Subscription
+from shared.core.values.documents import Query
 
 RESULTS = Subscription("chaos-results", RENDER_RESULTS, "bury", timedelta(seconds=600), 0)
 """As an upstream app has it; no function of ours is fed by it."""
-WORKS_WITHIN = 90.0
+WORKS_WITHIN = 240.0
 TIDY_WITHIN = 30.0
 """Seconds after the last result in which interactions are deleted that were left over."""
 PAGE = 500
@@ -37,8 +38,10 @@ class Plan(Struct, frozen=True):
     at_once: int
     """Calls in flight that the worker may have."""
     latency: str
+    rendering: int
+    """Calls at the provider, their ids on record, that a kill waits for; fewer where fewer are left."""
     uptime: tuple[float, float]
-    """Seconds from the first call in flight to the kill, at least and at most."""
+    """Seconds from then to the kill, at least and at most."""
     within: float
     """Seconds for the last boot to finish the rest."""
     background: str = "auto"
@@ -103,7 +106,7 @@ async def _live_and_die(
     popen = rig.begin(command, environment)
     try:
         rig.ready(popen)
-        await _until_it_works(client, plan.requests)
+        await _until_it_renders(client, plan)
         await asyncio.sleep(chance.uniform(*plan.uptime))
         return await client.store.count(queries.in_status("rendering", plan.requests))
     finally:
@@ -113,14 +116,23 @@ async def _live_and_die(
         popen.stdout.close()
 
 
-async def _until_it_works(client: rig.Client, requests: int) -> None:
-    """Until something of this boot or an earlier one is at the provider, or all is over."""
+async def _until_it_renders(client: rig.Client, plan: Plan) -> None:
+    """Until so many calls are at the provider as the plan says, or as are left, of this boot or an earlier one."""
     began = time.monotonic()
     while time.monotonic() - began < WORKS_WITHIN:
-        if await client.store.count(queries.in_status("rendering", 1)) or await _is_over(client, requests):
+        left = plan.requests - sum((await client.ended(plan.requests)).values())
+        wanted = min(plan.rendering, round(0.9 * left))
+        if await client.store.count(_at_provider(plan)) >= wanted:
             return
-        await asyncio.sleep(0.05)
-    raise TimeoutError(f"the restarted worker began nothing within {WORKS_WITHIN:.0f} s")
+        await asyncio.sleep(0.1)
+    raise TimeoutError(f"the restarted worker did not begin {plan.rendering} calls within {WORKS_WITHIN:.0f} s")
+
+
+def _at_provider(plan: Plan) -> Query:
+    """In the foreground no id tells of it: every attempt in flight counts."""
+    if plan.background == "off" or plan.refused:
+        return queries.in_status("rendering", plan.requests)
+    return queries.awaiting(queries.FAR_AHEAD, plan.requests)
 
 
 async def _is_over(client: rig.Client, requests: int) -> bool:

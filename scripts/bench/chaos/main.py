@@ -17,15 +17,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from scripts.bench.chaos import checker
-from scripts.bench.chaos.checker import Found
+from scripts.bench.chaos.checker import Report
 from scripts.bench.chaos.killer import Plan, Run, play
 from scripts.bench.harness import rig
 from scripts.bench.harness.progress import Progress
 
 FULL = Plan(
-    requests=10_000, kills=200, at_once=200, latency="uniform:1,4", uptime=(0.3, 4.0), within=1_800,
-)  # fmt: skip
-QUICK = Plan(requests=260, kills=5, at_once=200, latency="uniform:3,6", uptime=(1.0, 2.5), within=120)
+    requests=10_000, kills=200, at_once=200, latency="uniform:2,6", rendering=100, uptime=(0.0, 3.0), within=1_800
+)
+QUICK = Plan(requests=240, kills=5, at_once=200, latency="uniform:10,20", rendering=180, uptime=(0.0, 1.0), within=180)
 WAYS = ("background", "refused", "off")
 MOST_TWICE_A_KILL = 1.0
 MOST_TWICE_SHARE = 0.0005
@@ -51,10 +51,10 @@ def main() -> int:
     for way in ways:
         with tempfile.TemporaryDirectory(prefix="renderlane-chaos-") as folder:
             run = asyncio.run(play(of_way(plan, way), Path(folder), progress.say))
-        found = checker.check(run.accounts)
-        problems = [*found.problems, *(missed(found, run) if way == "background" else [])]
-        rows.append(_row(way, run, found))
-        figures[way] = _figures(run, found, problems)
+        report = checker.check(run.accounts)
+        problems = [*report.problems, *(missed(report, run) if way == "background" else [])]
+        rows.append(_row(way, run, report))
+        figures[way] = _figures(run, report, problems)
         failed = failed or bool(problems)
         for problem in problems[:20]:
             print(f"{way}: {problem}", file=sys.stderr)
@@ -73,17 +73,17 @@ def of_way(plan: Plan, way: str) -> Plan:
             return replace(plan, background="off")
 
 
-def missed(found: Found, run: Run) -> list[str]:
+def missed(report: Report, run: Run) -> list[str]:
     """Goals that a run with background calls has not reached."""
     problems = []
     if not run.in_flight:
         problems.append("the kills hit no call: this run shows nothing")
-    if found.by_status.get("succeeded", 0) != found.requests:
-        problems.append(f"{found.requests - found.by_status.get('succeeded', 0)} requests did not succeed")
-    if found.paid_twice > MOST_TWICE_A_KILL * run.kills:
-        problems.append(f"{found.paid_twice} images paid twice in {run.kills} kills; the goal is one a kill at most")
-    if found.requests >= FULL.requests and found.twice_share > MOST_TWICE_SHARE:
-        problems.append(f"paid twice {found.twice_share:.3%}; the goal is {MOST_TWICE_SHARE:.2%}")
+    if report.by_status.get("succeeded", 0) != report.requests:
+        problems.append(f"{report.requests - report.by_status.get('succeeded', 0)} requests did not succeed")
+    if report.paid_twice > MOST_TWICE_A_KILL * run.kills:
+        problems.append(f"{report.paid_twice} images paid twice in {run.kills} kills; the goal is one a kill at most")
+    if report.requests >= FULL.requests and report.twice_share > MOST_TWICE_SHARE:
+        problems.append(f"paid twice {report.twice_share:.3%}; the goal is {MOST_TWICE_SHARE:.2%}")
     return problems
 
 
@@ -93,25 +93,25 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def _row(way: str, run: Run, found: Found) -> list[str]:
-    failed = ", ".join(f"{count} {code}" for code, count in found.failed_as.items())
+def _row(way: str, run: Run, report: Report) -> list[str]:
+    failed = ", ".join(f"{count} {code}" for code, count in report.failed_as.items())
     return [
         way,
         str(run.kills),
         f"{run.in_flight:,}",
-        f"{found.by_status.get('succeeded', 0):,}",
+        f"{report.by_status.get('succeeded', 0):,}",
         failed or "0",
-        f"{found.paid_twice} ({found.twice_share:.2%})",
-        f"{found.billed_micros / 1e6:.2f}",
-        f"{found.booked_micros / 1e6:.2f}",
-        str(found.unknown_attempts),
-        "-" if found.settle_ms is None else f"{found.settle_ms:,.0f} ms",
+        f"{report.paid_twice} ({report.twice_share:.2%})",
+        f"{report.billed_micros / 1e6:.2f}",
+        f"{report.booked_micros / 1e6:.2f}",
+        str(report.unknown_attempts),
+        "-" if report.settle_ms is None else f"{report.settle_ms:,.0f} ms",
         f"{run.seconds:.0f}",
     ]
 
 
-def _figures(run: Run, found: Found, problems: list[str]) -> dict[str, Any]:
-    return found.to_json() | {
+def _figures(run: Run, report: Report, problems: list[str]) -> dict[str, Any]:
+    return report.to_json() | {
         "kills": run.kills,
         "in_flight_at_kills": run.in_flight,
         "seconds": round(run.seconds, 1),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.cli.data import audit, filters, worker_home
+from shared.core.lifecycle.request_record import FINAL
 from shared.core.messages.request_key import id_of, tenant_of
 from shared.core.values.documents import Document
 
@@ -31,11 +32,14 @@ STATUSES = ("queued", "released", "batched")
 @filters.options("tenant", "model", "priority", "group", "flag", "since", "until")
 @click.option("--yes", is_flag=True, help="Cancel the matching requests instead of previewing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: what matched and whether it was sent.")
-def command(ids: tuple[str, ...], status: tuple[str, ...], yes: bool, as_json: bool, **filters: Any) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context, /, ids: tuple[str, ...], status: tuple[str, ...], yes: bool, as_json: bool, **filters: Any
+) -> None:
     """Cancel requests that have not started.
 
     Ids are cancelled at once. A filter first shows what it matches; repeat with --yes to cancel. Requests that have
-    started are not affected.
+    started are not affected. Exit code 1 if one has ended already.
     """
     from scripts.cli.data.filters import Choice
 
@@ -49,24 +53,35 @@ def command(ids: tuple[str, ...], status: tuple[str, ...], yes: bool, as_json: b
 
         for name in ids:
             check_name(name)
-        asyncio.run(_cancel(ids))
+        ctx.exit(asyncio.run(_cancel(ids)))
     else:
         choice = Choice(statuses=status or STATUSES, **filters)
         asyncio.run(_cancel_chosen(choice, yes=yes, as_json=as_json))
 
 
-async def _cancel(ids: tuple[str, ...]) -> None:
+async def _cancel(ids: tuple[str, ...]) -> int:
+    """The exit code: 1 where a request has ended already, so that there is nothing left to cancel."""
     from scripts.cli.data.outgoing import send
 
     settings = worker_home.read_settings()
-    lines = _lines(await _owners(settings, ids))
+    owners, ends = await _owners(settings, ids)
+    lines = _lines(owners)
     async with worker_home.publishing(settings) as topics:
         await send(topics, lines)
     for each in ids:
         audit.note(settings, "cancel", request_id=each)
     worker_home.warn_unless_running(settings)
     for each in ids:
-        click.echo(f"cancellation of {each} sent; see `renderlane status {each}`")
+        match ends[each]:
+            case None:
+                click.echo(
+                    f"{each}: no such request yet; the cancellation is kept for 30 days, should it come", err=True
+                )
+            case status if status in FINAL:
+                click.echo(f"{each}: already {status}; nothing was cancelled", err=True)
+            case _:
+                click.echo(f"cancellation of {each} sent; see `renderlane status {each}`")
+    return 1 if any(status in FINAL for status in ends.values()) else 0
 
 
 async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
@@ -107,20 +122,24 @@ def _preview(found: list[Document]) -> None:
     request_view.console().print(*request_view.first_ten(found, "would be cancelled, unpaid"), sep="\n")
 
 
-async def _owners(settings: Settings, names: Sequence[str]) -> list[tuple[str, str]]:
-    """Tenant and id of each. One that is not known yet is of the tenant that is named, else of `default`."""
+async def _owners(settings: Settings, names: Sequence[str]) -> tuple[list[tuple[str, str]], dict[str, str | None]]:
+    """Tenant and id of each, and the status by name; None where there is no such request yet: it is of the tenant that
+    is named, else of `default`.
+    """
     from scripts.cli.data.requests import resolve
     from shared.core.messages.render_request import DEFAULT_TENANT
 
     owners: list[tuple[str, str]] = []
+    statuses: dict[str, str | None] = {}
     if not worker_home.has_store(settings):
-        return [(tenant_of(name) or DEFAULT_TENANT, id_of(name)) for name in names]
+        return [(tenant_of(name) or DEFAULT_TENANT, id_of(name)) for name in names], dict.fromkeys(names)
     async with worker_home.reading(settings) as store:
         for name in names:
             request = await resolve(store, name)
             tenant = request.data["tenant"] if isinstance(request, Document) else tenant_of(name) or DEFAULT_TENANT
             owners.append((tenant, id_of(name)))
-    return owners
+            statuses[name] = str(request.data["status"]) if isinstance(request, Document) else None
+    return owners, statuses
 
 
 def _lines(owners: Iterable[tuple[str, str]]) -> list[Line]:

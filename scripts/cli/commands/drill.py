@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from scripts.drills.recording import Played
     from scripts.drills.timeline import Line
 
-NAMES = ("outage", "quota", "slow", "refusal", "credential", "gone")
+NAMES = ("outage", "quota", "slow", "refusal", "credential", "gone", "lost-answer")
 
 
 @click.command("drill")

@@ -12,9 +12,12 @@ from shared.core.lifecycle.request_record import FINAL
 from shared.core.values.lanes import BATCH, NAMES
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from scripts.cli.data.filters import Choice
 
-STATUSES = ("queued", "released", "rendering", "batched", *FINAL)
+REJECTED = "rejected"
+STATUSES = ("queued", "released", "rendering", "batched", *FINAL, REJECTED)
 
 
 @click.command("list")
@@ -29,11 +32,17 @@ STATUSES = ("queued", "released", "rendering", "batched", *FINAL)
 def command(status: tuple[str, ...], lane: str | None, limit: int, as_json: bool, **filters: Any) -> None:
     """List requests, newest first.
 
-    With `--lane batch` and at most a tenant filter: open batch requests, longest waiting first.
+    With `--lane batch` and at most a tenant filter: open batch requests, longest waiting first. With `--status
+    rejected`: messages that could not be taken, also those without an id; only tenant and time filter them.
     """
     from scripts.cli.data.filters import Choice
 
     others = {name for name, value in filters.items() if value is not None} - {"tenant"}
+    if REJECTED in status:
+        if len(status) > 1 or lane or others - {"since", "until"}:
+            raise click.UsageError("--status rejected goes with --tenant, --since and --until only")
+        asyncio.run(_rejected(filters["tenant"], filters["since"], filters["until"], limit, as_json=as_json))
+        return
     if lane == BATCH and not status and not others:
         asyncio.run(_on_the_way(filters["tenant"], limit, as_json=as_json))
     else:
@@ -67,6 +76,27 @@ async def _on_the_way(tenant: str | None, limit: int, *, as_json: bool) -> None:
     said = batch_table.lines(found, wiring.catalogue(settings).batch, now)
     shown = request_view.console()
     shown.print(batch_table.table(places[:limit], now), *said, sep="\n")
+
+
+async def _rejected(
+    tenant: str | None, since: datetime | None, until: datetime | None, limit: int, *, as_json: bool
+) -> None:
+    from scripts.cli.data.requests import rejected, to_json
+    from scripts.cli.views import request_view
+
+    settings = worker_home.read_settings()
+    async with worker_home.reading(settings) as store:
+        messages, count = await rejected(store, tenant, since, until, limit)
+    if as_json:
+        for message in messages:
+            click.echo(to_json(message.document()))
+        return
+    if not messages:
+        click.echo("no rejected messages", err=True)
+        return
+    request_view.console().print(request_view.rejections(messages))
+    more = "" if count == len(messages) else f"; {count - len(messages):,} more, see --limit"
+    click.echo(f"{count:,} rejected message{'' if count == 1 else 's'}{more}", err=True)
 
 
 async def _list(choice: Choice, limit: int, *, as_json: bool) -> None:

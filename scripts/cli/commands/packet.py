@@ -83,6 +83,8 @@ def _sheet(made: dict[str, Any]) -> RenderableType:
         "project": made["project"],
         "key": made["key_kind"],
         "prompt": made["prompt"] or f"{made['prompt_characters']} characters (--with-prompt shows them)",
+        **({"instruction": _instruction(made)} if made["system_instruction_characters"] else {}),
+        **({"parameters": parameters} if (parameters := _parameters(made)) else {}),
         "references": str(made["references"]) + (", left out of the curl line" if made["references"] else ""),
         "status": f"{made['http_status'] or 'no HTTP status'}, "
         + (f"{outcome['code']}: {outcome['message']}" if outcome else "in flight"),
@@ -99,3 +101,15 @@ def _sheet(made: dict[str, Any]) -> RenderableType:
     for name, line in lines.items():
         grid.add_row(name, line)
     return grid
+
+
+def _instruction(made: dict[str, Any]) -> str:
+    count = made["system_instruction_characters"]
+    return made["system_instruction"] or f"{count} characters (--with-prompt shows them)"
+
+
+def _parameters(made: dict[str, Any]) -> str:
+    """What else was asked for, as far as the request says anything."""
+    given = {name: made[name] for name in ("grounding", "thinking", "output_format") if made[name]}
+    given |= {f"safety.{category}": threshold for category, threshold in made["safety"].items()}
+    return ", ".join(f"{name} {str(value).lower()}" for name, value in given.items())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scripts.cli.data import audit, worker_home
+from shared.core.lifecycle.request_record import FINAL
 from shared.core.values.visible import visible
 
 if TYPE_CHECKING:
@@ -20,27 +21,30 @@ if TYPE_CHECKING:
 @click.command("status")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @click.option("--watch", is_flag=True, help="Follow until all have ended; without a terminal, one line per change.")
-@click.option("--json", "as_json", is_flag=True, help="Status documents as JSON Lines; with --watch, one per change.")
-@click.option("--prompt", "with_prompt", is_flag=True, help="Also show the prompt, shortened.")
+@click.option("--json", "as_json", is_flag=True, help="The public view as JSON Lines; with --watch, one per change.")
+@click.option("--raw", is_flag=True, help="With --json: the whole status documents with their attempts.")
+@click.option("--prompt", "--with-prompt", "with_prompt", is_flag=True, help="Also show the prompt.")
 @click.pass_context
-def command(ctx: click.Context, ids: tuple[str, ...], watch: bool, as_json: bool, with_prompt: bool) -> None:
+def command(ctx: click.Context, ids: tuple[str, ...], watch: bool, as_json: bool, raw: bool, with_prompt: bool) -> None:
     """Show the status of requests.
 
-    Includes advice, the requested and delivered route, cost, attempts and image.
+    Includes advice, the requested and delivered route, cost, attempts and image. Exit code 1 if one is unknown or ended
+    without an image.
     """
+    as_json = as_json or raw
     from scripts.cli.data.requests import check_name
 
     for name in ids:
         check_name(name)
     try:
-        ctx.exit(asyncio.run(_status(ids, watch=watch, as_json=as_json, with_prompt=with_prompt)))
+        ctx.exit(asyncio.run(_status(ids, watch=watch, as_json=as_json, raw=raw, with_prompt=with_prompt)))
     except KeyboardInterrupt:
         click.echo("\nstopped watching; nothing was changed", err=True)
         ctx.exit(130)
 
 
-async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, with_prompt: bool) -> int:
-    """The exit code: 1 where an id is unknown."""
+async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, raw: bool, with_prompt: bool) -> int:
+    """The exit code: 1 where an id is unknown, or its request ended without an image."""
     from scripts.cli.data.requests import Found, find, rejections_of
     from scripts.cli.views import follow
     from shared import wiring
@@ -51,10 +55,10 @@ async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, with_prom
     async with worker_home.reading(settings) as store:
         worker_home.say_if_simulated(settings)
         if watch:
-            found = await follow.follow(store, ids, catalogue, as_json=as_json, with_prompt=with_prompt)
+            found = await follow.follow(store, ids, catalogue, as_json=as_json, raw=raw, with_prompt=with_prompt)
         else:
             found = await find(store, ids)
-            await _show(store, found, catalogue, as_json=as_json, with_prompt=with_prompt)
+            await _show(store, found, catalogue, as_json=as_json, raw=raw, with_prompt=with_prompt)
         for each in found if with_prompt else ():
             if isinstance(each, Found):
                 audit.note(
@@ -68,11 +72,12 @@ async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, with_prom
             if not isinstance(each, Found):
                 unknown += 1
                 _say_unknown(request_id, [str(one.data["reason"]) for one in await rejections_of(store, request_id)])
-    return 1 if unknown else 0
+    failed = any(isinstance(one, Found) and one.status in FINAL and one.status != "succeeded" for one in found)
+    return 1 if unknown or failed else 0
 
 
 async def _show(
-    store: Store, found: list[Found | Absent], catalogue: Catalogue, *, as_json: bool, with_prompt: bool
+    store: Store, found: list[Found | Absent], catalogue: Catalogue, *, as_json: bool, raw: bool, with_prompt: bool
 ) -> None:
     from scripts.cli.data import wait_reasons
     from scripts.cli.data.requests import Found, to_json
@@ -83,7 +88,7 @@ async def _show(
     console = request_view.console()
     for number, each in enumerate(known):
         if as_json:
-            click.echo(to_json(wait_reasons.in_document(each, why)))
+            click.echo(to_json(wait_reasons.in_document(each, why, raw=raw, with_prompt=with_prompt)))
         else:
             console.print(
                 *([""] if number else []), request_view.sheet(each, wait_reasons.of(each, why), with_prompt=with_prompt)

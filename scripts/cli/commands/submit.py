@@ -17,7 +17,8 @@ import click
 from click.core import ParameterSource
 
 from scripts.cli.data import streams, worker_home
-from shared.core.values.lanes import ASKABLE, LANES
+from shared.core.values.lanes import ASKABLE
+from shared.core.values.parameters import IMAGE_SEARCH
 
 if TYPE_CHECKING:
     from scripts.cli.data.completion import Waiting
@@ -47,7 +48,17 @@ FILE_NAME = re.compile(
 @click.option("--max-cost", "max_cost_usd", metavar="USD", help="Maximum cost of all attempts together.")
 @click.option("--escalates", metavar="ID", help="Id of the request whose image was not good enough.")
 @click.option("--group", help="Name shared by related requests.")
-@click.option("--grounding", is_flag=True, help="Ground the image in search results.")
+@click.option("--grounding", is_flag=True, help="Ground the image in web search results.")
+@click.option("--image-search", is_flag=True, help="Ground it in results of web and image search.")
+@click.option("--thinking", help="minimal, low, medium or high.")
+@click.option(
+    "--system", "system_instruction", metavar="TEXT", help="System instruction: what holds beside the prompt."
+)
+@click.option(
+    "--safety", multiple=True, metavar="CATEGORY=THRESHOLD", help="E.g. image_hate=block_only_high; repeatable."
+)
+@click.option("--format", "output_format", help="jpeg, png or webp. Default: as the provider sends it.")
+@click.option("--quality", "output_quality", type=int, metavar="1-100", help="Of a jpeg or webp.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
 @click.option("--prefix", default="", metavar="P", help="Prefix for every request id.")
 @click.option("--no-check", is_flag=True, help="Publish without validating first.")
@@ -63,10 +74,12 @@ def command(ctx: click.Context, /, what: str, **given: Any) -> None:
     """
     if given["timeout"] is not None and not given["wait"]:
         raise click.UsageError("--timeout needs --wait")
+    from scripts.cli.data import intake_check
     from scripts.cli.data.outgoing import complaints
 
     lines, name = _lines(ctx, what, given)
-    wrong = [] if given["no_check"] else complaints(lines, name)
+    settings = worker_home.read_settings()
+    wrong = [] if given["no_check"] else [*complaints(lines, name), *intake_check.complaints(settings, lines, name)]
     if wrong:
         from scripts.cli.main import Misconfigured
 
@@ -74,7 +87,6 @@ def command(ctx: click.Context, /, what: str, **given: Any) -> None:
         raise Misconfigured(f"{told}\nNothing was published. Correct this, or publish as it is with --no-check.")
     if not lines:
         raise click.UsageError(f"{name} has no lines")
-    settings = worker_home.read_settings()
     sent = asyncio.run(_publish(settings, lines, is_new=name is None and given["request_id"] is None))
     if not given["wait"]:
         _say_sent(sent, as_json=given["as_json"])
@@ -153,17 +165,17 @@ def _request(prompt: str, given: dict[str, Any]) -> bytes:
     payload: dict[str, Any] = {"request_id": given["request_id"] or _new_id(), "prompt": prompt}
     plain = (
         "tenant", "purpose", "model", "image_size", "aspect_ratio", "lane", "priority", "deadline", "max_cost_usd",
-        "escalates", "group",
+        "escalates", "group", "thinking", "system_instruction", "output_format", "output_quality",
     )  # fmt: skip
     payload |= {name: given[name] for name in plain if given[name] is not None}
-    if given["lane"] in ASKABLE and (consent := LANES[given["lane"]].consent) is not None:
-        payload["allow"] = {consent: True}  # whoever asks for it by name consents to its wait
     if given["references"]:
         payload["references"] = [{"uri": _uri(each)} for each in given["references"]]
-    if given["grounding"]:
-        payload["grounding"] = True
+    if given["grounding"] or given["image_search"]:
+        payload["grounding"] = IMAGE_SEARCH if given["image_search"] else True
+    if given["safety"]:
+        payload["safety"] = dict(_pair(text, "--safety", "CATEGORY=THRESHOLD") for text in given["safety"])
     if given["labels"]:
-        payload["labels"] = dict(_label(each) for each in given["labels"])
+        payload["labels"] = dict(_pair(text, "--label", "KEY=VALUE") for text in given["labels"])
     return json.dumps(payload, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
@@ -175,10 +187,10 @@ def _uri(text: str) -> str:
     return text if "://" in text else Path(text).absolute().as_uri()
 
 
-def _label(text: str) -> tuple[str, str]:
+def _pair(text: str, option: str, allowed: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise click.UsageError(f"--label: found {text!r}; allowed: KEY=VALUE")
+        raise click.UsageError(f"{option}: found {text!r}; allowed: {allowed}")
     return key, value
 
 

@@ -70,8 +70,17 @@ class Found(Struct, frozen=True):
         parts = urlsplit(uri)
         return unquote(parts.path) if parts.scheme == "file" else str(uri)
 
-    def document(self) -> dict[str, Any]:
-        return {**self.data, "request_id": self.request_id, "attempts": [dict(attempt) for attempt in self.attempts]}
+    def document(self, *, with_prompt: bool = False) -> dict[str, Any]:
+        """The status document with its attempts; the prompt only for those who ask for it."""
+        request = dict(self.data["request"])
+        if not with_prompt:
+            request.pop("prompt", None)
+        return {
+            **self.data,
+            "request": request,
+            "request_id": self.request_id,
+            "attempts": [dict(attempt) for attempt in self.attempts],
+        }
 
 
 class Rejected(Struct, frozen=True):
@@ -146,6 +155,23 @@ async def rejections_of(store: Store, name: str) -> list[Rejected]:
     request_id = id_of(name)
     documents = await store.query(Query("rejected", equal=(("request_id", request_id),), limit=5))
     return [Rejected(request_id, document.data) for document in documents]
+
+
+MOST_REJECTED = 10_000
+"""That are counted."""
+
+
+async def rejected(
+    store: Store, tenant: str | None, since: datetime | None, until: datetime | None, limit: int
+) -> tuple[list[Rejected], int]:
+    """The newest of them, and how many there are."""
+    documents = await store.query(queries.newest_rejected(since, until, MOST_REJECTED))
+    chosen = [
+        document
+        for document in documents
+        if document.is_readable and tenant in (None, document.data.get("tenant"))
+    ]  # fmt: skip
+    return [Rejected(document.data["request_id"], document.data) for document in chosen[:limit]], len(chosen)
 
 
 async def _with_attempts(store: Store, document: Document | Absent) -> Found | Absent:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 
 from scripts.cli.data.requests import Found
 from shared.core.catalogue.catalogue import Catalogue
+from shared.core.lifecycle.request_view import request_view
 from shared.core.observability import display
 from shared.core.routing import flag, flag_board
 from shared.core.routing.flag import Flag, Subject
@@ -70,11 +73,15 @@ def _pause_of(found: Found, held: Held) -> Flag | None:
     return next(iter(flag.concerning(held.pauses, subject)), None)
 
 
-def in_document(found: Found, held: Held) -> dict[str, Any]:
-    """The status document, with `held` where the pump has said why."""
+def in_document(found: Found, held: Held, *, raw: bool, with_prompt: bool) -> dict[str, Any]:
+    """The public view, or the whole status document, with `held` where the pump has said why."""
     why = of(found, held)
     told = {} if why is None else {"held": {name: why[name] for name in ("reason", "until", "why")}}
-    return told | found.document()
+    if raw:
+        return told | found.document(with_prompt=with_prompt)
+    view: dict[str, Any] = msgspec.to_builtins(request_view(found.key, found.data, datetime.now(UTC)))
+    prompt = {"prompt": found.data["request"]["prompt"]} if with_prompt else {}
+    return view | told | prompt
 
 
 def lines(found: Iterable[Found], held: Held) -> list[str]:

@@ -27,11 +27,11 @@ Draw: TypeAlias = Callable[[Sequence[Found], Held], None]
 
 
 async def follow(
-    store: Store, ids: Sequence[str], catalogue: Catalogue, *, as_json: bool, with_prompt: bool
+    store: Store, ids: Sequence[str], catalogue: Catalogue, *, as_json: bool, raw: bool, with_prompt: bool
 ) -> list[Found | Absent]:
     """As they were when the last of them had ended; unknown ones are not waited for."""
     looked: list[Found | Absent] | None = None
-    with _drawing(as_json=as_json, with_prompt=with_prompt) as draw:
+    with _drawing(as_json=as_json, raw=raw, with_prompt=with_prompt) as draw:
         while True:
             looked = await find(store, ids) if looked is None else await find_again(store, looked)
             found = [each for each in looked if isinstance(each, Found)]
@@ -42,9 +42,9 @@ async def follow(
 
 
 @contextlib.contextmanager
-def _drawing(*, as_json: bool, with_prompt: bool) -> Iterator[Draw]:
+def _drawing(*, as_json: bool, raw: bool, with_prompt: bool) -> Iterator[Draw]:
     if as_json:
-        yield _changes(lambda each, why: to_json(wait_reasons.in_document(each, why)))
+        yield _changes(lambda each, why: to_json(wait_reasons.in_document(each, why, raw=raw, with_prompt=with_prompt)))
     elif not sys.stdout.isatty():
         yield _changes(line)
     else:

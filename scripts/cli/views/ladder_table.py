@@ -34,7 +34,8 @@ def sheet(found: Explained) -> Iterator[RenderableType]:
 def _outcome(found: Explained) -> Iterator[Text]:
     match found.plan:
         case Planned() as planned:
-            yield Text(f"takes {planned.route}, estimate {dollars(planned.estimate_micros)}", "green")
+            thinks = f", thinking {planned.thinking}" if planned.thinking else ""
+            yield Text(f"takes {planned.route}{thinks}, estimate {dollars(planned.estimate_micros)}", "green")
             notes = found.ladder.notes if found.ladder else ()
             yield from (Text(f"because: {reason}") for reason in planned.reasons if reason not in notes)
             if found.opens_at is not None:
@@ -91,6 +92,7 @@ def document(found: Explained) -> dict[str, Any]:
         "about": found.about,
         "asked_model": found.ladder.asked_model if found.ladder else None,
         "takes": planned.route.to_json() if planned else None,
+        "thinking": planned.thinking if planned else None,
         "estimate_usd": usd(planned.estimate_micros) if planned else None,
         "saved_usd": usd(planned.saved_micros) if planned else None,
         "opens_at": found.opens_at,

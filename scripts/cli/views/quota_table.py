@@ -81,9 +81,9 @@ def lines(seen: Seen, *, asked: bool) -> list[Text]:
     return told
 
 
-def of_account(account: Account, seen: Seen) -> list[Text]:
+def of_account(account: Account, quota: Seen) -> list[Text]:
     """The billing account: what this month has cost against its cap, and what its tier brings."""
-    figures = account_cap.summary(account, seen.spend, seen.now)
+    figures = account_cap.summary(account, quota.spend, quota.now)
     if figures["monthly_cap_micros"] is None:
         return [Text("billing account: its tier is unknown (RENDERLANE_TIER); its monthly cap is not watched")]
     name = f"tier {figures['tier']}" if figures["tier"] else "cap set by hand"

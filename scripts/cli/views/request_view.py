@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,9 @@ from shared.core.observability.display import moment as moment
 from shared.core.observability.display import seconds as seconds
 from shared.core.values.documents import Document, Fields
 from shared.core.values.lanes import STANDARD
+from shared.core.values.parameters import IMAGE_SEARCH
 from shared.core.values.route import Route
+from shared.core.values.visible import visible
 
 LONGEST_TABLE = 100
 LISTED = ("status", "tenant", "route", "ask", "receipt", "cost_micros", "cost_unknown_attempts", "created_at")
@@ -130,6 +132,24 @@ def listed(found: Sequence[Found], now: datetime) -> RenderableType:
     return Narrowing(columns, rows)
 
 
+def rejections(messages: Sequence[Rejected]) -> RenderableType:
+    """Newest first, with the whole reason: it says what to do."""
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
+    for name in ("rejected at", "tenant", "request", "message"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("reason", overflow="fold")
+    for message in messages:
+        data = message.data
+        table.add_row(
+            moment(data["created_at"]),
+            data.get("tenant") or "-",
+            message.request_id or "(no id)",
+            data["message_id"],
+            visible(data["reason"]),
+        )
+    return table
+
+
 def first_ten(documents: Sequence[Document], what: str) -> list[RenderableType]:
     """How many there are and `what` is to become of them, and the first ten."""
     found = [Found(each.id, each.data) for each in documents[:10]]
@@ -179,6 +199,8 @@ def _facts(found: Found, why_held: Fields | None, *, with_prompt: bool) -> list[
         made = data["receipt"]["delivered"]
         pixels = f"{made['width']} x {made['height']}"
         facts.append(("delivered", f"{made['lane']} {made['model']} {made['image_size']} ({pixels})"))
+        if thought := _thought(made):
+            facts.append(("thinking", thought))
     else:
         facts.append(("route", str(Route.from_json(data["route"]))))
     reasons = data["receipt"]["reasons"] if data["receipt"] else data["route_reasons"]
@@ -194,12 +216,35 @@ def _facts(found: Found, why_held: Fields | None, *, with_prompt: bool) -> list[
     return facts
 
 
+def _thought(made: Fields) -> str:
+    """The level that was taken and what it came to; empty where neither is known."""
+    level, tokens = made.get("thinking"), made.get("thought_tokens")
+    counted = f"{tokens:,} tokens" if tokens else ""
+    return ", ".join(part for part in (level, counted) if part)
+
+
 def _asked(data: Fields) -> str:
     ask = data["ask"]
     what = ask["model"] or f"the {ask['purpose']} model"
     ratio = f" {ask['aspect_ratio']}" if ask["aspect_ratio"] else ""
+    more = "".join(f", {name}" for name in _parameters(ask, data["request"]))
     cap = f", at most {dollars(ask['max_cost_micros'])}" if ask["max_cost_micros"] is not None else ""
-    return f"{ask['lane']} {what} {ask['image_size']}{ratio}, {data['priority']}, tenant {data['tenant']}{cap}"
+    return f"{ask['lane']} {what} {ask['image_size']}{ratio}{more}, {data['priority']}, tenant {data['tenant']}{cap}"
+
+
+def _parameters(ask: Fields, request: Fields) -> Iterator[str]:
+    """What was asked for beside model, size and lane."""
+    if ask.get("thinking"):
+        yield f"thinking {ask['thinking']}"
+    if ask["grounding"]:
+        yield "image search" if ask["grounding"] == IMAGE_SEARCH else "grounded"
+    if request.get("system_instruction"):
+        yield "with a system instruction"
+    if safety := request.get("safety"):
+        yield "safety " + " ".join(f"{category}={threshold}" for category, threshold in sorted(safety.items()))
+    if request.get("output_format"):
+        quality = f" at quality {request['output_quality']}" if request.get("output_quality") else ""
+        yield f"as {request['output_format']}{quality}"
 
 
 def _cost_in_full(data: Fields) -> str:

@@ -80,6 +80,7 @@ def call_json(call: Call) -> dict[str, Any]:
         "status": call.status,
         "outcome": call.outcome,
         "prompt_sha256": call.prompt_sha256,
+        "parameters": call.parameters.to_json(),
         "marker": call.marker,
         "client_disconnected": call.client_disconnected,
         "usage": usage_json(call.usage),

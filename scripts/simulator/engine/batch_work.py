@@ -90,6 +90,7 @@ async def _made(
         order = generate_content.order(request)
         ask = replace(await accept(replace(order, tier="standard"), model, simulation.models, simulation.painter),
                       tier="batch")  # fmt: skip
+        line = replace(line, parameters=ask.parameters)
         made, outcome = await make(simulation, line, ask, fault)
     except Refused as refused:
         simulation.ledger.update(_ended(simulation, line, refused.problem.code, refused.problem.http_status, None))

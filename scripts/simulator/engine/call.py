@@ -22,6 +22,7 @@ from scripts.simulator.provider.accepted_request import Ask, Headline, Order, ac
 from scripts.simulator.provider.bill import Api, Call
 from scripts.simulator.provider.faults import GATE_KINDS, SICK_KINDS, Fault, Verdict
 from scripts.simulator.provider.models import VERTEX, ImageModel
+from scripts.simulator.provider.parameters import Parameters
 from scripts.simulator.provider.problems import Problem, Refused, model_not_found
 from scripts.simulator.provider.quota_windows import ModelQuota, Rejected
 from scripts.simulator.provider.rendered import Made
@@ -58,6 +59,7 @@ class Settled(Struct, frozen=True):
     served_model: str = ""
     tier: str = ""
     cost_micros: int = 0
+    parameters: Parameters = Parameters()
 
 
 class Begun(Struct, frozen=True):
@@ -96,6 +98,7 @@ async def take(simulation: Simulation, request: Request, client_left: Callable[[
             status=_status(settled.reply),
             outcome=settled.outcome,
             client_disconnected=isinstance(settled.reply, Hang) or client_left(),
+            parameters=settled.parameters,
             usage=settled.usage,
             charged=settled.charged,
             cost_micros=settled.cost_micros,
@@ -146,11 +149,12 @@ async def _serve(
 ) -> Settled | Begun:
     settled: Settled | Begun | None = None
     try:
-        ask = await accept(request.order(), model, simulation.models, simulation.painter)
+        ask = await accept(request.order(), model, simulation.models, simulation.painter, simulation.web)
+        call = replace(call, parameters=ask.parameters)
         if ask.background:
             settled = Begun(await simulation.backgrounds.begin(call, ask, headline, verdict, leave(simulation, quota)))
         else:
-            settled = await _work(simulation, request, call, ask, verdict)
+            settled = replace(await _work(simulation, request, call, ask, verdict), parameters=ask.parameters)
     except Refused as refused:
         settled = _failed(request, refused.problem)
     finally:

@@ -51,7 +51,7 @@ async def make(simulation: Simulation, call: Call, ask: Ask, fault: Fault | None
         usage,
         text_out=tokens.of_text(text),
         image_out=_image_tokens(model, size, fault),
-        searches=tokens.of_searches(ask.prompt) if ask.grounded else 0,
+        searches=_searches(ask),
     )
     picture = await simulation.painter.paint(_scene(simulation, ask, model, size, fault))
     if ask.output_type != OUTPUT_TYPES[0] or ask.output_quality is not None:
@@ -61,9 +61,17 @@ async def make(simulation: Simulation, call: Call, ask: Ask, fault: Fault | None
     return replace(made, usage=usage, picture=picture, text=text), kind or "image"
 
 
+def _searches(ask: Ask) -> int:
+    if not ask.grounded:
+        return 0
+    images = tokens.of_image_searches(ask.prompt) if ask.parameters.image_search else 0
+    return tokens.of_searches(ask.prompt) + images
+
+
 def input_usage(model: ImageModel, ask: Ask) -> Usage:
-    text_in, image_in = tokens.of_input(model, ask.prompt, len(ask.references))
-    return Usage(text_in=text_in, image_in=image_in, thoughts=tokens.of_thinking(model, ask.prompt))
+    text_in, image_in = tokens.of_input(model, ask.prompt, len(ask.references), ask.parameters.instruction)
+    level = ask.parameters.thinking if model is ask.model else model.default_thinking
+    return Usage(text_in=text_in, image_in=image_in, thoughts=tokens.of_thinking(model, ask.prompt, level))
 
 
 def _served(simulation: Simulation, ask: Ask, fault: Fault | None) -> tuple[ImageModel, Tier, str]:

@@ -92,6 +92,8 @@ class Simulation:
         self.sleep = sleep
         self.ledger = Ledger()
         self.painter = Painter(pictures)
+        self.web: dict[str, bytes] = {}
+        """Images by address: all that this provider can fetch."""
         self.set_limits(limits)
         self.set_latency(latency)
         self.batch_latency = latencies.parse(batch_latency)

@@ -8,8 +8,10 @@ from typing import Any
 from scripts.simulator.formats.fields import need, objects, read, strings
 from scripts.simulator.formats.interactions import SERVED_TIER_HEADER
 from scripts.simulator.formats.reply import Answer, json_answer
+from scripts.simulator.provider import tokens
 from scripts.simulator.provider.accepted_request import MARKER_LABEL, Headline, Inline, Order
 from scripts.simulator.provider.models import DEFAULT_SIZE
+from scripts.simulator.provider.parameters import TEXT_CATEGORIES, Parameters, safety
 from scripts.simulator.provider.problems import Problem, invalid
 from scripts.simulator.provider.rendered import Made, NoImage, inline
 from scripts.simulator.provider.tokens import Usage
@@ -28,6 +30,7 @@ _FIELDS = frozenset(
         "tools",
     }
 )
+_IMAGE_PARTS = {"inlineData", "inline_data", "fileData", "file_data"}
 _FINISH_REASONS = frozenset(
     {
         "SAFETY",
@@ -55,7 +58,7 @@ def headline(body: Mapping[str, Any], model: str) -> Headline:
         for part in parts if isinstance(parts, list) else []:
             if isinstance(part, dict) and isinstance(part.get("text"), str):
                 texts.append(part["text"])
-            elif isinstance(part, dict) and ("inlineData" in part or "inline_data" in part):
+            elif isinstance(part, dict) and part.keys() & _IMAGE_PARTS:
                 references += 1
     config = body.get("generationConfig")
     image = _camel(config).get("imageConfig") if isinstance(config, dict) else None
@@ -73,7 +76,8 @@ def headline(body: Mapping[str, Any], model: str) -> Headline:
     )
 
 
-def order(body: Mapping[str, Any]) -> Order:
+def order(body: Mapping[str, Any], categories: tuple[str, ...] = TEXT_CATEGORIES) -> Order:
+    """`categories`: of harm, whose threshold this API takes."""
     body = _camel(body)
     for name in body:
         if name not in _FIELDS:
@@ -96,6 +100,12 @@ def order(body: Mapping[str, Any]) -> Order:
         writes="TEXT" in modalities,
         seed=read(config, "seed", int, "generationConfig.") or 0,
         labels=strings(read(body, "labels", dict) or {}, "labels"),
+        parameters=Parameters(
+            thinking=_thinking(config),
+            image_search=_image_search(body),
+            safety=_safety(body, categories),
+            instruction=_instruction(body),
+        ),
     )
 
 
@@ -153,7 +163,9 @@ def _outcome(made: Made, mime_type: str) -> dict[str, Any]:
     candidate = _candidate(parts)
     if made.usage is not None and made.usage.searches:
         query = " ".join(made.ask.prompt.split()[:8])
-        candidate["groundingMetadata"] = {"webSearchQueries": [query] * made.usage.searches}
+        images = tokens.of_image_searches(made.ask.prompt) if made.ask.parameters.image_search else 0
+        queries = {"webSearchQueries": [query] * (made.usage.searches - images)}
+        candidate["groundingMetadata"] = queries | ({"imageSearchQueries": [query] * images} if images else {})
     return {"candidates": [candidate]}
 
 
@@ -177,6 +189,10 @@ def _contents(contents: list[Any]) -> tuple[str, tuple[Inline, ...]]:
                 blob = _camel(need(part, "inlineData", dict))
                 where = "contents.parts.inlineData."
                 references.append(Inline(need(blob, "mimeType", str, where), need(blob, "data", str, where)))
+            elif "fileData" in part:
+                file = _camel(need(part, "fileData", dict))
+                where = "contents.parts.fileData."
+                references.append(Inline(need(file, "mimeType", str, where), "", need(file, "fileUri", str, where)))
             elif "text" in part:
                 texts.append(need(part, "text", str, "contents.parts."))
             else:
@@ -193,6 +209,35 @@ def _grounded(body: Mapping[str, Any]) -> bool:
         if set(tool) != {"googleSearch"}:
             raise invalid(f"Tool '{', '.join(tool)}' is not supported for this model.")
     return bool(tools)
+
+
+def _image_search(body: Mapping[str, Any]) -> bool:
+    searches = [_camel(_camel(tool)["googleSearch"] or {}) for tool in read(body, "tools", list) or []]
+    types = [_camel(read(search, "searchTypes", dict, "tools.googleSearch.") or {}) for search in searches]
+    for names in types:
+        if unknown := set(names) - {"webSearch", "imageSearch"}:
+            raise invalid(f'Invalid JSON payload received. Unknown name "{min(unknown)}": Cannot find field.')
+    return any("imageSearch" in names for names in types)
+
+
+def _thinking(config: Mapping[str, Any]) -> str | None:
+    thinking = _camel(read(config, "thinkingConfig", dict, "generationConfig.") or {})
+    level = read(thinking, "thinkingLevel", str, "generationConfig.thinkingConfig.")
+    return None if level is None else level.lower()
+
+
+def _safety(body: Mapping[str, Any], categories: tuple[str, ...]) -> dict[str, str]:
+    """Categories of images are marked as not supported on the Gemini API (google-genai 3.6.1, types.HarmCategory)."""
+    settings = [_camel(setting) for setting in objects(read(body, "safetySettings", list) or [], "safetySettings")]
+    where = "safetySettings."
+    pairs = [(need(item, "category", str, where), need(item, "threshold", str, where)) for item in settings]
+    words = ((name.lower().removeprefix("harm_category_"), threshold.lower()) for name, threshold in pairs)
+    return safety(words, categories)
+
+
+def _instruction(body: Mapping[str, Any]) -> str:
+    parts = (read(body, "systemInstruction", dict) or {}).get("parts", [])
+    return "\n".join(need(part, "text", str, "systemInstruction.parts.") for part in objects(parts, "parts"))
 
 
 def _camel(body: Mapping[str, Any]) -> dict[str, Any]:

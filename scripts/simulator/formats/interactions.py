@@ -11,6 +11,7 @@ from scripts.simulator.formats.fields import need, objects, read, strings
 from scripts.simulator.formats.reply import Answer, json_answer
 from scripts.simulator.provider.accepted_request import MARKER_LABEL, Ask, Headline, Inline, Order, WebhookConfig
 from scripts.simulator.provider.models import DEFAULT_SIZE
+from scripts.simulator.provider.parameters import IMAGE_CATEGORIES, TEXT_CATEGORIES, Parameters, safety
 from scripts.simulator.provider.problems import ErrorForm, Problem, invalid
 from scripts.simulator.provider.rendered import Made, NoImage, inline
 from scripts.simulator.provider.tokens import Usage
@@ -94,6 +95,12 @@ def order(body: Mapping[str, Any], *, resumed_prompt: str | None) -> Order:
         seed=read(config, "seed", int, "generation_config.") or 0,
         store=store is not False,
         labels=strings(read(body, "labels", dict) or {}, "labels"),
+        parameters=Parameters(
+            thinking=read(config, "thinking_level", str, "generation_config."),
+            image_search=_image_search(body),
+            safety=_safety(body),
+            instruction=read(body, "system_instruction", str) or "",
+        ),
         background=background,
         webhook=_webhook(body, background=background),
     )
@@ -196,7 +203,7 @@ def status_of(made: Made) -> str:
 
 def _steps(made: Made) -> list[dict[str, Any]]:
     thought = {"type": "thought", "signature": "c2ltdWxhdGVk"}
-    steps: list[dict[str, Any]] = [thought] if made.model.thinks else []
+    steps: list[dict[str, Any]] = [thought] if made.usage is not None and made.usage.thoughts else []
     match made.no_image:
         case NoImage(form="empty_steps"):
             return []
@@ -280,8 +287,8 @@ def _content_of(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _reference(item: Mapping[str, Any]) -> Inline:
-    if item.get("uri") is not None:
-        raise invalid("Input image 'uri' cannot be read; send 'data'.", code="failed_precondition")
+    if (uri := read(item, "uri", str, "input.image.")) is not None:
+        return Inline(need(item, "mime_type", str, "input.image."), "", uri)
     return Inline(need(item, "mime_type", str, "input.image."), need(item, "data", str, "input.image."))
 
 
@@ -325,6 +332,22 @@ def _grounded(body: Mapping[str, Any]) -> bool:
         if tool.get("type") != "google_search":
             raise invalid(f"Tool '{tool.get('type')}' is not supported for this model.")
     return bool(tools)
+
+
+def _image_search(body: Mapping[str, Any]) -> bool:
+    """Whether the search is to look at images too. Without types it is in web pages."""
+    types = [kind for tool in read(body, "tools", list) or [] for kind in read(tool, "search_types", list) or []]
+    for kind in types:
+        if kind not in ("web_search", "image_search"):
+            raise invalid(f"Search type '{kind}' is not supported for this model.")
+    return "image_search" in types
+
+
+def _safety(body: Mapping[str, Any]) -> dict[str, str]:
+    settings = objects(read(body, "safety_settings", list) or [], "safety_settings")
+    where = "safety_settings."
+    pairs = ((need(item, "type", str, where), need(item, "threshold", str, where)) for item in settings)
+    return safety(pairs, (*TEXT_CATEGORIES, *IMAGE_CATEGORIES))
 
 
 def _glance(value: Any) -> tuple[str, int]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from scripts.simulator.formats.fields import need, objects, read
 from scripts.simulator.formats.reply import Answer, json_answer
 from scripts.simulator.provider.accepted_request import Headline, Inline, Order
+from scripts.simulator.provider.parameters import Parameters
 from scripts.simulator.provider.problems import Problem, invalid
 from scripts.simulator.provider.rendered import Made, NoImage
 from scripts.simulator.provider.tariff import Tariff
@@ -28,6 +29,8 @@ def headline(body: Mapping[str, Any], model: str, form: Form) -> Headline:
     texts, references = [], 0
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else []:
+        if isinstance(message, dict) and message.get("role") == "system":
+            continue
         content = message.get("content") if isinstance(message, dict) else None
         for part in content if isinstance(content, list) else [{"type": "text", "text": content}]:
             if isinstance(part, dict) and isinstance(part.get("text"), str):
@@ -41,9 +44,12 @@ def chat_order(body: Mapping[str, Any]) -> Order:
     _only(body, ("model", "messages", "stream", "modalities"))
     if body.get("stream"):
         raise invalid("stream is not served")
-    texts, references = [], []
+    texts, references, instruction = [], [], ""
     for message in objects(need(body, "messages", list), "messages"):
         content = message.get("content")
+        if message.get("role") == "system" and isinstance(content, str):
+            instruction = content
+            continue
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else need(message, "content", list)
         for part in objects(parts, "messages.content"):
             if part.get("type") == "text":
@@ -56,7 +62,8 @@ def chat_order(body: Mapping[str, Any]) -> Order:
                 references.append(Inline(found[1], found[2]))
             else:
                 raise invalid(f"Unsupported part: {part.get('type')!r}")
-    return Order(prompt=_prompt("\n".join(texts)), references=tuple(references))
+    parameters = Parameters(instruction=instruction)
+    return Order(prompt=_prompt("\n".join(texts)), references=tuple(references), parameters=parameters)
 
 
 def images_order(body: Mapping[str, Any]) -> Order:

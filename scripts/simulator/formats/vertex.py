@@ -16,6 +16,7 @@ from scripts.simulator.formats.fields import read
 from scripts.simulator.formats.reply import Answer, json_answer
 from scripts.simulator.provider.accepted_request import OUTPUT_TYPES, Headline, Order
 from scripts.simulator.provider.models import VERTEX
+from scripts.simulator.provider.parameters import IMAGE_CATEGORIES, TEXT_CATEGORIES
 from scripts.simulator.provider.problems import Problem, invalid
 from scripts.simulator.provider.rendered import Made
 
@@ -45,7 +46,8 @@ def order(body: Mapping[str, Any]) -> Order:
     if output_type not in OUTPUT_TYPES:
         raise invalid(f"Unsupported output mime type {output_type}. Supported: {', '.join(OUTPUT_TYPES)}.")
     quality = read(options, "compressionQuality", int, where)
-    return replace(generate_content.order(body), tier=VERTEX, output_type=output_type, output_quality=quality)
+    made = generate_content.order(body, (*TEXT_CATEGORIES, *IMAGE_CATEGORIES))
+    return replace(made, tier=VERTEX, output_type=output_type, output_quality=quality)
 
 
 def problem_answer(problem: Problem, project: str, location: str, model: str) -> Answer:

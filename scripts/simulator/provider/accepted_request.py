@@ -6,12 +6,14 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct, field
 
 from scripts.simulator.provider.drawing import NotAnImage, Painter
 from scripts.simulator.provider.models import DEFAULT_SIZE, SIZES, TIERS, VERTEX, ImageModel, Models, Tier
+from scripts.simulator.provider.parameters import Parameters
 from scripts.simulator.provider.problems import invalid
 
 SERVICE_TIERS: tuple[Tier, ...] = tuple(each for each in TIERS if each not in ("batch", VERTEX))
@@ -55,6 +57,8 @@ class Inline(Struct, frozen=True):
     mime_type: str
     data: str
     """Base64, of either alphabet."""
+    uri: str = ""
+    """Set: it is fetched from there, and there is no data."""
 
 
 class WebhookConfig(Struct, frozen=True):
@@ -85,6 +89,7 @@ class Order(Struct, frozen=True):
     background: bool = False
     """Answered at once with the id; the picture comes later."""
     webhook: WebhookConfig = WebhookConfig()
+    parameters: Parameters = Parameters()
 
 
 class Ask(Struct, frozen=True):
@@ -101,13 +106,17 @@ class Ask(Struct, frozen=True):
     seed: int
     store: bool
     labels: Mapping[str, str]
+    parameters: Parameters
+    """With the level of thinking that is taken."""
     output_type: str = OUTPUT_TYPES[0]
     output_quality: int | None = None
     background: bool = False
     webhook: WebhookConfig = WebhookConfig()
 
 
-async def accept(order: Order, model: ImageModel, models: Models, painter: Painter) -> Ask:
+async def accept(
+    order: Order, model: ImageModel, models: Models, painter: Painter, web: Mapping[str, bytes] = MappingProxyType({})
+) -> Ask:
     """Holds an order against its model's sizes, ratios, tiers, search and references, or raises Refused."""
     tier = _tier(order, model)
     size = _size(order, model)
@@ -115,11 +124,12 @@ async def accept(order: Order, model: ImageModel, models: Models, painter: Paint
     _check_labels(order.labels)
     if order.grounded and model.grounding == "none":
         raise invalid(f"Search as a tool is not enabled for models/{model.id}.")
+    parameters = order.parameters.on(model)
     if len(order.references) > model.max_references:
         raise invalid(
             f"Too many input images: {len(order.references)}. Model {model.id} accepts at most {model.max_references}."
         )
-    references = tuple([_decode(number, inline) for number, inline in enumerate(order.references, 1)])
+    references = tuple([_decode(number, inline, web) for number, inline in enumerate(order.references, 1)])
     sizes = [await _measure(number, reference, painter) for number, reference in enumerate(references, 1)]
     ratio = order.ratio or (models.nearest_ratio(model, *sizes[-1]) if sizes else "1:1")
     return Ask(
@@ -134,6 +144,7 @@ async def accept(order: Order, model: ImageModel, models: Models, painter: Paint
         seed=order.seed,
         store=order.store,
         labels=order.labels,
+        parameters=parameters,
         output_type=order.output_type,
         output_quality=order.output_quality,
         background=order.background,
@@ -196,9 +207,13 @@ def _is_label(text: str) -> bool:
     )
 
 
-def _decode(number: int, inline: Inline) -> bytes:
+def _decode(number: int, inline: Inline, web: Mapping[str, bytes]) -> bytes:
     if inline.mime_type not in REFERENCE_TYPES:
         raise invalid(f"Input image {number} has the unsupported MIME type '{inline.mime_type}'.")
+    if inline.uri:
+        if inline.uri not in web:
+            raise invalid("Cannot fetch content from the provided URL.")
+        return web[inline.uri]
     try:
         return base64.b64decode(inline.data.replace("-", "+").replace("_", "/"), validate=True)
     except (binascii.Error, ValueError) as cause:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from scripts.simulator.provider.models import ImageModel, Rates, Tier
+from scripts.simulator.provider.parameters import Parameters
 from scripts.simulator.provider.tokens import NOTHING, Usage
 
 Api = Literal[
@@ -70,6 +71,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """The caller's label `request_id`."""
     client_disconnected: bool = False
     """The client had left by the time the answer was ready; a picture that was made is charged all the same."""
+    parameters: Parameters = Parameters()
+    """As asked for, and once accepted with the level of thinking that was taken."""
     usage: Usage = NOTHING
     charged: bool = False
     cost_micros: int = 0

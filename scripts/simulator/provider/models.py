@@ -47,8 +47,10 @@ class ImageModel(Struct, frozen=True):
     ratios: tuple[str, ...] = ()
     max_references: int = 0
     reference_tokens: int = 0
-    thinks: bool = False
-    """Whether a call that names no level is answered with thought tokens."""
+    default_thinking: str | None = None
+    """The level of a call that names none; None: the model has no levels."""
+    thoughts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Least and most thought tokens by level; under `always` those of a model without levels."""
     grounding: Grounding = "none"
     """The search that it can draw on."""
     thinking: tuple[str, ...] = ()
@@ -106,7 +108,8 @@ def _model(row: Mapping[str, Any]) -> ImageModel:
         ratios=tuple(row.get("ratios", ())),
         max_references=row.get("max_references", 0),
         reference_tokens=row.get("reference_tokens", 0),
-        thinks=row.get("thinks", False),
+        default_thinking=row.get("default_thinking"),
+        thoughts={level: (least, most) for level, (least, most) in row.get("thoughts", {}).items()},
         grounding=row.get("grounding", "none"),
         thinking=tuple(row.get("thinking", ())),
         grounding_nanos_per_query=_nanos(row.get("grounding_usd_per_query", "0"), per=1),

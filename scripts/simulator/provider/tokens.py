@@ -40,19 +40,25 @@ def of_text(text: str) -> int:
     return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
-def of_input(model: ImageModel, prompt: str, references: int) -> tuple[int, int]:
+def of_input(model: ImageModel, prompt: str, references: int, instruction: str = "") -> tuple[int, int]:
     """Text and image tokens of what is sent in."""
-    return of_text(prompt), references * model.reference_tokens
+    return of_text(prompt) + of_text(instruction), references * model.reference_tokens
 
 
-def of_thinking(model: ImageModel, prompt: str) -> int:
-    """150 to 349, the same for the same prompt; 0 for a model that does not think."""
-    return 150 + _digest(prompt, "thoughts") % 200 if model.thinks else 0
+def of_thinking(model: ImageModel, prompt: str, level: str | None) -> int:
+    """Within the bounds of the level, the same for the same prompt; 0 for a model that does not think."""
+    least, most = model.thoughts.get(level or "always", (0, 0))
+    return least + _digest(prompt, "thoughts") % (most - least + 1)
 
 
 def of_searches(prompt: str) -> int:
     """1 to 3 queries, the same for the same prompt."""
     return 1 + _digest(prompt, "searches") % 3
+
+
+def of_image_searches(prompt: str) -> int:
+    """1 or 2 queries for images, the same for the same prompt."""
+    return 1 + _digest(prompt, "image searches") % 2
 
 
 def _digest(prompt: str, purpose: str) -> int:

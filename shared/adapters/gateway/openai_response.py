@@ -67,7 +67,10 @@ def chat_body(order: Order, modalities: Sequence[str] = MODALITIES) -> dict[str,
         )
         content = [{"type": "text", "text": order.prompt}]
         content += [{"type": "image_url", "image_url": {"url": url}} for url in images]
-    body = {"model": order.model, "stream": False, "messages": [{"role": "user", "content": content}]}
+    messages = [{"role": "user", "content": content}]
+    if order.system_instruction is not None:
+        messages.insert(0, {"role": "system", "content": order.system_instruction})
+    body = {"model": order.model, "stream": False, "messages": messages}
     return body | ({"modalities": list(modalities)} if modalities else {})
 
 

@@ -27,6 +27,7 @@ from shared.adapters.process import proxies
 from shared.core.provider.call import Answer, Made, Order
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.values.lanes import GATEWAY, tier_to_send
+from shared.core.values.parameters import IMAGE_SEARCH, Grounding
 from shared.ports.lanes import AtSlot
 
 if TYPE_CHECKING:
@@ -147,23 +148,51 @@ async def _without_google_key(request: httpx2.Request) -> None:
 
 
 def _contents(types: Any, order: Order) -> Any:
-    images = [types.Part.from_bytes(data=each.data, mime_type=each.mime_type) for each in order.references]
+    images = [
+        types.Part.from_uri(file_uri=image.uri, mime_type=image.mime_type)
+        if image.uri
+        else types.Part.from_bytes(data=image.data, mime_type=image.mime_type)
+        for image in order.references
+    ]
     return [types.Content(role="user", parts=[types.Part(text=order.prompt), *images])]
 
 
 def _config(types: Any, order: Order, timeout: timedelta) -> Any:
     """What is asked for beside the contents. A gateway gets neither a tier nor labels: it may not know them."""
     at_google = order.lane != GATEWAY
-    picture = {"aspect_ratio": order.aspect_ratio, "image_size": order.image_size}
+    picture = {
+        "aspect_ratio": order.aspect_ratio,
+        "image_size": order.image_size,
+        "output_mime_type": f"image/{order.output_format}" if order.output_format is not None else None,
+        "output_compression_quality": order.output_quality,
+    }
     asked = {name: value for name, value in picture.items() if value is not None}
     return types.GenerateContentConfig(
         response_modalities=["TEXT", "IMAGE"],
         image_config=types.ImageConfig(**asked) if asked else None,
         service_tier=tier_to_send(order.lane),
         labels=labels(order) if at_google else None,
-        tools=[types.Tool(google_search=types.GoogleSearch())] if order.grounding else None,
+        tools=[types.Tool(google_search=_search(types, order.grounding))] if order.grounding else None,
+        thinking_config=types.ThinkingConfig(thinking_level=order.thinking.upper()) if order.thinking else None,
+        safety_settings=[types.SafetySetting(**setting) for setting in safety_settings(order)] or None,
+        system_instruction=order.system_instruction,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         automatic_continuation=False,
         should_return_http_response=True,
         http_options=types.HttpOptions(timeout=int(timeout.total_seconds() * 1000)),
     )
+
+
+def _search(types: Any, grounding: Grounding) -> Any:
+    if grounding != IMAGE_SEARCH:
+        return types.GoogleSearch()
+    both = types.SearchTypes(web_search=types.WebSearch(), image_search=types.ImageSearch())
+    return types.GoogleSearch(search_types=both)
+
+
+def safety_settings(order: Order) -> list[dict[str, str]]:
+    """In generateContent's words for both."""
+    return [
+        {"category": f"HARM_CATEGORY_{category.upper()}", "threshold": threshold.upper()}
+        for category, threshold in order.safety
+    ]

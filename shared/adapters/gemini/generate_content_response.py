@@ -46,6 +46,8 @@ class _Content(msgspec.Struct):
 class _Grounding(msgspec.Struct):
     webSearchQueries: Raw = NONE
     web_search_queries: Raw = NONE
+    imageSearchQueries: Raw = NONE
+    image_search_queries: Raw = NONE
 
 
 class _Candidate(msgspec.Struct):
@@ -198,7 +200,9 @@ def _searches(candidate: _Candidate) -> int:
     for raw in (candidate.groundingMetadata, candidate.grounding_metadata):
         found = decoded(raw, _Grounding)
         if found is not None:
-            return len(items_of(found.webSearchQueries, Raw) or items_of(found.web_search_queries, Raw))
+            web = items_of(found.webSearchQueries, Raw) or items_of(found.web_search_queries, Raw)
+            images = items_of(found.imageSearchQueries, Raw) or items_of(found.image_search_queries, Raw)
+            return len(web) + len(images)
     return 0
 
 

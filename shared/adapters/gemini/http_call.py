@@ -139,11 +139,11 @@ def cleaned(failure: Failure, order: Order, api_key: str, call: Call) -> Failure
     request_id = failure.provider_request_id or header_id(headers)
     return replace(
         failure,
-        message=redacted(failure.message, order.prompt, api_key),
-        code=redacted(failure.code, order.prompt, api_key),
-        model=redacted(failure.model, order.prompt, api_key)[:128],
-        provider_request_id=redacted(request_id, order.prompt, api_key)[:128],
-        quota_id=redacted(failure.quota_id, order.prompt, api_key) if failure.quota_id else None,
+        message=redacted(failure.message, order.written, api_key),
+        code=redacted(failure.code, order.written, api_key),
+        model=redacted(failure.model, order.written, api_key)[:128],
+        provider_request_id=redacted(request_id, order.written, api_key)[:128],
+        quota_id=redacted(failure.quota_id, order.written, api_key) if failure.quota_id else None,
         address="" if api_key and api_key in failure.address else failure.address,
     )
 

@@ -22,9 +22,10 @@ from shared.adapters.gemini.sdk_client import GenaiOnce
 from shared.adapters.payloads.answer_image import Elsewhere, Read
 from shared.adapters.payloads.quotation import Sent
 from shared.adapters.process import proxies
-from shared.core.provider.call import Answer, Made, Order
+from shared.core.provider.call import Answer, Made, Order, Reference
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.values.lanes import tier_to_send
+from shared.core.values.parameters import IMAGE_SEARCH, Grounding
 from shared.ports.lanes import AtSlot
 
 if TYPE_CHECKING:
@@ -143,12 +144,11 @@ def key_kind(api_key: str) -> str:
 
 def body_of(order: Order) -> dict[str, Any]:
     """The body of the POST."""
-    content: list[dict[str, str]] = [{"type": "text", "text": order.prompt}]
-    content += [
-        {"type": "image", "mime_type": each.mime_type, "data": base64.b64encode(each.data).decode("ascii")}
-        for each in order.references
-    ]
-    picture = {"type": "image", "aspect_ratio": order.aspect_ratio, "image_size": order.image_size}
+    content: list[dict[str, str]] = [{"type": "text", "text": order.prompt}, *map(_image, order.references)]
+    mime_type = f"image/{order.output_format}" if order.output_format is not None else None
+    picture = {
+        "type": "image", "aspect_ratio": order.aspect_ratio, "image_size": order.image_size, "mime_type": mime_type
+    }  # fmt: skip
     body: dict[str, Any] = {
         "model": order.model,
         "input": [{"type": "user_input", "content": content}],
@@ -159,8 +159,26 @@ def body_of(order: Order) -> dict[str, Any]:
     if (tier := tier_to_send(order.lane)) is not None:
         body["service_tier"] = tier
     if order.grounding:
-        body["tools"] = [{"type": "google_search"}]
+        body["tools"] = [{"type": "google_search"} | _search_types(order.grounding)]
+    if order.thinking is not None:
+        body["generation_config"] = {"thinking_level": order.thinking}
+    if order.safety:
+        body["safety_settings"] = [{"type": category, "threshold": level} for category, level in order.safety]
+    if order.system_instruction is not None:
+        body["system_instruction"] = order.system_instruction
     return body
+
+
+def _image(reference: Reference) -> dict[str, str]:
+    if reference.uri:
+        return {"type": "image", "mime_type": reference.mime_type, "uri": reference.uri}
+    data = base64.b64encode(reference.data).decode("ascii")
+    return {"type": "image", "mime_type": reference.mime_type, "data": data}
+
+
+def _search_types(grounding: Grounding) -> dict[str, list[str]]:
+    """Web pages are what the API searches in by itself; images are named beside them."""
+    return {"search_types": ["web_search", "image_search"]} if grounding == IMAGE_SEARCH else {}
 
 
 def labels(order: Order) -> dict[str, str]:

@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from shared.adapters.gemini import answer_errors
+from shared.adapters.gemini.generate_content_lane import safety_settings
 from shared.adapters.gemini.generate_content_response import read_values
 from shared.adapters.payloads.answer_image import Read
 from shared.adapters.payloads.json_member import NONE, Json, decoded, text_of
@@ -23,8 +24,9 @@ from shared.adapters.payloads.quotation import SENT, Sent
 from shared.adapters.payloads.redaction import redacted
 from shared.adapters.payloads.sse import without_mark
 from shared.core.lifecycle.batch import Result
-from shared.core.provider.call import Answer, Order
+from shared.core.provider.call import Answer, Order, Written, texts_of
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.values.parameters import IMAGE_SEARCH
 
 LANE = "batch"
 
@@ -52,9 +54,16 @@ def write_line(key: str, order: Order) -> bytes:
     config: dict[str, Any] = {"responseModalities": ["TEXT", "IMAGE"]}
     if any(picture.values()):
         config["imageConfig"] = {name: value for name, value in picture.items() if value is not None}
+    if order.thinking is not None:
+        config["thinkingConfig"] = {"thinkingLevel": order.thinking.upper()}
     request: dict[str, Any] = {"contents": [{"role": "user", "parts": parts}], "generationConfig": config}
     if order.grounding:
-        request["tools"] = [{"googleSearch": {}}]
+        both: dict[str, Any] = {"searchTypes": {"webSearch": {}, "imageSearch": {}}}
+        request["tools"] = [{"googleSearch": both if order.grounding == IMAGE_SEARCH else {}}]
+    if order.safety:
+        request["safetySettings"] = safety_settings(order)
+    if order.system_instruction is not None:
+        request["systemInstruction"] = {"parts": [{"text": order.system_instruction}]}
     return msgspec.json.encode({"key": key, "request": request}) + b"\n"
 
 
@@ -66,7 +75,9 @@ class Line(Struct, frozen=True):
     read: Read
 
 
-def read_line(line: Json, model: str, now: datetime, key: str = "", prompts: Mapping[str, str] | None = None) -> Line:
+def read_line(
+    line: Json, model: str, now: datetime, key: str = "", prompts: Mapping[str, Written] | None = None
+) -> Line:
     """What one line says; `key` where it has none. `prompts` by key are cut out of errors before these are classified.
     What stands in a failure is not redacted yet."""
     found = decoded(without_mark(line), _Line)
@@ -75,14 +86,14 @@ def read_line(line: Json, model: str, now: datetime, key: str = "", prompts: Map
         return Line(key, Failure(FailureKind.MALFORMED_ANSWER, f"{size} bytes that are no line of a batch"))
     metadata = decoded(found.metadata, _Metadata)
     key = text_of(found.key) or (text_of(metadata.key) if metadata is not None else "") or key
-    token = SENT.set(Sent(((prompts or {}).get(key, ""), key), model))
+    token = SENT.set(Sent((*texts_of((prompts or {}).get(key, "")), key), model))
     try:
         return Line(key, read_values([found.response], model, LANE, {}, now, lambda: _without_response(found, now)))
     finally:
         SENT.reset(token)
 
 
-def result_of(key: str, answer: Answer, prompt: str, api_key: str) -> Result:
+def result_of(key: str, answer: Answer, prompt: Written, api_key: str) -> Result:
     return Result(key, _clean(answer, prompt, api_key) if isinstance(answer, Failure) else answer)
 
 
@@ -93,7 +104,7 @@ def _without_response(line: _Line, now: datetime) -> Failure:
     return Failure(FailureKind.MALFORMED_ANSWER, "a line with neither a response nor an error")
 
 
-def _clean(failure: Failure, prompt: str, api_key: str) -> Failure:
+def _clean(failure: Failure, prompt: Written, api_key: str) -> Failure:
     """Without prompt and key in what the provider chose the words of."""
     return replace(
         failure,

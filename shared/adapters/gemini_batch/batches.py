@@ -36,7 +36,7 @@ from shared.adapters.payloads.quotation import SENT, Sent
 from shared.adapters.payloads.redaction import redacted
 from shared.adapters.process import proxies
 from shared.core.lifecycle.batch import Progress, Result
-from shared.core.provider.call import Order
+from shared.core.provider.call import Order, Written
 from shared.core.provider.failure import Failure, FailureKind
 from shared.ports.lanes import ResultsUnavailable
 
@@ -167,20 +167,20 @@ class GeminiBatches:
             return Failure(FailureKind.MALFORMED_ANSWER, "the batch names no file of answers", http_status=200)
         return progress
 
-    async def results(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Result]:
+    async def results(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Result]:
         return self._results(file, model, prompts)
 
-    async def _results(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Result]:
+    async def _results(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Result]:
         lines = self._inlined(file, model, prompts) if _NAME.fullmatch(file) else self._in_file(file, model, prompts)
         async for line in lines:
             answer = await self._paid.fetched(line.read) if isinstance(line.read, Elsewhere) else line.read
             yield result_of(line.key, answer, prompts.get(line.key, ""), self._api_key)
 
-    async def _in_file(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Line]:
+    async def _in_file(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Line]:
         async for line in self._lines(f"/v1beta/{file}:download"):
             yield read_line(line, model, self._now(), prompts=prompts)
 
-    async def _inlined(self, name: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Line]:
+    async def _inlined(self, name: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Line]:
         """The answers in the batch itself: under their keys, else in the order of the requests. Raises
         ResultsUnavailable.
         """

@@ -10,7 +10,7 @@ from shared.config import InvalidSetting
 
 if TYPE_CHECKING:
     from shared.core.lifecycle.batch import Progress, Result
-    from shared.core.provider.call import Order
+    from shared.core.provider.call import Order, Written
     from shared.core.provider.failure import Failure
 
 
@@ -29,7 +29,7 @@ class KeylessBatches:
     async def look(self, name: str) -> Progress | Failure:
         self._refuse()
 
-    async def results(self, file: str, model: str, prompts: Mapping[str, str]) -> AsyncIterator[Result]:
+    async def results(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Result]:
         self._refuse()
 
     async def cancel(self, name: str) -> None:

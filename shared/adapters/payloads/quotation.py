@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
-from shared.core.provider.call import Order
+from shared.core.provider.call import Order, texts_of
 
 CUT = "\N{OBJECT REPLACEMENT CHARACTER}"
 """Stands where something was cut out: neither a letter nor a space."""
@@ -52,7 +52,7 @@ class Sent(Struct, frozen=True):
     @classmethod
     def of(cls, order: Order) -> Sent:
         named = (each for pair in order.labels for each in pair)
-        return cls((order.prompt, order.request_id, *named), order.model, bool(order.references))
+        return cls((*texts_of(order.written), order.request_id, *named), order.model, bool(order.references))
 
 
 NOTHING_SENT = Sent()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from shared.adapters.payloads.quotation import READ, unescaped, without
+from shared.core.provider.call import Written, texts_of
 
 LIMIT = 500
 """Characters of a message that is kept."""
@@ -15,12 +16,13 @@ _KEYS = re.compile(r"AIza[\w-]{10,}|\bAQ\.[\w.-]{10,}|\bbearer\s+[\w.~+/=-]{8,}"
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{60,}={0,2}")
 
 
-def redacted(message: str, prompt: str, api_key: str) -> str:
-    """One line of at most 500 characters without the key, base64, or any part of the prompt."""
+def redacted(message: str, written: Written, api_key: str) -> str:
+    """One line of at most 500 characters without the key, base64, or any part of what the caller wrote."""
     text = unescaped(message[:READ])
     if api_key:
         text = re.sub(re.escape(api_key), "[key]", text, flags=re.I)
     text = _ENCODED.sub("[data]", _KEYS.sub("[key]", text))
-    text = without(text, prompt, "[prompt]", WINDOW)
+    for quoted in texts_of(written):
+        text = without(text, quoted, "[prompt]", WINDOW)
     text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return text if len(text) <= LIMIT else f"{text[: LIMIT - 1]}…"

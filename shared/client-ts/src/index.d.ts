@@ -93,6 +93,25 @@ export class Renderlane {
   list(filter?: Filter, options?: CallOptions): AsyncGenerator<RequestView, void, undefined>;
 }
 
+/** The body of a result webhook. */
+export interface WebhookEvent {
+  /** `render.` and the final status. */
+  type: string;
+  timestamp: string;
+  data: RequestView;
+}
+
+/**
+ * The event of a result webhook, if it was signed with the endpoint's secret (`whsec_...`) within five minutes of now.
+ * `body` is the raw body. Throws WebhookError. Deliveries come at least once: ignore a `webhook-id` that you have processed.
+ */
+export function verifyWebhook(
+  secret: string,
+  headers: Headers | Record<string, string | string[] | undefined>,
+  body: string | Uint8Array,
+  options?: { now?: Date },
+): Promise<WebhookEvent>;
+
 /** Everything the client throws, apart from the caller's own abort reason. */
 export class RenderlaneError extends Error {
   constructor(message: string, options?: ErrorOptions);
@@ -129,3 +148,6 @@ export class NotInTimeError extends RenderlaneError {
   constructor(requestId: string, timeoutMs: number);
   readonly requestId: string;
 }
+
+/** The delivery is not Renderlane's, was changed on its way, or is too old. Answer 400 and do nothing else. */
+export class WebhookError extends RenderlaneError {}

@@ -10,3 +10,4 @@ export {
   RenderlaneError,
   UnavailableError,
 } from "./errors.js";
+export { WebhookError, verifyWebhook } from "./webhook.js";

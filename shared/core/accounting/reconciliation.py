@@ -15,6 +15,7 @@ from msgspec import Struct
 from shared.core.accounting.ledger import GATEWAY
 from shared.core.catalogue.skus import Billing, Sku
 from shared.core.values.documents import Fields
+from shared.core.values.lanes import VERTEX
 from shared.core.values.money import MICROS_PER_USD, round_micros
 
 ROUNDING_MICROS = 10_000
@@ -102,13 +103,13 @@ def reconcile(lines: Iterable[Line], rows: Iterable[Fields], billing: Billing) -
     others, days = Decimal(0), set()
     for line in lines:
         days.add(line.day)
-        if line.service not in billing.services:
+        if line.service not in (*billing.services, *billing.vertex_services):
             others += line.exact_micros
             continue
-        sku = billing.sku(line.sku)
+        sku = billing.sku(line.sku, line.service)
         key = (line.day, str(sku) if sku is not None else f"unknown SKU: {line.sku}")
         billed[key] = billed.get(key, Decimal(0)) + line.exact_micros
-    booked = _booked(rows, days)
+    booked = _booked((row for row in rows if row["lane"] != VERTEX or billing.vertex_services), days)
     pairs = [
         Difference(*key, billed_micros=round_micros(billed.get(key, Decimal(0))), booked_micros=booked.get(key, 0))
         for key in sorted({*billed, *booked})

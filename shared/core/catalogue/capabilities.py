@@ -8,19 +8,22 @@ from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
+from shared.core.values.parameters import Thinking
+
 Grounding: TypeAlias = Literal["none", "web", "web+image"]
 """Which search a model can draw on: no search, web pages, or web pages and images."""
 GROUNDINGS: tuple[Grounding, ...] = get_args(Grounding)
 
-Thinking: TypeAlias = Literal["minimal", "low", "medium", "high"]
-THINKING: tuple[Thinking, ...] = get_args(Thinking)
-"""Least first."""
+Policy: TypeAlias = Literal["least", "own", "minimal", "low", "medium", "high"]
+"""What a purpose stands for when a request names no level: the least that the model has, the model's own default, or
+one level for all."""
+POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 Background: TypeAlias = Literal["unknown", "yes", "no"]
 """Whether a lane of a model takes background calls."""
 
 REFERENCE_KINDS = ("objects", "characters")
-OUTPUT_FORMATS = ("jpeg", "png", "webp")
+REFERENCE_SCHEMES = ("https", "gs")
 
 
 class Capabilities(Struct, frozen=True):
@@ -32,12 +35,20 @@ class Capabilities(Struct, frozen=True):
     """The levels that can be asked for, least first; none: the parameter is refused, or has no effect."""
     default_thinking: Thinking | None = None
     """The level that the provider takes when none is sent; None where there is no level."""
+    thought_tokens: Mapping[str, int] = MappingProxyType({})
+    """Allowance of an estimate by level; a level that is not named has the model's."""
     background: Mapping[str, Background] = MappingProxyType({})
     """By lane; a lane that is not named is unknown."""
     references: Mapping[str, int] = MappingProxyType({})
     """The most reference images of each kind, by REFERENCE_KINDS; none named: only the sum is limited."""
     output_formats: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """By API: the formats in which an image may come; the first is the usual one."""
+    chosen_formats: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """By API: the formats that a call may name; none named: it cannot choose."""
+    quality_formats: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """By API: of those, the ones whose quality a call may name."""
+    reference_uris: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """By API: schemes of reference images that it fetches by itself; none named: it takes bytes."""
     output_limit: int | None = None
     """The most tokens of one answer; None = nobody says."""
 

@@ -7,20 +7,21 @@ from typing import Any, TypeVar
 
 from shared.core.catalogue.capabilities import (
     GROUNDINGS,
-    OUTPUT_FORMATS,
     REFERENCE_KINDS,
-    THINKING,
+    REFERENCE_SCHEMES,
     Background,
     Capabilities,
     Grounding,
-    Thinking,
 )
 from shared.core.catalogue.catalogue import APIS
 from shared.core.catalogue.toml_errors import TomlFields, found_text
 from shared.core.values import lanes as lane_table
+from shared.core.values.parameters import OUTPUT_FORMATS, THINKING, Thinking
 
 CAPABILITY_KEYS = (
-    "grounding", "thinking", "default_thinking", "background", "references", "output_formats", "output_limit"
+    "grounding", "thinking", "default_thinking", "background", "references", "output_formats", "chosen_formats",
+    "quality_formats",
+    "reference_uris", "output_limit",
 )  # fmt: skip
 Word = TypeVar("Word", bound=str)
 
@@ -37,7 +38,11 @@ class CapabilityFields(TomlFields):
             default_thinking=self.default_thinking(table, at, thinking),
             background=self.background(table, at),
             references=self.references(table, at, max_references),
-            output_formats=self.output_formats(table, at),
+            thought_tokens=self.thought_tokens(table, at, thinking),
+            output_formats=self.by_api(table, "output_formats", at, OUTPUT_FORMATS),
+            chosen_formats=self.by_api(table, "chosen_formats", at, OUTPUT_FORMATS),
+            quality_formats=self.by_api(table, "quality_formats", at, OUTPUT_FORMATS),
+            reference_uris=self.by_api(table, "reference_uris", at, REFERENCE_SCHEMES),
             output_limit=self.output_limit(table, at),
         )
 
@@ -75,12 +80,24 @@ class CapabilityFields(TomlFields):
         self.only(kinds, REFERENCE_KINDS, (*at, "references"))
         return {kind: self.whole(kinds, kind, (*at, "references"), most=max_references) for kind in kinds}
 
-    def output_formats(self, table: Mapping[str, Any], at: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-        if "output_formats" not in table:
+    def thought_tokens(
+        self, table: Mapping[str, Any], at: tuple[str, ...], thinking: Sequence[Thinking]
+    ) -> dict[str, int]:
+        """By level; all of them, where they are told apart."""
+        if not isinstance(table.get("thought_tokens"), dict):
             return {}
-        apis = self.table(table, "output_formats", at)
-        self.only(apis, APIS, (*at, "output_formats"))
-        return {api: self.subset(apis, api, (*at, "output_formats"), OUTPUT_FORMATS) for api in apis}
+        levels = self.table(table, "thought_tokens", at)
+        self.only(levels, thinking, (*at, "thought_tokens"))
+        return {level: self.whole(levels, level, (*at, "thought_tokens")) for level in thinking}
+
+    def by_api(
+        self, table: Mapping[str, Any], key: str, at: tuple[str, ...], allowed: Sequence[str]
+    ) -> dict[str, tuple[str, ...]]:
+        if key not in table:
+            return {}
+        apis = self.table(table, key, at)
+        self.only(apis, APIS, (*at, key))
+        return {api: self.subset(apis, api, (*at, key), allowed) for api in apis}
 
     def output_limit(self, table: Mapping[str, Any], at: tuple[str, ...]) -> int | None:
         """Never below what one image of the model takes."""

@@ -11,10 +11,12 @@ from msgspec import Struct, field
 
 from shared.core.catalogue.account_tiers import NO_ACCOUNT, AccountRules
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, BatchRules
-from shared.core.catalogue.capabilities import Capabilities
+from shared.core.catalogue.capabilities import Capabilities, Policy
 from shared.core.catalogue.skus import NO_BILLING, Billing
 from shared.core.catalogue.vertex_prices import NO_RULES, VertexRules
 from shared.core.messages.render_request import SIZES
+from shared.core.values.lanes import BATCH, GATEWAY
+from shared.core.values.parameters import SAFETY_CATEGORIES
 
 Status: TypeAlias = Literal["live", "deprecated", "retired"]
 
@@ -78,7 +80,7 @@ class Model(Struct, frozen=True):
     max_references: int
     reference_tokens: int
     thought_tokens: int
-    """Allowance for thinking in an estimate."""
+    """Allowance for thinking in an estimate, at the level that the model takes by itself."""
     timeout: timedelta
     lanes: Mapping[str, Rates]
     source: str
@@ -86,6 +88,10 @@ class Model(Struct, frozen=True):
     reference_types: tuple[str, ...] = ()
     """Types of reference images that it takes inline; none named = those of the catalogue."""
     capabilities: Capabilities = field(default_factory=Capabilities)
+
+    def thought_tokens_at(self, level: str | None) -> int:
+        """Allowance for thinking at that level; None: as the model does by itself."""
+        return self.capabilities.thought_tokens.get(level or "", self.thought_tokens)
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -165,6 +171,18 @@ class Catalogue(Struct, frozen=True):
     """By form of the API, and of a request in a batch: bytes as it is sent, base64 and prompt included."""
     reference_types: tuple[str, ...] = REFERENCE_TYPES
     """That models take inline which name none of their own."""
+    thinking: Mapping[str, Policy] = field(default_factory=dict)
+    """By purpose, the level of a request that names none; a purpose that is not named takes the model's own."""
+    safety: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict.fromkeys(APIS, SAFETY_CATEGORIES))
+    """By API: the harm categories whose threshold can be set."""
+
+    def api_of(self, lane: str, model: str) -> Api:
+        """How that lane of that model is called. Batches and gateways know generateContent alone."""
+        if lane in (BATCH, GATEWAY):
+            return "generate_content"
+        rates = self.models[model].lanes.get(lane)
+        return "interactions" if rates is None else rates.api
+
     vertex: VertexRules = NO_RULES
     """What holds for all models of the Vertex lane."""
     account: AccountRules = NO_ACCOUNT

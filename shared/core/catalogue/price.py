@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from shared.core.catalogue.catalogue import Catalogue, Model, Rates, UnknownModel
 from shared.core.provider.usage import Usage
 from shared.core.values.money import round_micros
+from shared.core.values.parameters import Grounding
 
 CostBasis: TypeAlias = Literal["metered", "listed", "unknown"]
 
@@ -109,13 +110,25 @@ def prompt_tokens(prompt: str) -> int:
     return -(-letters // LETTERS_PER_TOKEN) + len(prompt) - letters
 
 
-def estimate(model: Model, lane: str, size: str, tokens: int, references: int, *, grounding: bool) -> int:
-    """Micro-dollars that one attempt costs, on the safe side: an allowance for thinking, one search where grounded."""
+def estimate(
+    model: Model,
+    lane: str,
+    size: str,
+    tokens: int,
+    references: int,
+    *,
+    grounding: Grounding,
+    thought_tokens: int | None = None,
+) -> int:
+    """Micro-dollars that one attempt costs, on the safe side: an allowance for thinking, one search where grounded.
+
+    `thought_tokens` None: at the level that the model takes by itself.
+    """
     usage = Usage(
         text_in=tokens,
         image_in=references * model.reference_tokens,
         image_out=model.image_tokens[size],
-        thought=model.thought_tokens,
-        grounding_searches=int(grounding),
+        thought=model.thought_tokens if thought_tokens is None else thought_tokens,
+        grounding_searches=int(bool(grounding)),
     )
     return metered(usage, model.lanes[lane]).micros

@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.core.catalogue.account_tiers import NO_ACCOUNT, AccountRules, Tier
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, LARGEST_FILE, BatchRules
+from shared.core.catalogue.capabilities import POLICIES, Capabilities, Policy
 from shared.core.catalogue.capability_reader import CAPABILITY_KEYS, CapabilityFields
 from shared.core.catalogue.catalogue import (
     GEMINI_APIS,
@@ -28,6 +29,7 @@ from shared.core.catalogue.vertex_prices import NO_RULES, VertexRules
 from shared.core.messages.render_request import PURPOSES, SIZES
 from shared.core.values import lanes as lane_table
 from shared.core.values.money import MICROS_PER_USD, round_micros
+from shared.core.values.parameters import SAFETY_CATEGORIES
 
 HOUR = timedelta(hours=1)
 _TABLES = ("purposes", "ladder", "floor", "models", "google", "gateways")
@@ -45,7 +47,7 @@ class _Reader(GatewayFields, CapabilityFields):
     """Turns tables into values."""
 
     def catalogue(self, tables: Mapping[str, Any]) -> Catalogue:
-        self.only(tables, (*_TABLES, "requests", "billing", "batch", "vertex", "account"), ())
+        self.only(tables, (*_TABLES, "thinking", "requests", "billing", "batch", "vertex", "account"), ())
         models_table = self.table(tables, "models", ())
         prices = self.table(tables, "google", ())
         for name in prices:
@@ -83,6 +85,7 @@ class _Reader(GatewayFields, CapabilityFields):
             gateways=self.gateways(self.table(tables, "gateways", ()) if "gateways" in tables else {}, models),
             billing=self.billing(self.table(tables, "billing", ()), models) if "billing" in tables else NO_BILLING,
             batch=self.batch(self.table(tables, "batch", ())) if "batch" in tables else DEFAULT_RULES,
+            thinking=self.policies(self.table(tables, "thinking", ())) if "thinking" in tables else {},
             vertex=self.vertex(self.table(tables, "vertex", ())) if "vertex" in tables else NO_RULES,
             account=self.account(self.table(tables, "account", ())) if "account" in tables else NO_ACCOUNT,
             **(self.requests(self.table(tables, "requests", ())) if "requests" in tables else {}),
@@ -102,10 +105,22 @@ class _Reader(GatewayFields, CapabilityFields):
         remedy = f"name its successor {instead}" if instead else f"name one of {', '.join(catalogue.ladder)}"
         self.refuse(at, f"{name!r}, which is {model.status} and not in [ladder] models; {remedy}")
 
+    def policies(self, table: Mapping[str, Any]) -> dict[str, Policy]:
+        """By purpose, the thinking of a request that names no level."""
+        at = ("thinking",)
+        self.only(table, (*PURPOSES, "source", "checked", "note"), at)
+        self.typed(table, "source", at, str, "where the levels come from, in quotes")
+        self.day(table, "checked", at)
+        return {
+            purpose: self.one_of(table, purpose, at, POLICIES)  # type: ignore[misc]
+            for purpose in PURPOSES
+            if purpose in table
+        }
+
     def requests(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """How large a request may be, and which reference images it may hold."""
         at = ("requests",)
-        self.only(table, ("bytes", "reference_types", "source", "checked", "note"), at)
+        self.only(table, ("bytes", "reference_types", "safety", "source", "checked", "note"), at)
         self.typed(table, "source", at, str, "where the limits come from, in quotes")
         self.day(table, "checked", at)
         sizes = self.table(table, "bytes", at)
@@ -118,6 +133,7 @@ class _Reader(GatewayFields, CapabilityFields):
                 for each in REQUESTS_OF
             },
             "reference_types": self.image_types(table, at),
+            **({"safety": self.by_api(table, "safety", at, SAFETY_CATEGORIES)} if "safety" in table else {}),
         }
 
     def image_types(self, table: Mapping[str, Any], at: tuple[str, ...]) -> tuple[str, ...]:
@@ -151,6 +167,7 @@ class _Reader(GatewayFields, CapabilityFields):
             self.refuse(at, f'no [google."{name}".{lane_table.STANDARD}] prices')
         max_references = self.whole(table, "max_references", at)
         image_tokens = {size: self.whole(tokens, size, (*at, "image_tokens"), least=1) for size in tokens}
+        capabilities = self.capabilities(table, at, max_references)
         return Model(
             id=name,
             aliases=self.words(table, "aliases", at),
@@ -161,14 +178,20 @@ class _Reader(GatewayFields, CapabilityFields):
             sends_image_size=self.typed(table, "sends_image_size", at, bool, "true or false"),
             max_references=max_references,
             reference_tokens=self.whole(table, "reference_tokens", at),
-            thought_tokens=self.whole(table, "thought_tokens", at),
+            thought_tokens=self.own_thought_tokens(table, at, capabilities),
             timeout=timedelta(seconds=self.whole(table, "timeout_seconds", at, least=1, most=539)),
             lanes=lanes,
             source=self.typed(table, "source", at, str, "where the row comes from, in quotes"),
             checked=self.day(table, "checked", at),
             reference_types=self.image_types(table, at) if "reference_types" in table else (),
-            capabilities=self.capabilities(table, at, max_references),
+            capabilities=capabilities,
         )
+
+    def own_thought_tokens(self, table: Mapping[str, Any], at: tuple[str, ...], capabilities: Capabilities) -> int:
+        """One number for all levels, or that of the level which the model takes by itself."""
+        if not capabilities.thought_tokens:
+            return self.whole(table, "thought_tokens", at)
+        return capabilities.thought_tokens[capabilities.default_thinking or ""]
 
     def rates(self, table: object, at: tuple[str, ...], sizes: Mapping[str, Any]) -> Rates:
         if not isinstance(table, dict):
@@ -199,7 +222,7 @@ class _Reader(GatewayFields, CapabilityFields):
 
     def billing(self, table: Mapping[str, Any], models: Mapping[str, Model]) -> Billing:
         at = ("billing",)
-        self.only(table, ("services", "models", "lanes", "parts", "source", "checked", "note"), at)
+        self.only(table, ("services", "vertex_services", "models", "lanes", "parts", "source", "checked", "note"), at)
         allowed = {"models": tuple(models), "lanes": lane_table.ASKABLE, "parts": PARTS}
         read = {
             name: {
@@ -211,6 +234,7 @@ class _Reader(GatewayFields, CapabilityFields):
         }
         return Billing(
             services=self.words(table, "services", at),
+            vertex_services=self.words(table, "vertex_services", at) if "vertex_services" in table else (),
             **read,
             source=self.typed(table, "source", at, str, "where the names come from, in quotes"),
             checked=self.day(table, "checked", at),

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 
-from shared.core.values.lanes import STANDARD
+from shared.core.values.lanes import STANDARD, VERTEX
 
 Part: TypeAlias = Literal["input", "text", "image", "grounding"]
 """Thinking is billed as text."""
@@ -31,6 +31,8 @@ class Billing(Struct, frozen=True):
 
     services: tuple[str, ...] = ()
     """Whose lines are ours, by `service.description`."""
+    vertex_services: tuple[str, ...] = ()
+    """Those whose lines are of the Vertex lane: their SKUs name no lane."""
     models: Mapping[str, str] = field(default_factory=dict)
     """Words to model id; the longest words are looked for first."""
     lanes: Mapping[str, str] = field(default_factory=dict)
@@ -40,12 +42,13 @@ class Billing(Struct, frozen=True):
     source: str = ""
     checked: date = date.min
 
-    def sku(self, description: str) -> Sku | None:
+    def sku(self, description: str, service: str = "") -> Sku | None:
         """None where the description names no model or part that is known."""
         text = " ".join(description.lower().replace("_", " ").split())
         model = next((self.models[each] for each in sorted(self.models, key=len, reverse=True) if each in text), None)
         part = next((self.parts[each] for each in self.parts if each in text), None)
-        lane = next((self.lanes[each] for each in self.lanes if each in text.split()), STANDARD)
+        usual = VERTEX if service in self.vertex_services else STANDARD
+        lane = next((self.lanes[each] for each in self.lanes if each in text.split()), usual)
         return None if model is None or part is None else Sku(model, lane, part)
 
 

@@ -12,7 +12,7 @@ from shared.core.provider.usage import Usage
 from shared.core.values.route import Route
 
 What: TypeAlias = Literal[
-    "image_size", "aspect_ratio", "image_tokens", "model", "lane", "thought_image", "earlier_image"
+    "image_size", "aspect_ratio", "image_tokens", "model", "lane", "output_format", "thought_image", "earlier_image"
 ]
 
 AREAS = {"512": 512**2, "1K": 1024**2, "2K": 2048**2, "4K": 4096**2}
@@ -50,8 +50,10 @@ def mismatches(
     lane: str,
     catalogue: Catalogue,
     remark: Remark = "",
+    formats: tuple[str | None, str] = (None, ""),
 ) -> tuple[Mismatch, ...]:
-    """Everything that differs from the order, in the order of the fields; empty where all is as ordered."""
+    """Everything that differs from the order, in the order of the fields; empty where all is as ordered. `formats`: the
+    one that was asked for, and the one that is delivered."""
     found: list[Mismatch] = []
     size = size_of_pixels(width, height)
     if size != route.image_size:
@@ -68,6 +70,10 @@ def mismatches(
         found.append(Mismatch("model", f"model {route.model} was ordered; {model} served"))
     if lane != route.lane:
         found.append(Mismatch("lane", f"lane {route.lane} was ordered; {lane} served"))
+    ordered_format, delivered_format = formats
+    if ordered_format is not None and delivered_format and ordered_format != delivered_format:
+        reason = f"output format {ordered_format} was ordered; {delivered_format} is delivered"
+        found.append(Mismatch("output_format", reason))
     if remark:
         found.append(Mismatch(remark, REMARKS[remark]))
     return tuple(found)

@@ -21,6 +21,8 @@ def receipt(request: Fields, attempt: Fields, delivered: Delivered, cost: Cost, 
     reasons = [*attempt["route_reasons"], *(each.reason for each in found)]
     if delivered.paid_before:
         reasons.append("an earlier attempt paid for this image, which could not be fetched from its address then")
+    if delivered.format_note:
+        reasons.append(delivered.format_note)
     if cost.micros > attempt["estimate_micros"]:
         reasons.append(
             f"the bill of {usd(cost.micros)} is over the estimate of {usd(attempt['estimate_micros'])}: "
@@ -31,6 +33,8 @@ def receipt(request: Fields, attempt: Fields, delivered: Delivered, cost: Cost, 
             "model": request["asked_model"],
             "image_size": ask["image_size"],
             "lane": ask["lane"],
+            "thinking": ask.get("thinking"),
+            "output_format": ask.get("output_format"),
         },
         "delivered": {
             "model": delivered.model.removeprefix("models/"),
@@ -39,6 +43,9 @@ def receipt(request: Fields, attempt: Fields, delivered: Delivered, cost: Cost, 
             "width": delivered.width,
             "height": delivered.height,
             "image_tokens": delivered.usage.image_out if delivered.usage is not None else None,
+            "output_format": delivered.format or None,
+            "thinking": attempt.get("thinking"),
+            "thought_tokens": delivered.usage.thought if delivered.usage is not None else None,
         },
         "mismatches": [each.what for each in found],
         "cost_micros": cost.micros,
@@ -61,4 +68,5 @@ def mismatches(ask: Fields, route: Route, delivered: Delivered, catalogue: Catal
         lane=delivered.lane,
         catalogue=catalogue,
         remark=delivered.remark,
+        formats=(ask.get("output_format"), delivered.format),
     )

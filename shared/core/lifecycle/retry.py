@@ -64,6 +64,8 @@ class Tally(Struct, frozen=True):
     probes: int = 0
     """Failed probes of sick routes, those aside that were probably paid: these count as failures."""
     interactive: bool = False
+    by_uri: bool = False
+    """Its references went as addresses."""
 
 
 class Again(Struct, frozen=True):
@@ -84,6 +86,8 @@ Decision: TypeAlias = Again | End
 def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: float) -> Decision:
     """`jitter` in [0, 1). Never earlier on one route than its server hints; never past the deadline or the cost cap."""
     ending = End(final_status(failure.kind), of_failure(failure))
+    if refuses_addresses(failure, tally):
+        return Again(now, AS_BYTES)
     next_route = tally.fallback and tally.elsewhere
     match failure.rule.next:
         case Next.END:
@@ -117,6 +121,18 @@ def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: floa
             return Again(now + BASE_BACKOFF * jitter, _reason(failure))
         return End("expired", Outcome(EXPIRED.code, f"{ending.outcome.message} {EXPIRED.message}", EXPIRED.advice))
     return Again(wake_at, _reason(failure))
+
+
+AS_BYTES = "again with the bytes of its references: the provider refused their addresses"
+
+
+def refuses_addresses(failure: Failure, tally: Tally) -> bool:
+    """Whether a refused call may have been refused for the addresses in it: nothing was made, and bytes may do."""
+    if not tally.by_uri:
+        return False
+    return failure.kind in (FailureKind.INVALID_REQUEST, FailureKind.REFERENCE) or (
+        failure.kind is FailureKind.PERMISSION and not failure.explicit
+    )
 
 
 def _own(ending: End) -> End:

@@ -16,11 +16,12 @@ from shared.core.catalogue.price import Cost
 from shared.core.conclusions.claims import claim_id
 from shared.core.lifecycle import attempt_cost, request_record
 from shared.core.lifecycle.receipt import receipt
-from shared.core.lifecycle.retry import Again, End, Tally, after_failure, is_done_with
+from shared.core.lifecycle.retry import Again, End, Tally, after_failure, is_done_with, refuses_addresses
 from shared.core.provider.failure import Failure, FailureKind, Next
 from shared.core.provider.outcome import CANCELLED_IN_FLIGHT, SUCCEEDED, of_failure
 from shared.core.provider.stored_image import Delivered, Ending, storable
 from shared.core.provider.usage import Usage
+from shared.core.references import reference_set
 from shared.core.values.documents import Document, Fields, Update, Write
 from shared.core.values.lanes import is_apart
 from shared.core.values.route import Route, circuit
@@ -48,6 +49,7 @@ def open_attempt(
         "release": data["release"],
         "route": data["route"],
         "route_reasons": data["route_reasons"],
+        "thinking": data.get("thinking"),
         "changed": list(Route.from_json(data["route"]).changes_from(Route.from_json(data["last_route"])))
         if data["last_route"]
         else [],
@@ -116,7 +118,9 @@ def settle(
             code, changes, effect = "duplicate", {"updated_at": now}, "booked"
         case Failure() if current:
             code = ending.kind.value
-            changes, effect = _after(ending, request.data, attempt.data, booked, now=now, jitter=jitter, is_own=is_own)
+            changes, effect = _after(
+                ending, request.data, attempt.data, booked, catalogue, now=now, jitter=jitter, is_own=is_own
+            )
         case Failure():
             code, changes, effect = ending.kind.value, {"updated_at": now}, "booked"
     changes |= _left_over(request.data, attempt.data["number"], changes, interaction_id, now)
@@ -170,6 +174,7 @@ def _after(
     request: Fields,
     attempt: Fields,
     booked: Fields,
+    catalogue: Catalogue,
     *,
     now: datetime,
     jitter: float,
@@ -186,7 +191,8 @@ def _after(
     counts = {
         "failure_count": request["failure_count"] + int(is_repeated and not is_free_probe),
         "probe_count": request.get("probe_count", 0) + int(is_repeated and is_free_probe),
-        "ambiguous_count": request["ambiguous_count"] + int(failure.limits_repeats),
+        "ambiguous_count": request["ambiguous_count"]
+        + int(failure.limits_repeats and not _in_the_start(failure, request)),
         "no_image_count": request["no_image_count"]
         + int(failure.kind in (FailureKind.NO_IMAGE, FailureKind.MALFORMED_ANSWER)),
         "crash_count": request["crash_count"] + int(failure.kind is FailureKind.CRASHED),
@@ -224,7 +230,10 @@ def _after(
         fallback=request["next_route"] is not None,
         probes=counts["probe_count"],
         interactive=request["ask"].get("priority") == "interactive",
+        by_uri=reference_set.goes_by_uri(request, route, catalogue),
     )
+    if refuses_addresses(failure, tally):
+        met["references_as_bytes"] = True
     decision = after_failure(failure, tally, now=now, jitter=jitter)
     if isinstance(decision, Again) and request.get("cancel_requested_at") is not None:
         decision = End("cancelled", CANCELLED_IN_FLIGHT)
@@ -235,6 +244,13 @@ def _after(
             return request_record.requeued(decision.reason, now, wake_at=decision.wake_at) | counts | met, "queued"
         case End():
             return request_record.finished(decision.status, decision.outcome, now) | counts, "final"
+
+
+def _in_the_start(failure: Failure, request: Fields) -> bool:
+    """Its worker died between the claim and the id of a background call: most likely the call had not left. Its
+    estimate is held against the cap, and it counts as a failure, but not as a call that was probably paid.
+    """
+    return failure.kind is FailureKind.CRASHED and request.get("way", "foreground") != "foreground"
 
 
 def _closed(ending: Ending, code: str, cost: Cost, now: datetime, latency_ms: int) -> dict[str, Any]:

@@ -13,6 +13,15 @@ from msgspec import Struct, field
 from shared.core.values import validation
 from shared.core.values.lanes import ASKABLE, GATEWAY, STANDARD
 from shared.core.values.money import micros_from_usd, usd
+from shared.core.values.parameters import (
+    IMAGE_SEARCH,
+    OUTPUT_FORMATS,
+    SAFETY_CATEGORIES,
+    SAFETY_THRESHOLDS,
+    THINKING,
+    Grounding,
+    Thinking,
+)
 from shared.core.values.validation import Problem, ShapeError
 
 MESSAGE_LIMIT_BYTES = 256 * 1024
@@ -85,8 +94,17 @@ class RenderRequest(Struct, frozen=True):
     allow_vertex: bool | None = None
     escalates: str | None = None
     group: str | None = None
-    grounding: bool = False
+    grounding: Grounding = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    thinking: Thinking | None = None
+    """None: what the catalogue has for the purpose."""
+    safety: Mapping[str, str] = field(default_factory=dict)
+    """Thresholds by category; the provider's defaults hold for the others."""
+    system_instruction: str | None = None
+    output_format: str | None = None
+    """None: as the provider sends it."""
+    output_quality: int | None = None
+    """1 to 100; None: the provider's, and where the worker converts its usual one."""
 
     def __repr__(self) -> str:
         """Without the prompt."""
@@ -136,6 +154,11 @@ class RenderRequest(Struct, frozen=True):
             group=found.get("group"),
             grounding=found.get("grounding", False),
             labels=found.get("labels", {}),
+            thinking=found.get("thinking"),
+            safety=found.get("safety", {}),
+            system_instruction=found.get("system_instruction"),
+            output_format=found.get("output_format"),
+            output_quality=found.get("output_quality"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -164,6 +187,11 @@ class RenderRequest(Struct, frozen=True):
             "group": self.group,
             "grounding": self.grounding,
             "labels": dict(self.labels),
+            "thinking": self.thinking,
+            "safety": dict(self.safety) or None,
+            "system_instruction": self.system_instruction,
+            "output_format": self.output_format,
+            "output_quality": self.output_quality,
         }
         return _present(payload)
 
@@ -435,8 +463,10 @@ REQUEST = validation.Record(
             description="Id of the request, of the same tenant, whose image was not good enough.",
         ),
         "group": validation.Text(1, 128, description="Name shared by related requests."),
-        "grounding": validation.Flag(
-            "Ground the image in search results; searches are charged. Checked at intake: not every model can search."
+        "grounding": validation.FlagOr(
+            (IMAGE_SEARCH,),
+            'Ground the image in search results; searches are charged. true: web pages; "image": images too.'
+            " Checked at intake: not every model can search.",
         ),
         "labels": validation.Labels(
             32,
@@ -447,6 +477,32 @@ REQUEST = validation.Record(
                 "1 to 63 characters that do not begin and end with __ (such as __name__)",
             ),
             validation.Text(0, 255),
+        ),
+        "thinking": validation.Choice(
+            THINKING,
+            description="How much the model thinks first; thoughts are charged as text. Default: by purpose, from the"
+            " catalogue. A model without that level takes the nearest one, and the receipt says so.",
+        ),
+        "safety": validation.Record(
+            {category: validation.Choice(SAFETY_THRESHOLDS) for category in SAFETY_CATEGORIES},
+            description="The provider's thresholds by category. Checked at intake: not every API takes every category.",
+        ),
+        "system_instruction": validation.Text(
+            1,
+            PROMPT_LIMIT,
+            VISIBLE_PATTERN,
+            f"1 to {PROMPT_LIMIT:,} characters, at least one of them visible",
+            secret=True,
+            description="What holds for the image beside the prompt: a style, a brand's rules. Charged as input.",
+            remedy="Write what should hold, or leave it out.",
+        ),
+        "output_format": validation.Choice(
+            OUTPUT_FORMATS,
+            description="Default: as the provider sends it. What it does not send is converted by the worker, and the"
+            " receipt says what that loses.",
+        ),
+        "output_quality": validation.Whole(
+            1, 100, "Of a jpeg or webp. Checked at intake: only together with such an output_format."
         ),
     },
     required=("request_id", "prompt"),

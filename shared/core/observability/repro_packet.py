@@ -13,6 +13,7 @@ from shared.core.values.documents import Fields
 from shared.core.values.visible import json_line
 
 PROMPT_LEFT_OUT = "PROMPT (left out; `renderlane packet ID --with-prompt` shows it)"
+INSTRUCTION_LEFT_OUT = "SYSTEM INSTRUCTION (left out; `renderlane packet ID --with-prompt` shows it)"
 KEY = '"x-goog-api-key: $GEMINI_API_KEY"'
 """In double quotes: the shell of whoever repeats it fills in the key."""
 
@@ -44,7 +45,12 @@ def packet(
         "image_size": attempt["route"]["image_size"],
         "aspect_ratio": asked.get("aspect_ratio"),
         "references": len(asked.get("references") or ()),
-        "grounding": bool(asked.get("grounding")),
+        "grounding": asked.get("grounding") or False,
+        "thinking": asked.get("thinking"),
+        "safety": asked.get("safety") or {},
+        "system_instruction": asked.get("system_instruction") if with_prompt else None,
+        "system_instruction_characters": len(asked.get("system_instruction") or ""),
+        "output_format": asked.get("output_format"),
         "prompt": asked["prompt"] if with_prompt else None,
         "prompt_characters": len(asked["prompt"]),
         "http_status": attempt["http_status"],

@@ -81,6 +81,29 @@ def with_root(spans: Sequence[Seen], request: Fields, now: datetime) -> list[See
     return [_root(root, request, now), *spans]
 
 
+def still_open(request: Fields, attempts: Iterable[Fields], now: datetime) -> list[Seen]:
+    """What has begun and not ended, so that no span tells of it yet: the present wait, or the attempt in flight."""
+    root = Place.parse(request["traceparent"])
+    if root is None:
+        return []
+    if request["status"] in ("queued", "released"):
+        wait = root.named(f"open wait {request['round']}")
+        return [Seen(wait.span_id, root.span_id, "queue wait", request["queued_at"], now, open=True)]
+    return [
+        Seen(
+            span_id=root.named(f"attempt {attempt['number']}").span_id,
+            parent_id=root.span_id,
+            name="attempt",
+            started_at=attempt["started_at"],
+            ended_at=now,
+            attributes={"renderlane.route": str(Route.from_json(attempt["route"]))},
+            open=True,
+        )
+        for attempt in attempts
+        if attempt["ended_at"] is None
+    ]
+
+
 def of_documents(request: Fields, attempts: Iterable[Fields], now: datetime) -> list[Seen]:
     """What can be told without spans: the whole, the first wait, each attempt."""
     root = Place.parse(request["traceparent"])
@@ -108,6 +131,8 @@ def of_documents(request: Fields, attempts: Iterable[Fields], now: datetime) -> 
                 open=each["ended_at"] is None,
             )
         )
+    if attempts and request["status"] in ("queued", "released"):
+        found += still_open(request, (), now)
     return found
 
 

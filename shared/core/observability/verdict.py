@@ -31,7 +31,7 @@ GRAVEST: tuple[State, ...] = (
     "worker gone", "all failing", "one route failing", "paused", "budget gone", "short of quota", "busy", "idle",
 )  # fmt: skip
 STALE_AFTER = timedelta(seconds=150)
-"""The pump writes the summary while it leads, `watch` once a minute when nobody does."""
+"""The pump writes the summary while it leads, watch once a minute when nobody does."""
 UNTENDED_AFTER = timedelta(seconds=90)
 """Requests that wait so long without a reason while no pump leads: nobody comes for them."""
 SHORT_AFTER = timedelta(minutes=2)
@@ -155,7 +155,7 @@ def _worker_gone(scene: Scene) -> Iterator[Finding]:
     if summary is None:
         yield Finding(
             "worker gone", "amber", "No worker has reported yet", "Nothing was ever counted in this store.",
-            "Start one: `renderlane up`. In the cloud, check that the scheduler calls `watch` every minute.",
+            "Start one: renderlane up. In the cloud, check that the scheduler calls watch every minute.",
             heading="watch-is-silent",
         )  # fmt: skip
     elif now - summary.at > STALE_AFTER:
@@ -165,14 +165,14 @@ def _worker_gone(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "worker gone", "red", f"No worker: silent for {display.age(summary.at, now)}",
             f"The last figures are of {display.moment(summary.at)}. {left}{version}",
-            "Start it: `renderlane up`. In the cloud, read the logs of `watch` and `pump`. Nothing queued is lost.",
+            "Start it: renderlane up. In the cloud, read the logs of watch and pump. Nothing queued is lost.",
             heading="watch-is-silent",
         )  # fmt: skip
     elif _is_untended(scene):
         yield Finding(
             "worker gone", "red", f"No pump leads, and {that_wait(summary.queued_count)}",
             f"The longest wait is {display.left(scene.oldest())}; nothing says why.",
-            "Read the logs of `pump`. `watch` wakes it every minute.", heading="pump-tick-failed",
+            "Read the logs of pump. watch wakes it every minute.", heading="pump-tick-failed",
         )  # fmt: skip
 
 

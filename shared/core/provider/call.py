@@ -9,17 +9,31 @@ from msgspec import Struct
 
 from shared.core.provider.failure import Failure
 from shared.core.provider.usage import Usage
+from shared.core.values.parameters import Grounding, Thinking
+
+Written: TypeAlias = str | tuple[str, ...]
+"""What the caller wrote: a prompt, or a prompt with a system instruction. No error may repeat it."""
+
+
+def texts_of(written: Written) -> tuple[str, ...]:
+    return (written,) if isinstance(written, str) else written
+
+
+def written_of(prompt: str, system_instruction: str | None) -> Written:
+    return prompt if system_instruction is None else (prompt, system_instruction)
 
 
 class Reference(Struct, frozen=True):
-    """A reference image, fetched."""
+    """A reference image, fetched, or an address that the provider fetches it from."""
 
     mime_type: str
     data: bytes
+    uri: str = ""
+    """Set: the provider fetches it from there, and `data` is empty."""
 
     def __repr__(self) -> str:
-        """Without the bytes."""
-        return f"Reference({self.mime_type}, {len(self.data)} bytes)"
+        """Without the bytes and the address, which may hold a signature."""
+        return f"Reference({self.mime_type}, {'by address' if self.uri else f'{len(self.data)} bytes'})"
 
 
 class Order(Struct, frozen=True):
@@ -34,17 +48,32 @@ class Order(Struct, frozen=True):
     """`512`, `1K`, `2K`, `4K`; None where the model takes no size."""
     aspect_ratio: str | None
     references: Sequence[Reference] = ()
-    grounding: bool = False
+    grounding: Grounding = False
     gateway: str = ""
     """Whose, on the lane `gateway`."""
     paid_at: str = ""
     """The address of a picture that an earlier attempt paid for and could not fetch: it is tried before another one is
     bought."""
     labels: tuple[tuple[str, str], ...] = ()
+    thinking: Thinking | None = None
+    """The level that the call names; None: none."""
+    safety: tuple[tuple[str, str], ...] = ()
+    """Harm categories with their thresholds, in the words of a request."""
+    system_instruction: str | None = None
+    output_format: str | None = None
+    """The format that the call names; None: none."""
+    output_quality: int | None = None
+    """The quality that the call names, beside a format; None: none."""
     key: str = ""
     """The key of the request; empty where it is none."""
     attempt: int = 0
     """Its number; 0 where it is none of a request's."""
+
+    @property
+    def written(self) -> Written:
+        """Addresses too: a query may hold a signature."""
+        uris = tuple(reference.uri for reference in self.references if reference.uri)
+        return (*texts_of(written_of(self.prompt, self.system_instruction)), *uris)
 
     def __repr__(self) -> str:
         """Without the prompt."""
@@ -110,6 +139,8 @@ class Made(Struct, frozen=True):
     remark: Remark = ""
     paid_before: bool = False
     """An earlier attempt was charged for it; it lay at an address that could not be read then."""
+    format_note: str = ""
+    """What was done to its format after it came, or why nothing could be."""
 
 
 Answer: TypeAlias = Made | Failure

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from shared.core.provider.call import Made, Remark, counted, word
 from shared.core.provider.failure import Failure
+from shared.core.provider.output_format import format_of
 from shared.core.provider.usage import Usage
 
 
@@ -26,6 +27,10 @@ class Delivered(Struct, frozen=True):
     remark: Remark = ""
     paid_before: bool = False
     """An earlier attempt was charged for it."""
+    format: str = ""
+    """`jpeg`, `png` or `webp`; empty where an earlier release stored it."""
+    format_note: str = ""
+    """What was done to its format after it came."""
 
     @classmethod
     def of(cls, made: Made, image_uri: str) -> Delivered:
@@ -39,6 +44,8 @@ class Delivered(Struct, frozen=True):
             word(made.provider_request_id),
             made.remark,
             made.paid_before,
+            format_of(made.picture.content_type),
+            made.format_note,
         )
 
     def to_facts(self) -> dict[str, str]:
@@ -54,6 +61,10 @@ class Delivered(Struct, frozen=True):
             facts["remark"] = self.remark
         if self.paid_before:
             facts["paid_before"] = "true"
+        if self.format:
+            facts["format"] = self.format
+        if self.format_note:
+            facts["format_note"] = self.format_note
         if self.usage is not None:
             facts |= {f"usage_{name}": str(getattr(self.usage, name)) for name in Usage.__struct_fields__}
         return facts
@@ -71,6 +82,8 @@ class Delivered(Struct, frozen=True):
             provider_request_id=facts["provider_request_id"],
             remark=_remark(facts.get("remark", "")),
             paid_before=facts.get("paid_before") == "true",
+            format=facts.get("format", ""),
+            format_note=facts.get("format_note", ""),
         )
 
 

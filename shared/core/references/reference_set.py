@@ -7,11 +7,15 @@ that was sent all the same took 1.6 GB of memory: six bytes for each of the refe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from shared.core.catalogue.catalogue import Catalogue
+from shared.core.provider import output_format
 from shared.core.provider.call import Reference
 from shared.core.references.reference_name import named
+from shared.core.values.documents import Fields
 from shared.core.values.lanes import BATCH, GATEWAY
 from shared.core.values.route import Route
 
@@ -37,9 +41,10 @@ def body_limit(route: Route, gateway: str, catalogue: Catalogue) -> int:
     return catalogue.request_bytes["interactions" if rates is None else rates.api]
 
 
-def raw_limit(body: int, prompt: str) -> int:
-    """Bytes of references that such a body holds beside the prompt: base64 makes four of three."""
-    return max((body - ENVELOPE_BYTES - len(prompt.encode("utf-8", "surrogatepass"))) * 3 // 4, 0)
+def raw_limit(body: int, *texts: str) -> int:
+    """Bytes of references that such a body holds beside its texts: base64 makes four of three."""
+    written = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+    return max((body - ENVELOPE_BYTES - written) * 3 // 4, 0)
 
 
 def memory_limit(room: int) -> int:
@@ -47,9 +52,39 @@ def memory_limit(room: int) -> int:
     return max((room - LARGEST_ANSWER) // COPIES, 0)
 
 
-def weight(raw: int, image_size: str | None = None) -> int:
-    """Memory of a call with so many bytes of references, for an image of that size; None: of any."""
-    return ANSWER_BYTES.get(image_size or "", LARGEST_ANSWER) + COPIES * raw
+def weight(raw: int, image_size: str | None = None, to_format: str | None = None) -> int:
+    """Memory of a call with so many bytes of references, for an image of that size; None: of any. `to_format`: it
+    may have to be decoded and encoded in that format."""
+    decoded = output_format.room(to_format, image_size) if to_format is not None else 0
+    return ANSWER_BYTES.get(image_size or "", LARGEST_ANSWER) + COPIES * raw + decoded
+
+
+def goes_by_uri(request: Fields, route: Route, catalogue: Catalogue) -> bool:
+    """Whether the references of a request document go as addresses, which the provider fetches by itself: all of them
+    or none. Its API has to take such addresses, the caller has to name each type, and no earlier attempt may have been
+    refused with them. Whether this worker may read an address is asked as for bytes.
+    """
+    references = request["request"].get("references") or ()
+    if not references or request.get("references_as_bytes") or route.lane in (BATCH, GATEWAY):
+        return False
+    model = catalogue.models.get(route.model)
+    if model is None:
+        return False
+    schemes = model.capabilities.reference_uris.get(catalogue.api_of(route.lane, route.model), ())
+    types = model.reference_types or catalogue.reference_types
+    return all(
+        image.get("mime_type") in types and urlsplit(image["uri"]).scheme in schemes and _is_reachable(image["uri"])
+        for image in references
+    )
+
+
+def _is_reachable(uri: str) -> bool:
+    """Of an https address: a name of the public web, without a port of its own. Others are this worker's alone."""
+    parts = urlsplit(uri)
+    if parts.scheme != "https":
+        return True
+    host = parts.netloc.lower()
+    return re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z][a-z0-9-]+", host) is not None
 
 
 def too_large(sizes: Sequence[int | None], uris: Sequence[str], limit: int, of: str) -> str | None:

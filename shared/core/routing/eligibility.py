@@ -15,11 +15,12 @@ from shared.core.routing import gateway
 from shared.core.routing.context import Course, Offer, Terms
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.flag_kinds import FLAGS
-from shared.core.routing.model_choice import incapable, least_rank_after
+from shared.core.routing.model_choice import incapable, least_rank_after, unsafe
 from shared.core.routing.requirements import Ask
 from shared.core.routing.vertex import may_use_vertex
 from shared.core.values.lanes import BATCH, LANES, PATIENT, VERTEX, is_apart
 from shared.core.values.money import usd
+from shared.core.values.parameters import Thinking
 from shared.core.values.route import GATEWAY, Route, circuit
 
 BATCH_TAKES = timedelta(hours=24)
@@ -42,6 +43,10 @@ class Rung(Struct, frozen=True):
     """The flag that struck it."""
     gateway: str | None = None
     """Whose, on the lane `gateway`."""
+    thinking: Thinking | None = None
+    """The level that is taken; None where there are none."""
+    note: str | None = None
+    """What of the request is met otherwise than it was asked for on this route."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -51,6 +56,8 @@ class Rung(Struct, frozen=True):
             "reason": self.struck,
             "flag": self.flag_id,
             "gateway": self.gateway,
+            "thinking": self.thinking,
+            "note": self.note,
         }
 
 
@@ -74,12 +81,12 @@ def _never(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> 
         return f"no gateway that has a key offers {model.id}"
     if route.lane not in (*model.lanes, GATEWAY):
         return f"{model.id} has no {route.lane} lane"
-    problem = incapable(ask, model)
+    problem = incapable(ask, model) or unsafe(ask, route.lane, model, catalogue)
     if problem is not None:
         return f"{model.id} cannot do it: {problem.field} {problem.found}, allowed: {problem.allowed}"
     if ask.priority == "interactive" and route.lane in PATIENT:
         return f"interactive requests never go to {route.lane}"
-    if route.lane == BATCH and not ask.allow_batch:
+    if route.lane == BATCH and not ask.allow_batch and ask.lane != BATCH:  # naming the lane is consent to it
         return "no consent: allow.batch"
     if route.lane == VERTEX and not may_use_vertex(ask, terms.vertex):
         return "no consent: allow.vertex"

@@ -11,8 +11,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
-from shared.core.catalogue.catalogue import MODALITIES, Catalogue, Gateway
+from shared.core.catalogue import thinking
+from shared.core.catalogue.capabilities import Policy
+from shared.core.catalogue.catalogue import MODALITIES, Catalogue, Gateway, Model
 from shared.core.catalogue.price import NOTHING, UNKNOWN, Cost
+from shared.core.catalogue.thinking import Thought
 from shared.core.limits.quota import Limits, Quota
 from shared.core.provider.failure import Exchange, Failure, FailureKind
 from shared.core.routing.requirements import Ask
@@ -66,7 +69,20 @@ def incapable(name: str, gateway: Gateway, route: Route, ask: Ask) -> str | None
         return f"gateway {name} takes no aspect ratio (its form is {gateway.form})"
     if ask.references and gateway.form == "images":
         return f"gateway {name} takes no references (its form is images)"
+    if ask.safety and gateway.form != "native":
+        return f"gateway {name} takes no safety thresholds (its form is {gateway.form})"
+    if ask.instructed and gateway.form == "images":
+        return f"gateway {name} takes no system instruction (its form is images)"
     return None
+
+
+def thought(name: str, gateway: Gateway, model: Model, ask: Ask, policies: Mapping[str, Policy]) -> Thought:
+    """The native form names a level as Google's does; the other two have no place for one."""
+    level = thinking.thought(model, ask.thinking, ask.purpose, policies)
+    if gateway.form == "native" or level.level is None:
+        return level
+    note = f"thinking {ask.thinking} was not sent: gateway {name} takes no level (its form is {gateway.form})"
+    return Thought(None, None, note if ask.thinking else None, level.tokens)
 
 
 def timeout(gateway: Gateway, image_size: str | None) -> timedelta:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from shared.core.catalogue import price
 from shared.core.catalogue.catalogue import Catalogue, Model
+from shared.core.catalogue.thinking import thought
 from shared.core.messages.render_request import SIZES, Floor
 from shared.core.routing import flag, gateway
 from shared.core.routing.context import FRESH, Course, Offer, Terms
@@ -27,6 +28,7 @@ from shared.core.routing.requirements import Ask
 from shared.core.routing.vertex import in_order
 from shared.core.values.lanes import LANES, STAND_INS
 from shared.core.values.money import usd
+from shared.core.values.parameters import Thinking
 from shared.core.values.route import GATEWAY, Route
 from shared.core.values.validation import Problem, shown
 
@@ -53,6 +55,8 @@ class Planned(Struct, frozen=True):
     """The circuit whose breaker this attempt probes."""
     gateway: str | None = None
     """Whose, on the lane `gateway`."""
+    thinking: Thinking | None = None
+    """The level that is taken; None where there are none."""
 
 
 class Unroutable(Struct, frozen=True):
@@ -124,7 +128,7 @@ def _planned(found: Ladder, best: Rung) -> Planned:
     passed = found.rungs[: found.rungs.index(best)]
     return Planned(
         route=best.route,
-        reasons=(*found.notes, *_reasons(best.route, passed, found.asked_lane)),
+        reasons=(*found.notes, *_reasons(best.route, passed, found.asked_lane), *((best.note,) if best.note else ())),
         estimate_micros=best.estimate_micros,
         asked_model=found.asked_model,
         input_tokens=best.input_tokens,
@@ -133,6 +137,7 @@ def _planned(found: Ladder, best: Rung) -> Planned:
         least_estimate_micros=min((rung.estimate_micros for rung in kept), default=best.estimate_micros),
         saved_micros=saved(found.rungs[0].route, found.rungs[0].estimate_micros, best.route, best.estimate_micros),
         gateway=best.gateway,
+        thinking=best.thinking,
     )
 
 
@@ -216,13 +221,17 @@ def _priced(ask: Ask, terms: Terms, route: Route) -> Rung:
         offer = terms.offers.get(route.model)
         if offer is None:
             return Rung(route, 0, tokens)
-        return Rung(route, gateway.price(offer.gateway, route.model, ask.references), tokens, gateway=offer.name)
+        level = gateway.thought(offer.name, offer.gateway, model, ask, terms.catalogue.thinking)
+        cost = gateway.price(offer.gateway, route.model, ask.references)
+        return Rung(route, cost, tokens, gateway=offer.name, thinking=level.level, note=level.note)
     if route.lane not in model.lanes:
         return Rung(route, 0, tokens)
+    level = thought(model, ask.thinking, ask.purpose, terms.catalogue.thinking)
     cost = price.estimate(
-        model, route.lane, route.image_size, ask.prompt_tokens, ask.references, grounding=ask.grounding
-    )
-    return Rung(route, cost, tokens)
+        model, route.lane, route.image_size, ask.prompt_tokens, ask.references, grounding=ask.grounding,
+        thought_tokens=level.tokens,
+    )  # fmt: skip
+    return Rung(route, cost, tokens, thinking=level.level, note=level.note)
 
 
 def _reasons(taken: Route, passed: Sequence[Rung], asked_lane: str) -> list[str]:

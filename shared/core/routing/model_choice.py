@@ -7,6 +7,7 @@ from msgspec import Struct
 from shared.core.catalogue.catalogue import Catalogue, Model, UnknownModel
 from shared.core.routing.requirements import Ask
 from shared.core.values.lanes import is_apart
+from shared.core.values.parameters import IMAGE_SEARCH
 from shared.core.values.validation import Problem, shown
 
 
@@ -29,7 +30,7 @@ def what_is_asked(ask: Ask, catalogue: Catalogue) -> Asked | Problem:
         remedy = "Use one of these, or omit the model and set a purpose."
         return Problem("model", shown(ask.model), ", ".join(catalogue.names), remedy)
     live = catalogue.live(ask.model)
-    problem = _cannot(ask, live)
+    problem = _cannot(ask, live, catalogue)
     if problem is not None:
         return problem
     notes = []
@@ -54,7 +55,7 @@ def _by_purpose(ask: Ask, catalogue: Catalogue) -> Asked | Problem:
     problems: list[Problem] = []
     for model_id in catalogue.ladder[: top + 1][::-1]:
         model = catalogue.models[model_id]
-        problem = _cannot(ask, model)
+        problem = _cannot(ask, model, catalogue)
         if problem is not None and problem.field == "lane":
             return problem  # a better model in that lane may cost more than this one without it
         if problem is None:
@@ -76,7 +77,7 @@ def least_rank_after(failed_model: str | None, catalogue: Catalogue) -> int | No
     return None if successor is None else catalogue.ladder.index(successor)
 
 
-def _cannot(ask: Ask, model: Model) -> Problem | None:
+def _cannot(ask: Ask, model: Model, catalogue: Catalogue) -> Problem | None:
     """Why this model cannot do what is asked in the lane that is asked, or None."""
     if ask.lane not in model.lanes:
         lanes = ", ".join(lane for lane in model.lanes if not is_apart(lane))  # those may not be here
@@ -89,7 +90,7 @@ def _cannot(ask: Ask, model: Model) -> Problem | None:
             f"{sizes} (for {model.id})",
             "Request a smaller size, or another model.",
         )
-    return incapable(ask, model)
+    return incapable(ask, model) or unsafe(ask, ask.lane, model, catalogue)
 
 
 def incapable(ask: Ask, model: Model) -> Problem | None:
@@ -99,8 +100,22 @@ def incapable(ask: Ask, model: Model) -> Problem | None:
         return Problem("aspect_ratio", shown(ask.aspect_ratio), f"{ratios} (for {model.id})", "Use one of them.")
     if ask.grounding and model.capabilities.grounding == "none":
         allowed = f"false (for {model.id})"
-        return Problem("grounding", "true", allowed, "Leave it out, or name another model.")
+        return Problem("grounding", shown(ask.grounding), allowed, "Leave it out, or name another model.")
+    if ask.grounding == IMAGE_SEARCH and model.capabilities.grounding != "web+image":
+        allowed = f"true, false (for {model.id})"
+        return Problem("grounding", shown(ask.grounding), allowed, "Search in web pages alone, or name another model.")
     if ask.references > model.max_references:
         allowed = f"at most {model.max_references} (for {model.id})"
         return Problem("references", f"{ask.references} images", allowed, "Remove some, or choose another model.")
     return None
+
+
+def unsafe(ask: Ask, lane: str, model: Model, catalogue: Catalogue) -> Problem | None:
+    """A harm category whose threshold this lane's API does not take, or None."""
+    api = catalogue.api_of(lane, model.id)
+    taken = catalogue.safety.get(api, ())
+    wrong = [category for category in ask.safety if category not in taken]
+    if not wrong:
+        return None
+    allowed = f"{', '.join(taken) or 'none'} (lane {lane}: {api})"
+    return Problem("safety", ", ".join(wrong), allowed, "Leave these categories out, or choose another lane.")

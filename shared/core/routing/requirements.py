@@ -7,6 +7,7 @@ from typing import Any
 from shared.core.catalogue import price
 from shared.core.messages.render_request import RenderRequest
 from shared.core.values.codec import Stored
+from shared.core.values.parameters import Grounding, Thinking
 
 
 class Ask(Stored, frozen=True):
@@ -20,7 +21,7 @@ class Ask(Stored, frozen=True):
     prompt_tokens: int
     """Estimated, on the safe side."""
     references: int
-    grounding: bool
+    grounding: Grounding
     max_cost_micros: int | None
     priority: str = "normal"
     exact: bool = False
@@ -34,6 +35,14 @@ class Ask(Stored, frozen=True):
     """None: the configuration decides."""
     above: str | None = None
     """The id of a model whose image failed the quality bar: only better ones will do."""
+    thinking: Thinking | None = None
+    """None: by purpose."""
+    safety: tuple[str, ...] = ()
+    """The harm categories whose threshold is set."""
+    instructed: bool = False
+    """It has a system instruction, whose tokens are among `prompt_tokens`."""
+    output_format: str | None = None
+    """None: as the provider sends it."""
 
     def to_json(self) -> dict[str, Any]:
         """Without what nobody said: a document of an earlier release is written as it was read."""
@@ -49,7 +58,7 @@ class Ask(Stored, frozen=True):
             image_size=request.image_size,
             aspect_ratio=request.aspect_ratio,
             lane=request.lane,
-            prompt_tokens=price.prompt_tokens(request.prompt),
+            prompt_tokens=price.prompt_tokens(request.prompt) + price.prompt_tokens(request.system_instruction or ""),
             references=len(request.references),
             grounding=request.grounding,
             max_cost_micros=request.max_cost_micros,
@@ -61,4 +70,8 @@ class Ask(Stored, frozen=True):
             allow_batch=request.allow_batch,
             allow_vertex=request.allow_vertex,
             above=above,
+            thinking=request.thinking,
+            safety=tuple(sorted(request.safety)),
+            instructed=request.system_instruction is not None,
+            output_format=request.output_format,
         )

@@ -143,6 +143,41 @@ class Flag(Struct, frozen=True):
         return {"type": "boolean"} | ({"description": self.description} if self.description else {})
 
 
+class FlagOr(Struct, frozen=True):
+    """true or false, or one of a few words that say more than true."""
+
+    words: tuple[str, ...]
+    description: str = ""
+
+    def parse(self, value: object, at: str) -> bool | str:
+        if isinstance(value, bool) or (isinstance(value, str) and value in self.words):
+            return value
+        allowed = ", ".join(("true", "false", *(f'"{word}"' for word in self.words)))
+        raise wrong(at, value, allowed, f"Send {at} as one of these JSON values.")
+
+    def schema(self) -> dict[str, Any]:
+        schema: dict[str, Any] = {"enum": [False, True, *self.words]}
+        return schema | ({"description": self.description} if self.description else {})
+
+
+class Whole(Struct, frozen=True):
+    """A whole number within bounds. 1.0 is none: JSON has no integers, but people who write one mean one."""
+
+    least: int
+    most: int
+    description: str = ""
+
+    def parse(self, value: object, at: str) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and self.least <= value <= self.most:
+            return value
+        allowed = f"a whole number from {self.least:,} to {self.most:,}"
+        raise wrong(at, value, allowed, f"Send {at} as such a number, without quotes.")
+
+    def schema(self) -> dict[str, Any]:
+        schema: dict[str, Any] = {"type": "integer", "minimum": self.least, "maximum": self.most}
+        return schema | ({"description": self.description} if self.description else {})
+
+
 class ListOf(Struct, frozen=True):
     """Up to `maximum` values of one shape."""
 

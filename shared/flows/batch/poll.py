@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -50,7 +51,9 @@ async def tend_batches(ports: Ports, now: datetime) -> int:
 async def wake_batch(ports: Ports, name: str) -> int:
     """Look at the batch of that name at the provider now. How many were looked at: none that is unknown or over."""
     count = 0
-    for document in await ports.store.query(queries.batch_named(name)):
+    names = [name] if "/" in name else [name, f"batches/{name}"]
+    pages = [await ports.store.query(queries.batch_named(one)) for one in names]
+    for document in itertools.chain(*pages):
         due_at, time = document.data["due_at"], ServerTime(ports.clock, document.read_at)
         if due_at is not None and due_at <= time.now() + LOOK_LATER:  # else somebody has it in hand
             count += await attempt(ports, "look after a batch", document.path, _tend(ports, document, time)) or 0

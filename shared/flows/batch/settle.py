@@ -16,7 +16,7 @@ from shared.core.lifecycle import batch, request_record
 from shared.core.lifecycle.batch import Item, Progress
 from shared.core.lifecycle.duplicate_answer import book_extra
 from shared.core.observability import events
-from shared.core.provider.call import Answer, Made
+from shared.core.provider.call import Answer, Made, Written, written_of
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.stored_image import Delivered, Ending
 from shared.core.values.documents import Committed, Create, Document
@@ -24,6 +24,7 @@ from shared.flows import tracing
 from shared.flows.batch.claim import change
 from shared.flows.clock import ServerTime
 from shared.flows.render.settle import settle
+from shared.flows.requests.output_format import in_format
 from shared.flows.tracing_call import trace_call
 from shared.ports import Ports
 
@@ -52,7 +53,7 @@ async def settle_results(ports: Ports, held: Document, progress: Progress, time:
     strange: Counter[str] = Counter()
     extra = 0
     if progress.results is not None:
-        prompts = {key: each.request.data["request"]["prompt"] for key, each in entries.items()}
+        prompts = {key: _written(entry.request) for key, entry in entries.items()}
         async for line in await ports.batches.results(progress.results, held.data["model"], prompts):
             entry = entries.get(line.key)
             if entry is None:
@@ -65,6 +66,11 @@ async def settle_results(ports: Ports, held: Document, progress: Progress, time:
         what = f"batch {held.id} ({held.data['name']}): {strange.total()} answers under keys that nobody asked for"
         ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook="batch-strange-answers")
     await _close(ports, held, progress, list(entries.values()), extra, strange.total(), time)
+
+
+def _written(request: Document) -> Written:
+    content = request.data["request"]
+    return written_of(content["prompt"], content.get("system_instruction"))
 
 
 async def settle_all(ports: Ports, held: Document, failure: Failure, time: ServerTime) -> None:
@@ -110,6 +116,7 @@ async def _keep(ports: Ports, held: Document, entry: _Entry, made: Made, time: S
     if not entry.is_open:
         return  # an earlier look settled it
     data = entry.request.data
+    made = await in_format(ports, entry.request, made)
     key = request_record.image_key(entry.item.request_id, data["tenant"], data["created_at"], entry.item.attempt)
     facts = Delivered.of(made, "").to_facts()
     stored = await ports.images.put(key + made.picture.extension, made.picture, facts)

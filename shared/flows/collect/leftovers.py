@@ -17,15 +17,19 @@ from shared.ports import Ports
 PAGE = 100
 AGAIN = timedelta(minutes=1)
 """After a deletion that failed, or while it goes on."""
-KEPT_BY_PROVIDER = timedelta(days=56)
-"""The provider deletes interactions by itself after 55 days (paid tier)."""
+GIVEN_UP_AFTER = timedelta(hours=2)
+"""An interaction that was stopped and goes on for so long is deleted as it is."""
+WITHIN = timedelta(minutes=1)
+"""Then the rest is left for the next minute: a provider that is away takes its time to say so."""
 
 
 async def delete_leftovers(ports: Ports, collector: Collector) -> int:
     """All that are due. How many interactions are gone."""
     probe = ports.clock.now()
-    gone = 0
+    gone, ends = 0, ports.clock.monotonic() + WITHIN.total_seconds()
     for request in await ports.store.query(queries.leftovers(probe, PAGE)):
+        if ports.clock.monotonic() > ends:
+            break
         gone += await attempt(ports, "delete interactions", request.path, _of(ports, collector, request)) or 0
     return gone
 
@@ -51,6 +55,6 @@ async def _is_gone(ports: Ports, collector: Collector, request: Document, intera
         newest = await ports.store.get(request.path)
         if isinstance(newest, Document):
             effect = await collector.collect(Call(newest, number, interaction_id, is_late=True))
-            if effect == "awaiting":
+            if effect == "awaiting" and newest.read_at - document.data["started_at"] < GIVEN_UP_AFTER:
                 return False
     return await ports.interactions.delete(interaction_id) is None

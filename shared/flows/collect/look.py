@@ -30,6 +30,7 @@ from shared.flows.render.settle import settle
 from shared.flows.requests.message import Message
 from shared.flows.requests.paid_image import keep_waiting, store_image
 from shared.flows.requests.provider_call import order_of
+from shared.flows.requests.result_events import Tidy
 from shared.flows.tracing_call import trace_call
 from shared.ports import Ports
 
@@ -100,8 +101,8 @@ class Collector:
                     await self._ports.clock.sleep(pause)
                 case Stop(why):
                     stopping = await self._stop(call, why, time.now())
-                    if stopping is None:
-                        return call, Wait()  # the request has changed: somebody else has it in hand
+                    if stopping is None or call.is_late:
+                        return call, Wait()  # somebody else has the request in hand, or is to look again later
                     call = stopping
 
     async def _look(self, call: Call, attempt: Document, order: Order) -> Looked:
@@ -165,19 +166,19 @@ class Collector:
             await keep_waiting(ports, request, kept_image.reason(ending.place))
             return "kept"
         latency = max(timedelta(0), (over.ended_at or now) - started_at)
-        own = await is_own(self._evidence, answer, request)
+        own = not call.is_late and await is_own(self._evidence, answer, request)
         settling = settle(
             ports, request, attempt, ending, round(latency.total_seconds() * 1000), is_own=own,
             interaction_id=call.interaction_id, tidy=self._tidy(call.interaction_id),
         )  # fmt: skip
-        noting = note(self._evidence, answer, request, time) if request.data["slot_at"] is not None else _nothing()
+        noting = _nothing() if call.is_late else note(self._evidence, answer, request, time)
         effect, _ = await asyncio.gather(settling, noting)
         if effect != "settled before":
             await self._learn(call, attempt, answer, latency)
         self._trace(call, message, over, began_at)
         return effect
 
-    def _tidy(self, interaction_id: str):  # type: ignore[no-untyped-def]
+    def _tidy(self, interaction_id: str) -> Tidy:
         async def delete(request: Document) -> Fields:
             """Where it could not be deleted, its mark stays, and `watch` tries again."""
             if await self._ports.interactions.delete(interaction_id) is not None:

@@ -6,6 +6,7 @@ arrivals came to nothing. Neither writes anything.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 
 from shared.core.lifecycle import awaiting, queries
@@ -43,23 +44,25 @@ class Net:
         due = await self._ports.store.query(queries.awaiting(now, PAGE))
         waiting = {request.data["interaction_id"] for request in due if request.is_readable}
         self._next = {name: at for name, at in self._next.items() if name in waiting}
-        count = 0
-        for request in due:
-            if count >= MOST_AT_ONCE:
-                break
-            count += await attempt(self._ports, "look for an interaction", request.path, self._one(request, now)) or 0
+        ready = [request for request in due if self._is_due(request, now)][:MOST_AT_ONCE]
+        counts = await asyncio.gather(*(self._one(request, now) for request in ready))
         if not due:
             self.holds = bool(await self._ports.store.query(queries.awaiting(queries.FAR_AHEAD, 1)))
             self._rested_until = monotonic + (REST_WHERE_OFF if self._ports.background == "off" else REST)
         else:
             self.holds = True
-        return count
+        return sum(count or 0 for count in counts)
 
-    async def _one(self, request: Document, now: datetime) -> int:
+    def _is_due(self, request: Document, now: datetime) -> bool:
+        """One that cannot be read is: looking at it reports it."""
+        return not request.is_readable or now >= self._next.get(request.data["interaction_id"], now)
+
+    async def _one(self, request: Document, now: datetime) -> int | None:
+        return await attempt(self._ports, "look for an interaction", request.path, self._publish(request, now))
+
+    async def _publish(self, request: Document, now: datetime) -> int:
         data = request.data
         interaction_id, age = data["interaction_id"], now - (data["slot_at"] or data["collect_at"])
-        if now < self._next.get(interaction_id, now):
-            return 0
         usual_ms = data.get("usual_ms")
         usual = None if usual_ms is None else timedelta(milliseconds=usual_ms)
         self._next[interaction_id] = now + awaiting.spacing(age, usual, has_webhooks=self._ports.has_webhooks)
@@ -72,6 +75,9 @@ async def publish_overdue(ports: Ports, now: datetime, *, pump_leads: bool) -> i
     until = now - OVERDUE if pump_leads else now
     due = await ports.store.query(queries.awaiting(until, PAGE))
     for request in due:
-        step = publish(ports, request.data["interaction_id"], request.id, request.data["attempt_count"])
-        await attempt(ports, "look for an interaction", request.path, step)
+        await attempt(ports, "look for an interaction", request.path, _of(ports, request))
     return len(due)
+
+
+async def _of(ports: Ports, request: Document) -> None:
+    await publish(ports, request.data["interaction_id"], request.id, request.data["attempt_count"])

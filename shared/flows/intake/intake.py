@@ -30,6 +30,7 @@ from shared.core.routing.context import Offer
 from shared.core.routing.ladder import Planned, Unroutable
 from shared.core.routing.requirements import Ask
 from shared.core.values.documents import Absent, Conflict, Create, Document, InvalidDocument, Update
+from shared.core.values.parameters import WITH_QUALITY
 from shared.core.values.trace_context import Place, caller_of
 from shared.core.values.validation import Problem, shown
 from shared.flows import tracing, tracing_waits
@@ -337,6 +338,15 @@ def check(
             problems.append(
                 Problem(f"references[{index}].uri", str(error), allowed, "Move the image, or allow its address.")
             )
+    if request.output_quality is not None and request.output_format not in WITH_QUALITY:
+        problems.append(
+            Problem(
+                "output_quality",
+                f"{request.output_quality} with output_format {shown(request.output_format)}",
+                f"only with output_format {' or '.join(WITH_QUALITY)}",
+                "Set such a format, or leave the quality out.",
+            )
+        )
     planned = ladder.first_plan(Ask.of(request, above), catalogue, lanes, offers)
     match planned:
         case Unroutable(problem):

@@ -43,5 +43,6 @@ def _curl(request: Fields, attempt: Fields, catalogue: Catalogue, how: Repeating
         return None
     order = order_of(request_record.request_of(request), Route.from_json(attempt["route"]), (), catalogue)
     if not with_prompt:
-        order = replace(order, prompt=repro_packet.PROMPT_LEFT_OUT)
+        left_out = repro_packet.INSTRUCTION_LEFT_OUT if order.system_instruction is not None else None
+        order = replace(order, prompt=repro_packet.PROMPT_LEFT_OUT, system_instruction=left_out)
     return repro_packet.curl(f"{(how.base_url or GOOGLE).rstrip('/')}/v1beta/interactions", how.body_of(order))

@@ -24,6 +24,7 @@ from datetime import timedelta
 
 from msgspec import Struct
 
+from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import RenderRequest
 from shared.core.provider.call import Reference
 from shared.core.references import reference_set
@@ -63,11 +64,16 @@ class Gathering:
         """
         route = Route.from_json(request.data["route"])
         if not asked.references:
-            room = reference_set.weight(0, route.image_size)
+            room = reference_set.weight(0, route.image_size, asked.output_format)
             await self._take_room(ports, room)
             return Load((), room)
+        if reference_set.goes_by_uri(request.data, route, ports.catalogue):
+            return await self._addresses(ports, request)
         bounds = Bounds.on(ports, asked, route, request.data.get("gateway") or "")
         parked = self._parked.pop(request.id, None)
+        if parked is not None and any(reference.uri for reference in parked.references):
+            self.let_go(ports, parked)  # addresses that were refused
+            parked = None
         if parked is not None:
             try:
                 provider_call.check(bounds, parked.references, ports.catalogue)
@@ -97,11 +103,22 @@ class Gathering:
     def let_go(self, ports: Ports, load: Load) -> None:
         ports.room.give_back(load.room)
 
+    async def _addresses(self, ports: Ports, request: Document) -> Load:
+        """Nothing is fetched: the provider does. The same addresses are allowed as for bytes."""
+        parked = self._parked.pop(request.id, None)
+        if parked is not None:
+            self.let_go(ports, parked)
+        content = request_record.request_of(request.data)
+        references = provider_call.addresses(ports.references, content)
+        room = reference_set.weight(0, request.data["route"]["image_size"], content.output_format)
+        await self._take_room(ports, room)
+        return Load(references, room)
+
     async def _gather(self, ports: Ports, request: Document, bounds: Bounds) -> Load | None:
         sizes = await provider_call.sizes(ports.references, bounds)
         unknown = bounds.limit - sum(size or 0 for size in sizes) if None in sizes else 0
-        size_asked = bounds.route.image_size
-        room = reference_set.weight(sum(size or 0 for size in sizes) + unknown, size_asked)
+        size_asked, to_format = bounds.route.image_size, bounds.asked.output_format
+        room = reference_set.weight(sum(size or 0 for size in sizes) + unknown, size_asked, to_format)
         await self._take_room(ports, room)
         load = Load((), room)
         try:
@@ -113,7 +130,7 @@ class Gathering:
         except BaseException:
             self.let_go(ports, load)
             raise
-        needed = reference_set.weight(sum(len(each.data) for each in references), size_asked)
+        needed = reference_set.weight(sum(len(each.data) for each in references), size_asked, to_format)
         if needed < room:
             ports.room.give_back(room - needed)
         return Load(references, min(needed, room))

@@ -26,6 +26,7 @@ from shared.core.provider.kept_image import KeptImage
 from shared.core.provider.stored_image import Delivered, Ending
 from shared.core.values.documents import Committed, Document, Update
 from shared.flows import tracing
+from shared.flows.requests.output_format import in_format
 from shared.ports import Ports
 from shared.ports.images import ImagesUnavailable
 
@@ -37,6 +38,7 @@ RUNBOOK = "paid-image-waits"
 
 async def store_image(ports: Ports, request: Document, number: int, made: Made) -> Delivered | KeptImage | Failure:
     """Put a paid image away with all that settling it needs: stored, else kept, else (nobody took it) lost."""
+    made = await in_format(ports, request, made)
     key = _key(request, number) + made.picture.extension
     facts = Delivered.of(made, "").to_facts()
     began_at, since = ports.clock.now(), ports.clock.monotonic()

@@ -9,10 +9,12 @@ from typing import TypeVar
 from msgspec import Struct
 
 from shared.core.catalogue.catalogue import Catalogue
+from shared.core.catalogue.thinking import thought
 from shared.core.messages.render_request import RenderRequest
 from shared.core.provider.call import Order, Reference
 from shared.core.references import reference_set
 from shared.core.values.route import Route
+from shared.flows.requests.output_format import wish_of
 from shared.ports import Ports
 from shared.ports.images import References, ReferenceUnusable
 
@@ -23,7 +25,9 @@ def order_of(
     asked: RenderRequest, route: Route, references: tuple[Reference, ...], catalogue: Catalogue, gateway: str = ""
 ) -> Order:
     """What the lane is asked; `gateway` names whose it is on the lane `gateway`."""
-    model = catalogue.models[route.model]
+    model, row = catalogue.models[route.model], catalogue.gateways.get(gateway)
+    wanted = wish_of(asked, route, catalogue)
+    is_told = row is None or row.form == "native"
     return Order(
         request_id=asked.request_id,
         model=route.model,
@@ -34,6 +38,11 @@ def order_of(
         references=references,
         grounding=asked.grounding,
         gateway=gateway,
+        thinking=thought(model, asked.thinking, asked.purpose, catalogue.thinking).sent if is_told else None,
+        safety=tuple(asked.safety.items()),
+        system_instruction=asked.system_instruction,
+        output_format=wanted.format if wanted is not None and wanted.made_by_provider and row is None else None,
+        output_quality=wanted.quality if wanted is not None and wanted.quality_by_provider and row is None else None,
     )
 
 
@@ -50,10 +59,23 @@ class Bounds(Struct, frozen=True):
     @classmethod
     def on(cls, ports: Ports, asked: RenderRequest, route: Route, gateway: str = "") -> Bounds:
         body = reference_set.body_limit(route, gateway, ports.catalogue)
-        raw, held = reference_set.raw_limit(body, asked.prompt), reference_set.memory_limit(ports.room.limit)
+        raw, held = (
+            reference_set.raw_limit(body, asked.prompt, asked.system_instruction or ""),
+            reference_set.memory_limit(ports.room.limit),
+        )
         if held < raw:
             return cls(asked, route, held, "this worker's memory")
         return cls(asked, route, raw, f"a request to {gateway or route.model} ({body:,} bytes with base64 and prompt)")
+
+
+def addresses(references: References, request: RenderRequest) -> tuple[Reference, ...]:
+    """The references of a request as addresses. Raises ReferenceUnusable for a place that may not be read."""
+    for index, reference in enumerate(request.references):
+        try:
+            references.check(reference.uri, request.tenant)
+        except ReferenceUnusable as error:
+            raise ReferenceUnusable(f"references[{index}]: {error}") from error
+    return tuple(Reference(image.mime_type or "", b"", image.uri) for image in request.references)
 
 
 async def sizes(references: References, bounds: Bounds) -> list[int | None]:

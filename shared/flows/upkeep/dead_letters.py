@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from shared.core.accounting import budget
 from shared.core.lifecycle import request_record
-from shared.core.messages.pubsub_messages import BadMessage, Release, parse_arrival
+from shared.core.messages.pubsub_messages import Arrival, BadMessage, BatchArrival, Release, parse_arrival
 from shared.core.messages.topics import DEAD_LETTER_SOURCE, SUBSCRIPTIONS
 from shared.core.observability import events
+from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.outcome import Outcome
 from shared.core.values.documents import Absent, Committed, Document, Update
 from shared.flows.intake.fair_queue import FairTags
 from shared.flows.intake.intake import give_up, take_in
 from shared.flows.render.limit_reports import Evidence
 from shared.flows.render.render import render
+from shared.flows.render.settle import settle
 from shared.flows.requests.item_by_item import attempt, reason_of, report
 from shared.flows.requests.message import Message
 from shared.flows.requests.result_events import ended
@@ -95,9 +97,37 @@ async def _after_render(ports: Ports, kicks: Kicks, evidence: Evidence, message:
 
 
 async def _after_collect(ports: Ports, message: Message) -> None:
-    """The net publishes another arrival while its request waits: this one ends nothing."""
-    parse_arrival(message.data)
-    ports.signals.emit(events.ESCALATION, what="an arrival kept crashing collect", request_id=None, runbook=RUNBOOK)
+    """The net publishes another arrival while its request waits, so one ends nothing. Where they all crash, the attempt
+    is given up.
+    """
+    match parse_arrival(message.data):
+        case Arrival(interaction_id, request_id) if request_id:
+            request = await ports.store.get(request_record.path(request_id))
+            is_awaiting = isinstance(request, Document) and request.is_readable and _is_waiting(request, interaction_id)
+            if isinstance(request, Document) and is_awaiting:
+                await _count_arrival(ports, request)
+        case Arrival() | BatchArrival():
+            request_id = ""
+    ports.signals.emit(
+        events.ESCALATION, what="an arrival kept crashing collect", request_id=request_id or None, runbook=RUNBOOK
+    )
+
+
+def _is_waiting(request: Document, interaction_id: str) -> bool:
+    return request_record.is_awaiting(request.data) and request.data["interaction_id"] == interaction_id
+
+
+async def _count_arrival(ports: Ports, request: Document) -> None:
+    count = request.data.get("dead_letters", 0) + 1
+    if count < MOST_DEAD_LETTERS:
+        # A conflict: somebody else has changed it, and the next dead letter counts.
+        await ports.store.commit(Update(request.path, {"dead_letters": count}, request.version))
+        return
+    number = request.data["attempt_count"]
+    opened = await ports.store.get(request_record.attempt_path(request.id, number))
+    if isinstance(opened, Document):
+        ending = Failure(FailureKind.CRASHED, "The worker kept crashing on what the interaction came to.")
+        await settle(ports, request, opened, ending, 0)
 
 
 def _is_stale(request: Document | Absent, release: Release) -> bool:

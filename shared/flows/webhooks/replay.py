@@ -6,7 +6,7 @@ import asyncio
 
 from shared.core.lifecycle import queries, request_record
 from shared.core.messages.topics import WEBHOOK_DELIVERIES
-from shared.core.values.documents import Committed, Document, Update
+from shared.core.values.documents import Absent, Committed, Document, Update
 from shared.core.webhooks import delivery as deliveries
 from shared.core.webhooks.delivery import Delivery, Due
 from shared.flows.requests.lookup import find_request
@@ -47,10 +47,16 @@ async def replay_dead(store: Store, topics: Topics, tenant: str, endpoint_id: st
 
 async def _again(store: Store, topics: Topics, documents: list[Document]) -> list[str]:
     """Ids of the deliveries that are due now."""
-    due = []
-    for document in documents:
-        after = Delivery.from_json(document.data).replayed(document.read_at)
-        if isinstance(await store.commit(Update(document.path, after.to_json(), document.version)), Committed):
-            due.append(document.id)
+    due = [document.id for document in documents if await _is_due_again(store, document)]
     await asyncio.gather(*(topics.publish(WEBHOOK_DELIVERIES, Due(name).to_bytes()) for name in due))
     return due
+
+
+async def _is_due_again(store: Store, document: Document | Absent) -> bool:
+    """An attempt that ends at this moment changes the document, too: then it is read again."""
+    while isinstance(document, Document):
+        after = Delivery.from_json(document.data).replayed(document.read_at)
+        if isinstance(await store.commit(Update(document.path, after.to_json(), document.version)), Committed):
+            return True
+        document = await store.get(document.path)
+    return False

@@ -14,6 +14,7 @@ import pytest_asyncio
 from scripts.simulator.api.server import serve
 from scripts.simulator.engine.simulation import Simulation
 from scripts.simulator.provider.faults import Fault, NoImageForm
+from scripts.simulator.provider.parameters import Parameters
 from shared.adapters.gemini.generate_content_lane import GenerateContentLane
 from shared.core.provider.call import Made, Order, Reference
 from shared.core.provider.failure import Failure, FailureKind
@@ -95,6 +96,52 @@ async def test_an_image_is_made_and_everything_it_is_billed_by_is_read(simulated
     assert usage.image_in == 560
     assert (answer.model, answer.lane, call.tier) == ("gemini-3-pro-image", "flex", "flex")
     assert (call.api, call.size, call.ratio, call.marker) == ("generate_content", "2K", "16:9", "spring-hero-001")
+
+
+async def test_each_parameter_arrives_and_is_billed(simulated: Simulated) -> None:
+    order = an_order(
+        model="gemini-nano-banana-2.1", grounding="image", thinking="high", system_instruction="Flat colours only.",
+        safety=(("harassment", "block_none"),),
+    )  # fmt: skip
+    answer = await simulated.answer(order=order)
+    assert isinstance(answer, Made), answer
+    (call,) = simulated.simulation.ledger.since(len(simulated.simulation.ledger.since()) - 1)
+    assert call.parameters == Parameters("high", True, {"harassment": "block_none"}, "Flat colours only.")
+    usage = call.usage
+    assert answer.usage == Usage(
+        usage.text_in, usage.image_in, usage.text_out, usage.image_out, usage.thoughts, usage.searches
+    )
+    assert usage.thoughts >= 2_000
+    assert usage.searches >= 2, "in web pages and for images"
+    assert usage.text_in == -(-len(order.prompt) // 4) + 5
+
+
+async def test_an_address_is_passed_on_and_fetched_by_the_provider(simulated: Simulated) -> None:
+    reference = Reference("image/png", b"", "https://cdn.example.com/a.png")
+    simulated.simulation.web[reference.uri] = a_png(64, 64)
+    answer = await simulated.answer(order=an_order(references=[reference]))
+    assert isinstance(answer, Made), answer
+    assert answer.usage is not None
+    assert answer.usage.image_in == 560
+    simulated.simulation.web.clear()
+    answer = await simulated.answer(order=an_order(references=[reference]))
+    assert isinstance(answer, Failure)
+    assert (answer.kind, answer.http_status) == (K.REFERENCE, 400)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"thinking": "low"},
+        {"safety": (("image_hate", "off"),)},
+        {"model": "gemini-3-pro-image", "thinking": "high"},
+        {"model": "gemini-3-pro-image", "grounding": "image"},
+    ],
+)
+async def test_what_no_ladder_sends_is_a_400_of_the_provider(simulated: Simulated, parameters: dict[str, Any]) -> None:
+    answer = await simulated.answer(order=an_order(**{"model": "gemini-nano-banana-2.1"} | parameters))
+    assert isinstance(answer, Failure)
+    assert (answer.kind, answer.http_status) == (K.INVALID_REQUEST, 400)
 
 
 NO_IMAGE: list[tuple[NoImageForm, str, FailureKind, str]] = [

@@ -138,6 +138,51 @@ async def test_an_order_becomes_the_documented_request(world: World) -> None:
     }
 
 
+PARAMETERS: dict[str, Any] = {
+    "grounding": "image",
+    "thinking": "high",
+    "safety": (("image_hate", "block_only_high"), ("harassment", "off")),
+    "system_instruction": "Flat colours only.",
+}
+
+
+async def test_each_parameter_stands_where_the_sdk_has_it(world: World) -> None:
+    await world.made(Reply(a_drawing()), order=an_order(**PARAMETERS))
+    assert world.posted["tools"] == [{"type": "google_search", "search_types": ["web_search", "image_search"]}]
+    assert world.posted["generation_config"] == {"thinking_level": "high"}
+    assert world.posted["safety_settings"] == [
+        {"type": "image_hate", "threshold": "block_only_high"}, {"type": "harassment", "threshold": "off"}
+    ]  # fmt: skip
+    assert world.posted["system_instruction"] == "Flat colours only."
+
+
+async def test_an_address_and_a_format_stand_where_the_sdk_has_them(world: World) -> None:
+    reference = Reference("image/png", b"", "https://cdn.example.com/a.png?sig=s3cret")
+    await world.made(Reply(a_drawing()), order=an_order(references=[reference], output_format="jpeg"))
+    image = {"type": "image", "mime_type": "image/png", "uri": "https://cdn.example.com/a.png?sig=s3cret"}
+    assert world.posted["input"][0]["content"][1] == image
+    assert world.posted["response_format"]["mime_type"] == "image/jpeg"
+    body = {"error": {"code": "invalid_request", "message": f"Cannot fetch content from {reference.uri}."}}
+    failure = await world.failure(Reply(body, status=400), order=an_order(references=[reference]))
+    assert failure.kind is K.INVALID_REQUEST
+    assert "s3cret" not in failure.message
+    assert "s3cret" not in repr(an_order(references=[reference]).references)
+
+
+async def test_a_plain_order_sends_none_of_them(world: World) -> None:
+    await world.made(Reply(a_drawing()))
+    assert not {"tools", "generation_config", "safety_settings", "system_instruction"} & world.posted.keys()
+
+
+async def test_a_system_instruction_is_cut_out_of_an_error_that_repeats_it(world: World) -> None:
+    secret = "Paint everything in the zebra stripes of house Mercator."
+    body = {"error": {"code": "invalid_request", "message": f"cannot follow: {secret}"}}
+    failure = await world.failure(Reply(body, status=400), order=an_order(system_instruction=secret))
+    assert failure.kind is K.INVALID_REQUEST
+    assert "zebra" not in failure.message
+    assert "Mercator" not in failure.message
+
+
 async def test_what_is_not_asked_for_is_left_out(world: World) -> None:
     await world.made(Reply(a_drawing()), order=an_order(image_size=None, aspect_ratio=None))
     body = world.posted

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from scripts.simulator.api.server import serve
 from scripts.simulator.engine.simulation import Simulation
 from scripts.simulator.provider.faults import Fault
+from scripts.simulator.provider.parameters import Parameters
 from shared.adapters.gemini.vertex_lane import VertexLane, of_credentials
 from shared.core.provider.call import Made, Order, Reference
 from shared.core.provider.failure import Failure, FailureKind
@@ -70,6 +71,25 @@ async def test_an_image_is_made_without_a_key_and_costs_what_the_provider_bills(
     assert answer.usage is not None
     assert (answer.usage.image_out, answer.usage.thought) == (call.usage.image_out, call.usage.thoughts)
     assert call.charged
+
+
+async def test_each_parameter_arrives_thresholds_of_images_and_a_chosen_format_among_them(
+    simulated: Simulated,
+) -> None:
+    reference = Reference("image/png", b"", "gs://shop-refs/a.png")
+    simulated.simulation.web[reference.uri] = a_png(64, 64)
+    order = vertex_order(
+        model="gemini-nano-banana-2.1", grounding="image", thinking="high", system_instruction="Flat colours only.",
+        safety=(("image_hate", "block_none"),), references=[reference], output_format="jpeg", output_quality=40,
+    )  # fmt: skip
+    answer = await simulated.answer(order=order)
+    assert isinstance(answer, Made), answer
+    call = simulated.simulation.ledger.since()[-1]
+    assert call.parameters == Parameters("high", True, {"image_hate": "block_none"}, "Flat colours only.")
+    assert answer.picture.content_type == "image/jpeg"
+    assert answer.usage is not None
+    assert (answer.usage.thought, answer.usage.image_in) == (call.usage.thoughts, 1120)
+    assert answer.usage.grounding_searches == call.usage.searches >= 2
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest_asyncio
 from PIL import Image
 
 from scripts.simulator.provider.faults import Fault
+from scripts.simulator.provider.parameters import Parameters
 from shared.adapters.gemini_batch.batch_lines import read_line, result_of, write_line
 from shared.adapters.gemini_batch.batches import GeminiBatches
 from shared.adapters.payloads.answer_image import Elsewhere
@@ -29,7 +30,7 @@ __all__ = ["house", "running"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PRO = "gemini-3-pro-image"
+PRO, NB21 = "gemini-3-pro-image", "gemini-nano-banana-2.1"
 SOON = timedelta(seconds=20)
 
 
@@ -117,6 +118,32 @@ async def test_references_and_grounding_go_into_the_file(house: House, lane: Gem
     assert result.answer.usage is not None
     assert result.answer.usage.image_in == 560
     assert result.answer.usage.grounding_searches > 0
+
+
+async def test_each_parameter_goes_into_the_file(house: House, lane: GeminiBatches) -> None:
+    async def one() -> AsyncIterator[tuple[str, Order]]:
+        yield "r/1", an_order(
+            model=NB21, grounding="image", thinking="minimal", system_instruction="Flat colours only.",
+            safety=(("hate_speech", "block_low_and_above"),),
+        )  # fmt: skip
+
+    file = await lane.upload("one", one())
+    assert isinstance(file, str)
+    name = await lane.create("one", NB21, file, SOON)
+    assert isinstance(name, str)
+    await house.simulation.jobs[name].work  # type: ignore[misc]
+    house.clock.advance(31)
+    progress = await lane.look(name)
+    assert isinstance(progress, Progress)
+    (result,) = await read(lane, progress)
+    assert isinstance(result.answer, Made), result
+    (call,) = house.simulation.ledger.since()
+    assert call.parameters == Parameters("minimal", True, {"hate_speech": "block_low_and_above"}, "Flat colours only.")
+    assert result.answer.usage is not None
+    assert (result.answer.usage.thought, result.answer.usage.grounding_searches) == (
+        call.usage.thoughts, call.usage.searches,
+    )  # fmt: skip
+    assert call.usage.searches >= 2
 
 
 async def test_one_failed_item_is_a_failure_of_its_own_kind(house: House, lane: GeminiBatches) -> None:

@@ -246,3 +246,34 @@ async def _pause(home: Path, *, tripped: bool) -> None:
 def test_a_load_that_cannot_be_is_refused(load: str) -> None:
     said = renderlane("doctor", "--load", load)
     assert (said.exit_code, "--load: found" in said.stderr) == (2, True)
+
+
+WEBHOOK = {"RENDERLANE_WEBHOOK_URL": "https://worker.example/arrive"}
+
+
+async def test_without_webhooks_polling_is_what_is_told(tmp_path: Path) -> None:
+    finding = one(await at_home(tmp_path), "webhooks")
+    assert (finding.verdict, "polling" in finding.found) == ("pass", True)
+
+
+@pytest.mark.parametrize(
+    ("minutes_after_the_call", "verdict"), [(None, "fail"), (-11, "fail"), (-9, "pass"), (0, "pass")]
+)
+async def test_webhooks_must_arrive_where_background_calls_end(
+    tmp_path: Path, minutes_after_the_call: int | None, verdict: str
+) -> None:
+    facts = await at_home(tmp_path, **WEBHOOK)
+    assert one(facts, "webhooks-arrive").verdict == "unknown", "no background call has ended yet"
+    ended = a_record(now=NOW, status="succeeded", way="background", finished_at=NOW)
+    at = None if minutes_after_the_call is None else NOW + timedelta(minutes=minutes_after_the_call)
+    finding = one(held(facts, recent=[ended], webhook_at=at), "webhooks-arrive")
+    assert finding.verdict == verdict
+    assert "https://worker.example/arrive" in one(facts, "webhooks").found
+
+
+async def test_what_rests_with_the_provider_is_told(tmp_path: Path) -> None:
+    facts = await at_home(tmp_path)
+    assert "until it is collected" in one(facts, "kept-by-provider").found
+    assert one(held(facts, left_with_provider=3), "kept-by-provider").verdict == "unknown"
+    off = await at_home(tmp_path, RENDERLANE_BACKGROUND="off")
+    assert "nothing" in one(off, "kept-by-provider").found

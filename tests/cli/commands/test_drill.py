@@ -28,7 +28,7 @@ def test_the_command_knows_every_drill() -> None:
 def test_a_drill_that_is_not_known_is_refused_with_those_that_are() -> None:
     result = renderlane("drill", "flood")
     assert result.exit_code == 2
-    assert "'outage', 'quota', 'slow', 'refusal', 'credential', 'gone'" in result.stderr
+    assert "'outage', 'quota', 'slow', 'refusal', 'credential', 'gone', 'lost-answer'" in result.stderr
 
 
 @pytest.fixture(scope="module")

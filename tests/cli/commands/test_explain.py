@@ -101,7 +101,7 @@ def test_the_table_fits_the_terminal(home: Path, file: Path, monkeypatch: pytest
         said = renderlane("explain", str(file)).stdout
         assert max(map(len, said.splitlines())) <= width
         assert "chosen" in said
-        assert "$0.1209" in said
+        assert "$0.1284" in said
 
 
 def test_the_same_reason_is_said_once_for_a_person(home: Path, file: Path) -> None:

@@ -26,7 +26,7 @@ def test_one_request_is_submitted_waited_for_and_shown() -> None:
 
 def test_json_of_a_waiting_is_the_status_document_and_nothing_else() -> None:
     waited = renderlane("submit", "a red cube", "--id", "as-json", "--tenant", "shop", "--wait", "--json")
-    looked = renderlane("status", "as-json", "--json")
+    looked = renderlane("status", "as-json", "--raw")
     assert waited.exit_code == looked.exit_code == 0
     (document,) = json_lines(waited.stdout)
     settled = {"announce", "updated_at"}
@@ -184,9 +184,9 @@ def test_a_cancellation_that_comes_first_ends_its_request_unpaid() -> None:
 def test_a_request_that_ended_is_revived_and_ends_under_its_new_id() -> None:
     renderlane("submit", "a red cube [refuse]", "--id", "again", "--tenant", "revived", "--wait")
     assert renderlane("revive", "again").exit_code == 0
-    while renderlane("status", "again-r2").exit_code != 0:
+    while "no such request" in renderlane("status", "again-r2").stderr:
         pass  # not taken in yet
-    watched = renderlane("status", "again-r2", "--watch", "--json")
+    watched = renderlane("status", "again-r2", "--watch", "--raw")
     document = json_lines(watched.stdout)[-1]
     assert (document["status"], document["revives"], document["tenant"]) == ("refused", "again", "revived")
     assert "again-r2" in renderlane("status", "again").stdout
@@ -216,7 +216,8 @@ def test_two_tenants_may_use_the_same_id_and_each_request_has_a_name_of_its_own(
 
 def test_a_cancellation_by_id_is_sent_for_the_tenant_of_the_request() -> None:
     renderlane("submit", "a red cube", "--id", "ended-of-shop", "--tenant", "shop", "--wait")
-    assert renderlane("cancel", "ended-of-shop").exit_code == 0
+    ended = renderlane("cancel", "ended-of-shop")
+    assert (ended.exit_code, "already succeeded" in ended.stderr) == (1, True)
     assert renderlane("cancel", "web~to-come", "to-come").exit_code == 0
     renderlane("submit", "a red cube", "--id", "to-come", "--tenant", "web", "--wait")
     (document,) = json_lines(renderlane("status", "web~to-come", "--json").stdout)

@@ -145,7 +145,7 @@ def test_ids_and_a_filter_do_not_go_together_and_nothing_is_wrong_usage(burnt: P
 def test_both_sides_say_so(burnt: Path) -> None:
     renderlane("revive", "a")
     assert "a-r2" in renderlane("status", "a").stdout
-    assert json_lines(renderlane("status", "a", "--json").stdout)[0]["revived_as"] == "a-r2"
+    assert json_lines(renderlane("status", "a", "--raw").stdout)[0]["revived_as"] == "a-r2"
 
 
 # -- cancel -----------------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def test_a_stop_waits_for_attempts_and_says_so(home: Path) -> None:
         _until_rendering("in-flight")
         assert up.stop() == 0
     assert "stopping: 1 attempt in flight" in "".join(up.errors)
-    (document,) = json_lines(renderlane("status", "in-flight", "--json").stdout)
+    (document,) = json_lines(renderlane("status", "in-flight", "--raw").stdout)
     assert document["status"] == "succeeded"
 
 
@@ -66,7 +66,7 @@ def test_a_closed_terminal_drains_like_a_stop(home: Path) -> None:
         up.process.send_signal(signal.SIGHUP)
         up.process.send_signal(signal.SIGHUP)  # a shell that goes may send several
         assert up.process.wait(120) == 0
-    (document,) = json_lines(renderlane("status", "in-flight", "--json").stdout)
+    (document,) = json_lines(renderlane("status", "in-flight", "--raw").stdout)
     assert (document["status"], document["attempt_count"]) == ("succeeded", 1)
 
 
@@ -190,7 +190,7 @@ def test_the_simulator_alone_says_how_to_use_it(home: Path) -> None:
 def _until_rendering(request_id: str) -> None:
     give_up_at = time.monotonic() + 60
     while time.monotonic() < give_up_at:
-        found = json_lines(renderlane("status", request_id, "--json").stdout)
+        found = json_lines(renderlane("status", request_id, "--raw").stdout)
         if found and found[0]["status"] == "rendering":
             return
         time.sleep(0.05)

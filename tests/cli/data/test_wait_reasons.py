@@ -127,7 +127,7 @@ def test_one_look_is_taken_and_only_for_those_that_wait() -> None:
 
 def test_a_field_of_the_document_is_not_overwritten() -> None:
     found = Found("a", a_record(a_request(purpose="final")) | {"held": "its own"})
-    assert wait_reasons.in_document(found, Held(CLOSED))["held"] == "its own"
+    assert wait_reasons.in_document(found, Held(CLOSED), raw=True, with_prompt=False)["held"] == "its own"
 
 
 PAUSED = {MODEL: {"reason": "paused", "until": None, "why": "flag pause by ann: asked to"}}

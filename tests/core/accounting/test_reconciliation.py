@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from shared.core.accounting.reconciliation import Difference, UnreadableExport, read_export, reconcile
+from shared.core.accounting.reconciliation import Difference, Line, UnreadableExport, read_export, reconcile
 from shared.core.catalogue.skus import Sku
 from tests.builders import a_catalogue
 
@@ -134,3 +136,19 @@ def test_a_decimal_comma_is_refused_and_not_read_as_thousands(cost: str) -> None
 )
 def test_thousands_are_read_as_thousands(cost: str, micros: int) -> None:
     assert read_export(export(("2026-11-22", "sku", f'"{cost}"')))[0].exact_micros == micros
+
+
+def test_a_line_of_vertex_ai_is_compared_with_the_vertex_lane() -> None:
+    billing = a_catalogue().billing
+    lines = [
+        Line("2026-11-20", "Vertex AI", "Gemini 3 Pro Image - Image Output Tokens", Decimal(134_400)),
+        Line("2026-11-20", "Gemini API", "Gemini 3 Pro Image image output token count", Decimal(134_400)),
+    ]
+    rows = [
+        {"day": "2026-11-20", "model": "gemini-3-pro-image", "lane": lane, "micros_image": 134_400}
+        for lane in ("standard", "vertex")
+    ]
+    reconciled = reconcile(lines, rows, billing)
+    assert (reconciled.differences, reconciled.agreeing, reconciled.billed_micros) == ((), 2, 268_800)
+    without = reconcile(lines[1:], rows, replace(billing, vertex_services=()))
+    assert without.booked_micros == 134_400, "what no bill can name is left out, as a gateway's is"

@@ -327,8 +327,10 @@ def test_nobody_knows_yet_which_lanes_take_background_calls_and_batch_and_vertex
 
 
 def test_a_catalogue_that_says_nothing_about_capabilities_is_read_and_a_grounded_request_is_sent() -> None:
-    keys = "grounding|thinking|default_thinking|background|references|output_formats|output_limit"
-    silent = read_catalogue(re.sub(rf"(?m)^({keys}) = .*\n", "", TEXT)).models[LITE].capabilities
+    keys = "grounding|thinking|default_thinking|background|references|output_formats|chosen_formats|reference_uris"
+    keys += "|quality_formats|output_limit"
+    text = re.sub(r"thought_tokens = \{.*\}", "thought_tokens = 1000", TEXT)
+    silent = read_catalogue(re.sub(rf"(?m)^({keys}) = .*\n", "", text)).models[LITE].capabilities
     assert silent == Capabilities()
     assert (silent.grounding, silent.background_in("standard"), silent.thinking) == ("web", "unknown", ())
 

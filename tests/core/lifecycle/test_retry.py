@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.core.lifecycle.retry import (
+    AS_BYTES,
     BASE_BACKOFF,
     CAPACITY,
     LONG_HINT,
@@ -47,6 +48,15 @@ def a_tally(**changes: object) -> Tally:
 
 def decided(kind: FailureKind, tally: Tally, jitter: float = 0.5, hint: timedelta | None = None) -> Decision:
     return after_failure(a_failure(kind, retry_after=hint), tally, now=NOW, jitter=jitter)
+
+
+def test_a_call_that_was_refused_with_addresses_is_made_again_at_once_with_bytes() -> None:
+    decision = decided(FailureKind.INVALID_REQUEST, a_tally(by_uri=True))
+    assert decision == Again(NOW, AS_BYTES)
+    assert decided(FailureKind.REFERENCE, a_tally(by_uri=True)) == Again(NOW, AS_BYTES)
+    assert decided(FailureKind.PERMISSION, a_tally(by_uri=True)) == Again(NOW, AS_BYTES)
+    assert isinstance(decided(FailureKind.INVALID_REQUEST, a_tally()), End)
+    assert isinstance(decided(FailureKind.REFUSED, a_tally(by_uri=True)), End), "a refusal is the answer"
 
 
 @pytest.mark.parametrize("kind", ENDING)

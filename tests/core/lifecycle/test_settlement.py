@@ -478,7 +478,13 @@ def receipt_of(delivered: Delivered, **asked: Any) -> dict[str, Any]:
 
 def test_a_receipt_without_a_difference_has_no_reasons() -> None:
     assert receipt_of(a_delivered(), model="nano-banana-2.1") == {
-        "requested": {"model": "gemini-nano-banana-2.1", "image_size": "1K", "lane": "standard"},
+        "requested": {
+            "model": "gemini-nano-banana-2.1",
+            "image_size": "1K",
+            "lane": "standard",
+            "thinking": None,
+            "output_format": None,
+        },
         "delivered": {
             "model": "gemini-nano-banana-2.1",
             "image_size": "1K",
@@ -486,11 +492,14 @@ def test_a_receipt_without_a_difference_has_no_reasons() -> None:
             "width": 1024,
             "height": 1024,
             "image_tokens": 1120,
+            "output_format": None,
+            "thinking": "medium",
+            "thought_tokens": a_usage().thought,
         },
         "mismatches": [],
         "cost_micros": 0,
         "cost_basis": "metered",
-        "estimate_micros": 41_111,
+        "estimate_micros": 48_611,
         "flags": [],
         "reasons": [],
     }

@@ -30,6 +30,7 @@ from shared.core.messages.render_request import (
     parse_message,
 )
 from shared.core.values.documents import Create, InvalidDocument
+from shared.core.values.parameters import OUTPUT_FORMATS, SAFETY_CATEGORIES, SAFETY_THRESHOLDS, THINKING
 from shared.core.values.validation import UNKNOWN_LIMIT, Problem
 from shared.core.values.visible import visible
 from tests.builders import NOW, a_payload, a_request
@@ -95,6 +96,15 @@ ACCEPTED: list[tuple[str, object]] = [
     ("escalates", "e" * 128),
     ("group", "g" * 128),
     ("grounding", True),
+    ("grounding", "image"),
+    *(("thinking", level) for level in ("minimal", "low", "medium", "high")),
+    ("safety", {}),
+    ("safety", {"image_hate": "block_low_and_above", "harassment": "off", "image_harassment": "block_none"}),
+    ("system_instruction", "x"),
+    ("system_instruction", "é" * 32_000),
+    *(("output_format", name) for name in ("jpeg", "png", "webp")),
+    ("output_quality", 1),
+    ("output_quality", 100),
     ("labels", {}),
     ("labels", {f"key{number}": "" for number in range(32)}),
     ("labels", {"k" * 63: "v" * 255}),
@@ -201,6 +211,28 @@ REFUSED: list[tuple[str, object, str]] = [
     ("group", "g" * 129, "group"),
     ("grounding", "true", "grounding"),
     ("grounding", 0, "grounding"),
+    ("grounding", 1, "grounding"),
+    ("grounding", "web", "grounding"),
+    ("grounding", None, "grounding"),
+    ("grounding", ["image"], "grounding"),
+    ("thinking", "Low", "thinking"),
+    ("thinking", True, "thinking"),
+    ("thinking", None, "thinking"),
+    ("safety", [], "safety"),
+    ("safety", {"image_hate": "BLOCK_NONE"}, "safety.image_hate"),
+    ("safety", {"image_hate": None}, "safety.image_hate"),
+    ("safety", {"civic_integrity": "off"}, "safety.civic_integrity"),
+    ("system_instruction", "", "system_instruction"),
+    ("system_instruction", " \u200b", "system_instruction"),
+    ("system_instruction", "x" * 32_001, "system_instruction"),
+    ("system_instruction", ["flat"], "system_instruction"),
+    ("output_format", "jpg", "output_format"),
+    ("output_format", "image/png", "output_format"),
+    ("output_quality", 0, "output_quality"),
+    ("output_quality", 101, "output_quality"),
+    ("output_quality", 80.0, "output_quality"),
+    ("output_quality", "80", "output_quality"),
+    ("output_quality", True, "output_quality"),
     ("labels", {f"key{number}": "" for number in range(33)}, "labels"),
     ("labels", {"k" * 64: "v"}, "labels." + "k" * 63),
     ("labels", {"": "v"}, "labels."),
@@ -400,6 +432,11 @@ def test_what_is_not_said_is_filled_with_the_contracts_defaults() -> None:
         group=None,
         grounding=False,
         labels={},
+        thinking=None,
+        safety={},
+        system_instruction=None,
+        output_format=None,
+        output_quality=None,
     )
 
 
@@ -424,6 +461,11 @@ def test_every_field_that_is_said_is_kept() -> None:
         group="spring",
         grounding=True,
         labels={"campaign": "spring"},
+        thinking="low",
+        safety={"image_hate": "block_only_high"},
+        system_instruction="flat colours",
+        output_format="webp",
+        output_quality=80,
     )
 
 
@@ -446,6 +488,11 @@ def a_full_payload(**changes: Any) -> dict[str, Any]:
             group="spring",
             grounding=True,
             labels={"campaign": "spring"},
+            thinking="low",
+            safety={"image_hate": "block_only_high"},
+            system_instruction="flat colours",
+            output_format="webp",
+            output_quality=80,
         )
         | changes
     )
@@ -485,7 +532,11 @@ def test_a_cost_cap_is_exact_micro_dollars(text: str, micros: int) -> None:
 
 SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"tenant": "default", "purpose": "default", "image_size": "1K", "lane": "standard", "priority": "normal"}),
-    ({}, {"references": [], "allow": {}, "floor": {}, "labels": {}, "grounding": False}),
+    ({}, {"references": [], "allow": {}, "floor": {}, "labels": {}, "grounding": False, "safety": {}}),
+    (
+        {"safety": {"image_hate": "off", "harassment": "off"}},
+        {"safety": {"harassment": "off", "image_hate": "off"}},
+    ),
     ({"allow": {"gateway": False}}, {"allow": {"batch": False}}),
     ({"max_cost_usd": "0.30"}, {"max_cost_usd": "0.300"}),
     ({"max_cost_usd": "5"}, {"max_cost_usd": "05.000000"}),
@@ -522,6 +573,15 @@ OTHER: list[dict[str, Any]] = [
     {"escalates": "spring-hero-000"},
     {"group": "spring"},
     {"grounding": True},
+    {"grounding": "image"},
+    {"thinking": "minimal"},
+    {"thinking": "medium"},
+    {"safety": {"image_hate": "off"}},
+    {"safety": {"image_hate": "block_none"}},
+    {"system_instruction": "flat colours"},
+    {"output_format": "jpeg"},
+    {"output_format": "png"},
+    {"output_format": "jpeg", "output_quality": 80},
     {"labels": {"a": "1"}},
     {"labels": {"a": "1", "b": "2"}},
 ]
@@ -551,7 +611,9 @@ def test_the_content_is_compared_before_aliases_are_resolved() -> None:
 
 def test_the_hash_of_a_content_stays_what_it_is_from_release_to_release() -> None:
     """It stands in the store for 30 days: a change of its recipe would refuse every repeated request."""
-    assert a_full_request().content_hash == "a07e79b060817508433b2e6adb5f7d289224593fe4ca247e09b91a9a8a06fc63"
+    newer = ("thinking", "safety", "system_instruction", "output_format", "output_quality")
+    older = {name: value for name, value in a_full_payload().items() if name not in newer}
+    assert RenderRequest.parse(older).content_hash == "a07e79b060817508433b2e6adb5f7d289224593fe4ca247e09b91a9a8a06fc63"
     assert a_request().content_hash == "cafe49f4942031db211239970719d1208d1bb2a36ccb9d85fcb306b8c477ed64"
 
 
@@ -628,8 +690,13 @@ requests = st.builds(
     allow_batch=st.booleans(),
     escalates=st.none() | ids,
     group=st.none() | words,
-    grounding=st.booleans(),
+    grounding=st.sampled_from([False, True, "image"]),
     labels=st.dictionaries(label_keys, words, max_size=32),
+    thinking=st.none() | st.sampled_from(THINKING),
+    safety=st.dictionaries(st.sampled_from(SAFETY_CATEGORIES), st.sampled_from(SAFETY_THRESHOLDS)),
+    system_instruction=st.none() | prompts,
+    output_format=st.none() | st.sampled_from(OUTPUT_FORMATS),
+    output_quality=st.none() | st.integers(1, 100),
 )
 
 

@@ -79,6 +79,8 @@ def instances(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
             return st.sampled_from(values)
         case {"type": "boolean", **others} if not others:
             return st.booleans()
+        case {"type": "integer", "minimum": least, "maximum": most, **others} if not others:
+            return st.integers(least, most)
         case {"type": "string", "minLength": least, "maxLength": most, "pattern": pattern, **others} if not others:
             return st.from_regex(pattern).filter(lambda text: least <= len(text) <= most)
         case {"type": "string", "minLength": least, "maxLength": most, **others} if not others:

@@ -23,10 +23,10 @@ from shared.core.routing.gateway import event, fingerprint, incapable, of_failed
 from shared.core.routing.ladder import Ladder, Planned, first_plan, ladder, plan
 from shared.core.routing.requirements import Ask
 from shared.core.values.lanes import BUILT as LANES
-from shared.core.values.route import Route
+from shared.core.values.route import GATEWAY, Route
 from tests.builders import CATALOGUE_FILE, NOW, a_catalogue, a_failure, a_request
 
-PRO = "gemini-3-pro-image"
+PRO, NB21 = "gemini-3-pro-image", "gemini-nano-banana-2.1"
 TEXT = CATALOGUE_FILE.read_text("utf-8")
 K = FailureKind
 
@@ -197,9 +197,46 @@ def test_of_several_gateways_the_least_limit_holds_whichever_serves() -> None:
 def test_every_capability_is_looked_at_before_a_request_leaves() -> None:
     ask = Ask.of(a_request(**CONSENT))
     assert incapable("g", a_gateway(), GATEWAY_4K, ask) is None
-    known = {"purpose", "model", "image_size", "lane", "prompt_tokens", "max_cost_micros", "priority", "exact"}
-    known |= {"floor_size", "floor_model", "allow_gateway", "allow_batch", "allow_vertex", "above"}
-    assert set(Ask.__struct_fields__) - known == {"aspect_ratio", "references", "grounding"}
+    elsewhere = {"purpose", "model", "image_size", "lane", "prompt_tokens", "max_cost_micros", "priority", "exact"}
+    elsewhere |= {"floor_size", "floor_model", "allow_gateway", "allow_batch", "allow_vertex", "above"}
+    elsewhere |= {"thinking", "output_format"}  # no reason to leave a gateway
+    checked = {"aspect_ratio", "references", "grounding", "safety", "instructed"}
+    assert set(Ask.__struct_fields__) - elsewhere == checked
+
+
+@pytest.mark.parametrize(
+    ("form", "parameters", "reason"),
+    [
+        ("chat", {"safety": {"harassment": "off"}}, "gateway g takes no safety thresholds (its form is chat)"),
+        ("images", {"safety": {"harassment": "off"}}, "gateway g takes no safety thresholds (its form is images)"),
+        ("images", {"system_instruction": "flat"}, "gateway g takes no system instruction (its form is images)"),
+        ("chat", {"system_instruction": "flat"}, None),
+        ("native", {"system_instruction": "flat", "safety": {"harassment": "off"}, "thinking": "high"}, None),
+        ("images", {"thinking": "high", "output_format": "png"}, None),
+    ],
+)
+def test_a_parameter_goes_only_to_a_gateway_whose_form_has_a_place_for_it(
+    form: str, parameters: dict[str, Any], reason: str | None
+) -> None:
+    row = replace(a_gateway(), form=form, sizes=("1K",))
+    assert incapable("g", row, Route(GATEWAY, PRO, "1K"), Ask.of(a_request(**CONSENT | parameters))) == reason
+
+
+@pytest.mark.parametrize(
+    ("form", "wanted", "level", "note"),
+    [
+        ("native", "high", "high", None),
+        ("native", "low", "minimal", f"thinking low -> minimal: {NB21} has minimal, medium, high"),
+        ("chat", "high", None, "thinking high was not sent: gateway g takes no level (its form is chat)"),
+        ("chat", None, None, None),
+    ],
+)
+def test_a_gateway_names_a_level_where_its_form_has_a_place_for_it(
+    form: str, wanted: str | None, level: str | None, note: str | None
+) -> None:
+    ask = Ask.of(a_request(**CONSENT | ({"thinking": wanted} if wanted else {})))
+    taken = gateway.thought("g", replace(a_gateway(), form=form), a_catalogue().models[NB21], ask, {})
+    assert (taken.level, taken.note) == (level, note)
 
 
 @pytest.mark.parametrize(

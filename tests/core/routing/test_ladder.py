@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.core.catalogue import price
+from shared.core.catalogue.thinking import thought
 from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES, Floor
 from shared.core.routing.context import Terms
 from shared.core.routing.ladder import Ladder, Planned, Unroutable, below_floor, first_plan, ladder
 from shared.core.routing.requirements import Ask
 from shared.core.values.lanes import ASKABLE
 from shared.core.values.lanes import BUILT as LANES
+from shared.core.values.parameters import OUTPUT_FORMATS, SAFETY_CATEGORIES, THINKING
 from shared.core.values.route import Route
 from shared.core.values.validation import Problem
 from tests.builders import a_catalogue, a_planned, a_request
@@ -63,6 +65,12 @@ def refused(**asked: Any) -> Problem:
             Route("standard", NB21, "1K"),
             [f"{LITE} cannot do it (grounding): {NB21}"],
         ),
+        ({"grounding": "image"}, Route("standard", NB21, "1K"), []),
+        ({"thinking": "high"}, Route("standard", NB21, "1K"), []),
+        ({"thinking": "low"}, Route("standard", NB21, "1K"), ["thinking low -> minimal: "]),
+        ({"purpose": "draft", "thinking": "medium"}, Route("standard", LITE, "1K"), ["thinking medium -> high: "]),
+        ({"purpose": "final", "thinking": "low"}, Route("standard", PRO, "1K"), ["thinking low was not sent: "]),
+        ({"system_instruction": "flat colours", "output_format": "png"}, Route("standard", NB21, "1K"), []),
     ],
 )  # fmt: skip
 def test_a_request_takes_the_cheapest_route_that_can_do_it_and_says_why_it_differs(
@@ -88,8 +96,11 @@ def test_a_request_takes_the_cheapest_route_that_can_do_it_and_says_why_it_diffe
         ({"model": LITE, "lane": "priority"}, "lane", '"priority"', f"standard, batch (for {LITE})"),
         ({"model": LITE, "grounding": True}, "grounding", "true", f"false (for {LITE})"),
         ({"model": LEGACY, "grounding": True}, "grounding", "true", f"false (for {LEGACY})"),
+        ({"model": LITE, "grounding": "image"}, "grounding", '"image"', f"false (for {LITE})"),
+        ({"model": PRO, "grounding": "image"}, "grounding", '"image"', f"true, false (for {PRO})"),
+        ({"purpose": "final", "grounding": "image"}, "grounding", '"image"', f"true, false (for {PRO})"),
         ({"purpose": "final", "aspect_ratio": "8:1"}, "aspect_ratio", '"8:1"', PRO),
-        ({"max_cost_usd": "0.01"}, "max_cost_usd", '"0.010000"', "at least 0.041111 for standard"),
+        ({"max_cost_usd": "0.01"}, "max_cost_usd", '"0.010000"', "at least 0.048611 for standard"),
     ],
 )
 def test_what_no_route_can_do_is_refused_with_field_found_allowed_and_remedy(
@@ -125,6 +136,37 @@ def test_a_floor_beside_the_ladder_holds_by_its_successor(floor: str) -> None:
     assert LITE not in {rung.route.model for rung in without.kept}
 
 
+IMAGE_HATE = {"safety": {"image_hate": "block_only_high"}}
+
+
+def test_a_threshold_that_batches_do_not_take_is_refused_there_and_strikes_that_lane_elsewhere() -> None:
+    request = a_request(**IMAGE_HATE, lane="batch", model=PRO, allow={"batch": True})
+    planned = first_plan(Ask.of(request), a_catalogue(), LANES)
+    assert isinstance(planned, Unroutable)
+    assert (planned.problem.field, planned.problem.found) == ("safety", "image_hate")
+    assert "hate_speech" in planned.problem.allowed
+    assert "lane batch: generate_content" in planned.problem.allowed
+    routes = ladder(Ask.of(a_request(**IMAGE_HATE, model=PRO, allow={"batch": True})), Terms(a_catalogue(), LANES))
+    assert isinstance(routes, Ladder)
+    batch = {rung.struck for rung in routes.rungs if rung.route.lane == "batch" and rung.route.model == PRO}
+    assert all("cannot do it: safety image_hate" in (reason or "") for reason in batch)
+    assert {rung.route.lane for rung in routes.kept} == {"standard", "flex"}
+    text = a_request(safety={"harassment": "off"}, lane="batch", model=PRO, allow={"batch": True})
+    assert a_planned(text).route.lane == "batch"
+
+
+def test_a_level_is_part_of_the_estimate() -> None:
+    by_level = {level: a_planned(a_request(thinking=level)).estimate_micros for level in ("minimal", "medium", "high")}
+    assert by_level["medium"] == a_planned().estimate_micros
+    assert by_level["high"] - by_level["medium"] == 2_000 * 7.5
+    assert by_level["medium"] - by_level["minimal"] == 1_500 * 7.5
+
+
+def test_a_system_instruction_counts_as_input() -> None:
+    more = a_planned(a_request(system_instruction="abcd" * 100))
+    assert more.input_tokens == a_planned().input_tokens + 100
+
+
 def test_a_cap_of_just_the_estimate_is_enough() -> None:
     estimate = a_planned().estimate_micros
     assert a_planned(a_request(max_cost_usd=f"0.0{estimate}")).estimate_micros == estimate
@@ -147,7 +189,7 @@ asks = st.builds(
     lane=st.sampled_from(ASKABLE),
     prompt_tokens=st.integers(1, 32_000),
     references=st.integers(0, 14),
-    grounding=st.booleans(),
+    grounding=st.sampled_from([False, True, "image"]),
     max_cost_micros=st.none() | st.integers(1, 10**6),
     priority=st.sampled_from(PRIORITIES),
     exact=st.booleans(),
@@ -157,6 +199,10 @@ asks = st.builds(
     allow_batch=st.booleans(),
     allow_vertex=st.none() | st.booleans(),
     above=st.none() | st.sampled_from(a_catalogue().ladder),
+    thinking=st.none() | st.sampled_from(THINKING),
+    safety=st.lists(st.sampled_from(SAFETY_CATEGORIES), unique=True).map(tuple),
+    instructed=st.booleans(),
+    output_format=st.none() | st.sampled_from(OUTPUT_FORMATS),
 )
 
 
@@ -164,7 +210,7 @@ asks = st.builds(
 def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_remedy(ask: Ask, lanes: set[str]) -> None:
     assert Ask.from_json(ask.to_json()) == ask
     match first_plan(ask, a_catalogue(), lanes):
-        case Planned(route, _, estimate):
+        case Planned(route, reasons, estimate) as planned:
             model = a_catalogue().models[route.model]
             assert model.status != "retired"
             assert route.lane in lanes
@@ -172,11 +218,18 @@ def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_re
             assert ask.aspect_ratio in (None, *model.aspect_ratios)
             assert ask.references <= model.max_references
             assert not ask.grounding or model.capabilities.grounding != "none"
+            assert ask.grounding != "image" or model.capabilities.grounding == "web+image"
+            assert set(ask.safety) <= set(a_catalogue().safety[a_catalogue().api_of(route.lane, route.model)])
+            level = thought(model, ask.thinking, ask.purpose, a_catalogue().thinking)
+            assert planned.thinking == level.level
+            assert level.level in (None, *model.capabilities.thinking)
+            assert (level.note in reasons) or ask.thinking in (None, level.level)
             assert ask.max_cost_micros is None or estimate <= ask.max_cost_micros
             assert Route.from_json(route.to_json()) == route
             assert estimate == price.estimate(
-                model, route.lane, route.image_size, ask.prompt_tokens, ask.references, grounding=ask.grounding
-            )
+                model, route.lane, route.image_size, ask.prompt_tokens, ask.references, grounding=ask.grounding,
+                thought_tokens=level.tokens,
+            )  # fmt: skip
         case Unroutable(problem):
             assert problem.field
             assert problem.allowed or not lanes

@@ -600,3 +600,20 @@ async def test_an_arrival_that_kept_crashing_ends_nothing() -> None:
     await world.run_until_quiet(SOON)
     assert world.status()["status"] == "succeeded"
     assert [one["runbook"] for one in world.signals.of(events.ESCALATION)] == ["dead-letter"]
+
+
+async def test_an_interaction_whose_every_collection_crashes_is_given_up() -> None:
+    world = a_world(latency=timedelta(seconds=2))
+    real = world.interactions.look
+
+    async def look(interaction_id: str, order: Any) -> Any:
+        if order.attempt == 1:
+            raise RuntimeError("a mistake of ours")
+        return await real(interaction_id, order)
+
+    world.interactions.look = look  # type: ignore[method-assign]
+    world.boot()
+    await world.submit()
+    await world.run_until_quiet(timedelta(hours=1))
+    assert codes(world) == ["crashed", "succeeded"]
+    assert world.status()["cost_unknown_attempts"] == 1

@@ -29,9 +29,14 @@ class Steps:
         self.kill_at = kill_at
         self.after = after
         self.killed = ""
+        self.kill_name = ""
 
     def __call__(self, port: Any, name: str) -> Any:
         return _Guarded(port, name, self)
+
+    def kill_on(self, name: str) -> None:
+        """Before the first step of that name."""
+        self.kill_name = name
 
 
 class _Guarded:
@@ -46,7 +51,7 @@ class _Guarded:
             if name in READS:
                 return await real(*args, **kwargs)
             steps.names.append(name)
-            is_fatal = not steps.killed and len(steps.names) - 1 == steps.kill_at
+            is_fatal = not steps.killed and (len(steps.names) - 1 == steps.kill_at or name == steps.kill_name)
             if is_fatal and not steps.after:
                 steps.killed = name
                 raise Killed
@@ -193,3 +198,26 @@ async def test_a_canary_whose_worker_died_keeps_others_back_no_longer_than_its_t
     await world.submit("r-2")
     await world.run_until_quiet(timedelta(minutes=5))
     assert proof(world).state == "proven"
+
+
+async def test_a_request_whose_start_dies_again_and_again_is_not_lost_for_being_probably_paid() -> None:
+    """In the foreground three crashes end a request; a start that dies has most likely not left."""
+    world = World(latency=LATENCY)
+    world.background = "on"
+    world.boot()
+    await world.submit()
+    for _ in range(4):
+        steps = Steps()
+        world.guard = steps
+        world.boot()
+        steps.kill_on("interactions.start")
+        with pytest.raises(Killed):
+            await world.run_until_quiet(timedelta(minutes=10))
+        world.guard = Steps()
+        await world.restart()
+    await world.run_until_quiet(timedelta(minutes=10))
+    assert world.status()["status"] == "succeeded"
+    assert world.status()["crash_count"] == 4
+    assert world.status()["ambiguous_count"] == 0
+    assert world.status()["cost_unknown_attempts"] == 4, "each is held against the cap"
+    assert len(world.interactions.records) == 1

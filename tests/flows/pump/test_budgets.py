@@ -33,7 +33,7 @@ def a_catalogue_text(image_tokens: int = 1000) -> str:
     name = '"gemini-3.1-flash-lite-image"'
     head, lite = text.split(f"[models.{name}]", 1)
     lite = lite.replace('"1K" = 1120', f'"1K" = {image_tokens}', 1)
-    lite = lite.replace("thought_tokens = 500", "thought_tokens = 0", 1)
+    lite = lite.replace("thought_tokens = { minimal = 500, high = 2900 }", "thought_tokens = 0", 1)
     head, rates = f"{head}[models.{name}]{lite}".split(f"[google.{name}.standard]", 1)
     rates = rates.replace("input = 0.25", "input = 0", 1)
     rates = rates.replace("image_output = 30.00", f"image_output = {Decimal(TEN_CENTS) / image_tokens:.12f}", 1)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.core.messages.topics import WEBHOOK_DELIVERIES
+from shared.core.values.documents import Update
 from shared.core.webhooks.delivery import GIVE_UP_AFTER
 from shared.core.webhooks.endpoint import Endpoint
 from shared.core.webhooks.signature import secret_of
@@ -143,6 +144,29 @@ async def test_a_request_is_replayed_to_an_endpoint_that_was_added_later() -> No
     assert len(await replay.replay_request(world.store, world.topics, "web", "r-1")) == 1
     await settle(world)
     assert len(world.webhooks.to(HOOK)) == 1
+
+
+async def test_a_replay_beside_an_attempt_that_ends_is_not_lost() -> None:
+    world = World()
+    await add(world)
+    await world.submit(tenant="web")
+    await settle(world)
+    commit = world.store.commit
+    stale: list[str] = []
+
+    async def overtaken(*writes: Any) -> Any:
+        path = writes[0].path
+        if path.startswith("webhook_deliveries/") and not stale:
+            stale.append(path)
+            document = world.store.all("webhook_deliveries")[0]
+            await commit(Update(path, {"state": "delivered"}, document.version))
+        return await commit(*writes)
+
+    world.store.commit = overtaken  # type: ignore[method-assign]
+    assert len(await replay.replay_request(world.store, world.topics, "web", "r-1")) == 1
+    assert stale
+    await settle(world)
+    assert len(world.webhooks.to(HOOK)) == 2
 
 
 async def test_nobody_replays_the_request_of_another_tenant() -> None:

@@ -26,6 +26,20 @@ class InvalidRequest(ValueError):
         self.problems = problems
 
 
+class ApiError(RuntimeError):
+    """The HTTP API refused a call. `status` is its HTTP status; `problems` names each field."""
+
+    def __init__(self, status: int, detail: str, problems: tuple[Problem, ...]) -> None:
+        super().__init__(f"HTTP {status}: {detail}")
+        self.status = status
+        self.detail = detail
+        self.problems = problems
+
+
+class NoConnection(ConnectionError):
+    """The HTTP API could not be reached. Whether the call arrived is not known: the same call again is safe."""
+
+
 class NotInTime(TimeoutError):
     """No result came in time. The request goes on: wait again, or publish the same again, which is free."""
 

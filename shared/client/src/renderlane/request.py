@@ -70,14 +70,28 @@ class Request:
     escalates: str | None = None
     """Id of the request whose image was not good enough."""
     group: str | None = None
-    grounding: bool = False
+    grounding: bool | Literal["image"] = False
+    """True: in web pages; `image`: in web pages and images. Searches are charged."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    thinking: Literal["minimal", "low", "medium", "high"] | None = None
+    """How much the model thinks first; thoughts are charged as text. None: by purpose."""
+    safety: Mapping[str, str] = field(default_factory=dict)
+    """The provider's thresholds by category, such as {"image_hate": "block_only_high"}."""
+    system_instruction: str | None = field(default=None, repr=False)
+    """What holds for the image beside the prompt: a style, a brand's rules."""
+    output_format: Literal["jpeg", "png", "webp"] | None = None
+    """None: as the provider sends it. What it does not send is converted by the worker."""
+    output_quality: int | None = None
+    """1 to 100, of a jpeg or webp."""
 
     def to_json(self) -> dict[str, Any]:
         """Raises InvalidRequest for a deadline without a time zone."""
         allow = {name: True for name in ("gateway", "batch") if getattr(self, f"allow_{name}")}
         allow |= {} if self.allow_vertex is None else {"vertex": self.allow_vertex}
-        names = ["tenant", "purpose", "model", "image_size", "aspect_ratio", "lane", "priority", "escalates", "group"]
+        names = (
+            "tenant", "purpose", "model", "image_size", "aspect_ratio", "lane", "priority", "escalates", "group",
+            "thinking", "system_instruction", "output_format", "output_quality",
+        )  # fmt: skip
         return {
             "request_id": self.request_id,
             "prompt": self.prompt,
@@ -87,7 +101,8 @@ class Request:
             **({"max_cost_usd": _dollars(self.max_cost_usd)} if self.max_cost_usd is not None else {}),
             **({"floor": self.floor.to_json() if isinstance(self.floor, Floor) else self.floor} if self.floor else {}),
             **({"allow": allow} if allow else {}),
-            **({"grounding": True} if self.grounding else {}),
+            **({"grounding": self.grounding} if self.grounding else {}),
+            **({"safety": dict(self.safety)} if self.safety else {}),
             **({"labels": dict(self.labels)} if self.labels else {}),
         }
 

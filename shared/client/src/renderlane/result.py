@@ -81,10 +81,12 @@ class Result:
             return cls(
                 request_id=_text(found["request_id"]),
                 status=_text(found["status"]),
-                outcome=Outcome(**_named(Outcome, found.get("outcome") or {"code": found["status"], "message": ""})),
+                outcome=Outcome(
+                    **known_fields(Outcome, found.get("outcome") or {"code": found["status"], "message": ""})
+                ),
                 cost_usd=Decimal(found.get("cost_usd") or 0),
-                requested=Requested(**_named(Requested, found["requested"])) if found.get("requested") else None,
-                delivered=Delivered(**_named(Delivered, found["delivered"])) if found.get("delivered") else None,
+                requested=Requested(**known_fields(Requested, found["requested"])) if found.get("requested") else None,
+                delivered=Delivered(**known_fields(Delivered, found["delivered"])) if found.get("delivered") else None,
                 reasons=tuple(found.get("reasons") or ()),
                 mismatches=tuple(found.get("mismatches") or ()),
                 labels=dict(found.get("labels") or {}),
@@ -107,5 +109,5 @@ def _text(value: object) -> str:
     return value
 
 
-def _named(kind: type[Any], found: Mapping[str, Any]) -> dict[str, Any]:
+def known_fields(kind: type[Any], found: Mapping[str, Any]) -> dict[str, Any]:
     return {name: found[name] for name in kind.__slots__ if name in found}

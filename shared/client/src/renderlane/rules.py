@@ -19,11 +19,12 @@ from renderlane.errors import InvalidRequest, Problem
 MESSAGE_LIMIT_BYTES = 256 * 1024
 FOUND_LIMIT = 80
 """Characters of a wrong value that an error shows."""
-SECRET = frozenset({"prompt"})
+SECRET = frozenset({"prompt", "system_instruction"})
 """Fields of which no error shows the value."""
 HINTS = {"image_size": "The K is a capital letter, and the size is text."}
 IN_WORDS = {
     "prompt": "with at least one visible character",
+    "system_instruction": "with at least one visible character",
     "deadline": "that is a date and time with offset, such as 2026-12-01T12:00:00Z, of the years 2000 to 2999",
 }
 """What a pattern means that nobody wants to read."""
@@ -59,9 +60,9 @@ def _problems(value: object, schema: Schema, at: str) -> Iterator[Problem]:
     if "anyOf" in schema:
         yield from _either(value, schema["anyOf"], at)
     elif "enum" in schema:
-        if not isinstance(value, str) or value not in schema["enum"]:
+        if not any(type(value) is type(word) and value == word for word in schema["enum"]):
             remedy = HINTS.get(at.rpartition(".")[2], "Use one of these values, spelled exactly like this.")
-            yield Problem(at, shown(value, at), ", ".join(schema["enum"]), remedy)
+            yield Problem(at, shown(value, at), ", ".join(map(_word, schema["enum"])), remedy)
     else:
         match schema["type"]:
             case "string":
@@ -69,6 +70,8 @@ def _problems(value: object, schema: Schema, at: str) -> Iterator[Problem]:
             case "boolean":
                 if not isinstance(value, bool):
                     yield Problem(at, shown(value, at), "true, false", "Give a boolean.")
+            case "integer":
+                yield from _whole(value, schema, at)
             case "array":
                 yield from _list(value, schema, at)
             case "object":
@@ -86,6 +89,17 @@ def _either(value: object, choices: list[Schema], at: str) -> Iterator[Problem]:
         yield from _problems(value, objects[0], at)
     else:
         yield Problem(at, shown(value, at), f"{', '.join(words)}, or an object", "Give one of the two.")
+
+
+def _word(value: str | bool) -> str:
+    return json.dumps(value) if isinstance(value, bool) else value
+
+
+def _whole(value: object, schema: Schema, at: str) -> Iterator[Problem]:
+    least, most = schema["minimum"], schema["maximum"]
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        allowed = f"a whole number from {least:,} to {most:,}"
+        yield Problem(at, shown(value, at), allowed, "Give such a number.")
 
 
 def _text(value: object, schema: Schema, at: str) -> Iterator[Problem]:

@@ -1,0 +1,144 @@
+"""Which requests a list shows, from the words of an address or a form. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeAlias
+from urllib.parse import urlencode
+
+from msgspec import Struct, field
+
+from shared.core.catalogue.catalogue import Catalogue, UnknownModel
+from shared.core.lifecycle import request_record, revival
+from shared.core.messages.render_request import PRIORITIES
+from shared.core.values.documents import Fields
+from shared.core.values.lanes import BUILT
+from shared.core.values.validation import Problem
+
+Sort: TypeAlias = Literal["newest", "longest", "dearest"]
+SORTS: tuple[Sort, ...] = ("newest", "longest", "dearest")
+STATUSES = ("queued", "released", "rendering", "batched", *request_record.FINAL)
+FIELDS = ("status", "outcome", "tenant", "model", "lane", "priority", "flag", "since", "until", "text", "sort")
+LOOKED_AT = (
+    "status", "created_at", "tenant", "priority", "asked_model", "route", "outcome", "flags", "request_id", "batch",
+    "finished_at", "cost_micros", "image_uri", "reason", "wake_at", "model", "attempt_count", "revived_as",
+    "queued_at",
+)  # fmt: skip
+"""What choosing and a list need of a document: no prompt."""
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+TEXT_LIMIT = 128
+_TEXT = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
+
+
+class RequestFilter(Struct, frozen=True):
+    """What is None or empty is not asked for."""
+
+    status: str | None = None
+    outcome: str | None = None
+    tenant: str | None = None
+    model: str | None = None
+    """An id of the catalogue."""
+    lane: str | None = None
+    priority: str | None = None
+    flag: str | None = None
+    """Of the last route: an id, or the name that its ids begin with."""
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str = ""
+    """In the id."""
+    sort: Sort = "newest"
+    words: Mapping[str, str] = field(default_factory=dict)
+    """As it was asked for, without what was left empty."""
+
+    def takes(self, key: str, data: Fields) -> bool:
+        """Whether a document is meant; status, tenant and time are the query's."""
+        return (
+            self.status in (None, data["status"])
+            and self.tenant in (None, data["tenant"])
+            and self.priority in (None, data["priority"])
+            and self.lane in (None, data["route"]["lane"])
+            and (self.outcome is None or (data["outcome"] or {}).get("code") == self.outcome)
+            and (self.model is None or self.model in (data.get("asked_model"), data["route"]["model"]))
+            and (self.flag is None or any(_is_flag(flag_id, self.flag) for flag_id in data.get("flags", ())))
+            and (not self.text or self.text.lower() in key.lower())
+        )
+
+    def address(self, **changes: str) -> str:
+        """The query of an address that asks for the same, but for changes; an empty one is left out."""
+        return urlencode({name: word for name, word in {**self.words, **changes}.items() if word})
+
+
+def parse(given: Mapping[str, str], catalogue: Catalogue, now: datetime) -> tuple[RequestFilter, list[Problem]]:
+    """A word that means nothing is left out, and named."""
+    words = {name: given[name].strip() for name in FIELDS if given.get(name, "").strip()}
+    wrong: list[Problem] = []
+
+    def one_of(name: str, allowed: Collection[str]) -> str | None:
+        word = words.get(name)
+        if word is None or word in allowed:
+            return word
+        wrong.append(Problem(name, repr(word[:80]), ", ".join(allowed), "Choose one of them."))
+        del words[name]
+        return None
+
+    def moment(name: str) -> datetime | None:
+        word = words.get(name)
+        at = None if word is None else _moment(word, now)
+        if word is not None and at is None:
+            allowed = "90s, 30m, 2h or 1d ago, or a time such as 2026-11-22T12:00Z"
+            wrong.append(Problem(name, repr(word[:80]), allowed, "Correct it."))
+            del words[name]
+        return at
+
+    model = words.get("model")
+    if model is not None:
+        try:
+            model = catalogue.find(model).id
+        except UnknownModel:
+            wrong.append(Problem("model", repr(model[:80]), ", ".join(catalogue.names), "Choose one of them."))
+            del words["model"]
+            model = None
+    for name in ("text", "tenant", "outcome", "flag"):
+        if name in words and _TEXT.fullmatch(words[name]) is None:
+            allowed = f"1 to {TEXT_LIMIT} letters, digits and . _ : ~ -"
+            wrong.append(Problem(name, repr(words.pop(name)[:80]), allowed, "Correct it."))
+    sort: Sort = next((sort for sort in SORTS if sort == words.get("sort")), "newest")
+    chosen = RequestFilter(
+        status=one_of("status", STATUSES), outcome=words.get("outcome"), tenant=words.get("tenant"), model=model,
+        lane=one_of("lane", BUILT), priority=one_of("priority", PRIORITIES), flag=words.get("flag"),
+        since=moment("since"), until=moment("until"), text=words.get("text", ""), sort=sort, words=words,
+    )  # fmt: skip
+    return chosen, wrong
+
+
+def can_be_cancelled(data: Fields) -> bool:
+    return data["status"] not in request_record.FINAL and not request_record.has_begun(data)
+
+
+def can_be_revived(data: Fields) -> bool:
+    """As one of many: a refusal is an answer, and is retried by its own id alone."""
+    return data["status"] in revival.BY_FILTER and data.get("revived_as") is None
+
+
+def lasted(data: Fields, now: datetime) -> timedelta:
+    """From acceptance to the end, or to now."""
+    span: timedelta = (data["finished_at"] or now) - data["created_at"]
+    return span
+
+
+def _moment(word: str, now: datetime) -> datetime | None:
+    """A time with offset, or so long ago."""
+    ago = re.fullmatch(r"([0-9]{1,7})([smhd])", word)
+    try:
+        if ago:
+            return now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+        at = datetime.fromisoformat(word.upper())
+    except (ValueError, OverflowError):
+        return None
+    return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+
+
+def _is_flag(flag_id: str, named: str) -> bool:
+    return flag_id == named or flag_id.rpartition("-")[0] == named

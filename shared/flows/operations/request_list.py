@@ -1,0 +1,118 @@
+"""A page of requests that a filter means, read by time: no index knows every combination of filters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared.core.lifecycle import queries, request_filter
+from shared.core.lifecycle.request_filter import LOOKED_AT, RequestFilter
+from shared.core.values.documents import Document, Query, Range
+from shared.ports.store import Store
+
+PAGE = 500
+MOST_READ = 4_000
+"""Documents that one page of a list reads at most; a page that stopped there says so."""
+MOST_SAME = 60
+"""Ids of one moment that a cursor carries."""
+
+
+class Cursor(Struct, frozen=True):
+    """Where the next page begins: at a moment, after these ids of the same moment."""
+
+    at: datetime
+    ids: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "|".join([self.at.isoformat(), *self.ids])
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor | None:
+        """None where there is none, or it cannot be read."""
+        moment, *ids = text.split("|")
+        try:
+            at = datetime.fromisoformat(moment)
+        except ValueError:
+            return None
+        return cls(at, tuple(ids[:MOST_SAME])) if at.tzinfo else None
+
+
+class Listed(Struct, frozen=True):
+    rows: tuple[Document, ...]
+    next: Cursor | None
+    """None where this is the end."""
+    read: int
+    """Documents that were looked at."""
+    stopped: bool
+    """MOST_READ were read before the page was full."""
+    unreadable: int
+    now: datetime
+
+
+async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size: int, now: datetime) -> Listed:
+    """Newest first. Sorted otherwise: the first `size` of those among the newest MOST_READ. Raises StoreUnavailable."""
+    limit = size if chosen.sort == "newest" else MOST_READ
+    rows: list[Document] = []
+    read = unreadable = 0
+    edge, same = (cursor.at, set(cursor.ids)) if cursor is not None else (chosen.until, set())
+    while True:
+        wanted = min(PAGE, size + 1) if _is_exact(chosen) and chosen.sort == "newest" else PAGE
+        page = await store.query(_query(chosen, edge, wanted + len(same)))
+        fresh = [document for document in page if document.id not in same]
+        read += len(fresh)
+        for document in fresh:
+            if not _is_sound(document):
+                unreadable += 1
+                continue
+            at = document.data["created_at"]
+            same = {*same, document.id} if at == edge else {document.id}
+            edge = at
+            if chosen.takes(document.id, document.data):
+                rows.append(document)
+                if len(rows) == limit:
+                    break
+        is_full = len(rows) == limit
+        is_end = not is_full and len(page) < wanted + len(same)
+        if is_full or is_end or not fresh or read >= MOST_READ:
+            is_end = is_end or not fresh
+            at_end = is_end or edge is None
+            following = None if at_end or edge is None else Cursor(edge, tuple(sorted(same))[:MOST_SAME])
+            return Listed(
+                _sorted(rows, chosen, now)[:size], following, read, not is_full and not is_end, unreadable, now
+            )
+
+
+def _query(chosen: RequestFilter, edge: datetime | None, limit: int) -> Query:
+    if chosen.tenant is not None:
+        query = queries.newest_of(chosen.tenant, chosen.status, chosen.since, edge, limit)
+    else:
+        since = () if chosen.since is None else (Range("created_at", ">=", chosen.since),)
+        until = () if edge is None else (Range("created_at", "<=", edge),)
+        query = replace(queries.newest(chosen.status, limit), bounds=(*since, *until))
+    return replace(query, fields=LOOKED_AT)
+
+
+def _is_exact(chosen: RequestFilter) -> bool:
+    """The query alone decides."""
+    return replace(chosen, status=None, tenant=None, since=None, until=None, words={}) == RequestFilter()
+
+
+def _is_sound(document: Document) -> bool:
+    try:
+        RequestFilter(tenant="-", text="-", flag="-", model="-").takes(document.id, document.data)
+        return isinstance(document.data["created_at"], datetime) and "lane" in document.data["route"]
+    except Exception:  # noqa: BLE001  a damaged document may raise anything
+        return False
+
+
+def _sorted(rows: Sequence[Document], chosen: RequestFilter, now: datetime) -> tuple[Document, ...]:
+    match chosen.sort:
+        case "newest":
+            return tuple(rows)
+        case "longest":
+            return tuple(sorted(rows, key=lambda row: request_filter.lasted(row.data, now), reverse=True))
+        case "dearest":
+            return tuple(sorted(rows, key=lambda row: -(row.data["cost_micros"] or 0)))

@@ -1,0 +1,35 @@
+"""A made image in the format that was asked for, before it is stored. A paid image is never lost for its format."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.lifecycle import request_record
+from shared.core.messages.render_request import RenderRequest
+from shared.core.provider.call import Made
+from shared.core.provider.output_format import Wish, failed_note, note, wish
+from shared.core.values.documents import Document
+from shared.core.values.route import Route
+from shared.ports import Ports
+from shared.ports.images import ConversionFailed
+
+
+def wish_of(request: RenderRequest, route: Route, catalogue: Catalogue) -> Wish | None:
+    """What the caller wants, and what of it the provider of this route does by itself."""
+    model = catalogue.models.get(route.model)
+    chosen, quality = (model.capabilities.chosen_formats, model.capabilities.quality_formats) if model else ({}, {})
+    api = catalogue.api_of(route.lane, route.model) if model else ""
+    return wish(request.output_format, request.output_quality, chosen, quality, api)
+
+
+async def in_format(ports: Ports, request: Document, made: Made) -> Made:
+    """As it came where that is what was asked for, or where it cannot be converted; `format_note` says why."""
+    wanted = wish_of(request_record.request_of(request.data), Route.from_json(request.data["route"]), ports.catalogue)
+    if wanted is None or not wanted.needs_converting(made.picture.content_type):
+        return made
+    try:
+        converted = await ports.formats.convert(made.picture, wanted.format, wanted.quality)
+    except ConversionFailed as error:
+        return replace(made, format_note=failed_note(made.picture, wanted, str(error)))
+    return replace(made, picture=converted.picture, format_note=note(made.picture, wanted, converted))
