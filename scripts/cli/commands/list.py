@@ -131,3 +131,5 @@ async def _list(choice: Choice, limit: int, *, as_json: bool) -> None:
     request_view.console().print(
         request_view.listed(found, datetime.now(UTC)), *wait_reasons.lines(found, why), sep="\n"
     )
+    if any(request.status not in FINAL for request in found):
+        worker_home.warn_unless_running(settings)

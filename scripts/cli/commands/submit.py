@@ -17,8 +17,9 @@ import click
 from click.core import ParameterSource
 
 from scripts.cli.data import streams, worker_home
+from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES
 from shared.core.values.lanes import ASKABLE
-from shared.core.values.parameters import IMAGE_SEARCH
+from shared.core.values.parameters import IMAGE_SEARCH, OUTPUT_FORMATS, THINKING
 
 if TYPE_CHECKING:
     from scripts.cli.data.completion import Waiting
@@ -37,27 +38,30 @@ FILE_NAME = re.compile(
 @click.argument("what", metavar="PROMPT|FILE.jsonl|-")
 @click.option("--id", "request_id", help="Idempotency key. Default: generated.")
 @click.option("--tenant", help="Tenant that pays.")
-@click.option("--purpose", help="draft, default or final; selects the model.")
+@click.option("--purpose", type=click.Choice(PURPOSES), help="Selects the model.")
 @click.option("--model", help="Model id or alias from the catalogue.")
-@click.option("--size", "image_size", help="512, 1K, 2K or 4K.")
+@click.option("--size", "image_size", type=click.Choice(SIZES), help="Default: 1K.")
 @click.option("--ratio", "aspect_ratio", help="For example 16:9.")
 @click.option("--reference", "references", multiple=True, metavar="URI|PATH", help="Reference image; repeatable.")
-@click.option("--lane", help=f"{', '.join(ASKABLE[:-1])} or {ASKABLE[-1]}.")
-@click.option("--priority", help="interactive, normal or bulk.")
+@click.option("--lane", type=click.Choice(ASKABLE), help="Naming a lane is consent to it.")
+@click.option("--priority", type=click.Choice(PRIORITIES), help="Who goes first.")
 @click.option("--deadline", help="Latest start, e.g. 2026-12-01T12:00:00Z.")
+@click.option("--floor", metavar="MODEL|SIZE|exact", help="The worst that is still wanted; repeatable.", multiple=True)
+@click.option("--allow-batch", is_flag=True, help="It may take a day, at half the price.")
+@click.option("--allow-gateway", is_flag=True, help="Prompt and references may leave Google.")
 @click.option("--max-cost", "max_cost_usd", metavar="USD", help="Maximum cost of all attempts together.")
 @click.option("--escalates", metavar="ID", help="Id of the request whose image was not good enough.")
 @click.option("--group", help="Name shared by related requests.")
 @click.option("--grounding", is_flag=True, help="Ground the image in web search results.")
 @click.option("--image-search", is_flag=True, help="Ground it in results of web and image search.")
-@click.option("--thinking", help="minimal, low, medium or high.")
+@click.option("--thinking", type=click.Choice(THINKING), help="Default: by purpose.")
 @click.option(
     "--system", "system_instruction", metavar="TEXT", help="System instruction: what holds beside the prompt."
 )
 @click.option(
     "--safety", multiple=True, metavar="CATEGORY=THRESHOLD", help="E.g. image_hate=block_only_high; repeatable."
 )
-@click.option("--format", "output_format", help="jpeg, png or webp. Default: as the provider sends it.")
+@click.option("--format", "output_format", type=click.Choice(OUTPUT_FORMATS), help="Default: as the provider sends it.")
 @click.option("--quality", "output_quality", type=int, metavar="1-100", help="Of a jpeg or webp.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
 @click.option("--prefix", default="", metavar="P", help="Prefix for every request id.")
@@ -168,6 +172,10 @@ def _request(prompt: str, given: dict[str, Any]) -> bytes:
         "escalates", "group", "thinking", "system_instruction", "output_format", "output_quality",
     )  # fmt: skip
     payload |= {name: given[name] for name in plain if given[name] is not None}
+    if given["floor"]:
+        payload["floor"] = _floor(given["floor"])
+    if consents := {name: True for name in ("batch", "gateway") if given[f"allow_{name}"]}:
+        payload["allow"] = consents
     if given["references"]:
         payload["references"] = [{"uri": _uri(each)} for each in given["references"]]
     if given["grounding"] or given["image_search"]:
@@ -177,6 +185,23 @@ def _request(prompt: str, given: dict[str, Any]) -> bytes:
     if given["labels"]:
         payload["labels"] = dict(_pair(text, "--label", "KEY=VALUE") for text in given["labels"])
     return json.dumps(payload, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _floor(texts: Sequence[str]) -> str | dict[str, str]:
+    """`exact`, or a model, a size or both."""
+    if "exact" in texts:
+        if len(texts) > 1:
+            raise click.UsageError("--floor: exact allows no further floor")
+        return "exact"
+    floor: dict[str, str] = {}
+    for text in texts:
+        part = "image_size" if text in SIZES else "model"
+        if part in floor:
+            raise click.UsageError(
+                f"--floor: found {floor[part]} and {text}; allowed: exact, or one model and one size"
+            )
+        floor[part] = text
+    return floor
 
 
 def _new_id() -> str:

@@ -27,6 +27,8 @@ class Column(Struct, frozen=True):
     right: bool = False
     leaves: int = 0
     """Where the table is too wide all the same, 1 is left out first; 0 stays."""
+    whole: bool = False
+    """Others leave before it is folded: an id on two lines cannot be copied."""
 
 
 class Narrowing(Struct, frozen=True):
@@ -56,13 +58,15 @@ class Narrowing(Struct, frozen=True):
         """Of the columns that are shown, by their number."""
         full = [self._full(number) for number in range(len(self.columns))]
         widths = {
-            number: width if column.least is None else min(width, column.least)
+            number: width if column.least is None or column.whole else min(width, column.least)
             for number, (column, width) in enumerate(zip(self.columns, full, strict=True))
         }
         for number in sorted((n for n in widths if self.columns[n].leaves), key=lambda n: self.columns[n].leaves):
             if _total(widths) <= room:
                 break
             del widths[number]
+        if _total(widths) > room:
+            widths = {number: min(width, self.columns[number].least or width) for number, width in widths.items()}
         while _total(widths) < room and (short := [number for number in widths if widths[number] < full[number]]):
             widths[min(short, key=widths.__getitem__)] += 1
         return widths
