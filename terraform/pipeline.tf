@@ -15,12 +15,12 @@ locals {
     deployer = {
       says     = "GitHub applies as this account, after an approval."
       subjects = ["attribute.environment/${var.github_repository}/${var.github_environment}"]
-      roles = [
+      roles = concat(var.request_platform_quota == "" ? [] : ["roles/cloudquotas.admin"], [
         "roles/artifactregistry.admin", "roles/cloudbuild.builds.editor", "roles/cloudscheduler.admin", "roles/datastore.owner",
         "roles/iam.serviceAccountAdmin", "roles/iam.serviceAccountUser", "roles/logging.configWriter", "roles/monitoring.admin",
         "roles/pubsub.admin", "roles/resourcemanager.projectIamAdmin", "roles/run.admin", "roles/secretmanager.admin",
         "roles/serviceusage.serviceUsageAdmin", "roles/storage.admin",
-      ]
+      ])
       state = "roles/storage.objectUser"
     }
   } : name => each if local.has_pipeline }

@@ -10,13 +10,14 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from functions.api import endpoints
 from functions.api.door import Identified
 from functions.api.endpoints import Desk
 from functions.api.openapi import description
 from functions.api.problems import TITLES, ProblemAnswer, document
+from functions.application import note_cause
 from shared import wiring
 from shared.ports.identity import Callers
 from shared.ports.images import ImagesUnavailable
@@ -64,17 +65,6 @@ def of_this_process() -> ASGIApp:
     return app(wiring.worker(), wiring.callers(wiring.environment()))
 
 
-class Answer(Response):
-    """What the API answers, for a caller that wants a response: it is made when it is sent."""
-
-    def __init__(self, application: ASGIApp) -> None:
-        super().__init__()
-        self._application = application
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._application({**scope, "root_path": ""}, receive, send)
-
-
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemAnswer)
     return error.response(request.url.path)
@@ -88,5 +78,6 @@ async def _http_problem(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
+    note_cause(request, error)
     detail = f"{UNAVAILABLE[type(error)]} did not respond: {error}. Try again; a POST with the same id is safe."
     return document(503, TITLES[503], detail, (), request.url.path, {"retry-after": "2"})

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
 
+from functions.application import note_cause
 from functions.console import actions, budget_pages, pages, request_pages, runbook
 from functions.console.desk import Desk
 from functions.console.guard import Guard, changing
@@ -99,23 +99,13 @@ def of_this_process() -> Starlette:
     return whole(desk_of(wiring.worker(), wiring.environment()))
 
 
-class Answer(Response):
-    """What the console answers, for a caller that wants a response: it is made when it is sent."""
-
-    def __init__(self, application: Starlette) -> None:
-        super().__init__()
-        self._application = application
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._application({**scope, "root_path": ""}, receive, send)
-
-
 async def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem(request, error.status_code, "Not found", error.detail)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
+    note_cause(request, error)
     what = {StoreUnavailable: "The store", TopicsUnavailable: "The topics", ImagesUnavailable: "The image store"}
     return problem(
         request, 503, f"{what[type(error)]} did not respond", f"{error}. Try again. No change was confirmed."
