@@ -91,13 +91,13 @@ async def set_limit(request: Request, form: Form) -> Response:
         return await _page(request, status=WRONG, wrong=(tenant, str(name)))
     limit = _limit(form.get("limit", ""))
     if limit is None:
-        told = f"found {form.get('limit', '')[:40]!r}; allowed: dollars such as 12.50. Enter the whole new limit."
-        return await _page(request, status=WRONG, wrong=(tenant, told))
+        message = f"found {form.get('limit', '')[:40]!r}; allowed: dollars such as 12.50. Enter the whole new limit."
+        return await _page(request, status=WRONG, wrong=(tenant, message))
     document = await ports.store.get(tenants.PATH.format(tenant))
     before = budget_of(document.data) if hasattr(document, "data") else None
     if before is None or str(before.limit_micros) != form.get("seen", ""):
-        told = "the budget has changed meanwhile. Look at it, then decide again."
-        return await _page(request, status=CONFLICT, wrong=(tenant, told))
+        message = "the budget has changed meanwhile. Look at it, then decide again."
+        return await _page(request, status=CONFLICT, wrong=(tenant, message))
     await tenants.set_budget(ports.store, tenant, limit_micros=limit)
     detail = f"{tenant}: {usd(before.limit_micros)} -> {usd(limit)} a {before.period}"
     ports.signals.emit(

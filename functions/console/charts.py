@@ -19,6 +19,8 @@ Unit: TypeAlias = Literal["count", "percent", "seconds", "dollars"]
 HEIGHT = 100
 """Of a drawing, in its own units."""
 WIDTH = 1_000
+MOST_DRAWN = 60
+"""Marks on one time line, the newest."""
 
 
 class SpanKind(Struct, frozen=True):
@@ -138,8 +140,7 @@ def time_line(series: Series, now: datetime, span: Span) -> TimeLine:
         ticks=tuple(_ticks(begin, end, kind.tick_every)),
         marks=tuple(
             MarkLine(round(WIDTH * (mark.at - begin) / (end - begin), 1), mark.kind, mark.text, mark.at)
-            for mark in series.marks
-            if begin <= mark.at < end
+            for mark in [mark for mark in series.marks if begin <= mark.at < end][-MOST_DRAWN:]
         ),
         first_at=begin,
         bin_seconds=int((end - begin).total_seconds() // kind.bins),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 
-from msgspec import Struct
+from markupsafe import Markup
+from msgspec import Struct, field
 from starlette.requests import Request
 
 from functions.console.runbook import Section
@@ -28,6 +29,8 @@ class Desk(Struct, eq=False):
     runbook: Mapping[str, Section]
     simulated: bool = False
     """Images come from the built-in simulator: every page says so."""
+    drawn: dict[str, tuple[str, int, Markup]] = field(default_factory=dict)
+    """The time lines as they were drawn last, by span: of which version of the series, in which minute."""
     _tokens: Tokens | None = None
 
     @property

@@ -8,13 +8,14 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
+from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from functions.console import charts, panels
 from functions.console import runbook as texts
-from functions.console.charts import TimeLine
+from functions.console.charts import Span
 from functions.console.desk import desk_of
 from functions.console.flag_forms import Choices, Filled, words
 from functions.console.guard import keep_cookie, token_for
@@ -22,12 +23,13 @@ from functions.console.one_request import Looked, find, has_ended, image_of, spa
 from functions.console.panels import Overview
 from functions.console.prospect import Prospect, prospect
 from functions.console.request_pages import OUTCOMES
-from functions.console.view import page
+from functions.console.view import environment, page
 from shared import wiring
 from shared.adapters.payloads.thumbnail import thumbnail_of
 from shared.core.lifecycle import queries
 from shared.core.messages.request_key import KEY_WORDS, is_key
 from shared.core.observability import repro_packet as packets
+from shared.core.observability import series
 from shared.core.observability.waterfall import waterfall
 from shared.core.values.validation import Problem
 from shared.flows.operations import repro_packet as packet_flow
@@ -40,20 +42,19 @@ HISTORY_SHOWN = 20
 
 
 async def overview(request: Request) -> Response:
-    ports = desk_of(request).ports
-    found, line = await asyncio.gather(panels.look(ports), _time_line(request))
-    return page(request, "overview.html", **_overview(request, found), **_drawing(line), whole=True)
+    view, drawing = await asyncio.gather(panels.look(desk_of(request).ports), _time_html(request))
+    return page(request, "overview.html", **_overview(request, view), drawing=drawing, span=_span(request), whole=True)
 
 
 async def live(request: Request) -> Response:
     """The overview's panels alone, for the page that is open."""
-    found = await panels.look(desk_of(request).ports)
-    return page(request, "live.html", **_overview(request, found), whole=False)
+    view = await panels.look(desk_of(request).ports)
+    return page(request, "live.html", **_overview(request, view), whole=False)
 
 
 async def time(request: Request) -> Response:
     """The overview's time lines alone, for the page that is open."""
-    return page(request, "time_part.html", **_drawing(await _time_line(request)))
+    return HTMLResponse(await _time_html(request))
 
 
 def _overview(request: Request, found: Overview) -> dict[str, Any]:
@@ -62,17 +63,25 @@ def _overview(request: Request, found: Overview) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _time_line(request: Request) -> TimeLine:
-    ports = desk_of(request).ports
-    span = charts.span_of(request.query_params.get("span", ""))
-    kept, now = await series_point.read_now(ports)
-    return charts.time_line(kept, now, span)
+async def _time_html(request: Request) -> Markup:
+    """The time lines of a span, drawn once for each point that the series gets."""
+    desk, span = desk_of(request), _span(request)
+    kept, now, version = await series_point.read_now(desk.ports)
+    minute = series.number(now, series.MINUTE)
+    drawn = desk.drawn.get(span)
+    if drawn is None or drawn[:2] != (version, minute):
+        line = charts.time_line(kept, now, span)
+        text = environment().get_template("time.html").render(
+            base=request.scope.get("root_path", ""), line=line, spans=charts.SPANS, marked=charts.marked,
+            width=charts.WIDTH, height=charts.HEIGHT,
+        )  # fmt: skip
+        drawn = (version, minute, Markup(text))
+        desk.drawn[span] = drawn
+    return drawn[2]
 
 
-def _drawing(line: TimeLine) -> dict[str, Any]:
-    return {
-        "line": line, "spans": charts.SPANS, "marked": charts.marked, "width": charts.WIDTH, "height": charts.HEIGHT,
-    }  # fmt: skip
+def _span(request: Request) -> Span:
+    return charts.span_of(request.query_params.get("span", ""))
 
 
 async def failures(request: Request) -> Response:

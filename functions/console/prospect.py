@@ -83,7 +83,7 @@ def _fate(one: Looked, view: Overview, plan: Plan) -> tuple[str, str, str, datet
 
 
 def _queued(one: Looked, view: Overview, plan: Plan) -> tuple[str, str, str, datetime | None]:
-    data, known = one.data, view.known
+    data = one.data
     own = view.reason(data["model"], data["tenant"])
     asleep = data["wake_at"] is not None
     reason = own or (data["reason"] if asleep or data["reason"] != "new" else "next in turn")
@@ -98,7 +98,7 @@ def _queued(one: Looked, view: Overview, plan: Plan) -> tuple[str, str, str, dat
         case Waits():
             return now, f"It goes on when one of its routes opens: {plan.reason}.", _probes(view), data["wake_at"]
         case Planned():
-            route, opens = plan.route, known.opens.get(plan.route.pool)
+            route, opens = plan.route, view.known.opens.get(plan.route.pool)
             following = f"It takes {route}, estimated {display.dollars(plan.estimate_micros)}."
             if opens is not None and opens > view.now:
                 return now, following, "when the model opens", opens

@@ -1,4 +1,4 @@
-"""How long the console's pages take with 10,000 queued requests in the store: SQLite, or Firestore's emulator.
+"""How long the console's pages take with 10,000 requests queued and 100,000 finished: SQLite, or Firestore's emulator.
 
 Each call goes over a socket to a server in a process of its own, as a browser's would; the summary is written before,
 as the pump does it every five seconds, and its time is told too.
@@ -34,6 +34,8 @@ from shared import wiring
 from shared.config import Settings
 from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import PRIORITIES, RenderRequest
+from shared.core.observability import series
+from shared.core.observability.series import Mark, Series, Track
 from shared.core.provider.outcome import Outcome
 from shared.core.routing import ladder
 from shared.core.routing.flag import Flag
@@ -51,7 +53,15 @@ TENANTS = ("web", "print", "shop", "press", "games")
 MODELS = ("gemini-3-pro-image", "nano-banana-2")
 CODES = ("overload", "timeout", "no_image", "credential")
 IN_FLIGHT, FAILED = 40, 200
-PAGES = ("/", "/live", "/flags", "/failures", "/requests/q-0", "/requests/run-0/trace")
+PAGES = (
+    "/", "/live", "/time", "/time?span=30d", "/flags", "/failures", "/runbook", "/budgets", "/requests",
+    "/requests?status=queued", "/requests?status=failed&outcome=overload&since=1h",
+    "/requests?tenant=web&status=succeeded",
+    "/requests/q-0", "/requests/run-0/trace",
+)  # fmt: skip
+SEARCHES = ("/requests?text=done-000", "/requests?outcome=no_such_outcome", "/requests?sort=dearest")
+"""They look through MOST_READ documents: bounded, but not within the goal of a page."""
+SEARCH_GOAL_MS = 1_000.0
 FORM = {"name": "lower-resolution", "to": "1K", "share": "100", "lasts": "2h", "reason": "a bench", "flag_id": "1a2b"}
 
 
@@ -74,14 +84,18 @@ class Figure(Struct, frozen=True):
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--quick", action="store_true", help="1,000 requests and 20 calls of each page")
+    options.add_argument("--quick", action="store_true", help="a tenth of the requests and 20 calls of each page")
     options.add_argument("--emulator", action="store_true", help="Firestore's emulator instead of SQLite")
     options.add_argument("--json", metavar="FILE")
     chosen = options.parse_args()
-    queued, calls = (1_000, 20) if chosen.quick else (10_000, 40 if chosen.emulator else 200)
+    queued, finished, calls = (1_000, 10_000, 20) if chosen.quick else (10_000, 100_000, 40)
+    if chosen.emulator:
+        finished = min(finished, 10_000)  # the emulator keeps them in memory and scans
     with tempfile.TemporaryDirectory() as folder, _environment(Path(folder), emulator=chosen.emulator) as environment:
         ours, theirs = multiprocessing.get_context("spawn").Pipe()
-        server = multiprocessing.get_context("spawn").Process(target=_serve, args=(environment, folder, queued, theirs))
+        server = multiprocessing.get_context("spawn").Process(
+            target=_serve, args=(environment, folder, queued, finished, theirs)
+        )
         server.start()
         try:
             address, summaries = ours.recv()
@@ -95,10 +109,12 @@ def main() -> int:
         for name, found in figures.items()
     ]
     rig.print_table(
-        f"The console, {queued:,} requests queued, {where}", ["", "p50, ms", "p95, ms", "max, ms", "goal"], rows
+        f"The console, {queued:,} requests queued, {finished:,} finished, {where}",
+        ["", "p50, ms", "p95, ms", "max, ms", "goal"],
+        rows,
     )
     rig.write_json(chosen.json, {
-        "queued": queued, "calls": calls, "store": where,
+        "queued": queued, "finished": finished, "calls": calls, "store": where,
         "pages": {name: found.to_json() for name, found in figures.items()},
     })  # fmt: skip
     return int(any(found.goal is not None and found.p95 > found.goal for found in figures.values()))
@@ -130,6 +146,8 @@ def _measured(address: str, calls: int) -> dict[str, Figure]:
     with httpx2.Client(base_url=f"{address}{BASE}", timeout=60, trust_env=False) as client:
         for page in PAGES:
             found[page] = Figure.of(_times(partial(client.get, page), calls), PAGE_GOAL_MS)
+        for page in SEARCHES:
+            found[page] = Figure.of(_times(partial(client.get, page), max(5, calls // 4)), SEARCH_GOAL_MS)
         (token,) = set(re.findall(r'name="token" value="([0-9a-f]+)"', client.get("/flags").text))
         headers = {"origin": address, "hx-request": "true"}
         previews = _times(
@@ -150,16 +168,18 @@ def _times(call: Callable[[], httpx2.Response], count: int) -> list[float]:
     return times
 
 
-def _serve(environment: dict[str, str], folder: str, queued: int, pipe: Connection) -> None:
+def _serve(environment: dict[str, str], folder: str, queued: int, finished: int, pipe: Connection) -> None:
     import os
 
     os.environ.update(environment)
-    asyncio.run(_filled_and_served(Settings.read(environment, Path(folder)), queued, pipe))
+    asyncio.run(_filled_and_served(Settings.read(environment, Path(folder)), queued, finished, pipe))
 
 
-async def _filled_and_served(settings: Settings, queued: int, pipe: Connection) -> None:
+async def _filled_and_served(settings: Settings, queued: int, finished: int, pipe: Connection) -> None:
     worker = Worker.of(wiring.build(settings, io.StringIO()))
     await _fill(worker.ports, queued)
+    await _fill_finished(worker.ports, finished)
+    await worker.ports.store.commit(Create(series.PATH, _full_series(datetime.now(UTC)).to_json()))
     summaries = []
     for _ in range(10):
         began = time.perf_counter()
@@ -180,6 +200,43 @@ async def _fill(ports: Ports, queued: int) -> None:
     for number in range(3):
         flag = Flag(f"use-flex-000{number}", "use-flex", "bench", "a bench", now, now + timedelta(hours=1))
         await flags.trip(ports.store, ports.signals, flag)
+
+
+async def _fill_finished(ports: Ports, finished: int) -> None:
+    """Succeeded ones of the last days, alike but for id, tenant and time."""
+    now = datetime.now(UTC)
+    outcome = Outcome("succeeded", "The image was made.", "")
+    end = request_record.finished("succeeded", outcome, now) | {"announce": None, "cost_micros": 67_200}
+    sample = _document(ports, "done", {"model": MODELS[1]}, now, end).data
+    for first in range(0, finished, 400):
+        writes: list[Write] = []
+        for number in range(first, min(first + 400, finished)):
+            at = now - timedelta(hours=1, seconds=2 * number)
+            changes = {
+                "tenant": TENANTS[number % 5], "request_id": f"done-{number:06}", "created_at": at, "finished_at": at,
+                "updated_at": at, "queued_at": at,
+            }  # fmt: skip
+            writes.append(Create(request_record.path(f"done-{number:06}"), {**sample, **changes}))
+        await ports.store.commit(*writes)
+
+
+def _full_series(now: datetime) -> Series:
+    """A day of minutes and a month of hours, with all the columns that twelve routes have."""
+    columns = (
+        *series.NAMES,
+        *(f"{what} standard/model-{route}" for what in ("attempts", "failed") for route in range(12)),
+    )
+    minutes = ",".join(str(number % 97) for number in range(series.MINUTES_KEPT))
+    hours = ",".join(str(number % 997) for number in range(series.HOURS_KEPT))
+    first_minute = series.number(now, series.MINUTE) - series.MINUTES_KEPT + 1
+    first_hour = series.number(now, series.HOUR) - series.HOURS_KEPT + 1
+    marks = tuple(Mark(now - timedelta(minutes=7 * number), "flag", "a bench") for number in range(series.MOST_MARKS))
+    return Series(
+        now,
+        Track(first_minute, dict.fromkeys(columns, minutes)),
+        Track(first_hour, dict.fromkeys(series.NAMES, hours)),
+        tuple(reversed(marks)),
+    )
 
 
 def _queued(ports: Ports, number: int, now: datetime) -> Create:

@@ -21,6 +21,7 @@ FLOWS = {
     "intake": "shared.flows.intake.intake",
     "pump": "shared.flows.pump.loop",
     "render": "shared.flows.render.render",
+    "collect": "shared.flows.collect.collect",
     "watch": "shared.flows.upkeep.watch",
     "bury": "shared.flows.upkeep.dead_letters",
     "deliver": "shared.flows.webhooks.deliver",

@@ -113,7 +113,8 @@ def _edited(block: str, difference: Difference) -> str:
         case "status":
             return re.sub(r"(?m)^status = .*$", 'status = "retired"', block)
         case "thinking":
-            return re.sub(r"(?m)^thinking = .*$", f"thinking = {difference.answer}", block)
+            block = re.sub(r"(?m)^thinking = .*$", f"thinking = {difference.answer}", block)
+            return re.sub(r"(?m)^thought_tokens = \{(.*)\}$", lambda row: _allowances(row[1], difference.answer), block)
         case "image_tokens" if difference.answer.isdecimal():
             return re.sub(rf'(?m)^(image_tokens = .*"{member}" = )\d+', rf"\g<1>{difference.answer}", block)
         case "background":
@@ -121,6 +122,14 @@ def _edited(block: str, difference: Difference) -> str:
             return re.sub(rf'(?m)^(background = .*\b{member} = )("unknown"|true|false)', rf"\g<1>{value}", block)
         case _:
             return block
+
+
+def _allowances(by_level: str, levels: str) -> str:
+    """One for each level that there is now; a new one gets the largest that is known."""
+    tokens = {name: int(number) for name, number in re.findall(r"(\w+) = (\d+)", by_level)}
+    most = max(tokens.values(), default=0)
+    kept = ", ".join(f"{level} = {tokens.get(level, most)}" for level in re.findall(r"\w+", levels))
+    return f"thought_tokens = {{ {kept} }}" if kept else f"thought_tokens = {most}"
 
 
 def _bounds(text: str, table: str) -> tuple[int, int]:

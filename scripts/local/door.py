@@ -86,7 +86,7 @@ class Door:
             await self._app(scope, body.receive, sending)
         except Refused as refusal:
             if not begun:
-                await _answer(refusal, send)
+                await _answer(refusal, send, path)
 
     def _check(self, scope: Scope, path: str) -> None:
         if path.startswith(self._elsewhere) and self._elsewhere:
@@ -236,11 +236,21 @@ def _values(scope: Scope, name: str) -> list[str]:
     return [value.decode("latin-1").strip() for key, value in scope["headers"] if key.lower() == wanted]
 
 
-async def _answer(refusal: Refused, send: Send) -> None:
+async def _answer(refusal: Refused, send: Send, path: str) -> None:
+    """As Google's APIs answer, and for the HTTP API as a problem document (RFC 9457) too."""
     error: Mapping[str, object] = {"code": refusal.code, "message": str(refusal), "status": refusal.status}
-    content = json.dumps({"error": error}).encode()
+    document: dict[str, object] = {"error": error}
+    kind = b"application/json"
+    if path.startswith("/v1/") and not path.startswith("/v1/projects/"):
+        kind = b"application/problem+json"
+        title = "Refused at the door of this machine"
+        document |= {
+            "type": "about:blank", "title": title, "status": refusal.code, "detail": str(refusal), "instance": path,
+            "errors": [],
+        }  # fmt: skip
+    content = json.dumps(document).encode()
     headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", kind),
         (b"content-length", str(len(content)).encode()),
         (b"x-content-type-options", b"nosniff"),
         (b"connection", b"close"),  # what is left of the body is not read

@@ -113,7 +113,8 @@ async def test_all_that_match_are_cancelled_after_a_preview_that_names_them(desk
     await put(desk, "hero-9")  # came after the preview: not meant
     done = await browser.post("/bulk/cancel", **form)
     assert done.status_code == 303
-    assert sorted((each["cancel"], each.get("tenant", "default")) for each in await published(desk, "intake")) == [
+    messages = await published(desk, "intake")
+    assert sorted((message["cancel"], message.get("tenant", "default")) for message in messages) == [
         ("hero-1", "default"), ("hero-2", "web"),
     ]  # fmt: skip
     after = (await browser.client.get(done.headers["location"])).text
@@ -137,7 +138,7 @@ async def test_failed_requests_are_retried_in_bulk_and_one_that_changed_meanwhil
     await desk.ports.store.commit(Update(document.path, {"revived_as": "poster-4-r1"}, document.version))
     done = await browser.post("/bulk/revive", **form)
     assert "count=1&failed=1" in done.headers["location"]
-    assert [each["request_id"] for each in await published(desk, "intake")] == ["poster-3-r2"]
+    assert [row["request_id"] for row in await published(desk, "intake")] == ["poster-3-r2"]
     assert "1 had changed meanwhile" in (await browser.client.get(done.headers["location"])).text
 
 

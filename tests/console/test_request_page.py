@@ -119,7 +119,11 @@ async def test_each_repeat_of_a_publish_stands_apart(desk: Desk, browser: Browse
     assert one is not None
     lines = [_intake(one.data["trace_id"], number, effect) for number, effect in enumerate(("accepted", "repeated"))]
     desk.settings.traces.write_text(
-        "\n".join(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [line]}]}]}) for line in lines) + "\n",
+        "\n".join(
+            json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [line]}]}]}, separators=(",", ":"))
+            for line in lines
+        )
+        + "\n",
         "utf-8",
     )
     text = (await browser.look("/requests/r-1/trace")).text

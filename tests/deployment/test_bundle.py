@@ -91,7 +91,7 @@ def test_every_module_of_it_can_be_imported_with_only_its_requirements(unpacked:
     subprocess.run([str(clean_python), "-W", "error::ImportWarning", "-c", code], cwd=unpacked, env=_bare(), check=True)
 
 
-@pytest.mark.parametrize("function", ["intake", "pump", "render", "watch", "bury", "deliver", ""])
+@pytest.mark.parametrize("function", ["intake", "pump", "render", "collect", "watch", "bury", "deliver", ""])
 def test_a_function_loads_its_own_flow_and_no_library_of_the_others(function: str, unpacked: Path) -> None:
     code = "import json, sys, main; from shared.wiring import worker; worker(); print(json.dumps(sorted(sys.modules)))"
     environment = _bare() | {
@@ -100,7 +100,7 @@ def test_a_function_loads_its_own_flow_and_no_library_of_the_others(function: st
         "RENDERLANE_TOPICS": "pubsub://p",
         "RENDERLANE_IMAGES": "gs://images",
     }
-    if function in ("render", "watch"):
+    if function in ("render", "collect", "watch"):
         environment["GEMINI_API_KEY"] = "AQ.test"
     command = [sys.executable, "-c", code]
     ended = subprocess.run(command, cwd=unpacked, env=environment, capture_output=True, text=True, check=True)
@@ -111,12 +111,12 @@ def test_a_function_loads_its_own_flow_and_no_library_of_the_others(function: st
     )  # it looks at their messages
     assert flows - other == ({bundle.FLOWS[function]} if function else set())
     assert not [name for name in loaded if name.startswith("google.genai")]
-    assert ("httpx2" in loaded) == (function in ("render", "watch"))
+    assert ("httpx2" in loaded) == (function in ("render", "collect", "watch"))
 
 
 @pytest.mark.slow
 @pytest.mark.emulator
-@pytest.mark.parametrize("function", ["intake", "pump", "render", "watch", "bury", "deliver"])
+@pytest.mark.parametrize("function", ["intake", "pump", "render", "collect", "watch", "bury", "deliver"])
 def test_each_function_of_it_starts_in_a_clean_environment_and_answers(
     function: str, unpacked: Path, clean_python: Path, firestore_host: str, pubsub_host: str
 ) -> None:

@@ -172,6 +172,8 @@ async def test_other_token_counts_become_a_corrected_line() -> None:
          lambda ran: ran.models[PRO].capabilities.background_in("standard") == "no"),
         (Difference(f'models."{LITE}"', "thinking", "", '["minimal"]', ""),
          lambda ran: ran.models[LITE].capabilities.thinking == ("minimal",)),
+        (Difference(f'models."{NB21}"', "thinking", "", '["minimal", "low", "medium", "high"]', ""),
+         lambda now: now.models[NB21].capabilities.thinking == ("minimal", "low", "medium", "high")),
         (Difference(f'google."{PRO}".flex', "", "offered", "refused", ""),
          lambda ran: "flex" not in ran.models[PRO].lanes and "batch" in ran.models[PRO].lanes),
         (Difference(f'google."{NB21}".flex', "", "not offered", "offered", ""),

@@ -20,7 +20,7 @@ from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.sqlite.topics import LocalTopics
 from shared.core.messages.topics import SUBSCRIPTIONS
 
-FUNCTIONS = ("intake", "pump", "render", "watch", "bury", "deliver")
+FUNCTIONS = ("intake", "pump", "render", "collect", "watch", "bury", "deliver")
 
 
 @contextmanager

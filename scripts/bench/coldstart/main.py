@@ -1,10 +1,10 @@
 """Cold start: from exec to the first answer of each function, beside the floor of the libraries it must load.
 
 Every start is a functions-framework server of its own, from the bundle as it is deployed, byte-compiled, with the
-settings that Terraform gives that function: only render and watch have a key; it answers when what its first delivery
-needs is loaded. A start stands between two of its floor and is divided by their mean: a machine whose speed changes
-from second to second changes all three alike. The median of these ratios counts. Each round goes round all of them and
-begins with another; the first one only warms the disk.
+settings that Terraform gives that function: only render, collect and watch have a key; it answers when what its first
+delivery needs is loaded. A start stands between two of its floor and is divided by their mean: a machine whose speed
+changes from second to second changes all three alike. The median of these ratios counts. Each round goes round all of
+them and begins with another; the first one only warms the disk.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ FUNCTIONS = (
     Start("deliver", "main.py", "deliver", FLOOR_ALONE),
     Start("watch", "ready.py", "first_look", FLOOR_ALONE, has_key=True),
     Start("render", "main.py", "render", FLOOR_ALONE, has_key=True),
+    Start("collect", "main.py", "collect", FLOOR_ALONE, has_key=True),
     Start("render, first call", "ready.py", "first_call", WITH_GENAI, has_key=True),
 )
 

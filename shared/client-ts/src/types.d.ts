@@ -47,9 +47,28 @@ export interface RenderRequest {
   escalates?: string;
   /** Name shared by related requests. */
   group?: string;
-  /** Ground the image in search results; searches are charged. Checked at intake: not every model can search. */
-  grounding?: boolean;
+  /** Ground the image in search results; searches are charged. true: web pages; "image": images too. Checked at intake: not every model can search. */
+  grounding?: false | true | "image";
   labels?: Record<string, string>;
+  /** How much the model thinks first; thoughts are charged as text. Default: by purpose, from the catalogue. A model without that level takes the nearest one, and the receipt says so. */
+  thinking?: "minimal" | "low" | "medium" | "high";
+  /** The provider's thresholds by category. Checked at intake: not every API takes every category. */
+  safety?: {
+    hate_speech?: "block_low_and_above" | "block_medium_and_above" | "block_only_high" | "block_none" | "off";
+    dangerous_content?: "block_low_and_above" | "block_medium_and_above" | "block_only_high" | "block_none" | "off";
+    harassment?: "block_low_and_above" | "block_medium_and_above" | "block_only_high" | "block_none" | "off";
+    sexually_explicit?: "block_low_and_above" | "block_medium_and_above" | "block_only_high" | "block_none" | "off";
+    image_hate?: "block_low_and_above" | "block_medium_and_above" | "block_only_high" | "block_none" | "off";
+    image_dangerous_content?: "block_low_and_above" | "block_medium_and_above" | "block_only_high" | "block_none" | "off";
+    image_harassment?: "block_low_and_above" | "block_medium_and_above" | "block_only_high" | "block_none" | "off";
+    image_sexually_explicit?: "block_low_and_above" | "block_medium_and_above" | "block_only_high" | "block_none" | "off";
+  };
+  /** What holds for the image beside the prompt: a style, a brand's rules. Charged as input. */
+  system_instruction?: string;
+  /** Default: as the provider sends it. What it does not send is converted by the worker, and the receipt says what that loses. */
+  output_format?: "jpeg" | "png" | "webp";
+  /** Of a jpeg or webp. Checked at intake: only together with such an output_format. */
+  output_quality?: number;
 }
 
 /** One request, as its caller may see it. */

@@ -87,7 +87,7 @@ class CapabilityFields(TomlFields):
         if not isinstance(table.get("thought_tokens"), dict):
             return {}
         levels = self.table(table, "thought_tokens", at)
-        self.only(levels, thinking, (*at, "thought_tokens"))
+        self.only(levels, THINKING, (*at, "thought_tokens"))  # more levels than the model has say nothing wrong
         return {level: self.whole(levels, level, (*at, "thought_tokens")) for level in thinking}
 
     def by_api(

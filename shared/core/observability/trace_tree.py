@@ -132,7 +132,7 @@ def of_documents(request: Fields, attempts: Iterable[Fields], now: datetime) -> 
             )
         )
     if attempts and request["status"] in ("queued", "released"):
-        found += still_open(request, (), now)
+        return [*found, *still_open(request, (), now)]
     return found
 
 

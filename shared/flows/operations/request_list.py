@@ -59,7 +59,7 @@ async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size:
     read = unreadable = 0
     edge, same = (cursor.at, set(cursor.ids)) if cursor is not None else (chosen.until, set())
     while True:
-        wanted = min(PAGE, size + 1) if _is_exact(chosen) and chosen.sort == "newest" else PAGE
+        wanted = PAGE if read or chosen.sort != "newest" else min(PAGE, size + 1 if _is_exact(chosen) else 2 * size)
         page = await store.query(_query(chosen, edge, wanted + len(same)))
         fresh = [document for document in page if document.id not in same]
         read += len(fresh)

@@ -52,10 +52,12 @@ async def made(ports: Ports, summary: Summary, before: Summary) -> tuple[Summary
     return replace(summary, meter=pointed), [write]
 
 
-async def read_now(ports: Ports) -> tuple[Series, datetime]:
-    """The series, and the store's time. Raises StoreUnavailable."""
+async def read_now(ports: Ports) -> tuple[Series, datetime, str]:
+    """The series, the store's time, and the version of the document. Raises StoreUnavailable."""
     document = await ports.store.get(PATH)
-    return (Series.from_json(document.data) if isinstance(document, Document) else Series()), document.read_at
+    if isinstance(document, Document):
+        return Series.from_json(document.data), document.read_at, document.version
+    return Series(), document.read_at, ""
 
 
 async def _flags(ports: Ports, last: datetime | None, now: datetime) -> list[Mark]:

@@ -95,7 +95,7 @@ def test_a_catalogue_without_the_table_leaves_it_to_the_models() -> None:
         ('draft = "least"', 'draft = "none"', "thinking.draft: found 'none'; allowed: least, own, minimal"),
         ('draft = "least"', 'drafts = "least"', "thinking.drafts: found an unknown name"),
         ("{ minimal = 500, medium = 2000, high = 4000 }", "{ minimal = 500, high = 4000 }", "medium: found nothing"),
-        ("{ minimal = 500, medium = 2000, high = 4000 }", "{ low = 500 }", "low: found an unknown name"),
+        ("{ minimal = 500, medium = 2000, high = 4000 }", "{ least = 500 }", "least: found an unknown name"),
         ("{ minimal = 500, medium = 2000, high = 4000 }", '"some"', "thought_tokens: found 'some'; allowed: a whole"),
         ('chosen_formats = { interactions = ["jpeg"]', 'chosen_formats = { rest = ["jpeg"]', "rest: found an"),
         ('interactions = ["hate_speech",', 'interactions = ["hate",', "requests.safety.interactions: found"),
