@@ -10,6 +10,7 @@ from scripts.cli.data.completion import Ended, Waiting
 from scripts.cli.data.requests import Rejected
 from scripts.cli.views import terminal
 from scripts.cli.views.request_view import dollars
+from shared.core.messages.request_key import id_of
 from shared.core.values.visible import visible
 
 Report = Callable[[Sequence[Ended]], None]
@@ -57,7 +58,7 @@ def _line(ended: Ended) -> str:
         return f"rejected   {ended.request_id or 'a message without id'}: {ended.data['reason']}"
     data = ended.data
     took = (data["finished_at"] - data["created_at"]).total_seconds()
-    return f"{data['status']:<10} {ended.id}  {took:.1f} s  {dollars(data['cost_micros'])}"
+    return f"{data['status']:<10} {id_of(ended.id)}  {took:.1f} s  {dollars(data['cost_micros'])}"
 
 
 LINE_EVERY = 1_000

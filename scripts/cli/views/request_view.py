@@ -116,7 +116,7 @@ def remarks(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableTy
 def listed(found: Sequence[Found], now: datetime) -> RenderableType:
     """Newest first, one line each."""
     columns = (
-        Column("request", least=16, whole=True),
+        Column("request", least=16, whole=48),
         Column("status"),
         Column("tenant", least=6, overflow="ellipsis", leaves=1),
         Column("route", least=10, overflow="ellipsis", leaves=2),

@@ -27,8 +27,8 @@ class Column(Struct, frozen=True):
     right: bool = False
     leaves: int = 0
     """Where the table is too wide all the same, 1 is left out first; 0 stays."""
-    whole: bool = False
-    """Others leave before it is folded: an id on two lines cannot be copied."""
+    whole: int = 0
+    """Up to this width others leave before it is folded: an id on two lines cannot be copied."""
 
 
 class Narrowing(Struct, frozen=True):
@@ -58,7 +58,7 @@ class Narrowing(Struct, frozen=True):
         """Of the columns that are shown, by their number."""
         full = [self._full(number) for number in range(len(self.columns))]
         widths = {
-            number: width if column.least is None or column.whole else min(width, column.least)
+            number: width if column.least is None else min(width, max(column.least, column.whole))
             for number, (column, width) in enumerate(zip(self.columns, full, strict=True))
         }
         for number in sorted((n for n in widths if self.columns[n].leaves), key=lambda n: self.columns[n].leaves):

@@ -110,8 +110,8 @@ DELIVERY_CRASHED = Signal(
 DOCUMENT_SKIPPED = Signal("document_skipped", "ERROR", ("document", "doing", "reason"))
 CLOCK_SET_BACK = Signal("clock_set_back", "WARNING", ("seconds",))
 TICK_FAILED = Signal("pump_tick_failed", "ERROR", ("reason",))
-PROBE_ENDED = Signal("probe_ended", "INFO", ("request_id", "status", "outcome", "seconds"))
-PROBE_FAILED = Signal("probe_failed", "ERROR", ("request_id", "status", "outcome", "seconds"))
+PROBE_ENDED = Signal("probe_ended", "INFO", ("request_id", "status", "outcome", "seconds"), may_carry=("trace_id",))
+PROBE_FAILED = Signal("probe_failed", "ERROR", ("request_id", "status", "outcome", "seconds"), may_carry=("trace_id",))
 FLAG_ILL_FORMED = Signal("flag_ill_formed", "WARNING", ("flag", "found", "allowed"))
 WEBHOOK_FAILED = Signal(
     "webhook_failed",

@@ -40,13 +40,16 @@ async def _judge(ports: Ports, begins_at: datetime) -> None:
     data = document.data
     ended_at = data["finished_at"]
     seconds = None if ended_at is None else round((ended_at - data["created_at"]).total_seconds(), 1)
-    _say(ports, begins_at, data["status"], (data["outcome"] or {}).get("code", ""), seconds)
+    code = (data["outcome"] or {}).get("code", "")
+    _say(ports, begins_at, data["status"], code, seconds, trace_id=data["trace_id"])
 
 
-def _say(ports: Ports, begins_at: datetime, status: str, outcome: str, seconds: float | None) -> None:
+def _say(
+    ports: Ports, begins_at: datetime, status: str, outcome: str, seconds: float | None, **trace: str | None
+) -> None:
     """A refusal is an answer; any other end without an image is a failure of ours."""
     signal = events.PROBE_ENDED if status in ("succeeded", "refused") else events.PROBE_FAILED
-    ports.signals.emit(signal, request_id=_id(begins_at), status=status, outcome=outcome, seconds=seconds)
+    ports.signals.emit(signal, request_id=_id(begins_at), status=status, outcome=outcome, seconds=seconds, **trace)
 
 
 def _begin(now: datetime, every: timedelta) -> datetime:

@@ -154,6 +154,9 @@ def test_the_ledger_of_the_day_is_raised_by_the_same_cost_and_says_what_for() ->
         "model": "gemini-nano-banana-2.1",
         "lane": "standard",
         "flag": "",
+        "model_9": 1,
+        "wait_0": 1,
+        "updated_at": LATER,
     }
 
 

@@ -36,8 +36,11 @@ def test_a_name_of_another_release_has_no_lane_and_no_parameter() -> None:
     assert values_of_to("use-carrier-pigeons") == ()
 
 
-def test_the_form_is_filled_in_with_what_can_be_tripped() -> None:
-    assert flag_forms.DEFAULTS["to"] in values_of_to(flag_forms.DEFAULTS["name"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_form_is_filled_in_with_what_can_be_tripped(name: FlagName) -> None:
+    """No size stands in the form of a flag that has none."""
+    filled = flag_forms.Filled.anew(name).of(name, "to")
+    assert not filled or filled in values_of_to(name)
 
 
 @pytest.mark.parametrize("name", NAMES)

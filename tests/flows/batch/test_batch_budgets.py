@@ -54,7 +54,7 @@ async def test_a_request_that_is_cancelled_while_it_is_collected_gives_its_money
     await batch_of(world, 2, tenant="web")
     await world.run_for(timedelta(minutes=1))
     before = held_micros(world)
-    await world.publish({"cancel": "r-0"})
+    await world.publish({"cancel": "r-0", "tenant": "web"})
     await world.run_for(timedelta(minutes=1))
     assert held_micros(world) == before // 2
     await world.run_until_quiet()
@@ -86,7 +86,7 @@ async def test_what_may_have_been_billed_stays_held() -> None:
     world = await a_world(10_000_000)
 
     def answers(key: str, order: Order) -> list[Result]:
-        return [] if key == "r-0/1" else [Result(key, made_in_batch(order))]
+        return [] if key == "web~r-0/1" else [Result(key, made_in_batch(order))]
 
     world.batches.answers = answers
     await batch_of(world, 2, tenant="web")
