@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from importlib import metadata
 from pathlib import Path
 
@@ -28,9 +29,20 @@ def test_no_summary_in_the_help_is_cut_off() -> None:
     assert not any(line.endswith("...") for line in renderlane("--help").stdout.partition("Options:")[2].splitlines())
 
 
-def test_each_module_of_a_command_is_a_verb() -> None:
+SUBCOMMANDS = {"webhook": "tenant"}
+"""Modules of commands that stand below a verb, and that verb."""
+
+
+def test_each_module_of_a_command_is_a_verb_or_stands_below_one() -> None:
     modules = {path.stem for path in Path("scripts/cli/commands").glob("*.py")} - {"__init__", "demo", "revival"}
-    assert modules == set(VERBS)
+    assert modules == {*VERBS, *SUBCOMMANDS}
+    assert not {*VERBS} & {*SUBCOMMANDS}
+
+
+@pytest.mark.parametrize(("name", "verb"), SUBCOMMANDS.items())
+def test_a_command_below_a_verb_is_reached_through_it(name: str, verb: str) -> None:
+    below, above = (importlib.import_module(f"scripts.cli.commands.{module}").command for module in (name, verb))
+    assert above.commands[name] is below
 
 
 @pytest.mark.parametrize("verb", VERBS)

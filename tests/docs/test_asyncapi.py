@@ -65,7 +65,7 @@ async def _rehearse(world: World) -> None:
     world.lane.then(FailureKind.REFUSED, FailureKind.TIMEOUT, FailureKind.OVERLOAD)
     for number in range(8):
         await world.submit(f"r-{number}", tenant="web", group="spring", labels={"team": "ads"}, floor="exact")
-    await world.publish({"cancel": "r-7"})
+    await world.publish({"cancel": "r-7", "tenant": "web"})
     await world.publish({"request_id": "wrong", "prompt": ""})
     await world.run_until_quiet()
 

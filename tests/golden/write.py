@@ -104,7 +104,7 @@ async def busy(written: Written) -> None:
             a_flag(world, "pause", scope=Scope(purpose="nothing"), shadow=True),
         ):
             await flags.trip(world.store, world.signals, flag)
-        await world.publish({"cancel": "b-3"})
+        await world.publish({"cancel": "b-3", "tenant": "web"})
         await world.publish({"cancel": "unknown"})
         await world.clock.sleep(60)
         await flags.reset(world.store, world.signals, "lower-resolution-ann", "ann", "quota is back")

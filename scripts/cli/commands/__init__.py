@@ -1,1 +1,1 @@
-"""One module for each verb: it parses the options and calls. Each verb has a `command`."""
+"""One module for each verb, or group of commands below one: it parses the options and calls. Each has a `command`."""

@@ -73,7 +73,8 @@ FILE_NAME = re.compile(
 def command(ctx: click.Context, /, what: str, **given: Any) -> None:
     """Publish one request or a file of requests.
 
-    FILE.jsonl holds one message per line (- is standard input): a render request as JSON, or {"cancel": "ID"}.
+    FILE.jsonl holds one message per line (- is standard input): a render request as JSON, or {"cancel": "ID"}, with
+    "tenant" beside it for a request of another tenant than default.
     With --wait the exit code is 0 if all requests succeeded.
     """
     if given["timeout"] is not None and not given["wait"]:

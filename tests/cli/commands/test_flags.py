@@ -186,7 +186,7 @@ def three_queues(home: Path) -> None:
 def test_a_trip_says_first_what_it_meets_and_how_the_next_heads_change(home: Path) -> None:
     three_queues(home)
     said = renderlane("flags", "trip", "use-nano-banana-2", *WHY).stdout
-    assert "16 of the next 20 requests change (estimates: $2.0976 less)" in said
+    assert "16 of the next 20 requests change (estimates: $1.9776 less)" in said
     assert f"16  standard {PRO} 4K -> standard {NB21} 4K" in said
     rows = [line.split() for line in said.splitlines() if "/" in line and not line.startswith("tripped")]
     assert rows[:2] == [[f"{PRO}/normal", "12", "12", "12", "11"], [f"{PRO}/bulk", "5", "5", "5", "5"]]

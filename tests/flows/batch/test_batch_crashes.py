@@ -15,7 +15,7 @@ from tests.flows.batch.test_batches import batch_of, checked
 from tests.flows.test_safety import Guard
 from tests.world import Killed, World
 
-CALLS = 340
+CALLS = 400
 """At least as many port calls as three requests take from publication to announcement by batch."""
 CLOSED_BY = 130
 """The batch is closed after so many; before it, to die after a call is to die before the next."""

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from shared.adapters.sqlite.store import SqliteStore
 from shared.core.messages.pubsub_messages import Release
 from shared.core.messages.render_request import InvalidRequest, parse_message
+from shared.core.messages.request_key import key_of
 from shared.core.messages.topics import DEAD_LETTER_SOURCE, MOST_DELIVERIES
 from shared.core.observability import events
 from shared.core.values.documents import Create, Document, InvalidDocument, Update
@@ -61,7 +62,7 @@ class Intake:
             return "rejected"
         meaning = parse_message(data)
         where = "requests" if hasattr(meaning, "prompt") else "cancels"
-        assert isinstance(await self.store.get(f"{where}/{meaning.request_id}"), Document)
+        assert isinstance(await self.store.get(f"{where}/{key_of(meaning.tenant, meaning.request_id)}"), Document)
         return where
 
 

@@ -162,9 +162,9 @@ async def test_a_release_that_a_cancellation_overtook_holds_nothing() -> None:
 
     async def cancelled() -> None:
         await world.clock.sleep(0.5)
-        found = await world.store.get("requests/r-0000")
+        found = await world.store.get("requests/web~r-0000")
         assert isinstance(found, Document)
-        await world.publish({"cancel": "r-0000"})
+        await world.publish({"cancel": "r-0000", "tenant": "web"})
 
     await submit(world, 1)
     await world.run_for(timedelta(seconds=1), cancelled())
