@@ -66,10 +66,9 @@ async def test_five_kills_under_load_lose_nothing_and_pay_twice_only_for_what_wa
     prices = {(call["prompt_sha256"], call["cost_micros"]) for call in charged}
     price_of = dict(prices)
     assert len(price_of) == len(prices)
-    assert {each["request_id"]: each["cost_micros"] for each in succeeded} == {
-        each["request_id"]: price_of[_prompt_sha256(each["request_id"])] for each in succeeded
-    }
-    assert sum(each["cost_micros"] for each in given_up) == 0, "what may have been billed for them is unknown"
+    booked = {request["request_id"]: request["cost_micros"] for request in succeeded}
+    assert booked == {request_id: price_of[_prompt_sha256(request_id)] for request_id in booked}
+    assert sum(request["cost_micros"] for request in given_up) == 0, "what may have been billed for them is unknown"
 
 
 def _prompt_sha256(request_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from scripts.simulator.provider import models
 from scripts.simulator.provider.bill import Ledger, cost_micros
 from scripts.simulator.provider.models import Tier
 from scripts.simulator.provider.tokens import Usage
+from shared.core.catalogue.reader import read_catalogue
 
 MODELS = models.load()
 
@@ -93,3 +95,14 @@ def test_a_call_that_began_before_a_reset_leaves_no_line_on_the_new_bill() -> No
     new = ledger.open(datetime(2026, 1, 2, tzinfo=UTC), "interactions")
     ledger.update(old)
     assert ledger.since() == [new]
+
+
+@pytest.mark.parametrize(
+    "model", [model for model in MODELS.by_id.values() if model.thoughts], ids=lambda model: model.id
+)
+def test_an_estimate_allows_for_all_the_thoughts_that_are_billed(model: models.ImageModel) -> None:
+    """Or a budget is overspent by the difference, request for request."""
+    catalogue = read_catalogue(Path("shared/catalogue.toml").read_text("utf-8"))
+    allowed = catalogue.models[model.id]
+    for level, (_, most) in model.thoughts.items():
+        assert most <= allowed.thought_tokens_at(None if level == "always" else level), level

@@ -156,8 +156,8 @@ async def _say_what_is_left(home: Home) -> None:
 def _left_behind(awaiting: int, *, simulated: bool) -> str:
     """Calls in the background need no worker: a stop does not wait for them."""
     waits, they = ("request awaits", "it is") if awaiting == 1 else ("requests await", "they are")
-    said = f"{awaiting} {waits} the provider; {they} collected at the next start"
-    return f"{said} (the built-in simulator forgets: {they} made again)" if simulated else said
+    line = f"{awaiting} {waits} the provider; {they} collected at the next start"
+    return f"{line} (the built-in simulator forgets: {they} made again)" if simulated else line
 
 
 def _attempts(count: int) -> str:

@@ -59,9 +59,9 @@ def test_a_stop_waits_for_attempts_and_says_so(home: Path) -> None:
         renderlane("submit", "a red cube", "--id", "in-flight")
         _until_rendering("in-flight")
         assert up.stop() == 0
-    said = "".join(up.errors)
-    assert "stopping: 1 attempt in flight" in said
-    assert "the provider" not in said
+    errors = "".join(up.errors)
+    assert "stopping: 1 attempt in flight" in errors
+    assert "the provider" not in errors
     (document,) = json_lines(renderlane("status", "in-flight", "--raw").stdout)
     assert document["status"] == "succeeded"
 
@@ -75,9 +75,9 @@ def test_a_stop_leaves_a_call_in_the_background_with_the_provider_and_says_so(ho
             renderlane("submit", "a red cube", "--id", "in-flight")
             _until_awaiting("in-flight")
             assert up.stop() == 0
-        said = "".join(up.errors)
-        assert "stopping: 0 attempts in flight, nothing to wait for" in said
-        assert "1 request awaits the provider; it is collected at the next start\n" in said
+        errors = "".join(up.errors)
+        assert "stopping: 0 attempts in flight, nothing to wait for" in errors
+        assert "1 request awaits the provider; it is collected at the next start\n" in errors
         (left,) = json_lines(renderlane("status", "in-flight", "--raw").stdout)
         assert left["status"] == "rendering"
         with started(home, "up", "--port", "0", **provider) as up:
@@ -95,9 +95,9 @@ def test_a_stop_says_that_the_built_in_simulator_forgets_its_calls(home: Path) -
         renderlane("submit", "a red cube", "--id", "in-flight")
         _until_awaiting("in-flight")
         assert up.stop() == 0
-    said = "".join(up.errors)
-    assert "1 request awaits the provider" in said
-    assert "the built-in simulator forgets" in said
+    errors = "".join(up.errors)
+    assert "1 request awaits the provider" in errors
+    assert "the built-in simulator forgets" in errors
 
 
 def test_a_closed_terminal_drains_like_a_stop(home: Path) -> None:
@@ -241,8 +241,8 @@ def _until_awaiting(request_id: str) -> None:
 def _until(request_id: str, is_so: Callable[[dict[str, Any]], bool]) -> None:
     give_up_at = time.monotonic() + 60
     while time.monotonic() < give_up_at:
-        found = json_lines(renderlane("status", request_id, "--raw").stdout)
-        if found and is_so(found[0]):
+        documents = json_lines(renderlane("status", request_id, "--raw").stdout)
+        if documents and is_so(documents[0]):
             return
         time.sleep(0.05)
     raise AssertionError(f"{request_id} never got so far")
