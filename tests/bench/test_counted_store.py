@@ -55,6 +55,9 @@ async def test_a_counted_worker_accounts_for_every_write_of_its_renders(tmp_path
     counters = Counters.from_json(json.loads(path.with_name("others.json").read_text()))
     assert counters.purposes["release"] >= REQUESTS
     assert counters.purposes["announcement"] == REQUESTS
+    assert counters.purposes["background proof"] == 2, "one model and lane: its canary was sent, and proved it"
+    assert counters.purposes["awaiting"] >= counters.purposes["provider webhook"] >= 1
+    assert counters.purposes["worker report"] >= 1
     assert counters.purposes["other"] == 0, "a write that the bench knows no purpose of"
     assert counters.of("render", "create") >= REQUESTS
     assert counters.of("pump", "query") > 0

@@ -108,35 +108,39 @@ def browser() -> Iterator[Browser]:
 def test_on_call_sees_a_fire_puts_it_out_and_clears_up(fire: Fire, browser: Browser) -> None:
     with chromium.opened(browser) as page:
         page.goto(fire.console)
-        expect(page.locator("#queue")).to_contain_text("No queued requests")
+        expect(page.locator("#state")).to_have_text("idle")
+        expect(page.locator("#n-waiting")).to_have_text("0")
+        expect(page.locator("#queue")).to_be_hidden()
 
         # The overload starts; the page shows the backlog without being loaded again.
         fire.set_faults({"kind": "overload", "model": PRO})
         fire.submit(BACKLOG)
         expect(page.locator("#queue")).to_contain_text("waiting", timeout=SOON)
-        expect(page.locator("#queue tbody")).to_contain_text("print")
+        expect(page.locator("#queue")).to_contain_text("2 tenants")
+        expect(page.locator("#queue")).to_contain_text("print")
         assert len(fire.requests("queued")) > BACKLOG / 2
 
         # The breaker trips by itself.
-        breaker = page.locator("#flags tbody tr", has_text=f"standard/{PRO}")
+        breaker = page.locator("#flags .flagline", has_text=f"standard/{PRO}")
         expect(breaker).to_contain_text("breaker", timeout=SOON)
         assert [each.circuit for each in fire.board().flags.values()] == [f"standard/{PRO}"]
         chromium.shot(page, "fire-breaker")
 
         # On-call looks what lower-resolution would change: nothing is tripped by that.
-        page.get_by_role("link", name="Trip a flag").click()
-        page.get_by_role("radio", name="lower-resolution").check()
-        page.get_by_label("Size, for lower-resolution").select_option("1K")
-        page.get_by_label("Reason recorded in receipts").fill(REASON)
-        page.get_by_role("button", name="Preview").click()
-        expect(page.locator("#preview .big")).to_contain_text(re.compile(r"[1-9]\d* of the next \d+ change"))
-        expect(page.locator("#preview")).to_contain_text("1K")
-        expect(page.get_by_label("Reason recorded in receipts")).to_have_value(REASON)
+        page.get_by_role("link", name="Flags", exact=True).click()
+        form = page.locator("#trip-lower-resolution")
+        form.locator("summary").click()
+        form.get_by_label("Size").select_option("1K")
+        form.get_by_label("Reason recorded in receipts").fill(REASON)
+        form.get_by_role("button", name="Preview").click()
+        expect(form.locator(".preview .big")).to_contain_text(re.compile(r"[1-9]\d* of the next \d+ change"))
+        expect(form.locator(".preview")).to_contain_text("1K")
+        expect(form.get_by_label("Reason recorded in receipts")).to_have_value(REASON)
         assert len(fire.board().flags) == 1
         chromium.shot(page, "fire-preview")
 
         # Tripped: on the page, in the store, in the name of whoever did it.
-        page.get_by_role("button", name="Trip", exact=True).click()
+        form.get_by_role("button", name="Trip lower-resolution").click()
         expect(page.locator(".notice.good")).to_contain_text("Tripped: lower-resolution-")
         (flag,) = [each for each in fire.board().flags.values() if each.circuit is None]
         assert (flag.name, flag.to, flag.actor, flag.reason) == ("lower-resolution", "1K", ME, REASON)
@@ -144,10 +148,11 @@ def test_on_call_sees_a_fire_puts_it_out_and_clears_up(fire: Fire, browser: Brow
 
         # The backlog drains, cheaper than before.
         page.get_by_role("link", name="Overview").click()
-        row = page.locator("#flags tbody tr", has_text=REASON)
+        row = page.locator("#flags .flagline", has_text=REASON)
         expect(row).to_contain_text(re.compile(r"\d+ requests?, \$\d+\.\d+ less"), timeout=SOON)
         chromium.shot(page, "fire-draining")
-        expect(page.locator("#queue")).to_contain_text("No queued requests", timeout=DRAINED)
+        expect(page.locator("#n-waiting")).to_have_text("0", timeout=DRAINED)
+        expect(page.locator("#queue")).to_be_hidden()
         expect(page.locator("#cost")).to_contain_text(re.compile(r"\$[1-9]\d*\.\d+"), timeout=SOON)
         made = fire.requests("succeeded")
         bent = [each for each in made if flag.id in (each.data["flags"] or ())]
@@ -170,7 +175,7 @@ def test_on_call_sees_a_fire_puts_it_out_and_clears_up(fire: Fire, browser: Brow
 
         # The fire is out: on-call resets the flag, and overrules the breaker.
         fire.set_faults()
-        page.get_by_role("link", name="Flags").click()
+        page.get_by_role("link", name="Flags", exact=True).click()
         section = page.locator(f"#{flag.id}")
         section.get_by_label("Reason").first.fill("the fire is out")
         section.get_by_role("button", name="Reset").click()

@@ -41,6 +41,8 @@ class ScriptedInteractions:
     """Every background call, with a 400."""
     never_ends: Callable[[Order], bool] = lambda _order: False
     bills_cancelled: bool = False
+    tells_whole_seconds: bool = False
+    """When a call ended, as Google does."""
     looks: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     failing: dict[str, int] = field(default_factory=dict)
@@ -90,7 +92,10 @@ class ScriptedInteractions:
             failure = Failure(FailureKind.NO_IMAGE, "the interaction ended as cancelled without an image", "cancelled")
             return Finished(Failure(failure.kind, failure.message, failure.code, http_status=200, usage=usage))
         assert record.answer is not None
-        return Finished(record.answer, record.ends_at)
+        ended_at = record.ends_at
+        if self.tells_whole_seconds and ended_at is not None:
+            ended_at = ended_at.replace(microsecond=0)
+        return Finished(record.answer, ended_at)
 
     async def cancel(self, interaction_id: str) -> Failure | None:
         await self.lane.clock.sleep(ROUND_TRIP)

@@ -12,7 +12,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 START = datetime(2026, 11, 22, 18, 0, 0, tzinfo=UTC)
-IDLE_TURNS = 60
+IDLE_TURNS = 90
 """So many turns of the event loop without an end, and everything waits for the clock: no fake waits for real."""
 MOST_IDLE = 100
 """So often that may be with nobody who sleeps: a story can go on among fakes for long without the clock."""

@@ -19,7 +19,8 @@ WRITES: tuple[Operation, ...] = ("create", "update", "delete", "increment")
 
 Purpose: TypeAlias = Literal[
     "intake", "release", "pump", "calendar", "evidence", "given back", "put to sleep",
-    "attempt", "lease", "settlement", "announcement", "summary", "other",
+    "attempt", "lease", "awaiting", "settlement", "announcement", "summary",
+    "background proof", "provider webhook", "worker report", "series", "other",
 ]  # fmt: skip
 ADMISSION: tuple[Purpose, ...] = ("release", "pump", "calendar", "evidence", "given back", "put to sleep")
 """The writes that exist only because a request has to wait for its slot."""
@@ -196,6 +197,14 @@ def _purpose(write: Write, flow: str) -> Purpose:
             return "settlement"
         case "summary":
             return "summary"
+        case "background":
+            return "background proof"
+        case "provider_webhooks":
+            return "provider webhook"
+        case "workers":
+            return "worker report"
+        case "series":
+            return "series"
         case "requests" if isinstance(write, Create):
             return "intake"
         case "requests" if isinstance(write, Update):
@@ -216,6 +225,8 @@ def _purpose_of_change(changes: Fields, flow: str) -> Purpose:
             return "put to sleep" if flow == "pump" else "settlement"
         case _ if "announce" in changes:
             return "announcement"
+        case _ if changes.get("interaction_id") or "stopping" in changes or "leftovers" in changes:
+            return "awaiting"  # a call in the background: that it waits, is stopped, or is deleted
         case _ if "lease_until" in changes:
             return "lease"
         case _:

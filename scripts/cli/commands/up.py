@@ -132,13 +132,15 @@ def _ready(home: Home, events_path: str) -> str:
 
 async def _say_what_is_left(home: Home) -> None:
     from scripts.local.home import FINISH_WITHIN
-    from shared.core.lifecycle import queries
+    from shared.core.lifecycle import queries, request_record
     from shared.ports.store import StoreUnavailable
 
     ports = home.worker.ports
+    awaiting = 0
     try:
         rendering = await ports.store.query(queries.rendering(1000))
         own = sum(1 for request in rendering if request.data["lease_holder"] == ports.boot)
+        awaiting = sum(1 for request in rendering if request_record.is_awaiting(request.data))
     except StoreUnavailable:
         own = home.courier.deliveries
     patience = (
@@ -147,6 +149,15 @@ async def _say_what_is_left(home: Home) -> None:
         else "nothing to wait for"
     )
     streams.tell(f"stopping: {_attempts(own)} in flight, {patience}")  # the terminal may be gone
+    if awaiting:
+        streams.tell(_left_behind(awaiting, simulated=home.simulator_url is not None))
+
+
+def _left_behind(awaiting: int, *, simulated: bool) -> str:
+    """Calls in the background need no worker: a stop does not wait for them."""
+    waits, they = ("request awaits", "it is") if awaiting == 1 else ("requests await", "they are")
+    said = f"{awaiting} {waits} the provider; {they} collected at the next start"
+    return f"{said} (the built-in simulator forgets: {they} made again)" if simulated else said
 
 
 def _attempts(count: int) -> str:

@@ -158,14 +158,15 @@ class Collector:
         ports, request, answer = self._ports, call.request, over.answer
         started_at, now = _started_at(call, attempt), time.now()
         parent = tracing.attempt_of(request.data, call.attempt)
-        trace_call(ports, request, attempt, parent, answer, started_at, over.ended_at or now, order.image_size)
+        ended_at = _ended_at(over, started_at, now)
+        trace_call(ports, request, attempt, parent, answer, started_at, ended_at, order.image_size)
         ending: Ending | KeptImage = answer if isinstance(answer, Failure) else await store_image(
             ports, request, call.attempt, answer
         )  # fmt: skip
         if isinstance(ending, KeptImage):
             await keep_waiting(ports, request, kept_image.reason(ending.place))
             return "kept"
-        latency = max(timedelta(0), (over.ended_at or now) - started_at)
+        latency = ended_at - started_at
         own = not call.is_late and await is_own(self._evidence, answer, request)
         settling = settle(
             ports, request, attempt, ending, round(latency.total_seconds() * 1000), is_own=own,
@@ -222,6 +223,13 @@ def _started_at(call: Call, attempt: Document) -> datetime:
     slot_at = call.request.data["slot_at"]
     moment: datetime = attempt.data["started_at"] if call.is_late or slot_at is None else slot_at
     return moment
+
+
+def _ended_at(over: Over, started_at: datetime, now: datetime) -> datetime:
+    """By the provider's clock, in whole seconds, so that a short call seems to end before its start: then by ours."""
+    if over.ended_at is not None and over.ended_at > started_at:
+        return over.ended_at
+    return max(started_at, now)
 
 
 async def _nothing() -> None:

@@ -9,6 +9,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from shared.core.lifecycle import request_record
+from shared.core.messages.request_key import key_of
 from shared.core.messages.topics import RENDER_REQUESTS
 from shared.core.observability import events
 from shared.core.values.documents import Absent, Document
@@ -62,7 +63,7 @@ def _id(begins_at: datetime) -> str:
 
 
 def _path(begins_at: datetime) -> str:
-    return request_record.path(_id(begins_at))
+    return request_record.path(key_of(TENANT, _id(begins_at)))
 
 
 def _message(begins_at: datetime, deadline: datetime) -> bytes:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,32 +15,59 @@ from scripts.cli.views import trace_view
 from shared.adapters.telemetry.span_file import to_otlp
 from shared.core.observability.trace_tree import Seen, of_documents, of_otlp, tree, with_root
 from tests.builders import NOW, a_record
-from tests.cli.conftest import renderlane
+from tests.cli.conftest import renderlane, started
 from tests.world import World
 
 MARKER = "zebra-crossing-in-the-rain-4711"
 
 
-@pytest.mark.usefixtures("in_running_home")
-def test_a_finished_request_is_drawn_as_its_tree_and_told_as_one_object(tmp_path: Path, running_home: Path) -> None:
-    done = renderlane("submit", MARKER, "--id", "traced-1", "--wait")
+CALL = "generate_content gemini-nano-banana-2.1"
+
+
+def test_a_finished_request_is_drawn_as_its_tree_and_told_as_one_object(home: Path, tmp_path: Path) -> None:
+    with _home(home, background="off"):
+        spans = _spans_of("traced-1")
+        assert len(spans) == 12
+        assert spans["attempt"]["duration_ms"] >= spans[CALL]["duration_ms"] >= 50
+        drawn = renderlane("trace", "traced-1", "--html", str(tmp_path / "traced.html"))
+        assert drawn.exit_code == 0
+        order = ["publish", "intake", "queue wait", "pump", "release", "slot wait", "attempt", "store image"]
+        places = [drawn.stdout.index(f" {name} " if name == "release" else f"{name} ") for name in order]
+        assert places == sorted(places)
+    assert "generate_content" in (tmp_path / "traced.html").read_text("utf-8")
+    for where in (home / "traces.jsonl", home / "events.jsonl", tmp_path / "traced.html"):
+        assert MARKER not in where.read_text("utf-8")
+
+
+def test_a_call_in_the_background_adds_its_start_and_its_collection_to_the_tree(home: Path) -> None:
+    with _home(home, background="on"):
+        spans = _spans_of("traced-1")
+    assert len(spans) == 14
+    for name in ("start interaction", "collect", CALL):
+        assert spans[name]["parent_id"] == spans["attempt"]["span_id"]
+        assert 0 < spans[name]["duration_ms"] <= spans["attempt"]["duration_ms"]
+    assert spans["start interaction"]["started_at"] < spans["collect"]["started_at"]
+
+
+@contextlib.contextmanager
+def _home(home: Path, background: str) -> Iterator[None]:
+    with started(home, "up", "--port", "0", "--latency", "fixed:0.05", RENDERLANE_BACKGROUND=background) as up:
+        assert up.first_line, "".join(up.errors)
+        yield
+
+
+def _spans_of(request_id: str) -> dict[str, dict[str, Any]]:
+    """Of a request that is made now: its spans by name, as one tree."""
+    done = renderlane("submit", MARKER, "--id", request_id, "--wait")
     assert done.exit_code == 0, done.stderr
-    said = json.loads(renderlane("trace", "traced-1", "--json").stdout)
+    said = json.loads(renderlane("trace", request_id, "--json").stdout)
     assert said["source"] == "file"
     spans = {span["name"]: span for span in said["spans"]}
-    assert len(said["spans"]) == len(spans) == 12
+    assert len(spans) == len(said["spans"]), "each stage once"
     ids = {span["span_id"] for span in said["spans"]}
     assert [span["name"] for span in said["spans"] if span["parent_id"] not in ids] == ["request"]
     assert spans["request"]["parent_id"] is None
-    assert spans["attempt"]["duration_ms"] >= spans["generate_content gemini-nano-banana-2.1"]["duration_ms"] >= 50
-    drawn = renderlane("trace", "traced-1", "--html", str(tmp_path / "traced.html"))
-    assert drawn.exit_code == 0
-    order = ["request", "publish", "intake", "queue wait", "pump", "release", "slot wait", "attempt", "store image"]
-    places = [drawn.stdout.index(f" {name} " if name == "release" else f"{name} ") for name in order[1:]]
-    assert places == sorted(places)
-    assert "generate_content" in (tmp_path / "traced.html").read_text("utf-8")
-    for where in (running_home / "traces.jsonl", running_home / "events.jsonl", tmp_path / "traced.html"):
-        assert MARKER not in where.read_text("utf-8")
+    return spans
 
 
 @pytest.mark.usefixtures("in_running_home")

@@ -9,16 +9,22 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
+from scripts.bench.harness import rig
 from scripts.cli.commands import up as up_command
 from shared.config import Settings
+from shared.core.lifecycle import request_record
 from tests.cli.conftest import ROOT, environment, json_lines, renderlane, started
 
 NOWHERE = "http://127.0.0.1:9"
+FOREGROUND = {"RENDERLANE_BACKGROUND": "off"}
+"""Its attempts need the worker until their image comes: those are drained."""
 QUICK = ("--port", "0", "--latency", "fixed:0.05")
 
 
@@ -49,18 +55,54 @@ def test_what_was_submitted_before_the_start_is_rendered_after_it(home: Path) ->
 
 
 def test_a_stop_waits_for_attempts_and_says_so(home: Path) -> None:
-    with started(home, "up", "--port", "0", "--latency", "fixed:4") as up:
+    with started(home, "up", "--port", "0", "--latency", "fixed:4", **FOREGROUND) as up:
         renderlane("submit", "a red cube", "--id", "in-flight")
         _until_rendering("in-flight")
         assert up.stop() == 0
-    assert "stopping: 1 attempt in flight" in "".join(up.errors)
+    said = "".join(up.errors)
+    assert "stopping: 1 attempt in flight" in said
+    assert "the provider" not in said
     (document,) = json_lines(renderlane("status", "in-flight", "--raw").stdout)
     assert document["status"] == "succeeded"
 
 
+def test_a_stop_leaves_a_call_in_the_background_with_the_provider_and_says_so(home: Path, tmp_path: Path) -> None:
+    with started(tmp_path / "provider", "simulator", "--port", "0", "--latency", "fixed:6") as simulator:
+        address = re.search(r"http://127\.0\.0\.1:\d+", simulator.first_line)
+        assert address, simulator.first_line
+        provider = {"GEMINI_API_KEY": "AQ.test", "GOOGLE_GEMINI_BASE_URL": address[0], "RENDERLANE_BACKGROUND": "on"}
+        with started(home, "up", "--port", "0", **provider) as up:
+            renderlane("submit", "a red cube", "--id", "in-flight")
+            _until_awaiting("in-flight")
+            assert up.stop() == 0
+        said = "".join(up.errors)
+        assert "stopping: 0 attempts in flight, nothing to wait for" in said
+        assert "1 request awaits the provider; it is collected at the next start\n" in said
+        (left,) = json_lines(renderlane("status", "in-flight", "--raw").stdout)
+        assert left["status"] == "rendering"
+        with started(home, "up", "--port", "0", **provider) as up:
+            assert renderlane("submit", "a red cube", "--id", "in-flight", "--wait", "--timeout", "60").exit_code == 0
+            assert up.stop() == 0
+        (collected,) = json_lines(renderlane("status", "in-flight", "--raw").stdout)
+        assert (collected["status"], collected["attempt_count"]) == ("succeeded", 1)
+        assert collected["cost_unknown_attempts"] == 0
+        charged = [call["cost_micros"] for call in rig.calls(address[0]) if call["charged"]]
+        assert charged == [collected["cost_micros"]]
+
+
+def test_a_stop_says_that_the_built_in_simulator_forgets_its_calls(home: Path) -> None:
+    with started(home, "up", "--port", "0", "--latency", "fixed:30", RENDERLANE_BACKGROUND="on") as up:
+        renderlane("submit", "a red cube", "--id", "in-flight")
+        _until_awaiting("in-flight")
+        assert up.stop() == 0
+    said = "".join(up.errors)
+    assert "1 request awaits the provider" in said
+    assert "the built-in simulator forgets" in said
+
+
 def test_a_closed_terminal_drains_like_a_stop(home: Path) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and a started process ignores it too
-    with started(home, "up", "--port", "0", "--latency", "fixed:3") as up:
+    with started(home, "up", "--port", "0", "--latency", "fixed:3", **FOREGROUND) as up:
         renderlane("submit", "a red cube", "--id", "in-flight")
         _until_rendering("in-flight")
         up.process.send_signal(signal.SIGHUP)
@@ -108,7 +150,7 @@ def test_the_built_in_simulator_is_reached_past_every_proxy(home: Path, variable
 
 
 def test_a_killed_home_recovers_its_attempts(home: Path) -> None:
-    with started(home, "up", "--port", "0", "--latency", "fixed:30") as up:
+    with started(home, "up", "--port", "0", "--latency", "fixed:30", **FOREGROUND) as up:
         renderlane("submit", "a red cube", "--id", "killed")
         _until_rendering("killed")
         up.stop(signal.SIGKILL)
@@ -188,13 +230,22 @@ def test_the_simulator_alone_says_how_to_use_it(home: Path) -> None:
 
 
 def _until_rendering(request_id: str) -> None:
+    _until(request_id, lambda request: request["status"] == "rendering")
+
+
+def _until_awaiting(request_id: str) -> None:
+    """Until the provider has its call in the background."""
+    _until(request_id, request_record.is_awaiting)
+
+
+def _until(request_id: str, is_so: Callable[[dict[str, Any]], bool]) -> None:
     give_up_at = time.monotonic() + 60
     while time.monotonic() < give_up_at:
         found = json_lines(renderlane("status", request_id, "--raw").stdout)
-        if found and found[0]["status"] == "rendering":
+        if found and is_so(found[0]):
             return
         time.sleep(0.05)
-    raise AssertionError(f"{request_id} never began")
+    raise AssertionError(f"{request_id} never got so far")
 
 
 def test_a_real_key_is_announced_and_not_used_without_a_yes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

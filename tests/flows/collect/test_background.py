@@ -577,6 +577,20 @@ async def test_start_and_collection_are_one_tree_of_spans() -> None:
     assert (call.ended_at - call.started_at).total_seconds() == pytest.approx(20, abs=0.5)
 
 
+async def test_a_call_shorter_than_the_second_in_which_the_provider_says_it_ended_still_took_time() -> None:
+    world = a_world()
+    world.interactions.tells_whole_seconds = True
+    world.lane.latency = timedelta(milliseconds=1)
+    await world.submit()
+    await world.run_until_quiet(SOON)
+    (record,) = world.interactions.records.values()
+    assert record.ends_at is not None
+    assert record.ends_at.replace(microsecond=0) < record.started_at, "the case that this is about"
+    (call,) = (span for span in tree(world) if span.stage.name == "generate_content")
+    assert call.started_at < call.ended_at
+    assert world.attempts()[0]["latency_ms"] > 0
+
+
 async def test_what_waits_for_the_provider_is_measured_with_its_age() -> None:
     world = a_world()
     world.signals.measures = True

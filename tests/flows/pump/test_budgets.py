@@ -28,14 +28,17 @@ TEN_CENTS = 100_000
 
 
 def a_catalogue_text(image_tokens: int = 1000) -> str:
-    """A catalogue in which a draft costs and is estimated at exactly $0.10."""
+    """A catalogue in which a draft costs and is estimated at exactly $0.10: only its image costs anything.
+
+    Thoughts are free too, or an image would be estimated without them and billed with those that the model had.
+    """
     text = Path("shared/catalogue.toml").read_text("utf-8")
     name = '"gemini-3.1-flash-lite-image"'
     head, lite = text.split(f"[models.{name}]", 1)
     lite = lite.replace('"1K" = 1120', f'"1K" = {image_tokens}', 1)
     lite = lite.replace("thought_tokens = { minimal = 500, high = 2900 }", "thought_tokens = 0", 1)
     head, rates = f"{head}[models.{name}]{lite}".split(f"[google.{name}.standard]", 1)
-    rates = rates.replace("input = 0.25", "input = 0", 1)
+    rates = rates.replace("input = 0.25", "input = 0", 1).replace("text_output = 1.50", "text_output = 0", 1)
     rates = rates.replace("image_output = 30.00", f"image_output = {Decimal(TEN_CENTS) / image_tokens:.12f}", 1)
     return f"{head}[google.{name}.standard]{rates}"
 

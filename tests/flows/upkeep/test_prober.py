@@ -35,7 +35,7 @@ async def test_without_it_nothing_is_published() -> None:
 
 async def test_one_request_a_period_goes_the_whole_way_and_is_reported_as_it_ended() -> None:
     world = probing()
-    await world.run_for(timedelta(minutes=61))
+    await world.run_for(timedelta(minutes=61, seconds=30))
     published = [json.loads(message.data) for message in world.topics.on(RENDER_REQUESTS)]
     assert 4 <= len(published) <= 5
     assert len({request["request_id"] for request in published}) == len(published)
