@@ -13,6 +13,7 @@ from scripts.planner.errors import InvalidLoad
 from scripts.virtual_time.request import Priority
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
+from shared.core.messages.request_key import key_of
 from shared.core.routing.ladder import Planned, Unroutable, first_plan
 from shared.core.routing.requirements import Ask
 from shared.core.values.lanes import BATCH, SLOTTED
@@ -63,10 +64,10 @@ def of_lines(lines: Sequence[Line], file: str, catalogue: Catalogue, start: date
         match line.meaning:
             case Cancel() | InvalidRequest():
                 continue
-            case RenderRequest() as request if request.request_id in seen:
+            case RenderRequest() as request if key_of(request.tenant, request.request_id) in seen:
                 continue
             case RenderRequest() as request:
-                seen.add(request.request_id)
+                seen.add(key_of(request.tenant, request.request_id))
                 planned = first_plan(Ask.of(request), catalogue, SLOTTED)
                 if isinstance(planned, Unroutable):
                     rejected.append(f"{file}:{line.number}: {planned.problem}")

@@ -39,6 +39,11 @@ def test_a_repeated_request_counts_once() -> None:
     assert len(of_lines(read_lines(line * 3, ""), "f", a_catalogue(), START).wanted) == 1
 
 
+def test_one_id_of_two_tenants_is_two_requests() -> None:
+    load = a_file(*({"request_id": "a", "tenant": tenant} for tenant in ("default", "web", "shop", "web")))
+    assert [wanted.tenant for wanted in load.wanted] == ["default", "web", "shop"]
+
+
 def test_a_file_without_any_request_is_refused() -> None:
     with pytest.raises(InvalidLoad, match="no request that would be accepted"):
         a_file({"image_size": "9K"})

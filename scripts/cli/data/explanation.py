@@ -50,14 +50,16 @@ def of_line(
     references: References,
     above: Mapping[str, str | None] | None = None,
 ) -> Explained:
-    """As intake and then the pump would see it now. `above` has the models that failed the bar, by request id."""
+    """As intake and then the pump would see it now. `above` has the models that failed the bar, by request's key."""
     match line.meaning:
         case Cancel(request_id, _):
             return Explained(request_id, "would be rejected", None, None, (CANCELS,))
         case InvalidRequest() as wrong:
             return Explained(wrong.request_id or f"line {line.number}", "would be rejected", None, None, wrong.problems)
         case RenderRequest() as request:
-            return _of_request(request, known, catalogue, references, (above or {}).get(request.request_id))
+            return _of_request(
+                request, known, catalogue, references, (above or {}).get(key_of(request.tenant, request.request_id))
+            )
 
 
 def _of_request(
@@ -100,6 +102,7 @@ def _planned(name: str, about: str, ask: Ask, terms: Terms, course: Course) -> E
 
 
 async def failed_models(store: Store, lines: Sequence[Line]) -> dict[str, str | None]:
-    """The model whose image failed the quality bar, by the id of the request that escalates it."""
+    """The model whose image failed the quality bar, by the key of the request that escalates it."""
     requests = [each.meaning for each in lines if isinstance(each.meaning, RenderRequest)]
-    return {each.request_id: await failed_model(store, each) for each in requests if each.escalates is not None}
+    escalating = [request for request in requests if request.escalates is not None]
+    return {key_of(request.tenant, request.request_id): await failed_model(store, request) for request in escalating}

@@ -13,6 +13,7 @@ from scripts.cli.data.outgoing import Line
 from scripts.cli.views.request_view import dollars
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
+from shared.core.messages.request_key import key_of
 from shared.core.routing.ladder import Planned, Unroutable, first_plan
 from shared.core.routing.requirements import Ask
 from shared.core.values.lanes import ASKABLE
@@ -36,10 +37,10 @@ def table(lines: Sequence[Line], catalogue: Catalogue, *, cut: str = "") -> Rend
                 continue
             case InvalidRequest():
                 rows.add_row(name, "will be rejected", dollars(0))
-            case RenderRequest() as request if request.request_id in seen:
+            case RenderRequest() as request if key_of(request.tenant, request.request_id) in seen:
                 rows.add_row(name, "a repetition", dollars(0))
             case RenderRequest() as request:
-                seen.add(request.request_id)
+                seen.add(key_of(request.tenant, request.request_id))
                 match first_plan(Ask.of(request), catalogue, ASSUMED_LANES):
                     case Planned(route=route, estimate_micros=micros):
                         total += micros

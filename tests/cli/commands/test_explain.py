@@ -236,6 +236,13 @@ def test_a_second_try_in_a_file_knows_the_model_that_was_not_good_enough(home: P
     assert one(file, escalates="never-seen")["takes"] == route("standard", NB21, "1K")
 
 
+def test_one_id_of_two_tenants_is_two_second_tries(home: Path, file: Path) -> None:
+    write(home, queued("first", tenant="web"))
+    tries = [{"request_id": "again", "tenant": tenant, "escalates": "first"} for tenant in ("web", "shop")]
+    of_web, of_shop = explained(file, *({"prompt": "a red cube"} | second for second in tries))
+    assert [of_web["takes"], of_shop["takes"]] == [route("standard", PRO, "1K"), route("standard", NB21, "1K")]
+
+
 def test_a_draft_s_ladder_begins_at_the_cheapest_model(home: Path, file: Path) -> None:
     found = one(file, purpose="draft")
     assert found["takes"] == route("standard", LITE, "1K")
