@@ -28,7 +28,7 @@ class Column(Struct, frozen=True):
     leaves: int = 0
     """Where the table is too wide all the same, 1 is left out first; 0 stays."""
     whole: int = 0
-    """Up to this width others leave before it is folded: an id on two lines cannot be copied."""
+    """Cells up to this width are not folded while another column can leave: an id on two lines cannot be copied."""
 
 
 class Narrowing(Struct, frozen=True):
@@ -58,7 +58,7 @@ class Narrowing(Struct, frozen=True):
         """Of the columns that are shown, by their number."""
         full = [self._full(number) for number in range(len(self.columns))]
         widths = {
-            number: width if column.least is None else min(width, max(column.least, column.whole))
+            number: width if column.least is None or width <= column.whole else min(width, column.least)
             for number, (column, width) in enumerate(zip(self.columns, full, strict=True))
         }
         for number in sorted((n for n in widths if self.columns[n].leaves), key=lambda n: self.columns[n].leaves):
