@@ -158,13 +158,19 @@ class Settings(Struct, frozen=True):
     @property
     def pays(self) -> bool:
         """Calls may be billed: a key is set, or credentials are used for real."""
-        real = self.vertex is not None and not (self.vertex.base_url or "").startswith("http://")
-        return self.api_key is not None or (real and self.calls_google)
+        return self.api_key is not None or self._calls_real_vertex
 
     @property
     def is_live(self) -> bool:
         """Calls that may be billed leave this machine: they do not go to a stand-in at an http:// address."""
-        return self.pays and not (self.base_url or "").startswith("http://")
+        with_key = self.api_key is not None and not (self.base_url or "").startswith("http://")
+        return with_key or self._calls_real_vertex
+
+    @property
+    def _calls_real_vertex(self) -> bool:
+        """With credentials, and not at a stand-in."""
+        real = self.vertex is not None and not (self.vertex.base_url or "").startswith("http://")
+        return real and self.calls_google
 
     @property
     def only_vertex(self) -> bool:

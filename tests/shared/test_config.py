@@ -301,3 +301,18 @@ def test_the_tier_of_the_billing_account_sets_its_window_its_cap_and_whether_the
 def test_a_wrong_tier_or_cap_is_refused(name: str, value: str, allowed: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match=rf"{name}: found.*{re.escape(allowed)}"):
         wiring.build(Settings.read({name: value}, tmp_path), io.StringIO())
+
+
+@pytest.mark.parametrize(
+    ("given", "live"),
+    [
+        ({}, False),
+        ({"GEMINI_API_KEY": "AQ.x"}, True),
+        ({"GEMINI_API_KEY": "AQ.x", "GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9"}, False),
+        ({"GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9", "RENDERLANE_VERTEX": "shop"}, True),
+    ],
+)
+def test_calls_are_live_as_soon_as_one_of_the_providers_is_real(
+    tmp_path: Path, given: dict[str, str], *, live: bool
+) -> None:
+    assert Settings.read(given, tmp_path).is_live is live
