@@ -208,6 +208,7 @@ def new_document(
         "release": 0,
         "slot_at": None,
         "slot_until": None,
+        "open_slot": None,
         "unused_slot": None,
         "lease_holder": None,
         "lease_until": None,
@@ -273,10 +274,11 @@ def released(
     reservation: Reservation | None = None,
     way: Way = "foreground",
     usual_ms: int | None = None,
+    open_slot: str | None = None,
 ) -> dict[str, Any]:
     """What the pump changes when it grants a slot. No slot is good beyond its request's deadline.
 
-    `usual_ms`: how long a background call of the kind usually takes.
+    `usual_ms`: how long a background call of the kind usually takes. `open_slot`: the one that intake had it take.
     """
     return {
         "status": "released",
@@ -284,6 +286,7 @@ def released(
         "release": head.release + 1,
         "slot_at": slot_at,
         "slot_until": slot_until if head.deadline is None else min(slot_until, head.deadline),
+        "open_slot": open_slot,
         **_taken(planned, reservation),
         "way": way,
         "usual_ms": usual_ms,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,11 +30,13 @@ from shared.core.routing import ladder
 from shared.core.routing.context import Offer
 from shared.core.routing.ladder import Planned, Unroutable
 from shared.core.routing.requirements import Ask
-from shared.core.values.documents import Absent, Conflict, Create, Document, InvalidDocument, Update
+from shared.core.values.documents import Absent, Committed, Conflict, Create, Document, InvalidDocument, Update
+from shared.core.values.lanes import AT_ONCE
 from shared.core.values.parameters import WITH_QUALITY
 from shared.core.values.trace_context import Place, caller_of
 from shared.core.values.validation import Problem, shown
 from shared.flows import tracing, tracing_waits
+from shared.flows.clock import ServerTime
 from shared.flows.intake.fair_queue import FairTags
 from shared.flows.intake.revive import predecessor
 from shared.flows.requests.lookup import find_request
@@ -43,6 +46,9 @@ from shared.flows.wakeups import Kicks
 from shared.ports import Ports
 from shared.ports.images import References, ReferenceUnusable
 from shared.ports.store import Store
+
+if TYPE_CHECKING:
+    from shared.flows.intake.open_slot import Taking
 
 REJECTED_EXCERPT_BYTES = 4096
 
@@ -133,7 +139,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         document |= request_record.finished("expired", EXPIRED, now)
     path = existing.path
     try:
-        created = await ports.store.commit(Create(path, document))
+        taking, created = await _create(ports, kicks, tags, existing, document, None if overdue else planned)
     except ValueError as error:  # this request alone: nothing else is written here
         raise InvalidDocument(str(error)) from error
     if isinstance(created, Conflict):
@@ -141,7 +147,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         assert isinstance(current, Document), "requests are never deleted within their time"
         await _repeat(ports, kicks, request, current, visit)
         return
-    taken = Document(path, document, created.versions[0], created.at)
+    taken = Document(path, {**document, **(taking.changes if taking else {})}, created.versions[0], created.at)
     _trace_accepted(ports, visit, taken.id, planned, before)
     ports.signals.emit(
         events.ACCEPTED,
@@ -154,6 +160,37 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         await ended(ports, taken)
         return
     await _see_to_it(ports, kicks, taken)
+    if taking is not None:
+        low = tags.open_slots.runs_low(taking.slot.pool)
+        await kicks.after_open_start(document["model"], request.priority, runs_low=low)
+
+
+async def _create(
+    ports: Ports, kicks: Kicks, tags: FairTags, absent: Absent, document: dict[str, Any], planned: Planned | None
+) -> tuple[Taking | None, Committed | Conflict]:
+    """Put a request on record: with an open slot where it may take one, else in its queue. `planned` None: queue it."""
+    model, priority, tenant = document["model"], document["priority"], document["tenant"]
+    if (
+        planned is not None
+        and may_take(ports, document, planned)
+        and await kicks.is_worth_an_open_slot(model, priority)
+    ):
+        time, has_budget = ServerTime(ports.clock, absent.read_at), await tags.has_budget(tenant, model, priority)
+        while not has_budget:
+            taking = await tags.open_slots.take(absent.path.partition("/")[2], document, planned, time)
+            if taking is None:
+                break
+            created = await ports.store.commit(Create(absent.path, document | taking.changes), taking.create)
+            if isinstance(created, Committed) or not await tags.open_slots.is_taken(taking):
+                return taking, created
+    return None, await ports.store.commit(Create(absent.path, document))
+
+
+def may_take(ports: Ports, document: dict[str, Any], planned: Planned) -> bool:
+    """An open slot, as far as the request says it: bulk is paced, lanes apart have quotas of their own."""
+    if document["priority"] == "bulk" or planned.route.lane not in AT_ONCE:
+        return False
+    return not (ports.gateways and document["ask"]["allow_gateway"])
 
 
 def _trace_accepted(ports: Ports, visit: _Visit, key: str, planned: Planned, before: Document | None) -> None:
@@ -219,12 +256,18 @@ async def _see_to_it(ports: Ports, kicks: Kicks, request: Document) -> None:
     if request.data["status"] in request_record.FINAL:
         await announce(ports, request)
         return
-    if request.data["status"] != "queued":
+    starts = request.data["status"] == "released" and request.data.get("open_slot") is not None
+    if request.data["status"] != "queued" and not starts:
         return
     # A cancellation is kept before it looks for its request, a request before it looks for its cancellation.
     tenant, request_id = request.data["tenant"], id_of(request.id)
     if isinstance(await ports.store.get(_cancel_path(tenant, request_id)), Document):
         await cancel(ports, tenant, request_id)
+        return
+    if starts:  # again where an earlier delivery may have died in between: workers take up one
+        from shared.flows.intake.open_slot import hand_out
+
+        await hand_out(ports, request)
         return
     await kicks.after_queueing(request.data["model"], request.data["priority"])
 

@@ -20,7 +20,7 @@ from shared.core.values.lanes import BATCH
 from shared.flows import tracing
 from shared.flows.batch.collect import Collecting
 from shared.flows.collect.net import Net
-from shared.flows.pump import reporting
+from shared.flows.pump import open_slots, reporting
 from shared.flows.pump.breakers import Judging
 from shared.flows.pump.budgets import Budgets
 from shared.flows.pump.deadlines import WORTH_WAITING, Overdue
@@ -97,15 +97,19 @@ class Granting:
         reporting.tell_changes(self._ports.signals, documents.memory, ticked.memory)
         held = reporting.held(ticked, planning)
         accounts = self._budgets.reserve(ticked.grants)
-        counted = self._judging.granted(routing, ticked.grants)
-        await documents.write(ticked.memory, counted, held=held, waiting=self._pages.waiting, accounts=accounts)
-        self._sight.granted([each.model for each in granted])
+        routing = self._judging.granted(routing, ticked.grants).started(ticked.started)
+        done = [document for document in self._sight.taken if document.id in ticked.done]
+        await documents.write(
+            ticked.memory, routing, held=held, waiting=self._pages.waiting, accounts=accounts, done=done
+        )
+        self._sight.granted([*(candidate.model for candidate in granted), *(slot.pool for slot in ticked.started)])
+        await open_slots.withdraw(self._ports, ticked.withdrawn, documents.time.now())
         await self._release(ticked, began_at, len(heads))
         await self._put_aside(leaving)
         await self._overdue.end_missed(ticked, self._held_back)
         await self._rest(ticked, heads, planning)
         await self._net.tend(documents.time.now())
-        return bool(leaving) or self._net.holds or await self._expects_work(ticked, planning)
+        return bool(leaving) or bool(ticked.started) or self._net.holds or await self._expects_work(ticked, planning)
 
     async def _release(self, ticked: Ticked, began_at: datetime, heads: int) -> None:
         """Hand the slots out; what nobody took is kept for the next tick to give back. A tick that grants is traced."""
@@ -155,9 +159,12 @@ class Granting:
 
     async def _decide(self, candidates: Sequence[Candidate], routing: Routing) -> Ticked:
         documents, sight = self._documents, self._sight
-        models = {each.model for each in candidates} | {
-            each.head.unused_slot.model for each in candidates if each.head.unused_slot is not None
-        }
+        taken = open_slots.taken(self._ports, sight.taken)
+        models = (
+            {candidate.model for candidate in candidates}
+            | {slot.pool for slot in taken}
+            | {slot.model for candidate in candidates if (slot := candidate.head.unused_slot) is not None}
+        )
         known = models | set(documents.memory.standings) | set(documents.memory.limits)
         concluded = routing.conclusions.closings()
         await documents.read_standings(known | set(sight.reports) | set(concluded))
@@ -178,6 +185,11 @@ class Granting:
                 lost=self._lost,
                 purses=self._budgets.purses,
                 since_last=self._since_last(),
+                taken=taken,
+                taken_from=sight.taken_from,
+                open_terms=await open_slots.terms(
+                    self._ports, self._ways, sight, routing, candidates, known, documents.time.now()
+                ),
             ),
         )
 

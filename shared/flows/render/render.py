@@ -82,6 +82,7 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     if _claim_at(evidence, request) - time.now() > FELL:  # no slot is given so long ahead: the clock was set back
         return await _give_back(ports, evidence, None, request, time, request)
     late = Sign.DELIVERED_LATE if time.now() > _claim_at(evidence, request) else Sign.LATE
+    is_ahead = request.data.get("open_slot") is None  # else its slot began as it arrived: its delay says nothing
     """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
     await ports.lanes[request.data["route"]["lane"]].prepare()
     try:  # before the slot: a slow bucket must not make the start late
@@ -106,7 +107,8 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
             why = "its references were not there in time"
             return await _give_back(ports, evidence, None, request, time, request, reason=why)
         await time.wait_until(_claim_at(evidence, request))
-        effect = await _call(ports, evidence, request, asked, load, None if slow else late, time)
+        says = is_ahead and not slow
+        effect = await _call(ports, evidence, request, asked, load, late if says else None, time)
         if effect == "queued":
             keeper.park()
         return effect

@@ -1,0 +1,202 @@
+"""A request that arrives while nothing is queued takes a slot that the pump has left open, as it is created.
+
+It is planned under the flags of this moment and under what the pump plans under. What is not plain (a budget, a
+canary, a probe that is wanted, a flag in shadow, bulk, a gateway) is queued instead, and the pump decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from shared.core.admission.fair_queueing import queue_name
+from shared.core.admission.model_state import path as model_state_path
+from shared.core.admission.open_slots import Opening, TakenSlot, path, start_until
+from shared.core.lifecycle import request_record
+from shared.core.lifecycle.request_record import Head, course_of
+from shared.core.messages.pubsub_messages import Release
+from shared.core.messages.topics import RENDER_RELEASES
+from shared.core.observability import events, spans
+from shared.core.routing import ladder
+from shared.core.routing.context import Terms
+from shared.core.routing.ladder import Planned
+from shared.core.routing.requirements import Ask
+from shared.core.values.documents import Create, Document, Fields
+from shared.core.values.lanes import AT_ONCE
+from shared.core.values.route import Route, circuit
+from shared.flows import tracing, tracing_waits
+from shared.flows.clock import ServerTime
+from shared.flows.operations.flags import read_board
+from shared.flows.requests.item_by_item import attempt
+from shared.ports import Ports
+from shared.ports.store import StoreUnavailable
+
+if TYPE_CHECKING:
+    from shared.core.routing.flag import Flag
+    from shared.core.routing.flag_board import Board
+
+FRESH_FOR = 0.25
+"""Seconds in which what was read of flags and open slots serves other arrivals, too."""
+MOST_TRIES = 3
+LOW = 2
+
+
+class Taking(Struct, frozen=True):
+    """What a request changes, and the document that takes its slot."""
+
+    changes: dict[str, Any]
+    slot: TakenSlot
+    planned: Planned
+
+    @property
+    def create(self) -> Create:
+        return Create(self.slot.path, self.slot.to_json())
+
+
+class OpenSlots:
+    """One per process."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._reads: dict[str, tuple[float, asyncio.Future[Any]]] = {}
+        """When each began, by the monotonic clock; `board`, or a model's opening."""
+        self._taken: dict[str, set[str]] = {}
+        """By model, of the opening as it was read last: the slots that this process knows to be taken."""
+        self._left: dict[str, int] = {}
+        """By model, the slots that were left then."""
+
+    async def take(self, key: str, document: Fields, first: Planned, time: ServerTime) -> Taking | None:
+        """A slot for this new request, not committed yet; None where it is to be queued. `first`: its route as far as
+        catalogue and configuration decide it.
+        """
+        step = self._take(key, document, first, time)
+        return await attempt(self._ports, "take an open slot", request_record.path(key), step)
+
+    async def _take(self, key: str, document: Fields, first: Planned, time: ServerTime) -> Taking | None:
+        board = await self._read_board()
+        now = time.now()
+        flags = board.in_force(now)
+        if any(slot.shadow for slot in flags):
+            return None
+        plan = await self._plan(key, document, flags, now)
+        if plan is None:
+            return None
+        planned, opening = plan
+        probing = opening.terms.probing
+        if any(_is_of(route_plan, subject) for route_plan in (first, planned) for subject in probing):
+            return None
+        called_by, until = opening.terms.ways.get(planned.route.circuit), start_until(now)
+        if self._ports.background == "off":
+            called_by = ("foreground", None)
+        pool = planned.route.pool
+        taken = self._taken.setdefault(pool, set())
+        free = set(opening.to_take(planned.input_tokens, planned.estimate_micros, now)) - taken
+        self._left[pool] = len(free) - 1
+        if not free or called_by is None or until is None:
+            return None
+        slot_id = sorted(free)[int(self._ports.chance() * len(free))]
+        taken.add(slot_id)
+        head = Head.of(key, "", document)
+        way, usual_ms = called_by
+        changes = request_record.released(
+            head, planned, now, until, now, way=way, usual_ms=usual_ms, open_slot=slot_id,  # type: ignore[arg-type]
+        )  # fmt: skip
+        slot = TakenSlot(
+            slot=slot_id,
+            pool=pool,
+            taken_at=now,
+            request=key,
+            tokens=planned.input_tokens,
+            estimate_micros=planned.estimate_micros,
+            saved_micros=planned.saved_micros,
+            circuit=planned.route.circuit,
+            queue=queue_name(document["model"], document["priority"]),
+            priority=document["priority"],
+            fair_tag=document["fair_tag"],
+            flags=planned.flags,
+        )
+        return Taking(changes, slot, planned)
+
+    async def is_taken(self, taking: Taking) -> bool:
+        """Another request was first, or the pump has it back."""
+        return isinstance(await self._ports.store.get(path(taking.slot.slot)), Document)
+
+    def runs_low(self, model: str) -> bool:
+        """The next arrivals may find none."""
+        return self._left.get(model, 0) < LOW
+
+    async def _plan(
+        self, key: str, document: Fields, flags: tuple[Flag, ...], now: datetime
+    ) -> tuple[Planned, Opening] | None:
+        """The route as the pump would plan it, and the slots that are open there."""
+        ports = self._ports
+        lacking: Mapping[str, str] = {}
+        ask, course = Ask.from_json(document["ask"]), course_of(key, document)
+        for _ in range(MOST_TRIES):
+            terms = Terms(
+                ports.catalogue, ports.open_lanes, flags, lacking=lacking, vertex=ports.vertex,
+                now=now.replace(second=0, microsecond=0),
+            )  # fmt: skip
+            planned = ladder.plan(ask, terms, course)
+            if not isinstance(planned, Planned) or planned.route.lane not in AT_ONCE:
+                return None
+            opening = await self._read_opening(planned.route.pool)
+            if opening.terms.lacking == lacking:
+                return planned, opening
+            lacking = opening.terms.lacking
+        return None
+
+    async def _read_board(self) -> Board:
+        board: Board = await self._fresh("board", lambda: read_board(self._ports))
+        return board
+
+    async def _read_opening(self, model: str) -> Opening:
+        async def read() -> Opening:
+            calendar = await self._ports.store.get(model_state_path(model))
+            stored = calendar.data.get("opening", {}) if isinstance(calendar, Document) else {}
+            opening = Opening.from_json(stored)
+            self._taken[model] = self._taken.get(model, set()) & opening.slots.keys()
+            return opening
+
+        opening: Opening = await self._fresh(model, read)
+        return opening
+
+    async def _fresh(self, name: str, read: Callable[[], Awaitable[Any]]) -> Any:
+        """What `read` brings; one read serves all that ask while it is under way, and for FRESH_FOR."""
+        now = self._ports.clock.monotonic()
+        begun_at, reading = self._reads.get(name, (0.0, None))
+        if reading is None or now - begun_at >= FRESH_FOR:
+            reading = asyncio.ensure_future(read())
+            self._reads[name] = (now, reading)
+        try:
+            return await asyncio.shield(reading)
+        except StoreUnavailable:
+            self._reads.pop(name, None)
+            raise
+
+
+async def hand_out(ports: Ports, request: Document) -> None:
+    """Publish the release that is on record with the request. Raises TopicsUnavailable."""
+    data, began_at = request.data, ports.clock.now()
+    release = Release(request.id, data["release"])
+    await ports.topics.publish(RENDER_RELEASES, release.to_bytes(), {"traceparent": data["traceparent"]})
+    root, slot_at = tracing.root_of(data), data["slot_at"].isoformat()
+    tracing_waits.queue_ended(ports, Head.of(request.id, "", data), data["slot_at"], ended_by="open slot")
+    tracing.write(
+        ports, spans.RELEASE, tracing.release_of(root, data["release"]), root, began_at, ports.clock.now(),
+        topic=RENDER_RELEASES, request_id=request.id, release=data["release"], slot_at=slot_at,
+    )  # fmt: skip
+    ports.signals.emit(
+        events.RELEASED, request_id=request.id, release=data["release"], route=str(Route.from_json(data["route"])),
+        slot_at=data["slot_at"], trace_id=data["trace_id"],
+    )  # fmt: skip
+
+
+def _is_of(planned: Planned, subject: str) -> bool:
+    """`subject`: a circuit, `*/model` in every lane, or a pool."""
+    route = planned.route
+    return subject in (route.circuit, route.pool, circuit("*", route.model))
