@@ -122,9 +122,9 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
         }
     )
     before = {model: memory.standings.get(model, Standing()).forget(now) for model in models}
-    starts = [slot for slot in sight.taken if slot.request != WITHDRAWN and not _is_counted(before, slot)]
+    starts = [slot for slot in sight.taken if slot.request != WITHDRAWN and not is_counted(before, slot)]
     before = _given_back(_counted(before, sight), sight)
-    done = tuple(slot.slot for slot in sight.taken if not _is_counted(before, slot))
+    done = tuple(slot.slot for slot in sight.taken if not is_counted(before, slot))
     standings: dict[str, Standing] = {}
     numbers: dict[str, Mapping[str, int | None]] = {}
     usable: dict[str, Limits] = {}
@@ -187,7 +187,7 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
     return Ticked(after, admission.grants, waiting, missed, crowded, withdrawn, tuple(starts), done)
 
 
-def _is_counted(standings: Mapping[str, Standing], taken: TakenSlot) -> bool:
+def is_counted(standings: Mapping[str, Standing], taken: TakenSlot) -> bool:
     return taken.slot in standings[taken.pool].opening.counted
 
 

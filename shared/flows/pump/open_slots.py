@@ -10,7 +10,7 @@ from shared.core.admission.allocation import Candidate
 from shared.core.admission.open_slots import OpenTerms, TakenSlot, Withdrawn
 from shared.core.admission.route_memory import Routing
 from shared.core.provider.circuit_health import ALL_WELL
-from shared.core.routing.breaker import may_probe
+from shared.core.routing.breaker import probes_allowed
 from shared.core.routing.flag import BREAKER
 from shared.core.values.documents import Create, Document
 from shared.flows.pump.observations import PumpSight
@@ -42,10 +42,11 @@ async def terms(
     probing = [slot.subject for slot in routing.conclusions.due(soon) if slot.id not in probed]
     for flag in sight.board.in_force(now):
         circuit = flag.circuit
-        if flag.actor != BREAKER or circuit is None or circuit in probed:
+        if flag.actor != BREAKER or circuit is None:
             continue
         state = routing.circuits.get(circuit)
-        if state is None or may_probe(state, sight.health.get(circuit, ALL_WELL), soon):
+        most = 1 if state is None else probes_allowed(state, sight.health.get(circuit, ALL_WELL), soon)
+        if most > 1 or (most == 1 and circuit not in probed):
             probing.append(circuit)
     return OpenTerms(routing.lacking, tuple(sorted(probing)), await ways.settled(models, now))
 

@@ -10,7 +10,7 @@ from shared.core.admission.allocation import Candidate
 from shared.core.admission.fair_queueing import queue_name
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.slot_calendar import Full, Weight
-from shared.core.admission.tick import LostSlot, Sight, Ticked, tick
+from shared.core.admission.tick import LostSlot, Sight, Ticked, is_counted, tick
 from shared.core.lifecycle import queries
 from shared.core.lifecycle.request_record import Head
 from shared.core.messages.render_request import PRIORITIES
@@ -81,6 +81,7 @@ class Granting:
         if self._pages.read_at is not None:
             documents.time.observe(self._pages.read_at)
         await asyncio.gather(self._look(heads), self._budgets.look(heads, documents.time.now()))
+        await self._count_starts()
         routing = await self._judging.judge(self._held_back)
         planning = await self._plan(heads, routing)
         judged = await self._budgets.judge(planning.candidates, documents.time.now())
@@ -97,7 +98,7 @@ class Granting:
         reporting.tell_changes(self._ports.signals, documents.memory, ticked.memory)
         held = reporting.held(ticked, planning)
         accounts = self._budgets.reserve(ticked.grants)
-        routing = self._judging.granted(routing, ticked.grants).started(ticked.started)
+        routing = self._judging.granted(routing, ticked.grants)
         done = [document for document in self._sight.taken if document.id in ticked.done]
         await documents.write(
             ticked.memory, routing, held=held, waiting=self._pages.waiting, accounts=accounts, done=done
@@ -131,6 +132,14 @@ class Granting:
             ports, spans.TICK, turn.place, None, began_at, time.now(), heads=heads, grants=len(grants),
             holder=ports.boot,
         )  # fmt: skip
+
+    async def _count_starts(self) -> None:
+        """Breakers are judged with the starts in open slots that the look has found."""
+        documents = self._documents
+        taken = open_slots.taken(self._ports, self._sight.taken)
+        await documents.read_standings({slot.pool for slot in taken})
+        new = [slot for slot in taken if not is_counted(documents.memory.standings, slot)]
+        documents.routing = documents.routing.started(new)
 
     async def _look(self, heads: Sequence[Head]) -> None:
         """At reports, flags, limits and what is in flight."""

@@ -61,7 +61,10 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
             if begun is None:
                 await _end_deadly(ports, request, time)
             elif isinstance(begun, Document):
-                await kicks.after_render(await _attempt(ports, evidence, begun, time))
+                effect = await _attempt(ports, evidence, begun, time)
+                if evidence.take_news():
+                    await kicks.kick()
+                await kicks.after_render(effect)
         case "rendering" if _has_lapsed(request, time):
             await kicks.after_render(await recover(ports, request))
         case _ if request.data["announce"] == "pending":

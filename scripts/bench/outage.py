@@ -1,0 +1,126 @@
+"""An outage of the primary model in virtual time: sick calls, the time to a picture, and what the primary served."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from shared.core.provider.call import Order
+from shared.core.provider.failure import Failure, FailureKind
+from tests.world import World
+
+PRIMARY = "gemini-3-pro-image"
+REQUESTS, EVERY = 240, timedelta(seconds=0.25)
+WARM = timedelta(seconds=20)
+"""Traffic before the measure begins, as in a worker that has been up for a while."""
+BEGINS, LASTS = timedelta(seconds=10), timedelta(seconds=30)
+LATENCY, SICK_AFTER = timedelta(seconds=1), timedelta(seconds=0.3)
+"""Of a picture, and of a 503."""
+STORE = 0.01
+"""Seconds of one exchange with the store."""
+GOAL = ("LiteLLM 1.110, cooldown 15 s after 4 failures, fallback", 10, 1.0, 7.1, 110)
+
+
+class Outcome(Struct, frozen=True):
+    seed: int
+    sick: int
+    """Calls to the primary that failed."""
+    p50: float
+    worst: float
+    """Seconds from publishing to the end."""
+    primary: int
+    """Requests whose picture is the primary's."""
+    lost: int
+    tripped_after: float | None
+    """Seconds from the first sick call to the breaker's trip."""
+
+
+def run(seed: int, kind: FailureKind = FailureKind.OVERLOAD) -> Outcome:
+    return asyncio.run(_run(seed, kind))
+
+
+async def _run(seed: int, kind: FailureKind) -> Outcome:
+    world = World("*=rpm:1000", seed=seed, latency=LATENCY)
+    world.lane.failures_take = SICK_AFTER
+    chance = random.Random(seed)
+    world.guard = lambda port, name: _Slow(port, world, chance) if name in ("store", "topics") else port
+    world.boot()
+    start = world.clock.now() + WARM
+    begins, ends = start + BEGINS, start + BEGINS + LASTS
+
+    def sick(order: Order, now: datetime) -> Failure | None:
+        is_sick = order.model == PRIMARY and begins <= now < ends
+        return Failure(kind, "the model is overloaded") if is_sick else None
+
+    world.lane.sick = sick
+
+    async def publish() -> None:
+        for number in range(round(WARM / EVERY)):
+            await world.submit(f"warm-{number:03d}", model=PRIMARY)
+            await world.clock.sleep(EVERY.total_seconds())
+        for number in range(REQUESTS):
+            await world.submit(f"r-{number:03d}", model=PRIMARY)
+            await world.clock.sleep(EVERY.total_seconds() * (0.5 + chance.random()))
+
+    await world.run_for(WARM + REQUESTS * EVERY + timedelta(seconds=30), publish())
+    await world.run_until_quiet()
+    return _measured(world, seed)
+
+
+def _measured(world: World, seed: int) -> Outcome:
+    records = [document.data for document in world.store.all("requests")]
+    own = [data for data in records if data["request_id"].startswith("r-")]
+    times = sorted((data["finished_at"] - data["published_at"]).total_seconds() for data in own)
+    calls = [call for call in world.lane.calls if call.order.model == PRIMARY]
+    sick = [call for call in calls if world.lane.sick(call.order, call.at) is not None]
+    trips = [document.data["at"] for document in world.store.all("flag_history") if document.data["action"] == "trip"]
+    first = min((call.at for call in sick), default=None)
+    return Outcome(
+        seed=seed,
+        sick=len(sick),
+        p50=times[len(times) // 2],
+        worst=times[-1],
+        primary=sum(data["route"]["model"] == PRIMARY and data["status"] == "succeeded" for data in own),
+        lost=sum(data["status"] != "succeeded" for data in own),
+        tripped_after=(min(trips) - first).total_seconds() if trips and first else None,
+    )
+
+
+class _Slow:
+    """A port whose every exchange takes a little while."""
+
+    def __init__(self, port: object, world: World, chance: random.Random) -> None:
+        self._port, self._world, self._chance = port, world, chance
+
+    def __getattr__(self, verb: str) -> Callable[..., object]:
+        real = getattr(self._port, verb)
+
+        async def called(*arguments: object, **named: object) -> object:
+            await self._world.clock.sleep(STORE * (0.5 + self._chance.random()))
+            return await real(*arguments, **named)
+
+        return called
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--kind", choices=[kind.value for kind in FailureKind], default=FailureKind.OVERLOAD.value)
+    options = parser.parse_args()
+    print(f"{'seed':>4} {'sick':>5} {'p50':>6} {'worst':>6} {'primary':>8} {'lost':>5} {'tripped after':>14}")
+    for seed in range(1, options.seeds + 1):
+        found = run(seed, FailureKind(options.kind))
+        print(
+            f"{seed:4} {found.sick:5} {found.p50:6.2f} {found.worst:6.2f} {found.primary:8} {found.lost:5} "
+            f"{found.tripped_after or float('nan'):14.2f}"
+        )
+    print("goal: fewer, less, less, more than", *GOAL)
+
+
+if __name__ == "__main__":
+    main()
