@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from functions.console import charts, panels
+from functions.console import charts, panels, time_marks
 from functions.console import runbook as texts
 from functions.console.charts import Span
 from functions.console.desk import desk_of
@@ -72,8 +72,8 @@ async def _time_html(request: Request) -> Markup:
     if drawn is None or drawn[:2] != (version, minute):
         line = charts.time_line(kept, now, span)
         text = environment().get_template("time.html").render(
-            base=request.scope.get("root_path", ""), line=line, spans=charts.SPANS, marked=charts.marked,
-            width=charts.WIDTH, height=charts.HEIGHT,
+            base=request.scope.get("root_path", ""), line=line, spans=charts.SPANS,
+            width=time_marks.WIDTH, height=charts.HEIGHT,
         )  # fmt: skip
         drawn = (version, minute, Markup(text))
         desk.drawn[span] = drawn

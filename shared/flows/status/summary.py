@@ -281,6 +281,8 @@ async def _spent(ports: Ports, ledger: LedgerRows, now: datetime) -> Spent:
         by_tenant={tenant: total.micros for tenant, total in list(bill.google.groups.items())[:MOST_TENANTS]},
         complete=ledger.is_complete(day),
         purses=await _purses(ports, now),
+        by_use={use: micros for use, micros in bill.google.total.by_use.items() if micros},
+        free_attempts=bill.google.total["attempts_free"] + bill.gateways.total["attempts_free"],
     )
 
 
