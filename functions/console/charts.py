@@ -171,7 +171,9 @@ def _errors(track: Track, read: _Reader) -> list[tuple[str, str, Values]]:
     """Of all calls, and of the three routes with the most failures."""
     lines: list[tuple[str, str, Values]] = []
     totals = {circuit: read.total(f"failed {circuit}") for circuit in track.circuits()}
-    failing = sorted((circuit for circuit in totals if totals[circuit]), key=lambda circuit: (-totals[circuit], circuit))
+    failing = sorted(
+        (circuit for circuit in totals if totals[circuit]), key=lambda circuit: (-totals[circuit], circuit)
+    )
     for rank, circuit in enumerate(failing[:MOST_FAILING]):
         shares = _shares(read.sums(f"failed {circuit}"), read.sums(f"attempts {circuit}"))
         lines.append((circuit, f"bad{rank}", shares))

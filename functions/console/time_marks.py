@@ -1,4 +1,4 @@
-"""What happened, beside the time lines: breakers and flags as bands, limits and deployments as lines, and their list."""
+"""What happened, beside the time lines: breakers and flags as bands, limits and deployments as lines, and a list."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def _event_of(band: Band) -> Event:
 def _rect(band: Band, begin: datetime, end: datetime) -> BandRect:
     left, right = _x(max(band.begin, begin), begin, end), _x(min(band.end, end), begin, end)
     lasted = _event_of(band).lasted
-    return BandRect(left, max(LEAST_WIDTH, round(right - left, 1)), band.kind, f"{band.text} ({lasted})", band.begin, band.end)
+    return BandRect(
+        left, max(LEAST_WIDTH, round(right - left, 1)), band.kind, f"{band.text} ({lasted})", band.begin, band.end
+    )
 
 
 def _x(at: datetime, begin: datetime, end: datetime) -> float:

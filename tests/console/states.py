@@ -66,8 +66,14 @@ def a_day(now: datetime, state: State) -> Series:
     begin = now - timedelta(days=1)
     marks = (
         Mark(begin + timedelta(hours=4), "deploy", "version 1f0c2ab"),
-        Mark(begin + timedelta(minutes=601), "breaker", f"breaker of standard/{PRO} on: overload, 5 of 5 calls"),
-        Mark(begin + timedelta(minutes=619), "breaker", f"breaker of standard/{PRO} off: its probes went well"),
+        Mark(
+            begin + timedelta(minutes=601), "breaker", f"breaker of standard/{PRO} on: overload, 5 of 5 calls",
+            "breaker-1", "begin", begin + timedelta(hours=13),
+        ),
+        Mark(
+            begin + timedelta(minutes=619), "breaker", f"breaker of standard/{PRO} off: its probes went well",
+            "breaker-1", "end",
+        ),
         Mark(begin + timedelta(hours=15), "limit", f"{PRO} rpm: 60 -> 90"),
     )  # fmt: skip
     return Series(now, track, series.Track(), marks)

@@ -113,7 +113,6 @@ def _row(name: str, total: Total) -> tuple[Cell, ...]:
     return (name, *counts, dollars(total.micros), *spent, free, unknown, saved)
 
 
-
 def _explained(total: Total, *, saved: bool) -> Iterator[str]:
     yield "paid for"
     for name, micros, count in _purposes(total):

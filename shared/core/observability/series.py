@@ -143,7 +143,9 @@ class Series(Stored, frozen=True):
         values: dict[str, int | None] = {}
         for circuit in self.minutes.circuits():
             for what in ("attempts", "failed"):
-                counted = [value for value in self.minutes.column(f"{what} {circuit}", first, count) if value is not None]
+                counted = [
+                    value for value in self.minutes.column(f"{what} {circuit}", first, count) if value is not None
+                ]
                 if counted:
                     values[f"{what} {circuit}"] = sum(counted)
         return values
