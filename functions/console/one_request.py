@@ -83,10 +83,6 @@ def has_ended(data: Fields) -> bool:
     return data["status"] in FINAL
 
 
-def route_of(attempt: Fields) -> str:
-    return str(Route.from_json(attempt["route"]))
-
-
 async def find(store: Store, request_id: str) -> Looked | None:
     """None where there is no such request."""
     found = await store.get(request_record.path(request_id))

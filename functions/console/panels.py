@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -200,10 +200,6 @@ def chart(use: QuotaUse, now: datetime) -> list[Column]:
             full = sample.percent is not None and sample.percent >= 95
             columns.append(Column(minute, max(4, min(100, percent)), full))
     return columns
-
-
-def pauses(flags: Iterable[ShownFlag]) -> list[ShownFlag]:
-    return [one for one in flags if one.flag.name == "pause" and not one.flag.shadow]
 
 
 def _pauses(flag: Flag, model: str, tenant: str) -> bool:

@@ -75,9 +75,6 @@ class PriorityState(Stored, frozen=True):
         after = max(self.next_at.get(pace, 0.0), slot - CATCH_UP.total_seconds()) + interval.total_seconds()
         return replace(self, next_at={**self.next_at, pace: after})
 
-    def unpaced(self, pace: Pace) -> PriorityState:
-        return replace(self, next_at={each: at for each, at in self.next_at.items() if each != pace})
-
     def reserve(self, limits: Limits, now: datetime) -> Weight:
         """What the window keeps for the interactive starts expected in a minute, those already made included."""
         expected, tokens = self._expected(now)

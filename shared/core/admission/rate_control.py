@@ -35,7 +35,6 @@ JUDGED = timedelta(seconds=20)
 LEAST_REJECTED = 4
 REJECTED_SHARE = 0.07
 CUT = 0.85
-CUT_EVERY = timedelta(seconds=5)
 BACK_OFF_SHARE = 0.30
 BACK_OFF = tuple(timedelta(seconds=each) for each in (1, 2, 4, 8))
 CALM = timedelta(seconds=5)

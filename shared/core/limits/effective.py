@@ -28,9 +28,6 @@ class EffectiveLimit(Struct, frozen=True):
     """When it was read or learned; None for a configured one."""
 
 
-InForceByDimension: TypeAlias = Mapping[str, EffectiveLimit]
-
-
 class Learned(Stored, frozen=True):
     """A limit that the body of a 429 named."""
 

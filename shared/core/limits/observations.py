@@ -7,7 +7,7 @@ not at all changes nothing that the next one does not mend.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
@@ -122,9 +122,3 @@ def counted(seen: ModelObservations, sign: StartSignal, since: datetime, until: 
     """How many starts in the seconds from `since` to before `until` gave that sign."""
     first, last = since.timestamp(), until.timestamp()
     return sum(count for second, count in seen.counts.get(sign, {}).items() if first <= second < last)
-
-
-def first_of(seen: ModelObservations, sign: StartSignal, since: datetime) -> datetime | None:
-    """The second of the first such start from `since` on."""
-    seconds = [second for second in seen.counts.get(sign, {}) if second >= since.timestamp()]
-    return datetime.fromtimestamp(min(seconds), UTC) if seconds else None

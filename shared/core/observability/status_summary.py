@@ -186,10 +186,6 @@ class Summary(Stored, frozen=True):
         return sum(each.count for each in self.depths)
 
     @property
-    def is_busy(self) -> bool:
-        return bool(self.queued_count or self.running_count or self.batched_count)
-
-    @property
     def failures(self) -> list[Failures]:
         """Of all kinds, the most first."""
         groups = [group for each in self.ended for group in each.groups]

@@ -171,7 +171,6 @@ def test_paces_do_not_know_of_each_other() -> None:
     turns = PriorityState().paced("bulk", timedelta(seconds=5), NOW)
     assert set(turns.next_at) == {"bulk"}
     assert turns.paced("all", timedelta(seconds=1), NOW).next_at["bulk"] == turns.next_at["bulk"]
-    assert turns.unpaced("bulk") == PriorityState()
 
 
 # -- the store --------------------------------------------------------------------------------------------------------

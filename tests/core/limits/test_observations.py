@@ -15,7 +15,6 @@ from shared.core.limits.observations import (
     NamedLimit,
     StartSignal,
     counted,
-    first_of,
     summed,
 )
 from tests.builders import NOW
@@ -94,12 +93,3 @@ def test_the_closing_that_lasts_longer_stays_until_it_is_over() -> None:
     assert NOTHING_SEEN.with_closing(short, NOW).with_closing(long, NOW).closing == long
     later = Closing(NOW + timedelta(hours=6), "quota_minute")
     assert NOTHING_SEEN.with_closing(long, NOW).with_closing(later, NOW + timedelta(hours=5)).closing == later
-
-
-def test_the_first_of_a_sign_is_looked_for_from_a_moment_on() -> None:
-    seen = NOTHING_SEEN
-    for seconds in (3, 7, 20):
-        seen = seen.with_sign(StartSignal.OVERLOAD, NOW + timedelta(seconds=seconds), NOW)
-    assert first_of(seen, StartSignal.OVERLOAD, NOW + timedelta(seconds=4)) == NOW + timedelta(seconds=7)
-    assert first_of(seen, StartSignal.OVERLOAD, NOW + timedelta(seconds=21)) is None
-    assert first_of(seen, StartSignal.MINUTE, NOW) is None
