@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 
 from shared.core.admission.route_memory import Effect
-from shared.core.lifecycle import queries
-from shared.core.observability import display, verdict
+from shared.core.observability import display
 from shared.core.observability.status_summary import HISTORY_WINDOW, QuotaUse, Summary, Waiting
 from shared.core.observability.verdict import Scene, Verdict
-from shared.core.observability.workers import Fleet, read_fleet
+from shared.core.observability.workers import Fleet
 from shared.core.routing.breaker import Circuit
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.values.documents import Fields
 from shared.flows.operations import routing_snapshot
 from shared.flows.operations.routing_snapshot import RoutingSnapshot
-from shared.flows.status import summary
+from shared.flows.status import scene_reading
 from shared.ports import Ports
 
 CHART_MINUTES = int(HISTORY_WINDOW.total_seconds() // 60)
-MOST_WORKERS = 30
 
 
 class ShownFlag(Struct, frozen=True):
@@ -162,19 +159,14 @@ class Overview(Struct, frozen=True):
 
 
 async def look(ports: Ports) -> Overview:
-    """Some ten documents and one for each process of the worker, however much there is. Raises StoreUnavailable."""
-    counted, known, processes = await asyncio.gather(
-        summary.read(ports),
+    """Raises StoreUnavailable."""
+    now = await scene_reading.read(
+        ports.store,
         routing_snapshot.read(
             ports.store, ports.flag_source, ports.catalogue, ports.gateways_in_use, ports.vertex_in_use
         ),
-        ports.store.query(queries.workers(MOST_WORKERS)),
     )
-    fleet = read_fleet(processes, known.leader, known.led_until, known.now)
-    scene = Scene(
-        known.now, counted, fleet, tuple(known.tripped), known.held, known.routing.conclusions.reached
-    )  # fmt: skip
-    return Overview(known.now, counted, known, shown(known), scene, verdict.verdict(scene))
+    return Overview(now.known.now, now.summary, now.known, shown(now.known), now.scene, now.verdict)
 
 
 def shown(known: RoutingSnapshot) -> tuple[ShownFlag, ...]:

@@ -19,19 +19,25 @@ if TYPE_CHECKING:
 
 
 @click.command("status")
-@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.argument("ids", nargs=-1, metavar="[ID...]")
 @click.option("--watch", is_flag=True, help="Follow until all have ended; without a terminal, one line per change.")
 @click.option("--json", "as_json", is_flag=True, help="The public view as JSON Lines; with --watch, one per change.")
 @click.option("--raw", is_flag=True, help="With --json: the whole status documents with their attempts.")
 @click.option("--prompt", "--with-prompt", "with_prompt", is_flag=True, help="Also show the prompt.")
 @click.pass_context
 def command(ctx: click.Context, ids: tuple[str, ...], watch: bool, as_json: bool, raw: bool, with_prompt: bool) -> None:
-    """Show the status of requests.
+    """Show the status of requests, or without ID how the worker stands.
 
-    Includes advice, the requested and delivered route, cost, attempts and image. Exit code 1 if one is unknown or ended
-    without an image.
+    Of a request: advice, the requested and delivered route, cost, attempts and image; exit code 1 if one is unknown or
+    ended without an image. Without ID: the console's first line with its next step; exit code 1 where that is red.
     """
     as_json = as_json or raw
+    if not ids:
+        if watch or raw or with_prompt:
+            raise click.UsageError("found no ID; allowed: --json alone without one. Name the requests.")
+        from scripts.cli.commands import situation
+
+        ctx.exit(asyncio.run(situation.show(as_json=as_json)))
     from scripts.cli.data.requests import check_name
 
     for name in ids:
