@@ -66,27 +66,30 @@ def stamp() -> str:
 
 def page(request: Request, name: str, status: int = 200, **values: Any) -> Response:
     """A whole page, or a part of one: the template says which."""
+    return HTMLResponse(_drawn(request, name, request.state.actor, values), status)
+
+
+def problem(request: Request, status: int, title: str, told: str, *, text: str = "") -> Response:
+    """With the navigation, but for whoever is not known. `text` is what requests may have in their ids."""
+    actor = getattr(request.state, "actor", "")
+    return HTMLResponse(_drawn(request, "problem.html", actor, {"title": title, "told": told, "text": text}), status)
+
+
+def _drawn(request: Request, name: str, actor: str, values: Mapping[str, Any]) -> str:
     desk = desk_of(request)
-    text = (
+    return (
         environment()
         .get_template(name)
         .render(
             base=request.scope.get("root_path", ""),
             here=request.url.path,
-            actor=request.state.actor,
+            actor=actor,
             project=desk.ports.project,
             simulated=desk.simulated,
             release=desk.ports.release.name,
             **values,
         )
     )
-    return HTMLResponse(text, status)
-
-
-def problem(request: Request, status: int, title: str, told: str) -> Response:
-    """A page that needs nothing but itself: for whoever is not known, too."""
-    base = request.scope.get("root_path", "")
-    return HTMLResponse(environment().get_template("problem.html").render(base=base, title=title, told=told), status)
 
 
 def iso(at: datetime) -> str:

@@ -139,15 +139,18 @@ def test_a_pause_is_ended_in_two_clicks(tmp_path: Path, browser: Browser) -> Non
         assert not served.ask(read_own(served.desk.ports.store)).flags
 
 
-def test_a_budget_is_raised_in_two_clicks(tmp_path: Path, browser: Browser) -> None:
+def test_a_budget_is_raised_in_two_clicks_and_the_raise_undone_in_a_third(tmp_path: Path, browser: Browser) -> None:
     with in_state(tmp_path, "budget gone") as served, chromium.opened(browser) as page:
         page.goto(f"{served.url}/")
         clicks = Clicks(page)
         clicks.on("#to-step")
         page.locator("#l-press").fill("6.00")
+        page.locator("#r-press").fill("the fair goes on until Sunday")
         clicks.on("#raise-press")
         expect(page.locator("#press")).to_contain_text("of $6.00 spent (50 %)")
         assert clicks.count == 2
+        clicks.on("#undo-press")
+        expect(page.locator("#press")).to_contain_text("of $3.00 spent (100 %)")
 
 
 def test_everything_is_paused_in_three_clicks_and_undone_in_a_fourth(tmp_path: Path, browser: Browser) -> None:

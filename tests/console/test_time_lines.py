@@ -39,7 +39,7 @@ def test_what_began_before_the_chart_is_cut_at_its_edge_and_what_goes_on_says_so
     (band,) = line.happened.bands
     assert band.x == 0
     assert band.width > 950
-    assert line.happened.events[0].lasted == "still, for 180 min"
+    assert line.happened.events[0].lasted == "still, for 3 h 0 min"
     assert line.happened.marks == ()
 
 
