@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -35,7 +35,7 @@ def environment() -> Environment:
     made.filters |= {
         "dollars": display.dollars, "moment": display.moment, "seconds": display.seconds, "left": display.left,
         "so_far": display.effect_text, "saved": display.saved, "iso": iso, "duration": display.duration, "short": short,
-        "money": display.money,
+        "money": display.money, "coded": coded,
     }  # fmt: skip
     made.globals |= {
         "ago": ago,
@@ -94,6 +94,14 @@ def _drawn(request: Request, name: str, actor: str, values: Mapping[str, Any]) -
 
 def iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def coded(text: str) -> Markup:
+    """With what stands between backticks as a command."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts)
+    )
 
 
 def ago(at: datetime, now: datetime) -> Markup:

@@ -10,7 +10,7 @@ from scripts.doctor.finding import Finding, fails, passes, unknown
 from scripts.doctor.quota import START, Load, closed
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.observability import display
-from shared.core.observability.verdict import count
+from shared.core.observability.display import count
 from shared.core.routing import gateway
 from shared.core.routing.flag import BREAKER
 from shared.core.routing.flag_board import MOST_FLAGS

@@ -24,11 +24,12 @@ MUST_SAY: dict[State, tuple[Level, str, tuple[str, ...]]] = {
     "busy": ("green", "Working: 6 in flight, 52 waiting", ("images a minute", "to empty", "Nothing to do")),
     "short of quota": (
         "amber", "Short of quota: gemini-3-pro-image runs at its limit",
-        ("160 requests wait", "the longest for 22 min", "raise the quota"),
+        ("160 requests wait", "the longest for 22 min", "raise the quota", "The quota of this minute"),
     ),
     "one route failing": (
         "red", "standard/gemini-3-pro-image fails: overload",
-        ("22 of 24 calls (92 %) failed in 5 min since", "keeps requests off this route", "8 requests", "Wait, or trip"),
+        ("22 of 24 calls (92 %) failed in 5 min since", "keeps requests off this route",
+         "8 requests accept no other route", "Wait for the probes"),
     ),
     "all failing": (
         "red", "Every call fails: connection",
@@ -36,7 +37,7 @@ MUST_SAY: dict[State, tuple[Level, str, tuple[str, ...]]] = {
     ),
     "paused": (
         "amber", "Paused by ann@example.com",
-        ("the colour profile is wrong", "42 requests", "ends by itself in", "Reset the flag", "Open the flag"),
+        ("Reason: the colour profile is wrong", "42 requests", "ends by itself in", "Reset the flag", "Open the flag"),
     ),
     "budget gone": ("amber", "Budget of press is used up", ("of $3.00 a day", "46 requests wait for budget", "Raise")),
     "worker gone": (
