@@ -137,16 +137,16 @@ async def set_limit(request: Request, form: Form) -> Response:
         wrong["reason"] = f"found {reason.found}; allowed: {reason.allowed}. It is kept in the budget's history."
     if limit is None or isinstance(reason, Problem):
         return await _page(request, status=WRONG, sent=replace(sent, wrong=wrong))
-    by, seen = tenants.By(request.state.actor, reason), _seen(form)
+    by, shown = tenants.By(request.state.actor, reason), _shown_limit(form)
     try:
-        after = await tenants.set_budget(ports.store, tenant, limit_micros=limit, by=by, seen_micros=seen)
+        after = await tenants.set_budget(ports.store, tenant, limit_micros=limit, by=by, seen_micros=shown)
     except tenants.BudgetMoved:
         message = "the budget has changed meanwhile. Look at it, then decide again."
         return await _page(request, status=CONFLICT, sent=replace(sent, wrong={"form": message}))
-    return await _changed(request, "set", tenant, f"{tenant}: ${usd(seen)} -> {after}: {reason}")
+    return await _changed(request, "set", tenant, f"{tenant}: ${usd(shown)} -> {after}: {reason}")
 
 
-def _seen(form: Form) -> int:
+def _shown_limit(form: Form) -> int:
     """The limit that the page showed; one that cannot be read is another one than the store's."""
     text = form.get("seen", "")
     return int(text) if text.isdecimal() and len(text) < 16 else -1

@@ -253,8 +253,8 @@ def _ticks(begin: datetime, end: datetime, every: timedelta) -> list[Tick]:
 
 def _in_words(unit: Unit, values: Values) -> list[str]:
     """Each value is put into words once: most come again."""
-    said = {value: words(unit, value) for value in set(values) if value is not None}
-    return ["" if value is None else said[value] for value in values]
+    texts = {value: words(unit, value) for value in set(values) if value is not None}
+    return ["" if value is None else texts[value] for value in values]
 
 
 def words(unit: Unit, value: float) -> str:

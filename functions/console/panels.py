@@ -166,7 +166,7 @@ async def look(ports: Ports) -> Overview:
             ports.store, ports.flag_source, ports.catalogue, ports.gateways_in_use, ports.vertex_in_use
         ),
     )
-    return Overview(now.known.now, now.summary, now.known, shown(now.known), now.scene, now.verdict)
+    return Overview(now.routing.now, now.summary, now.routing, shown(now.routing), now.scene, now.verdict)
 
 
 def shown(known: RoutingSnapshot) -> tuple[ShownFlag, ...]:

@@ -54,7 +54,7 @@ class StoreFacts(Struct, frozen=True):
     recent: Sequence[Fields]
     """The newest requests."""
     ended: Sequence[Fields]
-    """The latest ends of requests that were called for, the latest first, whatever waits before them."""
+    """The latest ends of requests that were called for, the latest first, also where newer ones wait."""
     proofs: Mapping[str, Proof]
     """Of the catalogue's gateways, those for which anything was recorded."""
     spend: MonthSpend | None

@@ -43,9 +43,9 @@ def wrong_in(call: str) -> str | None:
         if sub is None and command is cli:
             return word if word.islower() and word not in NOT_CALLS else None
         command = sub or command  # `tenant NAME webhook`: a name may come before the verb
-    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
+    options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
     used = [word.partition("=")[0].rstrip(".,:)") for word in words if word.startswith("--")]
-    return next((word for word in used if word not in known), None)
+    return next((word for word in used if word not in options), None)
 
 
 @pytest.mark.parametrize(("call", "path"), commands().items(), ids=list(commands()))

@@ -26,7 +26,7 @@ class BudgetChange(Stored, frozen=True):
     """It took the change before it back."""
 
     def __str__(self) -> str:
-        return f"{_said(self.before)} -> {_said(self.after)}"
+        return f"{_in_words(self.before)} -> {_in_words(self.after)}"
 
 
 class UndoRefused(Exception):
@@ -49,5 +49,5 @@ def undoable(changes: Sequence[BudgetChange], now: datetime) -> BudgetChange | N
     return newest if newest is not None and not newest.undoes and now - newest.at <= UNDO_WITHIN else None
 
 
-def _said(limit: Budget | None) -> str:
+def _in_words(limit: Budget | None) -> str:
     return "none" if limit is None else f"{limit}, {limit.over}"

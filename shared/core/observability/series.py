@@ -104,10 +104,10 @@ class Track(Struct, frozen=True):
         if name not in self.columns:
             return [None] * count
         items, begin = self.columns[name].split(","), first - self.first
-        known = items[max(0, begin) : max(0, begin + count)]
+        part = items[max(0, begin) : max(0, begin + count)]
         before = min(count, max(0, -begin))
         row: list[int | None] = [None] * before
-        row += [int(item) if item else None for item in known]
+        row += [int(item) if item else None for item in part]
         return row + [None] * (count - len(row))
 
     def is_zero(self, name: str) -> bool:

@@ -89,23 +89,23 @@ async def lift_budget(store: Store, tenant: str, by: By = NOBODY) -> None:
 async def undo_budget(store: Store, tenant: str, actor: str) -> BudgetChange:
     """Take back the newest change, within UNDO_WITHIN: what was changed. Raises UndoRefused."""
     while True:
-        found = await store.get(PATH.format(tenant))
-        changes = changes_of(found.data) if isinstance(found, Document) else []
-        newest = undoable(changes, found.read_at)
+        document = await store.get(PATH.format(tenant))
+        changes = changes_of(document.data) if isinstance(document, Document) else []
+        newest = undoable(changes, document.read_at)
         if newest is None:
             raise UndoRefused(f"budget of {tenant}: nothing was changed within a minute; set it to what it should be")
-        if isinstance(found, Document) and budget_of(found.data) != newest.after:
+        if isinstance(document, Document) and budget_of(document.data) != newest.after:
             raise UndoRefused(f"budget of {tenant}: it has changed since; look at it, then decide again")
-        undone = BudgetChange(found.read_at, actor, f"undone: {newest}", newest.after, newest.before, undoes=True)
-        if await _change(store, found, undone):
+        undone = BudgetChange(document.read_at, actor, f"undone: {newest}", newest.after, newest.before, undoes=True)
+        if await _change(store, document, undone):
             return newest
 
 
-async def _change(store: Store, found: Document | Absent, change: BudgetChange) -> bool:
+async def _change(store: Store, document: Document | Absent, change: BudgetChange) -> bool:
     """The budget and its history, in one write. Whether nobody else was faster."""
     after = change.after.to_json() if change.after is not None else None
-    history = with_change(found.data if isinstance(found, Document) else {}, change)
-    return await _set(store, found, {"budget": after, FIELD: history})
+    history = with_change(document.data if isinstance(document, Document) else {}, change)
+    return await _set(store, document, {"budget": after, FIELD: history})
 
 
 async def _set(store: Store, found: Document | Absent, changes: Fields) -> bool:

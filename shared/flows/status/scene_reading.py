@@ -22,7 +22,7 @@ MOST_WORKERS = 30
 class Situation(Struct, frozen=True):
     """How things stand, and the one sentence about it."""
 
-    known: RoutingSnapshot
+    routing: RoutingSnapshot
     scene: Scene
     verdict: Verdict
 
@@ -33,11 +33,11 @@ class Situation(Struct, frozen=True):
 
 async def read(store: Store, snapshot: Awaitable[RoutingSnapshot]) -> Situation:
     """Some ten documents and one for each process of the worker, however much there is. Raises StoreUnavailable."""
-    counted, known, processes = await asyncio.gather(
+    counted, routing, processes = await asyncio.gather(
         summary.read_from(store), snapshot, store.query(queries.workers(MOST_WORKERS))
     )
-    fleet = read_fleet(processes, known.leader, known.led_until, known.now)
+    fleet = read_fleet(processes, routing.leader, routing.led_until, routing.now)
     scene = Scene(
-        known.now, counted, fleet, tuple(known.tripped), known.held, known.routing.conclusions.reached
+        routing.now, counted, fleet, tuple(routing.tripped), routing.held, routing.routing.conclusions.reached
     )  # fmt: skip
-    return Situation(known, scene, verdict.verdict(scene))
+    return Situation(routing, scene, verdict.verdict(scene))
