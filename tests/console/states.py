@@ -174,6 +174,16 @@ async def _ended(ports: Ports, now: datetime) -> None:
     await ports.store.commit(Create(request_record.path("refused-1"), a_record(request, now=at, **changes)))
 
 
+async def failed(ports: Ports, count: int, code: str) -> None:
+    """So many requests that ended so a minute ago."""
+    at = datetime.now(UTC) - timedelta(minutes=1)
+    outcome = {"code": code, "message": "The provider said no.", "advice": ""}
+    changes = {"status": "failed", "outcome": outcome, "finished_at": at, "announce": None}
+    for index in range(count):
+        request = a_request(request_id=f"failed-{index}")
+        await ports.store.commit(Create(request_record.path(f"failed-{index}"), a_record(request, now=at, **changes)))
+
+
 async def _breaker(ports: Ports, now: datetime) -> None:
     flag = Flag(
         "breaker-standard-gemini-3-pro-image-1", "use-nano-banana-2", BREAKER,
