@@ -16,7 +16,7 @@ from shared.core.messages.render_request import RenderRequest
 from shared.core.provider.outcome import Outcome
 from shared.core.records.receipt import Receipt
 from shared.core.routing.background_proof import Way
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.codec import Record, Stored
 from shared.core.values.documents import Fields
 from shared.core.values.parameters import Thinking
@@ -54,30 +54,67 @@ class Leftover(Stored, frozen=True):
     attempt: int
 
 
-class RequestRecord(Record, frozen=True, kw_only=True):
-    # what was asked for, and by whom
-    request: Fields
-    """The message's content; see `content`."""
-    content_hash: str
-    ask: Ask
+class RequestRow(Record, frozen=True, kw_only=True):
+    """What choosing and a list need of a request: no prompt."""
+
+    ask: Requirements
     tenant: str
     priority: str
     status: Status
     model: str
     """What it queues for: a model id while it is queued, the quota pool of its route from its release on."""
-    asked_model: str
+    asked_model: str | None = None
     """The id of what was asked for, by name or by purpose."""
+    route: Route
+    """Of the attempt to come, or of the one on its way."""
+    flags: tuple[str, ...] = ()
+    """Without which it would be another route."""
     created_at: datetime
-    updated_at: datetime
     queued_at: datetime
     """When its present wait began."""
+    finished_at: datetime | None = None
     request_id: str = ""
     group: str | None = None
     deadline: datetime | None = None
     reason: str | None = None
     """Why it waits."""
-    message_id: str = ""
+    wake_at: datetime | None = None
+    """It sleeps until then, and is no part of its queue."""
+    batch: str | None = None
+    attempt_count: int = 0
+    """Attempt numbers go on through rounds."""
+    cost_micros: int = 0
+    cost_unknown_attempts: int = 0
+    receipt: Receipt | None = None
+    image_uri: str | None = None
+    outcome: Outcome | None = None
+    revived_as: str | None = None
     trace_id: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether an attempt may be on its way: cancellation and deadline come too late for it."""
+        return self.status == "rendering" or (self.status == "batched" and self.batch is not None)
+
+    @property
+    def outcome_code(self) -> str | None:
+        return None if self.outcome is None else self.outcome.code
+
+
+ROW_FIELDS = RequestRow.__struct_fields__
+
+
+class RequestRecord(RequestRow, frozen=True, kw_only=True):
+    # what was asked for
+    request: Fields
+    """The message's content; see `content`."""
+    content_hash: str
+    updated_at: datetime
+    message_id: str = ""
     traceparent: str = ""
     """The place of its root span."""
     caller_span_id: str | None = None
@@ -85,8 +122,6 @@ class RequestRecord(Record, frozen=True, kw_only=True):
 
     # its place in the queue
     fair_tag: float = 0.0
-    wake_at: datetime | None = None
-    """It sleeps until then, and is no part of its queue."""
     asleep_epoch: int | None = None
     """Of the limits: it wakes when they change."""
     round: int = 1
@@ -96,18 +131,13 @@ class RequestRecord(Record, frozen=True, kw_only=True):
     unused_slot: UnusedSlot | None = None
     lease_holder: str | None = None
     lease_until: datetime | None = None
-    batch: str | None = None
     batched_at: datetime | None = None
 
     # its route
-    route: Route
-    """Of the attempt to come, or of the one on its way."""
     route_reasons: tuple[str, ...] = ()
     thinking: Thinking | None = None
     estimate_micros: int = 0
     input_tokens: int = 0
-    flags: tuple[str, ...] = ()
-    """Without which it would be another route."""
     next_route: Route | None = None
     """To take when this one fails."""
     least_estimate_micros: int = 0
@@ -136,8 +166,6 @@ class RequestRecord(Record, frozen=True, kw_only=True):
     leftovers_at: datetime | None = None
 
     # counts
-    attempt_count: int = 0
-    """Attempt numbers go on through rounds."""
     failure_count: int = 0
     """Of this round, like the three after it."""
     ambiguous_count: int = 0
@@ -156,23 +184,16 @@ class RequestRecord(Record, frozen=True, kw_only=True):
     dead_letters: int = 0
 
     # its money
-    cost_micros: int = 0
     cost_basis: CostBasis | None = None
-    cost_unknown_attempts: int = 0
     unknown_estimate_micros: int = 0
 
     # its end
-    receipt: Receipt | None = None
-    image_uri: str | None = None
-    outcome: Outcome | None = None
     announce: Literal["pending"] | None = None
     """Its result is still to be published."""
     cancel_requested_at: datetime | None = None
     revives: str | None = None
-    revived_as: str | None = None
     revived_by: str | None = None
     revived_at: datetime | None = None
-    finished_at: datetime | None = None
     expire_at: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -193,27 +214,14 @@ class RequestRecord(Record, frozen=True, kw_only=True):
         return text
 
     @property
-    def is_final(self) -> bool:
-        return self.status in FINAL
-
-    @property
     def is_awaiting(self) -> bool:
         """It waits for its interaction; any worker may collect it."""
         return self.status == "rendering" and self.collect_at is not None
 
     @property
-    def has_begun(self) -> bool:
-        """Whether an attempt may be on its way: cancellation and deadline come too late for it."""
-        return self.status == "rendering" or (self.status == "batched" and self.batch is not None)
-
-    @property
     def spent_micros(self) -> int:
         """What its attempts cost, and what those of unknown cost may have."""
         return self.cost_micros + self.unknown_estimate_micros
-
-    @property
-    def outcome_code(self) -> str | None:
-        return None if self.outcome is None else self.outcome.code
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from msgspec import ValidationError
 
 from shared.core.records.attempt import AttemptRecord
 from shared.core.records.batch import BatchRecord
-from shared.core.records.request import RequestRecord
+from shared.core.records.request import RequestRecord, RequestRow
 from shared.core.values.codec import Record, stored_value
 from shared.core.values.documents import Committed, Document, Fields, UnreadableDocument, Update
 
@@ -22,6 +22,7 @@ class Versioned(Document, Generic[Kind], frozen=True):
 
 
 Request: TypeAlias = Versioned[RequestRecord]
+Row: TypeAlias = Versioned[RequestRow]
 Attempt: TypeAlias = Versioned[AttemptRecord]
 Batch: TypeAlias = Versioned[BatchRecord]
 
@@ -29,6 +30,11 @@ Batch: TypeAlias = Versioned[BatchRecord]
 def request_in(document: Document) -> Request:
     """Raises UnreadableDocument."""
     return _read(document, RequestRecord)
+
+
+def row_in(document: Document) -> Row:
+    """Of a document that was read with ROW_FIELDS, or whole. Raises UnreadableDocument."""
+    return _read(document, RequestRow)
 
 
 def attempt_in(document: Document) -> Attempt:
