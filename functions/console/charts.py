@@ -117,6 +117,7 @@ def time_line(series: Series, now: datetime, span: Span) -> TimeLine:
             "queue", "Queue", "count",
             ("waiting", "main", read.last("queued")), ("in flight", "soft", read.last("running")),
         ),
+        _chart("empty", "Time to empty the queue", "seconds", ("time", "main", _to_empty(read, per_minute))),
         _chart("cost", "Cost per minute", "dollars", ("cost", "main", read.rate("cost_micros", per_minute / 1e6))),
     ]  # fmt: skip
     return TimeLine(
@@ -165,6 +166,15 @@ class _Reader:
         row = self._track.column(name, self._first, self._kind.bins * steps)
         bins = ([value for value in row[at : at + steps] if value is not None] for at in range(0, len(row), steps))
         return [round(of(values), 6) if values else None for values in bins]
+
+
+def _to_empty(read: _Reader, per_minute: float) -> list[float | None]:
+    """Seconds at the rate of each bin; nothing where a queue stood and no image came."""
+    waiting, rates = read.last("queued"), read.rate("images", per_minute)
+    return [
+        None if count is None or (count and not rate) else round(60 * count / rate, 1) if count and rate else 0.0
+        for count, rate in zip(waiting, rates, strict=True)
+    ]
 
 
 def _errors(track: Track, read: _Reader) -> list[tuple[str, str, Values]]:

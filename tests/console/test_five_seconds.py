@@ -111,4 +111,4 @@ def test_the_width_of_the_screen_is_used_and_nothing_empty_takes_space(
         heights = page.locator(".panel[hidden]").evaluate_all("all => all.map(e => e.offsetHeight)")
         assert heights
         assert set(heights) == {0}
-        assert page.locator(".timechart").count() == 6
+        assert page.locator(".timechart").count() == 7

@@ -56,6 +56,14 @@ def test_a_month_names_the_routes_that_failed_too() -> None:
     assert 40.0 in route.values
 
 
+def test_the_time_to_empty_is_that_of_each_moment_and_unknown_where_no_image_came() -> None:
+    first = series.number(NOW, MINUTE) - 3
+    columns = {"images": "10,0,0,20", "queued": "40,40,0,10"}
+    line = charts.time_line(Series(NOW, series.Track(first, columns)), NOW, "1h")
+    (time,) = chart(line, "empty").lines
+    assert time.values[-4:] == (240.0, None, 0.0, 30.0)
+
+
 def test_a_level_line_needs_few_points_and_a_gap_parts_it() -> None:
     paths = charts._paths([5, 5, 5, None, 5, 7], 10)
     assert paths == ["0.0,50.0 500.0,50.0", "666.7,50.0 833.3,50.0 1000.0,30.0"]
@@ -72,5 +80,5 @@ async def test_the_page_draws_a_band_in_each_chart(desk: ConsoleContext, browser
     now = (await desk.ports.store.get(series.PATH)).read_at
     await desk.ports.store.commit(Create(series.PATH, a_day(now, "idle").to_json()))
     text = (await browser.look("/time")).text
-    assert text.count('<rect class="band breaker"') == text.count("<figure") == 6
+    assert text.count('<rect class="band breaker"') == text.count("<figure") == 7
     assert "for 18 min" in text
