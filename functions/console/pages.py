@@ -21,7 +21,6 @@ from functions.console.flag_forms import Choices, Filled, words
 from functions.console.guard import keep_cookie, token_for
 from functions.console.one_request import Looked, find, has_ended, image_of, spans_of
 from functions.console.panels import Overview
-from functions.console.prospect import Prospect, prospect
 from functions.console.request_pages import OUTCOMES
 from functions.console.view import environment, page
 from shared import wiring
@@ -37,6 +36,7 @@ from shared.flows.operations.flag_preview import Looked as LookedAtFlag
 from shared.flows.operations.flags import UNDO_WITHIN
 from shared.flows.operations.repro_packet import Repeating
 from shared.flows.status import series_point, summary
+from shared.flows.status.prospect import Prospect, prospect
 
 HISTORY_SHOWN = 20
 
@@ -168,7 +168,7 @@ async def _prospect(request: Request, one: Looked) -> Prospect | None:
     ports = desk_of(request).ports
     view = await panels.look(ports)
     with contextlib.suppress(ValueError, KeyError, LookupError):
-        return prospect(one, view, ports.catalogue, ports.open_lanes)
+        return prospect(one.request_id, one.data, one.attempts, view.situation, ports.catalogue, ports.open_lanes)
     return None
 
 

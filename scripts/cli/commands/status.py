@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from scripts.cli.data.requests import Found
     from shared.core.catalogue.catalogue import Catalogue
     from shared.core.values.documents import Absent
+    from shared.flows.status.prospect import Prospect
+    from shared.flows.status.scene_reading import Situation
     from shared.ports.store import Store
 
 
@@ -93,14 +96,37 @@ async def _show(
 
     known = [each for each in found if isinstance(each, Found)]
     why = await wait_reasons.read(store, known, catalogue)
+    now = None if as_json else await _situation(store, known, catalogue)
     console = request_view.console()
     for number, each in enumerate(known):
         if as_json:
             click.echo(to_json(wait_reasons.in_document(each, why, raw=raw, with_prompt=with_prompt)))
         else:
-            console.print(
-                *([""] if number else []), request_view.sheet(each, wait_reasons.of(each, why), with_prompt=with_prompt)
-            )
+            next_step = None if now is None else _next_step(each, now, catalogue)
+            sheet = request_view.sheet(each, wait_reasons.of(each, why), next_step, with_prompt=with_prompt)
+            console.print(*([""] if number else []), sheet)
+
+
+async def _situation(store: Store, requests: list[Found], catalogue: Catalogue) -> Situation | None:
+    """How the worker stands; None where all have ended, so that nothing is before them."""
+    from scripts.cli.data import routing
+    from shared.flows.status import scene_reading
+
+    if all(request.status in FINAL for request in requests):
+        return None
+    return await scene_reading.read(store, routing.read(store, worker_home.read_settings(), catalogue))
+
+
+def _next_step(request: Found, now: Situation, catalogue: Catalogue) -> Prospect | None:
+    """As the console's page of the request says it; None where it has ended, or this release cannot plan for it."""
+    from shared.core.values.lanes import BUILT
+    from shared.flows.status.prospect import prospect
+
+    if request.status in FINAL:
+        return None
+    with contextlib.suppress(ValueError, KeyError, LookupError):
+        return prospect(request.key, request.data, request.attempts, now, catalogue, BUILT)
+    return None
 
 
 def _say_unknown(request_id: str, rejections: list[str]) -> None:

@@ -54,6 +54,27 @@ def test_the_first_line_is_the_consoles_with_the_same_next_step(home: Path, stat
     assert document["next_step"] in words
 
 
+def test_a_request_that_has_not_ended_says_what_comes_next_as_its_page_does(home: Path) -> None:
+    home.mkdir()
+    page = asyncio.run(page_of("one route failing", "shop-3-000"))
+    shown = " ".join(renderlane("status", "shop-3-000").stdout.split())
+    for words in re.findall(r"<strong>Next:</strong> (.*?)</p>", page):
+        assert unescape(words) in shown
+    assert "now Waits since 4 min: every route is unavailable" in shown
+    assert "next " in shown
+
+
+async def page_of(state: State, request_id: str) -> str:
+    settings = worker_home.read_settings()
+    worker = Worker.of(wiring.build(settings, io.StringIO()))
+    await states.furnish(worker.ports, state)
+    async with client_of(desk_of(worker, settings)) as client:
+        page = (await Browser(client).look(f"/requests/{request_id}")).text
+    await worker.close()
+    assert "<strong>Next:</strong>" in page
+    return page
+
+
 def test_a_home_that_never_ran_says_so_and_options_of_requests_need_an_id(home: Path) -> None:
     assert renderlane("status").exit_code == 1
     assert "no worker has ever run here" in renderlane("status").stderr
