@@ -14,11 +14,12 @@ from starlette.staticfiles import StaticFiles
 
 from functions.application import note_cause
 from functions.console import actions, budget_pages, pages, request_pages, runbook
-from functions.console.desk import Desk
+from functions.console.desk import ConsoleContext
 from functions.console.guard import Guard, changing
 from functions.console.view import STATIC, problem, warm
 from shared import wiring
 from shared.config import Settings
+from shared.core.messages.request_key import is_key
 from shared.ports.images import ImagesUnavailable
 from shared.ports.messaging import TopicsUnavailable
 from shared.ports.store import StoreUnavailable
@@ -51,6 +52,7 @@ CHANGING = {
     "/flags/{flag_id}/extend": actions.extend,
     "/flags/{flag_id}/undo": actions.undo,
     "/budgets/{tenant}": budget_pages.set_limit,
+    "/budgets/{tenant}/undo": budget_pages.undo,
     "/bulk/cancel": request_pages.cancel_all,
     "/bulk/revive": request_pages.revive_all,
     "/requests/{request_id}/cancel": actions.cancel,
@@ -60,7 +62,7 @@ CHANGING = {
 }
 
 
-def app(desk: Desk) -> Starlette:
+def app(desk: ConsoleContext) -> Starlette:
     """To be mounted at BASE."""
     warm()
     routes: list[Route | Mount] = [Route(path, page, methods=["GET"]) for path, page in LOOKING.items()]
@@ -80,11 +82,11 @@ def app(desk: Desk) -> Starlette:
     return made
 
 
-def desk_of(worker: Worker, settings: Settings, *, simulated: bool = False) -> Desk:
-    return Desk(worker, settings, wiring.identities(settings), runbook.sections(), simulated)
+def desk_of(worker: Worker, settings: Settings, *, simulated: bool = False) -> ConsoleContext:
+    return ConsoleContext(worker, settings, wiring.identities(settings), runbook.sections(), simulated)
 
 
-def whole(desk: Desk) -> Starlette:
+def whole(desk: ConsoleContext) -> Starlette:
     """The console and nothing else: its root leads to it."""
 
     async def to_console(request: Request) -> Response:
@@ -101,7 +103,10 @@ def of_this_process() -> Starlette:
 
 async def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(request, error.status_code, "Not found", error.detail)
+    key = request.path_params.get("request_id", "")
+    text = str(key) if error.status_code == 404 and is_key(str(key)) else ""
+    titles = {404: "Not found", 405: "Not allowed"}
+    return problem(request, error.status_code, titles.get(error.status_code, "Refused"), error.detail, text=text)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

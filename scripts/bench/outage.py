@@ -114,10 +114,10 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{'seed':>4} {'sick':>5} {'p50':>6} {'worst':>6} {'primary':>8} {'lost':>5} {'tripped after':>14}")
     for seed in range(1, options.seeds + 1):
-        found = run(seed, FailureKind(options.kind))
+        outcome = run(seed, FailureKind(options.kind))
         print(
-            f"{seed:4} {found.sick:5} {found.p50:6.2f} {found.worst:6.2f} {found.primary:8} {found.lost:5} "
-            f"{found.tripped_after or float('nan'):14.2f}"
+            f"{seed:4} {outcome.sick:5} {outcome.p50:6.2f} {outcome.worst:6.2f} {outcome.primary:8} {outcome.lost:5} "
+            f"{outcome.tripped_after or float('nan'):14.2f}"
         )
     print("goal: fewer, less, less, more than", *GOAL)
 

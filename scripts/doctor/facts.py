@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from scripts.cli.data import quota_state, worker_home
 from scripts.cli.data.quota_state import ModelQuota
@@ -20,6 +21,7 @@ from shared.core.catalogue import gateway_proof
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.gateway_proof import Proof
 from shared.core.lifecycle import queries
+from shared.core.lifecycle.request_record import FINAL
 from shared.core.limits.live_quota import LiveQuota
 from shared.core.messages.pubsub_messages import Kick
 from shared.core.messages.topics import PUMP_KICKS
@@ -32,11 +34,13 @@ from shared.ports.store import Store, StoreUnavailable
 
 RECENT = 100
 MOST_LEFT = 1_000
+MOST_TENANTS = 1_000
+OF_AN_END = ("status", "tenant", "finished_at", "attempt_count", "cost_unknown_attempts", "way")
 OUTLIVED_BY = timedelta(days=2)
 """A clean-up may be a day late."""
 
 
-class Held(Struct, frozen=True):
+class StoreFacts(Struct, frozen=True):
     """What the store says."""
 
     read_at: datetime
@@ -49,6 +53,8 @@ class Held(Struct, frozen=True):
     tenants: Mapping[str, Fields]
     recent: Sequence[Fields]
     """The newest requests."""
+    ended: Sequence[Fields]
+    """The latest ends of requests that were called for, the latest first, also where newer ones wait."""
     proofs: Mapping[str, Proof]
     """Of the catalogue's gateways, those for which anything was recorded."""
     spend: MonthSpend | None
@@ -71,7 +77,7 @@ class Facts(Struct, frozen=True):
     simulated: bool
     settings: Settings
     catalogue: Catalogue
-    held: Held | str
+    held: StoreFacts | str
     """The text says why the store could not be read."""
     images: str | None
     """Why the image store cannot be used."""
@@ -86,7 +92,7 @@ async def gather(settings: Settings) -> Facts:
     """Raises InvalidSetting and BrokenCatalogue: without them nothing can be said."""
     catalogue = wiring.catalogue(settings)
     store_facts = await _held(settings, catalogue)
-    spend = store_facts.spend if isinstance(store_facts, Held) else None
+    spend = store_facts.spend if isinstance(store_facts, StoreFacts) else None
     return Facts(
         now=datetime.now(UTC),
         project=settings.project,
@@ -109,7 +115,7 @@ def _limits(settings: Settings) -> Sequence[str]:
         return [str(error)]
 
 
-async def _held(settings: Settings, catalogue: Catalogue) -> Held | str:
+async def _held(settings: Settings, catalogue: Catalogue) -> StoreFacts | str:
     if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
         return f"{settings.store.path} does not exist: this home was never started"
     store = wiring.store(settings, SystemClock())
@@ -121,18 +127,19 @@ async def _held(settings: Settings, catalogue: Catalogue) -> Held | str:
         await store.close()
 
 
-async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Held:
+async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> StoreFacts:
     asked_at = datetime.now(UTC)
     found = await store.get(BOARD)
     seen = await quota_state.read(store, wiring.quota(settings, catalogue), catalogue.ladder)
-    return Held(
+    return StoreFacts(
         read_at=found.read_at,
         asked_at=asked_at,
         live=seen.live,
         models=seen.models,
         board=Board.from_json(found.data) if isinstance(found, Document) else Board(),
-        tenants={each.id: each.data for each in await store.query(Query("tenants", limit=1_000))},
+        tenants={each.id: each.data for each in await store.query(Query("tenants", limit=MOST_TENANTS))},
         recent=[each.data for each in await store.query(queries.newest(None, RECENT))],
+        ended=await _ended(store),
         proofs=await _proofs(store, catalogue),
         spend=seen.spend,
         slow=[problem for problem in [await _refused(store, *index) for index in queries.INDEXES] if problem],
@@ -140,6 +147,16 @@ async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Held:
         webhook_at=await _webhook_at(store),
         left_with_provider=await store.count(queries.leftovers(queries.FAR_AHEAD, MOST_LEFT)),
     )
+
+
+async def _ended(store: Store) -> list[Fields]:
+    """Of every final status, by the time of the end."""
+    pages = [
+        await store.query(replace(queries.newest_ended(status, RECENT), fields=OF_AN_END)) for status in sorted(FINAL)
+    ]
+    ends = [document.data for page in pages for document in page if document.is_readable]
+    called = [data for data in ends if data["attempt_count"]]
+    return sorted(called, key=lambda data: data["finished_at"], reverse=True)[:RECENT]
 
 
 async def _webhook_at(store: Store) -> datetime | None:

@@ -61,7 +61,7 @@ class Granted(Struct, frozen=True):
     """A start after this goes back to the front."""
 
 
-class Full(Struct, frozen=True):
+class Blocked(Struct, frozen=True):
     """No slot within the horizon."""
 
     reason: str
@@ -94,7 +94,7 @@ class Calendar(Stored, frozen=True):
         pace: float = UNPACED,
         patient: bool = False,
         kept: Weight = NO_WEIGHT,
-    ) -> Granted | Full:
+    ) -> Granted | Blocked:
         """The first slot from `earliest` to `horizon` that keeps every limit, or why there is none.
 
         `kept` may start in any window, whenever it likes.
@@ -103,13 +103,13 @@ class Calendar(Stored, frozen=True):
         A `patient` slot may be used PATIENCE buckets later as well: it counts in every window that may hold its start.
         """
         if self.closed_until is not None and self.closed_until > earliest:
-            return Full("closed", self.closed_until)
+            return Blocked("closed", self.closed_until)
         if 0 in (limits.rpm, limits.ipm, limits.tpm, limits.rpd):
-            return Full("zero", None)
+            return Blocked("zero", None)
         if is_untimed(limits):
             return self._grant_untimed(limits, weight, earliest, kept)
         weight = _at_most(limits, weight)
-        full = Full("minute", None)
+        full = Blocked("minute", None)
         for number in range(_bucket_from(earliest), bucket_of(horizon) + 1):
             if self.buckets.get(number, NO_WEIGHT).requests >= _paced(number, pace):
                 continue
@@ -118,7 +118,7 @@ class Calendar(Stored, frozen=True):
             slot_at = max(begin_of(number), earliest)
             if self._day_has_room(slot_at, limits, weight, kept):
                 return self._granted(number, slot_at, limits, weight, patient)
-            full = Full("day", next_pacific_midnight(slot_at))
+            full = Blocked("day", next_pacific_midnight(slot_at))
         return full
 
     def has_room(self, limits: Limits, weight: Weight, now: datetime, kept: Weight) -> bool:
@@ -134,11 +134,11 @@ class Calendar(Stored, frozen=True):
         calendar, number = self._with(slot_at, weight), bucket_of(slot_at)
         return replace(calendar, last_patient=max(self.last_patient or number, number))
 
-    def _grant_untimed(self, limits: Limits, weight: Weight, slot_at: datetime, kept: Weight) -> Granted | Full:
+    def _grant_untimed(self, limits: Limits, weight: Weight, slot_at: datetime, kept: Weight) -> Granted | Blocked:
         """Counted all the same: a limit may become known within the minute."""
         if self._day_has_room(slot_at, limits, weight, kept):
             return Granted(self._with(slot_at, weight), slot_at, slot_at + UNTIMED_GOOD_FOR)
-        return Full("day", next_pacific_midnight(slot_at))
+        return Blocked("day", next_pacific_midnight(slot_at))
 
     def _granted(self, number: int, slot_at: datetime, limits: Limits, weight: Weight, patient: bool) -> Granted:
         calendar, until, longer = self._with(slot_at, weight), begin_of(number) + SLOT_GOOD_FOR, patient_until(slot_at)

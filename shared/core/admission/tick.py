@@ -13,16 +13,16 @@ from msgspec.structs import replace
 from shared.core.admission import fair_queueing, open_slots
 from shared.core.admission.allocation import Admission, Candidate, Grant, Shared, admit
 from shared.core.admission.fleet_pace import HORIZON, Fleet, Late, Recent, concurrency_cap
-from shared.core.admission.model_state import Standing
+from shared.core.admission.model_state import ModelState
 from shared.core.admission.open_slots import WITHDRAWN, OpenTerms, TakenSlot, Withdrawn
-from shared.core.admission.priority import less
-from shared.core.admission.rate_control import feel
-from shared.core.admission.slot_calendar import WINDOW_BUCKETS, Full, Weight, bucket_of, is_untimed
+from shared.core.admission.priority import limits_minus
+from shared.core.admission.rate_control import updated
+from shared.core.admission.slot_calendar import WINDOW_BUCKETS, Blocked, Weight, bucket_of, is_untimed
 from shared.core.admission.spend_window import Spend, spend_limit
 from shared.core.conclusions.claims import POLICIES
-from shared.core.limits.effective import InForce, Learned, in_force, limits
+from shared.core.limits.effective import EffectiveLimit, Learned, effective_limits, limits
 from shared.core.limits.live_quota import LiveLimits
-from shared.core.limits.observations import NOTHING_SEEN, Closing, Seen, Sign, counted
+from shared.core.limits.observations import NOTHING_SEEN, Closing, ModelObservations, StartSignal, counted
 from shared.core.limits.quota import Limits, Quota
 from shared.core.provider.failure import DENIED
 from shared.core.values.route import lane_apart
@@ -38,7 +38,7 @@ _ANY_MOMENT = datetime.min.replace(tzinfo=UTC)
 class Memory(Struct, frozen=True):
     """What the pump carries from tick to tick; all of it is in its documents."""
 
-    standings: Mapping[str, Standing] = field(default_factory=dict)
+    standings: Mapping[str, ModelState] = field(default_factory=dict)
     """By model."""
     spend: Spend = field(default_factory=Spend)
     served: Mapping[str, float] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class LostSlot(Struct, frozen=True):
     weight: Weight
 
 
-class Sight(Struct, frozen=True):
+class Observation(Struct, frozen=True):
     """What one tick sees of the world."""
 
     now: datetime
@@ -67,7 +67,7 @@ class Sight(Struct, frozen=True):
     configured: Quota
     capacity: int
     """Attempts that the fleet can carry at once."""
-    reports: Mapping[str, Seen] = field(default_factory=dict)
+    reports: Mapping[str, ModelObservations] = field(default_factory=dict)
     """What all workers saw, by model."""
     live: Mapping[str, LiveLimits] = field(default_factory=dict)
     running: Mapping[str, int] = field(default_factory=dict)
@@ -93,12 +93,12 @@ class Sight(Struct, frozen=True):
     """What is planned under, for requests that take open slots; None = nothing is to be left open."""
 
 
-class Ticked(Struct, frozen=True):
+class TickResult(Struct, frozen=True):
     memory: Memory
     grants: tuple[Grant, ...]
-    held: Mapping[str, Full]
+    held: Mapping[str, Blocked]
     """Models with candidates left, and why."""
-    missed: tuple[tuple[Candidate, Full], ...]
+    missed: tuple[tuple[Candidate, Blocked], ...]
     """Candidates whose deadline comes before their model opens again."""
     crowded: bool
     """Attempts in flight are all that holds a queue: room comes back any moment."""
@@ -110,7 +110,7 @@ class Ticked(Struct, frozen=True):
     """Slots whose documents are to go."""
 
 
-def tick(memory: Memory, sight: Sight) -> Ticked:
+def tick(memory: Memory, sight: Observation) -> TickResult:
     """Give back what was not used, feel the pressure, and grant what every limit allows."""
     now = sight.now
     models = sorted(
@@ -121,11 +121,11 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
             *(slot.pool for slot in sight.taken),
         }
     )
-    before = {model: memory.standings.get(model, Standing()).forget(now) for model in models}
+    before = {model: memory.standings.get(model, ModelState()).forget(now) for model in models}
     starts = [slot for slot in sight.taken if slot.request != WITHDRAWN and not is_counted(before, slot)]
     before = _given_back(_counted(before, sight), sight)
     done = tuple(slot.slot for slot in sight.taken if not is_counted(before, slot))
-    standings: dict[str, Standing] = {}
+    standings: dict[str, ModelState] = {}
     numbers: dict[str, Mapping[str, int | None]] = {}
     usable: dict[str, Limits] = {}
     for model in models:
@@ -184,14 +184,14 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
     )
     crowded = any(full.reason == "concurrency" and is_untimed(usable[each]) for each, full in waiting.items())
     missed = _missed(sight, admission.grants, waiting)
-    return Ticked(after, admission.grants, waiting, missed, crowded, withdrawn, tuple(starts), done)
+    return TickResult(after, admission.grants, waiting, missed, crowded, withdrawn, tuple(starts), done)
 
 
-def is_counted(standings: Mapping[str, Standing], taken: TakenSlot) -> bool:
+def is_counted(standings: Mapping[str, ModelState], taken: TakenSlot) -> bool:
     return taken.slot in standings[taken.pool].opening.counted
 
 
-def _counted(standings: dict[str, Standing], sight: Sight) -> dict[str, Standing]:
+def _counted(standings: dict[str, ModelState], sight: Observation) -> dict[str, ModelState]:
     """The standings with what became of the open slots."""
     after = {}
     for model, standing in standings.items():
@@ -202,15 +202,15 @@ def _counted(standings: dict[str, Standing], sight: Sight) -> dict[str, Standing
 
 
 def _opened(
-    admission: Admission, usable: Mapping[str, Limits], waiting: Mapping[str, Full], fleet: Fleet,
-    most_spend: int | None, starts: Sequence[TakenSlot], sight: Sight,
-) -> tuple[dict[str, Standing], tuple[Withdrawn, ...]]:  # fmt: skip
+    admission: Admission, usable: Mapping[str, Limits], waiting: Mapping[str, Blocked], fleet: Fleet,
+    most_spend: int | None, starts: Sequence[TakenSlot], sight: Observation,
+) -> tuple[dict[str, ModelState], tuple[Withdrawn, ...]]:  # fmt: skip
     """Slots are left open where nothing is queued, and taken back where they hold up what is."""
     granted = {grant.candidate.head.request_id for grant in admission.grants}
     queued = {candidate.model for candidate in sight.candidates if candidate.head.request_id not in granted} | set(
         waiting
     )
-    after: dict[str, Standing] = {}
+    after: dict[str, ModelState] = {}
     withdrawn: list[Withdrawn] = []
     flying = sum(sight.running.values()) + len(granted) + len(starts)
     fleet_room = fleet.room(flying, sight.capacity)
@@ -223,8 +223,8 @@ def _opened(
             own += sum(slot.pool == model for slot in starts)
             room = min(_room(standing, usable[model], sight, model) + len(opening.slots) - own, fleet_room)
             opening = open_slots.laid(
-                opening, standing.calendar, less(usable[model], reserve), model, sight.open_terms or OpenTerms(),
-                room=room, most_micros=left, now=sight.now,
+                opening, standing.calendar, limits_minus(usable[model], reserve), model,
+                sight.open_terms or OpenTerms(), room=room, most_micros=left, now=sight.now,
             )  # fmt: skip
         else:
             opening = replace(opening, is_offered=False)
@@ -233,7 +233,7 @@ def _opened(
     return after, tuple(withdrawn)
 
 
-def _may_open(model: str, standing: Standing, queued: Collection[str], sight: Sight) -> bool:
+def _may_open(model: str, standing: ModelState, queued: Collection[str], sight: Observation) -> bool:
     used_at, calendar, pressure = standing.opening.used_at, standing.calendar, standing.pressure
     is_used = used_at is not None and sight.now - used_at < open_slots.USED_WITHIN
     is_used = is_used or bool(calendar.starts(sight.now - open_slots.LOOKED_BACK, sight.now + open_slots.LOOKED_BACK))
@@ -244,20 +244,20 @@ def _may_open(model: str, standing: Standing, queued: Collection[str], sight: Si
     return ours and is_used and not is_held_back and not is_pressed
 
 
-def _is_behind_a_probe(candidate: Candidate, sight: Sight) -> bool:
+def _is_behind_a_probe(candidate: Candidate, sight: Observation) -> bool:
     """Its pool is closed by a conclusion: nothing starts but the one that asks."""
     return candidate.model in sight.concluded and candidate.planned.probe is None
 
 
-def _held_by_conclusions(sight: Sight) -> dict[str, Full]:
+def _held_by_conclusions(sight: Observation) -> dict[str, Blocked]:
     return {
-        each.model: Full("closed", sight.concluded[each.model].until)
+        each.model: Blocked("closed", sight.concluded[each.model].until)
         for each in sight.candidates
         if _is_behind_a_probe(each, sight)
     }
 
 
-def _given_back(standings: dict[str, Standing], sight: Sight) -> dict[str, Standing]:
+def _given_back(standings: dict[str, ModelState], sight: Observation) -> dict[str, ModelState]:
     """The standings without the slots that nobody used."""
     unused = [
         LostSlot(f"{each.head.request_id}:{slot.release}", slot.model, slot.slot_at, Weight(tokens=slot.tokens))
@@ -273,7 +273,9 @@ def _given_back(standings: dict[str, Standing], sight: Sight) -> dict[str, Stand
     return after
 
 
-def _learn(standing: Standing, model: str, seen: Seen, sight: Sight) -> tuple[Standing, Mapping[str, InForce]]:
+def _learn(
+    standing: ModelState, model: str, seen: ModelObservations, sight: Observation
+) -> tuple[ModelState, Mapping[str, EffectiveLimit]]:
     """With the limits that 429s named, each beside what the other sources said at the time.
 
     After a day it is forgotten, and asked again: where nothing can be read, nobody would hear of a raise. A day's limit
@@ -293,23 +295,25 @@ def _learn(standing: Standing, model: str, seen: Seen, sight: Sight) -> tuple[St
             learned[dimension] = Learned(named.value, named.at, said, getattr(configured, dimension))
     if learned != standing.learned:
         standing = replace(standing, learned=learned)
-    return standing, in_force(configured, live, learned)
+    return standing, effective_limits(configured, live, learned)
 
 
-def _felt(standing: Standing, known: Limits, seen: Seen, drift: Mapping[int, int], now: datetime) -> Standing:
+def _felt(
+    standing: ModelState, known: Limits, seen: ModelObservations, drift: Mapping[int, int], now: datetime
+) -> ModelState:
     """After what the workers reported: closings, tokens, pressure."""
     calendar = standing.calendar
     if drift:
         calendar = calendar.correct_tokens(drift)
     if seen.closing is not None and seen.closing.until > now:
         calendar = calendar.close(seen.closing.until, seen.closing.why)
-    felt = feel(standing.pressure, seen, calendar, known, now)
+    felt = updated(standing.pressure, seen, calendar, known, now)
     if felt.close_until is not None:
         calendar = calendar.close(felt.close_until, "rejected without a reason")
     return replace(standing, calendar=calendar, pressure=felt.pressure)
 
 
-def _with_conclusion(standing: Standing, closing: Closing | None, now: datetime) -> Standing:
+def _with_conclusion(standing: ModelState, closing: Closing | None, now: datetime) -> ModelState:
     """Closed as long as the conclusion says, and not a moment longer."""
     calendar, is_closed = standing.calendar, closing is not None and closing.until > now
     if calendar.closed_why in CONCLUDED:
@@ -320,13 +324,13 @@ def _with_conclusion(standing: Standing, closing: Closing | None, now: datetime)
     return replace(standing, calendar=calendar, denied_until=denied)
 
 
-def _late(sight: Sight, since: datetime) -> Late:
+def _late(sight: Observation, since: datetime) -> Late:
     """What came late and is not judged yet."""
     reports, until = sight.reports.values(), sight.now + LATE_LOOKED_BACK
     return Late(
-        starts=sum(counted(seen, Sign.LATE, since, until) for seen in reports),
-        deliveries=sum(counted(seen, Sign.DELIVERED_LATE, since, until) for seen in reports),
-        tight=sum(counted(seen, Sign.TIGHT, since, until) for seen in reports),
+        starts=sum(counted(seen, StartSignal.LATE, since, until) for seen in reports),
+        deliveries=sum(counted(seen, StartSignal.DELIVERED_LATE, since, until) for seen in reports),
+        tight=sum(counted(seen, StartSignal.TIGHT, since, until) for seen in reports),
     )
 
 
@@ -335,7 +339,7 @@ def _judged_from(fleet: Fleet, now: datetime) -> datetime:
     return since if fleet.judged_from is None else max(since, fleet.judged_from)
 
 
-def _recent(standings: Iterable[Standing], since: datetime, now: datetime) -> Recent:
+def _recent(standings: Iterable[ModelState], since: datetime, now: datetime) -> Recent:
     first, last, used_since = bucket_of(since), bucket_of(now), bucket_of(now - LATE_LOOKED_BACK)
     starts = busiest = 0
     for standing in standings:
@@ -369,7 +373,9 @@ def _in_fair_order(candidates: Sequence[Candidate]) -> list[Candidate]:
     ]
 
 
-def _missed(sight: Sight, grants: Sequence[Grant], held: Mapping[str, Full]) -> tuple[tuple[Candidate, Full], ...]:
+def _missed(
+    sight: Observation, grants: Sequence[Grant], held: Mapping[str, Blocked]
+) -> tuple[tuple[Candidate, Blocked], ...]:
     granted = {grant.candidate.head.request_id for grant in grants}
     return tuple(
         (each, full)
@@ -381,7 +387,7 @@ def _missed(sight: Sight, grants: Sequence[Grant], held: Mapping[str, Full]) -> 
     )
 
 
-def _opens_at(full: Full) -> datetime:
+def _opens_at(full: Blocked) -> datetime:
     """For sure not before; a minute that is full may have room any moment."""
     return full.until if full.until is not None and full.reason in ("closed", "day") else _ANY_MOMENT
 
@@ -391,7 +397,7 @@ def _horizon(since_last: timedelta) -> timedelta:
     return min(HORIZON + max(since_last - TICK, timedelta(0)), LONGEST_HORIZON)
 
 
-def _room(standing: Standing, known: Limits, sight: Sight, model: str) -> int:
+def _room(standing: ModelState, known: Limits, sight: Observation, model: str) -> int:
     """How many more attempts of this model may be in flight."""
     pressure = standing.pressure
     since = max(

@@ -22,9 +22,9 @@ from shared.core.messages.pubsub_messages import Release
 from shared.core.messages.topics import RENDER_RELEASES
 from shared.core.observability import events, spans
 from shared.core.routing import ladder
-from shared.core.routing.context import Terms
+from shared.core.routing.context import RoutingContext
 from shared.core.routing.ladder import Planned
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import Create, Document, Fields
 from shared.core.values.lanes import AT_ONCE
 from shared.core.values.route import Route, circuit
@@ -135,9 +135,9 @@ class OpenSlots:
         """The route as the pump would plan it, and the slots that are open there."""
         ports = self._ports
         lacking: Mapping[str, str] = {}
-        ask, course = Ask.from_json(document["ask"]), course_of(key, document)
+        ask, course = Requirements.from_json(document["ask"]), course_of(key, document)
         for _ in range(MOST_TRIES):
-            terms = Terms(
+            terms = RoutingContext(
                 ports.catalogue, ports.open_lanes, flags, lacking=lacking, vertex=ports.vertex,
                 now=now.replace(second=0, microsecond=0),
             )  # fmt: skip

@@ -14,7 +14,7 @@ from shared.core.conclusions.evidence import summed as summed_heard
 from shared.core.lifecycle import queries
 from shared.core.limits import live_quota
 from shared.core.limits.live_quota import LiveLimits, LiveQuota
-from shared.core.limits.observations import Seen, Sign, summed
+from shared.core.limits.observations import ModelObservations, StartSignal, summed
 from shared.core.provider.circuit_health import REMEMBERED, Health
 from shared.core.provider.circuit_health import summed as summed_health
 from shared.core.values.documents import Document
@@ -55,7 +55,7 @@ class PumpSight(Struct):
     """Open slots that were taken or withdrawn, as of the last look."""
     taken_from: datetime | None = None
     """When that look began; None where there were more."""
-    _reports: dict[str, dict[str, Seen]] = field(default_factory=dict)
+    _reports: dict[str, dict[str, ModelObservations]] = field(default_factory=dict)
     """By worker process and model."""
     _drift: dict[tuple[str, str], Mapping[int, int]] = field(default_factory=dict)
     """What calendars have been corrected by, by process and model."""
@@ -91,7 +91,7 @@ class PumpSight(Struct):
         await asyncio.gather(*parts)
 
     @property
-    def reports(self) -> dict[str, Seen]:
+    def reports(self) -> dict[str, ModelObservations]:
         models = {model for each in self._reports.values() for model in each}
         return {model: summed(each[model] for each in self._reports.values() if model in each) for model in models}
 
@@ -126,7 +126,8 @@ class PumpSight(Struct):
         read = await self.ports.store.query(queries.evidence_since(since))
         found = [each for each in read if each.data["updated_at"] <= now + FELL]  # else told by a clock set back since
         self._reports = {
-            each.id: {model: Seen.from_json(seen) for model, seen in each.data["models"].items()} for each in found
+            each.id: {model: ModelObservations.from_json(seen) for model, seen in each.data["models"].items()}
+            for each in found
         }
         by_circuit: dict[str, list[Health]] = {}
         for each in found:
@@ -144,7 +145,9 @@ class PumpSight(Struct):
         late: dict[str, int] = {}
         for models in self._reports.values():
             for model, seen in models.items():
-                counts = (sum(seen.counts.get(sign, {}).values()) for sign in (Sign.LATE, Sign.DELIVERED_LATE))
+                counts = (
+                    sum(seen.counts.get(sign, {}).values()) for sign in (StartSignal.LATE, StartSignal.DELIVERED_LATE)
+                )
                 late[model] = late.get(model, 0) + sum(counts)
         self.late = frozenset(model for model, count in late.items() if count > self._late_known.get(model, 0))
         self._late_known = late

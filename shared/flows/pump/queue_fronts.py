@@ -35,7 +35,7 @@ class _Page(Struct):
     emptied_at: float = float("-inf")
 
 
-class HeadPages:
+class QueueFronts:
     """One per lead. `kicked` queues, used-up pages and old ones are read again."""
 
     def __init__(self, ports: Ports) -> None:

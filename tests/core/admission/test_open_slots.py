@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from shared.core.admission import open_slots
 from shared.core.admission.allocation import Candidate
-from shared.core.admission.model_state import Standing
+from shared.core.admission.model_state import ModelState
 from shared.core.admission.open_slots import LEAST_OPEN, Opening, OpenTerms, TakenSlot, start_until
 from shared.core.admission.slot_calendar import Calendar, Weight
-from shared.core.admission.tick import LostSlot, Memory, Sight, Ticked, tick
-from shared.core.lifecycle.request_record import UnusedSlot
-from shared.core.limits.observations import Closing, Seen
+from shared.core.admission.tick import LostSlot, Memory, Observation, TickResult, tick
+from shared.core.limits.observations import Closing, ModelObservations
 from shared.core.limits.quota import Limits, Quota
+from shared.core.records.request import UnusedSlot
 from tests.builders import NOW, a_candidate
 from tests.windows import keeps
 
@@ -43,7 +43,7 @@ class World:
     count: int = 0
 
     def opening(self) -> Opening:
-        return self.memory.standings.get(PRO, Standing()).opening
+        return self.memory.standings.get(PRO, ModelState()).opening
 
     def come(self, number: int, priority: str = "normal") -> None:
         for _ in range(number):
@@ -52,14 +52,14 @@ class World:
             head = replace(candidate.head, request_id=f"r-{self.count}", fair_tag=float(self.count))
             self.waiting.append(replace(candidate, head=head))
 
-    def tick(self, dies: str = "", **sight: Any) -> Ticked:
+    def tick(self, dies: str = "", **sight: Any) -> TickResult:
         """One that dies `before` its commit, or `after` it: it takes nothing back."""
         documents = list(self.documents.values())
         ticked = tick(self.memory, self.sight(documents, **sight))
         if dies == "before":
             return ticked
         self.memory = Memory(
-            {model: Standing.from_json(standing.to_json()) for model, standing in ticked.memory.standings.items()},
+            {model: ModelState.from_json(standing.to_json()) for model, standing in ticked.memory.standings.items()},
             ticked.memory.spend, ticked.memory.served, ticked.memory.fleet, ticked.memory.epoch, ticked.memory.limits,
         )  # fmt: skip
         for slot in ticked.done:
@@ -72,9 +72,9 @@ class World:
         self.views.append((self.now, self.opening()))
         return ticked
 
-    def sight(self, documents: list[TakenSlot], **sight: Any) -> Sight:
+    def sight(self, documents: list[TakenSlot], **sight: Any) -> Observation:
         fields: dict[str, Any] = {"capacity": 1_000, "open_terms": OpenTerms()} | sight
-        return Sight(
+        return Observation(
             now=self.now, candidates=self.waiting, configured=Quota({"*": self.limits}), taken=documents,
             taken_from=self.now, **fields,
         )  # fmt: skip
@@ -148,7 +148,9 @@ def test_no_window_is_overrun_whoever_takes_what_is_open_and_whenever_the_pump_d
             case "wait":
                 world.now += timedelta(seconds=first)
             case "close":
-                world.tick(reports={PRO: Seen(closing=Closing(world.now + timedelta(seconds=first), "test"))})
+                world.tick(
+                    reports={PRO: ModelObservations(closing=Closing(world.now + timedelta(seconds=first), "test"))}
+                )
                 world.now += timedelta(seconds=0.2)
             case _:
                 raise AssertionError(what)
@@ -203,7 +205,7 @@ def test_what_is_queued_has_the_open_slots_of_a_full_minute_back_a_tick_later(rp
 
 def test_nothing_is_open_where_nothing_was_used() -> None:
     world = World(Limits(rpm=100))
-    world.tick(reports={PRO: Seen()})
+    world.tick(reports={PRO: ModelObservations()})
     assert world.opening().slots == {}
 
 
@@ -257,7 +259,7 @@ def test_the_slot_of_a_request_that_came_late_is_given_back_once() -> None:
     "change",
     [
         {"open_terms": None},
-        {"reports": {PRO: Seen(closing=Closing(NOW + timedelta(minutes=1), "test"))}},
+        {"reports": {PRO: ModelObservations(closing=Closing(NOW + timedelta(minutes=1), "test"))}},
         {"concluded": {PRO: Closing(NOW + timedelta(minutes=1), "balance")}},
     ],
 )

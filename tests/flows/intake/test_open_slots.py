@@ -18,7 +18,7 @@ from shared.core.provider.failure import FailureKind
 from shared.core.routing.flag import Flag, Scope
 from shared.core.values.documents import Create
 from shared.flows.intake.fair_queue import FairTags
-from shared.flows.intake.intake import take_in
+from shared.flows.intake.intake import accept_message
 from shared.flows.operations import flags
 from shared.flows.pump_status import PumpView
 from shared.flows.requests.message import Message
@@ -91,7 +91,7 @@ async def test_open_slots_overrun_no_small_limit_with_intakes_beside_each_other_
             data = json.dumps({"request_id": f"{name}-{number}", "prompt": "a lighthouse", "model": PRO}).encode()
             message = Message(f"m-{name}-{number}", data)
             kicks = Kicks(world.ports, PumpView(world.ports))
-            await asyncio.gather(*(take_in(world.ports, kicks, tags, message) for _ in range(2)))
+            await asyncio.gather(*(accept_message(world.ports, kicks, tags, message) for _ in range(2)))
 
     stories = [publish(tags, name) for tags, name in zip(others, "abc", strict=True)]
     world.deliver_twice = True
