@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -48,8 +49,7 @@ async def _run(seed: int, kind: FailureKind) -> Outcome:
     world = World("*=rpm:1000", seed=seed, latency=LATENCY)
     world.lane.failures_take = SICK_AFTER
     chance = random.Random(seed)
-    world.guard = lambda port, name: _Slow(port, world, chance) if name in ("store", "topics") else port
-    world.boot()
+    slow_ports(world, chance)
     start = world.clock.now() + WARM
     begins, ends = start + BEGINS, start + BEGINS + LASTS
 
@@ -91,16 +91,23 @@ def _measured(world: World, seed: int) -> Outcome:
     )
 
 
-class _Slow:
-    """A port whose every exchange takes a little while."""
+def slow_ports(world: World, chance: random.Random) -> Counter[str]:
+    """Have each exchange with store and topics take STORE, about. The `writes` are counted from now on."""
+    counts: Counter[str] = Counter()
+    world.guard = lambda port, name: _Slow(port, world, chance, counts) if name in ("store", "topics") else port
+    world.boot()
+    return counts
 
-    def __init__(self, port: object, world: World, chance: random.Random) -> None:
-        self._port, self._world, self._chance = port, world, chance
+
+class _Slow:
+    def __init__(self, port: object, world: World, chance: random.Random, counts: Counter[str]) -> None:
+        self._port, self._world, self._chance, self._counts = port, world, chance, counts
 
     def __getattr__(self, verb: str) -> Callable[..., object]:
         real = getattr(self._port, verb)
 
         async def called(*arguments: object, **named: object) -> object:
+            self._counts["writes"] += len(arguments) if verb == "commit" else 0
             await self._world.clock.sleep(STORE * (0.5 + self._chance.random()))
             return await real(*arguments, **named)
 

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 
 from shared.core.admission import fair_queueing, open_slots
 from shared.core.admission.allocation import Admission, Candidate, Grant, Shared, admit
-from shared.core.admission.fleet_pace import HORIZON, Fleet, Late, Recent, concurrency_cap
+from shared.core.admission.fleet_pace import HORIZON, LONGEST_LEAD, Fleet, Late, Recent, concurrency_cap
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.open_slots import WITHDRAWN, OpenTerms, TakenSlot, Withdrawn
 from shared.core.admission.priority import limits_minus
 from shared.core.admission.rate_control import updated
-from shared.core.admission.slot_calendar import WINDOW_BUCKETS, Blocked, Weight, bucket_of, is_untimed
+from shared.core.admission.slot_calendar import WINDOW, WINDOW_BUCKETS, Blocked, Weight, bucket_of, is_untimed
 from shared.core.admission.spend_window import Spend, spend_limit
 from shared.core.conclusions.claims import POLICIES
 from shared.core.limits.effective import EffectiveLimit, Learned, effective_limits, limits
@@ -404,5 +404,7 @@ def _room(standing: ModelState, known: Limits, sight: Observation, model: str) -
         (each for each in (pressure.first_used_at, pressure.rejected_at) if each is not None), default=sight.now
     )
     unknown_for = None if pressure.cap is not None else max(sight.now - since, timedelta(0))
-    running = sight.running.get(model, 0) + len(standing.opening.slots)
-    return concurrency_cap(known, sight.capacity, unknown_for) - running
+    running = sight.running.get(model, 0)
+    started = standing.calendar.starts(pressure.rejected_at or sight.now - WINDOW, sight.now + LONGEST_LEAD)
+    cap = concurrency_cap(known, sight.capacity, unknown_for, ended=max(started - running, 0))
+    return cap - running - len(standing.opening.slots)
