@@ -19,7 +19,7 @@ from shared.core.messages.render_request import RenderRequest
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.stored_image import Delivered
 from shared.core.provider.usage import Usage
-from shared.core.records.request import UnusedSlot
+from shared.core.records.request import HEAD_FIELDS, RequestRecord, UnusedSlot
 from shared.core.routing import ladder
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Requirements
@@ -68,6 +68,10 @@ def a_record(request: RenderRequest | None = None, *, now: datetime = NOW, **cha
     return written | changes
 
 
+def a_request_record(request: RenderRequest | None = None, *, now: datetime = NOW, **changes: Any) -> RequestRecord:
+    return RequestRecord.from_json(a_record(request, now=now, **changes))
+
+
 def a_head(
     request_id: str = "spring-hero-001",
     *,
@@ -83,7 +87,7 @@ def a_head(
     request = a_request(request_id=request_id, model=model, priority=priority, tenant=tenant, prompt=prompt)
     unused = unused_slot.to_json() if unused_slot else None
     written = a_record(request, fair_tag=fair_tag, deadline=deadline, late_count=late_count, unused_slot=unused)
-    return Head.of(request_id, "version-1", {name: written[name] for name in request_record.HEAD_FIELDS})
+    return Head.of(request_id, "version-1", {name: written[name] for name in HEAD_FIELDS})
 
 
 def a_candidate(request_id: str = "spring-hero-001", **head: Any) -> Candidate:

@@ -15,7 +15,6 @@ from shared.core.observability import display, verdict
 from shared.core.routing import ladder
 from shared.core.routing.eligibility import RouteOption
 from shared.core.routing.ladder import Plan, Planned, Unroutable, Waits
-from shared.core.routing.requirements import Requirements
 from shared.core.values.route import Route
 
 
@@ -44,7 +43,7 @@ class Prospect(Struct, frozen=True):
 def prospect(one: Looked, view: Overview, catalogue: Catalogue, built: Collection[str]) -> Prospect:
     """Of a request that has not ended."""
     terms = view.known.terms(catalogue, built)
-    ask, course = Requirements.from_json(one.data["ask"]), request_record.course_of(one.request_id, one.data)
+    ask, course = one.record.ask, request_record.course_of(one.request_id, one.record)
     rungs, plan = ladder.ladder(ask, terms, course, among=terms.lanes), ladder.plan(ask, terms, course)
     route = plan.route if isinstance(plan, Planned) else None
     steps = () if isinstance(rungs, Unroutable) else tuple(_step(rung, route) for rung in rungs.rungs)
@@ -61,33 +60,33 @@ def _step(rung: RouteOption, chosen: Route | None) -> Step:
 
 def _fate(one: Looked, view: Overview, plan: Plan) -> tuple[str, str, str, datetime | None]:
     """Why it stands, what comes next, when, and the moment of that."""
-    data = one.data
+    record = one.record
     match one.status:
         case "queued":
             return _queued(one, view, plan)
         case "released":
-            return "It has a slot.", "A worker takes it and calls the model.", "at its slot", data["slot_at"]
+            return "It has a slot.", "A worker takes it and calls the model.", "at its slot", record.slot_at
         case "rendering":
-            number = data["attempt_count"]
-            begun = one.attempts[-1]["started_at"] if one.attempts else None
+            number = record.attempt_count
+            begun = one.attempts[-1].started_at if one.attempts else None
             since = f" for {display.age(begun, view.now)}" if begun else ""
             return (
                 f"Attempt {number} runs{since} on {one.route}.",
                 "Its image is stored and announced; a failure is retried, or takes the next route.",
                 "usually within the model time on the overview; a worker that is gone is noticed",
-                data["lease_until"],
+                record.lease_until,
             )
         case _:
-            reason = data["reason"] or "in a batch"
+            reason = record.reason or "in a batch"
             return f"By batch: {reason}.", "The provider's file is read when it is done.", "within a day", None
 
 
 def _queued(one: Looked, view: Overview, plan: Plan) -> tuple[str, str, str, datetime | None]:
-    data = one.data
-    own = view.reason(data["model"], data["tenant"])
-    asleep = data["wake_at"] is not None
-    reason = own or (data["reason"] if asleep or data["reason"] != "new" else "next in turn")
-    now = f"Waits since {display.age(data['queued_at'], view.now)}: {reason}."
+    record = one.record
+    own = view.reason(record.model, record.tenant)
+    asleep = record.wake_at is not None
+    reason = own or (record.reason if asleep or record.reason != "new" else "next in turn")
+    now = f"Waits since {display.age(record.queued_at, view.now)}: {reason}."
     match plan:
         case Unroutable():
             return now, f"It ends as failed: {plan.problem}", "at its turn", None
@@ -96,14 +95,14 @@ def _queued(one: Looked, view: Overview, plan: Plan) -> tuple[str, str, str, dat
             until = pause.expires_at if pause is not None else None
             return now, "It goes on when the pause is reset or expires.", "at the latest", until
         case Waits():
-            return now, f"It goes on when one of its routes opens: {plan.reason}.", _probes(view), data["wake_at"]
+            return now, f"It goes on when one of its routes opens: {plan.reason}.", _probes(view), record.wake_at
         case Planned():
             route, opens = plan.route, view.known.opens.get(plan.route.pool)
             following = f"It takes {route}, estimated {display.dollars(plan.estimate_micros)}."
             if opens is not None and opens > view.now:
                 return now, following, "when the model opens", opens
             if asleep:
-                return now, following, "it is looked at again", data["wake_at"]
+                return now, following, "it is looked at again", record.wake_at
             return now, following, _turn(view), None
 
 

@@ -103,7 +103,7 @@ async def _list(choice: Choice, limit: int, *, as_json: bool) -> None:
     from datetime import UTC, datetime
 
     from scripts.cli.data import wait_reasons
-    from scripts.cli.data.requests import Found, to_json, with_attempts
+    from scripts.cli.data.requests import Listed, to_json, with_attempts
     from scripts.cli.views import request_view
     from shared import wiring
     from shared.core.values.documents import Document
@@ -113,8 +113,8 @@ async def _list(choice: Choice, limit: int, *, as_json: bool) -> None:
     choice = choice.with_models(catalogue)
     async with worker_home.reading(settings) as store:
         unreadable: list[Document] = []
-        fields = None if as_json else (*request_view.LISTED, "wake_at", "ask")
-        documents = await filters.read(store, choice, fields, limit, unreadable)
+        read = filters.read_whole if as_json else filters.read
+        documents = await read(store, choice, limit, unreadable)
         worker_home.say_if_simulated(settings)
         if as_json:
             for each in await with_attempts(store, documents):
@@ -122,7 +122,7 @@ async def _list(choice: Choice, limit: int, *, as_json: bool) -> None:
             for document in unreadable:
                 click.echo(to_json({"request_id": document.id, "status": "unreadable"}))
             return
-        found = [Found(document.id, document.data) for document in documents]
+        found = [Listed(row.id, row.record) for row in documents]
         why = await wait_reasons.read(store, found, catalogue)
     filters.say_unreadable(unreadable)
     if not found:

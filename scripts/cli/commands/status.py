@@ -65,7 +65,7 @@ async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, raw: bool
                     settings,
                     "show-prompt",
                     request_id=each.key,
-                    trace_id=each.data.get("trace_id"),
+                    trace_id=each.record.trace_id,
                     detail="status",
                 )
         for request_id, each in zip(ids, found, strict=True):

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from shared.core.lifecycle.request_record import HEAD_FIELDS, attempts
+from shared.core.lifecycle.request_record import attempts
+from shared.core.records.request import HEAD_FIELDS
 from shared.core.values.documents import Query, Range
 
 EXPIRING = (

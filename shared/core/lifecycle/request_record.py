@@ -14,7 +14,7 @@ from shared.core.messages.render_request import RenderRequest, hash_of_content
 from shared.core.messages.request_key import id_of, key_of, keys_of
 from shared.core.provider.outcome import Outcome
 from shared.core.records.request import FINAL as FINAL
-from shared.core.records.request import UnusedSlot
+from shared.core.records.request import QueuedRow, RequestRecord, UnusedSlot
 from shared.core.routing.background_proof import Way
 from shared.core.routing.context import NO_HISTORY, RequestHistory
 from shared.core.routing.ladder import Planned
@@ -51,12 +51,6 @@ failure_count and the three after it are of this round; attempt numbers go on th
 NOT_AWAITING: Mapping[str, Any] = {"collect_at": None, "stopping": None}
 """It waits for no interaction."""
 
-HEAD_FIELDS = (
-    "ask", "model", "priority", "tenant", "fair_tag", "deadline", "round", "release", "unused_slot", "late_count",
-    "wake_at", "cost_micros", "unknown_estimate_micros", "avoided", "sick_on", "no_image_count",
-    "traceparent", "queued_at",
-)  # fmt: skip
-
 
 class Head(Struct, frozen=True):
     """A queued request as the pump sees it: no prompt, no references."""
@@ -84,24 +78,25 @@ class Head(Struct, frozen=True):
 
     @classmethod
     def of(cls, request_id: str, version: str, data: Fields) -> Head:
-        unused = data["unused_slot"]
+        """Raises msgspec.ValidationError."""
+        record = QueuedRow.from_json(data)
         return cls(
             request_id=request_id,
             version=version,
-            ask=Requirements.from_json(data["ask"]),
-            model=data["model"],
-            priority=data["priority"],
-            tenant=data["tenant"],
-            fair_tag=data["fair_tag"],
-            deadline=data["deadline"],
-            round=data["round"],
-            release=data["release"],
-            unused_slot=UnusedSlot.from_json(unused) if unused else None,
-            late_count=data["late_count"],
-            sleeps=data["wake_at"] is not None,
-            course=course_of(request_id, data),
-            traceparent=data["traceparent"],
-            queued_at=data["queued_at"],
+            ask=record.ask,
+            model=record.model,
+            priority=record.priority,
+            tenant=record.tenant,
+            fair_tag=record.fair_tag,
+            deadline=record.deadline,
+            round=record.round,
+            release=record.release,
+            unused_slot=record.unused_slot,
+            late_count=record.late_count,
+            sleeps=record.wake_at is not None,
+            course=course_of(request_id, record),
+            traceparent=record.traceparent,
+            queued_at=record.queued_at,
         )
 
     @property
@@ -110,16 +105,16 @@ class Head(Struct, frozen=True):
         return None if place is None else place.trace_id
 
 
-def course_of(request_id: str, data: Fields) -> RequestHistory:
+def course_of(request_id: str, record: QueuedRow | RequestRecord) -> RequestHistory:
     """What the request has been through."""
     return RequestHistory(
         request_id=request_id,
-        tenant=data["tenant"],
-        deadline=data["deadline"],
-        spent_micros=data["cost_micros"] + data["unknown_estimate_micros"],
-        avoided=data["avoided"],
-        sick_on=data["sick_on"],
-        no_image_count=data["no_image_count"],
+        tenant=record.tenant,
+        deadline=record.deadline,
+        spent_micros=record.cost_micros + record.unknown_estimate_micros,
+        avoided=record.avoided,
+        sick_on=record.sick_on,
+        no_image_count=record.no_image_count,
     )
 
 

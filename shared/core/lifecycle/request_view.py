@@ -15,6 +15,8 @@ from msgspec import Meta, Struct
 from shared.core.lifecycle.request_record import FINAL
 from shared.core.messages.render_request import DEFAULT_TENANT, RenderRequest
 from shared.core.messages.request_key import id_of
+from shared.core.records.receipt import Receipt
+from shared.core.records.request import RequestRecord
 from shared.core.values.documents import Fields
 from shared.core.values.money import usd
 
@@ -119,40 +121,40 @@ def links(tenant: str, request_id: str, origin: str) -> Links:
     return Links(f"{path}{query}", f"{path}/image{query}", f"{path}/events{query}", f"{path}/cancel{query}")
 
 
-def request_view(key: str, data: Fields, now: datetime, origin: str = "", image: Image | None = None) -> RequestView:
+def request_view(
+    key: str, request: RequestRecord, now: datetime, origin: str = "", image: Image | None = None
+) -> RequestView:
     """Of a document `requests/{key}`."""
-    receipt = data["receipt"] or {}
-    ask = data["ask"]
-    requested = receipt.get("requested") or {
-        "model": data["asked_model"], "image_size": ask["image_size"], "lane": ask["lane"],
-    }  # fmt: skip
-    delivered = receipt.get("delivered")
-    addresses = links(data["tenant"], id_of(key), origin)
-    if image is None and data["image_uri"] is not None:
+    receipt, ask, labels = request.receipt, request.ask, request.request.get("labels", {})
+    requested = RequestedRoute(request.asked_model or "", ask.image_size, ask.lane)
+    if receipt is not None and receipt.requested is not None:
+        requested = RequestedRoute(receipt.requested.model, receipt.requested.image_size, receipt.requested.lane)
+    addresses = links(request.tenant, id_of(key), origin)
+    if image is None and request.image_uri is not None:
         image = Image(addresses.image)
-    outcome = data["outcome"]
+    outcome = request.outcome
     return RequestView(
         version=VERSION,
         request_id=id_of(key),
-        tenant=data["tenant"],
-        group=data["group"],
-        status=data["status"],
-        reason=data["reason"],
-        created_at=data["created_at"],
-        finished_at=data["finished_at"],
-        wait_seconds=_wait(data, now),
-        requested=RequestedRoute(*_route(requested)),
-        delivered=DeliveredRoute(*_route(delivered), delivered["width"], delivered["height"]) if delivered else None,
+        tenant=request.tenant,
+        group=request.group,
+        status=request.status,
+        reason=request.reason,
+        created_at=request.created_at,
+        finished_at=request.finished_at,
+        wait_seconds=_wait(request, now),
+        requested=requested,
+        delivered=_delivered(receipt),
         image_url=image.url if image else None,
         image_expires_at=image.expires_at if image else None,
-        cost_usd=usd(data["cost_micros"]),
-        cost_basis=data["cost_basis"],
-        attempt_count=data["attempt_count"],
-        reasons=tuple(receipt["reasons"] if receipt else data["route_reasons"]),
-        mismatches=tuple(receipt.get("mismatches", ())),
-        outcome=OutcomeView(outcome["code"], outcome["message"], outcome.get("advice", "")) if outcome else None,
-        labels=dict(data["request"].get("labels", {})),
-        trace_id=data["trace_id"],
+        cost_usd=usd(request.cost_micros),
+        cost_basis=request.cost_basis,
+        attempt_count=request.attempt_count,
+        reasons=request.reasons,
+        mismatches=receipt.mismatches if receipt else (),
+        outcome=OutcomeView(outcome.code, outcome.message, outcome.advice) if outcome else None,
+        labels=dict(labels),
+        trace_id=request.trace_id,
         links=addresses,
     )
 
@@ -202,14 +204,21 @@ def accepted_view(data: Fields, now: datetime, origin: str = "", rejection: Fiel
     )
 
 
+def _delivered(receipt: Receipt | None) -> DeliveredRoute | None:
+    if receipt is None:
+        return None
+    image = receipt.delivered
+    return DeliveredRoute(image.model, image.image_size, image.lane, image.width, image.height)
+
+
 def _route(data: Fields) -> tuple[str, str, str]:
     return data["model"], data["image_size"], data["lane"]
 
 
-def _wait(data: Fields, now: datetime) -> float | None:
-    if data["attempt_count"]:
-        return _seconds(data["created_at"], data["slot_at"]) if data["slot_at"] else None
-    return _seconds(data["created_at"], data["finished_at"] or now)
+def _wait(request: RequestRecord, now: datetime) -> float | None:
+    if request.attempt_count:
+        return _seconds(request.created_at, request.slot_at) if request.slot_at else None
+    return _seconds(request.created_at, request.finished_at or now)
 
 
 def _seconds(since: datetime, until: datetime) -> float:

@@ -108,6 +108,32 @@ class RequestRow(Record, frozen=True, kw_only=True):
 ROW_FIELDS = RequestRow.__struct_fields__
 
 
+class QueuedRow(Record, frozen=True, kw_only=True):
+    """What the pump needs of a queued request: no prompt, no references."""
+
+    ask: Requirements
+    model: str
+    priority: str
+    tenant: str
+    fair_tag: float
+    deadline: datetime | None
+    round: int
+    release: int
+    unused_slot: UnusedSlot | None
+    late_count: int
+    wake_at: datetime | None
+    cost_micros: int
+    unknown_estimate_micros: int
+    avoided: Mapping[str, str]
+    sick_on: Mapping[str, int]
+    no_image_count: int
+    traceparent: str
+    queued_at: datetime
+
+
+HEAD_FIELDS = QueuedRow.__struct_fields__
+
+
 class RequestRecord(RequestRow, frozen=True, kw_only=True):
     # what was asked for
     request: Fields

@@ -14,6 +14,8 @@ from msgspec import Struct
 from shared.core.lifecycle import queries
 from shared.core.lifecycle.request_view import RequestView, accepted_view, has_ended, request_view
 from shared.core.messages.request_key import key_of
+from shared.core.records.request import RequestRow
+from shared.core.records.versioned import Request, request_in
 from shared.core.values.documents import Document, Fields
 from shared.core.values.validation import Problem
 from shared.flows.requests.lookup import find_request
@@ -59,15 +61,13 @@ async def find(ports: Ports, tenant: str, request_id: str, origin: str) -> Looku
     """None where the tenant has no such request. One that was accepted and is not on record yet is found, too."""
     document = await find_request(ports.store, tenant, request_id)
     if isinstance(document, Document):
-        view = request_view(document.id, document.data, document.read_at, origin)
-        return Lookup(view, document.data["image_uri"])
+        return _lookup(request_in(document), origin)
     marker = await ports.store.get(accepted_path(tenant, request_id))
     if not isinstance(marker, Document) or marker.data["expire_at"] <= marker.read_at:
         return None
     document = await find_request(ports.store, tenant, request_id)  # it may have come between the two looks
     if isinstance(document, Document):
-        view = request_view(document.id, document.data, document.read_at, origin)
-        return Lookup(view, document.data["image_uri"])
+        return _lookup(request_in(document), origin)
     rejection = await rejection_since(ports.store, tenant, request_id, marker.data["created_at"])
     return Lookup(accepted_view(marker.data, marker.read_at, origin, rejection))
 
@@ -130,10 +130,11 @@ async def page(ports: Ports, wanted: Filter, limit: int, cursor: str | None, ori
                 continue
             if len(views) == limit:
                 return Page(tuple(views), _cursor(edge, skipped))
-            at: datetime = document.data["created_at"]
+            request = request_in(document)
+            at = request.record.created_at
             edge, skipped = at, (skipped if at == edge else frozenset()) | {document.id}
-            if _takes(wanted, document.data):
-                views.append(request_view(document.id, document.data, document.read_at, origin))
+            if _takes(wanted, request.record):
+                views.append(request_view(request.id, request.record, request.read_at, origin))
         if len(documents) < count:
             return Page(tuple(views), None)
     return Page(tuple(views), _cursor(edge, skipped))
@@ -158,9 +159,13 @@ def _mark(view: RequestView) -> object:
     return view.status, view.reason, view.attempt_count, view.reasons
 
 
-def _takes(wanted: Filter, data: Fields) -> bool:
-    models = {data.get("asked_model"), data["route"]["model"]}
-    return wanted.group in (None, data["group"]) and (not wanted.model or bool(models & wanted.model))
+def _lookup(request: Request, origin: str) -> Lookup:
+    return Lookup(request_view(request.id, request.record, request.read_at, origin), request.record.image_uri)
+
+
+def _takes(wanted: Filter, request: RequestRow) -> bool:
+    models = {request.asked_model, request.route.model}
+    return wanted.group in (None, request.group) and (not wanted.model or bool(models & wanted.model))
 
 
 def _cursor(edge: datetime | None, skipped: frozenset[str]) -> str | None:

@@ -12,6 +12,7 @@ from shared.core.lifecycle import request_record
 from shared.core.lifecycle.request_view import Image, request_view
 from shared.core.messages.pubsub_messages import BadMessage
 from shared.core.observability import events, spans
+from shared.core.records.versioned import request_in
 from shared.core.values.documents import Committed, Document, Update
 from shared.core.webhooks import delivery as deliveries
 from shared.core.webhooks import endpoint as endpoints
@@ -109,7 +110,7 @@ async def _send(ports: Ports, document: Document, work: _Try) -> None:
     began_at = ports.clock.now()
     finished_at = deliveries.moment(work.request.data["finished_at"])
     image = await _image(ports, work.request, began_at)
-    view = to_builtins(request_view(work.request.id, work.request.data, began_at, image=image))
+    view = to_builtins(request_view(work.request.id, request_in(work.request).record, began_at, image=image))
     body = deliveries.payload(work.delivery.status, finished_at, view)
     signed = headers(work.endpoint.signing_secrets(began_at), work.delivery.message_id, began_at, body)
     answer: Answer | None = None

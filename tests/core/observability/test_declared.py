@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 
 from shared.core.lifecycle import queries
-from shared.core.lifecycle.request_record import COUNTS, FINAL, HEAD_FIELDS
+from shared.core.lifecycle.request_record import COUNTS
 from shared.core.messages import topics
 from shared.core.observability import events
 from shared.core.observability.events import Signal
+from shared.core.records.request import FINAL, HEAD_FIELDS
 from tests.builders import a_record
 from tests.every_query import QUERIES
 
