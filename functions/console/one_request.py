@@ -13,9 +13,10 @@ from shared.core.messages import request_key
 from shared.core.observability import display
 from shared.core.observability.trace_tree import SpanView, of_documents, still_open, with_root
 from shared.core.records.attempt import AttemptRecord
-from shared.core.records.request import RequestRecord, Status
+from shared.core.records.request import RequestRecord
 from shared.core.records.versioned import attempt_in, request_in
 from shared.core.values.documents import Document
+from shared.core.values.status import Status
 from shared.ports import Ports
 from shared.ports.store import Store
 

@@ -26,11 +26,11 @@ from shared.core.messages.request_key import KEY_WORDS, id_of, is_key
 from shared.core.messages.topics import RENDER_REQUESTS
 from shared.core.observability import events
 from shared.core.provider.failure import FailureKind
-from shared.core.records.request import Status
 from shared.core.records.versioned import Row, row_in
 from shared.core.routing.flag_kinds import NAMES
 from shared.core.values.documents import Document
 from shared.core.values.lanes import ASKABLE
+from shared.core.values.status import Status
 from shared.core.values.validation import Problem
 from shared.flows.intake import revive as reviving
 from shared.flows.operations import request_list

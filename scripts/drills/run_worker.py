@@ -33,6 +33,7 @@ from shared.core.messages.render_request import DEFAULT_TENANT
 from shared.core.messages.request_key import id_of
 from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
 from shared.core.values.documents import Document
+from shared.core.values.status import FINAL
 from shared.ports.store import Store
 from shared.wiring import Messaging
 
@@ -205,9 +206,7 @@ async def _await_ends(store: Store, tenants: Mapping[str, str], patience: float)
             page = waiting[start : start + PAGE]
             read = await store.get_all([request_record.path_of(tenants[name], name) for name in page])
             found |= {id_of(each.id): each for each in read if isinstance(each, Document)}
-        waiting = [
-            name for name in waiting if name not in found or found[name].data["status"] not in request_record.FINAL
-        ]
+        waiting = [name for name in waiting if name not in found or found[name].data["status"] not in FINAL]
         if loop.time() > give_up_at:
             break
         await asyncio.sleep(LOOK_EVERY)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.cli.data import audit, filters, worker_home
-from shared.core.lifecycle.request_record import FINAL
 from shared.core.messages.request_key import id_of, tenant_of
 from shared.core.values.documents import Document
+from shared.core.values.status import FINAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

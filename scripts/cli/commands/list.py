@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.cli.data import filters, worker_home
-from shared.core.lifecycle.request_record import FINAL
 from shared.core.values.lanes import BATCH, NAMES
+from shared.core.values.status import FINAL
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -61,10 +61,10 @@ async def _on_the_way(tenant: str | None, limit: int, *, as_json: bool) -> None:
     settings = worker_home.read_settings()
     async with worker_home.reading(settings) as store:
         found = await batch_table.read(store)
-        places = [each for each in found.places if tenant is None or each.request.data["tenant"] == tenant]
+        places = [each for each in found.places if tenant is None or each.row.tenant == tenant]
         worker_home.say_if_simulated(settings)
         if as_json:
-            by_key = {each.request.id: each for each in places[:limit]}
+            by_key = {each.key: each for each in places[:limit]}
             documents = await store.get_all([path(each) for each in by_key])
             for each in await with_attempts(store, [one for one in documents if isinstance(one, Document)]):
                 click.echo(to_json(each.document() | {"in_batch": by_key[each.key].to_json()}))

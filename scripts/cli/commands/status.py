@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scripts.cli.data import audit, worker_home
-from shared.core.lifecycle.request_record import FINAL
+from shared.core.values.status import FINAL
 from shared.core.values.visible import visible
 
 if TYPE_CHECKING:

@@ -113,13 +113,13 @@ class Waiting:
                 else:
                     request = request_in(document)
                     tenant, request_id = request.record.tenant, id_of(request.id)
-                    if (tenant, request_id, request_record.content_hash(request.data)) in asked:
+                    if (tenant, request_id, request_record.content_hash(request.record)) in asked:
                         self.requests[tenant, request_id] = request
 
     def _own(self, sent: Sent) -> Request | None:
         """The request that this message asked for: another content under the same id is another request."""
         document = self.requests.get((sent.tenant, sent.request_id or ""))
-        return document if document and request_record.content_hash(document.data) == sent.content_hash else None
+        return document if document and request_record.content_hash(document.record) == sent.content_hash else None
 
     def _status(self, sent: Sent) -> str:
         document = self._own(sent)

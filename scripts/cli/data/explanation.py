@@ -18,6 +18,7 @@ from shared.core.routing.context import Offer, RequestHistory, RoutingContext
 from shared.core.routing.ladder import Ladder, Plan, Planned, Unroutable
 from shared.core.routing.requirements import Requirements
 from shared.core.values.lanes import BUILT
+from shared.core.values.status import FINAL
 from shared.core.values.validation import Problem
 from shared.flows.intake.intake import check, failed_model
 from shared.flows.operations.routing_snapshot import RoutingSnapshot
@@ -86,7 +87,7 @@ def _offers(request: RenderRequest, known: RoutingSnapshot) -> Mapping[str, Offe
 def of_document(key: str, record: RequestRecord, known: RoutingSnapshot, catalogue: Catalogue) -> Explained:
     """As the pump would plan its next attempt now."""
     about = str(record.status)
-    if about in request_record.FINAL:
+    if about in FINAL:
         about += "; this is the plan if it were submitted now"
     elif about != "queued":
         about += "; this is the plan for another attempt now"

@@ -14,9 +14,10 @@ from msgspec import Struct, field
 from shared.core.lifecycle import queries, request_record
 from shared.core.messages.request_key import KEY_WORDS, SEPARATOR, id_of, is_key, tenant_of
 from shared.core.records.attempt import AttemptRecord
-from shared.core.records.request import RequestRecord, RequestRow, Status
+from shared.core.records.request import RequestRecord, RequestRow
 from shared.core.records.versioned import attempt_in, request_in
 from shared.core.values.documents import Absent, Document, Fields, Query
+from shared.core.values.status import Status
 from shared.core.values.visible import json_line
 from shared.flows.requests.lookup import find_request
 from shared.ports.store import Store

@@ -17,8 +17,8 @@ from scripts.cli.data.requests import Found, find, find_again, to_json
 from scripts.cli.data.wait_reasons import WaitReasons
 from scripts.cli.views import request_view
 from shared.core.catalogue.catalogue import Catalogue
-from shared.core.lifecycle import request_record
 from shared.core.values.documents import Absent
+from shared.core.values.status import FINAL
 from shared.ports.store import Store
 
 PAUSE = 0.5
@@ -35,7 +35,7 @@ async def follow(
             looked = await find(store, ids) if looked is None else await find_again(store, looked)
             found = [each for each in looked if isinstance(each, Found)]
             draw(found, await wait_reasons.read(store, found, catalogue))
-            if all(each.status in request_record.FINAL for each in found):
+            if all(each.status in FINAL for each in found):
                 return looked
             await asyncio.sleep(PAUSE)
 

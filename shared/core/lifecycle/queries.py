@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from shared.core.lifecycle.request_record import attempts
-from shared.core.records.request import HEAD_FIELDS
+from shared.core.records.request import AWAITING_FIELDS, COLLECTED_FIELDS, HEAD_FIELDS
 from shared.core.values.documents import Query, Range
 
 EXPIRING = (
@@ -206,7 +206,7 @@ def awaiting(until: datetime, limit: int) -> Query:
         bounds=(Range("collect_at", "<=", until),),
         order_by=("collect_at",),
         limit=limit,
-        fields=("status", "collect_at", "interaction_id", "attempt_count", "slot_at", "usual_ms", "route"),
+        fields=AWAITING_FIELDS,
     )
 
 
@@ -232,7 +232,7 @@ def collecting(limit: int) -> Query:
         equal=(("status", "batched"), ("batch", None)),
         order_by=("batched_at",),
         limit=limit,
-        fields=("status", "tenant", "batch", "batched_at", "route", "ask"),
+        fields=COLLECTED_FIELDS,
     )
 
 

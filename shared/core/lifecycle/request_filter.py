@@ -13,8 +13,9 @@ from msgspec import Struct, field
 from shared.core.catalogue.catalogue import Catalogue, UnknownModel
 from shared.core.lifecycle import revival
 from shared.core.messages.render_request import PRIORITIES
-from shared.core.records.request import FINAL, RequestRow
+from shared.core.records.request import RequestRow
 from shared.core.values.lanes import BUILT
+from shared.core.values.status import FINAL
 from shared.core.values.validation import Problem
 
 Sort: TypeAlias = Literal["newest", "longest", "dearest"]

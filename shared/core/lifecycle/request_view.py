@@ -12,13 +12,13 @@ from urllib.parse import quote
 
 from msgspec import Meta, Struct
 
-from shared.core.lifecycle.request_record import FINAL
 from shared.core.messages.render_request import DEFAULT_TENANT, RenderRequest
 from shared.core.messages.request_key import id_of
 from shared.core.records.receipt import Receipt
 from shared.core.records.request import RequestRecord
 from shared.core.values.documents import Fields
 from shared.core.values.money import usd
+from shared.core.values.status import FINAL
 
 VERSION = 1
 ACCEPTED = "accepted"

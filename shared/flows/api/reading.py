@@ -61,13 +61,13 @@ async def find(ports: Ports, tenant: str, request_id: str, origin: str) -> Looku
     """None where the tenant has no such request. One that was accepted and is not on record yet is found, too."""
     document = await find_request(ports.store, tenant, request_id)
     if isinstance(document, Document):
-        return _lookup(request_in(document), origin)
+        return _lookup(document, origin)
     marker = await ports.store.get(accepted_path(tenant, request_id))
     if not isinstance(marker, Document) or marker.data["expire_at"] <= marker.read_at:
         return None
     document = await find_request(ports.store, tenant, request_id)  # it may have come between the two looks
     if isinstance(document, Document):
-        return _lookup(request_in(document), origin)
+        return _lookup(document, origin)
     rejection = await rejection_since(ports.store, tenant, request_id, marker.data["created_at"])
     return Lookup(accepted_view(marker.data, marker.read_at, origin, rejection))
 

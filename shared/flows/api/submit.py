@@ -15,7 +15,6 @@ from shared.core.lifecycle import request_record
 from shared.core.lifecycle.request_view import RequestView, accepted_document, accepted_view, request_view
 from shared.core.messages.render_request import RenderRequest
 from shared.core.messages.topics import RENDER_REQUESTS
-from shared.core.records.versioned import request_in
 from shared.core.values.documents import Committed, Create, Delete, Document, Update
 from shared.core.values.validation import Problem, shown
 from shared.flows.api.reading import accepted_path, rejection_since
@@ -50,10 +49,10 @@ async def submit(
     """
     existing = await find_request(ports.store, request.tenant, request.request_id)
     if isinstance(existing, Document):
-        if request_record.content_hash(existing.data) != request.content_hash:
+        if request_record.content_hash(existing.record) != request.content_hash:
             raise OtherContent(request.request_id)
         await ports.topics.publish(RENDER_REQUESTS, data, attributes)
-        return request_view(existing.id, request_in(existing).record, existing.read_at, origin)
+        return request_view(existing.id, existing.record, existing.read_at, origin)
     above = await failed_model(ports.store, request)
     planned = await would_accept(ports, request, existing.read_at, above)
     note = await _note(ports, request, planned.asked_model)
