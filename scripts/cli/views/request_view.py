@@ -284,17 +284,17 @@ def _attempts(attempts: Sequence[AttemptRecord]) -> RenderableType:
     return Narrowing(columns, [_attempt(each) for each in attempts])
 
 
-def _attempt(each: AttemptRecord) -> tuple[Cell, ...]:
-    latency = each.latency_ms
+def _attempt(attempt: AttemptRecord) -> tuple[Cell, ...]:
+    latency = attempt.latency_ms
     return (
-        str(each.number),
-        f"{route(each.route)} {each.route.image_size}",
-        each.outcome.code if each.outcome else "in flight",
-        str(each.http_status or "-"),
+        str(attempt.number),
+        f"{route(attempt.route)} {attempt.route.image_size}",
+        attempt.outcome.code if attempt.outcome else "in flight",
+        str(attempt.http_status or "-"),
         seconds(None if latency is None else timedelta(milliseconds=latency)),
-        _tokens(each.usage),
-        dollars(each.cost_micros),
-        each.cost_basis or "-",
+        _tokens(attempt.usage),
+        dollars(attempt.cost_micros),
+        attempt.cost_basis or "-",
     )
 
 

@@ -45,7 +45,7 @@ def released(
 def batched(head: Head, planned: Planned, now: datetime, reservation: Reservation | None = None) -> dict[str, Any]:
     """What the pump changes when the route goes by batch: no slot, and no place in its queue any more.
 
-    It takes a release number all the same: that tells whether what was reserved for it has arrived.
+    It takes a release number too: that tells whether what was reserved for it has arrived.
     """
     return _stored(
         status="batched",

@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from shared.core.lifecycle.request_record import attempts
-from shared.core.records.request import AWAITING_FIELDS, COLLECTED_FIELDS, HEAD_FIELDS
+from shared.core.records.request import (
+    AWAITING_FIELDS,
+    COLLECTED_FIELDS,
+    ENDED_FIELDS,
+    HEAD_FIELDS,
+    RUNNING_FIELDS,
+    SLEEPING_FIELDS,
+    WAITING_FIELDS,
+)  # fmt: skip
 from shared.core.values.documents import Query, Range
 
 EXPIRING = (
@@ -118,7 +126,7 @@ def longest_queued(priority: str, limit: int) -> Query:
         equal=(("status", "queued"), ("priority", priority)),
         order_by=("queued_at",),
         limit=limit,
-        fields=("queued_at",),
+        fields=WAITING_FIELDS,
     )
 
 
@@ -140,13 +148,13 @@ def sleeping(now: datetime, limit: int) -> Query:
         bounds=(Range("wake_at", ">", now),),
         order_by=("wake_at",),
         limit=limit,
-        fields=("wake_at",),
+        fields=SLEEPING_FIELDS,
     )
 
 
 def asleep_since(wake_after: datetime, limit: int) -> Query:
     """Sleepers, the first to wake first, with the moment at which each was put to sleep."""
-    return replace(sleeping(wake_after, limit), fields=("wake_at", "updated_at"))
+    return sleeping(wake_after, limit)
 
 
 def overdue(now: datetime, limit: int) -> Query:
@@ -253,7 +261,7 @@ def unannounced(updated_before: datetime, limit: int) -> Query:
 
 def running(limit: int) -> Query:
     """As `rendering`, of each what a list shows."""
-    return replace(rendering(limit), fields=("tenant", "route", "slot_at", "lease_until"))
+    return replace(rendering(limit), fields=RUNNING_FIELDS)
 
 
 def in_status(status: str, limit: int) -> Query:
@@ -274,7 +282,7 @@ def first_of_next_tenant(model: str, priority: str, after: str | None) -> Query:
         bounds=() if after is None else (Range("tenant", ">", after),),
         order_by=("tenant", "queued_at"),
         limit=1,
-        fields=("tenant", "queued_at"),
+        fields=WAITING_FIELDS,
     )
 
 
@@ -285,7 +293,7 @@ def newest_ended(status: str, limit: int) -> Query:
         equal=(("status", status),),
         order_by=("-finished_at",),
         limit=limit,
-        fields=("finished_at", "outcome"),
+        fields=ENDED_FIELDS,
     )
 
 
@@ -401,7 +409,7 @@ def waiting_for(tenant: str, reason: str, limit: int) -> Query:
         equal=(("status", "queued"), ("tenant", tenant), ("reason", reason)),
         order_by=("fair_tag",),
         limit=limit,
-        fields=(*HEAD_FIELDS, "least_estimate_micros"),
+        fields=HEAD_FIELDS,
     )
 
 

@@ -127,6 +127,7 @@ class QueuedRow(Record, frozen=True, kw_only=True):
     no_image_count: int
     traceparent: str
     queued_at: datetime
+    least_estimate_micros: int = 0
 
 
 HEAD_FIELDS = QueuedRow.__struct_fields__
@@ -145,6 +146,48 @@ class AwaitingRow(Record, frozen=True, kw_only=True):
 
 
 AWAITING_FIELDS = AwaitingRow.__struct_fields__
+
+
+class RunningRow(Record, frozen=True, kw_only=True):
+    """A request that renders, as a list shows it."""
+
+    tenant: str
+    route: Route
+    slot_at: datetime
+    lease_until: datetime | None
+
+
+RUNNING_FIELDS = RunningRow.__struct_fields__
+
+
+class WaitingRow(Record, frozen=True, kw_only=True):
+    """The one that waits longest in a queue."""
+
+    tenant: str
+    queued_at: datetime
+
+
+WAITING_FIELDS = WaitingRow.__struct_fields__
+
+
+class EndedRow(Record, frozen=True, kw_only=True):
+    """How and when a request ended, without what was asked."""
+
+    finished_at: datetime
+    outcome: Outcome
+
+
+ENDED_FIELDS = EndedRow.__struct_fields__
+
+
+class SleepingRow(Record, frozen=True, kw_only=True):
+    """A request that sleeps."""
+
+    wake_at: datetime
+    updated_at: datetime
+
+
+SLEEPING_FIELDS = SleepingRow.__struct_fields__
 
 
 class CollectedRow(Record, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from shared.core.admission.slot_calendar import Blocked
 from shared.core.lifecycle import head_changes, queries, request_record
 from shared.core.lifecycle.request_record import Head
+from shared.core.records.request import SleepingRow
 from shared.core.routing.ladder import Waits
 from shared.core.values.documents import Committed, Fields, Update
 from shared.flows.pump.queue_fronts import PAGE, QueueFronts
@@ -96,11 +97,11 @@ async def wake_from_the_future(ports: Ports, now: datetime) -> None:
     while True:
         page = await ports.store.query(queries.asleep_since(after, WOKEN_AT_ONCE))
         for each in page:
-            if each.is_readable and each.data["updated_at"] > now:
+            if each.is_readable and SleepingRow.from_json(each.data).updated_at > now:
                 await ports.store.commit(Update(each.path, head_changes.resume(now), each.version))
         if len(page) < WOKEN_AT_ONCE or not page[-1].is_readable:
             return
-        after = page[-1].data["wake_at"]
+        after = SleepingRow.from_json(page[-1].data).wake_at
 
 
 WOKEN_AT_ONCE = 200

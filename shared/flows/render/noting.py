@@ -21,8 +21,8 @@ async def note(evidence: Evidence, answer: Answer, request: Request, time: Serve
     """Report what this answer says of others."""
     route = request.record.route
     if isinstance(answer, Failure):
-        data = request.data
-        asker = Asker(request.id, data["tenant"], data["probe"], data["avoided"])
+        record = request.record
+        asker = Asker(request.id, record.tenant, record.probe, record.avoided)
         await evidence.failed(route, answer, request.record.slot_start, time, asker)
     else:
         if answer.usage is not None:

@@ -116,8 +116,8 @@ def test_a_stuck_batch_is_told_once_until_it_moves() -> None:
     assert not batch_schedule.is_newly_stuck(data, later - timedelta(seconds=1))
     assert batch_schedule.is_newly_stuck(data, later)
     assert not batch_schedule.is_newly_stuck(replace(data, escalated_at=later), later + timedelta(hours=5))
-    told = replace(data, escalated_at=later)
-    moved = batch.after_look(told, Progress("running", 1), later + timedelta(hours=1))
+    escalated = replace(data, escalated_at=later)
+    moved = batch.after_look(escalated, Progress("running", 1), later + timedelta(hours=1))
     assert not batch_schedule.is_newly_stuck(moved, later + timedelta(hours=2))
     assert batch_schedule.is_newly_stuck(moved, later + timedelta(hours=1) + DEFAULT_RULES.stuck_after)
 
