@@ -74,7 +74,7 @@ class Overdue:
     async def _expire_behind(self, held: Mapping[str, Blocked], now: datetime) -> None:
         """End those behind the heads that are due before their model opens."""
         for model, full in held.items():
-            if full.reason in ("closed", "day") and full.until is not None and full.until > now + WORTH_WAITING:
+            if full.lasts and full.until is not None and full.until > now + WORTH_WAITING:
                 stay = await expire_due_before(
                     self._ports, model, full.until, _too_late(model, full), now, unless=self._has_another_route
                 )

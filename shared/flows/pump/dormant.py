@@ -88,7 +88,7 @@ def _is_shut(full: Blocked, now: datetime) -> bool:
     """For sure longer than a request should stand in the way of others."""
     if full.reason == "zero":
         return True
-    return full.reason in ("closed", "day") and full.until is not None and full.until > now + SLEEP_AFTER
+    return full.lasts and full.until is not None and full.until > now + SLEEP_AFTER
 
 
 async def wake_from_the_future(ports: Ports, now: datetime) -> None:
