@@ -31,6 +31,7 @@ from shared.core.messages.request_key import KEY_WORDS, is_key
 from shared.core.observability import repro_packet as packets
 from shared.core.observability import series
 from shared.core.observability.waterfall import waterfall
+from shared.core.routing.flag_history import HistoryLine
 from shared.core.values.validation import Problem
 from shared.flows.operations import repro_packet as packet_flow
 from shared.flows.operations.flag_preview import Looked as LookedAtFlag
@@ -121,7 +122,8 @@ async def flags_page(
     """`wrong_at` is the flag whose own form was sent, and what is wrong in it."""
     desk = desk_of(request)
     view = await panels.look(desk.ports)
-    history = await desk.ports.store.query(queries.flag_history(HISTORY_SHOWN))
+    documents = await desk.ports.store.query(queries.flag_history(HISTORY_SHOWN))
+    history = [HistoryLine.from_json(document.data) for document in documents if document.is_readable]
     did = _did(request)
     values: dict[str, Any] = {
         "view": view,
@@ -137,9 +139,7 @@ async def flags_page(
         "did": did,
         "undoable": did[0] in ("trip", "reset", "extend")
         and any(
-            line.data["flag_id"] == did[1]
-            and line.data["action"] == did[0]
-            and view.now - line.data["at"] <= UNDO_WITHIN
+            line.flag_id == did[1] and line.action == did[0] and view.now - line.at <= UNDO_WITHIN
             for line in history[:5]
         ),
         "history": history,

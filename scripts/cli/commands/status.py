@@ -71,7 +71,7 @@ async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, raw: bool
         for request_id, each in zip(ids, found, strict=True):
             if not isinstance(each, Found):
                 unknown += 1
-                _say_unknown(request_id, [str(one.data["reason"]) for one in await rejections_of(store, request_id)])
+                _say_unknown(request_id, [one.record.reason for one in await rejections_of(store, request_id)])
     if any(isinstance(one, Found) and one.status not in FINAL for one in found):
         worker_home.warn_unless_running(settings)
     failed = any(isinstance(one, Found) and one.status in FINAL and one.status != "succeeded" for one in found)

@@ -109,7 +109,7 @@ class Waiting:
                 if not isinstance(document, Document):
                     continue
                 if document.path.startswith("rejected/"):
-                    self.rejected[document.id] = Rejected(document.data["request_id"], document.data)
+                    self.rejected[document.id] = Rejected.of(document)
                 else:
                     request = request_in(document)
                     tenant, request_id = request.record.tenant, id_of(request.id)

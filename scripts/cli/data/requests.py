@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from shared.core.lifecycle import queries, request_record
 from shared.core.messages.request_key import KEY_WORDS, SEPARATOR, id_of, is_key, tenant_of
 from shared.core.records.attempt import AttemptRecord
+from shared.core.records.note import RejectedRecord
 from shared.core.records.request import RequestRecord, RequestRow
 from shared.core.records.versioned import attempt_in, request_in
 from shared.core.values.documents import Absent, Document, Fields, Query
@@ -99,7 +100,14 @@ class Rejected(Struct, frozen=True):
 
     request_id: str | None
     """The id it named, where it named a valid one."""
-    data: Fields
+    record: RejectedRecord
+    stored: Fields
+    """As the store has it, for the raw document."""
+
+    @classmethod
+    def of(cls, document: Document, request_id: str | None = None) -> Rejected:
+        record = RejectedRecord.from_json(document.data)
+        return cls(request_id or record.request_id, record, document.data)
 
     @property
     def status(self) -> str:
@@ -107,7 +115,7 @@ class Rejected(Struct, frozen=True):
 
     def document(self) -> dict[str, Any]:
         """Without the excerpt of the message."""
-        shown = {name: value for name, value in self.data.items() if name not in ("excerpt", "expire_at")}
+        shown = {name: value for name, value in self.stored.items() if name not in ("excerpt", "expire_at")}
         return {**shown, "request_id": self.request_id, "status": "rejected"}
 
 
@@ -167,7 +175,7 @@ async def with_attempts(store: Store, documents: Sequence[Document]) -> list[Fou
 async def rejections_of(store: Store, name: str) -> list[Rejected]:
     request_id = id_of(name)
     documents = await store.query(Query("rejected", equal=(("request_id", request_id),), limit=5))
-    return [Rejected(request_id, document.data) for document in documents]
+    return [Rejected.of(document, request_id) for document in documents]
 
 
 MOST_REJECTED = 10_000
@@ -179,12 +187,9 @@ async def rejected(
 ) -> tuple[list[Rejected], int]:
     """The newest of them, and how many there are."""
     documents = await store.query(queries.newest_rejected(since, until, MOST_REJECTED))
-    chosen = [
-        document
-        for document in documents
-        if document.is_readable and tenant in (None, document.data.get("tenant"))
-    ]  # fmt: skip
-    return [Rejected(document.data["request_id"], document.data) for document in chosen[:limit]], len(chosen)
+    rejections = [Rejected.of(document) for document in documents if document.is_readable]
+    chosen = [rejection for rejection in rejections if tenant in (None, rejection.record.tenant)]
+    return chosen[:limit], len(chosen)
 
 
 async def _with_attempts(store: Store, document: Document | Absent) -> Found | Absent:

@@ -43,8 +43,8 @@ async def save(
 async def _card(each: Found | Rejected, images: Images, cut: str) -> Card:
     name = (each.request_id or "(no id)").removeprefix(cut)
     if isinstance(each, Rejected):
-        problems = each.data["problems"]
-        return Card(name, each.status, problems[0]["field"] if problems else "", "", None)
+        problems = each.record.problems
+        return Card(name, each.status, problems[0].field if problems else "", "", None)
     if not each.attempts:
         return Card(name, each.status, "not begun", cost(each.record), None)
     uri = each.record.image_uri

@@ -110,7 +110,7 @@ def remarks(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableTy
             case Found():
                 remark = _remark(each)
             case Rejected():
-                remark = each.data["reason"]
+                remark = each.record.reason
         grid.add_row((each.request_id or "(no id)").removeprefix(cut), status(each.status), remark)
     return grid
 
@@ -148,13 +148,13 @@ def rejections(messages: Sequence[Rejected]) -> RenderableType:
         table.add_column(name, no_wrap=True)
     table.add_column("reason", overflow="fold")
     for message in messages:
-        data = message.data
+        record = message.record
         table.add_row(
-            moment(data["created_at"]),
-            data.get("tenant") or "-",
+            moment(record.created_at),
+            record.tenant or "-",
             message.request_id or "(no id)",
-            data["message_id"],
-            visible(data["reason"]),
+            record.message_id,
+            visible(record.reason),
         )
     return table
 

@@ -7,16 +7,16 @@ The HTTP API, result webhooks and `status --json` show it. Fields are added, nev
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 from msgspec import Meta, Struct
 
 from shared.core.messages.render_request import DEFAULT_TENANT, RenderRequest
 from shared.core.messages.request_key import id_of
+from shared.core.records.note import AcceptedRecord, AcceptedRequest, RejectedRecord
 from shared.core.records.receipt import Receipt
 from shared.core.records.request import RequestRecord
-from shared.core.values.documents import Fields
 from shared.core.values.money import usd
 from shared.core.values.status import FINAL
 
@@ -159,36 +159,37 @@ def request_view(
     )
 
 
-def accepted_document(request: RenderRequest, asked_model: str, now: datetime, expire_at: datetime) -> dict[str, Any]:
-    """`accepted/{key}`: what the API knows of a request between its publish and its record. No prompt."""
-    return {
-        "request_id": request.request_id,
-        "tenant": request.tenant,
-        "group": request.group,
-        "labels": dict(request.labels),
-        "content_hash": request.content_hash,
-        "requested": {"model": asked_model, "image_size": request.image_size, "lane": request.lane},
-        "created_at": now,
-        "expire_at": expire_at,
-    }
+def accepted_record(request: RenderRequest, asked_model: str, now: datetime, expire_at: datetime) -> AcceptedRecord:
+    return AcceptedRecord(
+        request_id=request.request_id,
+        tenant=request.tenant,
+        group=request.group,
+        labels=dict(request.labels),
+        content_hash=request.content_hash,
+        requested=AcceptedRequest(asked_model, request.image_size, request.lane),
+        created_at=now,
+        expire_at=expire_at,
+    )
 
 
-def accepted_view(data: Fields, now: datetime, origin: str = "", rejection: Fields | None = None) -> RequestView:
-    """Of a document `accepted/{key}`; `rejection` is the document of its message's rejection."""
+def accepted_view(
+    note: AcceptedRecord, now: datetime, origin: str = "", rejection: RejectedRecord | None = None
+) -> RequestView:
+    """`rejection` is that of its message."""
     outcome = None
     if rejection is not None:
-        outcome = OutcomeView(REJECTED, rejection["reason"], "Correct the named fields and submit it again.")
+        outcome = OutcomeView(REJECTED, rejection.reason, "Correct the named fields and submit it again.")
     return RequestView(
         version=VERSION,
-        request_id=data["request_id"],
-        tenant=data["tenant"],
-        group=data["group"],
+        request_id=note.request_id,
+        tenant=note.tenant,
+        group=note.group,
         status=ACCEPTED if rejection is None else REJECTED,
         reason="not on record yet" if rejection is None else None,
-        created_at=data["created_at"],
-        finished_at=rejection["created_at"] if rejection is not None else None,
-        wait_seconds=_seconds(data["created_at"], now) if rejection is None else None,
-        requested=RequestedRoute(*_route(data["requested"])),
+        created_at=note.created_at,
+        finished_at=rejection.created_at if rejection is not None else None,
+        wait_seconds=_seconds(note.created_at, now) if rejection is None else None,
+        requested=RequestedRoute(note.requested.model, note.requested.image_size, note.requested.lane),
         delivered=None,
         image_url=None,
         image_expires_at=None,
@@ -198,9 +199,9 @@ def accepted_view(data: Fields, now: datetime, origin: str = "", rejection: Fiel
         reasons=(),
         mismatches=(),
         outcome=outcome,
-        labels=dict(data["labels"]),
-        trace_id=rejection["trace_id"] if rejection is not None else None,
-        links=links(data["tenant"], data["request_id"], origin),
+        labels=dict(note.labels),
+        trace_id=rejection.trace_id if rejection is not None else None,
+        links=links(note.tenant, note.request_id, origin),
     )
 
 
@@ -209,10 +210,6 @@ def _delivered(receipt: Receipt | None) -> DeliveredRoute | None:
         return None
     image = receipt.delivered
     return DeliveredRoute(image.model, image.image_size, image.lane, image.width, image.height)
-
-
-def _route(data: Fields) -> tuple[str, str, str]:
-    return data["model"], data["image_size"], data["lane"]
 
 
 def _wait(request: RequestRecord, now: datetime) -> float | None:

@@ -14,9 +14,10 @@ from msgspec import Struct
 from shared.core.lifecycle import queries
 from shared.core.lifecycle.request_view import RequestView, accepted_view, has_ended, request_view
 from shared.core.messages.request_key import key_of
+from shared.core.records.note import AcceptedRecord, RejectedRecord
 from shared.core.records.request import RequestRow
 from shared.core.records.versioned import Request, request_in
-from shared.core.values.documents import Document, Fields
+from shared.core.values.documents import Document
 from shared.core.values.validation import Problem
 from shared.flows.requests.lookup import find_request
 from shared.ports import Ports
@@ -63,13 +64,14 @@ async def find(ports: Ports, tenant: str, request_id: str, origin: str) -> Looku
     if isinstance(document, Document):
         return _lookup(document, origin)
     marker = await ports.store.get(accepted_path(tenant, request_id))
-    if not isinstance(marker, Document) or marker.data["expire_at"] <= marker.read_at:
+    note = AcceptedRecord.from_json(marker.data) if isinstance(marker, Document) else None
+    if note is None or note.expire_at <= marker.read_at:
         return None
     document = await find_request(ports.store, tenant, request_id)  # it may have come between the two looks
     if isinstance(document, Document):
         return _lookup(document, origin)
-    rejection = await rejection_since(ports.store, tenant, request_id, marker.data["created_at"])
-    return Lookup(accepted_view(marker.data, marker.read_at, origin, rejection))
+    rejection = await rejection_since(ports.store, tenant, request_id, note.created_at)
+    return Lookup(accepted_view(note, marker.read_at, origin, rejection))
 
 
 async def wait(ports: Ports, tenant: str, request_id: str, origin: str, seconds: float) -> Lookup | None:
@@ -144,15 +146,12 @@ def accepted_path(tenant: str, request_id: str) -> str:
     return f"accepted/{key_of(tenant, request_id)}"
 
 
-async def rejection_since(store: Store, tenant: str, request_id: str, since: datetime) -> Fields | None:
+async def rejection_since(store: Store, tenant: str, request_id: str, since: datetime) -> RejectedRecord | None:
     """The newest rejection of a message of that tenant and id."""
     documents = await store.query(queries.rejections_of(request_id, 50))
-    own = [
-        document.data
-        for document in documents
-        if document.is_readable and document.data.get("tenant") == tenant and document.data["created_at"] >= since
-    ]
-    return max(own, key=lambda data: data["created_at"], default=None)
+    records = [RejectedRecord.from_json(document.data) for document in documents if document.is_readable]
+    own = [record for record in records if record.tenant == tenant and record.created_at >= since]
+    return max(own, key=lambda record: record.created_at, default=None)
 
 
 def _mark(view: RequestView) -> object:

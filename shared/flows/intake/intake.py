@@ -25,6 +25,7 @@ from shared.core.messages.request_key import id_of, key_of
 from shared.core.messages.topics import RENDER_ARRIVALS, RENDER_REQUESTS, RENDER_RESULTS
 from shared.core.observability import events, spans
 from shared.core.provider.outcome import CANCELLED, EXPIRED
+from shared.core.records.note import RejectedRecord, WrongField
 from shared.core.records.versioned import Request, Versioned, committed, request_in, update
 from shared.core.routing import ladder
 from shared.core.routing.context import Offer
@@ -367,21 +368,21 @@ async def _reject(ports: Ports, reason: InvalidRequest, visit: _Delivery) -> Non
     """Record it, answer it, and let the message go."""
     now, message, trace_id = ports.clock.now(), visit.message, visit.place.trace_id
     excerpt = message.data[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="replace")
-    document = {
-        "reason": str(reason),
-        "problems": [
-            {"field": each.field, "found": each.found, "allowed": each.allowed, "remedy": each.remedy}
-            for each in reason.problems
-        ],
-        "request_id": reason.request_id,
-        "tenant": reason.tenant,
-        "message_id": message.id,
-        "excerpt": excerpt.encode("utf-8")[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="ignore"),
-        "trace_id": trace_id,
-        "created_at": now,
-        "expire_at": now + request_record.KEEP_FOR,
-    }
-    await ports.store.commit(Create(f"rejected/{message.id}", document))  # a conflict: a later delivery of the same
+    record = RejectedRecord(
+        reason=str(reason),
+        problems=tuple(
+            WrongField(problem.field, problem.found, problem.allowed, problem.remedy) for problem in reason.problems
+        ),
+        request_id=reason.request_id,
+        tenant=reason.tenant,
+        message_id=message.id,
+        excerpt=excerpt.encode("utf-8")[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="ignore"),
+        trace_id=trace_id,
+        created_at=now,
+        expire_at=now + request_record.KEEP_FOR,
+    )
+    rejection = Create(f"rejected/{message.id}", record.to_json())
+    await ports.store.commit(rejection)  # a conflict: a later delivery of the same
     ports.signals.emit(
         events.REJECTED,
         request_id=reason.request_id,

@@ -11,6 +11,7 @@ from rich.console import Console, RenderableType
 from scripts.cli.data.requests import Found, Rejected
 from scripts.cli.views import request_view
 from shared.core.records.attempt import AttemptRecord
+from shared.core.records.note import RejectedRecord
 from shared.core.records.receipt import DeliveredImage, Receipt
 from shared.core.values.route import Route
 from tests.builders import a_request, a_request_record
@@ -46,7 +47,10 @@ FOUND = [a_found("an-id-that-is-longer-than-its-column", "succeeded", unknown=1)
 
 @pytest.mark.parametrize("width", [44, 50, 60, 80, 120])
 def test_status_and_cost_are_never_cut(width: int) -> None:
-    for table in (request_view.results([*FOUND, Rejected("c", {})]), request_view.listed(FOUND, NOW)):
+    for table in (
+        request_view.results([*FOUND, Rejected("c", RejectedRecord("x", NOW), {})]),
+        request_view.listed(FOUND, NOW),
+    ):
         text = drawn(table, width)
         assert max(len(line) for line in text.splitlines()) <= width
         for whole in ("succeeded", "cancelled", "$0.1340 + ?", "$0.1340 "):
