@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from shared.core.values.codec import Record, Stored
+from shared.core.values.validation import Problem
 
 
 class AcceptedRequest(Stored, frozen=True):
@@ -29,19 +30,12 @@ class AcceptedRecord(Record, frozen=True):
     expire_at: datetime
 
 
-class WrongField(Stored, frozen=True):
-    field: str
-    found: str
-    allowed: str
-    remedy: str
-
-
 class RejectedRecord(Record, frozen=True):
     """`rejected/{message id}`: a message that could not be taken."""
 
     reason: str
     created_at: datetime
-    problems: tuple[WrongField, ...] = ()
+    problems: tuple[Problem, ...] = ()
     request_id: str | None = None
     """Where it named a valid one."""
     tenant: str | None = None

@@ -25,7 +25,7 @@ from shared.core.messages.request_key import id_of, key_of
 from shared.core.messages.topics import RENDER_ARRIVALS, RENDER_REQUESTS, RENDER_RESULTS
 from shared.core.observability import events, spans
 from shared.core.provider.outcome import CANCELLED, EXPIRED
-from shared.core.records.note import RejectedRecord, WrongField
+from shared.core.records.note import RejectedRecord
 from shared.core.records.versioned import Request, Versioned, committed, request_in, update
 from shared.core.routing import ladder
 from shared.core.routing.context import Offer
@@ -370,9 +370,7 @@ async def _reject(ports: Ports, reason: InvalidRequest, visit: _Delivery) -> Non
     excerpt = message.data[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="replace")
     record = RejectedRecord(
         reason=str(reason),
-        problems=tuple(
-            WrongField(problem.field, problem.found, problem.allowed, problem.remedy) for problem in reason.problems
-        ),
+        problems=reason.problems,
         request_id=reason.request_id,
         tenant=reason.tenant,
         message_id=message.id,
