@@ -113,6 +113,7 @@ def in_ledger(
         searches=usage.grounding_searches if usage is not None and cost.micros else 0,
         mismatched=mismatched,
         saved=savings.saved(request.ask, route, usage, cost.micros, catalogue) if succeeded else {},
+        paid_before=_paid_before(request, attempt, was_given_up=was_given_up),
         failed_as=ending.kind.value if isinstance(ending, Failure) else None,
         timing=Timing() if was_given_up else _timing(request, attempt, latency_ms if made else None),
     )
@@ -124,6 +125,12 @@ def in_ledger(
         flags=attempt.flags,
     )
     return cell.increment(booking.amounts(), shard, now)
+
+
+def _paid_before(request: RequestRecord, attempt: AttemptRecord, *, was_given_up: bool) -> bool:
+    """Whether another attempt of the request has cost something, or may have been billed."""
+    own = attempt.estimate_micros if was_given_up else 0
+    return bool(request.cost_micros or request.unknown_estimate_micros > own)
 
 
 def _timing(request: RequestRecord, attempt: AttemptRecord, latency_ms: int | None) -> Timing:

@@ -21,6 +21,7 @@ class LoggedFlag(Stored, frozen=True):
     scope: Scope = field(default_factory=Scope)
     to: str | None = None
     shadow: bool = False
+    expires_at: datetime | None = None
 
 
 class HistoryLine(Record, frozen=True):
