@@ -16,7 +16,7 @@ from msgspec import Struct
 from shared.core.admission.fair_queueing import queue_name
 from shared.core.admission.model_state import path as model_state_path
 from shared.core.admission.open_slots import Opening, TakenSlot, path, start_until
-from shared.core.lifecycle import request_record
+from shared.core.lifecycle import head_changes, request_record
 from shared.core.lifecycle.request_record import Head, course_of
 from shared.core.messages.pubsub_messages import Release
 from shared.core.messages.topics import RENDER_RELEASES
@@ -24,10 +24,9 @@ from shared.core.observability import events, spans
 from shared.core.routing import ladder
 from shared.core.routing.context import RoutingContext
 from shared.core.routing.ladder import Planned
-from shared.core.routing.requirements import Requirements
-from shared.core.values.documents import Create, Document, Fields
+from shared.core.values.documents import Create, Document
 from shared.core.values.lanes import AT_ONCE
-from shared.core.values.route import Route, circuit
+from shared.core.values.route import circuit
 from shared.flows import tracing, tracing_waits
 from shared.flows.clock import ServerTime
 from shared.flows.operations.flags import read_board
@@ -36,6 +35,8 @@ from shared.ports import Ports
 from shared.ports.store import StoreUnavailable
 
 if TYPE_CHECKING:
+    from shared.core.records.request import RequestRecord
+    from shared.core.records.versioned import Request
     from shared.core.routing.flag import Flag
     from shared.core.routing.flag_board import Board
 
@@ -69,20 +70,20 @@ class OpenSlots:
         self._left: dict[str, int] = {}
         """By model, the slots that were left then."""
 
-    async def take(self, key: str, document: Fields, first: Planned, time: ServerTime) -> Taking | None:
+    async def take(self, key: str, record: RequestRecord, first: Planned, time: ServerTime) -> Taking | None:
         """A slot for this new request, not committed yet; None where it is to be queued. `first`: its route as far as
         catalogue and configuration decide it.
         """
-        step = self._take(key, document, first, time)
+        step = self._take(key, record, first, time)
         return await attempt(self._ports, "take an open slot", request_record.path(key), step)
 
-    async def _take(self, key: str, document: Fields, first: Planned, time: ServerTime) -> Taking | None:
+    async def _take(self, key: str, record: RequestRecord, first: Planned, time: ServerTime) -> Taking | None:
         board = await self._read_board()
         now = time.now()
         flags = board.in_force(now)
         if any(slot.shadow for slot in flags):
             return None
-        plan = await self._plan(key, document, flags, now)
+        plan = await self._plan(key, record, flags, now)
         if plan is None:
             return None
         planned, opening = plan
@@ -100,9 +101,9 @@ class OpenSlots:
             return None
         slot_id = sorted(free)[int(self._ports.chance() * len(free))]
         taken.add(slot_id)
-        head = Head.of(key, "", document)
+        head = Head.of(key, "", record.to_json())
         way, usual_ms = called_by
-        changes = request_record.released(
+        changes = head_changes.released(
             head, planned, now, until, now, way=way, usual_ms=usual_ms, open_slot=slot_id,  # type: ignore[arg-type]
         )  # fmt: skip
         slot = TakenSlot(
@@ -114,9 +115,9 @@ class OpenSlots:
             estimate_micros=planned.estimate_micros,
             saved_micros=planned.saved_micros,
             circuit=planned.route.circuit,
-            queue=queue_name(document["model"], document["priority"]),
-            priority=document["priority"],
-            fair_tag=document["fair_tag"],
+            queue=queue_name(record.model, record.priority),
+            priority=record.priority,
+            fair_tag=record.fair_tag,
             flags=planned.flags,
         )
         return Taking(changes, slot, planned)
@@ -130,12 +131,12 @@ class OpenSlots:
         return self._left.get(model, 0) < LOW
 
     async def _plan(
-        self, key: str, document: Fields, flags: tuple[Flag, ...], now: datetime
+        self, key: str, record: RequestRecord, flags: tuple[Flag, ...], now: datetime
     ) -> tuple[Planned, Opening] | None:
         """The route as the pump would plan it, and the slots that are open there."""
         ports = self._ports
         lacking: Mapping[str, str] = {}
-        ask, course = Requirements.from_json(document["ask"]), course_of(key, document)
+        ask, course = record.ask, course_of(key, record)
         for _ in range(MOST_TRIES):
             terms = RoutingContext(
                 ports.catalogue, ports.open_lanes, flags, lacking=lacking, vertex=ports.vertex,
@@ -179,20 +180,21 @@ class OpenSlots:
             raise
 
 
-async def hand_out(ports: Ports, request: Document) -> None:
+async def hand_out(ports: Ports, request: Request) -> None:
     """Publish the release that is on record with the request. Raises TopicsUnavailable."""
-    data, began_at = request.data, ports.clock.now()
-    release = Release(request.id, data["release"])
-    await ports.topics.publish(RENDER_RELEASES, release.to_bytes(), {"traceparent": data["traceparent"]})
-    root, slot_at = tracing.root_of(data), data["slot_at"].isoformat()
-    tracing_waits.queue_ended(ports, Head.of(request.id, "", data), data["slot_at"], ended_by="open slot")
+    record, began_at = request.record, ports.clock.now()
+    assert record.slot_at is not None, "it was released"
+    release = Release(request.id, record.release)
+    await ports.topics.publish(RENDER_RELEASES, release.to_bytes(), {"traceparent": record.traceparent})
+    root = tracing.root_of(record)
+    tracing_waits.queue_ended(ports, Head.of(request.id, "", request.data), record.slot_at, ended_by="open slot")
     tracing.write(
-        ports, spans.RELEASE, tracing.release_of(root, data["release"]), root, began_at, ports.clock.now(),
-        topic=RENDER_RELEASES, request_id=request.id, release=data["release"], slot_at=slot_at,
+        ports, spans.RELEASE, tracing.release_of(root, record.release), root, began_at, ports.clock.now(),
+        topic=RENDER_RELEASES, request_id=request.id, release=record.release, slot_at=record.slot_at.isoformat(),
     )  # fmt: skip
     ports.signals.emit(
-        events.RELEASED, request_id=request.id, release=data["release"], route=str(Route.from_json(data["route"])),
-        slot_at=data["slot_at"], trace_id=data["trace_id"],
+        events.RELEASED, request_id=request.id, release=record.release, route=str(record.route),
+        slot_at=record.slot_at, trace_id=record.trace_id,
     )  # fmt: skip
 
 
