@@ -10,6 +10,7 @@ from datetime import timedelta
 from msgspec import Struct
 
 from scripts.bench.outage import slow_ports
+from shared.core.records.request import RequestRecord
 from tests.world import World
 
 REQUESTS = 240
@@ -51,9 +52,9 @@ async def _run(quota: str, rate: float, seed: int, requests: int) -> Waits:
     await world.run_until_quiet()
     waits, at_once = [], 0
     for number in range(requests):
-        record, first = world.request(f"r-{number}").data, world.attempts(f"r-{number}")[0]
-        waits.append((first["started_at"] - record["created_at"]).total_seconds())
-        at_once += record.get("open_slot") is not None
+        record, first = RequestRecord.from_json(world.status(f"r-{number}")), world.attempts(f"r-{number}")[0]
+        waits.append((first["started_at"] - record.created_at).total_seconds())
+        at_once += record.open_slot is not None
     waits.sort()
     writes = counts["writes"] / (warm + requests)
     return Waits(quota, rate, waits[requests // 2], waits[requests * 99 // 100], at_once / requests, writes)

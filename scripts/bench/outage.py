@@ -13,6 +13,8 @@ from msgspec import Struct
 
 from shared.core.provider.call import Order
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.records.request import RequestRecord
+from shared.core.routing.flag_history import HistoryLine
 from tests.world import World
 
 PRIMARY = "gemini-3-pro-image"
@@ -73,22 +75,29 @@ async def _run(seed: int, kind: FailureKind) -> Outcome:
 
 
 def _measured(world: World, seed: int) -> Outcome:
-    records = [document.data for document in world.store.all("requests")]
-    own = [data for data in records if data["request_id"].startswith("r-")]
-    times = sorted((data["finished_at"] - data["published_at"]).total_seconds() for data in own)
+    records = [RequestRecord.from_json(document.data) for document in world.store.all("requests")]
+    own = [record for record in records if record.request_id.startswith("r-")]
+    times = sorted(_seconds(record) for record in own)
     calls = [call for call in world.lane.calls if call.order.model == PRIMARY]
     sick = [call for call in calls if world.lane.sick(call.order, call.at) is not None]
-    trips = [document.data["at"] for document in world.store.all("flag_history") if document.data["action"] == "trip"]
+    lines = [HistoryLine.from_json(document.data) for document in world.store.all("flag_history")]
+    trips = [line.at for line in lines if line.action == "trip"]
     first = min((call.at for call in sick), default=None)
     return Outcome(
         seed=seed,
         sick=len(sick),
         p50=times[len(times) // 2],
         worst=times[-1],
-        primary=sum(data["route"]["model"] == PRIMARY and data["status"] == "succeeded" for data in own),
-        lost=sum(data["status"] != "succeeded" for data in own),
+        primary=sum(record.route.model == PRIMARY and record.status == "succeeded" for record in own),
+        lost=sum(record.status != "succeeded" for record in own),
         tripped_after=(min(trips) - first).total_seconds() if trips and first else None,
     )
+
+
+def _seconds(record: RequestRecord) -> float:
+    assert record.finished_at is not None
+    assert record.published_at is not None
+    return (record.finished_at - record.published_at).total_seconds()
 
 
 def slow_ports(world: World, chance: random.Random) -> Counter[str]:

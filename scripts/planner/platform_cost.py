@@ -115,6 +115,7 @@ def main(text: str, as_json: bool) -> None:
             f"--in-flight: found {text!r}; allowed: whole numbers from 1, such as 1,10,50"
         ) from error
     data = read()
+    image = data["render"]
     table = rows(loads, data)
     if as_json:
         click.echo(
@@ -123,7 +124,7 @@ def main(text: str, as_json: bool) -> None:
             )
         )
         return
-    click.echo(f"list prices of {data['checked']}, dollars an hour; calls of {data['render']['seconds']:g} s\n")
+    click.echo(f"list prices of {data['checked']}, dollars an hour; calls of {image['seconds']:g} s\n")
     click.echo(
         "in flight  calls       renders/h  instances  Run     Firestore  Pub/Sub  logs    storage  hour    per 1,000  "
         "without storage, of a Pro image"
@@ -132,7 +133,7 @@ def main(text: str, as_json: bool) -> None:
         click.echo(
             f"{row.in_flight:>9}  {row.way:<10}  {row.renders:>9,.0f}  {row.instances:>9}  {row.run:<6.3f}  "
             f"{row.firestore:<9.3f}  {row.pubsub:<7.3f}  {row.logs_and_metrics:<6.3f}  {row.storage:<7.3f}  "
-            f"{row.hour:<6.2f}  {row.thousand:<9.3f}  {row.own / data['render']['pro_image']:.3%}"
+            f"{row.hour:<6.2f}  {row.thousand:<9.3f}  {row.own / image['pro_image']:.3%}"
         )
 
 

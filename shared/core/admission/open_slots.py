@@ -106,6 +106,12 @@ class Opening(Stored, frozen=True):
         return [slot for slot, until in self.slots.items() if until - now >= LEAST_LEFT]
 
 
+class CalendarPart(Stored, frozen=True):
+    """A calendar's document, as far as intake reads it."""
+
+    opening: Opening = Opening()
+
+
 class TakenSlot(Stored, frozen=True):
     """The document that takes a slot. The pump counts it once, and removes it KEPT_FOR later."""
 

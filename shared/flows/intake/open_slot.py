@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from shared.core.admission.fair_queueing import queue_name
 from shared.core.admission.model_state import path as model_state_path
-from shared.core.admission.open_slots import Opening, TakenSlot, path, start_until
+from shared.core.admission.open_slots import CalendarPart, Opening, TakenSlot, path, start_until
 from shared.core.lifecycle import head_changes, request_record
 from shared.core.lifecycle.request_record import Head, course_of
 from shared.core.messages.pubsub_messages import Release
@@ -158,8 +158,8 @@ class OpenSlots:
     async def _read_opening(self, model: str) -> Opening:
         async def read() -> Opening:
             calendar = await self._ports.store.get(model_state_path(model))
-            stored = calendar.data.get("opening", {}) if isinstance(calendar, Document) else {}
-            opening = Opening.from_json(stored)
+            part = CalendarPart.from_json(calendar.data) if isinstance(calendar, Document) else CalendarPart()
+            opening = part.opening
             self._taken[model] = self._taken.get(model, set()) & opening.slots.keys()
             return opening
 
