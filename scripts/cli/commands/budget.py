@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     type=click.Choice(OVERS),
     help="What happens to a request that does not fit: it waits, takes the cheapest route that fits, or fails.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object; amounts in micro-dollars.")
+@click.option("--json", "as_json", is_flag=True, help="Output one JSON object.")
 def command(name: str, limit: str | None, period: str | None, over: str | None, as_json: bool) -> None:
     """Show or set a tenant's budget.
 
@@ -35,7 +35,7 @@ def command(name: str, limit: str | None, period: str | None, over: str | None, 
 
 async def _budget(name: str, limit: str | None, period: PeriodName | None, over: Over | None, *, as_json: bool) -> None:
     from scripts.cli.commands.tenant import check
-    from scripts.cli.data.requests import to_json
+    from scripts.cli.data.json_output import to_json
 
     check(name)
     settings = worker_home.read_settings()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from scripts.cli.data import audit, filters, worker_home
+from scripts.cli.data.json_output import to_json
 from shared.core.lifecycle.request_record import FINAL
 from shared.core.messages.request_key import id_of, tenant_of
 from shared.core.values.documents import Document
@@ -102,7 +102,7 @@ async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
         for each in found:
             audit.note(settings, "cancel", request_id=each.id, trace_id=each.data.get("trace_id"))
     if as_json:
-        click.echo(json.dumps({"chosen": len(found), "asked": yes, "request_ids": [id_of(each.id) for each in found]}))
+        click.echo(to_json({"chosen": len(found), "asked": yes, "request_ids": [id_of(each.id) for each in found]}))
         return
     if not found:
         return

@@ -32,7 +32,8 @@ def command(ctx: click.Context, request_id: str, number: int | None, with_prompt
 
 async def _packet(request_id: str, number: int | None, *, with_prompt: bool, as_json: bool) -> int:
     """The exit code: 1 where there is no such request or attempt."""
-    from scripts.cli.data.requests import find_or_say, to_json
+    from scripts.cli.data.json_output import to_json
+    from scripts.cli.data.requests import find_or_say
     from scripts.cli.views import request_view
     from shared import wiring
     from shared.core.observability import repro_packet

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import click
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from shared.core.lifecycle import queries, request_record
+from shared.core.lifecycle.request_view import rejected_view
 from shared.core.messages.request_key import KEY_WORDS, SEPARATOR, id_of, is_key, tenant_of
 from shared.core.values.documents import Absent, Document, Fields, Query
-from shared.core.values.visible import json_line
 from shared.flows.requests.lookup import find_request
 from shared.ports.store import Store
 
@@ -94,10 +94,20 @@ class Rejected(Struct, frozen=True):
     def status(self) -> str:
         return "rejected"
 
-    def document(self) -> dict[str, Any]:
-        """Without the excerpt of the message."""
-        shown = {name: value for name, value in self.data.items() if name not in ("excerpt", "expire_at")}
-        return {**shown, "request_id": self.request_id, "status": "rejected"}
+    def document(self, *, raw: bool = False, with_prompt: bool = False) -> dict[str, Any]:
+        """The public view with the message's id and problems; `raw`: as it is stored.
+
+        The excerpt of the message holds its prompt.
+        """
+        excerpt = {"excerpt": self.data["excerpt"]} if with_prompt else {}
+        if raw:
+            stored = {name: value for name, value in self.data.items() if name not in ("excerpt", "expire_at")}
+            return {**stored, **excerpt, "request_id": self.request_id, "status": "rejected"}
+        view: dict[str, Any] = to_builtins(rejected_view(self.data))
+        own = {"tenant": self.data.get("tenant"), "request_id": self.request_id}
+        if self.request_id is None:
+            own["links"] = None
+        return view | own | {name: self.data.get(name) for name in ("message_id", "problems")} | excerpt
 
 
 def check_name(name: str) -> None:
@@ -179,14 +189,3 @@ async def _with_attempts(store: Store, document: Document | Absent) -> Found | A
         return document
     attempts = await store.query(queries.attempts_of(document.id)) if document.data["attempt_count"] else []
     return Found(document.id, document.data, tuple(attempt.data for attempt in attempts))
-
-
-def to_json(document: Mapping[str, Any]) -> str:
-    """One line; times as RFC 3339 in UTC."""
-    return json_line(document, _moment)
-
-
-def _moment(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    raise TypeError(f"{type(value).__name__} has no place in a status document")

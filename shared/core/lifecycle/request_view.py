@@ -1,7 +1,7 @@
 """The public view of a request: what its caller may know, in a fixed form. Pure.
 
-The HTTP API, result webhooks and `status --json` show it. Fields are added, never renamed or removed, within one
-`version`. It holds no prompt and nothing of how the worker keeps its documents.
+The HTTP API, result webhooks and the `--json` of every verb that shows requests have it. Fields are added, never
+renamed or removed, within one `version`. It holds no prompt and nothing of how the worker keeps its documents.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ ACCEPTED = "accepted"
 """Published, and not on record yet: the worker takes it up within seconds."""
 REJECTED = "rejected"
 """The message could not be taken: never a request, and never final for its id."""
+CORRECT_IT = "Correct the named fields and submit it again."
 OPEN = (ACCEPTED, "queued", "released", "rendering", "batched")
 ENDED = (*FINAL, REJECTED)
 STATUSES = (*OPEN, *ENDED)
@@ -175,7 +176,7 @@ def accepted_view(data: Fields, now: datetime, origin: str = "", rejection: Fiel
     """Of a document `accepted/{key}`; `rejection` is the document of its message's rejection."""
     outcome = None
     if rejection is not None:
-        outcome = OutcomeView(REJECTED, rejection["reason"], "Correct the named fields and submit it again.")
+        outcome = OutcomeView(REJECTED, rejection["reason"], CORRECT_IT)
     return RequestView(
         version=VERSION,
         request_id=data["request_id"],
@@ -199,6 +200,35 @@ def accepted_view(data: Fields, now: datetime, origin: str = "", rejection: Fiel
         labels=dict(data["labels"]),
         trace_id=rejection["trace_id"] if rejection is not None else None,
         links=links(data["tenant"], data["request_id"], origin),
+    )
+
+
+def rejected_view(data: Fields, origin: str = "") -> RequestView:
+    """Of a document `rejected/{message id}`. Its `request_id` is empty where the message named no valid id."""
+    request_id, tenant = data["request_id"] or "", data.get("tenant") or DEFAULT_TENANT
+    return RequestView(
+        version=VERSION,
+        request_id=request_id,
+        tenant=tenant,
+        group=None,
+        status=REJECTED,
+        reason=None,
+        created_at=data["created_at"],
+        finished_at=data["created_at"],
+        wait_seconds=None,
+        requested=None,
+        delivered=None,
+        image_url=None,
+        image_expires_at=None,
+        cost_usd=usd(0),
+        cost_basis=None,
+        attempt_count=0,
+        reasons=(),
+        mismatches=(),
+        outcome=OutcomeView(REJECTED, data["reason"], CORRECT_IT),
+        labels={},
+        trace_id=data["trace_id"],
+        links=links(tenant, request_id, origin),
     )
 
 

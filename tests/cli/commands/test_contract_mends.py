@@ -20,7 +20,7 @@ def test_status_as_json_is_the_public_view_and_raw_is_everything_but_the_prompt(
     assert (view["request_id"], view["tenant"], view["cost_usd"][:2]) == ("viewed", "shop", "0.")
     (document,) = json_lines(renderlane("status", "viewed", "--raw").stdout)
     assert document["attempts"]
-    assert document["cost_micros"] > 0
+    assert float(document["cost_usd"]) > 0
     assert "secret" not in json.dumps(view) + json.dumps(document)
     (shown,) = json_lines(renderlane("status", "viewed", "--json", "--with-prompt").stdout)
     assert shown["prompt"] == "a very secret cube"

@@ -20,6 +20,7 @@ from scripts.bench.harness import rig
 from scripts.cli.commands import up as up_command
 from shared.config import Settings
 from shared.core.lifecycle import request_record
+from shared.core.values.money import usd
 from tests.cli.conftest import ROOT, environment, json_lines, renderlane, started
 
 NOWHERE = "http://127.0.0.1:9"
@@ -87,7 +88,7 @@ def test_a_stop_leaves_a_call_in_the_background_with_the_provider_and_says_so(ho
         assert (collected["status"], collected["attempt_count"]) == ("succeeded", 1)
         assert collected["cost_unknown_attempts"] == 0
         charged = [call["cost_micros"] for call in rig.calls(address[0]) if call["charged"]]
-        assert charged == [collected["cost_micros"]]
+        assert [usd(micros) for micros in charged] == [collected["cost_usd"]]
 
 
 def test_a_stop_says_that_the_built_in_simulator_forgets_its_calls(home: Path) -> None:
