@@ -79,7 +79,8 @@ def command(ctx: click.Context, /, what: str, **given: Any) -> None:
 
     FILE.jsonl holds one message per line (- is standard input): a render request as JSON, or {"cancel": "ID"}, with
     "tenant" beside it for a request of another tenant than default.
-    With --wait the exit code is 0 if all requests succeeded.
+    With --wait the exit code is 0 if all requests succeeded, 1 if one ended without an image, and 3 if --timeout passed
+    before all had ended.
     """
     if given["timeout"] is not None and not given["wait"]:
         raise click.UsageError("--timeout needs --wait")
@@ -260,7 +261,7 @@ def _say_sent(sent: Sequence[Sent], *, as_json: bool) -> None:
 
 
 async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None, form: JsonForm | None) -> int:
-    """The exit code: 0 when all succeeded in time."""
+    """The exit code: 0 when all succeeded in time, 1 when one ended otherwise, 3 when some have not ended yet."""
     from scripts.cli.data.completion import Waiting
     from scripts.cli.data.requests import Found
     from scripts.cli.views import progress
@@ -283,7 +284,17 @@ async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None,
             console.print(request_view.results(found), request_view.remarks(found), "", request_view.summary(found))
     if not in_time:
         _say_late(waiting, timeout)
-    return 0 if in_time and all(each.status == "succeeded" for each in found) else 1
+    from scripts.cli.main import NOT_YET
+
+    if any(ended.status != "succeeded" for ended in found if _has_ended(ended)):
+        return 1
+    return 0 if in_time else NOT_YET
+
+
+def _has_ended(found: Found | Rejected) -> bool:
+    from shared.core.lifecycle.request_record import FINAL
+
+    return found.status in (*FINAL, "rejected")
 
 
 def _shown(ended: Found | Rejected, form: JsonForm) -> dict[str, Any]:

@@ -60,32 +60,3 @@ def test_submit_refuses_what_intake_would_reject(arguments: tuple[str, ...], fie
     assert field in refused.stderr
     assert "Nothing was published" in refused.stderr
     assert renderlane("status", "never-published").exit_code == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (("status", "good"), 0),
-        (("status", "refused"), 1),
-        (("status", "refused", "--watch"), 1),
-        (("status", "refused", "--json"), 1),
-        (("status", "nobody"), 1),
-        (("status", "two words"), 2),
-        (("cancel", "good"), 1),
-        (("cancel", "refused"), 1),
-        (("cancel", "not-there-yet"), 0),
-        (("cancel",), 2),
-        (("explain", "nobody"), 1),
-        (("trace", "nobody"), 1),
-        (("packet", "nobody"), 1),
-        (("revive", "good"), 1),
-        (("revive", "nobody"), 1),
-        (("list", "--status", "nonsense"), 2),
-        (("submit", "a cube [refuse]", "--id", "refused", "--wait"), 1),
-        (("submit", "a cube", "--id", "good", "--wait"), 0),
-    ],
-)
-def test_exit_codes_are_as_documented(arguments: tuple[str, ...], code: int) -> None:
-    for name, prompt in (("good", "a cube"), ("refused", "a cube [refuse]")):
-        renderlane("submit", prompt, "--id", name, "--wait")
-    assert renderlane(*arguments).exit_code == code

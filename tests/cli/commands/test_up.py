@@ -47,7 +47,7 @@ def test_it_says_one_line_when_ready_and_stops_cleanly(home: Path) -> None:
 
 def test_what_was_submitted_before_the_start_is_rendered_after_it(home: Path) -> None:
     early = renderlane("submit", "a red cube", "--id", "early", "--wait", "--timeout", "0.2")
-    assert early.exit_code == 1
+    assert early.exit_code == 3
     assert "no worker is running; start `renderlane up`" in early.stderr
     assert "Timed out after 0.2 s with 1 unfinished (1 sent)" in early.stderr
     with started(home, "up", *QUICK) as up:
