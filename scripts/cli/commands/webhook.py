@@ -12,7 +12,7 @@ import click
 
 from scripts.cli.data import audit, worker_home
 from scripts.cli.data.json_output import to_json
-from shared.core.lifecycle.request_record import FINAL
+from shared.core.lifecycle.request_view import ENDED
 
 if TYPE_CHECKING:
     from shared.core.webhooks.delivery import Delivery
@@ -31,7 +31,7 @@ def command() -> None:
 @command.command("add")
 @click.argument("url", metavar="URL")
 @click.option(
-    "--status", "statuses", multiple=True, type=click.Choice(FINAL),
+    "--status", "statuses", multiple=True, type=click.Choice(ENDED),
     help="Send results of this status only; repeat it for more. Default: all.",
 )  # fmt: skip
 @JSON
@@ -248,7 +248,7 @@ def _endpoint(endpoint_id: str, endpoint: Endpoint) -> dict[str, Any]:
         "endpoint": endpoint_id,
         "tenant": endpoint.tenant,
         "url": endpoint.url,
-        "statuses": list(endpoint.statuses or FINAL),
+        "statuses": list(endpoint.statuses or ENDED),
         "state": disabled or paused or "enabled",
         "failures": endpoint.failures,
         "created_at": _moment(endpoint.created_at),

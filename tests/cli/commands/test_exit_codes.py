@@ -186,8 +186,8 @@ def test_cancel_waits_for_a_running_worker_and_says_that_it_is_cancelled(home: P
         renderlane("submit", "a cube", "--id", "held-1", "--tenant", "held")
         while "no such request" in renderlane("status", "held-1").stderr:
             pass  # not taken in yet
-        told = renderlane("cancel", "held-1", "--timeout", "60")
-    assert (told.exit_code, told.stdout) == (0, "held-1: cancelled\n")
+        ended = renderlane("cancel", "held-1", "--timeout", "60")
+    assert (ended.exit_code, ended.stdout) == (0, "held-1: cancelled\n")
 
 
 @pytest.mark.parametrize("kept", [True, False])
