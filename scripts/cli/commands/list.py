@@ -66,7 +66,7 @@ async def _on_the_way(tenant: str | None, limit: int, form: JsonForm | None) -> 
     from scripts.cli.data import wait_reasons
     from scripts.cli.data.json_output import to_json
     from scripts.cli.data.requests import with_attempts
-    from scripts.cli.data.wait_reasons import Held
+    from scripts.cli.data.wait_reasons import WaitReasons
     from scripts.cli.views import batch_table, request_view
     from shared import wiring
     from shared.core.lifecycle.request_record import path
@@ -82,7 +82,7 @@ async def _on_the_way(tenant: str | None, limit: int, form: JsonForm | None) -> 
             documents = await store.get_all([path(each) for each in by_key])
             requests = await with_attempts(store, [one for one in documents if isinstance(one, Document)])
             for request in requests:
-                document = wait_reasons.in_document(request, Held(), form)
+                document = wait_reasons.in_document(request, WaitReasons(), form)
                 click.echo(to_json(document | {"in_batch": by_key[request.key].to_json()}))
             _note_prompts(settings, requests, form)
             return

@@ -302,7 +302,7 @@ def _shown(ended: Found | Rejected, form: JsonForm) -> dict[str, Any]:
     from scripts.cli.data.requests import Found
 
     if isinstance(ended, Found):
-        return wait_reasons.in_document(ended, wait_reasons.Held(), form)
+        return wait_reasons.in_document(ended, wait_reasons.WaitReasons(), form)
     return ended.document(raw=form.raw, with_prompt=form.with_prompt)
 
 

@@ -47,9 +47,9 @@ async def deliver(ports: Ports, room: Room, message: Message) -> None:
             "request_id": str(request_id),
             "status": "rejected",
             "tenant": str(tenant),
-            "message_id": str(message),
-        } if tenant and "/" not in message:
-            await fan_out_rejection(ports.store, ports.topics, tenant, request_id, message)
+            "message_id": str(rejected),
+        } if tenant and "/" not in rejected:
+            await fan_out_rejection(ports.store, ports.topics, tenant, request_id, rejected)
         case {"request_id": str(), "status": "rejected"}:
             pass  # of no tenant: nobody to tell
         case _:
