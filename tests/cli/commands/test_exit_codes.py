@@ -30,6 +30,7 @@ ON_A_RUNNING_HOME = [
     ("submit 'a cube' --timeout 1", 2),
     ("submit 'a cube' --id later --group of-tests", 0),
     ("status good", 0),
+    ("status --raw", 2),
     ("status refused", 1),
     ("status refused --json", 1),
     ("status refused --watch", 1),
