@@ -39,6 +39,7 @@ def test_each_module_of_a_command_is_a_verb_or_stands_below_one() -> None:
         "demo",
         "revival",
         "cancellation",
+        "situation",
     }
     assert modules == {*VERBS, *SUBCOMMANDS}
     assert not {*VERBS} & {*SUBCOMMANDS}
