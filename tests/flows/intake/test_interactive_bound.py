@@ -13,6 +13,7 @@ async def test_one_more_than_the_bound_is_rejected_with_the_remedy_and_others_ar
     world.boot()
     for number in range(3):
         await world.submit(f"i-{number}", tenant="web", priority="interactive")
+        await world.run_for(timedelta(seconds=1))
     await world.submit("normal", tenant="web", priority="normal")
     await world.submit("other", tenant="shop", priority="interactive")
     await world.submit("i-0", tenant="web", priority="interactive")
@@ -30,6 +31,7 @@ async def test_a_minute_later_the_same_request_is_taken() -> None:
     world.boot()
     for request_id in ("first", "second"):
         await world.submit(request_id, tenant="web", priority="interactive")
+        await world.run_for(timedelta(seconds=1))
     await world.run_until_quiet()
     await world.run_for(timedelta(seconds=61))
     await world.submit("second", tenant="web", priority="interactive")
