@@ -117,8 +117,8 @@ async def attempt(ports: Ports, room: Room, delivery_id: str) -> None:
 
 async def _subject(ports: Ports, delivery: Delivery) -> Request | Rejection | Absent:
     if delivery.rejected_message is not None:
-        found = await ports.store.get(f"rejected/{delivery.rejected_message}")
-        return rejection_in(found) if isinstance(found, Document) else found
+        document = await ports.store.get(f"rejected/{delivery.rejected_message}")
+        return rejection_in(document) if isinstance(document, Document) else document
     return await find_request(ports.store, delivery.tenant, delivery.request_id)
 
 
