@@ -181,7 +181,7 @@ def book_extra(
     A further answer under a key was billed, so it is booked. An attempt document of its own holds the cost, named for its line: booked twice, the commit conflicts. The request
     keeps status and image.
     """
-    held = attempt.record.budget  # returned with the attempt's own end; the period stays
+    reserved = attempt.record.budget  # returned with the attempt's own end; the period stays
     opened = replace(
         with_record(
             attempt,
@@ -194,7 +194,7 @@ def book_extra(
                 cost_basis=None,
                 cost_parts={},
                 image_uri=None,
-                budget=replace(held, micros=0) if held is not None else None,
+                budget=replace(reserved, micros=0) if reserved is not None else None,
             ),
         ),
         path=f"{attempt.path}-{line}",
