@@ -178,8 +178,8 @@ def book_extra(
 ) -> tuple[Write, ...]:
     """The writes that book `ending`, the answer number `line` under one key (from 1; 0 was the attempt's own).
 
-    A further answer under a key was billed, so it is booked. An attempt document of its own holds the cost, named for its line: booked twice, the commit conflicts. The request
-    keeps status and image.
+    A further answer under a key was billed, so it is booked: an attempt document of its own, named for its line, holds
+    the cost; booked twice, the commit conflicts. The request keeps status and image.
     """
     reserved = attempt.record.budget  # returned with the attempt's own end; the period stays
     opened = replace(
