@@ -39,7 +39,7 @@ async def read(store: Store, found: Iterable[Listed], catalogue: Catalogue) -> W
     if not any(waits(each) for each in found):
         return WaitReasons()
     pump, own = await store.get_all([PUMP, flag_board.PATH])
-    said: dict[str, Fields] = dict(PumpRecord.of(pump).held or {})
+    said: dict[str, Fields] = dict(PumpRecord.of(pump).blocked or {})
     held = {model: why for model, why in said.items() if why["until"] is None or why["until"] > pump.read_at}
     flags = Board.from_json(own.data).in_force(own.read_at) if isinstance(own, Document) else ()
     return WaitReasons(held, tuple(each for each in flags if each.name == "pause" and not each.shadow), catalogue)

@@ -21,7 +21,7 @@ class PumpRecord(Record, frozen=True):
     """Queues that have something waiting."""
     served: Mapping[str, float] = field(default_factory=dict)
     """By queue, the largest fair tag that got a slot."""
-    held: Mapping[str, Fields] | None = None
+    blocked: Mapping[str, Fields] | None = field(default=None, name="held")
     """By model, why its queue waits."""
     over_budget: tuple[str, ...] = ()
     """Tenants of whom requests wait for money."""

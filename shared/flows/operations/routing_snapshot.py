@@ -102,7 +102,7 @@ async def read(
         apart += [pool(VERTEX, model.id) for model in catalogue.models.values() if VERTEX in model.lanes]
     calendars += await store.get_all([model_state.path(name) for name in apart])
     standings = {each.id: ModelState.from_json(each.data) for each in calendars if isinstance(each, Document)}
-    held = leading.held or {}
+    held = leading.blocked or {}
     full = {model: Blocked(why["reason"], why["until"]) for model, why in held.items()}
     routing = Routing.from_json(leading.routing)
     return RoutingSnapshot(
