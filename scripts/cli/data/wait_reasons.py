@@ -14,6 +14,7 @@ from scripts.cli.data.requests import Found, Listed
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle.request_view import Image, request_view
 from shared.core.observability import display
+from shared.core.records.pump import PumpRecord
 from shared.core.routing import flag, flag_board
 from shared.core.routing.flag import Flag, Subject
 from shared.core.routing.flag_board import Board
@@ -39,7 +40,7 @@ async def read(store: Store, found: Iterable[Listed], catalogue: Catalogue) -> W
     if not any(waits(each) for each in found):
         return WaitReasons()
     pump, own = await store.get_all([PUMP, flag_board.PATH])
-    said: dict[str, Fields] = pump.data.get("held") or {} if isinstance(pump, Document) else {}
+    said: dict[str, Fields] = dict(PumpRecord.of(pump).blocked or {})
     held = {model: why for model, why in said.items() if why["until"] is None or why["until"] > pump.read_at}
     flags = Board.from_json(own.data).in_force(own.read_at) if isinstance(own, Document) else ()
     return WaitReasons(held, tuple(each for each in flags if each.name == "pause" and not each.shadow), catalogue)
