@@ -8,6 +8,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from shared.adapters.payloads.image_header import PICTURE_TYPES, content_type
+from shared.core.accounting.budget import OVER_BUDGET
 from shared.core.lifecycle import queries, request_record, revival
 from shared.core.lifecycle.request_record import FINAL
 from shared.core.messages import request_key
@@ -67,6 +68,10 @@ class Looked(Struct, frozen=True):
             return None
         started: datetime | None = self.data["slot_at"] or self.data["collect_at"]
         return started
+
+    @property
+    def awaits_budget(self) -> bool:
+        return self.status == "queued" and self.data["reason"] == OVER_BUDGET
 
     @property
     def can_be_cancelled(self) -> bool:

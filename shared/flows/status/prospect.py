@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from shared.core.accounting.budget import OVER_BUDGET
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle import request_record
 from shared.core.observability import display, verdict
@@ -89,7 +90,7 @@ def _queued(data: Fields, now: Situation, plan: Plan) -> tuple[str, str, str, da
     own = now.reason(data["model"], data["tenant"])
     asleep = data["wake_at"] is not None
     reason = own or (data["reason"] if asleep or data["reason"] != "new" else "next in turn")
-    stands = f"Waits since {display.age(data['queued_at'], now.scene.now)}: {reason}."
+    stands = f"Queued for {display.age(data['queued_at'], now.scene.now)}: {reason}."
     match plan:
         case Unroutable():
             return stands, f"It ends as failed: {plan.problem}", "at its turn", None
@@ -105,7 +106,8 @@ def _queued(data: Fields, now: Situation, plan: Plan) -> tuple[str, str, str, da
             if opens is not None and opens > now.scene.now:
                 return stands, following, "when the model opens", opens
             if asleep:
-                return stands, following, "it is looked at again", data["wake_at"]
+                wakes = "when the budget is raised, else" if data["reason"] == OVER_BUDGET else "it is looked at again"
+                return stands, following, wakes, data["wake_at"]
             return stands, following, _turn(now), None
 
 
