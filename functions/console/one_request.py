@@ -49,7 +49,7 @@ class Looked(Struct, frozen=True):
     def cost(self) -> str:
         basis = f" ({self.data['cost_basis']})" if self.data["cost_basis"] else ""
         unknown = self.data["cost_unknown_attempts"]
-        more = f" + {unknown} attempts of unknown cost" if unknown else ""
+        more = f" + {display.count(unknown, 'attempt')} of unknown cost" if unknown else ""
         return f"{display.dollars(self.data['cost_micros'])}{basis}{more}"
 
     @property
