@@ -66,7 +66,7 @@ def begun(home: Path) -> Path:
 
 
 def test_a_budget_is_set_in_parts_shown_and_lifted(begun: Path) -> None:
-    assert seen() == {"tenant": "web", "budget": None, "waiting": 0}
+    assert seen() == {"tenant": "web", "budget": None, "waiting": 0, "history": []}
     assert "no budget" in renderlane("budget", "web").stdout
     renderlane("budget", "web", "--limit", "12.50", "--period", "month", "--over", "step-down")
     renderlane("budget", "web", "--over", "refuse")
