@@ -23,8 +23,9 @@ from scripts.bench.harness import rig
 from scripts.bench.harness.progress import Progress
 
 FULL = Plan(
-    requests=10_000, kills=200, at_once=200, latency="uniform:2,6", rendering=100, uptime=(0.0, 3.0), within=1_800
-)
+    requests=10_000, kills=200, at_once=300, latency="uniform:6,18", rendering=100, uptime=(0.0, 2.0), within=1_800,
+    spread=0.9,
+)  # fmt: skip
 QUICK = Plan(requests=240, kills=5, at_once=200, latency="uniform:10,20", rendering=180, uptime=(0.0, 1.0), within=180)
 WAYS = ("background", "refused", "off")
 MOST_TWICE_A_KILL = 1.0

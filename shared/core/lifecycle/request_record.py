@@ -385,12 +385,24 @@ def claimed(holder: str, number: int, now: datetime) -> dict[str, Any]:
 def awaiting(interaction_id: str, collect_at: datetime, now: datetime) -> dict[str, Any]:
     """The provider has the call: no worker is needed until it has ended, so there is no lease."""
     return {
+        "reason": None,
         "interaction_id": interaction_id,
         "collect_at": collect_at,
         "lease_holder": None,
         "lease_until": None,
         "updated_at": now,
     }
+
+
+def unnamed(reason: str, until: datetime, now: datetime) -> dict[str, Any]:
+    """Its worker died before the interaction's id was on record: until then a webhook may name it. Nobody holds it."""
+    return {"reason": reason, "lease_holder": None, "lease_until": until, "updated_at": now}
+
+
+def is_unnamed(data: Fields, attempt: int) -> bool:
+    """Its attempt runs in the background as far as is known, and its id is not on record."""
+    is_current = data["status"] == "rendering" and data["attempt_count"] == attempt
+    return is_current and data.get("way", "foreground") != "foreground" and data.get("interaction_id") is None
 
 
 def is_awaiting(data: Fields) -> bool:

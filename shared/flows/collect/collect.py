@@ -11,7 +11,7 @@ from shared.core.lifecycle import queries, request_record
 from shared.core.lifecycle.settlement import Effect, is_given_up
 from shared.core.messages.pubsub_messages import Arrival, BatchArrival, parse_arrival
 from shared.core.observability import events
-from shared.core.values.documents import Absent, Document, Update
+from shared.core.values.documents import Absent, Committed, Document, Update
 from shared.flows.batch.poll import wake_batch
 from shared.flows.collect.look import Call, Collector
 from shared.flows.requests.message import Message
@@ -75,11 +75,23 @@ async def _collect_late(
     if is_open and is_current and request.data.get("interaction_id") is not None:
         return "settled before"  # another one is waited for: the same attempt has no two
     effect = await collector.collect(Call(request, arrival.attempt, arrival.interaction_id, is_late=True), message)
-    if effect == "awaiting" and not is_current:
+    if effect == "awaiting" and is_open and is_current:
+        await _adopt(ports, request, arrival)
+    elif effect == "awaiting":
         now = request.read_at
         changes = request_record.with_leftover(request.data, arrival.interaction_id, arrival.attempt, now + ADOPTED)
         await ports.store.commit(Update(request.path, changes, request.version))
     return effect
+
+
+async def _adopt(ports: Ports, request: Document, arrival: Arrival) -> None:
+    """The id that died with its worker goes on record: this look brought nothing, and the webhook comes no more."""
+    newest: Document | Absent = request
+    while isinstance(newest, Document) and request_record.is_unnamed(newest.data, arrival.attempt):
+        changes = request_record.awaiting(arrival.interaction_id, newest.read_at, newest.read_at)
+        if isinstance(await ports.store.commit(Update(newest.path, changes, newest.version)), Committed):
+            return
+        newest = await ports.store.get(request.path)
 
 
 ADOPTED = timedelta(seconds=10)

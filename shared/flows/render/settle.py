@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.core.accounting import ledger
-from shared.core.lifecycle import request_record, settlement
+from shared.core.lifecycle import awaiting, request_record, settlement
 from shared.core.lifecycle.settlement import Effect
 from shared.core.observability import events, spans
+from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.stored_image import Delivered, Ending
 from shared.core.values.documents import Committed, Document, InvalidDocument, Update
 from shared.core.values.lanes import BATCH
@@ -128,7 +129,8 @@ async def _recovered(ports: Ports, request: Document, *, is_away: bool) -> Effec
 async def recover(ports: Ports, request: Document) -> Effect:
     """End an attempt whose worker is gone: from its image where there is one, else as crashed.
 
-    An image that cannot be stored yet ends nothing: see `shared.flows.requests.paid_image`.
+    An image that cannot be stored yet ends nothing: see `shared.flows.requests.paid_image`. Nor does a call in the
+    background that a webhook may still name.
     """
     number = request.data["attempt_count"]
     attempt = await ports.store.get(request_record.attempt_path(request.id, number))
@@ -136,12 +138,39 @@ async def recover(ports: Ports, request: Document) -> Effect:
     ending = await paid_image.what_is_left(ports, request, attempt)
     if ending is None:
         return "kept"
+    if isinstance(ending, Failure) and ending.kind is FailureKind.CRASHED and await _may_be_named(ports, request):
+        return "awaiting"
     latency = request.read_at - attempt.data["started_at"]
     effect = await settle(ports, request, attempt, ending, int(latency.total_seconds() * 1000))
     ports.signals.emit(
         events.RECOVERED, request_id=request.id, attempt=number, effect=effect, trace_id=request.data["trace_id"]
     )
     return effect
+
+
+async def _may_be_named(ports: Ports, request: Document) -> bool:
+    """Whether it waits now for the webhook that names its interaction. A call that left is not bought again for having
+    lost its worker; one that did not leave loses the time.
+    """
+    data = request.data
+    if not ports.webhooks_name_attempts or not request_record.is_unnamed(data, data["attempt_count"]):
+        return False
+    now = max(ports.clock.now(), request.read_at)
+    usual_ms = data.get("usual_ms")
+    usual = None if usual_ms is None else timedelta(milliseconds=usual_ms)
+    until = awaiting.named_by(data["slot_at"], usual)
+    if now >= until:
+        return False
+    if data["reason"] != awaiting.UNNAMED:
+        # A conflict: somebody else has it in hand, or a webhook has named it.
+        await ports.store.commit(
+            Update(request.path, request_record.unnamed(awaiting.UNNAMED, until, now), request.version)
+        )
+        ports.signals.emit(
+            events.RECOVERED, request_id=request.id, attempt=data["attempt_count"], effect="awaiting",
+            trace_id=data["trace_id"],
+        )  # fmt: skip
+    return True
 
 
 async def _read_again(ports: Ports, request: Document, attempt: Document) -> tuple[Document, Document]:
