@@ -64,7 +64,7 @@ class Start:
         pass
 
     async def __aexit__(self, error: type[BaseException] | None, *_: object) -> None:
-        """What was to be said of the start has been. It waits for its turn to be written: no id or image waits for it."""
+        """What was to be said of the start has been. That waits for its turn; no id and no image waits for it."""
         if self._telling is not None and error is None:
             await self._telling
 

@@ -6,8 +6,9 @@ dies at the chosen call; then a new process has its messages delivered again, an
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
+import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from shared.core.messages.topics import RENDER_RESULTS, SUBSCRIPTIONS, Subscript
 from shared.core.values.documents import Create, Document, Query, Update
 from shared.flows.collect.collect import collect
 from shared.flows.collect.leftovers import delete_leftovers
-from shared.flows.intake.intake import take_in
+from shared.flows.intake.intake import accept_message
 from shared.flows.render.render import render
 from shared.flows.render.settle import recover_all
 from shared.flows.requests.message import Message
@@ -57,12 +58,15 @@ class RealWorld(World):
     async def prepare(self) -> None:
         """One request through intake and pump: released, and never rendered."""
         await self.topics.ensure([*SUBSCRIPTIONS, RESULTS])  # type: ignore[attr-defined]
-        await take_in(
+        await accept_message(
             self.ports, self.kicks, self.tags, Message("m-1", b'{"request_id": "r-0", "prompt": "a lighthouse"}')
         )
-        await self.pump.kicked(())
-        (request,) = await self.store.query(queries.newest("released", 1))
-        self.template = dict(request.data)
+        leading = asyncio.ensure_future(self.pump.kicked(()))
+        while not (released := await self.store.query(queries.newest("released", 1))):
+            await self.clock.sleep(0.05)
+        self.pump.end()
+        await leading
+        self.template = dict(released[0].data)
 
     async def close(self) -> None:
         await self.topics.close()
@@ -138,7 +142,7 @@ async def home(
 ) -> AsyncIterator[RealWorld]:
     environment = {"RENDERLANE_HOME": str(tmp_path)}
     if request.param == "emulators":
-        project = f"homes-{os.getpid()}"
+        project = f"homes-{uuid.uuid4().hex[:12]}"
         environment |= {"RENDERLANE_STORE": f"firestore://{project}", "RENDERLANE_TOPICS": f"pubsub://{project}"}
         for name, fixture in (("FIRESTORE_EMULATOR_HOST", "firestore_host"), ("PUBSUB_EMULATOR_HOST", "pubsub_host")):
             environment[name] = request.getfixturevalue(fixture)
