@@ -18,6 +18,7 @@ from shared.core.messages.request_key import key_of
 from shared.core.provider.call import Picture
 from shared.core.values.documents import Create, Document, Update
 from shared.flows.operations import tenants
+from shared.flows.status import summary
 from tests.builders import a_record, a_request
 from tests.console.conftest import Browser
 from tests.console.test_changes import form_of, published
@@ -80,6 +81,22 @@ async def test_a_list_shows_what_its_filters_mean(
     answer = await browser.look(f"/requests?{query}")
     assert answer.status_code == 200
     assert [key.replace("%7E", "~") for key in keys(answer.text)] == wanted
+
+
+async def test_the_overview_counts_what_awaits_the_provider_and_leads_to_its_list(
+    desk: ConsoleContext, browser: Browser
+) -> None:
+    now = datetime.now(UTC)
+    for number, minutes in ((1, 7), (2, 2)):
+        started = {"status": "rendering", "attempt_count": 1, "slot_at": now - timedelta(minutes=minutes)}
+        await put(desk, f"away-{number}", minutes=minutes, **started, interaction_id=f"v1_{number}", collect_at=now)
+    held = {"status": "rendering", "attempt_count": 1, "slot_at": now, "lease_holder": "b", "lease_until": now}
+    await put(desk, "held", **held)
+    await summary.write(desk.ports)
+    overview = (await browser.look("/")).text
+    (link,) = re.findall(r'<a href="/console/(requests[^"]*)" id="awaiting-all">2 awaiting the provider</a>', overview)
+    assert re.search(r"the longest for (<[^>]*>)?7 ?m", overview)
+    assert keys((await browser.look(f"/{link}")).text) == ["away-2", "away-1"]
 
 
 @pytest.mark.parametrize("name", ["status", "model", "since", "lane", "text"])

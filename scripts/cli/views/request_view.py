@@ -15,6 +15,7 @@ from scripts.cli.data import wait_reasons
 from scripts.cli.data.requests import Found, Rejected
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from scripts.cli.views.terminal import console as console
+from shared.core.lifecycle import request_record
 from shared.core.observability.display import age as age
 from shared.core.observability.display import dollars as dollars
 from shared.core.observability.display import moment as moment
@@ -186,6 +187,9 @@ def _facts(found: Found, why_held: Fields | None, *, with_prompt: bool) -> list[
     elif data["reason"]:
         until = f" until {moment(data['wake_at'])}" if data["wake_at"] else ""
         facts.append(("waits", f"{data['reason']}{until}"))
+    elif request_record.is_awaiting(data):
+        since = f"since {moment(data['slot_at'])}, " if data["slot_at"] else ""
+        facts.append(("waits", f"for the provider, {since}interaction {data['interaction_id']}"))
     facts += [
         (name, str(other))
         for name, other in (("revives", data.get("revives")), ("revived as", data.get("revived_as")))

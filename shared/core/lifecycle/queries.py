@@ -252,7 +252,7 @@ def unannounced(updated_before: datetime, limit: int) -> Query:
 
 def running(limit: int) -> Query:
     """As `rendering`, of each what a list shows."""
-    return replace(rendering(limit), fields=("tenant", "route", "slot_at", "lease_until"))
+    return replace(rendering(limit), fields=("status", "tenant", "route", "slot_at", "lease_until", "collect_at"))
 
 
 def in_status(status: str, limit: int) -> Query:

@@ -19,12 +19,14 @@ from shared.core.values.validation import Problem
 
 Sort: TypeAlias = Literal["newest", "longest", "dearest"]
 SORTS: tuple[Sort, ...] = ("newest", "longest", "dearest")
-STATUSES = ("queued", "released", "rendering", "batched", *request_record.FINAL)
+AWAITING = "awaiting"
+"""Those of `rendering` that wait for their interaction at the provider."""
+STATUSES = ("queued", "released", "rendering", AWAITING, "batched", *request_record.FINAL)
 FIELDS = ("status", "outcome", "tenant", "model", "lane", "priority", "flag", "since", "until", "text", "sort")
 LOOKED_AT = (
     "status", "created_at", "tenant", "priority", "asked_model", "route", "outcome", "flags", "request_id", "batch",
     "finished_at", "cost_micros", "image_uri", "reason", "wake_at", "model", "attempt_count", "revived_as",
-    "queued_at",
+    "queued_at", "collect_at",
 )  # fmt: skip
 """What choosing and a list need of a document: no prompt."""
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -52,10 +54,16 @@ class RequestFilter(Struct, frozen=True):
     words: Mapping[str, str] = field(default_factory=dict)
     """As it was asked for, without what was left empty."""
 
+    @property
+    def stored_status(self) -> str | None:
+        """What the documents that are meant have as their status."""
+        return "rendering" if self.status == AWAITING else self.status
+
     def takes(self, key: str, data: Fields) -> bool:
         """Whether a document is meant; status, tenant and time are the query's."""
         return (
-            self.status in (None, data["status"])
+            self.stored_status in (None, data["status"])
+            and (self.status != AWAITING or request_record.is_awaiting(data))
             and self.tenant in (None, data["tenant"])
             and self.priority in (None, data["priority"])
             and self.lane in (None, data["route"]["lane"])

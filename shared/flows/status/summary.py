@@ -1,10 +1,11 @@
 """Gathering what stands into the summary, and writing it now and then.
 
-What it costs in reads where the store bills them: 3 for each priority, 2 for each model and priority of one that waits,
-2 for each queue of a tenant (and one for each thousand in it), one for each of at most 50 attempts in flight, one for
-each model, and 3 for ends. What ended is read again when something did, at most 100 a status. Of the day's ledger a
-lead reads each row once and then what was raised since, or one row that says that nothing was; the budgets at most
-every 30 s, 33 for each. Once a minute the series has its point, in the same commit: one more read and one more write.
+What it costs in reads where the store bills them: 3 for each priority, 2 for each model and priority of one that
+waits, 2 for each queue of a tenant (and one for each thousand in it), one for each of at most 50 attempts in flight
+(where there are more, 12 more), one for each model, and 3 for ends. What ended is read again when something did, at
+most 100 a status. Of the day's ledger a lead reads each row once and then what was raised since, or one row that says
+that nothing was; the budgets at most every 30 s, 33 for each. Once a minute the series has its point, in the same
+commit: one more read and one more write.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from shared.core.accounting.budget import OVER_BUDGET
 from shared.core.accounting.cost_report import bills
 from shared.core.admission import model_state
 from shared.core.admission.model_state import ModelState
-from shared.core.lifecycle import queries
+from shared.core.lifecycle import queries, request_record
 from shared.core.limits import effective
 from shared.core.limits.live_quota import PATH as LIVE
 from shared.core.limits.live_quota import LiveQuota
@@ -56,6 +57,8 @@ MOST_OF_THE_TIME = 0.1
 MOST_TENANTS = 20
 """Of one queue that are told apart; what others have shows in the depth of the priority."""
 MOST_RUNNING = 50
+MOST_AWAITING = 10
+"""Looked at for the longest of many: those that are to be looked at first."""
 MOST_ENDED = 100
 """Of each status."""
 SHOWN_ENDS = ("failed", "refused", "expired")
@@ -119,7 +122,7 @@ async def write(ports: Ports, rows: LedgerRows | None = None) -> Summary | None:
 
 async def gather(ports: Ports, before: Summary, now: datetime, ledger: LedgerRows) -> Summary:
     """Raises StoreUnavailable."""
-    depths, (running, running_count), batched, quota, ended = await asyncio.gather(
+    depths, (running, running_count, awaiting_count, awaiting_since), batched, quota, ended = await asyncio.gather(
         _depths(ports), _running(ports), ports.store.count(queries.in_status("batched", COUNTED_TO)),
         _quota(ports, before, now), asyncio.gather(*(_ended(ports, status, before, now) for status in SHOWN_ENDS)),
     )  # fmt: skip
@@ -134,6 +137,8 @@ async def gather(ports: Ports, before: Summary, now: datetime, ledger: LedgerRow
         waiting=waiting,
         running=running,
         running_count=running_count,
+        awaiting_count=awaiting_count,
+        awaiting_since=awaiting_since,
         batched_count=batched,
         quota=quota,
         spent=await _spent(ports, ledger, now) if spent_is_due else before.spent,
@@ -192,12 +197,20 @@ async def _of_queue(ports: Ports, model: str, priority: str) -> list[Waiting]:
     ]
 
 
-async def _running(ports: Ports) -> tuple[tuple[Running, ...], int]:
+async def _running(ports: Ports) -> tuple[tuple[Running, ...], int, int, datetime | None]:
+    """Some attempts in flight and how many there are; how many of all wait for the provider, and since when."""
     page = await ports.store.query(queries.running(MOST_RUNNING))
     running = tuple(_attempt(each) for each in page if each.is_readable)
-    if len(page) < MOST_RUNNING:
-        return running, len(page)
-    return running, await ports.store.count(queries.in_status("rendering", COUNTED_TO))
+    awaiting = [each for each in page if each.is_readable and request_record.is_awaiting(each.data)]
+    count, awaiting_count = len(page), len(awaiting)
+    if len(page) == MOST_RUNNING:
+        count, awaiting_count, awaiting = await asyncio.gather(
+            ports.store.count(queries.in_status("rendering", COUNTED_TO)),
+            ports.store.count(queries.awaiting(queries.FAR_AHEAD, COUNTED_TO)),
+            ports.store.query(queries.awaiting(queries.FAR_AHEAD, MOST_AWAITING)),
+        )
+    since = min((each.data["slot_at"] for each in awaiting if each.is_readable and each.data["slot_at"]), default=None)
+    return running, count, awaiting_count, since
 
 
 def _attempt(request: Document) -> Running:

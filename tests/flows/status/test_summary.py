@@ -92,6 +92,37 @@ async def test_an_attempt_in_flight_is_named_with_its_route_and_its_start() -> N
     assert running.since == world.status("r-1")["slot_at"]
 
 
+async def test_what_awaits_the_provider_is_counted_with_the_age_of_its_longest() -> None:
+    """Of few by the attempts that are named, of many by the store's count."""
+    for count in (3, summary.MOST_RUNNING + 5):
+        world = World("*=concurrency:200", latency=timedelta(minutes=2))
+        world.background = "on"
+        world.boot()
+        await world.submit("first")
+        await world.run_for(timedelta(seconds=20))
+        for number in range(count - 1):
+            await world.submit(f"r-{number}")
+        await world.run_for(timedelta(seconds=20))
+        found = await summary.write(world.ports)
+        assert found is not None
+        assert (found.awaiting_count, found.running_count) == (count, count)
+        assert found.awaiting_since == world.status("first")["slot_at"]
+        assert written(world) == found
+        await world.run_until_quiet()
+        ended = await summary.write(world.ports)
+        assert ended is not None
+        assert (ended.awaiting_count, ended.awaiting_since) == (0, None)
+
+
+async def test_a_call_in_the_foreground_awaits_nobody() -> None:
+    world = World(latency=timedelta(minutes=1))
+    await world.submit()
+    await world.run_for(timedelta(seconds=20))
+    found = await summary.write(world.ports)
+    assert found is not None
+    assert (found.running_count, found.awaiting_count, found.awaiting_since) == (1, 0, None)
+
+
 async def test_where_nobody_leads_watch_writes_it_once_a_minute() -> None:
     world = World()
     await world.run_for(timedelta(minutes=5, seconds=5))
