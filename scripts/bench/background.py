@@ -15,7 +15,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,7 +45,7 @@ MOST_AFTER_LEAD, MOST_TOLD, MOST_POLLED = 0.5, 0.5, 2.0
 without."""
 
 
-class Held(Struct, frozen=True):
+class RenderDelivery(Struct, frozen=True):
     """One delivery of `render`, by this machine's clock."""
 
     request_id: str
@@ -75,7 +75,7 @@ class Figures(Struct, frozen=True):
 
 
 async def play(way: str, requests: int) -> Figures:
-    began, deliveries = time.monotonic(), list[Held]()
+    began, deliveries = time.monotonic(), list[RenderDelivery]()
     with rig.simulator(latency=LATENCY) as provider, tempfile.TemporaryDirectory(prefix="renderlane-bench-") as folder:
         environment = {
             "RENDERLANE_HOME": folder,
@@ -116,17 +116,18 @@ async def _publish(client: rig.Client, requests: int) -> None:
 
 
 @contextmanager
-def _timed(deliveries: list[Held]) -> Iterator[None]:
+def _timed(deliveries: list[RenderDelivery]) -> Iterator[None]:
     """Every push to `render` is noted."""
-    real: Callable[[Request], Awaitable[Response]] = functions.render
+    real: Any = functions.render
 
     async def render(request: Request) -> Response:
         name = _request_id(await request.body())
         began_at = datetime.now(UTC)
         try:
-            return await real(request)
+            answer: Response = await real(request)
+            return answer
         finally:
-            deliveries.append(Held(name, began_at, datetime.now(UTC)))
+            deliveries.append(RenderDelivery(name, began_at, datetime.now(UTC)))
 
     functions.render = render
     try:
@@ -139,8 +140,12 @@ def _timed(deliveries: list[Held]) -> Iterator[None]:
 def _out_of_reach(wanted: bool) -> Iterator[None]:
     """As where the provider is elsewhere: it is given no address to call back."""
     real = home._told_by_stand_in
+
+    def untold(settings: Settings, port: int) -> Settings:
+        return settings
+
     if wanted:
-        home._told_by_stand_in = lambda settings, _port: settings
+        home._told_by_stand_in = untold
     try:
         yield
     finally:
@@ -153,15 +158,15 @@ def _request_id(body: bytes) -> str:
 
 async def _published(client: rig.Client) -> dict[str, datetime]:
     """When each result was published."""
-    found: dict[str, datetime] = {}
+    moments: dict[str, datetime] = {}
     while page := await client.topics.pull(RESULTS.name, 500, timedelta(0)):
-        found |= {str(json.loads(one.data)["request_id"]): one.published_at for one in page}
+        moments |= {str(json.loads(one.data)["request_id"]): one.published_at for one in page}
         await client.topics.acknowledge(RESULTS.name, [one.handle for one in page])
-    return found
+    return moments
 
 
 def _figures(
-    deliveries: Sequence[Held],
+    deliveries: Sequence[RenderDelivery],
     slots: dict[str, datetime],
     ended: dict[str, datetime],
     published: dict[str, datetime],
@@ -184,7 +189,7 @@ def _figures(
     )
 
 
-def _together(deliveries: Sequence[Held]) -> list[int]:
+def _together(deliveries: Sequence[RenderDelivery]) -> list[int]:
     """How many are held at each tenth of a second, from the first push to the last."""
     first, last = min(one.began_at for one in deliveries), max(one.began_at for one in deliveries)
     steps = math.ceil((last - first).total_seconds() * 10) + 1

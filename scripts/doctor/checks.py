@@ -103,21 +103,21 @@ def _webhooks(facts: Facts) -> list[Finding]:
 
 def _registered(facts: Facts) -> list[Finding]:
     """Whether the provider has the static webhook whose secret is here; and whether the secret of one is missing."""
-    settings, found = facts.settings, facts.registered
-    if found is None:
+    settings, hooks = facts.settings, facts.registered
+    if hooks is None:
         return []
     check, register = ("credential", "webhook-registered"), "Register it: docs/webhooks.md, and store its secret."
-    if isinstance(found, str):
-        return [unknown(*check, found, "Run doctor where the provider can be reached with the key.")]
-    here = [one for one in found if settings.webhook_url in (None, one.uri)]
+    if isinstance(hooks, str):
+        return [unknown(*check, hooks, "Run doctor where the provider can be reached with the key.")]
+    here = [one for one in hooks if settings.webhook_url in (None, one.uri)]
     if not settings.webhook_secret:
         if not here:
             return [passes(*check, "none is needed: each background call names its address")]
         what = f"{here[0].uri} is registered, and RENDERLANE_WEBHOOK_SECRET is not set: its webhooks are refused"
         return [fails(*check, what, "Set the secret that its registration showed, or remove it there.")]
-    working = [one for one in found if one.state == "enabled"]
+    working = [one for one in hooks if one.state == "enabled"]
     if not working:
-        left = "; ".join(one.words for one in found) or "none is registered"
+        left = "; ".join(one.words for one in hooks) or "none is registered"
         return [fails(*check, f"no webhook of this project is enabled: {left}", register)]
     if all(one.missing for one in working):
         remedy = "Subscribe it to them: PATCH /v1/webhooks/ID with subscribed_events."

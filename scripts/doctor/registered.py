@@ -42,7 +42,7 @@ class Registered(Struct, frozen=True):
 
 async def read(get: Get) -> tuple[Registered, ...] | str:
     """All of them, or why they could not be read."""
-    found: list[Registered] = []
+    hooks: list[Registered] = []
     path = "/v1/webhooks"
     for _ in range(MOST_PAGES):
         status, content = await get(path)
@@ -50,21 +50,21 @@ async def read(get: Get) -> tuple[Registered, ...] | str:
             return f"GET /v1/webhooks answered {status or 'nothing'}"
         try:
             page: Any = msgspec.json.decode(content)
-            found += [_one(row) for row in page.get("webhooks") or []]
+            hooks += [_one(row) for row in page.get("webhooks") or []]
             token = page.get("next_page_token")
         except (msgspec.DecodeError, AttributeError, TypeError):
             return "GET /v1/webhooks answered 200 with a body of another form"
         if not token:
             break
         path = f"/v1/webhooks?page_token={quote(str(token), safe='')}"
-    return tuple(found)
+    return tuple(hooks)
 
 
-def words(found: Sequence[Registered] | str) -> str:
-    if isinstance(found, str):
-        return found
-    which = f": {'; '.join(one.words for one in found)}" if found else ""
-    return f"GET /v1/webhooks answered 200, {len(found)} registered{which}"
+def words(hooks: Sequence[Registered] | str) -> str:
+    if isinstance(hooks, str):
+        return hooks
+    which = f": {'; '.join(one.words for one in hooks)}" if hooks else ""
+    return f"GET /v1/webhooks answered 200, {len(hooks)} registered{which}"
 
 
 def _one(row: Any) -> Registered:

@@ -87,11 +87,15 @@ async def test_the_overview_counts_what_awaits_the_provider_and_leads_to_its_lis
     desk: ConsoleContext, browser: Browser
 ) -> None:
     now = datetime.now(UTC)
+    rendering: dict[str, Any] = {"status": "rendering", "attempt_count": 1}
     for number, minutes in ((1, 7), (2, 2)):
-        started = {"status": "rendering", "attempt_count": 1, "slot_at": now - timedelta(minutes=minutes)}
-        await put(desk, f"away-{number}", minutes=minutes, **started, interaction_id=f"v1_{number}", collect_at=now)
-    held = {"status": "rendering", "attempt_count": 1, "slot_at": now, "lease_holder": "b", "lease_until": now}
-    await put(desk, "held", **held)
+        away: dict[str, Any] = {
+            "interaction_id": f"v1_{number}",
+            "collect_at": now,
+            "slot_at": now - timedelta(minutes=minutes),
+        }
+        await put(desk, f"away-{number}", minutes=minutes, **rendering, **away)
+    await put(desk, "held", **rendering, slot_at=now, lease_holder="b", lease_until=now)
     await summary.write(desk.ports)
     overview = (await browser.look("/")).text
     (link,) = re.findall(r'<a href="/console/(requests[^"]*)" id="awaiting-all">2 awaiting the provider</a>', overview)

@@ -43,7 +43,7 @@ class WebhookEvent(Struct, frozen=True):
 
 
 class Noted(Struct, frozen=True):
-    """What the arrival's message tells of its webhook: whoever collects writes its span into the request's trace."""
+    """What the arrival's message tells of its webhook: `collect` writes its span into the request's trace."""
 
     webhook_id: str
     event: str

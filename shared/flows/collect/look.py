@@ -215,16 +215,16 @@ class Collector:
         now = ports.clock.now()
         delay = None if over.ended_at is None else round(max(0.0, (now - over.ended_at).total_seconds()) * 1000)
         noted = None if message is None else Noted.parse(message.attributes)
-        told: tuple[Place, ...] = ()
+        arrived: tuple[Place, ...] = ()
         if message is not None and noted is not None:
-            told = (tracing.below(ports, parent),)
+            arrived = (tracing.below(ports, parent),)
             tracing.write(
-                ports, spans.ARRIVE, told[0], parent, noted.received_at, message.published_at or began_at,
+                ports, spans.ARRIVE, arrived[0], parent, noted.received_at, message.published_at or began_at,
                 topic="render-arrivals", message_id=noted.webhook_id, request_id=request.id, attempt=call.attempt,
                 interaction_id=call.interaction_id, webhook_event=noted.event, webhook_way=noted.way,
             )  # fmt: skip
         tracing.write(
-            ports, spans.COLLECT, tracing.below(ports, parent), parent, began_at, now, links=told,
+            ports, spans.COLLECT, tracing.below(ports, parent), parent, began_at, now, links=arrived,
             topic=None if message is None else "render-arrivals", message_id=None if message is None else message.id,
             request_id=request.id, attempt=call.attempt, interaction_id=call.interaction_id, delay_ms=delay,
         )  # fmt: skip

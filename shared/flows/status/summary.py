@@ -201,7 +201,7 @@ async def _running(ports: Ports) -> tuple[tuple[Running, ...], int, int, datetim
     """Some attempts in flight and how many there are; how many of all wait for the provider, and since when."""
     page = await ports.store.query(queries.running(MOST_RUNNING))
     running = tuple(_attempt(each) for each in page if each.is_readable)
-    awaiting = [each for each in page if each.is_readable and request_record.is_awaiting(each.data)]
+    awaiting = [row for row in page if row.is_readable and request_record.is_awaiting(row.data)]
     count, awaiting_count = len(page), len(awaiting)
     if len(page) == MOST_RUNNING:
         count, awaiting_count, awaiting = await asyncio.gather(
@@ -209,7 +209,7 @@ async def _running(ports: Ports) -> tuple[tuple[Running, ...], int, int, datetim
             ports.store.count(queries.awaiting(queries.FAR_AHEAD, COUNTED_TO)),
             ports.store.query(queries.awaiting(queries.FAR_AHEAD, MOST_AWAITING)),
         )
-    since = min((each.data["slot_at"] for each in awaiting if each.is_readable and each.data["slot_at"]), default=None)
+    since = min((row.data["slot_at"] for row in awaiting if row.is_readable and row.data["slot_at"]), default=None)
     return running, count, awaiting_count, since
 
 

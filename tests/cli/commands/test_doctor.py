@@ -281,7 +281,7 @@ STOPPED = replace(OURS, state="disabled_due_to_failed_deliveries")
 
 
 @pytest.mark.parametrize(
-    ("given", "found", "verdict", "words"),
+    ("given", "hooks", "verdict", "words"),
     [
         (WEBHOOK, (), "pass", "none is needed"),
         (WEBHOOK, (ELSEWHERE,), "pass", "none is needed"),
@@ -294,9 +294,9 @@ STOPPED = replace(OURS, state="disabled_due_to_failed_deliveries")
     ],
 )
 async def test_a_static_webhook_is_registered_where_its_secret_is_set(
-    tmp_path: Path, given: dict[str, str], found: Any, verdict: str, words: str
+    tmp_path: Path, given: dict[str, str], hooks: Any, verdict: str, words: str
 ) -> None:
-    facts = replace(await at_home(tmp_path, **given, GEMINI_API_KEY=""), registered=found)
+    facts = replace(await at_home(tmp_path, **given, GEMINI_API_KEY=""), registered=hooks)
     finding = one(facts, "webhook-registered")
     assert (finding.verdict, words in finding.found) == (verdict, True), finding
     assert finding.verdict == "pass" or finding.remedy

@@ -103,11 +103,11 @@ async def test_what_awaits_the_provider_is_counted_with_the_age_of_its_longest()
         for number in range(count - 1):
             await world.submit(f"r-{number}")
         await world.run_for(timedelta(seconds=20))
-        found = await summary.write(world.ports)
-        assert found is not None
-        assert (found.awaiting_count, found.running_count) == (count, count)
-        assert found.awaiting_since == world.status("first")["slot_at"]
-        assert written(world) == found
+        counted = await summary.write(world.ports)
+        assert counted is not None
+        assert (counted.awaiting_count, counted.running_count) == (count, count)
+        assert counted.awaiting_since == world.status("first")["slot_at"]
+        assert written(world) == counted
         await world.run_until_quiet()
         ended = await summary.write(world.ports)
         assert ended is not None
@@ -118,9 +118,9 @@ async def test_a_call_in_the_foreground_awaits_nobody() -> None:
     world = World(latency=timedelta(minutes=1))
     await world.submit()
     await world.run_for(timedelta(seconds=20))
-    found = await summary.write(world.ports)
-    assert found is not None
-    assert (found.running_count, found.awaiting_count, found.awaiting_since) == (1, 0, None)
+    counted = await summary.write(world.ports)
+    assert counted is not None
+    assert (counted.running_count, counted.awaiting_count, counted.awaiting_since) == (1, 0, None)
 
 
 async def test_where_nobody_leads_watch_writes_it_once_a_minute() -> None:
