@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from functions.console import charts, panels
+from functions.console import charts, panels, time_marks
 from functions.console import runbook as texts
 from functions.console.charts import Span
 from functions.console.desk import desk_of
@@ -21,7 +21,6 @@ from functions.console.flag_forms import Choices, Filled, words
 from functions.console.guard import keep_cookie, token_for
 from functions.console.one_request import Looked, find, has_ended, image_of, spans_of
 from functions.console.panels import Overview
-from functions.console.prospect import Prospect, prospect
 from functions.console.request_pages import OUTCOMES
 from functions.console.view import environment, page
 from shared import wiring
@@ -37,6 +36,7 @@ from shared.flows.operations.flag_preview import Looked as LookedAtFlag
 from shared.flows.operations.flags import UNDO_WITHIN
 from shared.flows.operations.repro_packet import Repeating
 from shared.flows.status import series_point, summary
+from shared.flows.status.prospect import Prospect, prospect
 
 HISTORY_SHOWN = 20
 
@@ -72,8 +72,8 @@ async def _time_html(request: Request) -> Markup:
     if drawn is None or drawn[:2] != (version, minute):
         line = charts.time_line(kept, now, span)
         text = environment().get_template("time.html").render(
-            base=request.scope.get("root_path", ""), line=line, spans=charts.SPANS, marked=charts.marked,
-            width=charts.WIDTH, height=charts.HEIGHT,
+            base=request.scope.get("root_path", ""), line=line, spans=charts.SPANS,
+            width=time_marks.WIDTH, height=charts.HEIGHT,
         )  # fmt: skip
         drawn = (version, minute, Markup(text))
         desk.drawn[span] = drawn
@@ -168,7 +168,7 @@ async def _prospect(request: Request, one: Looked) -> Prospect | None:
     ports = desk_of(request).ports
     view = await panels.look(ports)
     with contextlib.suppress(ValueError, KeyError, LookupError):
-        return prospect(one, view, ports.catalogue, ports.open_lanes)
+        return prospect(one.request_id, one.data, one.attempts, view.situation, ports.catalogue, ports.open_lanes)
     return None
 
 

@@ -77,7 +77,7 @@ async def test_a_paused_request_says_until_when(desk: ConsoleContext, browser: B
     assert "paused by ann: the lamp burns" in text
     assert "It goes on when the pause is reset or expires." in text
     assert "at the latest in" in text
-    assert "89 min" in text
+    assert "1 h 29 min" in text
 
 
 async def test_an_attempt_in_flight_says_how_long_it_runs(desk: ConsoleContext, browser: Browser) -> None:

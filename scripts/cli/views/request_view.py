@@ -25,6 +25,7 @@ from shared.core.values.lanes import STANDARD
 from shared.core.values.parameters import IMAGE_SEARCH
 from shared.core.values.route import Route
 from shared.core.values.visible import visible
+from shared.flows.status.prospect import Prospect
 
 LONGEST_TABLE = 100
 LISTED = ("status", "tenant", "route", "ask", "receipt", "cost_micros", "cost_unknown_attempts", "created_at")
@@ -160,17 +161,23 @@ def first_ten(documents: Sequence[Document], what: str) -> list[RenderableType]:
     return [*lines, f"... and {more:,} more"] if more else lines
 
 
-def sheet(found: Found, why_held: Fields | None = None, *, with_prompt: bool) -> RenderableType:
-    """Everything a person asks about one request; `why_held` is what the pump says of its model's queue."""
+def sheet(
+    found: Found, why_held: Fields | None = None, prospect: Prospect | None = None, *, with_prompt: bool
+) -> RenderableType:
+    """Everything a person asks about one request; `why_held` is what the pump says of its model's queue, `prospect`
+    what becomes of a request that has not ended.
+    """
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, value in _facts(found, why_held, with_prompt=with_prompt):
+    for name, value in _facts(found, why_held, prospect, with_prompt=with_prompt):
         grid.add_row(name, value)
     return Group(grid, Text(), _attempts(found.attempts)) if found.attempts else grid
 
 
-def _facts(found: Found, why_held: Fields | None, *, with_prompt: bool) -> list[tuple[str, RenderableType]]:
+def _facts(
+    found: Found, why_held: Fields | None, prospect: Prospect | None, *, with_prompt: bool
+) -> list[tuple[str, RenderableType]]:
     data = found.data
     facts: list[tuple[str, RenderableType]] = [
         ("request", Text(found.request_id, "bold")),
@@ -190,6 +197,9 @@ def _facts(found: Found, why_held: Fields | None, *, with_prompt: bool) -> list[
     elif request_record.is_awaiting(data):
         since = f"since {moment(data['slot_at'])}, " if data["slot_at"] else ""
         facts.append(("waits", f"for the provider, {since}interaction {data['interaction_id']}"))
+    if prospect is not None:
+        at = f" ({moment(prospect.at)})" if prospect.at else ""
+        facts += [("now", prospect.now), ("next", prospect.next), ("when", f"{prospect.when}{at}")]
     facts += [
         (name, str(other))
         for name, other in (("revives", data.get("revives")), ("revived as", data.get("revived_as")))

@@ -112,6 +112,7 @@ def in_ledger(
         saved=savings.saved(Requirements.from_json(request["ask"]), route, usage, cost.micros, catalogue)
         if succeeded
         else {},
+        paid_before=_paid_before(request, attempt, was_given_up=was_given_up),
         failed_as=ending.kind.value if isinstance(ending, Failure) else None,
         timing=Timing() if was_given_up else _timing(request, attempt, latency_ms if made else None),
     )
@@ -123,6 +124,12 @@ def in_ledger(
         flags=tuple(attempt["flags"]),
     )
     return cell.increment(booking.amounts(), shard, now)
+
+
+def _paid_before(request: Fields, attempt: Fields, *, was_given_up: bool) -> bool:
+    """Whether another attempt of the request has cost something, or may have been billed."""
+    own = attempt["estimate_micros"] if was_given_up else 0
+    return bool(request["cost_micros"] or request["unknown_estimate_micros"] > own)
 
 
 def _timing(request: Fields, attempt: Fields, latency_ms: int | None) -> Timing:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from shared.core.accounting import traffic
 from shared.core.lifecycle import queries
 from shared.core.observability import series
-from shared.core.observability.series import HOUR, MINUTE, PATH, Mark, Series
+from shared.core.observability.series import HOUR, MINUTE, PATH, Mark, Phase, Series
 from shared.core.observability.status_summary import Summary
 from shared.core.routing.flag import BREAKER
 from shared.core.values.documents import Create, Document, Fields, Update, Write
@@ -71,7 +71,25 @@ def _mark(line: Fields) -> Mark:
     is_breaker = line["flag"]["actor"] == BREAKER
     scope = line["flag"].get("scope") or {}
     what = f"breaker of {scope.get('lane')}/{scope.get('model')}" if is_breaker else line["name"]
-    return Mark(line["at"], "breaker" if is_breaker else "flag", f"{what} {sign}: {line['reason']}"[:200])
+    return Mark(
+        line["at"], "breaker" if is_breaker else "flag", f"{what} {sign}: {line['reason']}"[:200], line["flag_id"],
+        _phase(line), line["flag"].get("expires_at"),
+    )  # fmt: skip
+
+
+def _phase(line: Fields) -> Phase:
+    """What a line of the history does to the time in which its flag is tripped."""
+    if line["name"] == "conclusion":
+        return ""
+    match line["action"], line["reason"]:
+        case ("trip", _) | ("undo", "undone: reset"):
+            return "begin"
+        case ("extend", _) | ("undo", "undone: extend"):
+            return "longer"
+        case ("reset" | "expire", _) | ("undo", "undone: trip"):
+            return "end"
+        case _:
+            return ""
 
 
 def _limits(summary: Summary) -> dict[str, int]:

@@ -49,7 +49,7 @@ from shared.flows.requests.item_by_item import report
 from shared.flows.status import series_point
 from shared.flows.status.ledger_rows import LedgerRows
 from shared.ports import Ports
-from shared.ports.store import StoreUnavailable
+from shared.ports.store import Store, StoreUnavailable
 
 COUNTED_TO = 100_000
 MOST_OF_THE_TIME = 0.1
@@ -99,7 +99,11 @@ class Summarizing:
 
 async def read(ports: Ports) -> Summary | None:
     """As it was written last; None where it never was."""
-    found = await ports.store.get(PATH)
+    return await read_from(ports.store)
+
+
+async def read_from(store: Store) -> Summary | None:
+    found = await store.get(PATH)
     return Summary.from_json(found.data) if isinstance(found, Document) else None
 
 
@@ -294,6 +298,8 @@ async def _spent(ports: Ports, ledger: LedgerRows, now: datetime) -> Spent:
         by_tenant={tenant: total.micros for tenant, total in list(bill.google.groups.items())[:MOST_TENANTS]},
         complete=ledger.is_complete(day),
         purses=await _purses(ports, now),
+        by_use={use: micros for use, micros in bill.google.total.by_use.items() if micros},
+        free_attempts=bill.google.total["attempts_free"] + bill.gateways.total["attempts_free"],
     )
 
 
