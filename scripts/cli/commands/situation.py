@@ -108,5 +108,7 @@ def _awaiting(now: Situation) -> Iterator[str]:
     summary = now.summary
     if summary is None or not summary.awaiting_count:
         return
-    longest = f", the longest for {display.age(summary.awaiting_since, now.scene.now)}" if summary.awaiting_since else ""
+    longest = (
+        f", the longest for {display.age(summary.awaiting_since, now.scene.now)}" if summary.awaiting_since else ""
+    )
     yield f"{summary.awaiting_count:,} awaiting the provider{longest}"
