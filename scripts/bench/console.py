@@ -32,7 +32,7 @@ from scripts.bench.harness import rig
 from scripts.local.home import serving
 from shared import wiring
 from shared.config import Settings
-from shared.core.lifecycle import request_record
+from shared.core.lifecycle import head_changes, request_record
 from shared.core.messages.render_request import PRIORITIES, RenderRequest
 from shared.core.observability import series
 from shared.core.observability.series import Mark, Series, Track
@@ -237,7 +237,7 @@ async def _fill_finished(ports: Ports, finished: int) -> None:
     """Succeeded ones of the last days, alike but for id, tenant and time."""
     now = datetime.now(UTC)
     outcome = Outcome("succeeded", "The image was made.", "")
-    end = request_record.finished("succeeded", outcome, now) | {"announce": None, "cost_micros": 67_200}
+    end = {**head_changes.ended("succeeded", outcome, now), "announce": None, "cost_micros": 67_200}
     sample = _document(ports, "done", {"model": MODELS[1]}, now, end).data
     for first in range(0, finished, 400):
         writes: list[Write] = []
@@ -284,9 +284,7 @@ def _running(ports: Ports, number: int, now: datetime) -> Create:
 def _failed(ports: Ports, number: int, now: datetime) -> Create:
     outcome = Outcome(CODES[number % len(CODES)], "The provider said no.", "Try again.")
     at = now - timedelta(seconds=number)
-    return _document(
-        ports, f"fail-{number}", {}, at, request_record.finished("failed", outcome, at) | {"announce": None}
-    )
+    return _document(ports, f"fail-{number}", {}, at, {**head_changes.ended("failed", outcome, at), "announce": None})
 
 
 def _document(ports: Ports, request_id: str, asked: dict[str, str], at: datetime, changes: dict[str, Any]) -> Create:
@@ -298,10 +296,10 @@ def _document(ports: Ports, request_id: str, asked: dict[str, str], at: datetime
     request = RenderRequest.parse(json.loads(json.dumps(payload)))
     planned = ladder.first_plan(Requirements.of(request), ports.catalogue, BUILT)
     assert isinstance(planned, Planned)
-    written = request_record.new_document(
+    written = request_record.new_record(
         request, planned, fair_tag=at.timestamp(), message_id="m", trace_id="0" * 31 + "1",
         traceparent=f"00-{'0' * 31}1-{'0' * 15}1-01", now=at,
-    )  # fmt: skip
+    ).to_json()  # fmt: skip
     return Create(request_record.path(request_id), written | changes)
 
 

@@ -23,13 +23,13 @@ from shared.core.catalogue import gateway_proof
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.gateway_proof import Proof
 from shared.core.lifecycle import queries
-from shared.core.lifecycle.request_record import FINAL
 from shared.core.limits.live_quota import LiveQuota
 from shared.core.messages.pubsub_messages import Kick
 from shared.core.messages.topics import PUMP_KICKS
 from shared.core.routing.flag_board import PATH as BOARD
 from shared.core.routing.flag_board import Board
 from shared.core.values.documents import Document, Fields, Query
+from shared.core.values.status import FINAL
 from shared.ports.images import ImagesUnavailable
 from shared.ports.messaging import TopicsUnavailable
 from shared.ports.store import Store, StoreUnavailable

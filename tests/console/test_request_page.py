@@ -117,7 +117,7 @@ async def test_each_repeat_of_a_publish_stands_apart(desk: ConsoleContext, brows
     await queued(desk)
     one = await find(desk.ports.store, "r-1")
     assert one is not None
-    lines = [_intake(one.data["trace_id"], number, effect) for number, effect in enumerate(("accepted", "repeated"))]
+    lines = [_intake(one.record.trace_id, number, effect) for number, effect in enumerate(("accepted", "repeated"))]
     desk.settings.traces.write_text(
         "\n".join(
             json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [line]}]}]}, separators=(",", ":"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scripts.cli.data import audit, worker_home
-from shared.core.lifecycle.request_record import FINAL
+from shared.core.values.status import FINAL
 from shared.core.values.visible import visible
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, raw: bool
                     settings,
                     "show-prompt",
                     request_id=each.key,
-                    trace_id=each.data.get("trace_id"),
+                    trace_id=each.record.trace_id,
                     detail="status",
                 )
         for request_id, each in zip(ids, found, strict=True):
             if not isinstance(each, Found):
                 unknown += 1
-                _say_unknown(request_id, [str(one.data["reason"]) for one in await rejections_of(store, request_id)])
+                _say_unknown(request_id, [one.record.reason for one in await rejections_of(store, request_id)])
     if any(isinstance(one, Found) and one.status not in FINAL for one in found):
         worker_home.warn_unless_running(settings)
     failed = any(isinstance(one, Found) and one.status in FINAL and one.status != "succeeded" for one in found)
@@ -125,7 +125,7 @@ def _next_step(request: Found, now: Situation, catalogue: Catalogue) -> Prospect
     if request.status in FINAL:
         return None
     with contextlib.suppress(ValueError, KeyError, LookupError):
-        return prospect(request.key, request.data, request.attempts, now, catalogue, BUILT)
+        return prospect(request.key, request.record, request.attempts, now, catalogue, BUILT)
     return None
 
 

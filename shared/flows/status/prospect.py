@@ -10,11 +10,11 @@ from msgspec import Struct
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle import request_record
 from shared.core.observability import display, verdict
+from shared.core.records.attempt import AttemptRecord
+from shared.core.records.request import RequestRecord
 from shared.core.routing import ladder
 from shared.core.routing.eligibility import RouteOption
 from shared.core.routing.ladder import Plan, Planned, Unroutable, Waits
-from shared.core.routing.requirements import Requirements
-from shared.core.values.documents import Fields
 from shared.core.values.route import Route
 from shared.flows.status.scene_reading import Situation
 
@@ -42,16 +42,21 @@ class Prospect(Struct, frozen=True):
 
 
 def prospect(
-    key: str, data: Fields, attempts: Sequence[Fields], now: Situation, catalogue: Catalogue, built: Collection[str]
+    key: str,
+    request: RequestRecord,
+    attempts: Sequence[AttemptRecord],
+    now: Situation,
+    catalogue: Catalogue,
+    built: Collection[str],
 ) -> Prospect:
     """Of a request that has not ended."""
     terms = now.routing.terms(catalogue, built)
-    ask, course = Requirements.from_json(data["ask"]), request_record.course_of(key, data)
+    ask, course = request.ask, request_record.course_of(key, request)
     rungs, plan = ladder.ladder(ask, terms, course, among=terms.lanes), ladder.plan(ask, terms, course)
     route = plan.route if isinstance(plan, Planned) else None
     steps = () if isinstance(rungs, Unroutable) else tuple(_step(rung, route) for rung in rungs.rungs)
     notes = () if isinstance(rungs, Unroutable) else (*rungs.notes, *rungs.without_effect)
-    stands, following, when, at = _fate(data, attempts, now, plan)
+    stands, following, when, at = _fate(request, attempts, now, plan)
     return Prospect(stands, following, when, at, steps, notes)
 
 
@@ -62,34 +67,34 @@ def _step(rung: RouteOption, chosen: Route | None) -> Step:
 
 
 def _fate(
-    data: Fields, attempts: Sequence[Fields], now: Situation, plan: Plan
+    request: RequestRecord, attempts: Sequence[AttemptRecord], now: Situation, plan: Plan
 ) -> tuple[str, str, str, datetime | None]:
     """Why it stands, what comes next, when, and the moment of that."""
-    match data["status"]:
+    match request.status:
         case "queued":
-            return _queued(data, now, plan)
+            return _queued(request, now, plan)
         case "released":
-            return "It has a slot.", "A worker takes it and calls the model.", "at its slot", data["slot_at"]
+            return "It has a slot.", "A worker takes it and calls the model.", "at its slot", request.slot_at
         case "rendering":
-            number = data["attempt_count"]
-            begun = attempts[-1]["started_at"] if attempts else None
+            number = request.attempt_count
+            begun = attempts[-1].started_at if attempts else None
             since = f" for {display.age(begun, now.scene.now)}" if begun else ""
             return (
-                f"Attempt {number} runs{since} on {Route.from_json(data['route'])}.",
+                f"Attempt {number} runs{since} on {request.route}.",
                 "Its image is stored and announced; a failure is retried, or takes the next route.",
                 "usually within the model time on the overview; a worker that is gone is noticed",
-                data["lease_until"],
+                request.lease_until,
             )
         case _:
-            reason = data["reason"] or "in a batch"
+            reason = request.reason or "in a batch"
             return f"By batch: {reason}.", "The provider's file is read when it is done.", "within a day", None
 
 
-def _queued(data: Fields, now: Situation, plan: Plan) -> tuple[str, str, str, datetime | None]:
-    own = now.reason(data["model"], data["tenant"])
-    asleep = data["wake_at"] is not None
-    reason = own or (data["reason"] if asleep or data["reason"] != "new" else "next in turn")
-    stands = f"Waits since {display.age(data['queued_at'], now.scene.now)}: {reason}."
+def _queued(request: RequestRecord, now: Situation, plan: Plan) -> tuple[str, str, str, datetime | None]:
+    own = now.reason(request.model, request.tenant)
+    asleep = request.wake_at is not None
+    reason = own or (request.reason if asleep or request.reason != "new" else "next in turn")
+    stands = f"Waits since {display.age(request.queued_at, now.scene.now)}: {reason}."
     match plan:
         case Unroutable():
             return stands, f"It ends as failed: {plan.problem}", "at its turn", None
@@ -98,14 +103,14 @@ def _queued(data: Fields, now: Situation, plan: Plan) -> tuple[str, str, str, da
             until = pause.expires_at if pause is not None else None
             return stands, "It goes on when the pause is reset or expires.", "at the latest", until
         case Waits():
-            return stands, f"It goes on when one of its routes opens: {plan.reason}.", _probes(now), data["wake_at"]
+            return stands, f"It goes on when one of its routes opens: {plan.reason}.", _probes(now), request.wake_at
         case Planned():
             route, opens = plan.route, now.routing.opens.get(plan.route.pool)
             following = f"It takes {route}, estimated {display.dollars(plan.estimate_micros)}."
             if opens is not None and opens > now.scene.now:
                 return stands, following, "when the model opens", opens
             if asleep:
-                return stands, following, "it is looked at again", data["wake_at"]
+                return stands, following, "it is looked at again", request.wake_at
             return stands, following, _turn(now), None
 
 

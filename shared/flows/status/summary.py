@@ -20,7 +20,7 @@ from shared.core.accounting.budget import OVER_BUDGET
 from shared.core.accounting.cost_report import bills
 from shared.core.admission import model_state
 from shared.core.admission.model_state import ModelState
-from shared.core.lifecycle import queries, request_record
+from shared.core.lifecycle import queries
 from shared.core.limits import effective
 from shared.core.limits.live_quota import PATH as LIVE
 from shared.core.limits.live_quota import LiveQuota
@@ -42,7 +42,8 @@ from shared.core.observability.status_summary import (  # fmt: skip
     grouped,
     sampled,
 )
-from shared.core.values.documents import Create, Document, UnreadableDocument, Update, Write
+from shared.core.records.request import AwaitingRow, EndedRow, RunningRow, WaitingRow
+from shared.core.values.documents import Create, Document, Update, Write
 from shared.core.values.pacific import pacific_day
 from shared.flows.operations.budget_reading import read_purse
 from shared.flows.requests.item_by_item import report
@@ -170,7 +171,9 @@ async def _depths(ports: Ports) -> list[QueueDepth]:
         if not first:
             return QueueDepth(priority, 0, None)
         count = await ports.store.count(queries.longest_queued(priority, COUNTED_TO))
-        return QueueDepth(priority, count, first[0].data["queued_at"] if first[0].is_readable else None)
+        return QueueDepth(
+            priority, count, WaitingRow.from_json(first[0].data).queued_at if first[0].is_readable else None
+        )
 
     return list(await asyncio.gather(*(of(each) for each in PRIORITIES)))
 
@@ -184,19 +187,19 @@ async def _waiting(ports: Ports, priorities: Sequence[str]) -> tuple[Waiting, ..
 
 async def _of_queue(ports: Ports, model: str, priority: str) -> list[Waiting]:
     """From tenant to tenant: each look gives the next one's longest waiting request."""
-    firsts: list[Document] = []
+    firsts: list[WaitingRow] = []
     while len(firsts) < MOST_TENANTS:
-        after = firsts[-1].data["tenant"] if firsts else None
+        after = firsts[-1].tenant if firsts else None
         page = await ports.store.query(queries.first_of_next_tenant(model, priority, after))
         if not page:
             break
-        firsts += page
-    tenants = [each.data["tenant"] for each in firsts]
+        firsts += [WaitingRow.from_json(document.data) for document in page]
+    tenants = [row.tenant for row in firsts]
     counts = await asyncio.gather(
         *(ports.store.count(queries.waiting_of(tenant, model, priority)) for tenant in tenants)
     )
     return [
-        Waiting(model, priority, tenant, count, first.data["queued_at"])
+        Waiting(model, priority, tenant, count, first.queued_at)
         for tenant, count, first in zip(tenants, counts, firsts, strict=True)
     ]
 
@@ -205,21 +208,22 @@ async def _running(ports: Ports) -> tuple[tuple[Running, ...], int, int, datetim
     """Some attempts in flight and how many there are; how many of all wait for the provider, and since when."""
     page = await ports.store.query(queries.running(MOST_RUNNING))
     running = tuple(_attempt(each) for each in page if each.is_readable)
-    awaiting = [row for row in page if row.is_readable and request_record.is_awaiting(row.data)]
-    count, awaiting_count = len(page), len(awaiting)
+    rows = [RunningRow.from_json(document.data) for document in page if document.is_readable]
+    starts: list[datetime | None] = [row.slot_at for row in rows if row.collect_at is not None]
+    count, awaiting_count = len(page), len(starts)
     if len(page) == MOST_RUNNING:
-        count, awaiting_count, awaiting = await asyncio.gather(
+        count, awaiting_count, longest = await asyncio.gather(
             ports.store.count(queries.in_status("rendering", COUNTED_TO)),
             ports.store.count(queries.awaiting(queries.FAR_AHEAD, COUNTED_TO)),
             ports.store.query(queries.awaiting(queries.FAR_AHEAD, MOST_AWAITING)),
         )
-    since = min((row.data["slot_at"] for row in awaiting if row.is_readable and row.data["slot_at"]), default=None)
-    return running, count, awaiting_count, since
+        starts = [AwaitingRow.from_json(document.data).slot_at for document in longest if document.is_readable]
+    return running, count, awaiting_count, min((start for start in starts if start is not None), default=None)
 
 
 def _attempt(request: Document) -> Running:
-    data, route = request.data, request.data["route"]
-    return Running(request.id, data["tenant"], route["model"], route["lane"], data["slot_at"])
+    row = RunningRow.from_json(request.data)
+    return Running(request.id, row.tenant, row.route.model, row.route.lane, row.slot_at)
 
 
 async def _quota(ports: Ports, before: Summary, now: datetime) -> tuple[QuotaUse, ...]:
@@ -261,17 +265,15 @@ async def _ended(ports: Ports, status: str, before: Summary, now: datetime) -> E
 def _end(ports: Ports, document: Document) -> tuple[LatestEnd, str, str] | None:
     """None where it cannot be read."""
     try:
-        newest, outcome = _newest(document), document.data["outcome"]
-        if not isinstance(newest.at, datetime):
-            raise UnreadableDocument(f"{document.path} has ended at no moment")
-        return newest, outcome["code"], outcome["message"]
+        row = EndedRow.from_json(document.data)
+        return LatestEnd(document.id, row.finished_at), row.outcome.code, row.outcome.message
     except Exception as error:  # noqa: BLE001  whatever a damaged document raises
         report(ports, "summarize an end", document.path, error)
         return None
 
 
 def _newest(document: Document) -> LatestEnd:
-    return LatestEnd(document.id, document.data["finished_at"])
+    return LatestEnd(document.id, EndedRow.from_json(document.data).finished_at)
 
 
 def _spent_is_due(before: Spent | None, booked_at: datetime | None, busy_at: datetime | None, now: datetime) -> bool:

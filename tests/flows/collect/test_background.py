@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from shared.adapters.signatures.gemini_signatures import GeminiSignatures
 from shared.adapters.signatures.key_set import KeySet
 from shared.adapters.signatures.token import Tokens
-from shared.core.lifecycle import request_record
 from shared.core.messages.pubsub_messages import Arrival, BatchArrival, Release
 from shared.core.messages.topics import RENDER_ARRIVALS
 from shared.core.observability import events, metrics
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.records.request import RequestRecord
 from shared.core.values.documents import Update
 from shared.flows.arrive.arrive import arrive as door_of
 from shared.flows.collect.collect import collect
@@ -63,7 +63,7 @@ async def test_the_worker_lets_go_once_the_provider_has_the_call() -> None:
         await until(world, "rendering", interaction=True)
         await world.clock.sleep(1)
         data = world.status()
-        assert request_record.is_awaiting(data)
+        assert RequestRecord.from_json(data).is_awaiting
         assert (data["lease_holder"], data["lease_until"]) == (None, None)
         assert data["interaction_id"] in world.interactions.records
         again = Message("m-2", Release("r-1", data["release"]).to_bytes())
@@ -86,7 +86,7 @@ async def test_an_id_is_on_record_before_what_was_noticed_of_its_start() -> None
     async def story() -> None:
         await until(world, "rendering", interaction=True)
         await world.clock.sleep(1)
-        assert request_record.is_awaiting(world.status())
+        assert RequestRecord.from_json(world.status()).is_awaiting
         assert not world.store.commits[f"evidence/{world.ports.boot}"], "it is still being written"
 
     await world.run_for(timedelta(minutes=1), story())

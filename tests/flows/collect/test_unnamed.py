@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from shared.core.lifecycle import awaiting, request_record
+from shared.core.lifecycle import awaiting, transitions
 from shared.core.observability import events
-from shared.core.values.documents import Update
+from shared.core.records.request import RequestRecord
+from shared.core.records.versioned import request_in, update
 from shared.flows.upkeep.watch import break_leases
 from tests.flows.collect.test_crashes import FIRST, LAST, Steps
 from tests.flows.collect.worlds import a_world, books_are_right, until, with_webhooks
@@ -105,7 +106,7 @@ async def test_a_look_that_fails_puts_the_id_on_record_for_the_webhook_comes_onc
     async def named() -> None:
         while world.status()["interaction_id"] is None:
             await world.clock.sleep(0.05)
-        assert request_record.is_awaiting(world.status())
+        assert RequestRecord.from_json(world.status()).is_awaiting
         assert world.status()["reason"] is None
 
     await world.run_for(timedelta(seconds=15), named())
@@ -122,8 +123,9 @@ async def test_a_worker_that_was_only_slow_puts_its_id_on_record_all_the_same() 
     async def start(order: Any, at_slot: Any) -> Any:
         begun = await real(order, at_slot)
         request = world.request()
-        lapsed = request_record.unnamed(awaiting.UNNAMED, world.clock.now() + LONGEST, world.clock.now())
-        await world.store.commit(Update(request.path, lapsed, request.version))
+        now = world.clock.now()
+        lapsed = transitions.unnamed(request_in(request).record, awaiting.UNNAMED, now + LONGEST, now)
+        await world.store.commit(update(request_in(request), lapsed))
         return begun
 
     world.interactions.start = start  # type: ignore[method-assign]
@@ -132,7 +134,7 @@ async def test_a_worker_that_was_only_slow_puts_its_id_on_record_all_the_same() 
     async def story() -> None:
         await until(world, "rendering", interaction=True)
         await world.clock.sleep(1)
-        assert request_record.is_awaiting(world.status())
+        assert RequestRecord.from_json(world.status()).is_awaiting
         assert world.status()["reason"] is None
 
     await world.run_for(timedelta(seconds=5), story())
