@@ -89,6 +89,8 @@ class Ports(Struct, frozen=True, eq=False):
     """Webhooks say when an interaction has ended; else it is looked at more often."""
     webhooks_name_attempts: bool = False
     """They bring back which attempt each is about, so that one whose id died with its worker is found."""
+    interactive_per_minute: int | None = None
+    """That one tenant may have accepted; None = no bound."""
     default_budget: Budget | None = None
     """Of every tenant that has none of its own."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
