@@ -83,7 +83,8 @@ class Evidence:
         """Not reported yet, by model."""
         self._written_at = float("-inf")
         self._reported_at = _NEVER
-        self._unwritten = False
+        self._reports = self._taken_along = 0
+        """Counts reports: those that came, and those that the last write had in it."""
         self._writing = asyncio.Lock()
         self._hurry = asyncio.Event()
         self._store = 0.0
@@ -229,15 +230,17 @@ class Evidence:
     def _of(self, model: str) -> ModelObservations:
         return self._seen.get(model, NOTHING_SEEN)
 
+<<<<<<< HEAD
     async def _report(self, time: ServerTime, *, urgent: bool = False) -> None:
-        self._unwritten = True
+        self._reports += 1
+        ours = self._reports
         if urgent:
             self._hurry.set()
         async with self._writing:
-            if not self._unwritten:
+            if ours <= self._taken_along:
                 return  # whoever wrote meanwhile took ours along
             await self._rest()
-            self._unwritten = False
+            self._taken_along = self._reports
             self._hurry.clear()
             self._store = self._in_store - 1
             self._written_at = self._ports.clock.monotonic()
