@@ -230,7 +230,6 @@ class Evidence:
     def _of(self, model: str) -> ModelObservations:
         return self._seen.get(model, NOTHING_SEEN)
 
-<<<<<<< HEAD
     async def _report(self, time: ServerTime, *, urgent: bool = False) -> None:
         self._reports += 1
         ours = self._reports
