@@ -163,7 +163,10 @@ class Reader:
 
     def _answers(self) -> Iterator[Answer]:
         yield from self._world.lane.ended
-        yield from self._world.interactions.images
+        now = self._world.clock.now()
+        for record in self._world.interactions.records.values():
+            if record.cancelled_at is None and record.is_over(now) and record.answer is not None:
+                yield record.answer
         yield from self._world.batches.answered
 
     def _kept(self) -> list[Document]:
