@@ -232,11 +232,11 @@ class Labels(Struct, frozen=True):
         return schema | ({"description": self.description} if self.description else {})
 
 
-class Either(Struct, frozen=True):
+class ConstOrObject(Struct, frozen=True):
     """A fixed word, or an object."""
 
     word: str
-    other: Record
+    other: Shape
     description: str = ""
 
     def parse(self, value: object, at: str) -> Any:
@@ -251,12 +251,14 @@ class Either(Struct, frozen=True):
         return schema | ({"description": self.description} if self.description else {})
 
 
-class Parsed(Struct, frozen=True):
+class Converted(Struct, frozen=True):
     """A shape whose text becomes a value (a moment, an amount of money)."""
 
     text: Text
     make: Callable[[str], Any]
     """Raises ValueError for text of the right form that means nothing (30 February)."""
+    back: Callable[[Any], str] = str
+    """The text of a value."""
 
     def parse(self, value: object, at: str) -> Any:
         text = self.text.parse(value, at)
