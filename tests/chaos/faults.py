@@ -56,7 +56,7 @@ class Faults:
     slow: dict[str, float] = field(default_factory=dict)
     """By port, seconds that each of its calls takes longer."""
     lost_answers: dict[str, int] = field(default_factory=dict)
-    """By port, how many of its next steps take effect and fail all the same."""
+    """By port, how many of its next steps take effect and fail nevertheless."""
     life: Life = field(default_factory=Life)
 
     def __call__(self, port: Any, name: str) -> Any:
@@ -95,7 +95,7 @@ class _Between:
             is_step = name not in READS
             dies = is_step and faults.killed is None and len(faults.steps) == faults.kill_at
             if is_step:
-                faults.steps.append(_told(name, args))
+                faults.steps.append(_step(name, args))
             if dies and not faults.after:
                 self._die(name)
             if seconds := faults.slow.get(port, 0.0):
@@ -121,7 +121,7 @@ class _Between:
         raise Killed
 
 
-def _told(name: str, args: tuple[Any, ...]) -> str:
+def _step(name: str, args: tuple[Any, ...]) -> str:
     match name:
         case "store.commit":
             return " ".join([name, *(write.path for write in args)])

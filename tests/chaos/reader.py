@@ -36,7 +36,7 @@ class Reader:
         self.now()
 
     def now(self) -> None:
-        """What holds at every moment, whoever has just died. AssertionError names the first that does not."""
+        """What holds at every moment, also right after a death. AssertionError names the first that does not."""
         for request in self._kept():
             self._is_whole(request)
             self._never_changes(request)
@@ -109,10 +109,10 @@ class Reader:
             assert event["image_uri"] == ended[name]["image_uri"], f"{name} was announced with another image"
 
     def _money_adds_up(self) -> None:
-        """Each cent on an attempt is on its request and in the ledger; held money is held for something."""
+        """Each cent on an attempt is on its request and in the ledger; reserved money is for something."""
         world = self._world
         spent: Counter[tuple[str, str]] = Counter()
-        held: Counter[tuple[str, str]] = Counter()
+        reserved_for: Counter[tuple[str, str]] = Counter()
         for request in self._kept():
             data, attempts = request.data, self._attempts(request)
             booked = sum(attempt["cost_micros"] for attempt in attempts)
@@ -125,9 +125,9 @@ class Reader:
                     account = (data["tenant"], attempt["budget"]["period"])
                     spent[account] += attempt["cost_micros"]
                     if attempt["outcome"] is None or attempt["cost_basis"] == "unknown":
-                        held[account] += attempt["budget"]["micros"]
+                        reserved_for[account] += attempt["budget"]["micros"]
             if data["budget"] is not None and data["status"] in ("released", "batched") and data["batch"] is None:
-                held[data["tenant"], data["budget"]["period"]] += data["budget"]["micros"]
+                reserved_for[data["tenant"], data["budget"]["period"]] += data["budget"]["micros"]
         total = sum(self._booked.values())
         assert total == world.ledger_micros(), f"attempts cost {total}, the ledger has {world.ledger_micros()}"
         shards: Mapping[tuple[str, str], Counter[str]] = defaultdict(Counter)
@@ -140,7 +140,9 @@ class Reader:
             reserved = document.data["reserved_micros"] - shards[key]["returned_micros"]
             assert reserved >= 0, f"{key}: {-reserved} more was given back than was ever reserved"
             assert shards[key]["cost_micros"] == spent[key], f"{key}: {shards[key]['cost_micros']} is not {spent[key]}"
-            assert reserved <= held[key] + pending, f"{key}: {reserved - held[key] - pending} is held for nothing"
+            assert reserved <= reserved_for[key] + pending, (
+                f"{key}: {reserved - reserved_for[key] - pending} is reserved for nothing"
+            )
 
     # -- at the end ---------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ SAFETY = Failure(
 class Scenario(Struct, frozen=True):
     name: str
     act: Step
-    """What callers and operators do. Whoever hears nothing of it does it again: it may be repeated."""
+    """What callers and operators do. A caller that hears nothing does it again."""
     check: Check
     prepare: Step | None = None
     """Before anything can die."""
@@ -240,7 +240,7 @@ async def _never_ends_at_first(world: ChaosWorld) -> None:
 
 
 async def _told_by_webhook(world: ChaosWorld) -> None:
-    """The provider repeats a webhook until it is answered; a token is its own proof, of whatever process."""
+    """The provider repeats a webhook until it is answered; its signature is proof in any process."""
     await world.submit("r-1")
     await world.run_for(timedelta(seconds=12))
     for number, interaction_id in enumerate(list(world.interactions.records)):
@@ -317,7 +317,7 @@ async def _a_released_request(world: ChaosWorld) -> None:
 
 async def _dead_letters(world: ChaosWorld) -> None:
     new = json.dumps({"request_id": "r-2", "prompt": "a lighthouse"}).encode()
-    event = next(each.data for each in world.topics.on("render-results"))
+    event = next(message.data for message in world.topics.on("render-results"))
     for source, data in (
         ("render-requests-intake", new),
         ("render-requests-intake", b"{"),
@@ -372,7 +372,7 @@ async def _probing(world: ChaosWorld) -> None:
 
 
 def _probes_are_named_by_their_time(world: ChaosWorld) -> None:
-    published = [json.loads(each.data)["request_id"] for each in world.topics.on(RENDER_REQUESTS)]
+    published = [json.loads(message.data)["request_id"] for message in world.topics.on(RENDER_REQUESTS)]
     assert len(world.statuses()) == len(set(published)) >= 1
     assert set(world.statuses().values()) == {"succeeded"}
 

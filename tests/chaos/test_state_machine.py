@@ -104,7 +104,7 @@ class Requests(RuleBasedStateMachine):
     def machine(self, number: int) -> ChaosWorld:
         """A living one; the first is booted where none lives."""
         universe = self.universe
-        alive = [each for each in universe.machines if universe.is_alive(each)]
+        alive = [machine for machine in universe.machines if universe.is_alive(machine)]
         if not alive:
             universe.boot(universe.machines[0])
             alive = universe.machines[:1]
@@ -170,7 +170,7 @@ class Requests(RuleBasedStateMachine):
 
     @step(number=st.integers(0, 1))
     def another_leads(self, number: int) -> None:
-        """The pump is told to leave; whoever gets its kick leads."""
+        """The pump is told to leave; the machine that gets its kick leads."""
         machine = self.machine(number)
         machine.pump.end()
         self.universe.pass_time(2)

@@ -1,4 +1,4 @@
-"""Several machines on one store, one set of topics and one provider, moved step by step by whoever explores them."""
+"""Several machines on one store, one set of topics and one provider, moved step by step."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Universe:
         self._names = itertools.count()
 
     def run(self, story: Awaitable[T]) -> T:
-        """One step, beside whatever is in flight."""
+        """One step, beside what is in flight."""
 
         async def then_a_moment() -> T:
             result = await story
@@ -74,7 +74,9 @@ class Universe:
 
     def waiting(self) -> list[tuple[Subscription, int]]:
         """Each delivery that waits: its subscription, and its place."""
-        return [(each, at) for each in SUBSCRIPTIONS for at in range(self.topics.waiting(each.name))]
+        return [
+            (subscription, at) for subscription in SUBSCRIPTIONS for at in range(self.topics.waiting(subscription.name))
+        ]
 
     def deliver(self, machine: ChaosWorld, subscription: Subscription, at: int, *, twice: bool = False) -> None:
         delivery = self.topics.take_one(subscription.name, at)
@@ -154,7 +156,7 @@ class Universe:
             starts = most_starts(self.world)
             assert all(count <= self.rpm for count in starts.values()), f"{starts} starts in a minute of {self.rpm}"
         for machine in self.machines:
-            assert not machine.crashes or all(_is_told(each) for each in machine.crashes), machine.crashes
+            assert not machine.crashes or all(_is_expected(error) for error in machine.crashes), machine.crashes
         self._no_message_is_lost()
 
     def _no_message_is_lost(self) -> None:
@@ -200,6 +202,6 @@ class Universe:
         self.loop.close()
 
 
-def _is_told(error: Exception) -> bool:
+def _is_expected(error: Exception) -> bool:
     """A 500 is an answer where a port was away; nothing else may raise."""
     return type(error).__name__ in ("StoreUnavailable", "TopicsUnavailable", "ImagesUnavailable")

@@ -273,7 +273,7 @@ class MemoryTopics:
         return len(self._queues[subscription])
 
     def ids_waiting(self, subscription: str) -> set[str]:
-        return {each.message_id for each in self._queues[subscription]}
+        return {delivery.message_id for delivery in self._queues[subscription]}
 
     def on(self, topic: str) -> list[Published]:
         return [each for each in self.published if each.topic == topic]
