@@ -4,6 +4,7 @@ begun at the provider goes on there and is billed."""
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Coroutine
 from datetime import timedelta
 from typing import TypeVar
@@ -55,6 +56,14 @@ class ChaosWorld(World):
         self.lane = FarLane(clock, latency)
         self.interactions = FarInteractions(self.lane)
         self.boot()
+
+    def fellow(self) -> ChaosWorld:
+        """Another machine on the same store, topics and provider, without faults."""
+        other = copy.copy(self)
+        other.faults = other.guard = Faults(self.clock)
+        other.boots = self.boots + 1000
+        other.boot()
+        return other
 
     def boot(self) -> None:
         self.faults.begin_life()

@@ -6,7 +6,7 @@ step that follows, so that reads are no steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -51,6 +51,9 @@ class Faults:
     """The steps taken, over all lives: the call, and what it wrote or published."""
     killed: str | None = None
     """The step at which a process died."""
+    interrupt_at: int | None = None
+    """The step before which something else happens, on another machine."""
+    interrupt: Callable[[], Awaitable[None]] | None = None
     away_until: dict[str, float] = field(default_factory=dict)
     """By port, a moment of the monotonic clock."""
     slow: dict[str, float] = field(default_factory=dict)
@@ -94,8 +97,11 @@ class _Between:
             name = f"{port}.{verb}"
             is_step = name not in READS
             dies = is_step and faults.killed is None and len(faults.steps) == faults.kill_at
+            interrupts = is_step and len(faults.steps) == faults.interrupt_at
             if is_step:
                 faults.steps.append(_step(name, args))
+            if interrupts and faults.interrupt is not None:
+                await faults.interrupt()
             if dies and not faults.after:
                 self._die(name)
             if seconds := faults.slow.get(port, 0.0):
