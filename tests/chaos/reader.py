@@ -136,13 +136,18 @@ class Reader:
                 shards[shard.data["tenant"], shard.data["period"]][name] += shard.data[name]
         for document in world.store.all("budgets"):
             key = (document.data["tenant"], document.data["period"])
-            pending = sum(one["micros"] for one in document.data["pending"])
+            pending = sum(one["micros"] for one in document.data["pending"] if not self._is_handed_out(one))
             reserved = document.data["reserved_micros"] - shards[key]["returned_micros"]
             assert reserved >= 0, f"{key}: {-reserved} more was given back than was ever reserved"
             assert shards[key]["cost_micros"] == spent[key], f"{key}: {shards[key]['cost_micros']} is not {spent[key]}"
             assert reserved <= reserved_for[key] + pending, (
                 f"{key}: {reserved - reserved_for[key] - pending} is reserved for nothing"
             )
+
+    def _is_handed_out(self, pending: Mapping[str, Any]) -> bool:
+        """Its request carries the reservation itself, or did."""
+        requests = [one for one in self._world.store.all("requests") if one.id == pending["request_id"]]
+        return any(one.data["release"] >= pending["release"] for one in requests)
 
     # -- at the end ---------------------------------------------------------------------------------------------------
 

@@ -23,13 +23,18 @@ async def _through(scenario: Scenario, kill_at: int | None, *, after: bool, one_
     world = await scenario.world()
     reader = Reader(world)
     world.faults.kill_at, world.faults.after = kill_at, after
+    acted = False
     try:
+        await scenario.act(world)
+        acted = True
         await _to_the_end(scenario, world)
     except Killed:
         reader.now()
         world.faults.kill_at = None
         await world.restart(one_machine=one_machine)
         reader.now()
+        if not acted:  # a caller that heard that it is done does nothing again
+            await scenario.act(world)
         await _to_the_end(scenario, world)
     reader.at_the_end()
     scenario.check(world)
@@ -37,7 +42,6 @@ async def _through(scenario: Scenario, kill_at: int | None, *, after: bool, one_
 
 
 async def _to_the_end(scenario: Scenario, world: ChaosWorld) -> None:
-    await scenario.act(world)
     await world.run_until_quiet(WITHIN)
     await world.run_for(scenario.after)
 
