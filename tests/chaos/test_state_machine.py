@@ -78,7 +78,8 @@ def step(**arguments: Any) -> Callable[[Any], Any]:
             self.go_on(then)
 
         then_go_on.__name__ = function.__name__
-        return rule(then=st.sampled_from((0, 1, 3, 8)), **arguments)(then_go_on)
+        a_rule: Any = rule(then=st.sampled_from((0, 1, 3, 8)), **arguments)
+        return a_rule(then_go_on)
 
     return decorate
 
@@ -129,10 +130,20 @@ class Requests(RuleBasedStateMachine):
 
     @step(name=st.sampled_from(IDS), tenant=st.sampled_from(("default", "web")))
     def cancel(self, name: str, tenant: str) -> None:
+        """Perhaps of a request that has not come."""
         self.universe.run(self.universe.world.publish({"cancel": name, "tenant": tenant}))
 
-    @step(name=st.sampled_from(IDS), tenant=st.sampled_from(("default", "web")), number=st.integers(0, 1))
-    def revive(self, name: str, tenant: str, number: int) -> None:
+    @precondition(lambda self: self.requests())
+    @step(data=st.data())
+    def cancel_one(self, data: st.DataObject) -> None:
+        tenant, name = data.draw(st.sampled_from(self.requests()))
+        self.universe.run(self.universe.world.publish({"cancel": name, "tenant": tenant}))
+
+    @precondition(lambda self: self.requests())
+    @step(data=st.data(), number=st.integers(0, 1))
+    def revive(self, data: st.DataObject, number: int) -> None:
+        tenant, name = data.draw(st.sampled_from(self.requests()))
+
         async def command(machine: ChaosWorld) -> None:
             try:
                 await revive(machine.ports, key_of(tenant, name), "ann")
@@ -140,6 +151,10 @@ class Requests(RuleBasedStateMachine):
                 pass
 
         self.ask(command, number)
+
+    def requests(self) -> list[tuple[str, str]]:
+        """On record: tenant and id."""
+        return [(one.data["tenant"], one.data["request_id"]) for one in self.universe.world.store.all("requests")]
 
     # -- the platform ------------------------------------------------------------------------------------------------
 
