@@ -25,6 +25,7 @@ from shared.core.messages.request_key import id_of
 from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
 from shared.core.routing.background_proof import Setting
 from shared.core.values.documents import Document
+from shared.core.values.status import FINAL
 from shared.flows.collect.collect import collect
 from shared.flows.collect.look import Collector
 from shared.flows.intake.fair_queue import FairTags
@@ -91,6 +92,7 @@ class World:
         self.spool = MemorySpool()
         self.room_bytes = 1 << 40
         self.default_budget_micros: int | None = None
+        self.interactive_per_minute: int | None = None
         self.references = MemoryReferences()
         self.lane = ScriptedLane(self.clock, latency)
         self.interactions = ScriptedInteractions(self.lane)
@@ -144,6 +146,7 @@ class World:
             project="test",
             key_kind="auth",
             room=ByteRoom(self.room_bytes),
+            interactive_per_minute=self.interactive_per_minute,
             default_budget=budget.default_budget(micros)
             if (micros := self.default_budget_micros) is not None
             else None,
@@ -233,8 +236,7 @@ class World:
 
     def _all_over(self) -> bool:
         return all(
-            each.data["status"] in request_record.FINAL and each.data["announce"] is None
-            for each in self.store.all("requests")
+            each.data["status"] in FINAL and each.data["announce"] is None for each in self.store.all("requests")
         )
 
     def _deliveries(self) -> list[Awaitable[None]]:

@@ -8,6 +8,7 @@ from msgspec import ValidationError
 
 from shared.core.records.attempt import AttemptRecord
 from shared.core.records.batch import BatchRecord
+from shared.core.records.note import RejectedRecord
 from shared.core.records.request import RequestRecord, RequestRow
 from shared.core.values.codec import Record, stored_value
 from shared.core.values.documents import Committed, Document, Fields, UnreadableDocument, Update
@@ -25,6 +26,7 @@ Request: TypeAlias = Versioned[RequestRecord]
 Row: TypeAlias = Versioned[RequestRow]
 Attempt: TypeAlias = Versioned[AttemptRecord]
 Batch: TypeAlias = Versioned[BatchRecord]
+Rejection: TypeAlias = Versioned[RejectedRecord]
 
 
 def request_in(document: Document) -> Request:
@@ -45,6 +47,11 @@ def attempt_in(document: Document) -> Attempt:
 def batch_in(document: Document) -> Batch:
     """Raises UnreadableDocument."""
     return _read(document, BatchRecord)
+
+
+def rejection_in(document: Document) -> Rejection:
+    """Raises UnreadableDocument."""
+    return _read(document, RejectedRecord)
 
 
 def _read(document: Document, kind: type[Kind]) -> Versioned[Kind]:
@@ -75,3 +82,8 @@ def committed(
     """The document after the commit whose write number `place` was `write`, the update of `before` to `after`."""
     data: dict[str, Any] = {**before.data, **write.changes}
     return Versioned(before.path, data, answer.versions[place], answer.at, after)
+
+
+def with_record(before: Versioned[Kind], record: Kind) -> Versioned[Kind]:
+    """The same document at the same version, as if it held that record."""
+    return Versioned(before.path, before.data, before.version, before.read_at, record)

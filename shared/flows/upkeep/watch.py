@@ -8,6 +8,8 @@ from shared.core.lifecycle import queries
 from shared.core.observability import events
 from shared.core.observability.status_summary import PATH as SUMMARY
 from shared.core.observability.status_summary import Summary
+from shared.core.records.pump import PumpRecord
+from shared.core.records.versioned import request_in
 from shared.core.values.documents import Absent, Delete, Document, UnreadableDocument, Update
 from shared.flows.batch.poll import tend_batches
 from shared.flows.collect.leftovers import delete_leftovers
@@ -42,7 +44,7 @@ async def watch(ports: Ports, kicks: Kicks, collector: Collector) -> None:
     await attempt(ports, "delete interactions", "requests", delete_leftovers(ports, collector))
     unannounced = await ports.store.query(queries.unannounced(now - ANNOUNCE_AFTER, PAGE))
     for request in unannounced:
-        await attempt(ports, "announce a result", request.path, announce(ports, request))
+        await attempt(ports, "announce a result", request.path, _announce(ports, request))
     due = publish_due(ports.store, ports.topics, now)
     await attempt(ports, "send due webhooks", "webhook_deliveries", due)
     await attempt(ports, "read the live limits", "quota/live", read_live_quota(ports))
@@ -65,6 +67,10 @@ async def watch(ports: Ports, kicks: Kicks, collector: Collector) -> None:
     )
 
 
+async def _announce(ports: Ports, request: Document) -> None:
+    await announce(ports, request_in(request))
+
+
 async def _summary(ports: Ports, pump: Document | Absent, now: datetime) -> Summary | None:
     """Written here where no pump leads that writes it."""
     return None if _leads(pump, now) else await summary.write(ports)
@@ -72,7 +78,8 @@ async def _summary(ports: Ports, pump: Document | Absent, now: datetime) -> Summ
 
 def _leads(pump: Document | Absent, now: datetime) -> bool:
     """Somebody does, and writes the summary."""
-    return isinstance(pump, Document) and pump.data["lead_until"] is not None and pump.data["lead_until"] > now
+    until = PumpRecord.of(pump).lead_until
+    return until is not None and until > now
 
 
 async def _forget(ports: Ports, now: datetime) -> int:
@@ -98,7 +105,7 @@ async def _forget_one(ports: Ports, document: Document) -> int:
 async def break_lead(ports: Ports) -> None:
     """The pump of an earlier boot leads no more."""
     pump = await ports.store.get(PUMP)
-    if isinstance(pump, Document) and pump.data["lead_holder"] != ports.boot:
+    if isinstance(pump, Document) and PumpRecord.of(pump).lead_holder != ports.boot:
         await ports.store.commit(Update(PUMP, {"lead_holder": None, "lead_until": None}, pump.version))
 
 
@@ -118,6 +125,6 @@ async def break_leases(ports: Ports) -> int:
 def _is_orphaned(ports: Ports, request: Document) -> bool:
     """Its worker was of an earlier boot. One that cannot be read counts: recovering it reports it."""
     try:
-        return bool(request.data["lease_holder"] != ports.boot)
+        return request_in(request).record.lease_holder != ports.boot
     except UnreadableDocument:
         return True
