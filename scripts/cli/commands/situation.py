@@ -22,7 +22,7 @@ STYLES = {"green": "green", "amber": "yellow", "red": "bold red"}
 async def show(*, as_json: bool) -> int:
     """The exit code: 1 where somebody is needed at once."""
     from scripts.cli.data import routing
-    from scripts.cli.data.requests import to_json
+    from scripts.cli.data.json_output import to_json
     from scripts.cli.views import request_view
     from shared import wiring
     from shared.flows.status import scene_reading
