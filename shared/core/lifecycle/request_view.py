@@ -1,7 +1,7 @@
 """The public view of a request: what its caller may know, in a fixed form. Pure.
 
-The HTTP API, result webhooks and `status --json` show it. Fields are added, never renamed or removed, within one
-`version`. It holds no prompt and nothing of how the worker keeps its documents.
+The HTTP API, result webhooks and the `--json` of every verb that shows requests have it. Fields are added, never
+renamed or removed, within one `version`. It holds no prompt and nothing of how the worker keeps its documents.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ ACCEPTED = "accepted"
 """Published, and not on record yet: the worker takes it up within seconds."""
 REJECTED = "rejected"
 """The message could not be taken: never a request, and never final for its id."""
+CORRECT_IT = "Correct the named fields and submit it again."
 OPEN = (ACCEPTED, "queued", "released", "rendering", "batched")
 ENDED = (*FINAL, REJECTED)
 STATUSES = (*OPEN, *ENDED)
@@ -180,7 +181,7 @@ def accepted_view(
     """`rejection` is that of its message."""
     outcome = None
     if rejection is not None:
-        outcome = OutcomeView(REJECTED, rejection.reason, "Correct the named fields and submit it again.")
+        outcome = OutcomeView(REJECTED, rejection.reason, CORRECT_IT)
     return RequestView(
         version=VERSION,
         request_id=note.request_id,
@@ -242,6 +243,35 @@ def _delivered(receipt: Receipt | None) -> DeliveredRoute | None:
         return None
     image = receipt.delivered
     return DeliveredRoute(image.model, image.image_size, image.lane, image.width, image.height)
+
+
+def rejected_view(rejection: RejectedRecord, origin: str = "") -> RequestView:
+    """Its `request_id` is empty where the message named no valid id."""
+    request_id, tenant = rejection.request_id or "", rejection.tenant or DEFAULT_TENANT
+    return RequestView(
+        version=VERSION,
+        request_id=request_id,
+        tenant=tenant,
+        group=None,
+        status=REJECTED,
+        reason=None,
+        created_at=rejection.created_at,
+        finished_at=rejection.created_at,
+        wait_seconds=None,
+        requested=None,
+        delivered=None,
+        image_url=None,
+        image_expires_at=None,
+        cost_usd=usd(0),
+        cost_basis=None,
+        attempt_count=0,
+        reasons=(),
+        mismatches=(),
+        outcome=OutcomeView(REJECTED, rejection.reason, CORRECT_IT),
+        labels={},
+        trace_id=rejection.trace_id or "",
+        links=links(tenant, request_id, origin),
+    )
 
 
 def _wait(request: RequestRecord, now: datetime) -> float | None:
