@@ -85,6 +85,26 @@ async def test_a_list_shows_what_its_filters_mean(
     assert [key.replace("%7E", "~") for key in keys(answer.text)] == wanted
 
 
+async def test_the_overview_counts_what_awaits_the_provider_and_leads_to_its_list(
+    desk: ConsoleContext, browser: Browser
+) -> None:
+    now = datetime.now(UTC)
+    rendering: dict[str, Any] = {"status": "rendering", "attempt_count": 1}
+    for number, minutes in ((1, 7), (2, 2)):
+        away: dict[str, Any] = {
+            "interaction_id": f"v1_{number}",
+            "collect_at": now,
+            "slot_at": now - timedelta(minutes=minutes),
+        }
+        await put(desk, f"away-{number}", minutes=minutes, **rendering, **away)
+    await put(desk, "held", **rendering, slot_at=now, lease_holder="b", lease_until=now)
+    await summary.write(desk.ports)
+    overview = (await browser.look("/")).text
+    (link,) = re.findall(r'<a href="/console/(requests[^"]*)" id="awaiting-all">2 awaiting the provider</a>', overview)
+    assert re.search(r"the longest for (<[^>]*>)?7 ?m", overview)
+    assert keys((await browser.look(f"/{link}")).text) == ["away-2", "away-1"]
+
+
 @pytest.mark.parametrize("name", ["status", "model", "since", "lane", "text"])
 async def test_a_filter_that_means_nothing_is_named_and_the_list_still_shows(browser: Browser, name: str) -> None:
     answer = await browser.look(f"/requests?{name}=%3Cb%3E")

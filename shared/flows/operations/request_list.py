@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.core.lifecycle import queries, request_filter
-from shared.core.lifecycle.request_filter import RequestFilter
+from shared.core.lifecycle.request_filter import AWAITING, RequestFilter
 from shared.core.records.request import ROW_FIELDS
 from shared.core.records.versioned import Row, row_in
 from shared.core.values.documents import Query, Range, UnreadableDocument
@@ -93,16 +93,18 @@ async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size:
 
 def _query(chosen: RequestFilter, edge: datetime | None, limit: int) -> Query:
     if chosen.tenant is not None:
-        query = queries.newest_of(chosen.tenant, chosen.status, chosen.since, edge, limit)
+        query = queries.newest_of(chosen.tenant, chosen.stored_status, chosen.since, edge, limit)
     else:
         since = () if chosen.since is None else (Range("created_at", ">=", chosen.since),)
         until = () if edge is None else (Range("created_at", "<=", edge),)
-        query = replace(queries.newest(chosen.status, limit), bounds=(*since, *until))
+        query = replace(queries.newest(chosen.stored_status, limit), bounds=(*since, *until))
     return replace(query, fields=ROW_FIELDS)
 
 
 def _is_exact(chosen: RequestFilter) -> bool:
     """The query alone decides."""
+    if chosen.status == AWAITING:
+        return False
     return replace(chosen, status=None, tenant=None, since=None, until=None, words={}) == RequestFilter()
 
 
