@@ -41,6 +41,7 @@ from shared.flows.wakeups import Kicks
 from shared.flows.webhooks.deliver import deliver
 from shared.flows.webhooks.room import Room
 from shared.ports import Ports
+from shared.ports.clock import Clock
 from shared.ports.messaging import Delivery
 from tests.fakes.batches import ScriptedBatches
 from tests.fakes.interactions import ScriptedInteractions
@@ -96,6 +97,7 @@ class World:
         self.lane = ScriptedLane(self.clock, latency)
         self.interactions = ScriptedInteractions(self.lane)
         self.background: Setting = "off"
+        self.webhooks_name_attempts = False
         self.batches = ScriptedBatches(self.clock)
         self.webhooks = ScriptedWebhooks(self.clock)
         self.live_quota = ScriptedLiveQuota(self.clock)
@@ -110,6 +112,8 @@ class World:
         self.deliver_twice = False
         self.watch_every = WATCH_EVERY
         self.shuffled = False
+        self.wall_clock: Clock | None = None
+        """The machine's, where it differs from the store's."""
         self.guard: Callable[[Any, str], Any] = lambda port, _name: port
         """Wraps each port: a test counts calls or kills the process with it."""
         self.boot()
@@ -128,12 +132,14 @@ class World:
             lanes={"standard": lane, "priority": lane, "flex": lane},
             interactions=self.guard(self.interactions, "interactions"),
             background=self.background,
+            has_webhooks=self.webhooks_name_attempts,
+            webhooks_name_attempts=self.webhooks_name_attempts,
             batches=self.guard(self.batches, "batches"),
             webhooks=self.guard(self.webhooks, "webhooks"),
             live_quota=self.live_quota,
             flag_source=NoFlagSource(),
             signals=self.signals,
-            clock=self.clock,
+            clock=self.wall_clock or self.clock,
             chance=self._chance.random,
             fresh=lambda digits: f"{self._chance.getrandbits(4 * digits):0{digits}x}",
             catalogue=self.catalogue,
