@@ -1,0 +1,2 @@
+"""The chart of a race."""
+def draw(race): return ""
