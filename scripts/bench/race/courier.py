@@ -10,7 +10,7 @@ from datetime import timedelta
 import httpx2
 from msgspec import Struct
 
-TOLD = (
+SETTINGS = (
     "push subscription with retries after 1 to 60 s, a dead letter after 10 deliveries, "
     "and no limit to deliveries under way"
 )
@@ -38,10 +38,12 @@ class Courier:
         self.acknowledged: set[str] = set()
         self.dead_letters: set[str] = set()
 
-    def publish(self, message_id: str, data: bytes) -> None:
+    def publish(self, message_id: str, data: bytes) -> asyncio.Task[None]:
+        """Returns at once; the task ends with the last delivery."""
         task = asyncio.create_task(self._deliver(message_id, data))
         self._deliveries.add(task)
         task.add_done_callback(self._deliveries.discard)
+        return task
 
     async def _deliver(self, message_id: str, data: bytes) -> None:
         for delivery in range(1, self._policy.deliveries + 1):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import httpx2
 from msgspec import Struct
@@ -22,6 +22,7 @@ from scripts.bench.race.courier import Courier, RetryPolicy
 from scripts.bench.race.scene import Order, Scene
 from shared.core.messages.topics import RENDER_REQUESTS, SUBSCRIPTIONS
 
+OURS = "renderlane"
 READY_WITHIN = 60.0
 THREADS = 256
 """Of a handler's server: none of its deliveries waits for another."""
@@ -91,20 +92,43 @@ class Kind(Struct, frozen=True):
 
 
 KINDS = (
-    Kind("renderlane", "Renderlane", "`renderlane up`, one process with SQLite; the limits in RENDERLANE_QUOTA",
-         ("renderlane.env",)),
-    Kind("plain", "handler as it comes", "functions-framework and google-genai with its default retries (five attempts);"
-         f" {THREADS} threads; {courier.TOLD}", ("handler_as_it_comes.py",)),
-    Kind("jitter", "handler with full jitter", "the same; tenacity's attempts (10) with full jitter after the delay that a"
-         " 429 names; the fallback model after two sick calls of a request; no second image where one is stored",
-         ("handler_with_jitter.py",)),
-    Kind("litellm", "LiteLLM router", "usage-based-routing-v2, enforce_model_rate_limits, 20 retries after a rate limit,"
-         " cooldown of 15 s after 4 failures, fallback to 2.1 without another try; async function behind the same"
-         " subscription; its costs as it states them; its price map from its package", ("litellm_router.py",)),
-    Kind("queue", "Procrastinate", "PostgreSQL with Debian's defaults; starts reserved in a table under an advisory lock;"
-         " 200 jobs at once; the fallback model after two sick calls of a request; queue and 20 % of the limit for"
-         " interactive jobs in the scene that has some; jobs of a dead worker after 6 s", ("durable_queue.py",)),
-)  # fmt: skip
+    Kind(
+        OURS,
+        "Renderlane",
+        "`renderlane up`: one process with SQLite; the limits in `RENDERLANE_QUOTA`",
+        ("renderlane.env",),
+    ),
+    Kind(
+        "plain",
+        "plain handler",
+        "functions-framework and google-genai with its default retries (five attempts);"
+        f" {THREADS} threads; {courier.SETTINGS}",
+        ("handler_as_it_comes.py",),
+    ),
+    Kind(
+        "jitter",
+        "handler, full jitter",
+        "as the plain handler; ten attempts by tenacity, with full jitter after the delay that a 429 names;"
+        " the fallback model after two sick calls of a request; no second call where an image is stored",
+        ("handler_with_jitter.py",),
+    ),
+    Kind(
+        "litellm",
+        "LiteLLM",
+        "its router with `usage-based-routing-v2` and `enforce_model_rate_limits`; 20 retries after a rate limit;"
+        " cooldown of 15 s after 4 failures, fallback to 2.1 at once; an async function behind the same subscription;"
+        " books are the costs that it states, by the price map of its package",
+        ("litellm_router.py",),
+    ),
+    Kind(
+        "queue",
+        "Procrastinate",
+        "PostgreSQL with Debian's defaults; starts reserved in a table under an advisory lock; 200 jobs at once;"
+        " the fallback model after two sick calls of a request; for interactive jobs, where there are some, a queue of"
+        " their own and 20 % of the limit; jobs of a dead worker are retried after 6 s",
+        ("durable_queue.py",),
+    ),
+)
 
 
 def lines_of_code(text: str) -> int:
@@ -184,21 +208,26 @@ class DurableQueue:
         self._images.mkdir(exist_ok=True)
         if self._publisher is None:
             await self._prepare()
-            self._publisher = await asyncio.create_subprocess_exec(
-                *self._command("publish"), env={**os.environ, **self._environment},
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            )  # fmt: skip
+            with self._log() as log:
+                self._publisher = await asyncio.create_subprocess_exec(
+                    *self._command("publish"), env={**os.environ, **self._environment},
+                    stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
+                )  # fmt: skip
             assert self._publisher.stdout is not None
             await self._publisher.stdout.readline()
         self._worker = _begin(self._command("work"), self._environment, self._ground)
 
     async def _prepare(self) -> None:
         await _until(lambda: self._sql("select 1"), "PostgreSQL")
-        prepare = await asyncio.create_subprocess_exec(
-            *self._command("prepare"), env={**os.environ, **self._environment}
-        )
+        with self._log() as log:
+            prepare = await asyncio.create_subprocess_exec(
+                *self._command("prepare"), env={**os.environ, **self._environment}, stderr=log
+            )
         if await prepare.wait():
             raise machine.Missing("the queue's tables cannot be made: the durable queue does not run")
+
+    def _log(self) -> IO[bytes]:
+        return (self._ground.folder / "log").open("ab")
 
     def _command(self, word: str) -> list[str]:
         return [str(self._ground.python), str(machine.PEERS / "durable_queue.py"), word]
@@ -224,7 +253,9 @@ class DurableQueue:
         return _images(self._images)
 
     async def ended(self) -> int:
-        jobs = "select count(*) from procrastinate_jobs where task_name = 'render' and status in ('succeeded', 'failed')"
+        jobs = (
+            "select count(*) from procrastinate_jobs where task_name = 'render' and status in ('succeeded', 'failed')"
+        )
         return int(await self._sql(jobs) or 0)
 
     async def _sql(self, query: str) -> str:

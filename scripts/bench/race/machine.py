@@ -85,7 +85,10 @@ def postgres(folder: Path) -> Iterator[Postgres]:
 
 
 def _program(name: str) -> str:
-    places = [*sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), *map(Path, filter(None, [shutil.which(name)]))]
+    places = [
+        *sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}")),
+        *map(Path, filter(None, [shutil.which(name)])),
+    ]
     if not places:
         raise Missing(f"PostgreSQL's {name} is not installed (Debian: postgresql): the durable queue does not run")
     return str(places[-1])

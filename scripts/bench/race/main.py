@@ -24,17 +24,16 @@ from scripts.bench.harness import rig
 from scripts.bench.harness.progress import Progress
 from scripts.bench.race import chart, machine, report, track
 from scripts.bench.race.checker import check
-from scripts.bench.race.entrants import KINDS, Kind
+from scripts.bench.race.entrants import KINDS, OURS, Kind
 from scripts.bench.race.scene import Scene
-from scripts.bench.race.scenes import SCENES
+from scripts.bench.race.scenes import QUICK, SCENES
 
 RACE, CHART, PAGE = Path("docs/race.json"), Path("docs/race.svg"), Path("docs/benchmarks.md")
-OURS = KINDS[0].name
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--quick", action="store_true", help="short scenes")
+    options.add_argument("--quick", action="store_true", help=f"short scenes, and only {', '.join(QUICK)} unless others are named")
     options.add_argument("--scene", action="append", choices=list(SCENES), help="this one only; may be repeated")
     options.add_argument(
         "--peer", action="append", choices=[kind.name for kind in KINDS], help="these entrants only; may be repeated"
@@ -46,11 +45,12 @@ def main() -> int:
         redraw(json.loads(RACE.read_text("utf-8")))
         return 0
     kinds = [kind for kind in KINDS if not chosen.peer or kind.name in chosen.peer]
-    names = chosen.scene or list(SCENES)
+    names = chosen.scene or list(QUICK if chosen.quick else SCENES)
     race = asyncio.run(run(kinds, [SCENES[name](chosen.quick) for name in names]))
     for name in names:
         titles, rows = report.table(race, name)
         rig.print_table(race["scenes"][name]["title"], ["", *titles], rows)
+        print("\n".join(report.losses_text(race, name)) + "\n")
     for kind in race["entrants"].values():
         print(f"{kind['label']} ({kind['lines']} lines): {kind['settings']}")
     rig.write_json(chosen.json, race)

@@ -18,7 +18,10 @@ RESERVED = float(os.environ["RACE_RESERVED"])
 PRIORITIES = {"interactive": 100, "normal": 0, "bulk": -100}
 ATTEMPTS = 10
 SICK_CALLS_BEFORE_FALLBACK = 2
-SCHEMA = "create table if not exists starts (lane text, at timestamptz); create index if not exists by_lane on starts (lane, at desc)"
+SCHEMA = """
+    create table if not exists starts (lane text, at timestamptz);
+    create index if not exists by_lane on starts (lane, at desc)
+"""
 TAKE = """
     insert into starts select %(lane)s, greatest(clock_timestamp(), coalesce((
         select at from starts where lane = %(lane)s order by at desc offset %(limit)s - 1 limit 1

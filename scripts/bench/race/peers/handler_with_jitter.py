@@ -1,4 +1,4 @@
-"""The handler of somebody who knows: full jitter that respects what a 429 asks for, a fallback model, no second image."""
+"""The handler of somebody who knows: full jitter after the delay of a 429, a fallback model, no second image."""
 
 import base64
 import json
@@ -34,10 +34,10 @@ def wait(state):
     error = state.outcome.exception()
     response = getattr(error, "response", None)
     text = f"{error} {getattr(response, 'text', '')}"
-    delay = re.search(r"retry in ([\d.]+)s|retryDelay\W+([\d.]+)s", text)
+    named = re.search(r"retry in ([\d.]+)s|retryDelay\W+([\d.]+)s", text)
     header = getattr(response, "headers", {}).get("retry-after", "0")
-    asked = float(delay.group(1) or delay.group(2)) if delay else float(header)
-    return asked + random.uniform(0, min(60, 2**state.attempt_number))
+    delay = float(named.group(1) or named.group(2)) if named else float(header)
+    return delay + random.uniform(0, min(60, 2**state.attempt_number))
 
 
 @functions_framework.http

@@ -5,13 +5,12 @@ import json
 import os
 from pathlib import Path
 
-import functions_framework.aio
-import litellm
 from litellm import Router
 from litellm.types.router import AllowedFailsPolicy, RetryPolicy
 from starlette.responses import Response
 
 images = Path(os.environ["RACE_IMAGES"])
+books = open(os.environ["RACE_BOOKS"], "a", buffering=1)  # noqa: SIM115
 limits = json.loads(os.environ["RACE_RPM"])
 
 
@@ -20,7 +19,12 @@ def deployment(model):
     base = os.environ["RACE_PROVIDER"] + "/v1beta"
     return {
         "model_name": model,
-        "litellm_params": {"model": f"gemini/{model}", "api_base": base, "api_key": os.environ["GEMINI_API_KEY"], **rpm},
+        "litellm_params": {
+            "model": f"gemini/{model}",
+            "api_base": base,
+            "api_key": os.environ["GEMINI_API_KEY"],
+            **rpm,
+        },
     }
 
 
@@ -36,7 +40,9 @@ router = Router(
     fallbacks=[{PRO: [STANDARD]}],
     num_retries=10,
     retry_policy=RetryPolicy(
-        RateLimitErrorRetries=20, ServiceUnavailableErrorRetries=0, BadRequestErrorRetries=0,
+        RateLimitErrorRetries=20,
+        ServiceUnavailableErrorRetries=0,
+        BadRequestErrorRetries=0,
         ContentPolicyViolationErrorRetries=0,
     ),
     timeout=300,
@@ -49,15 +55,16 @@ async def render(request):
     image = images / f"{message['request_id']}.jpg"
     if image.exists():
         return Response(status_code=204)
-    answer = await router.aimage_generation(
+    answer = await router.acompletion(
         model=message["model"],
-        prompt=message["prompt"],
+        messages=[{"role": "user", "content": message["prompt"]}],
+        modalities=["image"],
         imageConfig={"imageSize": message["image_size"]},
     )
+    address = answer.choices[0].message.images[0]["image_url"]["url"]
     part = image.with_suffix(".part")
-    part.write_bytes(base64.b64decode(answer.data[0].b64_json))
+    part.write_bytes(base64.b64decode(address.partition(",")[2]))
     part.rename(image)
     cost = answer._hidden_params.get("response_cost")
-    with open(os.environ["RACE_BOOKS"], "a") as books:
-        books.write(json.dumps({"request_id": message["request_id"], "usd": cost}) + "\n")
+    books.write(json.dumps({"request_id": message["request_id"], "usd": cost}) + "\n")
     return Response(status_code=204)
