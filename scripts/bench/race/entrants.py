@@ -109,7 +109,8 @@ KINDS = (
         "jitter",
         "handler, full jitter",
         "as the plain handler; ten attempts by tenacity, with full jitter after the delay that a 429 names;"
-        " the fallback model after two sick calls of a request; no second call where an image is stored",
+        " the fallback model after two sick calls of a request; none where an image is stored,"
+        " none after a 400 or a refusal",
         ("handler_with_jitter.py",),
     ),
     Kind(

@@ -33,7 +33,9 @@ RACE, CHART, PAGE = Path("docs/race.json"), Path("docs/race.svg"), Path("docs/be
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--quick", action="store_true", help=f"short scenes, and only {', '.join(QUICK)} unless others are named")
+    options.add_argument(
+        "--quick", action="store_true", help=f"short scenes, and only {', '.join(QUICK)} unless others are named"
+    )
     options.add_argument("--scene", action="append", choices=list(SCENES), help="this one only; may be repeated")
     options.add_argument(
         "--peer", action="append", choices=[kind.name for kind in KINDS], help="these entrants only; may be repeated"

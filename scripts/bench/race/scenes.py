@@ -84,9 +84,10 @@ def interactive(quick: bool) -> Scene:
 
 def kill(quick: bool) -> Scene:
     requests, seconds, kills, within = (20, 5.0, (6.0,), 45.0) if quick else (90, 10.0, (8.0, 20.0, 32.0), 210.0)
+    moments = ", ".join(f"{at:.0f}" for at in kills)
     return Scene(
         name="kill",
-        title=f"{requests} requests of {seconds:.0f} s, killed with -9 after {', '.join(f'{at:.0f}' for at in kills)} s",
+        title=f"{requests} requests of {seconds:.0f} s, killed with -9 after {moments} s",
         orders=[_order("kill", number, number * 0.4) for number in range(requests)],
         latency=seconds,
         kills=kills,

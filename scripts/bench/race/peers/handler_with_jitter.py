@@ -42,7 +42,10 @@ def wait(state):
 
 @functions_framework.http
 def render(request):
-    message = json.loads(base64.b64decode(request.get_json()["message"]["data"]))
+    try:
+        message = json.loads(base64.b64decode(request.get_json()["message"]["data"]))
+    except ValueError:
+        return drop("the message is no JSON")
     image = images / f"{message['request_id']}.jpg"
     if image.exists():
         return "", 204
@@ -62,9 +65,19 @@ def render(request):
                     response_format={"type": "image", "image_size": message["image_size"]},
                 )
             except Exception as error:
+                if status_of(error) == 400:
+                    return drop(f"{message['request_id']} was refused: {error}")
                 sick_calls += (status_of(error) or 0) >= 500
                 raise
+    if answer.output_image is None:
+        return drop(f"{message['request_id']} has no image")
     part = image.with_suffix(".part")
     part.write_bytes(base64.b64decode(answer.output_image.data))
     part.rename(image)
+    return "", 204
+
+
+def drop(why):
+    """Acknowledged: another delivery would end like this one."""
+    print(why)
     return "", 204

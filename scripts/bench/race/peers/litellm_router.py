@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from litellm import Router
+from litellm import BadRequestError, Router
 from litellm.types.router import AllowedFailsPolicy, RetryPolicy
 from starlette.responses import Response
 
@@ -51,20 +51,34 @@ router = Router(
 
 async def render(request):
     envelope = await request.json()
-    message = json.loads(base64.b64decode(envelope["message"]["data"]))
+    try:
+        message = json.loads(base64.b64decode(envelope["message"]["data"]))
+    except ValueError:
+        return drop("the message is no JSON")
     image = images / f"{message['request_id']}.jpg"
     if image.exists():
         return Response(status_code=204)
-    answer = await router.acompletion(
-        model=message["model"],
-        messages=[{"role": "user", "content": message["prompt"]}],
-        modalities=["image"],
-        imageConfig={"imageSize": message["image_size"]},
-    )
-    address = answer.choices[0].message.images[0]["image_url"]["url"]
-    part = image.with_suffix(".part")
-    part.write_bytes(base64.b64decode(address.partition(",")[2]))
-    part.rename(image)
+    try:
+        answer = await router.acompletion(
+            model=message["model"],
+            messages=[{"role": "user", "content": message["prompt"]}],
+            modalities=["image"],
+            imageConfig={"imageSize": message["image_size"]},
+        )
+    except BadRequestError as error:
+        return drop(f"{message['request_id']} was refused: {error}")
     cost = answer._hidden_params.get("response_cost")
     books.write(json.dumps({"request_id": message["request_id"], "usd": cost}) + "\n")
+    pictures = getattr(answer.choices[0].message, "images", None)
+    if not pictures:
+        return drop(f"{message['request_id']} has no image")
+    part = image.with_suffix(".part")
+    part.write_bytes(base64.b64decode(pictures[0]["image_url"]["url"].partition(",")[2]))
+    part.rename(image)
+    return Response(status_code=204)
+
+
+def drop(why):
+    """Acknowledged: another delivery would end like this one."""
+    print(why)
     return Response(status_code=204)
