@@ -18,10 +18,10 @@ from shared.wiring import Worker
 @functions_framework.aio.http
 async def intake(request: Request) -> Response:
     """Push of `render-requests`: a message becomes a queued request, a cancellation or a rejection."""
-    from shared.flows.intake.intake import take_in
+    from shared.flows.intake.intake import accept_message
 
     async def flow(worker: Worker, message: Message) -> None:
-        await take_in(worker.ports, worker.kicks, worker.tags, message)
+        await accept_message(worker.ports, worker.kicks, worker.tags, message)
 
     return await push.answer(request, "intake", flow)
 

@@ -71,7 +71,7 @@ from shared.ports.telemetry import Signals
 from shared.ports.webhooks import Webhooks
 
 if TYPE_CHECKING:
-    from shared.core.observability.trace_tree import Seen
+    from shared.core.observability.trace_tree import SpanView
     from shared.core.provider.call import Order
     from shared.core.routing.vertex import VertexUse
     from shared.flows.collect.look import Collector
@@ -564,7 +564,7 @@ def identities(settings: Settings) -> Identities:
     return IapIdentities(settings.console_audience)
 
 
-def spans(settings: Settings, trace_id: str) -> list[Seen]:
+def spans(settings: Settings, trace_id: str) -> list[SpanView]:
     """Those of one trace in the file of the one-machine home; none where there is no such file."""
     from shared.adapters.telemetry import span_file
     from shared.core.observability import trace_tree

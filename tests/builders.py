@@ -21,7 +21,7 @@ from shared.core.provider.stored_image import Delivered
 from shared.core.provider.usage import Usage
 from shared.core.routing import ladder
 from shared.core.routing.ladder import Planned
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import Document
 from shared.core.values.lanes import BUILT as LANES
 
@@ -45,7 +45,7 @@ def a_catalogue() -> Catalogue:
 
 
 def a_planned(request: RenderRequest | None = None, lanes: Collection[str] = LANES) -> Planned:
-    planned = ladder.first_plan(Ask.of(request or a_request()), a_catalogue(), lanes)
+    planned = ladder.first_plan(Requirements.of(request or a_request()), a_catalogue(), lanes)
     assert isinstance(planned, Planned), planned
     return planned
 

@@ -28,7 +28,7 @@ from shared.core.values.documents import Document
 from shared.flows.collect.collect import collect
 from shared.flows.collect.look import Collector
 from shared.flows.intake.fair_queue import FairTags
-from shared.flows.intake.intake import take_in
+from shared.flows.intake.intake import accept_message
 from shared.flows.pump.loop import Pump
 from shared.flows.pump_status import PumpView
 from shared.flows.render.limit_reports import Evidence
@@ -252,7 +252,7 @@ class World:
         try:
             match subscription.function:
                 case "intake":
-                    await take_in(self.ports, self.kicks, self.tags, message)
+                    await accept_message(self.ports, self.kicks, self.tags, message)
                 case "pump":
                     await self.pump.kicked(Kick.parse(message.data).queues)
                 case "render":

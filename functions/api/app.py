@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from functions.api import endpoints
 from functions.api.door import Identified
-from functions.api.endpoints import Desk
+from functions.api.endpoints import ApiContext
 from functions.api.openapi import description
 from functions.api.problems import TITLES, ProblemAnswer, document
 from functions.application import note_cause
@@ -55,7 +55,7 @@ def app(worker: Worker, callers: Callers) -> Starlette:
             **dict.fromkeys(UNAVAILABLE, _unavailable),
         },
     )
-    application.state.desk = Desk(worker)
+    application.state.desk = ApiContext(worker)
     return application
 
 

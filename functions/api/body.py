@@ -23,7 +23,6 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 CANCEL_BY_POST = Problem(
     "cancel", "a cancellation", "a render request", "POST to /v1/requests/{request_id}/cancel instead."
 )
-CLIENT_CLOSED_REQUEST = 499
 
 
 async def render_request(request: Request, new_id: str) -> tuple[RenderRequest, bytes]:

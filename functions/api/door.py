@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from functions.api.problems import ProblemAnswer
 from functions.proxy_headers import PROXIES
 from shared.core.values.validation import Problem, shown
-from shared.ports.identity import Asked, Caller, Callers, NotIdentified
+from shared.ports.identity import Caller, CallerInfo, Callers, NotIdentified
 
 OPEN = ("/healthz", "/v1/openapi.json")
 """For anybody who gets this far: they say nothing of requests."""
@@ -59,10 +59,10 @@ def tenant_of(request: Request, named: str | None) -> str:
     raise ProblemAnswer.of_field(403, problem)
 
 
-def _call(request: Request) -> Asked:
+def _call(request: Request) -> CallerInfo:
     # Cloud Run checks this header where it is sent, and passes `authorization` on unread.
     token = request.headers.get("x-serverless-authorization") or request.headers.get("authorization")
-    return Asked(
+    return CallerInfo(
         peer=request.client.host if request.client else "",
         host=request.headers.get("host", ""),
         proxied=request.scope.get("http_version") == "1.0" or any(name in request.headers for name in PROXIES),

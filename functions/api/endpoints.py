@@ -36,7 +36,7 @@ LINK_LASTS = timedelta(minutes=15)
 TRACE_ATTRIBUTES = ("traceparent", "tracestate")
 
 
-class Desk:
+class ApiContext:
     """What the endpoints work with. One per process."""
 
     def __init__(self, worker: Worker) -> None:
@@ -48,8 +48,8 @@ class Desk:
         return self.worker.ports
 
 
-def desk_of(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
+def desk_of(request: Request) -> ApiContext:
+    desk: ApiContext = request.app.state.desk
     return desk
 
 

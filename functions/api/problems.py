@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse, Response
 from shared.core.values.validation import Problem
 
 MEDIA_TYPE = "application/problem+json"
-DOCS = "https://www.rfc-editor.org/rfc/rfc9110#section-15"
 TITLES = {
     400: "The request cannot be read",
     401: "No caller is identified",

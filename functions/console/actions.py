@@ -21,7 +21,7 @@ from shared.core.messages.topics import PUMP_KICKS, RENDER_REQUESTS
 from shared.core.observability import events
 from shared.core.routing import flag_board, flag_form
 from shared.core.routing.flag_board import FlagRefused
-from shared.core.routing.flag_form import Wish
+from shared.core.routing.flag_form import FlagRequest
 from shared.core.values.validation import Problem
 from shared.flows.intake import revive as reviving
 from shared.flows.operations import flag_preview, flags
@@ -36,7 +36,7 @@ async def preview(request: Request, form: Form) -> Response:
     is_part = request.headers.get("hx-request") == "true"
     filled_in = {**form, "reason": form.get("reason", "").strip() or "a preview"}
     wish = flag_form.wish(filled_in, request.state.actor, ports.catalogue)
-    if not isinstance(wish, Wish):
+    if not isinstance(wish, FlagRequest):
         filled = Filled.again(form, wish)
         if is_part:
             return await pages.preview_part(request, filled, None, WRONG)
@@ -55,7 +55,7 @@ async def preview(request: Request, form: Form) -> Response:
 async def trip(request: Request, form: Form) -> Response:
     ports = desk_of(request).ports
     wish = flag_form.wish(form, request.state.actor, ports.catalogue)
-    if not isinstance(wish, Wish):
+    if not isinstance(wish, FlagRequest):
         return await pages.flags_page(request, Filled.again(form, wish), status=WRONG)
     flag_id = form.get("flag_id", "")
     if flag_forms.FLAG_ID.fullmatch(f"{wish.name}-{flag_id}") is None:
@@ -78,7 +78,7 @@ async def reset(request: Request, form: Form) -> Response:
 
 async def extend(request: Request, form: Form) -> Response:
     flag_id = request.path_params["flag_id"]
-    why, lasts = flag_forms.reason_of(form), flag_form.lasting(form.get("lasts", ""))
+    why, lasts = flag_forms.reason_of(form), flag_form.parse_duration(form.get("lasts", ""))
     for wrong in (why, lasts):
         if isinstance(wrong, Problem):
             return await pages.flags_page(request, Filled.anew(), wrong_at=(flag_id, wrong), status=WRONG)

@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from functions.application import note_cause
 from functions.console import actions, budget_pages, pages, request_pages, runbook
-from functions.console.desk import Desk
+from functions.console.desk import ConsoleContext
 from functions.console.guard import Guard, changing
 from functions.console.view import STATIC, problem, warm
 from shared import wiring
@@ -60,7 +60,7 @@ CHANGING = {
 }
 
 
-def app(desk: Desk) -> Starlette:
+def app(desk: ConsoleContext) -> Starlette:
     """To be mounted at BASE."""
     warm()
     routes: list[Route | Mount] = [Route(path, page, methods=["GET"]) for path, page in LOOKING.items()]
@@ -80,11 +80,11 @@ def app(desk: Desk) -> Starlette:
     return made
 
 
-def desk_of(worker: Worker, settings: Settings, *, simulated: bool = False) -> Desk:
-    return Desk(worker, settings, wiring.identities(settings), runbook.sections(), simulated)
+def desk_of(worker: Worker, settings: Settings, *, simulated: bool = False) -> ConsoleContext:
+    return ConsoleContext(worker, settings, wiring.identities(settings), runbook.sections(), simulated)
 
 
-def whole(desk: Desk) -> Starlette:
+def whole(desk: ConsoleContext) -> Starlette:
     """The console and nothing else: its root leads to it."""
 
     async def to_console(request: Request) -> Response:

@@ -20,7 +20,7 @@ from shared.wiring import Worker
 CLOUD_TRACE = "https://console.cloud.google.com/traces/explorer;traceId={trace_id}?project={project}"
 
 
-class Desk(Struct, eq=False):
+class ConsoleContext(Struct, eq=False):
     """One per process."""
 
     worker: Worker
@@ -54,6 +54,6 @@ class Desk(Struct, eq=False):
         return self._tokens
 
 
-def desk_of(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
+def desk_of(request: Request) -> ConsoleContext:
+    desk: ConsoleContext = request.app.state.desk
     return desk

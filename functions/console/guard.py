@@ -11,11 +11,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from functions.console.desk import Desk, desk_of
+from functions.console.desk import ConsoleContext, desk_of
 from functions.console.tokens import NONCE
 from functions.console.view import problem
 from functions.proxy_headers import PROXIES
-from shared.ports.identity import Asked, NotIdentified
+from shared.ports.identity import CallerInfo, NotIdentified
 
 ASSERTION = "x-goog-iap-jwt-assertion"
 FORM_LIMIT_BYTES = 64 * 1024
@@ -44,7 +44,7 @@ class Refused(Exception):
 class Guard:
     """Identifies whoever asks, before any page is looked at."""
 
-    def __init__(self, app: ASGIApp, desk: Desk) -> None:
+    def __init__(self, app: ASGIApp, desk: ConsoleContext) -> None:
         self._app = app
         self._desk = desk
 
@@ -65,8 +65,8 @@ class Guard:
         await self._app(scope, receive, send_with_headers)
 
 
-def asked(request: Request) -> Asked:
-    return Asked(
+def asked(request: Request) -> CallerInfo:
+    return CallerInfo(
         peer=request.client.host if request.client else "",
         host=request.headers.get("host", ""),
         # HTTP/1.0 is what nginx speaks behind it where nothing else is set; no browser of this century does.
@@ -75,7 +75,7 @@ def asked(request: Request) -> Asked:
     )
 
 
-def cookie_name(desk: Desk) -> str:
+def cookie_name(desk: ConsoleContext) -> str:
     """With the prefix that browsers accept from HTTPS alone, where that is spoken."""
     return "__Host-renderlane" if desk.behind_proxy else "renderlane"
 

@@ -12,7 +12,7 @@ from shared.core.lifecycle import queries, request_record, revival
 from shared.core.lifecycle.request_record import FINAL
 from shared.core.messages import request_key
 from shared.core.observability import display
-from shared.core.observability.trace_tree import Seen, of_documents, still_open, with_root
+from shared.core.observability.trace_tree import SpanView, of_documents, still_open, with_root
 from shared.core.values.documents import Document, Fields
 from shared.core.values.route import Route
 from shared.ports import Ports
@@ -83,10 +83,6 @@ def has_ended(data: Fields) -> bool:
     return data["status"] in FINAL
 
 
-def route_of(attempt: Fields) -> str:
-    return str(Route.from_json(attempt["route"]))
-
-
 async def find(store: Store, request_id: str) -> Looked | None:
     """None where there is no such request."""
     found = await store.get(request_record.path(request_id))
@@ -103,7 +99,7 @@ async def image_of(ports: Ports, uri: str) -> tuple[bytes, str]:
     return data, kind if kind in PICTURE_TYPES else "application/octet-stream"
 
 
-def spans_of(found: Looked, read: Callable[[str], Sequence[Seen]], now: datetime) -> tuple[list[Seen], bool]:
+def spans_of(found: Looked, read: Callable[[str], Sequence[SpanView]], now: datetime) -> tuple[list[SpanView], bool]:
     """And whether they are all; else they are what the store can tell."""
     spans = read(found.data["trace_id"])
     if spans:

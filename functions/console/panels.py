@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -11,18 +11,18 @@ from msgspec import Struct
 from shared.core.admission.route_memory import Effect
 from shared.core.lifecycle import queries
 from shared.core.observability import display, verdict
-from shared.core.observability.status_summary import RING, QuotaUse, Summary, Waiting
+from shared.core.observability.status_summary import HISTORY_WINDOW, QuotaUse, Summary, Waiting
 from shared.core.observability.verdict import Scene, Verdict
 from shared.core.observability.workers import Fleet, read_fleet
 from shared.core.routing.breaker import Circuit
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.values.documents import Fields
 from shared.flows.operations import routing_snapshot
-from shared.flows.operations.routing_snapshot import Known
+from shared.flows.operations.routing_snapshot import RoutingSnapshot
 from shared.flows.status import summary
 from shared.ports import Ports
 
-CHART_MINUTES = int(RING.total_seconds() // 60)
+CHART_MINUTES = int(HISTORY_WINDOW.total_seconds() // 60)
 MOST_WORKERS = 30
 
 
@@ -91,7 +91,7 @@ class ModelQueue(Struct, frozen=True):
 class Overview(Struct, frozen=True):
     now: datetime
     summary: Summary | None
-    known: Known
+    known: RoutingSnapshot
     flags: tuple[ShownFlag, ...]
     scene: Scene
     verdict: Verdict
@@ -177,7 +177,7 @@ async def look(ports: Ports) -> Overview:
     return Overview(known.now, counted, known, shown(known), scene, verdict.verdict(scene))
 
 
-def shown(known: Known) -> tuple[ShownFlag, ...]:
+def shown(known: RoutingSnapshot) -> tuple[ShownFlag, ...]:
     """Breakers' after all others."""
     return tuple(
         ShownFlag(
@@ -200,10 +200,6 @@ def chart(use: QuotaUse, now: datetime) -> list[Column]:
             full = sample.percent is not None and sample.percent >= 95
             columns.append(Column(minute, max(4, min(100, percent)), full))
     return columns
-
-
-def pauses(flags: Iterable[ShownFlag]) -> list[ShownFlag]:
-    return [one for one in flags if one.flag.name == "pause" and not one.flag.shadow]
 
 
 def _pauses(flag: Flag, model: str, tenant: str) -> bool:

@@ -13,9 +13,9 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle import request_record
 from shared.core.observability import display, verdict
 from shared.core.routing import ladder
-from shared.core.routing.eligibility import Rung
+from shared.core.routing.eligibility import RouteOption
 from shared.core.routing.ladder import Plan, Planned, Unroutable, Waits
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.route import Route
 
 
@@ -44,7 +44,7 @@ class Prospect(Struct, frozen=True):
 def prospect(one: Looked, view: Overview, catalogue: Catalogue, built: Collection[str]) -> Prospect:
     """Of a request that has not ended."""
     terms = view.known.terms(catalogue, built)
-    ask, course = Ask.from_json(one.data["ask"]), request_record.course_of(one.request_id, one.data)
+    ask, course = Requirements.from_json(one.data["ask"]), request_record.course_of(one.request_id, one.data)
     rungs, plan = ladder.ladder(ask, terms, course, among=terms.lanes), ladder.plan(ask, terms, course)
     route = plan.route if isinstance(plan, Planned) else None
     steps = () if isinstance(rungs, Unroutable) else tuple(_step(rung, route) for rung in rungs.rungs)
@@ -53,7 +53,7 @@ def prospect(one: Looked, view: Overview, catalogue: Catalogue, built: Collectio
     return Prospect(now, following, when, at, steps, notes)
 
 
-def _step(rung: Rung, chosen: Route | None) -> Step:
+def _step(rung: RouteOption, chosen: Route | None) -> Step:
     word = "chosen" if rung.route == chosen else "possible" if rung.struck is None else "rejected"
     flag = f" ({rung.flag_id})" if rung.flag_id else ""
     return Step(rung.route, rung.estimate_micros, word, f"{rung.struck or ''}{flag}")

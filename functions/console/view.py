@@ -34,7 +34,7 @@ def environment() -> Environment:
     )  # fmt: skip
     made.filters |= {
         "dollars": display.dollars, "moment": display.moment, "seconds": display.seconds, "left": display.left,
-        "so_far": display.so_far, "saved": display.saved, "iso": iso, "duration": display.duration, "short": short,
+        "so_far": display.effect_text, "saved": display.saved, "iso": iso, "duration": display.duration, "short": short,
         "money": display.money,
     }  # fmt: skip
     made.globals |= {

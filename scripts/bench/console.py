@@ -40,7 +40,7 @@ from shared.core.provider.outcome import Outcome
 from shared.core.routing import ladder
 from shared.core.routing.flag import Flag
 from shared.core.routing.ladder import Planned
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import Create, Write
 from shared.core.values.lanes import BUILT
 from shared.flows.operations import flags
@@ -265,7 +265,7 @@ def _document(ports: Ports, request_id: str, asked: dict[str, str], at: datetime
         **asked,
     }
     request = RenderRequest.parse(json.loads(json.dumps(payload)))
-    planned = ladder.first_plan(Ask.of(request), ports.catalogue, BUILT)
+    planned = ladder.first_plan(Requirements.of(request), ports.catalogue, BUILT)
     assert isinstance(planned, Planned)
     written = request_record.new_document(
         request, planned, fair_tag=at.timestamp(), message_id="m", trace_id="0" * 31 + "1",

@@ -24,7 +24,7 @@ from scripts.bench.harness import rig
 from scripts.virtual_time import measures
 from scripts.virtual_time.arrivals import backlog, poisson
 from scripts.virtual_time.fleet_model import DeliveryTerms, FleetSize
-from scripts.virtual_time.provider_limits import Terms
+from scripts.virtual_time.provider_limits import ProviderTerms
 from scripts.virtual_time.renderlane_model import Renderlane
 from scripts.virtual_time.request import Arrival
 from scripts.virtual_time.run import Rehearsal, Setting, rehearse
@@ -107,7 +107,7 @@ def _setting(way: FleetSize, arrivals: Callable[[Random], Sequence[Arrival]], un
     return Setting(
         start=NOON,
         arrivals=arrivals,
-        terms={MODEL: Terms.fixed(Limits(rpm=RPM))},
+        terms={MODEL: ProviderTerms.fixed(Limits(rpm=RPM))},
         fleet=way,
         known={MODEL: Limits(rpm=RPM)},
         until=until,

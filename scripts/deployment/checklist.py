@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 
 from msgspec import Struct
 
-from scripts.deployment.place import Place, Stopped
+from scripts.deployment.place import DeploymentTarget, Stopped
 
 COMMAND = (".venv/bin/renderlane", "doctor", "--json")
 
@@ -24,7 +24,7 @@ class Check(Struct, frozen=True):
     remedy: str
 
 
-def command(place: Place, *, deployed: bool, fleet: str | None = None) -> tuple[str, ...]:
+def command(place: DeploymentTarget, *, deployed: bool, fleet: str | None = None) -> tuple[str, ...]:
     """As one can type it, its settings in front."""
     settings = (f"{name}={value}" for name, value in place.settings(deployed=deployed).items() if value)
     return "env", *settings, *COMMAND, *(() if fleet is None else (f"--fleet={fleet}",))

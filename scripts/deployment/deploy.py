@@ -19,7 +19,7 @@ import click
 from msgspec import Struct
 
 from scripts.deployment import bundle, checklist, plan_file, revisions
-from scripts.deployment.place import ROOT, Place, Stopped
+from scripts.deployment.place import ROOT, DeploymentTarget, Stopped
 from scripts.deployment.shell import RealShell, Shell
 
 BUNDLE = Path("build/bundle.zip")
@@ -57,7 +57,7 @@ UNKNOWN_IMAGE = "@sha256:" + "0" * 64
 
 
 class Deployment(Struct, frozen=True):
-    place: Place
+    place: DeploymentTarget
     shell: Shell
     say: Callable[[str], None]
     act: bool
@@ -333,7 +333,7 @@ def main(
     environment: str, only_plan: bool, yes: bool, back: bool, canary: int | None, despite: tuple[str, ...]
 ) -> None:
     deployment = Deployment(
-        Place.read(environment), RealShell(), click.echo, act=yes or only_plan, despite=frozenset(despite),
+        DeploymentTarget.read(environment), RealShell(), click.echo, act=yes or only_plan, despite=frozenset(despite),
         canary_percent=canary,
     )  # fmt: skip
     if back:

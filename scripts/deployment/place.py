@@ -19,7 +19,7 @@ class Stopped(click.ClickException):
     exit_code = 1
 
 
-class Place(Struct, frozen=True):
+class DeploymentTarget(Struct, frozen=True):
     """As its tfvars file says, defaults as in terraform/variables.tf."""
 
     environment: str
@@ -33,7 +33,7 @@ class Place(Struct, frozen=True):
     catalogue: str = ""
 
     @classmethod
-    def read(cls, environment: str, root: Path = ROOT) -> Place:
+    def read(cls, environment: str, root: Path = ROOT) -> DeploymentTarget:
         """Raises Stopped for an environment that has no file, or a file without a project."""
         folder = root / "terraform/envs"
         known = sorted(path.stem for path in folder.glob("*.tfvars"))

@@ -17,7 +17,7 @@ from typing import Any
 import click
 from msgspec import Struct
 
-from scripts.deployment.place import Place, Stopped
+from scripts.deployment.place import DeploymentTarget, Stopped
 from scripts.deployment.shell import RealShell, Shell
 
 RECOVERABLE = timedelta(days=7)
@@ -27,7 +27,7 @@ NAME = re.compile(r"[a-z][a-z0-9-]{2,61}[a-z0-9]")
 
 
 class Restore(Struct, frozen=True):
-    place: Place
+    place: DeploymentTarget
     shell: Shell
     say: Callable[[str], None]
     goal: str
@@ -110,7 +110,7 @@ class Restore(Struct, frozen=True):
 @click.option("--pause", is_flag=True, help="Only stop deliveries, so that nothing else is written meanwhile.")
 @click.option("--yes", is_flag=True, help="Do it; without this, say what would be done.")
 def main(environment: str, goal: str | None, at: str | None, backup: str | None, pause: bool, yes: bool) -> None:
-    restore = Restore(Place.read(environment), RealShell(), click.echo, goal or "", yes, datetime.now(UTC))
+    restore = Restore(DeploymentTarget.read(environment), RealShell(), click.echo, goal or "", yes, datetime.now(UTC))
     if sum((pause, at is not None, backup is not None)) != 1:
         raise click.UsageError("name one of --at TIME, --backup NAME and --pause")
     if pause:

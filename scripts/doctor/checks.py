@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from scripts.doctor import quota
-from scripts.doctor.facts import Facts, Held
+from scripts.doctor.facts import Facts, StoreFacts
 from scripts.doctor.finding import Finding, fails, passes, unknown
 from scripts.doctor.quota import START, Load, closed
 from shared.core.catalogue.catalogue import Catalogue
@@ -185,7 +185,7 @@ def _data(facts: Facts) -> list[Finding]:
     return [bucket, *machine, references, _kept_by_provider(facts, facts.held), indexes, retention]
 
 
-def _kept_by_provider(facts: Facts, state: Held) -> Finding:
+def _kept_by_provider(facts: Facts, state: StoreFacts) -> Finding:
     """Prompts and images of background calls rest with the provider until they are deleted there."""
     if facts.settings.background == "off":
         return passes("data", "kept-by-provider", "nothing: no call runs in the background")

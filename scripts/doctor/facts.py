@@ -36,7 +36,7 @@ OUTLIVED_BY = timedelta(days=2)
 """A clean-up may be a day late."""
 
 
-class Held(Struct, frozen=True):
+class StoreFacts(Struct, frozen=True):
     """What the store says."""
 
     read_at: datetime
@@ -71,7 +71,7 @@ class Facts(Struct, frozen=True):
     simulated: bool
     settings: Settings
     catalogue: Catalogue
-    held: Held | str
+    held: StoreFacts | str
     """The text says why the store could not be read."""
     images: str | None
     """Why the image store cannot be used."""
@@ -86,7 +86,7 @@ async def gather(settings: Settings) -> Facts:
     """Raises InvalidSetting and BrokenCatalogue: without them nothing can be said."""
     catalogue = wiring.catalogue(settings)
     store_facts = await _held(settings, catalogue)
-    spend = store_facts.spend if isinstance(store_facts, Held) else None
+    spend = store_facts.spend if isinstance(store_facts, StoreFacts) else None
     return Facts(
         now=datetime.now(UTC),
         project=settings.project,
@@ -109,7 +109,7 @@ def _limits(settings: Settings) -> Sequence[str]:
         return [str(error)]
 
 
-async def _held(settings: Settings, catalogue: Catalogue) -> Held | str:
+async def _held(settings: Settings, catalogue: Catalogue) -> StoreFacts | str:
     if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
         return f"{settings.store.path} does not exist: this home was never started"
     store = wiring.store(settings, SystemClock())
@@ -121,11 +121,11 @@ async def _held(settings: Settings, catalogue: Catalogue) -> Held | str:
         await store.close()
 
 
-async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Held:
+async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> StoreFacts:
     asked_at = datetime.now(UTC)
     found = await store.get(BOARD)
     seen = await quota_state.read(store, wiring.quota(settings, catalogue), catalogue.ladder)
-    return Held(
+    return StoreFacts(
         read_at=found.read_at,
         asked_at=asked_at,
         live=seen.live,

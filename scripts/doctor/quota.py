@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from scripts.doctor.facts import Facts, Held
+from scripts.doctor.facts import Facts, StoreFacts
 from scripts.doctor.finding import Finding, fails, passes, unknown
 from shared.config import LiveQuotaOn
 from shared.core.accounting import account_cap
@@ -126,7 +126,7 @@ def _clock(facts: Facts) -> Finding:
     return passes("quota", "clock", f"within {off.total_seconds():.1f} s of the store's")
 
 
-def closed(held: Held, why: str) -> str:
+def closed(held: StoreFacts, why: str) -> str:
     """Models that start nothing for this reason now."""
     return ", ".join(
         each.model

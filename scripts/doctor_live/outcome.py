@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -48,10 +47,3 @@ class Outcome(Struct, frozen=True):
 
 STATEMENTS = frozenset({"invalid_request", "lane_unsupported", "model_gone"})
 """Failures by which the API says that it does not have what was asked."""
-
-
-class Extras(Struct, frozen=True):
-    """What is asked beside the probes; each in words, and free."""
-
-    facts: Mapping[str, str]
-    """By name: `get_cost`, `delete`, `webhooks`, `models_list`."""

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from scripts.drills.recording import FLAGGED_AS, IMAGE, REJECTED, Ended, Played, was_used
+from scripts.drills.recording import FLAGGED_AS, IMAGE, REJECTED, DrillRecording, EndedRequest, was_used
 from scripts.drills.scene import Hold
 from scripts.drills.traffic import PRIMARY
 from scripts.simulator.provider.bill import Call
@@ -24,7 +24,7 @@ def everybody_has_an_image() -> Hold:
 
 
 def ends_only_as(*allowed: str) -> Hold:
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         other = {status: count for status, count in played.statuses().items() if status not in allowed}
         return f"of {len(played.requests)} requests {_counts(other)}, allowed: {', '.join(allowed)}" if other else None
 
@@ -34,7 +34,7 @@ def ends_only_as(*allowed: str) -> Hold:
 def some_end_as(status: str, least: int = 1) -> Hold:
     """Else the scene would prove nothing."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         found = played.statuses()[status]
         return None if found >= least else f"{found} requests {status}, at least {least} should be"
 
@@ -44,7 +44,7 @@ def some_end_as(status: str, least: int = 1) -> Hold:
 def one_image_each() -> Hold:
     """Nothing is bought twice."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         paid = Counter(call.marker for call in played.all_calls if was_used(call) or _is_wasted(call))
         twice = [marker for marker, count in paid.items() if count > 1]
         return f"paid twice: {_names(twice)}" if twice else None
@@ -55,7 +55,7 @@ def one_image_each() -> Hold:
 def booked_as_charged() -> Hold:
     """Each delivered request's cost is what the provider charged for it, to the micro-dollar."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         wrong = [
             each.request_id
             for each in played.delivered
@@ -67,7 +67,7 @@ def booked_as_charged() -> Hold:
 
 
 def nothing_wasted() -> Hold:
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         return f"{played.wasted_micros} micros paid for nothing" if played.wasted_micros else None
 
     return Hold("nothing is paid for without an image", check)
@@ -76,7 +76,7 @@ def nothing_wasted() -> Hold:
 def failing_calls_at_most(most: int) -> Hold:
     """Calls of the primary model that ended in the failure."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         found = sum(call.outcome != "image" for call in played.primary())
         return None if found <= most else f"{found} primary calls met the failure, at most {most} may"
 
@@ -90,7 +90,7 @@ PROBES = 5
 def the_route_is_left_within(seconds: float) -> Hold:
     """From the first answer that says so to the last call that meets it, but for the probes."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         met = [call for call in played.primary(until=played.mended_at) if call.outcome != "image"]
         if not met:
             return "no call met the failure: the scene proves nothing"
@@ -106,7 +106,7 @@ def the_route_is_left_within(seconds: float) -> Hold:
 def only_the_marked_fail(mark: str) -> Hold:
     """Whoever is always turned away ends; all others have their image of the model that they asked for."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         marked = {each.request_id: each for each in played.requests if mark in each.fields["prompt"]}
         wrong = [each.request_id for each in marked.values() if each.status != "failed"]
         others = [each for each in played.requests if each.request_id not in marked]
@@ -117,7 +117,7 @@ def only_the_marked_fail(mark: str) -> Hold:
 
 
 def nothing_is_concluded() -> Hold:
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         found = [str(each["conclusion"]) for each in played.said("conclusion_reached")]
         return f"concluded: {', '.join(found)}" if found else None
 
@@ -125,7 +125,7 @@ def nothing_is_concluded() -> Hold:
 
 
 def the_others_wait_at_most(seconds: float, mark: str) -> Hold:
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         late = [each.request_id for each in played.delivered
                 if mark not in each.fields["prompt"] and (each.seconds or 0.0) > seconds]  # fmt: skip
         return f"waited for more than {seconds:g} s: {_names(late)}" if late else None
@@ -136,7 +136,7 @@ def the_others_wait_at_most(seconds: float, mark: str) -> Hold:
 def the_failure_is_met(least: int = 1) -> Hold:
     """Else the scene would prove nothing."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         found = sum(call.outcome != "image" for call in played.all_calls)
         return None if found >= least else f"{found} calls met the failure, at least {least} should"
 
@@ -146,7 +146,7 @@ def the_failure_is_met(least: int = 1) -> Hold:
 def looks_failed(least: int) -> Hold:
     """Else the scene would prove nothing."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         count = len(played.said("interaction_unread"))
         return None if count >= least else f"{count} looks at interactions failed, at least {least} should"
 
@@ -156,7 +156,7 @@ def looks_failed(least: int) -> Hold:
 def each_asks_at_most(times: int, kind: str) -> Hold:
     """No request meets this answer of the primary model more often."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         met = Counter(call.marker for call in played.primary() if call.outcome == kind or call.client_disconnected)
         often = [marker for marker, count in met.items() if count > times]
         return f"asked more than {times} times into {kind}: {_names(often)}" if often else None
@@ -167,7 +167,7 @@ def each_asks_at_most(times: int, kind: str) -> Hold:
 def nobody_before_the_hint(seconds: float) -> Hold:
     """No request is asked again on the route that rejected it before the server said so."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         early = []
         for each in played.requests:
             calls = [call for call in played.of(each.request_id) if call.model == PRIMARY]
@@ -183,7 +183,7 @@ def nobody_before_the_hint(seconds: float) -> Hold:
 def four_primary_calls_a_minute() -> Hold:
     """From the breaker's trip to the failure's end: a call each 15 s, in any window."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         tripped = played.tripped_at()
         if tripped is None:
             return "the breaker never tripped"
@@ -197,7 +197,7 @@ def four_primary_calls_a_minute() -> Hold:
 
 
 def breaker_trips_at_most(most: int) -> Hold:
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         trips = len(played.breaker("trip"))
         return None if trips <= most else f"the breaker tripped {trips} times, at most {most} may"
 
@@ -211,7 +211,7 @@ def no_breaker() -> Hold:
 def back_on_the_primary() -> Hold:
     """After the failure the breaker resets by itself and the primary model makes images again."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         if len(played.breaker("reset")) < len(played.breaker("trip")):
             return "the breaker has not reset"
         return None if played.back_after() is not None else "the primary made no image after the failure"
@@ -220,7 +220,7 @@ def back_on_the_primary() -> Hold:
 
 
 def back_to_images() -> Hold:
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         return None if played.back_after() is not None else "the primary made no image after the failure"
 
     return Hold("the primary model is back", check)
@@ -229,7 +229,7 @@ def back_to_images() -> Hold:
 def refused_are_asked_once() -> Hold:
     """A refusal is an answer: no second call, on no route."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         often = [
             each.request_id
             for each in played.requests
@@ -241,7 +241,7 @@ def refused_are_asked_once() -> Hold:
 
 
 def only_refusals_are_refused(mark: str = "[refuse]") -> Hold:
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         wrong = [each.request_id for each in played.requests if (each.status == "refused") != _is_marked(each, mark)]
         return f"neither refused nor not as the provider did: {_names(wrong)}" if wrong else None
 
@@ -251,7 +251,7 @@ def only_refusals_are_refused(mark: str = "[refuse]") -> Hold:
 def due_ones_have_images() -> Hold:
     """A request with a deadline goes to the next model; one without may wait."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         late = [each.request_id for each in played.requests if "deadline" in each.fields and each.status != "succeeded"]
         return f"with a deadline and without an image: {_names(late)}" if late else None
 
@@ -261,7 +261,7 @@ def due_ones_have_images() -> Hold:
 def nobody_begins_after_the_deadline() -> Hold:
     """And what expired was never asked."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         begun = []
         for each in played.requests:
             deadline = datetime.fromisoformat(each.fields["deadline"])
@@ -276,7 +276,7 @@ def nobody_begins_after_the_deadline() -> Hold:
 def escalated(runbook: str, most: int = 3) -> Hold:
     """Somebody is told, and not in a flood."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         found = len(played.said("escalation", runbook=runbook))
         return None if 1 <= found <= most else f"{found} escalations `{runbook}`, 1 to {most} should be"
 
@@ -284,7 +284,7 @@ def escalated(runbook: str, most: int = 3) -> Hold:
 
 
 def warned_of_a_lack() -> Hold:
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         found = len(played.said("route_lacking"))
         return None if found == 1 else f"{found} warnings `route_lacking`, one should be"
 
@@ -294,7 +294,7 @@ def warned_of_a_lack() -> Hold:
 def no_downgrade_unexplained() -> Hold:
     """Whoever got another model than the primary reads why in the receipt."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         silent = [
             each.request_id
             for each in played.delivered
@@ -308,7 +308,7 @@ def no_downgrade_unexplained() -> Hold:
 def what_came_otherwise_is_flagged() -> Hold:
     """In the receipt and in the result event, each with a reason; and nothing else is."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         wrong = []
         for each in played.delivered:
             came = {FLAGGED_AS[call.outcome] for call in played.of(each.request_id) if call.outcome in FLAGGED_AS}
@@ -324,7 +324,7 @@ def what_came_otherwise_is_flagged() -> Hold:
 def every_kind_came(*kinds: str) -> Hold:
     """Else the scene would prove nothing."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         missing = sorted(set(kinds) - {call.outcome for call in played.all_calls})
         return f"never came: {', '.join(missing)}" if missing else None
 
@@ -334,7 +334,7 @@ def every_kind_came(*kinds: str) -> Hold:
 def the_ledger_is_the_bill() -> Hold:
     """To the micro-dollar, all providers together."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         booked, charged = played.booked_micros, played.charged_micros
         return None if booked == charged else f"the ledger has {booked} micros, the bill {charged}"
 
@@ -344,7 +344,7 @@ def the_ledger_is_the_bill() -> Hold:
 def google_is_not_blamed() -> Hold:
     """For what a gateway does: no model of Google's closes, no breaker trips, nobody is told of one."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         closed = [event["model"] for event in played.said("calendar_closed")]
         told = [event["what"] for event in played.said("escalation")]
         blamed = [str(each) for each in (*closed, *told) if not str(each).startswith("gateway:")]
@@ -357,7 +357,7 @@ def google_is_not_blamed() -> Hold:
 def the_gateway_is_closed_by_name() -> Hold:
     """Its hold is on record, so that the queue's wait can be explained."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         found = played.said("calendar_closed", model=f"gateway:{PRIMARY}", why="balance")
         return None if found else "nobody closed the gateway for want of balance"
 
@@ -365,7 +365,7 @@ def the_gateway_is_closed_by_name() -> Hold:
 
 
 def only_those_that_consent_leave_google() -> Hold:
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         consenting = {each.request_id for each in played.requests if each.fields.get("allow", {}).get("gateway")}
         left = sorted({call.marker for call in played.gateway_calls} - consenting)
         return f"left Google without consent: {_names(left)}" if left else None
@@ -376,7 +376,7 @@ def only_those_that_consent_leave_google() -> Hold:
 def those_turned_away_go_elsewhere_within(seconds: float) -> Hold:
     """A gateway that serves nobody costs its requests a moment, not their image."""
 
-    def check(played: Played) -> str | None:
+    def check(played: DrillRecording) -> str | None:
         late = []
         for call in played.gateway_calls:
             if was_used(call) or call.finished_at is None:
@@ -398,7 +398,7 @@ def _within_a_minute(calls: list[datetime], first: datetime) -> int:
     return sum(first <= each < first + timedelta(seconds=59) for each in calls)
 
 
-def _is_marked(each: Ended, mark: str) -> bool:
+def _is_marked(each: EndedRequest, mark: str) -> bool:
     return mark in str(each.fields["prompt"])
 
 

@@ -27,7 +27,7 @@ FLAGGED_AS: Mapping[str, str] = {
 REJECTED = 429
 
 
-class Ended(Struct, frozen=True):
+class EndedRequest(Struct, frozen=True):
     """One request at the end of a scene."""
 
     request_id: str
@@ -53,9 +53,9 @@ class Ended(Struct, frozen=True):
         return None if self.ended_at is None else (self.ended_at - self.sent_at).total_seconds()
 
 
-class Played(Struct, frozen=True):
+class DrillRecording(Struct, frozen=True):
     scene: Scene
-    requests: tuple[Ended, ...]
+    requests: tuple[EndedRequest, ...]
     calls: tuple[Call, ...]
     """All that Google saw, in order of arrival."""
     began_at: datetime
@@ -80,7 +80,7 @@ class Played(Struct, frozen=True):
         return self.failed_at + timedelta(seconds=self.scene.lasts) if self.scene.mends else self.ended_at
 
     @property
-    def delivered(self) -> list[Ended]:
+    def delivered(self) -> list[EndedRequest]:
         return [each for each in self.requests if each.status == "succeeded"]
 
     def statuses(self) -> Counter[str]:

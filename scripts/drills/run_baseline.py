@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from scripts.drills import fake_gateway
-from scripts.drills.recording import Ended, Played
+from scripts.drills.recording import DrillRecording, EndedRequest
 from scripts.drills.run_worker import WARM_UP, break_it, marked, now, simulator
 from scripts.drills.scene import Scene
 from scripts.drills.scenes import scenes
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from google import genai
 
 
-def play_in_process(names: tuple[str, ...], at_once: int, *, quick: bool) -> dict[str, Played]:
+def play_in_process(names: tuple[str, ...], at_once: int, *, quick: bool) -> dict[str, DrillRecording]:
     """Several beside each other, in an event loop of their own. What is played comes back without its checks, which
     are the worker's and cannot be handed from process to process."""
     found = asyncio.run(_play_all(scenes(names, quick=quick), at_once))
     return {name: replace(each, scene=replace(each.scene, holds=(), afterwards=())) for name, each in found.items()}
 
 
-async def _play_all(chosen: Sequence[Scene], at_once: int) -> dict[str, Played]:
+async def _play_all(chosen: Sequence[Scene], at_once: int) -> dict[str, DrillRecording]:
     room = asyncio.Semaphore(at_once)
 
-    async def one(scene: Scene) -> Played:
+    async def one(scene: Scene) -> DrillRecording:
         async with room:
             return await play(scene)
 
@@ -41,7 +41,7 @@ async def _play_all(chosen: Sequence[Scene], at_once: int) -> dict[str, Played]:
     return {played.scene.name: played for played in await asyncio.gather(*(one(scene) for scene in ordered))}
 
 
-async def play(scene: Scene) -> Played:
+async def play(scene: Scene) -> DrillRecording:
     """A scene with a gateway: the script has the gateway's address and key, and no other."""
     async with simulator(scene) as (google, url), fake_gateway.gateway(scene) as beside:
         from google import genai
@@ -60,7 +60,7 @@ async def play(scene: Scene) -> Played:
             client.close()
 
 
-async def _play(scene: Scene, simulation: Simulation, client: genai.Client) -> Played:
+async def _play(scene: Scene, simulation: Simulation, client: genai.Client) -> DrillRecording:
     call = _by_gateway if scene.gateway else _call
     await call(client, {"request_id": WARM_UP, "prompt": "a lighthouse before all", "model": LITE})
     began_at = now()
@@ -69,7 +69,7 @@ async def _play(scene: Scene, simulation: Simulation, client: genai.Client) -> P
     await asyncio.wait([task for _, _, tasks in asked for task in tasks], timeout=scene.patience)
     requests = tuple([await _ended(request, at, tasks) for request, at, tasks in asked])
     seen = [call for call in simulation.ledger.since(0) if call.marker != WARM_UP]
-    return Played(
+    return DrillRecording(
         scene=scene,
         requests=requests,
         calls=() if scene.gateway else tuple(seen),
@@ -129,7 +129,9 @@ async def _by_gateway(client: genai.Client, request: dict[str, Any]) -> datetime
     return now() if any(part.inline_data and part.inline_data.data for part in answer.parts or ()) else None
 
 
-async def _ended(request: dict[str, Any], sent_at: datetime, calls: list[asyncio.Task[datetime | None]]) -> Ended:
+async def _ended(
+    request: dict[str, Any], sent_at: datetime, calls: list[asyncio.Task[datetime | None]]
+) -> EndedRequest:
     came: list[datetime] = []
     status = "no image"
     for call in calls:
@@ -143,4 +145,4 @@ async def _ended(request: dict[str, Any], sent_at: datetime, calls: list[asyncio
             status = "failed"
     status = "succeeded" if came else status
     ended_at = min(came, default=None)
-    return Ended(request["request_id"], sent_at, status, ended_at, request)
+    return EndedRequest(request["request_id"], sent_at, status, ended_at, request)

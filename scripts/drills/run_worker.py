@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from scripts.drills import fake_gateway
 from scripts.drills.event_tap import Heard, Tape
-from scripts.drills.recording import Ended, Played
+from scripts.drills.recording import DrillRecording, EndedRequest
 from scripts.drills.scene import Scene
 from scripts.local.home import Home, Simulated, running
 from scripts.simulator.api.server import served
@@ -49,7 +49,7 @@ Mark = Callable[[str], None]
 def _nothing(_: str) -> None: ...
 
 
-async def play(scene: Scene, *, heard: Heard | None = None, mark: Mark = _nothing) -> Played:
+async def play(scene: Scene, *, heard: Heard | None = None, mark: Mark = _nothing) -> DrillRecording:
     """`heard` gets the worker's events, `mark` the scene's own beginnings and ends, as they come."""
     with tempfile.TemporaryDirectory(prefix="renderlane-drill-") as folder:
         async with simulator(scene) as (simulation, url), fake_gateway.gateway(scene) as beside:
@@ -88,7 +88,7 @@ def settings_for(scene: Scene, folder: Path, provider_url: str, gateway_url: str
 
 async def _play(
     scene: Scene, home: Home, simulation: Simulation, beside: Simulation | None, tape: Tape, mark: Mark
-) -> Played:
+) -> DrillRecording:
     ports = home.worker.ports
     store = ports.store
     if beside is not None:
@@ -106,7 +106,7 @@ async def _play(
     documents = await _await_ends(store, tenants, patience)
     failed_at = await failing
     told = await _heard(results, sent) if results is not None else {}
-    return Played(
+    return DrillRecording(
         scene=scene,
         requests=tuple(
             _ended(request, at, documents.get(name), told.get(name)) for name, (request, at) in sent.items()
@@ -216,12 +216,12 @@ async def _await_ends(store: Store, tenants: Mapping[str, str], patience: float)
 
 def _ended(
     request: dict[str, Any], sent_at: datetime, document: Document | None, announced: Sequence[str] | None
-) -> Ended:
+) -> EndedRequest:
     if document is None:
-        return Ended(request["request_id"], sent_at, "lost", None, request)
+        return EndedRequest(request["request_id"], sent_at, "lost", None, request)
     data = document.data
     receipt = data["receipt"] or {}
-    return Ended(
+    return EndedRequest(
         request_id=id_of(document.id),
         sent_at=sent_at,
         status=data["status"],
@@ -236,12 +236,16 @@ def _ended(
 
 
 async def play_all(
-    scenes: Sequence[Scene], at_once: int, told: Callable[[Played], None], *, longest: timedelta = timedelta(minutes=5)
-) -> dict[str, Played]:
+    scenes: Sequence[Scene],
+    at_once: int,
+    told: Callable[[DrillRecording], None],
+    *,
+    longest: timedelta = timedelta(minutes=5),
+) -> dict[str, DrillRecording]:
     """Several beside each other, each on a home and a simulator of its own; `told` gets each as it ends."""
     room = asyncio.Semaphore(at_once)
 
-    async def one(scene: Scene) -> Played:
+    async def one(scene: Scene) -> DrillRecording:
         async with room, asyncio.timeout(longest.total_seconds()):
             played = await play(scene)
         told(played)

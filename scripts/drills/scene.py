@@ -13,14 +13,14 @@ from scripts.drills.traffic import Traffic
 from scripts.simulator.provider.faults import Fault
 
 if TYPE_CHECKING:
-    from scripts.drills.recording import Played
+    from scripts.drills.recording import DrillRecording
 
 
 class Hold(Struct, frozen=True):
     """Something that must be true of what was played."""
 
     promise: str
-    check: Callable[[Played], str | None]
+    check: Callable[[DrillRecording], str | None]
     """None where it is kept, else what is wrong."""
 
 

@@ -8,21 +8,21 @@ from typing import Any
 
 from msgspec import Struct
 
-from scripts.drills.recording import Played
+from scripts.drills.recording import DrillRecording
 from scripts.drills.timeline import Line
 
 
-class Held(Struct, frozen=True):
+class CheckedPromise(Struct, frozen=True):
     promise: str
     problem: str | None
     """None: it held."""
 
 
-def held(played: Played) -> list[Held]:
-    return [Held(hold.promise, hold.check(played)) for hold in played.scene.holds]
+def held(played: DrillRecording) -> list[CheckedPromise]:
+    return [CheckedPromise(hold.promise, hold.check(played)) for hold in played.scene.holds]
 
 
-def figures(played: Played) -> dict[str, Any]:
+def figures(played: DrillRecording) -> dict[str, Any]:
     """With their units in their names."""
     statuses = played.statuses()
     tripped = played.tripped_at()
@@ -48,7 +48,7 @@ def figures(played: Played) -> dict[str, Any]:
     }
 
 
-def to_json(played: Played, lines: Sequence[Line]) -> dict[str, Any]:
+def to_json(played: DrillRecording, lines: Sequence[Line]) -> dict[str, Any]:
     found = held(played)
     return {
         "drill": played.scene.name,
@@ -64,7 +64,7 @@ def to_json(played: Played, lines: Sequence[Line]) -> dict[str, Any]:
     }
 
 
-def _seconds(played: Played, at: Any) -> float | None:
+def _seconds(played: DrillRecording, at: Any) -> float | None:
     return None if at is None else round((at - played.failed_at).total_seconds(), 1)
 
 

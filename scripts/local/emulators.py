@@ -60,16 +60,6 @@ def pubsub_emulator() -> Iterator[str]:
         yield host
 
 
-def missing() -> str:
-    """What an emulator would lack on this machine; empty when both can start."""
-    try:
-        for component, program in (("cloud-firestore-emulator", FIRESTORE), ("pubsub-emulator", PUBSUB)):
-            _find(component, program)
-    except EmulatorMissing as error:
-        return str(error)
-    return ""
-
-
 def _find(component: str, program: str) -> Path:
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         raise EmulatorMissing(f"the {component} needs Java: install openjdk-17-jre-headless or newer")

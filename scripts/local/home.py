@@ -32,7 +32,7 @@ from functions.api.app import app as api
 from functions.console.app import BASE as CONSOLE
 from functions.console.app import app as console
 from functions.console.app import desk_of
-from functions.console.desk import Desk
+from functions.console.desk import ConsoleContext
 from scripts.local import limits, lock
 from scripts.local.accept_reports import AT_ONCE, AcceptReports, lengthen_queue
 from scripts.local.courier import Courier
@@ -98,7 +98,7 @@ class Webhooks(HTTPEndpoint):
         return await webhook.answer(request)
 
 
-def app(worker: Worker, desk: Desk) -> Starlette:
+def app(worker: Worker, desk: ConsoleContext) -> Starlette:
     """All functions in one application, each at `/functions/NAME`, and the console."""
     names = ("intake", "pump", "render", "collect", "watch", "bury", "deliver")
     routes: list[Route | Mount] = [

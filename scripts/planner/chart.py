@@ -16,7 +16,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from scripts.planner.forecast import Played, Stage
+from scripts.planner.forecast import Forecast, Stage
 from scripts.planner.limits import numbers
 from scripts.planner.results import tightest
 
@@ -33,7 +33,7 @@ UNITS = ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"))
 
 class Panel(Struct, frozen=True):
     name: str
-    played: Played
+    played: Forecast
 
 
 def draw(panels: Sequence[Panel], stage: Stage, path: str, title: str) -> None:
@@ -84,7 +84,7 @@ def _starts(axes: Axes, panel: Panel, stage: Stage, unit: float, lasts: float) -
         axes.set_title(f"mean of {step / 60:.0f} minutes", loc="right", fontsize=8.5, color="#666666")
 
 
-def _by_model(played: Played) -> Mapping[str, tuple[list[float], list[float]]]:
+def _by_model(played: Forecast) -> Mapping[str, tuple[list[float], list[float]]]:
     """When each model's requests were published, and when they left the queue."""
     found: dict[str, tuple[list[float], list[float]]] = {}
     for each in played.rehearsal.requests:

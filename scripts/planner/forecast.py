@@ -13,7 +13,7 @@ from scripts.planner.latency import Latencies
 from scripts.planner.limits import HeldByModel, numbers
 from scripts.planner.load import Wanted
 from scripts.virtual_time.fleet_model import FleetSize
-from scripts.virtual_time.provider_limits import Terms
+from scripts.virtual_time.provider_limits import ProviderTerms
 from scripts.virtual_time.renderlane_model import Renderlane
 from scripts.virtual_time.request import Arrival
 from scripts.virtual_time.run import Rehearsal, Setting, World, rehearse
@@ -44,7 +44,7 @@ class Stage(Struct, frozen=True):
     seed: int
 
 
-class Played(Struct, frozen=True):
+class Forecast(Struct, frozen=True):
     """`rehearsal.requests` are in the order of the requests that were wanted."""
 
     wanted: Sequence[Wanted]
@@ -70,7 +70,7 @@ class _Told(Renderlane):
         told()
 
 
-def play(wanted: Sequence[Wanted], stage: Stage, tell: Tell = lambda ended: None) -> Played:
+def play(wanted: Sequence[Wanted], stage: Stage, tell: Tell = lambda ended: None) -> Forecast:
     """Until every request has ended. The same arguments give the same course."""
     arrivals = [_arrival(number, each, stage.latencies) for number, each in enumerate(wanted)]
     limits = {model: numbers(held) for model, held in stage.limits.items()}
@@ -78,13 +78,13 @@ def play(wanted: Sequence[Wanted], stage: Stage, tell: Tell = lambda ended: None
     setting = Setting(
         start=stage.start,
         arrivals=lambda chance: arrivals,
-        terms={model: Terms.fixed(each) for model, each in limits.items()},
+        terms={model: ProviderTerms.fixed(each) for model, each in limits.items()},
         fleet=_fleet(stage.capacity),
         known=limits,
         until=LONGEST,
         moved_by=0.0,
     )
-    return Played(wanted, rehearse(setting, strategy, stage.seed), strategy.held)
+    return Forecast(wanted, rehearse(setting, strategy, stage.seed), strategy.held)
 
 
 def _page(limits: Iterable[Limits]) -> int:

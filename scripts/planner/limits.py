@@ -11,7 +11,7 @@ from msgspec import Struct
 from scripts.planner.errors import InvalidLoad
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.limits import effective
-from shared.core.limits.effective import DIMENSIONS, InForce
+from shared.core.limits.effective import DIMENSIONS, EffectiveLimit
 from shared.core.limits.quota import InvalidQuota, Limits, Quota
 
 Source: TypeAlias = Literal["--limits", "live", "learned", "configured"]
@@ -20,7 +20,7 @@ WORDS = {"spend10m_micros": "spend10m_usd"}
 RATES = ("rpm", "ipm", "tpm")
 
 
-class Held(Struct, frozen=True):
+class KnownLimit(Struct, frozen=True):
     value: int | None
     """None = the source says that there is no such limit."""
     source: Source
@@ -28,7 +28,7 @@ class Held(Struct, frozen=True):
     """When it was read or learned."""
 
 
-HeldByModel: TypeAlias = Mapping[str, Mapping[str, Held]]
+HeldByModel: TypeAlias = Mapping[str, Mapping[str, KnownLimit]]
 """By model and dimension; a dimension that is not there is unknown."""
 
 
@@ -40,29 +40,29 @@ def given(text: str | None, catalogue: Catalogue) -> Quota:
         raise InvalidLoad(f"--limits: {error}") from error
 
 
-def held(models: Sequence[str], asked: Quota, known: Mapping[str, Mapping[str, InForce]]) -> HeldByModel:
+def held(models: Sequence[str], asked: Quota, known: Mapping[str, Mapping[str, EffectiveLimit]]) -> HeldByModel:
     """--limits, dimension by dimension, over what is in force."""
     return {model: _of(asked.limits(model), known.get(model, {})) for model in models}
 
 
-def _of(asked: Limits, known: Mapping[str, InForce]) -> Mapping[str, Held]:
-    found: dict[str, Held] = {}
+def _of(asked: Limits, known: Mapping[str, EffectiveLimit]) -> Mapping[str, KnownLimit]:
+    found: dict[str, KnownLimit] = {}
     for dimension in DIMENSIONS:
         value = getattr(asked, dimension)
         if value is not None:
-            found[dimension] = Held(value, "--limits", None)
+            found[dimension] = KnownLimit(value, "--limits", None)
         elif dimension in known:
             limit = known[dimension]
-            found[dimension] = Held(limit.value, limit.source, limit.at)
+            found[dimension] = KnownLimit(limit.value, limit.source, limit.at)
     return found
 
 
-def configured(models: Iterable[str], quota: Quota) -> Mapping[str, Mapping[str, InForce]]:
+def configured(models: Iterable[str], quota: Quota) -> Mapping[str, Mapping[str, EffectiveLimit]]:
     """Where there is no store to read."""
-    return {model: effective.in_force(quota.limits(model), None, {}) for model in models}
+    return {model: effective.effective_limits(quota.limits(model), None, {}) for model in models}
 
 
-def numbers(of: Mapping[str, Held]) -> Limits:
+def numbers(of: Mapping[str, KnownLimit]) -> Limits:
     """Unlimited and unknown are both None."""
     return Limits(**{dimension: limit.value for dimension, limit in of.items()})
 

@@ -15,7 +15,7 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
 from shared.core.messages.request_key import key_of
 from shared.core.routing.ladder import Planned, Unroutable, first_plan
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.lanes import BATCH, SLOTTED
 from shared.core.values.route import Route
 
@@ -29,7 +29,7 @@ class Wanted(Struct, frozen=True):
     tenant: str
     deadline: float | None
     """Not begun by then, it expires unpaid."""
-    ask: Ask
+    ask: Requirements
     planned: Planned
     floor_size: str | None
     """The smallest size it accepts; None = only what was asked for."""
@@ -68,7 +68,7 @@ def of_lines(lines: Sequence[Line], file: str, catalogue: Catalogue, start: date
                 continue
             case RenderRequest() as request:
                 seen.add(key_of(request.tenant, request.request_id))
-                planned = first_plan(Ask.of(request), catalogue, SLOTTED)
+                planned = first_plan(Requirements.of(request), catalogue, SLOTTED)
                 if isinstance(planned, Unroutable):
                     rejected.append(f"{file}:{line.number}: {planned.problem}")
                 else:
@@ -87,7 +87,7 @@ def _wanted(request: RenderRequest, planned: Planned, catalogue: Catalogue, star
         priority=priority(request.priority),
         tenant=request.tenant,
         deadline=None if request.deadline is None else (request.deadline - start).total_seconds(),
-        ask=Ask.of(request),
+        ask=Requirements.of(request),
         planned=planned,
         floor_size=None if isinstance(floor, str) else floor.image_size or catalogue.default_floor_size,
         may_batch=(request.allow_batch or request.lane == BATCH) and not exact,

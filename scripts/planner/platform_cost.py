@@ -19,7 +19,6 @@ HOUR = 3600.0
 GIB = 1 << 30
 SMALLEST_MESSAGE = 1000
 """Bytes that Pub/Sub charges for at least."""
-HEADING = "in flight  calls       renders/h  instances  Run     Firestore  Pub/Sub  logs    storage  hour    per 1,000"
 WAYS: tuple[Literal["background", "held"], ...] = ("background", "held")
 
 

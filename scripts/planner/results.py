@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from scripts.planner import lower_bound
 from scripts.planner.alternatives import Alternative, Name
-from scripts.planner.forecast import AT_ONCE_EACH, Played, Stage
+from scripts.planner.forecast import AT_ONCE_EACH, Forecast, Stage
 from scripts.planner.limits import RATES, numbers
 from scripts.planner.load import Wanted
 from scripts.virtual_time.measures import quantile
@@ -50,7 +50,7 @@ class ModelFigures(Struct, frozen=True):
     """Starts by Pacific day."""
 
 
-class Course(Struct, frozen=True):
+class QueueForecast(Struct, frozen=True):
     """Of what goes through the queue."""
 
     begun: float
@@ -91,11 +91,11 @@ class Figures(Struct, frozen=True):
     """Requests that go by batch: a day at most is aimed at, no wait is known."""
     flexed: int
     """Requests in the flex lane: their latency is not known, nor how many are turned away."""
-    course: Course | None
+    course: QueueForecast | None
     """None where nothing goes through the queue, or nothing is known of how it would go."""
 
 
-def figures(of: Alternative, played: Played | None, stage: Stage, catalogue: Catalogue) -> Figures:
+def figures(of: Alternative, played: Forecast | None, stage: Stage, catalogue: Catalogue) -> Figures:
     lanes = Counter(each.route.lane for each in of.wanted)
     return Figures(
         name=of.name,
@@ -121,7 +121,7 @@ def cost(wanted: Iterable[Wanted], catalogue: Catalogue) -> Cost:
     return Cost(listed, estimate, most)
 
 
-def course(played: Played, stage: Stage) -> Course:
+def course(played: Forecast, stage: Stage) -> QueueForecast:
     requests, wanted = played.rehearsal.requests, played.wanted
     begun = max((each.began_at for each in requests if each.began_at is not None), default=0.0)
     most = most_at_once(requests)
@@ -129,7 +129,7 @@ def course(played: Played, stage: Stage) -> Course:
     instances = max(1, math.ceil(capacity / AT_ONCE_EACH))
     largest = max(IMAGE_BYTES.get(each.route.image_size, IMAGE_BYTES["4K"]) for each in wanted)
     models = dict.fromkeys(each.route.model for each in wanted)
-    return Course(
+    return QueueForecast(
         begun=begun,
         ideal=max(_ideal(model, wanted, stage) for model in models),
         finished=max((each.ended_at for each in requests if each.accepted and each.ended_at is not None), default=0.0),
@@ -177,7 +177,7 @@ def _ideal(model: str, wanted: Sequence[Wanted], stage: Stage) -> float:
     return lower_bound.last_start(arrivals, numbers(stage.limits.get(model, {})), stage.start)
 
 
-def _model(model: str, played: Played, stage: Stage) -> ModelFigures:
+def _model(model: str, played: Forecast, stage: Stage) -> ModelFigures:
     limits = numbers(stage.limits.get(model, {}))
     requests = [each for each in played.rehearsal.requests if each.arrival.model == model]
     starts = sorted(each.began_at for each in requests if each.began_at is not None)
@@ -197,7 +197,7 @@ def _model(model: str, played: Played, stage: Stage) -> ModelFigures:
     )
 
 
-def _longest(model: str, played: Played, limits: Limits, tokens: float, fleet: str) -> tuple[str, float]:
+def _longest(model: str, played: Forecast, limits: Limits, tokens: float, fleet: str) -> tuple[str, float]:
     """The limit by its word, and for how many seconds the model's best waited for it."""
     seconds: defaultdict[str, float] = defaultdict(float)
     for (of, reason), lasted in played.held.items():

@@ -15,7 +15,7 @@ from scripts.virtual_time.request import Priority
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES
 from shared.core.routing.ladder import Planned, Unroutable, first_plan
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.lanes import SLOTTED, STANDARD
 
 MINUTE = 60.0
@@ -123,8 +123,8 @@ def load(
     return Load(about, wanted)
 
 
-def _planned(what: Kind, catalogue: Catalogue, tokens: int) -> tuple[Ask, Planned]:
-    ask = Ask(what.purpose, what.model, what.image_size, None, what.lane, tokens, 0, False, None)
+def _planned(what: Kind, catalogue: Catalogue, tokens: int) -> tuple[Requirements, Planned]:
+    ask = Requirements(what.purpose, what.model, what.image_size, None, what.lane, tokens, 0, False, None)
     found = first_plan(ask, catalogue, SLOTTED)
     if isinstance(found, Unroutable):
         raise InvalidLoad(f"--of: {found.problem}")

@@ -60,22 +60,6 @@ def bursts(source: Source, count: int, *, every: float, begins: float, ends: flo
     return source.at([begins + number * every for number in range(times) for _ in range(count)])
 
 
-def day_curve(
-    source: Source, *, per_day: float, peak_hour: float, night_share: float, begins: float, ends: float, chance: Random
-) -> list[Arrival]:
-    """Arrivals whose rate follows a cosine over the day; `begins` and `ends` count from midnight.
-
-    `night_share` is the lowest rate as a share of the highest, which lies at `peak_hour`.
-    """
-    highest = 2 * per_day / DAY / (1 + night_share)
-    instants, at = [], begins
-    while (at := at + chance.expovariate(highest)) < ends:
-        turn = (1 + math.cos(2 * math.pi * (at / DAY - peak_hour / 24))) / 2
-        if chance.random() < night_share + (1 - night_share) * turn:
-            instants.append(at)
-    return source.at(instants)
-
-
 def merged(*streams: Sequence[Arrival]) -> tuple[Arrival, ...]:
     """In the order of publication; at one instant in the order of the streams."""
     return tuple(sorted((arrival for stream in streams for arrival in stream), key=lambda arrival: arrival.at))

@@ -30,7 +30,7 @@ class Narrow(Struct, frozen=True):
     per_minute: float
 
 
-class Terms(Struct, frozen=True):
+class ProviderTerms(Struct, frozen=True):
     """Times in seconds since the start of the rehearsal."""
 
     limits: Sequence[LimitsFrom]
@@ -43,7 +43,7 @@ class Terms(Struct, frozen=True):
     latency: Latency = PICTURES
 
     @classmethod
-    def fixed(cls, limits: Limits, window: WindowKind = "sliding") -> Terms:
+    def fixed(cls, limits: Limits, window: WindowKind = "sliding") -> ProviderTerms:
         """Limits that never change."""
         return cls((LimitsFrom(0.0, limits),), window)
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from scripts.simulator.provider.quota_windows import NEVER, Dimension, ModelQuota, Moment, Rejected
 from scripts.virtual_time.engine import Engine
 from scripts.virtual_time.latency import Latency
-from scripts.virtual_time.provider_limits import OVERLOAD_DEPTH, SHARED_DEPTH, Narrow, Terms, Throttle
+from scripts.virtual_time.provider_limits import OVERLOAD_DEPTH, SHARED_DEPTH, Narrow, ProviderTerms, Throttle
 from scripts.virtual_time.provider_reply import (
     IMAGE,
     OVERLOADED,
@@ -54,7 +54,7 @@ class Call(Struct, frozen=True):
 class Provider:
     """One project; `calls` grows in the order of arrival."""
 
-    def __init__(self, engine: Engine, terms: Mapping[str, Terms], chance: Random) -> None:
+    def __init__(self, engine: Engine, terms: Mapping[str, ProviderTerms], chance: Random) -> None:
         self.calls: list[Call] = []
         self._engine = engine
         self._chance = chance
@@ -92,7 +92,7 @@ class Provider:
 class _Model:
     """One model's windows."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: ProviderTerms) -> None:
         self.terms = terms
         self._quota = ModelQuota(terms.window)
         self._shared = Throttle(SHARED_DEPTH)

@@ -16,10 +16,10 @@ from scripts.virtual_time.request import Arrival, Request
 from scripts.virtual_time.run import World
 from shared.core.admission import fair_queueing
 from shared.core.admission.allocation import INTERACTIVE_HORIZON, Candidate, Grant
-from shared.core.admission.model_state import Standing
+from shared.core.admission.model_state import ModelState
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.slot_calendar import WINDOW_BUCKETS, begin_of
-from shared.core.admission.tick import Memory, Sight, Ticked, tick
+from shared.core.admission.tick import Memory, Observation, TickResult, tick
 from shared.core.conclusions.claims import claim_id, contradicted_by
 from shared.core.conclusions.conclusion import asks_best, judge
 from shared.core.conclusions.evidence import NOTHING_HEARD, Heard, Voice, short
@@ -28,11 +28,11 @@ from shared.core.lifecycle.request_record import Head, UnusedSlot
 from shared.core.lifecycle.retry import Again, Tally, after_failure
 from shared.core.limits import failure_evidence
 from shared.core.limits.live_quota import LiveLimits
-from shared.core.limits.observations import NOTHING_SEEN, Named, Seen, Sign, summed
+from shared.core.limits.observations import NOTHING_SEEN, ModelObservations, NamedLimit, StartSignal, summed
 from shared.core.limits.quota import Quota
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.routing.ladder import Planned
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.lanes import STANDARD
 from shared.core.values.route import Route
 from shared.flows.pump import loop, observations, queue_fronts, release, state
@@ -40,7 +40,7 @@ from shared.flows.render import limit_reports
 from shared.flows.upkeep import live_quota
 
 TICK, FULL_TICK, LEAST_BETWEEN = (each.total_seconds() for each in (loop.TICK, loop.FULL_TICK, loop.LEAST_BETWEEN))
-LEAD, RENEW_WITHIN = state.LEAD.total_seconds(), state.RENEW_WITHIN.total_seconds()
+LEAD, RENEW_WITHIN = state.LEADER_LEASE.total_seconds(), state.RENEW_WITHIN.total_seconds()
 KICKED_AFTER = (0.1, 1.5)
 """Seconds from a lapsed lead to the kick of whoever settles next."""
 EXTRA_TICKS, EXTRA_PER_SECOND = loop.EXTRA_TICKS, loop.EXTRA_PER_SECOND
@@ -51,7 +51,7 @@ QUIET_AFTER = loop.QUIET_AFTER.total_seconds()
 REPORT_SPACING = limit_reports.SPACING.total_seconds()
 LIVE_EVERY = live_quota.READ_EVERY.total_seconds()
 """`watch` reads the limits; the pump sees them at once."""
-ASK = Ask("default", None, "1K", None, STANDARD, 10, 0, False, None)
+ASK = Requirements("default", None, "1K", None, STANDARD, 10, 0, False, None)
 
 
 class Queued(Struct):
@@ -102,9 +102,9 @@ class Renderlane:
         """How many of each tenant wait in each queue."""
         self._pages: dict[str, Page] = {}
         self._asleep: list[Queued] = []
-        self._seen: dict[int, dict[str, Seen]] = {}
+        self._seen: dict[int, dict[str, ModelObservations]] = {}
         """What each instance saw."""
-        self._reports: dict[int, dict[str, Seen]] = {}
+        self._reports: dict[int, dict[str, ModelObservations]] = {}
         """What the pump can read of it."""
         self._heard: dict[int, dict[str, Heard]] = {}
         """What each instance heard for and against conclusions."""
@@ -259,11 +259,11 @@ class Renderlane:
         routing = replace(self._routing, circuits=circuits)
         self._routing = replace(routing, conclusions=judge(routing.conclusions, heard, routing.starts, now))
 
-    def _changed(self, after: Standing, model: str, now: datetime) -> bool:
-        before = self._memory.standings.get(model, Standing()).forget(now)
+    def _changed(self, after: ModelState, model: str, now: datetime) -> bool:
+        before = self._memory.standings.get(model, ModelState()).forget(now)
         return (after.calendar, after.turns, after.pressure) != (before.calendar, before.turns, before.pressure)
 
-    def _hand_out(self, lead: int, ticked: Ticked, by_id: dict[str, Queued]) -> None:
+    def _hand_out(self, lead: int, ticked: TickResult, by_id: dict[str, Queued]) -> None:
         for grant in ticked.grants:
             queued = by_id[grant.candidate.head.request_id]
             if lead != self._lead:  # died after it had written: the slots are wasted, the requests still queued
@@ -285,7 +285,7 @@ class Renderlane:
             at = max(at, self._room_at(ticked))
         self._schedule(at)
 
-    def _room_at(self, ticked: Ticked) -> float:
+    def _room_at(self, ticked: TickResult) -> float:
         """Before this instant no tick finds room for what waits; 0 where that is not known."""
         woken = (each.wake_at for each in self._asleep if each.wake_at is not None)
         found = min(woken, default=float("inf"))
@@ -318,7 +318,7 @@ class Renderlane:
             in_air = 0  # a redelivery is counted no second time
 
         def tight(instance: int) -> None:
-            seen = self._of(instance, model).with_sign(Sign.TIGHT, grant.slot_at, self._engine.wall())
+            seen = self._of(instance, model).with_sign(StartSignal.TIGHT, grant.slot_at, self._engine.wall())
             self._note(instance, model, seen)
 
         ended = partial(self._ended, grant, queued)
@@ -356,11 +356,11 @@ class Renderlane:
             found += page.queued.values()
         return found
 
-    def _sight(self, heads: Sequence[Queued], now: datetime) -> Sight:
+    def _sight(self, heads: Sequence[Queued], now: datetime) -> Observation:
         if self._crowded or self._engine.now - self._counted_at >= COUNT_EVERY:
             self._counted, self._counted_at = dict(self._running), self._engine.now
         models = {model for seen in self._reports.values() for model in seen}
-        return Sight(
+        return Observation(
             now=now,
             candidates=self._with_probes([self._candidate(each) for each in heads], now),
             concluded=self._routing.conclusions.closings(),
@@ -432,7 +432,7 @@ class Renderlane:
                 self._made(attempt.instance, grant)
                 self._world.succeed(queued.request)
             case Late() | DeliveredLate():
-                sort = Sign.LATE if isinstance(attempt.end, Late) else Sign.DELIVERED_LATE
+                sort = StartSignal.LATE if isinstance(attempt.end, Late) else StartSignal.DELIVERED_LATE
                 self._back(grant, queued)
                 seen = self._of(attempt.instance, model).with_sign(sort, grant.slot_at, self._engine.wall())
                 self._note(attempt.instance, model, seen)
@@ -476,7 +476,7 @@ class Renderlane:
         if closes is not None:
             seen = seen.with_closing(closes, now)
         if named is not None:
-            seen = replace(seen, named={**seen.named, named[0]: Named(named[1], now)})
+            seen = replace(seen, named={**seen.named, named[0]: NamedLimit(named[1], now)})
         self._note(instance, model, seen)
         queued.failures += int(failure.kind is FailureKind.OVERLOAD)
         queued.waits += int(failure.kind is not FailureKind.OVERLOAD)
@@ -489,10 +489,10 @@ class Renderlane:
         else:
             self._world.lose(queued.request)
 
-    def _of(self, instance: int, model: str) -> Seen:
+    def _of(self, instance: int, model: str) -> ModelObservations:
         return self._seen.get(instance, {}).get(model, NOTHING_SEEN)
 
-    def _note(self, instance: int, model: str, seen: Seen) -> None:
+    def _note(self, instance: int, model: str, seen: ModelObservations) -> None:
         """Reported at once, or when the last report is old enough."""
         self._seen.setdefault(instance, {})[model] = seen
         if instance in self._reporting:
@@ -506,7 +506,7 @@ class Renderlane:
         written, heard = dict(self._seen[instance]), dict(self._heard.get(instance, {}))
         self._world.documents.write(f"evidence/{instance}", partial(self._reported, instance, written, heard))
 
-    def _reported(self, instance: int, written: dict[str, Seen], heard: dict[str, Heard]) -> None:
+    def _reported(self, instance: int, written: dict[str, ModelObservations], heard: dict[str, Heard]) -> None:
         self._reports[instance], self._heard_reports[instance] = written, heard
 
 

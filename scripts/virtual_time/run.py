@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from scripts.virtual_time.engine import Engine
 from scripts.virtual_time.firestore_model import Documents
 from scripts.virtual_time.fleet_model import Fleet, FleetSize
-from scripts.virtual_time.provider_limits import Terms
+from scripts.virtual_time.provider_limits import ProviderTerms
 from scripts.virtual_time.provider_model import Call, Provider
 from scripts.virtual_time.pubsub_model import Counts, PubsubFleet
 from scripts.virtual_time.request import Arrival, Request
@@ -27,7 +27,7 @@ class Setting(Struct, frozen=True):
     """Aware; the seed moves it by up to `moved_by`, so that clock minutes fall differently."""
     arrivals: Callable[[Random], Sequence[Arrival]]
     """By time."""
-    terms: Mapping[str, Terms]
+    terms: Mapping[str, ProviderTerms]
     """By model."""
     fleet: FleetSize
     known: Mapping[str, Limits]

@@ -15,7 +15,7 @@ from scripts.simulator.provider.quota_windows import WINDOW_KINDS, WindowKind
 from scripts.virtual_time import measures
 from scripts.virtual_time.arrivals import Source, backlog, merged, poisson
 from scripts.virtual_time.fleet_model import FleetSize
-from scripts.virtual_time.provider_limits import LimitsFrom, Narrow, Terms
+from scripts.virtual_time.provider_limits import LimitsFrom, Narrow, ProviderTerms
 from scripts.virtual_time.request import Arrival
 from scripts.virtual_time.run import Rehearsal, Setting
 from shared.core.limits.quota import Limits
@@ -116,13 +116,13 @@ def changing(window: WindowKind) -> Scenario:
     return Scenario(
         "limit halves, then triples",
         "540 a minute for 12 minutes; 600 RPM, after 4 minutes 300, after 8 minutes 900",
-        _setting(_steady(540, 720), terms=Terms(limits, window), known=600),
+        _setting(_steady(540, 720), terms=ProviderTerms(limits, window), known=600),
         (Goal(REJECTED, 5, measures.quota_rejections), _begun_by(720)),
     )
 
 
 def shared() -> Scenario:
-    terms = replace(Terms.fixed(Limits(rpm=LIMIT)), shared=(Narrow(240, 540, LIMIT / 2),))
+    terms = replace(ProviderTerms.fixed(Limits(rpm=LIMIT)), shared=(Narrow(240, 540, LIMIT / 2),))
     return Scenario(
         "shared capacity halves",
         "450 a minute for 15 minutes at 500 RPM; between minutes 4 and 9 half is left, and no rejection says why",
@@ -135,13 +135,16 @@ def day() -> Scenario:
     return Scenario(
         "a day's quota runs out",
         "450 a minute for 10 minutes; 2,500 a day, unknown before and gone 2 minutes before midnight in Los Angeles",
-        replace(_setting(_steady(STEADY, 600), terms=Terms.fixed(Limits(rpm=LIMIT, rpd=2500))), start=BEFORE_MIDNIGHT),
+        replace(
+            _setting(_steady(STEADY, 600), terms=ProviderTerms.fixed(Limits(rpm=LIMIT, rpd=2500))),
+            start=BEFORE_MIDNIGHT,
+        ),
         (Goal(REJECTED, 25, measures.quota_rejections), _begun_by(720)),
     )
 
 
 def overload() -> Scenario:
-    terms = replace(Terms.fixed(Limits(rpm=LIMIT)), overloads=(Narrow(300, 360, LIMIT / 5),))
+    terms = replace(ProviderTerms.fixed(Limits(rpm=LIMIT)), overloads=(Narrow(300, 360, LIMIT / 5),))
     return Scenario(
         "overload",
         "450 a minute for 15 minutes; after 5 minutes the model serves 100 a minute for 60 s, and 503 to the rest",
@@ -180,7 +183,7 @@ def interactive_small() -> Scenario:
     return Scenario(
         "interactive at 10 RPM",
         "an interactive request a minute for 70 minutes, and after 10 of them 600 bulk requests",
-        _setting(arrivals, terms=Terms.fixed(Limits(rpm=10)), known=10),
+        _setting(arrivals, terms=ProviderTerms.fixed(Limits(rpm=10)), known=10),
         (Goal(WAIT_P99, 10, partial(measures.wait, share=0.99, priority="interactive", published_from=600)),),
     )
 
@@ -208,7 +211,9 @@ def instances(count: int, rpm: int) -> Scenario:
     return Scenario(
         f"{count} instance{'s' if count > 1 else ''}, {rpm:,} RPM",
         f"{4 * rpm:,} queued, {count} x 40 deliveries at once",
-        _setting(lambda chance: backlog(NORMAL, 4 * rpm), terms=Terms.fixed(Limits(rpm=rpm)), known=rpm, fleet=fleet),
+        _setting(
+            lambda chance: backlog(NORMAL, 4 * rpm), terms=ProviderTerms.fixed(Limits(rpm=rpm)), known=rpm, fleet=fleet
+        ),
         goals,
     )
 
@@ -264,14 +269,14 @@ def _setting(
     arrivals: Callable[[Random], Sequence[Arrival]],
     *,
     window: WindowKind = "sliding",
-    terms: Terms | None = None,
+    terms: ProviderTerms | None = None,
     known: int = LIMIT,
     fleet: FleetSize = FLEET,
 ) -> Setting:
     return Setting(
         start=NOON,
         arrivals=arrivals,
-        terms={MODEL: terms or Terms.fixed(Limits(rpm=LIMIT), window)},
+        terms={MODEL: terms or ProviderTerms.fixed(Limits(rpm=LIMIT), window)},
         fleet=fleet,
         known={MODEL: Limits(rpm=known)},
     )

@@ -11,7 +11,7 @@ from shared.core.messages.render_request import DEFAULT_TENANT
 ANY_TENANT = "*"
 
 
-class Asked(Struct, frozen=True):
+class CallerInfo(Struct, frozen=True):
     """What a call to the console, or to the API, says of who makes it."""
 
     peer: str
@@ -46,7 +46,7 @@ class Caller(Struct, frozen=True):
 class Callers(Protocol):
     """Who calls the API."""
 
-    async def caller(self, call: Asked) -> Caller:
+    async def caller(self, call: CallerInfo) -> Caller:
         """Raises NotIdentified."""
         ...
 
@@ -54,6 +54,6 @@ class Callers(Protocol):
 class Identities(Protocol):
     """Who uses the console."""
 
-    async def actor(self, asked: Asked) -> str:
+    async def actor(self, asked: CallerInfo) -> str:
         """The name under which changes are made. Raises NotIdentified."""
         ...

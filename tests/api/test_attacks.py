@@ -22,7 +22,7 @@ from shared.core.messages.topics import SUBSCRIPTIONS
 from shared.core.provider.call import Picture
 from shared.core.provider.outcome import SUCCEEDED
 from shared.core.values.documents import Document, Update
-from shared.flows.intake.intake import take_in
+from shared.flows.intake.intake import accept_message
 from shared.flows.requests.message import Message
 from shared.wiring import Messaging, Worker
 from tests.api.callers import client
@@ -52,7 +52,7 @@ class Place:
                 message = Message(
                     delivery.message_id, delivery.data, delivery.attributes, INTAKE, delivery.published_at
                 )
-                await take_in(self.worker.ports, self.worker.kicks, self.worker.tags, message)
+                await accept_message(self.worker.ports, self.worker.kicks, self.worker.tags, message)
                 await self.messaging.acknowledge(INTAKE, [delivery.handle])
                 taken += 1
 

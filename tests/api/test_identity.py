@@ -11,7 +11,7 @@ from functions.api.app import app
 from shared.adapters.identity.cloud_run import CloudRunCallers
 from shared.adapters.identity.loopback import LoopbackCallers
 from shared.config import InvalidSetting, Settings
-from shared.ports.identity import Asked, Caller, NotIdentified
+from shared.ports.identity import Caller, CallerInfo, NotIdentified
 from shared.wiring import Worker, callers
 from tests.api.callers import ACCOUNTS, AUDIENCE, NOW, bearer, client, encoded, token
 from tests.world import World
@@ -20,8 +20,8 @@ WEB = "web@p.iam.gserviceaccount.com"
 CALLERS = CloudRunCallers(AUDIENCE, ACCOUNTS, lambda: NOW)
 
 
-def call_with(assertion: str | None) -> Asked:
-    return Asked(peer="169.254.1.1", host="renderlane.example.com", proxied=True, assertion=assertion)
+def call_with(assertion: str | None) -> CallerInfo:
+    return CallerInfo(peer="169.254.1.1", host="renderlane.example.com", proxied=True, assertion=assertion)
 
 
 async def test_the_account_of_the_token_has_its_tenants() -> None:
@@ -85,13 +85,13 @@ async def test_the_header_that_cloud_run_checks_counts_and_not_the_one_that_it_p
 @pytest.mark.parametrize(
     ("call", "let_in"),
     [
-        (Asked("127.0.0.1", "localhost:8080", proxied=False, assertion=None), True),
-        (Asked("10.0.0.7", "localhost:8080", proxied=False, assertion=None), False),
-        (Asked("127.0.0.1", "evil.example:8080", proxied=False, assertion=None), False),
-        (Asked("127.0.0.1", "localhost:8080", proxied=True, assertion=None), False),
+        (CallerInfo("127.0.0.1", "localhost:8080", proxied=False, assertion=None), True),
+        (CallerInfo("10.0.0.7", "localhost:8080", proxied=False, assertion=None), False),
+        (CallerInfo("127.0.0.1", "evil.example:8080", proxied=False, assertion=None), False),
+        (CallerInfo("127.0.0.1", "localhost:8080", proxied=True, assertion=None), False),
     ],
 )
-async def test_on_one_machine_its_programs_call_for_every_tenant(call: Asked, let_in: bool) -> None:
+async def test_on_one_machine_its_programs_call_for_every_tenant(call: CallerInfo, let_in: bool) -> None:
     if not let_in:
         with pytest.raises(NotIdentified):
             await LoopbackCallers().caller(call)

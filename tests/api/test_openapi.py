@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 from functions.api.app import ROUTES, app
 from functions.api.openapi import description
 from shared.core.lifecycle.request_view import RequestView, accepted_document, accepted_view, request_view
-from shared.ports.identity import Asked, Caller
+from shared.ports.identity import Caller, CallerInfo
 from shared.wiring import Worker
 from tests.builders import NOW, a_record, a_request
 from tests.world import World
@@ -75,7 +75,7 @@ def test_a_view_has_the_form_that_is_described(status: str) -> None:
 class Anybody:
     """Lets every call in."""
 
-    async def caller(self, call: Asked) -> Caller:
+    async def caller(self, call: CallerInfo) -> Caller:
         return Caller("ada", ("*",))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts.bench.admission import chart, main
-from scripts.bench.admission.figures import Job, Played, rows, spoken
+from scripts.bench.admission.figures import Job, ScenarioFigures, rows, spoken
 from scripts.virtual_time.scenarios import BACK, FINISH, LOST, OVERLOADED, REJECTED, SCENARIOS, WAIT_P99
 from scripts.virtual_time.strategies import OURS
 
@@ -21,9 +21,9 @@ SMALL = next(number for number, each in enumerate(SCENARIOS) if each.name == "in
 
 def a_played(
     strategy: str, seed: int, figures: Sequence[float], *, scenario: int = SMALL, abandoned: int = 0
-) -> Played:
+) -> ScenarioFigures:
     job = Job(scenario, strategy, seed)
-    return Played(job, tuple(figures), 100, 200, abandoned, 0, virtual_seconds=60.0, cpu_seconds=0.1)
+    return ScenarioFigures(job, tuple(figures), 100, 200, abandoned, 0, virtual_seconds=60.0, cpu_seconds=0.1)
 
 
 def test_a_row_judges_by_the_worst_seed() -> None:

@@ -7,15 +7,15 @@ import math
 import pytest
 
 from scripts.bench.quota_live import measures
-from scripts.bench.quota_live.measures import Measure, Seen
+from scripts.bench.quota_live.measures import Measure, ObservedCall
 
 
-def paid(request_id: str, at: float) -> Seen:
-    return Seen(request_id, at, 200, charged=True)
+def paid(request_id: str, at: float) -> ObservedCall:
+    return ObservedCall(request_id, at, 200, charged=True)
 
 
-def rejected(request_id: str, at: float) -> Seen:
-    return Seen(request_id, at, 429, charged=False)
+def rejected(request_id: str, at: float) -> ObservedCall:
+    return ObservedCall(request_id, at, 429, charged=False)
 
 
 def test_a_window_that_is_always_full_is_used_whole() -> None:
@@ -75,4 +75,4 @@ def test_a_figure_meets_its_goal_at_the_border() -> None:
 
 def test_a_call_of_the_simulator_is_read_with_its_time_and_answer() -> None:
     call = {"marker": "a", "received_at": "1970-01-01T00:01:00+00:00", "status": None, "charged": False}
-    assert Seen.of(call) == Seen("a", 60.0, 0, charged=False)
+    assert ObservedCall.of(call) == ObservedCall("a", 60.0, 0, charged=False)

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from functions.console.app import BASE, desk_of, whole
-from functions.console.desk import Desk
+from functions.console.desk import ConsoleContext
 from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.sqlite.topics import LocalTopics
@@ -48,7 +48,7 @@ def settings_of(home: Path, **more: str) -> Settings:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def desk(tmp_path: Path) -> AsyncIterator[ConsoleContext]:
     settings = settings_of(tmp_path)
     messaging = wiring.topics(settings, SystemClock())
     assert isinstance(messaging, LocalTopics)
@@ -58,12 +58,12 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     await worker.close()
 
 
-def client_of(desk: Desk, peer: str = "127.0.0.1", base_url: str = ORIGIN) -> httpx2.AsyncClient:
+def client_of(desk: ConsoleContext, peer: str = "127.0.0.1", base_url: str = ORIGIN) -> httpx2.AsyncClient:
     transport = httpx2.ASGITransport(app=whole(desk), client=(peer, 4711), raise_app_exceptions=True)
     return httpx2.AsyncClient(transport=transport, base_url=base_url)
 
 
 @pytest.fixture
-async def browser(desk: Desk) -> AsyncIterator[Browser]:
+async def browser(desk: ConsoleContext) -> AsyncIterator[Browser]:
     async with client_of(desk) as client:
         yield Browser(client)

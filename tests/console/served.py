@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from functions.console.app import desk_of, whole
-from functions.console.desk import Desk
+from functions.console.desk import ConsoleContext
 from scripts.local.home import serving
 from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass
 class Served:
-    desk: Desk
+    desk: ConsoleContext
     url: str
     loop: asyncio.AbstractEventLoop
 
@@ -38,7 +38,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def serve(home: Path, furnish: Callable[[Desk], Awaitable[None]]) -> Iterator[Served]:
+def serve(home: Path, furnish: Callable[[ConsoleContext], Awaitable[None]]) -> Iterator[Served]:
     ready, ends = threading.Event(), asyncio.Event()
     consoles: list[Served] = []
 

@@ -12,7 +12,7 @@ import pytest
 from starlette.routing import Route
 
 from functions.console.app import app
-from functions.console.desk import Desk
+from functions.console.desk import ConsoleContext
 from shared.core.lifecycle import queries, request_record
 from shared.core.messages.topics import SUBSCRIPTIONS
 from shared.core.routing.flag import BREAKER, Flag, Scope
@@ -36,11 +36,11 @@ LOWER = {
 }
 
 
-async def board(desk: Desk) -> Board:
+async def board(desk: ConsoleContext) -> Board:
     return await read_own(desk.ports.store)
 
 
-async def tripped(desk: Desk, flag_id: str = "use-flex-1a2b", **more: Any) -> Flag:
+async def tripped(desk: ConsoleContext, flag_id: str = "use-flex-1a2b", **more: Any) -> Flag:
     flag = Flag(flag_id, "use-flex", "ann", "it is dear", NOW, NOW + timedelta(hours=1), **more)
     await flags.trip(desk.ports.store, desk.ports.signals, flag)
     return flag
@@ -53,14 +53,14 @@ def form_of(text: str, action: str) -> dict[str, str]:
     return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form[0]))
 
 
-async def published(desk: Desk, function: str) -> list[dict[str, Any]]:
+async def published(desk: ConsoleContext, function: str) -> list[dict[str, Any]]:
     name = next(each.name for each in SUBSCRIPTIONS if each.function == function)
     found = await desk.ports.topics.pull(name, 10, timedelta(0))  # type: ignore[attr-defined]
     return [json.loads(each.data) for each in found]
 
 
 async def test_a_flag_is_tripped_in_the_name_of_whoever_looks_at_the_page_and_wakes_the_pump(
-    desk: Desk, browser: Browser
+    desk: ConsoleContext, browser: Browser
 ) -> None:
     answer = await browser.send("/flags/trip", **LOWER, tenant="web", model="nano-banana-pro", share_of="x")
     assert answer.status_code == 303, answer.text
@@ -75,7 +75,7 @@ async def test_a_flag_is_tripped_in_the_name_of_whoever_looks_at_the_page_and_wa
     assert (line.data["action"], line.data["actor"]) == ("trip", ME)
 
 
-async def test_a_form_that_is_sent_twice_trips_one_flag_and_says_so(desk: Desk, browser: Browser) -> None:
+async def test_a_form_that_is_sent_twice_trips_one_flag_and_says_so(desk: ConsoleContext, browser: Browser) -> None:
     await browser.send("/flags/trip", **LOWER)
     again = await browser.send("/flags/trip", **LOWER)
     assert again.status_code == 409
@@ -98,7 +98,7 @@ async def test_a_form_that_is_sent_twice_trips_one_flag_and_says_so(desk: Desk, 
     ],
 )
 async def test_what_is_wrong_comes_back_beside_its_field_with_the_rest_as_it_was_filled_in(
-    desk: Desk, browser: Browser, field: str, value: str, told: str
+    desk: ConsoleContext, browser: Browser, field: str, value: str, told: str
 ) -> None:
     answer = await browser.send("/flags/trip", **{**LOWER, "reason": "a reason to keep", field: value})
     assert answer.status_code == 422
@@ -109,7 +109,7 @@ async def test_what_is_wrong_comes_back_beside_its_field_with_the_rest_as_it_was
 
 
 async def test_a_preview_says_how_many_of_what_waits_would_change_and_changes_nothing(
-    desk: Desk, browser: Browser
+    desk: ConsoleContext, browser: Browser
 ) -> None:
     for number in range(4):
         size = "4K" if number else "1K"
@@ -127,7 +127,7 @@ async def test_a_preview_says_how_many_of_what_waits_would_change_and_changes_no
     assert "<strong>3</strong> of the next 4 change" in part.text
 
 
-async def test_a_flag_is_reset_and_extended_by_its_own_forms(desk: Desk, browser: Browser) -> None:
+async def test_a_flag_is_reset_and_extended_by_its_own_forms(desk: ConsoleContext, browser: Browser) -> None:
     flag = await tripped(desk)
     path = f"/flags/{flag.id}"
     page = (await browser.look("/flags")).text
@@ -146,7 +146,9 @@ async def test_a_flag_is_reset_and_extended_by_its_own_forms(desk: Desk, browser
     ]  # fmt: skip
 
 
-async def test_what_was_done_to_a_flag_is_undone_by_one_button_for_a_minute(desk: Desk, browser: Browser) -> None:
+async def test_what_was_done_to_a_flag_is_undone_by_one_button_for_a_minute(
+    desk: ConsoleContext, browser: Browser
+) -> None:
     flag = await tripped(desk)
     answer = await browser.send(f"/flags/{flag.id}/reset", reason="too early")
     page = await browser.client.get(answer.headers["location"])
@@ -176,7 +178,7 @@ async def test_a_preview_that_is_wrong_comes_back_as_a_part_that_names_the_field
 
 
 async def test_each_flags_form_has_the_fields_that_mean_something_and_says_what_it_does_today(
-    desk: Desk, browser: Browser
+    desk: ConsoleContext, browser: Browser
 ) -> None:
     text = (await browser.look("/flags")).text
     forms = dict(re.findall(r'<details class="panel trip" id="trip-([a-z0-9-]+)"(.*?)</details>', text, re.DOTALL))
@@ -187,7 +189,9 @@ async def test_each_flags_form_has_the_fields_that_mean_something_and_says_what_
     assert " open>" not in text  # nothing is chosen for anybody
 
 
-async def test_a_change_without_a_reason_or_with_a_strange_time_is_not_made(desk: Desk, browser: Browser) -> None:
+async def test_a_change_without_a_reason_or_with_a_strange_time_is_not_made(
+    desk: ConsoleContext, browser: Browser
+) -> None:
     flag = await tripped(desk)
     without = await browser.send(f"/flags/{flag.id}/reset")
     assert without.status_code == 422
@@ -199,7 +203,7 @@ async def test_a_change_without_a_reason_or_with_a_strange_time_is_not_made(desk
 
 
 async def test_a_flag_that_somebody_changed_meanwhile_is_left_and_the_page_says_so(
-    desk: Desk, browser: Browser
+    desk: ConsoleContext, browser: Browser
 ) -> None:
     flag = await tripped(desk)
     page = (await browser.look("/flags")).text
@@ -215,7 +219,9 @@ async def test_a_flag_that_somebody_changed_meanwhile_is_left_and_the_page_says_
     assert "is no longer active" in answer.text
 
 
-async def test_a_breakers_flag_that_is_reset_here_stays_reset_for_a_while(desk: Desk, browser: Browser) -> None:
+async def test_a_breakers_flag_that_is_reset_here_stays_reset_for_a_while(
+    desk: ConsoleContext, browser: Browser
+) -> None:
     circuit = Scope(model="gemini-3-pro-image", lane="standard")
     flag = Flag("breaker-x", "use-nano-banana-2", BREAKER, "overload", NOW, NOW + timedelta(hours=1), scope=circuit)
     await flags.trip(desk.ports.store, desk.ports.signals, flag)
@@ -224,7 +230,9 @@ async def test_a_breakers_flag_that_is_reset_here_stays_reset_for_a_while(desk: 
     assert "Reset by hand: the breaker of standard/gemini-3-pro-image" in (await browser.look()).text
 
 
-async def test_a_cancellation_is_confirmed_then_published_as_any_publisher_would(desk: Desk, browser: Browser) -> None:
+async def test_a_cancellation_is_confirmed_then_published_as_any_publisher_would(
+    desk: ConsoleContext, browser: Browser
+) -> None:
     await desk.ports.store.commit(Create(request_record.path("r-1"), a_record(a_request(request_id="r-1"))))
     assert "Cancel…" in (await browser.look("/requests/r-1")).text
     assert "Cancel it" in (await browser.look("/requests/r-1/cancel")).text
@@ -235,7 +243,7 @@ async def test_a_cancellation_is_confirmed_then_published_as_any_publisher_would
 
 
 async def test_a_revival_goes_round_again_in_the_name_of_whoever_asked_and_a_refused_one_says_why(
-    desk: Desk, browser: Browser
+    desk: ConsoleContext, browser: Browser
 ) -> None:
     outcome = {"code": "overload", "message": "The provider said no.", "advice": ""}
     ended = {"status": "failed", "outcome": outcome, "finished_at": NOW, "announce": None}
@@ -258,13 +266,13 @@ async def test_a_revival_goes_round_again_in_the_name_of_whoever_asked_and_a_ref
     assert "found queued; allowed" in refused.text
 
 
-def posts(desk: Desk) -> list[str]:
+def posts(desk: ConsoleContext) -> list[str]:
     routes = [each for each in app(desk).routes if isinstance(each, Route) and "POST" in (each.methods or ())]
     return [each.path.format(flag_id="use-flex-1a2b", request_id="r-1", tenant="web") for each in routes]
 
 
 async def test_no_form_is_taken_without_its_token_from_elsewhere_or_under_another_name(
-    desk: Desk, browser: Browser
+    desk: ConsoleContext, browser: Browser
 ) -> None:
     flag = await tripped(desk)
     await desk.ports.store.commit(Create(request_record.path("r-1"), a_record(a_request(request_id="r-1"))))
@@ -298,7 +306,7 @@ class Named:
         return self.name
 
 
-async def test_looking_changes_nothing(desk: Desk, browser: Browser) -> None:
+async def test_looking_changes_nothing(desk: ConsoleContext, browser: Browser) -> None:
     """But for the key that forms are signed with, which is made once."""
     await tripped(desk)
     await desk.ports.store.commit(Create(request_record.path("r-1"), a_record(a_request(request_id="r-1"))))

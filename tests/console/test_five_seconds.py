@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from functions.console.desk import Desk
+from functions.console.desk import ConsoleContext
 from shared.core.observability.verdict import Level, State
 from shared.flows.operations.flags import read_own
 from tests.console import chromium, states
@@ -58,7 +58,7 @@ def browser() -> Iterator[Browser]:
 
 
 def in_state(home: Path, state: State) -> Any:
-    async def furnish(desk: Desk) -> None:
+    async def furnish(desk: ConsoleContext) -> None:
         await states.furnish(desk.ports, state)
 
     return serve(home, furnish)

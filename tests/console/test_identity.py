@@ -19,18 +19,18 @@ from google.auth import jwt
 from google.auth.crypt import es256
 from msgspec.structs import replace
 
-from functions.console.desk import Desk
+from functions.console.desk import ConsoleContext
 from functions.proxy_headers import PROXIES
 from shared import wiring
 from shared.adapters.identity import iap
 from shared.adapters.identity.iap import IapIdentities
 from shared.adapters.identity.loopback import LoopbackIdentities
 from shared.config import InvalidSetting, Settings
-from shared.ports.identity import Asked, NotIdentified
+from shared.ports.identity import CallerInfo, NotIdentified
 from tests.console.conftest import Browser, client_of, settings_of
 
 AUDIENCE = "/projects/4711/locations/europe-west1/services/console"
-HERE = Asked(peer="127.0.0.1", host="localhost:8080", proxied=False, assertion=None)
+HERE = CallerInfo(peer="127.0.0.1", host="localhost:8080", proxied=False, assertion=None)
 
 
 @pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:8080", "LOCALHOST:1"])
@@ -52,14 +52,16 @@ async def test_this_machine_is_its_account(peer: str, host: str) -> None:
         (replace(HERE, proxied=True), "a proxy"),
     ],
 )
-async def test_nobody_else_is_known_here(asked: Asked, told: str) -> None:
+async def test_nobody_else_is_known_here(asked: CallerInfo, told: str) -> None:
     with pytest.raises(NotIdentified, match="allowed") as found:
         await LoopbackIdentities().actor(asked)
     assert told in str(found.value)
     assert "RENDERLANE_CONSOLE_AUDIENCE" in str(found.value)
 
 
-async def test_every_address_of_the_console_is_closed_to_other_machines_and_to_rebound_names(desk: Desk) -> None:
+async def test_every_address_of_the_console_is_closed_to_other_machines_and_to_rebound_names(
+    desk: ConsoleContext,
+) -> None:
     for peer, base_url in (("10.0.0.7", "http://localhost:8080"), ("127.0.0.1", "http://evil.example:8080")):
         async with client_of(desk, peer, base_url) as client:
             browser = Browser(client)
@@ -133,8 +135,8 @@ def proxy() -> Iterator[Proxy]:
         thread.join()
 
 
-def by(assertion: str | None) -> Asked:
-    return Asked("10.0.0.7", "console.example.com", proxied=True, assertion=assertion)
+def by(assertion: str | None) -> CallerInfo:
+    return CallerInfo("10.0.0.7", "console.example.com", proxied=True, assertion=assertion)
 
 
 async def test_the_proxys_assertion_says_who_it_is_and_its_keys_are_fetched_once(proxy: Proxy) -> None:
@@ -209,7 +211,7 @@ async def test_an_address_that_would_break_a_line_of_the_audit_is_nobodys(proxy:
 
 
 @pytest.mark.parametrize("header", PROXIES)
-async def test_any_header_of_a_proxy_closes_the_console_of_one_machine(desk: Desk, header: str) -> None:
+async def test_any_header_of_a_proxy_closes_the_console_of_one_machine(desk: ConsoleContext, header: str) -> None:
     async with client_of(desk, "127.0.0.1", "http://localhost:8080") as client:
         assert (await client.get("/console/", headers={header: "1"})).status_code == 403
 
@@ -233,7 +235,7 @@ async def test_strange_assertions_do_not_have_the_keys_fetched_again_and_again(p
 
 
 async def test_behind_the_proxy_the_console_knows_nobody_without_an_assertion_and_changes_name_the_address(
-    desk: Desk, proxy: Proxy
+    desk: ConsoleContext, proxy: Proxy
 ) -> None:
     desk.settings = replace(desk.settings, console_audience=AUDIENCE)
     desk.identities = IapIdentities(AUDIENCE, proxy.url)

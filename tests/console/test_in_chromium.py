@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from functions.console.desk import Desk
+from functions.console.desk import ConsoleContext
 from shared.core.lifecycle import request_record
 from shared.core.observability import series
 from shared.core.routing.flag import BREAKER, Flag, Scope
@@ -38,7 +38,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         yield console
 
 
-async def _furnish(desk: Desk) -> None:
+async def _furnish(desk: ConsoleContext) -> None:
     """Something in every panel."""
     now, store = datetime.now(UTC), desk.ports.store
     for number in range(60):

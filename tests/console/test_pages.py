@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from functions.console import panels
-from functions.console.desk import Desk
+from functions.console.desk import ConsoleContext
 from shared.core.accounting.budget import OVER_BUDGET, OVERS, Over
 from shared.core.admission.route_memory import Routing
 from shared.core.lifecycle import request_record
@@ -44,13 +44,13 @@ def ended(request_id: str, code: str, status: str = "failed", minutes: int = 2) 
     return Create(request_record.path(request_id), a_record(request, now=at - timedelta(seconds=9), **changes))
 
 
-async def rendering(desk: Desk, request_id: str) -> None:
+async def rendering(desk: ConsoleContext, request_id: str) -> None:
     request, attempt = an_attempt(a_request(request_id=request_id, model=PRO, prompt=SECRET), now=now())
     await desk.ports.store.commit(Create(request.path, request.data), Create(attempt.path, attempt.data))
 
 
 async def test_the_overview_shows_what_waits_what_runs_what_failed_and_what_is_tripped(
-    desk: Desk, browser: Browser
+    desk: ConsoleContext, browser: Browser
 ) -> None:
     store = desk.ports.store
     await store.commit(
@@ -88,7 +88,9 @@ async def test_a_console_of_an_empty_home_takes_no_space_for_what_is_not_there_a
 
 
 @pytest.mark.parametrize("state", GRAVEST)
-async def test_each_state_is_named_on_top_with_its_next_step(desk: Desk, browser: Browser, state: State) -> None:
+async def test_each_state_is_named_on_top_with_its_next_step(
+    desk: ConsoleContext, browser: Browser, state: State
+) -> None:
     await states.furnish(desk.ports, state)
     text = (await browser.look()).text
     assert f'data-state="{state}"' in text
@@ -100,7 +102,7 @@ async def test_each_state_is_named_on_top_with_its_next_step(desk: Desk, browser
     assert 'class="timechart' not in part
 
 
-async def test_a_tenants_reason_is_its_own_and_never_somebody_elses(desk: Desk, browser: Browser) -> None:
+async def test_a_tenants_reason_is_its_own_and_never_somebody_elses(desk: ConsoleContext, browser: Browser) -> None:
     store = desk.ports.store
     await store.commit(
         *(waits(f"p-{number}", model=PRO, tenant="press") for number in range(3)),
@@ -129,7 +131,7 @@ async def test_a_tenants_reason_is_its_own_and_never_somebody_elses(desk: Desk, 
 
 
 async def test_a_panel_refreshes_without_the_page_and_a_flag_shows_at_once_between_two_summaries(
-    desk: Desk, browser: Browser
+    desk: ConsoleContext, browser: Browser
 ) -> None:
     await summary.write(desk.ports)
     flag = Flag("use-flex-1a2b", "use-flex", "ann", "it is dear", now(), now() + timedelta(hours=1))
@@ -140,7 +142,7 @@ async def test_a_panel_refreshes_without_the_page_and_a_flag_shows_at_once_betwe
     assert "it is dear" in part
 
 
-async def test_a_summary_that_nobody_renews_asks_for_a_person(desk: Desk, browser: Browser) -> None:
+async def test_a_summary_that_nobody_renews_asks_for_a_person(desk: ConsoleContext, browser: Browser) -> None:
     await summary.write(desk.ports)
     found = await desk.ports.store.get("summary/summary")
     assert isinstance(found, Document)
@@ -152,7 +154,7 @@ async def test_a_summary_that_nobody_renews_asks_for_a_person(desk: Desk, browse
 
 
 async def test_failures_stand_by_outcome_with_their_line_of_the_runbook_and_their_newest_requests(
-    desk: Desk, browser: Browser
+    desk: ConsoleContext, browser: Browser
 ) -> None:
     await desk.ports.store.commit(*(ended(f"f-{number}", "overload", minutes=number + 1) for number in range(7)))
     await desk.ports.store.commit(ended("long-ago", "overload", minutes=61))
@@ -166,7 +168,7 @@ async def test_failures_stand_by_outcome_with_their_line_of_the_runbook_and_thei
 
 
 async def test_a_requests_page_shows_receipt_attempts_and_advice_and_its_prompt_only_when_asked(
-    desk: Desk, browser: Browser
+    desk: ConsoleContext, browser: Browser
 ) -> None:
     await rendering(desk, "run-1")
     text = (await browser.look("/requests/run-1")).text
@@ -180,7 +182,9 @@ async def test_a_requests_page_shows_receipt_attempts_and_advice_and_its_prompt_
     assert SECRET not in str(shown_now.url)
 
 
-async def test_a_packet_holds_the_prompt_only_when_asked_and_the_key_never(desk: Desk, browser: Browser) -> None:
+async def test_a_packet_holds_the_prompt_only_when_asked_and_the_key_never(
+    desk: ConsoleContext, browser: Browser
+) -> None:
     await rendering(desk, "run-1")
     without = await browser.look("/requests/run-1/packet")
     assert SECRET not in without.text
@@ -190,7 +194,7 @@ async def test_a_packet_holds_the_prompt_only_when_asked_and_the_key_never(desk:
     assert SECRET in with_it.text
 
 
-async def test_an_image_comes_through_the_console_with_its_own_type(desk: Desk, browser: Browser) -> None:
+async def test_an_image_comes_through_the_console_with_its_own_type(desk: ConsoleContext, browser: Browser) -> None:
     data = b"\x89PNG\r\n\x1a\n" + b"pixels"
     stored = await desk.ports.images.put("web/2026-11-22/abc/1.png", Picture(data, "image/png", 8, 8), {})
     create = ended("made", "succeeded", "succeeded")
@@ -202,7 +206,7 @@ async def test_an_image_comes_through_the_console_with_its_own_type(desk: Desk, 
     assert 'src="/console/requests/made/image"' in (await browser.look("/requests/made")).text
 
 
-async def test_bytes_that_are_no_image_are_never_shown_as_a_page(desk: Desk, browser: Browser) -> None:
+async def test_bytes_that_are_no_image_are_never_shown_as_a_page(desk: ConsoleContext, browser: Browser) -> None:
     picture = Picture(b"<script>alert(1)</script>", "image/png", 8, 8)
     stored = await desk.ports.images.put("web/2026-11-22/abc/1.png", picture, {})
     create = ended("odd", "succeeded", "succeeded")
@@ -212,7 +216,7 @@ async def test_bytes_that_are_no_image_are_never_shown_as_a_page(desk: Desk, bro
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_a_trace_is_drawn_from_the_store_where_no_spans_are_kept(desk: Desk, browser: Browser) -> None:
+async def test_a_trace_is_drawn_from_the_store_where_no_spans_are_kept(desk: ConsoleContext, browser: Browser) -> None:
     await rendering(desk, "run-1")
     page = await browser.look("/requests/run-1/trace")
     assert "queue wait" in page.text
@@ -228,7 +232,7 @@ async def test_an_unknown_request_is_said_to_be_unknown(browser: Browser) -> Non
     assert "no such request" in unknown.text
 
 
-async def test_what_others_wrote_is_never_markup(desk: Desk, browser: Browser) -> None:
+async def test_what_others_wrote_is_never_markup(desk: ConsoleContext, browser: Browser) -> None:
     reason = "<script>alert(1)</script> & more"
     flag = Flag("use-flex-1a2b", "use-flex", "<b>ann</b>", reason, now(), now() + timedelta(hours=1))
     await flags.trip(desk.ports.store, desk.ports.signals, flag)
@@ -246,7 +250,9 @@ async def test_the_runbook_has_every_heading_to_jump_to(browser: Browser) -> Non
 
 
 @pytest.mark.parametrize("over", OVERS)
-async def test_a_budget_that_is_used_up_is_said_to_hold_requests_back(desk: Desk, browser: Browser, over: Over) -> None:
+async def test_a_budget_that_is_used_up_is_said_to_hold_requests_back(
+    desk: ConsoleContext, browser: Browser, over: Over
+) -> None:
     await tenants.set_budget(desk.ports.store, "web", limit_micros=1_000_000, over=over)
     create = waits("w-1", tenant="web")
     await desk.ports.store.commit(Create(create.path, {**create.data, "reason": OVER_BUDGET, "wake_at": now()}))
@@ -257,7 +263,9 @@ async def test_a_budget_that_is_used_up_is_said_to_hold_requests_back(desk: Desk
     assert 'class="verdict amber"' in text
 
 
-async def test_a_request_that_awaits_the_provider_says_so_and_can_be_cancelled(desk: Desk, browser: Browser) -> None:
+async def test_a_request_that_awaits_the_provider_says_so_and_can_be_cancelled(
+    desk: ConsoleContext, browser: Browser
+) -> None:
     await rendering(desk, "held-1")
     await rendering(desk, "away-1")
     document = await desk.ports.store.get(request_record.path("away-1"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from functions.console.desk import Desk
+from functions.console.desk import ConsoleContext
 from functions.console.request_pages import OUTCOMES, SIZE
 from shared.adapters.payloads.thumbnail import EDGE
 from shared.core.lifecycle import request_record
@@ -25,7 +25,9 @@ from tests.console.test_changes import form_of, published
 PRO, LITE = "gemini-3-pro-image", "gemini-3.1-flash-lite-image"
 
 
-async def put(desk: Desk, request_id: str, *, minutes: float = 1, tenant: str = "default", **changes: Any) -> str:
+async def put(
+    desk: ConsoleContext, request_id: str, *, minutes: float = 1, tenant: str = "default", **changes: Any
+) -> str:
     model = changes.pop("model", PRO)
     request = a_request(request_id=request_id, model=model, tenant=tenant)
     at = datetime.now(UTC) - timedelta(minutes=minutes)
@@ -44,7 +46,7 @@ def keys(text: str) -> list[str]:
     return re.findall(r'href="/console/requests/([^"?]+)" id="r-', text)
 
 
-async def some(desk: Desk) -> None:
+async def some(desk: ConsoleContext) -> None:
     await put(desk, "hero-1", minutes=4)
     await put(desk, "hero-2", minutes=3, tenant="web", model=LITE)
     await put(desk, "poster-3", minutes=2, tenant="web", flags=["use-flex-1a2b"], **an_end("failed", "overload"))
@@ -71,7 +73,9 @@ async def some(desk: Desk) -> None:
         ("sort=longest&status=queued", ["hero-1", "web~hero-2"]),
     ],
 )
-async def test_a_list_shows_what_its_filters_mean(desk: Desk, browser: Browser, query: str, wanted: list[str]) -> None:
+async def test_a_list_shows_what_its_filters_mean(
+    desk: ConsoleContext, browser: Browser, query: str, wanted: list[str]
+) -> None:
     await some(desk)
     answer = await browser.look(f"/requests?{query}")
     assert answer.status_code == 200
@@ -86,7 +90,7 @@ async def test_a_filter_that_means_nothing_is_named_and_the_list_still_shows(bro
     assert "<b>" not in answer.text
 
 
-async def test_pages_follow_each_other_without_a_gap_or_a_repetition(desk: Desk, browser: Browser) -> None:
+async def test_pages_follow_each_other_without_a_gap_or_a_repetition(desk: ConsoleContext, browser: Browser) -> None:
     for index in range(SIZE + 30):  # ten at a time at the same moment
         await put(desk, f"r-{index:03}", minutes=1 + index // 10)
     shown: list[str] = []
@@ -102,7 +106,9 @@ async def test_pages_follow_each_other_without_a_gap_or_a_repetition(desk: Desk,
     assert sorted(shown) == [f"r-{index:03}" for index in range(SIZE + 30)]
 
 
-async def test_all_that_match_are_cancelled_after_a_preview_that_names_them(desk: Desk, browser: Browser) -> None:
+async def test_all_that_match_are_cancelled_after_a_preview_that_names_them(
+    desk: ConsoleContext, browser: Browser
+) -> None:
     await some(desk)
     preview = (await browser.look("/bulk/cancel?text=hero")).text
     assert "Cancel 2 requests?" in preview
@@ -123,7 +129,7 @@ async def test_all_that_match_are_cancelled_after_a_preview_that_names_them(desk
 
 
 async def test_failed_requests_are_retried_in_bulk_and_one_that_changed_meanwhile_is_left(
-    desk: Desk, browser: Browser
+    desk: ConsoleContext, browser: Browser
 ) -> None:
     await some(desk)
     await put(desk, "no-1", **an_end("refused", "refused"))
@@ -142,7 +148,7 @@ async def test_failed_requests_are_retried_in_bulk_and_one_that_changed_meanwhil
     assert "1 had changed meanwhile" in (await browser.client.get(done.headers["location"])).text
 
 
-async def test_images_are_a_gallery_of_small_ones(desk: Desk, browser: Browser) -> None:
+async def test_images_are_a_gallery_of_small_ones(desk: ConsoleContext, browser: Browser) -> None:
     out = io.BytesIO()
     Image.new("RGB", (2048, 1024), "teal").save(out, "PNG")
     stored = await desk.ports.images.put("web/2026-11-22/a/1.png", Picture(out.getvalue(), "image/png", 2048, 1024), {})
@@ -159,7 +165,9 @@ async def test_images_are_a_gallery_of_small_ones(desk: Desk, browser: Browser) 
     assert answer.headers["content-type"] == "application/octet-stream"
 
 
-async def test_a_part_of_an_id_leads_to_the_list_and_a_whole_one_to_its_request(desk: Desk, browser: Browser) -> None:
+async def test_a_part_of_an_id_leads_to_the_list_and_a_whole_one_to_its_request(
+    desk: ConsoleContext, browser: Browser
+) -> None:
     await some(desk)
     whole = await browser.look("/search?id=%20web~hero-2%20")
     assert whole.headers["location"] == "/console/requests/web~hero-2"
@@ -182,7 +190,7 @@ async def test_every_outcome_of_the_runbook_can_be_asked_for_and_leads_back(brow
     assert "<code>renderlane" in text
 
 
-async def test_a_budget_is_raised_and_a_changed_one_is_left(desk: Desk, browser: Browser) -> None:
+async def test_a_budget_is_raised_and_a_changed_one_is_left(desk: ConsoleContext, browser: Browser) -> None:
     await tenants.set_budget(desk.ports.store, "press", limit_micros=3_000_000, period="month")
     page = (await browser.look("/budgets")).text
     assert "of $3.00 spent" in page

@@ -7,10 +7,10 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from functions.console.desk import Desk
+from functions.console.desk import ConsoleContext
 from functions.console.one_request import find, spans_of
 from shared.core.lifecycle import request_record
-from shared.core.observability.trace_tree import Seen
+from shared.core.observability.trace_tree import SpanView
 from shared.core.routing.flag import BREAKER, Flag, Scope
 from shared.core.values.documents import Create
 from shared.flows.operations import flags
@@ -25,7 +25,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def queued(desk: Desk, **changes: Any) -> None:
+async def queued(desk: ConsoleContext, **changes: Any) -> None:
     fields = {name: changes.pop(name) for name in ("floor", "image_size") if name in changes}
     request = a_request(request_id="r-1", model=PRO, **fields)
     record = a_record(request, now=now() - timedelta(minutes=1), **changes)
@@ -33,7 +33,7 @@ async def queued(desk: Desk, **changes: Any) -> None:
     await summary.write(desk.ports)
 
 
-async def breakers(desk: Desk) -> None:
+async def breakers(desk: ConsoleContext) -> None:
     """On every lane that the request may take."""
     until = now() + timedelta(hours=1)
     for lane in ("standard", "flex"):
@@ -43,7 +43,7 @@ async def breakers(desk: Desk) -> None:
 
 
 async def test_a_request_that_waits_says_which_route_it_takes_and_shows_its_ladder(
-    desk: Desk, browser: Browser
+    desk: ConsoleContext, browser: Browser
 ) -> None:
     await queued(desk)
     text = (await browser.look("/requests/r-1")).text
@@ -57,7 +57,7 @@ async def test_a_request_that_waits_says_which_route_it_takes_and_shows_its_ladd
 
 
 async def test_a_request_that_accepts_no_other_route_says_that_it_waits_for_the_breaker(
-    desk: Desk, browser: Browser
+    desk: ConsoleContext, browser: Browser
 ) -> None:
     await queued(desk, floor={"model": PRO})
     await breakers(desk)
@@ -69,7 +69,7 @@ async def test_a_request_that_accepts_no_other_route_says_that_it_waits_for_the_
     assert "It goes on when one of its routes opens:" in part
 
 
-async def test_a_paused_request_says_until_when(desk: Desk, browser: Browser) -> None:
+async def test_a_paused_request_says_until_when(desk: ConsoleContext, browser: Browser) -> None:
     await queued(desk)
     flag = Flag("pause-1a2b", "pause", "ann", "the lamp burns", now(), now() + timedelta(minutes=90))
     await flags.trip(desk.ports.store, desk.ports.signals, flag)
@@ -80,7 +80,7 @@ async def test_a_paused_request_says_until_when(desk: Desk, browser: Browser) ->
     assert "89 min" in text
 
 
-async def test_an_attempt_in_flight_says_how_long_it_runs(desk: Desk, browser: Browser) -> None:
+async def test_an_attempt_in_flight_says_how_long_it_runs(desk: ConsoleContext, browser: Browser) -> None:
     request, attempt = an_attempt(a_request(request_id="r-1", model=PRO), now=now())
     await desk.ports.store.commit(Create(request.path, request.data), Create(attempt.path, attempt.data))
     text = (await browser.look("/requests/r-1")).text
@@ -88,7 +88,7 @@ async def test_an_attempt_in_flight_says_how_long_it_runs(desk: Desk, browser: B
     assert "Its image is stored and announced" in text
 
 
-async def test_a_request_that_has_ended_has_nothing_before_it(desk: Desk, browser: Browser) -> None:
+async def test_a_request_that_has_ended_has_nothing_before_it(desk: ConsoleContext, browser: Browser) -> None:
     outcome = {"code": "overload", "message": "The provider said no.", "advice": "Try again."}
     await queued(desk, status="failed", outcome=outcome, finished_at=now(), announce=None)
     text = (await browser.look("/requests/r-1")).text
@@ -96,14 +96,14 @@ async def test_a_request_that_has_ended_has_nothing_before_it(desk: Desk, browse
     assert "ladder-title" not in text
 
 
-async def test_the_open_wait_is_a_running_bar_also_where_spans_are_kept(desk: Desk, browser: Browser) -> None:
+async def test_the_open_wait_is_a_running_bar_also_where_spans_are_kept(desk: ConsoleContext, browser: Browser) -> None:
     await queued(desk)
     page = (await browser.look("/requests/r-1/trace")).text
     assert '<tr class="open">' in page
     assert "queue wait" in page
     one = await find(desk.ports.store, "r-1")
     assert one is not None
-    kept = Seen("a" * 16, None, "intake", one.now - timedelta(minutes=3), one.now - timedelta(minutes=3))
+    kept = SpanView("a" * 16, None, "intake", one.now - timedelta(minutes=3), one.now - timedelta(minutes=3))
     spans, complete = spans_of(one, lambda _: [kept], one.now)
     assert complete
     wait = next(span for span in spans if span.name == "queue wait")
@@ -112,7 +112,7 @@ async def test_the_open_wait_is_a_running_bar_also_where_spans_are_kept(desk: De
     assert timedelta(seconds=50) < wait.duration < timedelta(minutes=2)
 
 
-async def test_each_repeat_of_a_publish_stands_apart(desk: Desk, browser: Browser) -> None:
+async def test_each_repeat_of_a_publish_stands_apart(desk: ConsoleContext, browser: Browser) -> None:
     """Spans of this home lie in a file: one that was accepted and one that repeated it."""
     await queued(desk)
     one = await find(desk.ports.store, "r-1")

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from scripts.deployment import bundle, checklist, contents, deploy, plan_file, revisions
 from scripts.deployment.deploy import Deployment
-from scripts.deployment.place import Place, Stopped
+from scripts.deployment.place import DeploymentTarget, Stopped
 
 
 @dataclass
@@ -85,7 +85,7 @@ def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def a_deployment(shell: Told, *, apply: bool, despite: frozenset[str] = frozenset()) -> tuple[Deployment, list[str]]:
     said: list[str] = []
-    return Deployment(Place.read("staging"), shell, said.append, apply, despite), said
+    return Deployment(DeploymentTarget.read("staging"), shell, said.append, apply, despite), said
 
 
 def planned_and_applied(deployment: Deployment) -> None:
@@ -324,8 +324,8 @@ def test_a_canary_keeps_the_rest_of_the_traffic_on_what_serves() -> None:
 
 def test_an_environment_without_a_file_is_refused_with_those_that_have_one() -> None:
     with pytest.raises(Stopped, match="allowed: production, staging"):
-        Place.read("prod")
-    assert Place.read("production", Path.cwd()).state == "renderlane-production-renderlane-terraform"
+        DeploymentTarget.read("prod")
+    assert DeploymentTarget.read("production", Path.cwd()).state == "renderlane-production-renderlane-terraform"
 
 
 def test_doctor_looks_at_what_is_deployed_before_anything_is_done() -> None:
@@ -405,7 +405,9 @@ def test_without_a_console_nothing_is_made_for_its_proxy() -> None:
 
 
 def test_what_doctor_really_says_of_a_home_that_does_not_exist_is_understood(tmp_path: Path) -> None:
-    settings = Place.read("staging").settings(deployed=False) | {"RENDERLANE_HOME": str(tmp_path / "nothing")}
+    settings = DeploymentTarget.read("staging").settings(deployed=False) | {
+        "RENDERLANE_HOME": str(tmp_path / "nothing")
+    }
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     code = "from scripts.cli.main import main; main()"
     ended = subprocess.run(

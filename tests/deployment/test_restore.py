@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from scripts.deployment.place import Place, Stopped
+from scripts.deployment.place import DeploymentTarget, Stopped
 from scripts.deployment.restore import Restore
 from shared.adapters.google_cloud.firestore_store import FirestoreStore
 from shared.core.lifecycle import request_record
@@ -29,7 +29,7 @@ BACKUPS = [
 
 def a_restore(shell: Told, goal: str = "renderlane-2", *, act: bool = True) -> tuple[Restore, list[str]]:
     lines: list[str] = []
-    return Restore(Place.read("staging"), shell, lines.append, goal, act, NOW), lines
+    return Restore(DeploymentTarget.read("staging"), shell, lines.append, goal, act, NOW), lines
 
 
 def listed(database: str = "renderlane") -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from scripts.drills.recording import Ended, Played
+from scripts.drills.recording import DrillRecording, EndedRequest
 from scripts.drills.scene import Hold, Scene
 from scripts.drills.traffic import PRO, Traffic
 from scripts.simulator.provider.bill import Call
@@ -42,10 +42,10 @@ def a_call(marker: str = "r-1", seconds: float = 0.0, outcome: str = "image", **
     return replace(call, **changes)
 
 
-def an_end(request_id: str = "r-1", status: str = "succeeded", **changes: Any) -> Ended:
+def an_end(request_id: str = "r-1", status: str = "succeeded", **changes: Any) -> EndedRequest:
     fields = {"request_id": request_id, "prompt": "a lighthouse", "model": PRO}
     done = status == "succeeded"
-    ended = Ended(
+    ended = EndedRequest(
         request_id, at(0), status, at(1), fields, model=PRO if done else None, cost_micros=IMAGE_COSTS if done else 0
     )
     return replace(ended, **changes)
@@ -59,11 +59,11 @@ def a_trip(seconds: float, action: str = "trip") -> dict[str, Any]:
 
 
 def played(
-    requests: Sequence[Ended] = (),
+    requests: Sequence[EndedRequest] = (),
     calls: Sequence[Call] = (),
     events: Sequence[dict[str, Any]] = (),
     holds: Sequence[Hold] = (),
     lasts: float = 60.0,
-) -> Played:
+) -> DrillRecording:
     scene = Scene("hand-made", "nothing real", Traffic(1, 1), tuple(holds), lasts=lasts)
-    return Played(scene, tuple(requests), tuple(calls), at(-2), at(0), at(lasts + 60), tuple(events))
+    return DrillRecording(scene, tuple(requests), tuple(calls), at(-2), at(0), at(lasts + 60), tuple(events))

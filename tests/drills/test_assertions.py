@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from scripts.drills import assertions
-from scripts.drills.recording import Ended, Played
+from scripts.drills.recording import DrillRecording, EndedRequest
 from scripts.drills.scene import Hold, Scene
 from scripts.drills.traffic import NB21, PRO
 from scripts.simulator.provider.bill import Call
@@ -121,7 +121,9 @@ def test_a_request_with_a_deadline_must_have_its_image_and_one_without_may_wait(
     assert played([due], holds=[assertions.due_ones_have_images()]).problems()
 
 
-def beside(*gateway_calls: Call, calls: Sequence[Call] = (), requests: Sequence[Ended] = (), **more: Any) -> Played:
+def beside(
+    *gateway_calls: Call, calls: Sequence[Call] = (), requests: Sequence[EndedRequest] = (), **more: Any
+) -> DrillRecording:
     """A scene with a gateway."""
     found = played(requests, calls, **more)
     return replace(found, scene=replace(found.scene, gateway=True), gateway_calls=gateway_calls)

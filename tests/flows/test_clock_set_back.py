@@ -9,14 +9,14 @@ import pytest
 from shared.core.admission import slot_calendar
 from shared.core.admission.clock_rewind import fell_by, rewound
 from shared.core.admission.fleet_pace import Fleet, Late, Recent, concurrency_cap
-from shared.core.admission.model_state import Standing
+from shared.core.admission.model_state import ModelState
 from shared.core.admission.spend_window import Spend
 from shared.core.admission.tick import Memory
 from shared.core.lifecycle import request_record
 from shared.core.limits.quota import Limits
 from shared.core.observability import events
 from shared.flows.clock import ClockFell, Reads, ServerTime
-from shared.flows.pump.tick import Granting
+from shared.flows.pump.tick import TickRunner
 from tests.world import World
 
 STEPS = [timedelta(seconds=120), timedelta(hours=1), timedelta(days=2)]
@@ -140,15 +140,15 @@ async def test_who_sleeps_until_a_time_of_the_old_clock_is_woken() -> None:
 
 
 async def test_a_pump_whose_tick_fails_says_so_once_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, failures = Granting.tick, [0]
+    real, failures = TickRunner.tick, [0]
 
-    async def tick(granting: Granting) -> bool:
+    async def tick(granting: TickRunner) -> bool:
         failures[0] += 1
         if failures[0] <= 3:
             raise ValueError("negative shift count")
         return await real(granting)
 
-    monkeypatch.setattr(Granting, "tick", tick)
+    monkeypatch.setattr(TickRunner, "tick", tick)
     world = World()
     await world.submit()
     await world.run_until_quiet(timedelta(minutes=1))
@@ -177,7 +177,7 @@ def test_what_is_remembered_moves_with_the_clock() -> None:
     )
     midnight = slot_calendar.Calendar(closed_until=NOW + by, closed_why="quota_day")
     memory = Memory(
-        standings={"a": Standing(full), "b": Standing(midnight)},
+        standings={"a": ModelState(full), "b": ModelState(midnight)},
         fleet=Fleet(seen_at=NOW, judged_from=NOW),
         spend=Spend({1000: 5}),
     )

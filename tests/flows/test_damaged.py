@@ -16,7 +16,7 @@ from shared.adapters.sqlite.store import SqliteStore, encoded
 from shared.core.lifecycle import queries, request_record
 from shared.core.observability import events
 from shared.core.values.documents import Create, Document, UnreadableDocument, Update
-from shared.flows.intake.intake import take_in
+from shared.flows.intake.intake import accept_message
 from shared.flows.intake.revive import ReviveRefused, revive
 from shared.flows.render.settle import recover
 from shared.flows.requests.message import Message
@@ -155,11 +155,11 @@ async def test_a_repeat_and_a_revival_of_a_damaged_request_fail_by_themselves(ho
 
 
 async def test_the_pump_reads_the_queue_past_a_damaged_request(home: Home) -> None:
-    from shared.flows.pump.queue_fronts import HeadPages
+    from shared.flows.pump.queue_fronts import QueueFronts
 
     await _queue(home, "a-bad", "b-good")
     home.damage("requests/a-bad", deadline={"$at": "tomorrow"})
-    heads = await HeadPages(home.ports).read(NOW)
+    heads = await QueueFronts(home.ports).read(NOW)
     assert [head.request_id for head in heads] == ["b-good"]
     assert home.skipped() == ["requests/a-bad"]
 
@@ -229,7 +229,7 @@ async def _queue(home: Home, *request_ids: str) -> None:
     for request_id in request_ids:
         data = json.dumps({"request_id": request_id, "prompt": "x", "deadline": "2026-12-01T12:00:00Z"}).encode()
         message = Message(f"m-{request_id}", data)
-        await take_in(home.ports, NoKicks(), home.world.tags, message)  # type: ignore[arg-type]
+        await accept_message(home.ports, NoKicks(), home.world.tags, message)  # type: ignore[arg-type]
 
 
 async def _found(home: Home, request_id: str) -> Document:

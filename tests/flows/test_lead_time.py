@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from shared.core.limits.observations import Sign
+from shared.core.limits.observations import StartSignal
 from shared.core.observability import events
 from shared.core.values.documents import Update, Write
 from shared.flows.lead_time import CUSHION, LEAST_AHEAD, MOST_AHEAD, REMEMBERED, ClaimTimes
@@ -76,5 +76,5 @@ async def test_a_call_that_leaves_late_in_its_leeway_is_told_as_tight() -> None:
     await world.run_until_quiet()
     (report,) = world.store.all("evidence")
     (seen,) = report.data["models"].values()
-    assert Sign.TIGHT.value in seen["counts"]
+    assert StartSignal.TIGHT.value in seen["counts"]
     assert world.statuses() == {"r-1": "succeeded"}

@@ -12,7 +12,7 @@ import pytest
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.values.documents import Update
-from shared.flows.intake.intake import cancel, take_in
+from shared.flows.intake.intake import accept_message, cancel
 from shared.flows.requests.message import Message
 from shared.flows.upkeep.watch import watch
 from tests.builders import a_statement
@@ -118,7 +118,7 @@ async def test_a_request_whose_model_is_retired_while_it_waits_is_rendered_by_th
 
 async def _take_in_all(world: World) -> None:
     for delivery in world.topics.take("render-requests-intake"):
-        await take_in(
+        await accept_message(
             world.ports, world.kicks, world.tags, Message(delivery.message_id, delivery.data, delivery.attributes)
         )
 

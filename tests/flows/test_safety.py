@@ -17,7 +17,7 @@ from shared.core.observability import events
 from shared.core.provider.failure import FailureKind
 from shared.core.provider.usage import Usage
 from shared.core.values.documents import Update
-from shared.flows.intake.intake import cancel, take_in
+from shared.flows.intake.intake import accept_message, cancel
 from shared.flows.render.render import render
 from shared.flows.requests.message import Message
 from shared.flows.upkeep import dead_letters as bury_flow
@@ -394,7 +394,7 @@ async def test_intake_raises_when_the_request_could_not_be_recorded_so_that_the_
     world.store.commit = away  # type: ignore[method-assign]
     data = json.dumps({"request_id": "r-1", "prompt": "x"}).encode()
     with pytest.raises(StoreUnavailable):
-        await world.run(take_in(world.ports, world.kicks, world.tags, Message("m-1", data)))
+        await world.run(accept_message(world.ports, world.kicks, world.tags, Message("m-1", data)))
 
 
 async def test_a_dead_letter_of_render_ends_nothing_by_itself() -> None:

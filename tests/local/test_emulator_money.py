@@ -24,7 +24,7 @@ from scripts.simulator.provider.faults import Fault
 from scripts.simulator.provider.tariff import Tariff
 from shared.config import Settings
 from shared.core.accounting import budget
-from shared.core.accounting.budget import OVER_BUDGET, Account, Settled
+from shared.core.accounting.budget import OVER_BUDGET, BudgetAccount, WorkerTotals
 from shared.core.lifecycle import queries, request_record
 from shared.core.messages.topics import PUMP_KICKS, RENDER_REQUESTS
 from shared.core.values.documents import Document, Query
@@ -73,11 +73,11 @@ class House:
     async def ledger(self) -> list[Document]:
         return await self.ports.store.query(Query("ledger", limit=1_000))
 
-    async def settled(self) -> tuple[Settled, Account]:
+    async def settled(self) -> tuple[WorkerTotals, BudgetAccount]:
         (document,) = await self.ports.store.query(Query("budgets", limit=5))
-        account = Account.from_json(document.data)
+        account = BudgetAccount.from_json(document.data)
         shards = await self.ports.store.get_all(budget.shard_paths(account.tenant, account.period))
-        return Settled.sum_of(each.data for each in shards if isinstance(each, Document)), account
+        return WorkerTotals.sum_of(each.data for each in shards if isinstance(each, Document)), account
 
 
 @contextlib.asynccontextmanager

@@ -10,14 +10,14 @@ from scripts.planner import lower_bound
 from scripts.planner.alternatives import Alternative, alternatives
 from scripts.planner.forecast import Stage, play
 from scripts.planner.load import Load
-from scripts.planner.results import Course, Figures, course, figures
+from scripts.planner.results import Figures, QueueForecast, course, figures
 from scripts.planner.synthetic_load import Kind
 from shared.core.limits.quota import Limits
 from tests.builders import a_catalogue
 from tests.planner.worlds import BANANA, LITE, PRO, START, a_file, a_load, a_stage
 
 
-def foreseen(load: Load, stage: Stage) -> Course:
+def foreseen(load: Load, stage: Stage) -> QueueForecast:
     return course(play(load.wanted, stage), stage)
 
 

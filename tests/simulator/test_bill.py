@@ -80,7 +80,7 @@ def test_each_row_says_where_it_comes_from_and_only_live_ones_are_served() -> No
         assert set(model.ratios) <= set(MODELS.pixels_1k)
         assert set(model.image_tokens) <= set(models.SIZES)
     assert MODELS.served("nano-banana-pro") is None, "market names are no ids of the API"
-    assert {model.id for model in MODELS.by_id.values() if model.supports_flex} == {
+    assert {model.id for model in MODELS.by_id.values() if "flex" in model.rates} == {
         "gemini-3-pro-image",
         "gemini-2.5-flash-image",
     }

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from scripts.virtual_time.arrivals import DAY, Source, backlog, bursts, day_curve, merged, poisson
+from scripts.virtual_time.arrivals import Source, backlog, bursts, merged, poisson
 from tests.virtual_time.worlds import MODEL
 
 
@@ -39,14 +39,6 @@ def test_the_same_chance_gives_the_same_arrivals() -> None:
 def test_bursts_come_at_their_distance() -> None:
     found = bursts(a_source(), 2, every=60, begins=30, ends=180)
     assert [each.at for each in found] == [30, 30, 90, 90, 150, 150]
-
-
-def test_a_day_curve_has_its_sum_its_peak_and_its_night() -> None:
-    found = day_curve(a_source(), per_day=20_000, peak_hour=15, night_share=0.1, begins=0, ends=DAY, chance=Random(2))
-    hours = [sum(1 for each in found if each.at // 3600 == hour) for hour in range(24)]
-    assert len(found) == pytest.approx(20_000, rel=0.05)
-    assert hours.index(max(hours)) in (13, 14, 15, 16)
-    assert hours[3] == pytest.approx(hours[15] * 0.1, rel=0.4)
 
 
 def test_streams_merge_by_time() -> None:

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from scripts.virtual_time import renderlane_model
-from scripts.virtual_time.provider_limits import Terms
+from scripts.virtual_time.provider_limits import ProviderTerms
 from scripts.virtual_time.renderlane_model import Renderlane
 from scripts.virtual_time.request import Arrival, Priority
 from scripts.virtual_time.run import rehearse
@@ -49,7 +49,7 @@ async def real_starts(arrivals: list[Arrival], rpm: int) -> list[float]:
 def rehearsed_starts(arrivals: list[Arrival], rpm: int) -> list[float]:
     limits = Limits(rpm=rpm)
     setting = replace(
-        a_setting(), arrivals=lambda chance: arrivals, terms={MODEL: Terms.fixed(limits)}, known={MODEL: limits}
+        a_setting(), arrivals=lambda chance: arrivals, terms={MODEL: ProviderTerms.fixed(limits)}, known={MODEL: limits}
     )
     return sorted(each.began_at for each in rehearse(setting, Renderlane(), 1).requests if each.began_at is not None)
 
@@ -71,7 +71,7 @@ def test_the_rehearsal_s_constants_are_the_pump_s() -> None:
         loop.EXTRA_TICKS,
         loop.EXTRA_PER_SECOND,
     )
-    assert timedelta(seconds=renderlane_model.LEAD) == state.LEAD
+    assert timedelta(seconds=renderlane_model.LEAD) == state.LEADER_LEASE
     assert (renderlane_model.PAGE, renderlane_model.PAGE_FRESH_FOR) == (queue_fronts.PAGE, queue_fronts.FRESH_FOR)
     assert observations.COUNT_EVERY == renderlane_model.COUNT_EVERY
     assert timedelta(seconds=renderlane_model.REPORT_SPACING) == limit_reports.SPACING

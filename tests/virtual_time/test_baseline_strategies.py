@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from scripts.virtual_time import measures
 from scripts.virtual_time.baseline_strategies import USUAL, GoogleGenai, RetryAfter, full_jitter
 from scripts.virtual_time.fleet_model import FleetSize
-from scripts.virtual_time.provider_limits import Terms
+from scripts.virtual_time.provider_limits import ProviderTerms
 from scripts.virtual_time.provider_reply import OVERLOADED, UNEXPLAINED, DayFull, Image, MinuteFull
 from scripts.virtual_time.run import Rehearsal, rehearse
 from shared.core.limits.quota import Limits
@@ -131,7 +131,7 @@ def test_a_static_share_lies_idle_where_the_fleet_is_smaller_than_its_maximum() 
 
 def test_the_counter_never_lets_more_than_the_limit_into_a_clock_minute() -> None:
     rehearsal = rehearse(
-        replace(a_setting(300, rpm=60), terms={MODEL: Terms.fixed(Limits())}), USUAL["minute counter"](), 1
+        replace(a_setting(300, rpm=60), terms={MODEL: ProviderTerms.fixed(Limits())}), USUAL["minute counter"](), 1
     )
     assert {path.partition("/")[0] for path in rehearsal.writes} == {"counters"}
     assert [len(instants) for instants in rehearsal.writes.values()][:4] == [60] * 4

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from scripts.virtual_time.engine import Engine
 from scripts.virtual_time.fleet_model import Attempt, DeliveredLate, Delivery, Fleet, FleetSize, Late
-from scripts.virtual_time.provider_limits import Terms
+from scripts.virtual_time.provider_limits import ProviderTerms
 from scripts.virtual_time.provider_model import Provider
 from scripts.virtual_time.provider_reply import IMAGE, MinuteFull
 from shared.core.limits.quota import Limits
@@ -20,7 +20,7 @@ WIDE = FleetSize(instances=1, concurrency=100, most_instances=1)
 
 
 def a_fleet(engine: Engine, size: FleetSize = WIDE, limits: Limits = Limits()) -> tuple[Fleet, Provider]:  # noqa: B008
-    provider = a_provider(engine, replace(Terms.fixed(limits), latency=TEN_SECONDS))
+    provider = a_provider(engine, replace(ProviderTerms.fixed(limits), latency=TEN_SECONDS))
     return Fleet(engine, provider, size, Random(1)), provider
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from scripts.bench import deliveries
 from scripts.virtual_time.engine import Engine
 from scripts.virtual_time.fleet_model import FIRST_PUSH_WINDOW, Delivery, DeliveryTerms, FleetSize
-from scripts.virtual_time.provider_limits import Terms
+from scripts.virtual_time.provider_limits import ProviderTerms
 from scripts.virtual_time.provider_model import Provider
 from scripts.virtual_time.pubsub_model import LONGEST_STOP, PubsubFleet
 from scripts.virtual_time.request import Request
@@ -25,7 +25,7 @@ PULL = DeliveryTerms("pull", "for the call")
 
 def a_fleet(terms: DeliveryTerms, *, instances: int = 2, concurrency: int = 10) -> PubsubFleet:
     engine = Engine(datetime(2026, 11, 29, 12, tzinfo=UTC))
-    provider = Provider(engine, {MODEL: Terms.fixed(Limits())}, Random("provider"))
+    provider = Provider(engine, {MODEL: ProviderTerms.fixed(Limits())}, Random("provider"))
     return PubsubFleet(engine, provider, FleetSize(instances, concurrency, instances, terms=terms), Random("fleet"))
 
 

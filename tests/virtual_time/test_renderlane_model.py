@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from scripts.virtual_time import measures
 from scripts.virtual_time.arrivals import Source, backlog
-from scripts.virtual_time.provider_limits import Terms
+from scripts.virtual_time.provider_limits import ProviderTerms
 from scripts.virtual_time.renderlane_model import Renderlane
 from scripts.virtual_time.request import Arrival, Priority
 from scripts.virtual_time.run import Rehearsal, Setting, rehearse
@@ -21,7 +21,7 @@ def of(arrivals: Sequence[Arrival], limits: Limits) -> Setting:
     return replace(
         a_setting(),
         arrivals=lambda chance: arrivals,
-        terms={MODEL: Terms.fixed(limits)},
+        terms={MODEL: ProviderTerms.fixed(limits)},
         known={MODEL: limits},
         until=200_000.0,
     )
@@ -42,7 +42,7 @@ def test_leaping_over_idle_ticks_moves_no_finish_by_more_than_a_tick(priority: P
 def test_who_arrives_during_a_leap_does_not_wait_for_its_end() -> None:
     late = Source("late", "another", priority="interactive").at([90.0 + number for number in range(20)])
     setting = of([*backlog(Source("r", MODEL), 40), *late], Limits(rpm=20))
-    terms = {model: Terms.fixed(Limits(rpm=20)) for model in (MODEL, "another")}
+    terms = {model: ProviderTerms.fixed(Limits(rpm=20)) for model in (MODEL, "another")}
     found = rehearse(
         replace(setting, terms=terms, known=dict.fromkeys(terms, Limits(rpm=20))), Renderlane(leaps=True), 1
     )

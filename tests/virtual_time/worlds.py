@@ -11,7 +11,7 @@ from scripts.virtual_time.arrivals import Source, backlog
 from scripts.virtual_time.engine import Engine
 from scripts.virtual_time.fleet_model import FleetSize
 from scripts.virtual_time.latency import Latency
-from scripts.virtual_time.provider_limits import Terms
+from scripts.virtual_time.provider_limits import ProviderTerms
 from scripts.virtual_time.provider_model import Call, Provider
 from scripts.virtual_time.provider_reply import Answer
 from scripts.virtual_time.request import Arrival, Priority, Request, Status
@@ -48,7 +48,7 @@ def a_request(
     return Request(arrival, status, began_at, ended_at, accepted)
 
 
-def a_provider(engine: Engine, terms: Terms) -> Provider:
+def a_provider(engine: Engine, terms: ProviderTerms) -> Provider:
     return Provider(engine, {MODEL: terms}, Random(1))
 
 
@@ -69,7 +69,7 @@ def a_setting(
     return Setting(
         start=START,
         arrivals=lambda chance: backlog(Source("r", MODEL), count),
-        terms={MODEL: Terms.fixed(limits)},
+        terms={MODEL: ProviderTerms.fixed(limits)},
         fleet=FleetSize(instances=instances, concurrency=100, most_instances=instances),
         known={MODEL: limits},
         crashes=crashes,

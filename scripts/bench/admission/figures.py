@@ -23,7 +23,7 @@ class Job(Struct, frozen=True):
     seed: int
 
 
-class Played(Struct, frozen=True):
+class ScenarioFigures(Struct, frozen=True):
     """What is kept of one rehearsal."""
 
     job: Job
@@ -38,7 +38,7 @@ class Played(Struct, frozen=True):
     cpu_seconds: float
 
     @classmethod
-    def of(cls, job: Job, scenario: Scenario, rehearsal: Rehearsal, cpu_seconds: float) -> Played:
+    def of(cls, job: Job, scenario: Scenario, rehearsal: Rehearsal, cpu_seconds: float) -> ScenarioFigures:
         return cls(
             job=job,
             figures=tuple(goal.read(rehearsal) for goal in scenario.goals),
@@ -51,14 +51,14 @@ class Played(Struct, frozen=True):
         )
 
 
-def play(job: Job) -> Played:
+def play(job: Job) -> ScenarioFigures:
     """One rehearsal, in a process of the pool."""
     scenario, new = SCENARIOS[job.scenario], LINE_UP[job.strategy]
     if new is None:
         raise LookupError(f"{job.strategy} does not take part")
     began = time.process_time()
     rehearsal = rehearse(scenario.setting, new(), job.seed)
-    return Played.of(job, scenario, rehearsal, time.process_time() - began)
+    return ScenarioFigures.of(job, scenario, rehearsal, time.process_time() - began)
 
 
 class Row(Struct, frozen=True):
@@ -85,7 +85,7 @@ class Row(Struct, frozen=True):
         return None if worst is None else self.goal.met(worst)
 
 
-def rows(scenarios: Sequence[Scenario], played: Sequence[Played]) -> dict[Measure, list[Row]]:
+def rows(scenarios: Sequence[Scenario], played: Sequence[ScenarioFigures]) -> dict[Measure, list[Row]]:
     """By measure; within one in the order of the scenarios."""
     by_measure: dict[Measure, list[Row]] = {}
     for number, scenario in enumerate(scenarios):

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from scripts.bench.admission.figures import Job, Played, Row, play, rows, situation, spoken
+from scripts.bench.admission.figures import Job, Row, ScenarioFigures, play, rows, situation, spoken
 from scripts.bench.harness import rig
 from scripts.virtual_time.scenarios import SCENARIOS, Measure
 from scripts.virtual_time.strategies import LINE_UP, OURS
@@ -73,11 +73,11 @@ def _jobs(quick: bool, only: Sequence[str] | None, strategies: Sequence[str] | N
                 yield from (Job(number, strategy, seed) for seed in range(1, seeds + 1))
 
 
-def _play(jobs: Sequence[Job]) -> list[Played]:
+def _play(jobs: Sequence[Job]) -> list[ScenarioFigures]:
     """All rehearsals, with a bar on a terminal and a line for each scenario elsewhere."""
     columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     console = Console(stderr=True)
-    played: list[Played] = []
+    played: list[ScenarioFigures] = []
     pool = ProcessPoolExecutor(PROCESSES, get_context("spawn"))
     with pool, Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=len(jobs))
@@ -93,7 +93,7 @@ def _play(jobs: Sequence[Job]) -> list[Played]:
     return played
 
 
-def _left(jobs: Iterable[Job], played: Iterable[Played], scenario: int) -> int:
+def _left(jobs: Iterable[Job], played: Iterable[ScenarioFigures], scenario: int) -> int:
     return sum(job.scenario == scenario for job in jobs) - sum(each.job.scenario == scenario for each in played)
 
 
@@ -124,7 +124,7 @@ def _cells(row: Row) -> list[str]:
     return [situation(row), *figures, f"{sign} {row.goal.bound:g}", met]
 
 
-def _as_json(found: Mapping[Measure, Sequence[Row]], played: Sequence[Played]) -> dict[str, Any]:
+def _as_json(found: Mapping[Measure, Sequence[Row]], played: Sequence[ScenarioFigures]) -> dict[str, Any]:
     """`null` for a figure is never."""
     return {
         "measures": [

@@ -27,7 +27,7 @@ from shared.core.messages.topics import SUBSCRIPTIONS
 from shared.core.routing.flag import Flag
 from shared.core.routing.flag_kinds import FlagName
 from shared.core.values.documents import Document
-from shared.flows.intake.intake import take_in
+from shared.flows.intake.intake import accept_message
 from shared.flows.operations import flags
 from shared.flows.requests.message import Message
 from shared.wiring import Worker
@@ -121,7 +121,7 @@ async def _queue(settings: Settings, scene: Scene, say: Callable[[str], None]) -
     async def one(number: int) -> None:
         async with room:
             data = json.dumps(scene.traffic.request(scene.name, number, now())).encode()
-            await take_in(worker.ports, worker.kicks, worker.tags, Message(f"m-{number}", data))
+            await accept_message(worker.ports, worker.kicks, worker.tags, Message(f"m-{number}", data))
 
     say(f"flag: taking in {scene.traffic.count:,} requests")
     try:

@@ -21,7 +21,7 @@ from scripts.bench.harness import rig
 from scripts.bench.harness.load import Load
 from scripts.bench.harness.progress import Progress
 from scripts.drills import run_baseline, run_worker
-from scripts.drills.recording import Played
+from scripts.drills.recording import DrillRecording
 from scripts.drills.scenes import BY_NAME, CALM, QUICK, scenes
 
 AT_ONCE, AT_ONCE_QUICK = 3, 6
@@ -66,11 +66,11 @@ def main() -> int:
 
 async def _play(
     names: tuple[str, ...], at_once: int, *, quick: bool, say: Callable[[str], None]
-) -> tuple[dict[str, Played], dict[str, Played]]:
+) -> tuple[dict[str, DrillRecording], dict[str, DrillRecording]]:
     """As the worker plays them, and as a plain script does, at the same time and each in a process of its own."""
     chosen = scenes((CALM, *names), quick=quick)
 
-    def told(played: Played) -> None:
+    def told(played: DrillRecording) -> None:
         problems = played.problems()
         say(f"{played.scene.name}: {'; '.join(problems) if problems else 'held'}")
 

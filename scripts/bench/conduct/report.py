@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.bench.conduct.flag_scene import EFFECT_WITHIN, Change, FlagFigures
-from scripts.drills.recording import Played
+from scripts.drills.recording import DrillRecording
 from scripts.drills.scenes import BY_NAME, CALM
 
 COLUMNS = ("images", "primary calls (failed)", "wasted $", "added s")
 WIDTH = 150
 
 
-def print_scenes(worker: Mapping[str, Played], script: Mapping[str, Played]) -> None:
+def print_scenes(worker: Mapping[str, DrillRecording], script: Mapping[str, DrillRecording]) -> None:
     """Renderlane on the left, plain google-genai on the right."""
     table = Table(title="left: Renderlane; right: google-genai with its default retries", title_justify="left")
     table.add_column("scene")
@@ -40,11 +40,11 @@ def print_scenes(worker: Mapping[str, Played], script: Mapping[str, Played]) -> 
     )
 
 
-def _in_order(played: Mapping[str, Played]) -> list[str]:
+def _in_order(played: Mapping[str, DrillRecording]) -> list[str]:
     return [CALM, *(name for name in BY_NAME if name in played and name != CALM)]
 
 
-def _cells(played: Played, calm: Played) -> list[str]:
+def _cells(played: DrillRecording, calm: DrillRecording) -> list[str]:
     added = _added(played, calm)
     waiting = played.statuses()["queued"]
     images = f"{len(played.delivered)}/{len(played.requests)}" + (f" +{waiting} wait" if waiting else "")
@@ -56,7 +56,7 @@ def _cells(played: Played, calm: Played) -> list[str]:
     ]
 
 
-def _added(played: Played, calm: Played) -> float | None:
+def _added(played: DrillRecording, calm: DrillRecording) -> float | None:
     """Seconds that an image took longer than in the calm scene, on average; of no meaning for another latency."""
     took, usual = played.mean_seconds(), calm.mean_seconds()
     if took is None or usual is None or played.scene.latency != calm.scene.latency or played is calm:
@@ -94,7 +94,7 @@ def _mark(held: bool) -> str:
     return "yes" if held else "NO"
 
 
-def to_json(worker: Mapping[str, Played], script: Mapping[str, Played]) -> dict[str, Any]:
+def to_json(worker: Mapping[str, DrillRecording], script: Mapping[str, DrillRecording]) -> dict[str, Any]:
     return {
         name: {
             "about": worker[name].scene.about,
@@ -107,7 +107,7 @@ def to_json(worker: Mapping[str, Played], script: Mapping[str, Played]) -> dict[
     }
 
 
-def _figures(played: Played, calm: Played) -> dict[str, Any]:
+def _figures(played: DrillRecording, calm: DrillRecording) -> dict[str, Any]:
     added, back = _added(played, calm), played.back_after()
     return {
         "requests": len(played.requests),

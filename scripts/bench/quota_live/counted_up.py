@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from functions.console.desk import Desk
+from functions.console.desk import ConsoleContext
 from scripts.bench.quota_live.counted_store import CountedStore
 from scripts.bench.quota_live.counters import Counters
 from scripts.cli.main import cli
@@ -86,7 +86,7 @@ def _replace(path: Path, counters: Counters) -> None:
 def _name_flows() -> None:
     build = home.app
 
-    def named(worker: Worker, desk: Desk) -> Starlette:
+    def named(worker: Worker, desk: ConsoleContext) -> Starlette:
         application = build(worker, desk)
         application.add_middleware(_Named)
         return application

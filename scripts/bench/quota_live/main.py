@@ -19,9 +19,9 @@ from typing import Any
 from scripts.bench.harness import rig, usual_client
 from scripts.bench.harness.progress import Progress
 from scripts.bench.quota_live import measures, report
-from scripts.bench.quota_live.measures import Seen
+from scripts.bench.quota_live.measures import ObservedCall
 from scripts.bench.quota_live.report import Beside
-from scripts.bench.quota_live.scenes import QUICK, SCENES, Played, Scale
+from scripts.bench.quota_live.scenes import QUICK, SCENES, PlayedScene, Scale
 from scripts.bench.quota_live.stage import MODEL, Setting, stage
 
 TAKES_LONG = ("kill",)
@@ -78,8 +78,8 @@ def _hosts(kind: rig.HomeKind) -> Any:
 
 async def _play(
     setting: Setting, scenes: list[str], scale: Scale, *, alone: bool
-) -> tuple[Mapping[str, Played], Beside | None]:
-    played: dict[str, Played] = {}
+) -> tuple[Mapping[str, PlayedScene], Beside | None]:
+    played: dict[str, PlayedScene] = {}
     _stop_what_was_started_at_sigterm()
     for scene in scenes:
         setting.say(f"{scene}: setting the stage")
@@ -115,7 +115,7 @@ async def _beside(setting: Setting, scale: Scale) -> Beside:
             pool, usual_client.full_jitter, provider.url, MODEL, round(1.5 * setting.rpm), setting.rpm, lasts
         )
         _, given_up = await story
-        calls = [Seen.of(call) for call in rig.calls(provider.url)]
+        calls = [ObservedCall.of(call) for call in rig.calls(provider.url)]
     began = min(call.at for call in calls)
     until = began + lasts
     calls = [call for call in calls if call.at < until]

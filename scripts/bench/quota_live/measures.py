@@ -16,7 +16,7 @@ WINDOW = 60.0
 GoalKind: TypeAlias = Literal["at least", "at most", "told only"]
 
 
-class Seen(Struct, frozen=True):
+class ObservedCall(Struct, frozen=True):
     """One call as the provider saw it."""
 
     request_id: str
@@ -28,7 +28,7 @@ class Seen(Struct, frozen=True):
     """An image was made and is paid for."""
 
     @classmethod
-    def of(cls, call: Mapping[str, Any]) -> Seen:
+    def of(cls, call: Mapping[str, Any]) -> ObservedCall:
         """From a call of the simulator's /control/calls."""
         at = datetime.fromisoformat(call["received_at"]).timestamp()
         return cls(call["marker"], at, call["status"] or 0, call["charged"])
@@ -58,7 +58,7 @@ class Measure(Struct, frozen=True):
         return told if self.kind == "told only" else told | {"goal": f"{self.kind} {self.goal:g}", "met": self.met}
 
 
-def window_use(calls: Sequence[Seen], limit: int, since: float, until: float) -> float:
+def window_use(calls: Sequence[ObservedCall], limit: int, since: float, until: float) -> float:
     """The mean share of `limit` that paid calls took of the provider's last minute, over all moments of the time given.
 
     It is the goodput as a share of the limit, without the chance of where in a minute the looking begins and ends.
@@ -70,17 +70,17 @@ def window_use(calls: Sequence[Seen], limit: int, since: float, until: float) ->
     return used / (limit * (until - since))
 
 
-def images_within(calls: Sequence[Seen], since: float, until: float) -> int:
+def images_within(calls: Sequence[ObservedCall], since: float, until: float) -> int:
     return sum(1 for call in calls if call.charged and since <= call.at < until)
 
 
-def rejected_per_1000(calls: Sequence[Seen]) -> float:
+def rejected_per_1000(calls: Sequence[ObservedCall]) -> float:
     """429 for each thousand paid images; every 429 counts a thousand where nothing was rendered."""
     rejected = sum(1 for call in calls if call.status == 429)
     return 1000 * rejected / max(1, sum(1 for call in calls if call.charged))
 
 
-def start_waits(published: Mapping[str, float], calls: Sequence[Seen]) -> list[float]:
+def start_waits(published: Mapping[str, float], calls: Sequence[ObservedCall]) -> list[float]:
     """Seconds from each publishing to the first call made for it; a request that got none is left out."""
     first: dict[str, float] = {}
     for call in calls:
@@ -104,7 +104,7 @@ def ideal_seconds(requests: int, limit: int) -> float:
     return WINDOW * requests / limit
 
 
-def paid_twice(calls: Sequence[Seen]) -> dict[str, int]:
+def paid_twice(calls: Sequence[ObservedCall]) -> dict[str, int]:
     """Requests with more than one paid call, and how many each has."""
     paid = Counter(call.request_id for call in calls if call.charged)
     return {request_id: count for request_id, count in sorted(paid.items()) if count > 1}

@@ -10,7 +10,7 @@ from msgspec import Struct
 from scripts.bench.harness import rig
 from scripts.bench.quota_live.counters import ADMISSION, READS, WRITES, Heat
 from scripts.bench.quota_live.measures import Measure
-from scripts.bench.quota_live.scenes import Played
+from scripts.bench.quota_live.scenes import PlayedScene
 from scripts.bench.quota_live.stage import Setting
 
 GOAL_SIGNS = {"at least": "≥", "at most": "≤", "told only": ""}
@@ -26,7 +26,7 @@ class Beside(Struct, frozen=True):
     """Requests that failed for good."""
 
 
-def print_tables(setting: Setting, played: Mapping[str, Played], beside: Beside | None) -> None:
+def print_tables(setting: Setting, played: Mapping[str, PlayedScene], beside: Beside | None) -> None:
     home = f"{setting.workers} workers, {setting.kind}" if setting.kind == "emulators" else "one process, embedded"
     title = f"{home}; {setting.rpm} requests a minute enforced; calls of {setting.latency} s"
     rows = []
@@ -46,7 +46,7 @@ def print_tables(setting: Setting, played: Mapping[str, Played], beside: Beside 
         _print_operations(scene, result)
 
 
-def told(scene: str, played: Played) -> list[str]:
+def told(scene: str, played: PlayedScene) -> list[str]:
     """Each measure that has a goal, in a line of its own, for whoever watches while other scenes go on."""
     rows = [_row(measure) for measure in played.measures if measure.kind != "told only"]
     return [f"{scene}: {name} {found} ({goal}: {met})" for name, found, goal, met in rows]
@@ -60,7 +60,7 @@ def _row(measure: Measure) -> list[str]:
     return [measure.name, f"{found} {measure.unit}", goal, "yes" if measure.met else "NO"]
 
 
-def _print_operations(scene: str, played: Played) -> None:
+def _print_operations(scene: str, played: PlayedScene) -> None:
     """What the workers asked of the store, for each render; intake for each request taken in."""
     rows = [
         [flow, *(f"{played.counters.of(flow, operation) / divisor:.2f}" for operation in (*READS, *WRITES))]
@@ -79,16 +79,16 @@ def _print_operations(scene: str, played: Played) -> None:
     print(f"processor ms for each render: {spent}\n")
 
 
-def _divisors(played: Played) -> dict[str, int]:
+def _divisors(played: PlayedScene) -> dict[str, int]:
     taken_in = max(1, played.counters.purposes["intake"])
     return {flow: taken_in if flow == "intake" else max(1, played.renders) for flow in played.counters.flows()}
 
 
-def hottest(played: Played) -> list[Heat]:
+def hottest(played: PlayedScene) -> list[Heat]:
     return played.counters.hottest(played.since, played.until)
 
 
-def to_json(setting: Setting, played: Mapping[str, Played], beside: Beside | None) -> dict[str, Any]:
+def to_json(setting: Setting, played: Mapping[str, PlayedScene], beside: Beside | None) -> dict[str, Any]:
     scenes: dict[str, Any] = {scene: _scene_json(result) for scene, result in played.items()}
     if beside is not None:
         scenes["saturated"]["beside_full_jitter"] = {
@@ -106,7 +106,7 @@ def to_json(setting: Setting, played: Mapping[str, Played], beside: Beside | Non
     }
 
 
-def _scene_json(played: Played) -> dict[str, Any]:
+def _scene_json(played: PlayedScene) -> dict[str, Any]:
     counters, renders = played.counters, max(1, played.renders)
     return {
         "measures": {measure.name: measure.to_json() for measure in played.measures},

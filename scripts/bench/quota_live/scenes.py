@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from scripts.bench.harness.load import Busy, Load
 from scripts.bench.quota_live import measures
 from scripts.bench.quota_live.counters import Counters
-from scripts.bench.quota_live.measures import GoalKind, Measure, Seen
+from scripts.bench.quota_live.measures import GoalKind, Measure, ObservedCall
 from scripts.bench.quota_live.stage import Stage
 from shared.core.lifecycle.request_record import FINAL
 
@@ -54,7 +54,7 @@ QUICK = Scale(
 )  # fmt: skip
 
 
-class Played(Struct, frozen=True):
+class PlayedScene(Struct, frozen=True):
     """What a scene came to."""
 
     measures: Sequence[Measure]
@@ -69,10 +69,10 @@ class Played(Struct, frozen=True):
     """Lists that belong to the figures."""
 
 
-Scene = Callable[[Stage, Scale], Awaitable[Played]]
+Scene = Callable[[Stage, Scale], Awaitable[PlayedScene]]
 
 
-async def saturated(stage: Stage, scale: Scale) -> Played:
+async def saturated(stage: Stage, scale: Scale) -> PlayedScene:
     """A queue that is never empty, while as many more arrive as the limit lets go.
 
     Looked at when the processes have settled: what their first minute cost is told beside it.
@@ -106,10 +106,10 @@ async def saturated(stage: Stage, scale: Scale) -> Played:
         Measure("admission writes for a render of the first minute", _admission_writes(settled, first), "writes"),
         *_leads(stage),
     ]
-    return Played(found, _renders(later), counters, since, until, busy)
+    return PlayedScene(found, _renders(later), counters, since, until, busy)
 
 
-async def idle(stage: Stage, scale: Scale) -> Played:
+async def idle(stage: Stage, scale: Scale) -> PlayedScene:
     """One request now and then, with the limit known and nothing in its way."""
     chance = random.Random(7)
     await stage.fleet.start()
@@ -134,7 +134,7 @@ async def idle(stage: Stage, scale: Scale) -> Played:
     return _played(stage, found, calls, began, time.time(), busy)
 
 
-async def interactive(stage: Stage, scale: Scale) -> Played:
+async def interactive(stage: Stage, scale: Scale) -> PlayedScene:
     """Interactive requests at random moments behind a bulk backlog that outlasts them."""
     chance = random.Random(7)
     await _queue(stage, scale, scale.backlog, "bulk")
@@ -169,7 +169,7 @@ async def interactive(stage: Stage, scale: Scale) -> Played:
     return _played(stage, found, calls, began, time.time(), busy, {"slowest": _slowest(ours, documents, calls)})
 
 
-async def kill(stage: Stage, scale: Scale) -> Played:
+async def kill(stage: Stage, scale: Scale) -> PlayedScene:
     """A long queue, arrivals over, and kill -9 of whoever leads the pump, several times."""
     await _queue(stage, scale, scale.queued, "normal")
     ideal = measures.ideal_seconds(scale.queued, stage.setting.rpm)
@@ -231,7 +231,7 @@ async def _kill_the_leader(stage: Stage, scale: Scale) -> None:
 
 
 def _ways(
-    published: Mapping[str, float], documents: Sequence[Mapping[str, Any]], calls: Sequence[Seen]
+    published: Mapping[str, float], documents: Sequence[Mapping[str, Any]], calls: Sequence[ObservedCall]
 ) -> list[Measure]:
     """Where the time to a start goes."""
     first = {call.request_id: call.at for call in reversed(calls)}
@@ -252,7 +252,7 @@ def _leads(stage: Stage) -> list[Measure]:
 
 
 def _slowest(
-    published: Mapping[str, float], documents: Sequence[Mapping[str, Any]], calls: Sequence[Seen]
+    published: Mapping[str, float], documents: Sequence[Mapping[str, Any]], calls: Sequence[ObservedCall]
 ) -> Sequence[Mapping[str, Any]]:
     """The five that waited longest, and where their time went, in seconds."""
     first = {call.request_id: call.at for call in reversed(calls)}
@@ -278,11 +278,13 @@ def _mean_latency(documents: Sequence[Mapping[str, Any]]) -> float:
     return sum(took) / len(took) if took else 0.0
 
 
-def _of_every_scene(calls: Sequence[Seen]) -> list[Measure]:
+def _of_every_scene(calls: Sequence[ObservedCall]) -> list[Measure]:
     return [Measure("429 for 1,000 renders", measures.rejected_per_1000(calls), "calls", "at most", 1)]
 
 
-def _of_documents(counters: Counters, scale: Scale, calls: Sequence[Seen], since: float, until: float) -> list[Measure]:
+def _of_documents(
+    counters: Counters, scale: Scale, calls: Sequence[ObservedCall], since: float, until: float
+) -> list[Measure]:
     """What the store has to bear: a document takes about one write a second for long."""
     (hottest,) = counters.hottest(since, until, most=1)
     most = scale.pace("at most")
@@ -293,24 +295,24 @@ def _of_documents(counters: Counters, scale: Scale, calls: Sequence[Seen], since
     ]
 
 
-def _admission_writes(counters: Counters, calls: Sequence[Seen]) -> float:
+def _admission_writes(counters: Counters, calls: Sequence[ObservedCall]) -> float:
     return counters.admission_writes() / max(1, _renders(calls))
 
 
-def _renders(calls: Sequence[Seen]) -> int:
+def _renders(calls: Sequence[ObservedCall]) -> int:
     return sum(1 for call in calls if call.charged)
 
 
 def _played(
     stage: Stage,
     found: Sequence[Measure],
-    calls: Sequence[Seen],
+    calls: Sequence[ObservedCall],
     since: float,
     until: float,
     busy: Busy,
     notes: Mapping[str, Any] | None = None,
-) -> Played:
-    return Played(found, _renders(calls), stage.fleet.counters(), since, until, busy, notes or {})
+) -> PlayedScene:
+    return PlayedScene(found, _renders(calls), stage.fleet.counters(), since, until, busy, notes or {})
 
 
 SCENES: Mapping[str, Scene] = {"saturated": saturated, "idle": idle, "interactive": interactive, "kill": kill}

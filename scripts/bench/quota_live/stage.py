@@ -17,7 +17,7 @@ from msgspec import Struct, field
 
 from scripts.bench.harness import rig
 from scripts.bench.quota_live.fleet import Fleet
-from scripts.bench.quota_live.measures import Seen
+from scripts.bench.quota_live.measures import ObservedCall
 from shared.core.lifecycle.request_record import FINAL
 from shared.core.messages.topics import RENDER_REQUESTS, SUBSCRIPTIONS
 from shared.core.values.documents import Document, Query
@@ -59,7 +59,7 @@ class Stage(Struct):
     """Speaks to the simulator."""
     fleet: Fleet
     client: rig.Client
-    calls: list[Seen] = field(default_factory=list)
+    calls: list[ObservedCall] = field(default_factory=list)
     """As of the last look; a call that was under way then is taken up again by `all_calls`."""
     published: dict[str, float] = field(default_factory=dict)
     """When each request was published, in seconds since 1970."""
@@ -118,13 +118,13 @@ class Stage(Struct):
         while await self.look() < calls and time.time() < until:
             await self.look_until(time.time() + LOOK_EVERY)
 
-    async def all_calls(self) -> list[Seen]:
+    async def all_calls(self) -> list[ObservedCall]:
         """As they ended: one that was under way at an earlier look has its answer by now, or none."""
         return await self._calls(0)
 
-    async def _calls(self, since: int) -> list[Seen]:
+    async def _calls(self, since: int) -> list[ObservedCall]:
         answer = await self.provider.get("/control/calls", params={"since": since})
-        return [Seen.of(call) for call in answer.json()["calls"]]
+        return [ObservedCall.of(call) for call in answer.json()["calls"]]
 
     async def ended(self, expected: int, within: float) -> dict[str, int]:
         """How many requests stand in each final status when all `expected` have ended, or when time is up."""

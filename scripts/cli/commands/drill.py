@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from scripts.drills.recording import Played
+    from scripts.drills.recording import DrillRecording
     from scripts.drills.timeline import Line
 
 NAMES = ("outage", "quota", "slow", "refusal", "credential", "gone", "lost-answer")
@@ -42,7 +42,7 @@ def command(ctx: click.Context, name: str, seconds: float | None, as_json: bool)
     ctx.exit(1 if played.problems() else 0)
 
 
-def _play(name: str, seconds: float | None, *, as_json: bool) -> tuple[Played, list[Line]]:
+def _play(name: str, seconds: float | None, *, as_json: bool) -> tuple[DrillRecording, list[Line]]:
     """The timeline is the progress: it is told line by line."""
     from scripts.cli.views import drill_report
     from scripts.drills import run_worker

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scripts.cli.data.outgoing import Line
     from shared.config import Settings
     from shared.core.catalogue.catalogue import Catalogue
-    from shared.flows.operations.routing_snapshot import Known
+    from shared.flows.operations.routing_snapshot import RoutingSnapshot
 
 
 @click.command("explain")
@@ -79,7 +79,7 @@ def _lines(what: str) -> list[Line]:
 
 async def _of_lines(
     lines: Sequence[Line], settings: Settings, catalogue: Catalogue
-) -> tuple[Known | None, list[Explained]]:
+) -> tuple[RoutingSnapshot | None, list[Explained]]:
     """What is known, or None where there is no store yet."""
     from datetime import UTC, datetime
 
@@ -90,7 +90,7 @@ async def _of_lines(
 
     references = wiring.references(settings)
     if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
-        nothing = in_store.Known(datetime.now(UTC))
+        nothing = in_store.RoutingSnapshot(datetime.now(UTC))
         return None, [explanation.of_line(line, nothing, catalogue, references) for line in lines]
     async with worker_home.reading(settings) as store:
         seen = await routing.read(store, settings, catalogue)
@@ -98,7 +98,7 @@ async def _of_lines(
     return seen, [explanation.of_line(line, seen, catalogue, references, above) for line in lines]
 
 
-async def _of_id(request_id: str, settings: Settings, catalogue: Catalogue) -> tuple[Known, list[Explained]]:
+async def _of_id(request_id: str, settings: Settings, catalogue: Catalogue) -> tuple[RoutingSnapshot, list[Explained]]:
     from scripts.cli.data import explanation, routing
     from scripts.cli.data.requests import resolve
     from shared.core.messages.request_key import KEY_WORDS, is_key

@@ -166,13 +166,13 @@ async def _trip(
     from scripts.cli.data import flag_actions
     from shared import wiring
     from shared.core.routing.flag import Scope
-    from shared.core.routing.flag_form import Wish
+    from shared.core.routing.flag_form import FlagRequest
 
     settings = worker_home.read_settings()
     live = flag_options.live_model(model, wiring.catalogue(settings))
     held = Scope(tenant=flag_options.tenant(tenant), model=live, **scope)
     with _refusals():
-        looked = await flag_actions.look(settings, Wish(name, to, held, lasts, actor, reason, shadow))
+        looked = await flag_actions.look(settings, FlagRequest(name, to, held, lasts, actor, reason, shadow))
         if not as_json:
             _say_preview(looked)
         if not only_preview:
@@ -216,7 +216,7 @@ async def _reset(named: str, actor: str, reason: str) -> None:
     from scripts.cli.views.request_view import moment
     from shared.core.admission.route_memory import Effect
     from shared.core.conclusions.conclusion import Conclusion
-    from shared.core.observability.display import so_far
+    from shared.core.observability.display import effect_text
     from shared.core.routing.breaker import OVERRULED
 
     settings = worker_home.read_settings()
@@ -229,7 +229,7 @@ async def _reset(named: str, actor: str, reason: str) -> None:
     if isinstance(flag, Conclusion):
         click.echo(f"reset {flag.id}: it can only return because of calls that fail from now on")
         return
-    did = so_far(seen.routing.effects.get(flag.id, Effect()))
+    did = effect_text(seen.routing.effects.get(flag.id, Effect()))
     changed = "it would have changed" if flag.shadow else "it changed"
     click.echo(f"reset {flag.id} ({flag_table.does_what(flag)} for {flag.scope}); {changed} {did}")
     if flag.circuit is not None:

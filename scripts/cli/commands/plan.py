@@ -20,18 +20,18 @@ from scripts.cli.data import stale_prices, worker_home
 if TYPE_CHECKING:
     from scripts.planner.account import Billing
     from scripts.planner.alternatives import Alternative
-    from scripts.planner.forecast import Played, Stage, Tell
+    from scripts.planner.forecast import Forecast, Stage, Tell
     from scripts.planner.load import Load
     from shared.config import Settings
     from shared.core.accounting.account_cap import MonthSpend
     from shared.core.catalogue.catalogue import Catalogue
-    from shared.core.limits.effective import InForce
+    from shared.core.limits.effective import EffectiveLimit
 
 TOLD_EVERY = 2.0
 """Seconds between lines of progress, where there is no terminal."""
 
 
-class Asked(Struct, frozen=True):
+class PlanOptions(Struct, frozen=True):
     """The options that make up a load."""
 
     file: str | None
@@ -110,7 +110,7 @@ def command(
         models = wiring.catalogue(settings)
         stale_prices.warn(models, datetime.now(UTC).date())
         start = datetime.now(UTC) if at is None else _moment(at)
-        load = _load(Asked(file, backlog, arrivals, lasts, even, curve, mix, of, tokens), models, start, seed)
+        load = _load(PlanOptions(file, backlog, arrivals, lasts, even, curve, mix, of, tokens), models, start, seed)
         asked = quota.given(limits, models)
         in_force, running_capacity = asyncio.run(_known(settings, models, load.models))
         held = quota.held(load.models, asked, in_force)
@@ -138,7 +138,7 @@ def _moment(text: str) -> datetime:
     return found.astimezone(UTC)
 
 
-def _load(asked: Asked, models: Catalogue, start: datetime, seed: int) -> Load:
+def _load(asked: PlanOptions, models: Catalogue, start: datetime, seed: int) -> Load:
     from scripts.cli.data.outgoing import read_lines
     from scripts.planner import load
     from scripts.planner.errors import InvalidLoad
@@ -155,7 +155,7 @@ def _load(asked: Asked, models: Catalogue, start: datetime, seed: int) -> Load:
     return load.of_lines(read_lines(_read(asked.file), ""), asked.file, models, start)
 
 
-def _made_up(asked: Asked, models: Catalogue, chance: Random) -> Load:
+def _made_up(asked: PlanOptions, models: Catalogue, chance: Random) -> Load:
     from scripts.planner import option_parsers, synthetic_load
     from scripts.planner.errors import InvalidLoad
 
@@ -193,7 +193,7 @@ def _read(file: str) -> bytes:
 
 async def _known(
     settings: Settings, models: Catalogue, called: Sequence[str]
-) -> tuple[Mapping[str, Mapping[str, InForce]], int]:
+) -> tuple[Mapping[str, Mapping[str, EffectiveLimit]], int]:
     """The limits in force and the capacity, as the store has them; as configured where nothing was ever started."""
     from scripts.cli.data import worker_settings
     from scripts.cli.data.quota_state import read
@@ -248,7 +248,7 @@ def _plan(load: Load, stage: Stage, models: Catalogue, chart: str | None, billin
     console.print(*account.lines(found, billing, stage.start), sep="\n")
 
 
-def _played(way: Alternative, stage: Stage) -> Played | None:
+def _played(way: Alternative, stage: Stage) -> Forecast | None:
     """None where nothing is known of how it would go: in the flex lane, or all by batch."""
     from scripts.planner.forecast import play
 
@@ -259,7 +259,7 @@ def _played(way: Alternative, stage: Stage) -> Played | None:
         return play(queue, stage, tell)
 
 
-def _draw(played: Mapping[str, Played], stage: Stage, path: str, load: Load) -> None:
+def _draw(played: Mapping[str, Forecast], stage: Stage, path: str, load: Load) -> None:
     from scripts.planner import chart
 
     panels = [chart.Panel(name, each) for name, each in played.items() if name != "batch lane"]

@@ -20,7 +20,7 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle import request_record
 from shared.core.messages.request_key import id_of
 from shared.core.routing.ladder import Planned, first_plan
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import Document
 from shared.core.values.lanes import BUILT
 from shared.core.values.money import usd
@@ -97,13 +97,13 @@ async def look(store: Store, choice: Choice, catalogue: Catalogue) -> Preview:
         page = await store.get_all(successors[start : start + filters.PAGE])
         there |= {(each.data["tenant"], id_of(each.id)) for each in page if isinstance(each, Document)}
     fresh = [each for each in found if (each.data["tenant"], str(each.data.get("revived_as"))) not in there]
-    prices: dict[Ask, int | None] = {}
+    prices: dict[Requirements, int | None] = {}
     for each in fresh:
-        ask = Ask.from_json(each.data["ask"])
+        ask = Requirements.from_json(each.data["ask"])
         if ask not in prices:
             planned = first_plan(ask, catalogue, BUILT)
             prices[ask] = planned.estimate_micros if isinstance(planned, Planned) else None
-    asked = [prices[Ask.from_json(each.data["ask"])] for each in fresh]
+    asked = [prices[Requirements.from_json(each.data["ask"])] for each in fresh]
     return Preview(fresh, len(found) - len(fresh), sum(each or 0 for each in asked), asked.count(None))
 
 

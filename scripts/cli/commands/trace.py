@@ -14,7 +14,7 @@ from scripts.cli.data import worker_home
 if TYPE_CHECKING:
     from scripts.cli.data.requests import Found
     from shared.config import Settings
-    from shared.core.observability.trace_tree import Seen
+    from shared.core.observability.trace_tree import SpanView
 
 CLOUD_TRACE = "https://console.cloud.google.com/traces/explorer;traceId={trace_id}?project={project}"
 
@@ -59,7 +59,7 @@ async def _trace(request_id: str, *, as_json: bool, page: Path | None) -> int:
     return 0
 
 
-def _spans(settings: Settings, found: Found) -> tuple[list[Seen], str]:
+def _spans(settings: Settings, found: Found) -> tuple[list[SpanView], str]:
     """With where they were found: in the `file` of this home, else what the `store` can tell."""
     from shared.adapters.telemetry import span_file
     from shared.core.observability import trace_tree

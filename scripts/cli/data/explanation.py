@@ -13,14 +13,14 @@ from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
 from shared.core.messages.request_key import id_of, key_of
 from shared.core.routing import ladder
-from shared.core.routing.context import Course, Offer, Terms
+from shared.core.routing.context import Offer, RequestHistory, RoutingContext
 from shared.core.routing.ladder import Ladder, Plan, Planned, Unroutable
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import Fields
 from shared.core.values.lanes import BUILT
 from shared.core.values.validation import Problem
 from shared.flows.intake.intake import check, failed_model
-from shared.flows.operations.routing_snapshot import Known
+from shared.flows.operations.routing_snapshot import RoutingSnapshot
 from shared.ports.images import References
 from shared.ports.store import Store
 
@@ -45,7 +45,7 @@ class Explained(Struct, frozen=True):
 
 def of_line(
     line: Line,
-    known: Known,
+    known: RoutingSnapshot,
     catalogue: Catalogue,
     references: References,
     above: Mapping[str, str | None] | None = None,
@@ -63,7 +63,7 @@ def of_line(
 
 
 def _of_request(
-    request: RenderRequest, known: Known, catalogue: Catalogue, references: References, above: str | None
+    request: RenderRequest, known: RoutingSnapshot, catalogue: Catalogue, references: References, above: str | None
 ) -> Explained:
     try:
         check(request, catalogue, references, known.lanes(BUILT), above, _offers(request, known))
@@ -72,29 +72,29 @@ def _of_request(
     if request.deadline is not None and request.deadline <= known.now:
         late = Problem("deadline", str(request.deadline), "a time in the future", "It would expire unpaid.")
         return Explained(request.request_id, "would expire at once", None, None, (late,))
-    course = Course(key_of(request.tenant, request.request_id), request.tenant, request.deadline)
+    course = RequestHistory(key_of(request.tenant, request.request_id), request.tenant, request.deadline)
     return _planned(
-        request.request_id, "if submitted now", Ask.of(request, above), known.terms(catalogue, BUILT), course
+        request.request_id, "if submitted now", Requirements.of(request, above), known.terms(catalogue, BUILT), course
     )
 
 
-def _offers(request: RenderRequest, known: Known) -> Mapping[str, Offer]:
+def _offers(request: RenderRequest, known: RoutingSnapshot) -> Mapping[str, Offer]:
     """As intake looks at them: only for a request that may go there."""
     return known.offers if request.allow_gateway else {}
 
 
-def of_document(key: str, data: Fields, known: Known, catalogue: Catalogue) -> Explained:
+def of_document(key: str, data: Fields, known: RoutingSnapshot, catalogue: Catalogue) -> Explained:
     """As the pump would plan its next attempt now."""
     about = str(data["status"])
     if about in request_record.FINAL:
         about += "; this is the plan if it were submitted now"
     elif about != "queued":
         about += "; this is the plan for another attempt now"
-    ask = Ask.from_json(data["ask"])
+    ask = Requirements.from_json(data["ask"])
     return _planned(id_of(key), about, ask, known.terms(catalogue, BUILT), request_record.course_of(key, data))
 
 
-def _planned(name: str, about: str, ask: Ask, terms: Terms, course: Course) -> Explained:
+def _planned(name: str, about: str, ask: Requirements, terms: RoutingContext, course: RequestHistory) -> Explained:
     found, plan = ladder.ladder(ask, terms, course), ladder.plan(ask, terms, course)
     problems = (plan.problem,) if isinstance(plan, Unroutable) else ()
     opens_at = terms.opens.get(plan.route.pool) if isinstance(plan, Planned) else None

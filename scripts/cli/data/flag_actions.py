@@ -21,17 +21,17 @@ from shared.core.messages.pubsub_messages import Kick
 from shared.core.messages.topics import PUMP_KICKS
 from shared.core.routing.background_proof import Proof
 from shared.core.routing.flag import Flag
-from shared.core.routing.flag_form import Wish
+from shared.core.routing.flag_form import FlagRequest
 from shared.core.values.lanes import AT_ONCE, BUILT
 from shared.flows.background import proofs
 from shared.flows.operations import flag_preview, flags
 from shared.flows.operations.flag_preview import Looked
-from shared.flows.operations.routing_snapshot import Known
+from shared.flows.operations.routing_snapshot import RoutingSnapshot
 from shared.ports.messaging import TopicsUnavailable
 from shared.ports.telemetry import Events
 
 
-async def look(settings: Settings, wish: Wish) -> Looked:
+async def look(settings: Settings, wish: FlagRequest) -> Looked:
     """What the flag would do; nothing is changed."""
     catalogue = wiring.catalogue(settings)
     source = wiring.flag_source(settings, catalogue)
@@ -49,7 +49,7 @@ async def trip(settings: Settings, flag: Flag) -> None:
     await _kick(settings)
 
 
-async def reset(settings: Settings, named: str, actor: str, reason: str) -> tuple[Flag | Conclusion, Known]:
+async def reset(settings: Settings, named: str, actor: str, reason: str) -> tuple[Flag | Conclusion, RoutingSnapshot]:
     """The flag or the conclusion that was reset, and what was known before. Raises FlagRefused."""
     catalogue = wiring.catalogue(settings)
     async with worker_home.reading(settings) as store:

@@ -23,7 +23,7 @@ class Duration(click.ParamType[timedelta]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         if isinstance(value, timedelta):
             return value
-        found = flag_form.lasting(str(value))
+        found = flag_form.parse_duration(str(value))
         if isinstance(found, Problem):
             self.fail(f"found {value!r}; allowed: {found.allowed}. {found.remedy}", param, ctx)
         return found

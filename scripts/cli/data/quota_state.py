@@ -10,7 +10,7 @@ from msgspec import Struct
 from shared.core.accounting import account_cap
 from shared.core.accounting.account_cap import MonthSpend
 from shared.core.admission.slot_calendar import Calendar
-from shared.core.limits.effective import InForce, Learned, in_force
+from shared.core.limits.effective import EffectiveLimit, Learned, effective_limits
 from shared.core.limits.live_quota import PATH, LiveLimits, LiveQuota
 from shared.core.limits.quota import Quota
 from shared.core.routing.background_proof import PATH as PROOFS
@@ -25,7 +25,7 @@ class ModelQuota(Struct, frozen=True):
     """One model's limits and their use."""
 
     model: str
-    limits: Mapping[str, InForce]
+    limits: Mapping[str, EffectiveLimit]
     used: Mapping[str, int]
     """By this worker, by dimension: slots of the last minute, and of the Pacific day."""
     project_used: Mapping[str, int] | None
@@ -34,7 +34,7 @@ class ModelQuota(Struct, frozen=True):
     closed_why: str
 
 
-class Seen(Struct, frozen=True):
+class QuotaReading(Struct, frozen=True):
     now: datetime
     """The store's own time."""
     live: LiveQuota | None
@@ -45,7 +45,7 @@ class Seen(Struct, frozen=True):
     """What the ledger says of this month, where a worker reads it."""
 
 
-async def read(store: Store, configured: Quota, models: Sequence[str]) -> Seen:
+async def read(store: Store, configured: Quota, models: Sequence[str]) -> QuotaReading:
     """One look at the live reading and at all calendars; needs no running worker."""
     found, account, proofs, *calendars = await store.get_all(
         [PATH, account_cap.PATH, PROOFS, *(f"calendars/{model}" for model in models)]
@@ -56,7 +56,7 @@ async def read(store: Store, configured: Quota, models: Sequence[str]) -> Seen:
     spend = MonthSpend.from_json(account.data) if isinstance(account, Document) else None
     apart = [pair for pair in zip(held, calendars, strict=True) if lane_apart(pair[0].model) is not None]
     unused = {quota.model for quota, calendar in apart if not isinstance(calendar, Document)}
-    return Seen(found.read_at, live, [quota for quota in held if quota.model not in unused], proven, spend)
+    return QuotaReading(found.read_at, live, [quota for quota in held if quota.model not in unused], proven, spend)
 
 
 def _of(
@@ -70,7 +70,7 @@ def _of(
     read = live.by_model.get(model) if live else None
     return ModelQuota(
         model=model,
-        limits=in_force(configured.limits(model), read, learned),
+        limits=effective_limits(configured.limits(model), read, learned),
         used=used | {"rpd": calendar.days.get(pacific_day(now), 0)},
         project_used=_by_everybody(live, read, model),
         closed_until=calendar.closed_until,

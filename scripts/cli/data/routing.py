@@ -6,11 +6,11 @@ from shared import wiring
 from shared.config import Settings
 from shared.core.catalogue.catalogue import Catalogue
 from shared.flows.operations import routing_snapshot
-from shared.flows.operations.routing_snapshot import Known
+from shared.flows.operations.routing_snapshot import RoutingSnapshot
 from shared.ports.store import Store
 
 
-async def read(store: Store, settings: Settings, catalogue: Catalogue) -> Known:
+async def read(store: Store, settings: Settings, catalogue: Catalogue) -> RoutingSnapshot:
     """Needs no running worker. Raises InvalidSetting for a flag provider that cannot be made."""
     gateways = wiring.gateways_in_use(settings, catalogue)
     source = wiring.flag_source(settings, catalogue)

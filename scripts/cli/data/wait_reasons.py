@@ -16,8 +16,8 @@ from shared.core.observability import display
 from shared.core.routing import flag, flag_board
 from shared.core.routing.flag import Flag, Subject
 from shared.core.routing.flag_board import Board
-from shared.core.routing.model_choice import what_is_asked
-from shared.core.routing.requirements import Ask
+from shared.core.routing.model_choice import choose_model
+from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import Document, Fields
 from shared.core.values.validation import Problem
 from shared.flows.pump_status import PUMP
@@ -26,7 +26,7 @@ from shared.ports.store import Store
 text = display.held
 
 
-class Held(Struct, frozen=True):
+class WaitReasons(Struct, frozen=True):
     by_model: Mapping[str, Fields] = field(default_factory=dict)
     """What the pump says of each model's queue, by model id."""
     pauses: tuple[Flag, ...] = ()
@@ -34,15 +34,15 @@ class Held(Struct, frozen=True):
     catalogue: Catalogue | None = None
 
 
-async def read(store: Store, found: Iterable[Found], catalogue: Catalogue) -> Held:
+async def read(store: Store, found: Iterable[Found], catalogue: Catalogue) -> WaitReasons:
     """One look at the pump and the flags, and none where nothing waits for the pump. What is over is left out."""
     if not any(waits(each) for each in found):
-        return Held()
+        return WaitReasons()
     pump, own = await store.get_all([PUMP, flag_board.PATH])
     said: dict[str, Fields] = pump.data.get("held") or {} if isinstance(pump, Document) else {}
     held = {model: why for model, why in said.items() if why["until"] is None or why["until"] > pump.read_at}
     flags = Board.from_json(own.data).in_force(own.read_at) if isinstance(own, Document) else ()
-    return Held(held, tuple(each for each in flags if each.name == "pause" and not each.shadow), catalogue)
+    return WaitReasons(held, tuple(each for each in flags if each.name == "pause" and not each.shadow), catalogue)
 
 
 def waits(found: Found) -> bool:
@@ -50,7 +50,7 @@ def waits(found: Found) -> bool:
     return found.status == "queued" and found.data["wake_at"] is None
 
 
-def of(found: Found, held: Held) -> Fields | None:
+def of(found: Found, held: WaitReasons) -> Fields | None:
     """What keeps this request: a pause that concerns it, else what its model's queue waits for."""
     if not waits(found):
         return None
@@ -62,18 +62,18 @@ def of(found: Found, held: Held) -> Fields | None:
     return None if of_others else why
 
 
-def _pause_of(found: Found, held: Held) -> Flag | None:
+def _pause_of(found: Found, held: WaitReasons) -> Flag | None:
     if not held.pauses or held.catalogue is None:
         return None
-    ask = Ask.from_json(found.data["ask"])
-    asked = what_is_asked(ask, held.catalogue)
+    ask = Requirements.from_json(found.data["ask"])
+    asked = choose_model(ask, held.catalogue)
     if isinstance(asked, Problem):
         return None
     subject = Subject(found.key, found.data["tenant"], ask.purpose, asked.model.id, ask.lane)
     return next(iter(flag.concerning(held.pauses, subject)), None)
 
 
-def in_document(found: Found, held: Held, *, raw: bool, with_prompt: bool) -> dict[str, Any]:
+def in_document(found: Found, held: WaitReasons, *, raw: bool, with_prompt: bool) -> dict[str, Any]:
     """The public view, or the whole status document, with `held` where the pump has said why."""
     why = of(found, held)
     told = {} if why is None else {"held": {name: why[name] for name in ("reason", "until", "why")}}
@@ -84,7 +84,7 @@ def in_document(found: Found, held: Held, *, raw: bool, with_prompt: bool) -> di
     return view | told | prompt
 
 
-def lines(found: Iterable[Found], held: Held) -> list[str]:
+def lines(found: Iterable[Found], held: WaitReasons) -> list[str]:
     """For a list: one line for each thing that a model's requests wait for."""
     kept = [(each.data["model"], of(each, held)) for each in found]
     told = sorted({(model, text(model, why)) for model, why in kept if why is not None})

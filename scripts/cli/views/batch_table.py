@@ -22,7 +22,7 @@ MOST_READ = 2_000
 FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-class Place(Struct, frozen=True):
+class BatchPosition(Struct, frozen=True):
     """Where one request stands."""
 
     request: Document
@@ -47,38 +47,38 @@ class Place(Struct, frozen=True):
 class OnTheWay(Struct, frozen=True):
     """All of it, longest under way first."""
 
-    places: tuple[Place, ...]
+    places: tuple[BatchPosition, ...]
     batches: tuple[Document, ...]
 
 
 async def read(store: Store) -> OnTheWay:
     open_batches = await store.query(queries.due_batches(FAR, MOST_READ))
     open_batches.sort(key=lambda each: each.data["created_at"])
-    places: list[Place] = []
+    places: list[BatchPosition] = []
     for each in open_batches:
         places += await _in_batch(store, each)
     places += _collecting(await store.query(queries.collecting(MOST_READ)))
     return OnTheWay(tuple(places), tuple(open_batches))
 
 
-async def _in_batch(store: Store, found: Document) -> list[Place]:
+async def _in_batch(store: Store, found: Document) -> list[BatchPosition]:
     """Without those of it that are settled."""
     items = batch.items_of(found.data)
     requests = await store.get_all([request_record.path(each.request_id) for each in items])
     return [
-        Place(request, position, len(items), state_of(found.data), found.id)
+        BatchPosition(request, position, len(items), state_of(found.data), found.id)
         for position, request in enumerate(requests, 1)
         if isinstance(request, Document) and request.data["batch"] == found.id and request.data["status"] == "batched"
     ]
 
 
-def _collecting(requests: Sequence[Document]) -> list[Place]:
+def _collecting(requests: Sequence[Document]) -> list[BatchPosition]:
     sets: dict[tuple[str, str], list[Document]] = {}
     for each in requests:
         route = Route.from_json(each.data["route"])
         sets.setdefault((route.model, route.image_size), []).append(each)
     return [
-        Place(request, position, len(together), "collecting")
+        BatchPosition(request, position, len(together), "collecting")
         for together in sets.values()
         for position, request in enumerate(together, 1)
     ]
@@ -90,7 +90,7 @@ def state_of(data: Fields) -> str:
     return data["provider_state"] or "handed over"
 
 
-def table(places: Iterable[Place], now: datetime) -> RenderableType:
+def table(places: Iterable[BatchPosition], now: datetime) -> RenderableType:
     from scripts.cli.views import request_view
     from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 

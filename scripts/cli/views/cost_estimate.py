@@ -15,7 +15,7 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
 from shared.core.messages.request_key import key_of
 from shared.core.routing.ladder import Planned, Unroutable, first_plan
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.lanes import ASKABLE
 
 ASSUMED_LANES = ASKABLE
@@ -41,7 +41,7 @@ def table(lines: Sequence[Line], catalogue: Catalogue, *, cut: str = "") -> Rend
                 rows.add_row(name, "a repetition", dollars(0))
             case RenderRequest() as request:
                 seen.add(key_of(request.tenant, request.request_id))
-                match first_plan(Ask.of(request), catalogue, ASSUMED_LANES):
+                match first_plan(Requirements.of(request), catalogue, ASSUMED_LANES):
                     case Planned(route=route, estimate_micros=micros):
                         total += micros
                         rows.add_row(name, str(route), dollars(micros))

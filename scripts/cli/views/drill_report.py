@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from scripts.cli.views.request_view import dollars
-from scripts.drills.recording import Played
+from scripts.drills.recording import DrillRecording
 from scripts.drills.scene import Scene
 from scripts.drills.timeline import Line
 from scripts.drills.verdict import figures, held
@@ -26,20 +26,20 @@ def line(told: Line, began: datetime) -> str:
     return f"{(told.at - began).total_seconds():6.1f} s  {told.who:<10}  {told.what}"
 
 
-def verdict(played: Played) -> list[RenderableType]:
+def verdict(played: DrillRecording) -> list[RenderableType]:
     found = held(played)
     word = "passed" if all(each.problem is None for each in found) else "FAILED"
     return ["", f"Result of the drill `{played.scene.name}`: {word}", _promises(played), "", _figures(played)]
 
 
-def _promises(played: Played) -> RenderableType:
+def _promises(played: DrillRecording) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     for each in held(played):
         grid.add_row("yes" if each.problem is None else "NO", each.promise, each.problem or "")
     return grid
 
 
-def _figures(played: Played) -> RenderableType:
+def _figures(played: DrillRecording) -> RenderableType:
     found = figures(played)
     models = ", ".join(f"{count} by {model}" for model, count in found["images_by_model"].items())
     rows = [

@@ -12,17 +12,17 @@ from rich.text import Text
 
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from shared.core.admission.route_memory import Effect
-from shared.core.observability.display import age, left, moment, probes, saved, so_far
+from shared.core.observability.display import age, effect_text, left, moment, probes, saved
 from shared.core.routing.flag import BREAKER, Flag, Scope
 from shared.core.routing.flag_kinds import lane_of
 from shared.core.values.documents import Document
 from shared.core.values.lanes import BUILT
 from shared.core.values.money import usd
 from shared.flows.operations.flag_preview import Foreseen
-from shared.flows.operations.routing_snapshot import Known
+from shared.flows.operations.routing_snapshot import RoutingSnapshot
 
 
-def table(known: Known) -> RenderableType:
+def table(known: RoutingSnapshot) -> RenderableType:
     columns = (
         Column("flag", least=22),
         Column("for", least=9),
@@ -35,7 +35,7 @@ def table(known: Known) -> RenderableType:
     return Narrowing(columns, [_row(each, known) for each in known.tripped])
 
 
-def _row(flag: Flag, known: Known) -> tuple[Cell, ...]:
+def _row(flag: Flag, known: RoutingSnapshot) -> tuple[Cell, ...]:
     effect = known.routing.effects.get(flag.id, Effect())
     by_itself = "" if flag.id.startswith(flag.name) else f" {flag.name}"
     to = f" to {flag.to}" if flag.to else ""
@@ -47,7 +47,7 @@ def _row(flag: Flag, known: Known) -> tuple[Cell, ...]:
         flag.reason.removeprefix(f"{flag.circuit}: "),
         age(flag.tripped_at, known.now),
         left(flag.expires_at - known.now),
-        so_far(effect),
+        effect_text(effect),
     )
 
 
@@ -55,7 +55,7 @@ def does_what(flag: Flag) -> str:
     return f"{flag.name} to {flag.to}" if flag.to else flag.name
 
 
-def lines(known: Known) -> Iterator[Text]:
+def lines(known: RoutingSnapshot) -> Iterator[Text]:
     """Breakers that are open, circuits that on-call keeps closed, what is concluded, and flags kept elsewhere."""
     for flag in known.tripped:
         if flag.actor == BREAKER and flag.circuit is not None:
@@ -72,7 +72,7 @@ def lines(known: Known) -> Iterator[Text]:
         yield Text(f"{flag_id} is also active in the pump; set RENDERLANE_FLAG_PROVIDER here to see it in this list")
 
 
-def documents(known: Known) -> Iterator[dict[str, Any]]:
+def documents(known: RoutingSnapshot) -> Iterator[dict[str, Any]]:
     """The same for a program: one object each, told apart by `kind`."""
     for flag in known.tripped:
         effect = known.routing.effects.get(flag.id, Effect())

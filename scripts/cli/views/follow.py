@@ -15,7 +15,7 @@ from rich.live import Live
 
 from scripts.cli.data import wait_reasons
 from scripts.cli.data.requests import Found, find, find_again, to_json
-from scripts.cli.data.wait_reasons import Held
+from scripts.cli.data.wait_reasons import WaitReasons
 from scripts.cli.views import request_view
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle import request_record
@@ -23,7 +23,7 @@ from shared.core.values.documents import Absent
 from shared.ports.store import Store
 
 PAUSE = 0.5
-Draw: TypeAlias = Callable[[Sequence[Found], Held], None]
+Draw: TypeAlias = Callable[[Sequence[Found], WaitReasons], None]
 
 
 async def follow(
@@ -50,7 +50,7 @@ def _drawing(*, as_json: bool, raw: bool, with_prompt: bool) -> Iterator[Draw]:
     else:
         with Live(console=request_view.console(), auto_refresh=False) as live:
 
-            def redraw(found: Sequence[Found], why: Held) -> None:
+            def redraw(found: Sequence[Found], why: WaitReasons) -> None:
                 sheets = [
                     request_view.sheet(each, wait_reasons.of(each, why), with_prompt=with_prompt) for each in found
                 ]
@@ -59,10 +59,10 @@ def _drawing(*, as_json: bool, raw: bool, with_prompt: bool) -> Iterator[Draw]:
             yield redraw
 
 
-def _changes(told: Callable[[Found, Held], str]) -> Draw:
+def _changes(told: Callable[[Found, WaitReasons], str]) -> Draw:
     marks: dict[str, object] = {}
 
-    def draw(found: Sequence[Found], why: Held) -> None:
+    def draw(found: Sequence[Found], why: WaitReasons) -> None:
         for each in found:
             if marks.get(each.key) != (mark := _mark(each)):
                 marks[each.key] = mark
@@ -85,14 +85,14 @@ def _mark(found: Found) -> object:
     )
 
 
-def line(found: Found, why: Held) -> str:
+def line(found: Found, why: WaitReasons) -> str:
     """When, which, and what happened."""
     data = found.data
     at: datetime = data["updated_at"]
     return f"{at:%H:%M:%S} UTC  {found.request_id}  {found.status:<9}  {_what(found, why)}".rstrip()
 
 
-def _what(found: Found, why: Held) -> str:
+def _what(found: Found, why: WaitReasons) -> str:
     data = found.data
     if data["outcome"]:
         return f"{data['outcome']['code']}, {request_view.cost(data)}" + (f"  {found.image}" if found.image else "")

@@ -13,7 +13,7 @@ from rich.text import Text
 from scripts.cli.data.explanation import Explained
 from scripts.cli.views.request_view import dollars, moment
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
-from shared.core.routing.eligibility import Rung
+from shared.core.routing.eligibility import RouteOption
 from shared.core.routing.ladder import Ladder, Planned, Waits
 from shared.core.values.money import usd
 from shared.core.values.route import Route
@@ -63,7 +63,7 @@ def _table(found: Ladder, taken: Route | None) -> RenderableType:
     return Narrowing(columns, [_row(number, rung, taken, said) for number, rung, said in numbered])
 
 
-def _row(number: int, rung: Rung, taken: Route | None, said: str | None) -> tuple[Cell, ...]:
+def _row(number: int, rung: RouteOption, taken: Route | None, said: str | None) -> tuple[Cell, ...]:
     """`said` is what strikes the rung above: the same is not said twice."""
     verdict = {"chosen": "bold green", "possible": "green", "rejected": "dim"}
     word = "chosen" if rung.route == taken else "possible" if rung.struck is None else "rejected"

@@ -16,9 +16,9 @@ from scripts.cli.views.request_view import age, moment
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from scripts.planner.alternatives import BATCH_EXPIRY_HOURS, BATCH_TARGET_HOURS
 from scripts.planner.forecast import AT_ONCE_EACH, Stage
-from scripts.planner.limits import WORDS, Held
+from scripts.planner.limits import WORDS, KnownLimit
 from scripts.planner.load import Load
-from scripts.planner.results import Course, Figures, ModelFigures
+from scripts.planner.results import Figures, ModelFigures, QueueForecast
 from shared.core.admission.fleet_pace import FIRST_CAP, USED_SHARE
 from shared.core.admission.slot_calendar import is_untimed
 from shared.core.limits.effective import DIMENSIONS
@@ -62,7 +62,7 @@ def _limits(stage: Stage, model: str) -> str:
     return ", ".join(parts)
 
 
-def _limit(dimension: str, limit: Held, now: datetime) -> str:
+def _limit(dimension: str, limit: KnownLimit, now: datetime) -> str:
     value = "unlimited" if limit.value is None else f"{limit.value:,}"
     if dimension == "spend10m_micros" and limit.value is not None:
         value = f"{limit.value / 1_000_000:,.2f}"
@@ -103,7 +103,7 @@ def _rows(found: Sequence[Figures]) -> Iterator[tuple[str, list[str]]]:
     yield "memory, at most", [_course(each, lambda of: f"{of.memory_bytes / 1e9:,.1f} GB") for each in found]
 
 
-def _course(of: Figures, read: Callable[[Course], str]) -> str:
+def _course(of: Figures, read: Callable[[QueueForecast], str]) -> str:
     return UNKNOWN if of.course is None else read(of.course)
 
 
@@ -118,16 +118,16 @@ def _wait(of: Figures, priority: str, share: str) -> str:
     return _course(of, lambda course: lasting(course.waits[priority][share]) if priority in course.waits else UNKNOWN)
 
 
-def _idle(course: Course) -> str:
+def _idle(course: QueueForecast) -> str:
     idle = _busiest(course).idle_share
     return UNKNOWN if idle is None else f"{idle:.0%}"
 
 
-def _binds(course: Course) -> str:
+def _binds(course: QueueForecast) -> str:
     return _busiest(course).binds or "nothing"
 
 
-def _busiest(course: Course) -> ModelFigures:
+def _busiest(course: QueueForecast) -> ModelFigures:
     """The model that finishes last says what holds all."""
     return max(course.models.values(), key=lambda each: each.begun)
 

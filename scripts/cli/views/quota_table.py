@@ -9,13 +9,13 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from scripts.cli.data.quota_state import ModelQuota, Seen
+from scripts.cli.data.quota_state import ModelQuota, QuotaReading
 from scripts.cli.views.request_view import age, dollars, moment
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from shared.core.accounting import account_cap
 from shared.core.accounting.account_cap import UNKNOWN_ACCOUNT, Account
-from shared.core.limits.effective import DIMENSIONS, InForce
-from shared.core.limits.live_quota import LiveQuota, Problem
+from shared.core.limits.effective import DIMENSIONS, EffectiveLimit
+from shared.core.limits.live_quota import LiveQuota, QuotaProblem
 from shared.core.routing.background_proof import Proof, shown
 
 NOBODY_READS_AFTER = timedelta(minutes=3)
@@ -23,7 +23,7 @@ WORDS = {"spend10m_micros": "spend10m_usd"}
 """Where RENDERLANE_QUOTA has another word."""
 
 
-def table(seen: Seen) -> RenderableType:
+def table(seen: QuotaReading) -> RenderableType:
     columns = (
         Column("model", least=8),
         Column("limit"),
@@ -36,7 +36,7 @@ def table(seen: Seen) -> RenderableType:
     return Narrowing(columns, [row for model in seen.models for row in _rows(model, seen)])
 
 
-def _rows(model: ModelQuota, seen: Seen) -> Iterator[tuple[Cell, ...]]:
+def _rows(model: ModelQuota, seen: QuotaReading) -> Iterator[tuple[Cell, ...]]:
     name = model.model.removeprefix("gemini-").removesuffix("-image")
     shown = [dimension for dimension in DIMENSIONS if dimension in model.limits or model.used.get(dimension)]
     if not shown:
@@ -54,7 +54,7 @@ def _rows(model: ModelQuota, seen: Seen) -> Iterator[tuple[Cell, ...]]:
         )
 
 
-def _value(dimension: str, limit: InForce | None) -> str:
+def _value(dimension: str, limit: EffectiveLimit | None) -> str:
     if limit is None:
         return "unknown"
     if limit.value is None:
@@ -66,7 +66,7 @@ def _count(number: int | None) -> str:
     return "-" if number is None else f"{number:,}"
 
 
-def lines(seen: Seen, *, asked: bool) -> list[Text]:
+def lines(seen: QuotaReading, *, asked: bool) -> list[Text]:
     """Where the live values come from, and what is wrong with them. `asked`: a worker of this home would ask."""
     live = seen.live
     if live is None:
@@ -81,7 +81,7 @@ def lines(seen: Seen, *, asked: bool) -> list[Text]:
     return told
 
 
-def of_account(account: Account, quota: Seen) -> list[Text]:
+def of_account(account: Account, quota: QuotaReading) -> list[Text]:
     """The billing account: what this month has cost against its cap, and what its tier brings."""
     figures = account_cap.summary(account, quota.spend, quota.now)
     if figures["monthly_cap_micros"] is None:
@@ -104,7 +104,7 @@ def of_account(account: Account, quota: Seen) -> list[Text]:
     return [Text(line + tail, style), Text("  this worker's ledger alone: other projects of the account count too")]
 
 
-def _read(live: LiveQuota, seen: Seen) -> str:
+def _read(live: LiveQuota, seen: QuotaReading) -> str:
     read = f"live limits read {age(live.read_at, seen.now)} ago" if live.read_at else "live limits: never read"
     if live.usage_read_at:
         read += f", the project's usage {age(live.usage_read_at, seen.now)} ago"
@@ -113,7 +113,7 @@ def _read(live: LiveQuota, seen: Seen) -> str:
     return read
 
 
-def _problem(what: str, problem: Problem, seen: Seen) -> list[Text]:
+def _problem(what: str, problem: QuotaProblem, seen: QuotaReading) -> list[Text]:
     since = age(problem.since, seen.now)
     return [
         Text(f"{what} cannot be read, for {since}: {problem.code}: {problem.message}", "bold red"),
@@ -121,7 +121,7 @@ def _problem(what: str, problem: Problem, seen: Seen) -> list[Text]:
     ]
 
 
-def closed(seen: Seen) -> list[Text]:
+def closed(seen: QuotaReading) -> list[Text]:
     return [
         Text(f"{each.model} is closed until {moment(each.closed_until)} ({each.closed_why})", "yellow")
         for each in seen.models
@@ -129,12 +129,12 @@ def closed(seen: Seen) -> list[Text]:
     ]
 
 
-def background(state: Seen) -> list[Text]:
+def background(state: QuotaReading) -> list[Text]:
     """What is known of background calls, a line for each lane of a model."""
     return [Text(_background(circuit, proof, state)) for circuit, proof in sorted(state.proofs.by_circuit.items())]
 
 
-def _background(circuit: str, proof: Proof, state: Seen) -> str:
+def _background(circuit: str, proof: Proof, state: QuotaReading) -> str:
     line = f"background calls of {circuit}: {proof.state}"
     if proof.since is not None:
         line += f" for {age(proof.since, state.now)}"
@@ -148,7 +148,7 @@ def _background(circuit: str, proof: Proof, state: Seen) -> str:
     return line
 
 
-def document(model: ModelQuota, state: Seen, account: Account = UNKNOWN_ACCOUNT) -> dict[str, Any]:
+def document(model: ModelQuota, state: QuotaReading, account: Account = UNKNOWN_ACCOUNT) -> dict[str, Any]:
     """One model for a program: a dimension that is not there is unknown. The account is the same on each line."""
     live = state.live
     return {
@@ -168,7 +168,7 @@ def document(model: ModelQuota, state: Seen, account: Account = UNKNOWN_ACCOUNT)
     }
 
 
-def _proofs(model: ModelQuota, state: Seen) -> dict[str, Any]:
+def _proofs(model: ModelQuota, state: QuotaReading) -> dict[str, Any]:
     """By lane; one that is not there was never tried."""
     by_circuit = state.proofs.by_circuit.items()
     circuits = [(circuit.partition("/"), proof) for circuit, proof in by_circuit]

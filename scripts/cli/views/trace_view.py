@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.core.observability.display import duration
-from shared.core.observability.trace_tree import Branch, Seen, tree
+from shared.core.observability.trace_tree import Branch, SpanView, tree
 from shared.core.observability.waterfall import waterfall
 
 BAR = 40
@@ -32,7 +32,7 @@ tr.failed td.bar div { background: var(--bad) } tr.failed td.name { color: var(-
 """
 
 
-def sheet(request_id: str, trace_id: str, spans: Sequence[Seen]) -> RenderableType:
+def sheet(request_id: str, trace_id: str, spans: Sequence[SpanView]) -> RenderableType:
     """One line a span: where it lies in the whole, when it began, how long it took, what came of it."""
     branches = tree(spans)
     began = min(span.started_at for span in spans)
@@ -71,7 +71,7 @@ class _Waterfall:
         yield grid
 
 
-def bar(span: Seen, began: datetime, whole: timedelta, width: int) -> str:
+def bar(span: SpanView, began: datetime, whole: timedelta, width: int) -> str:
     """Its part of the whole, at least a spot."""
     total = whole.total_seconds() or 1.0
     start = (span.started_at - began).total_seconds() / total * width
@@ -81,7 +81,7 @@ def bar(span: Seen, began: datetime, whole: timedelta, width: int) -> str:
     return " " * first + (FULL * length if length > 0 else SPOT)
 
 
-def page(request_id: str, trace_id: str, spans: Sequence[Seen]) -> str:
+def page(request_id: str, trace_id: str, spans: Sequence[SpanView]) -> str:
     drawn = waterfall(spans)
     rows = [
         f"<tr{' class=failed' if bar.span.failed else ''}>"

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from scripts.simulator.engine.making import input_usage, make, price
 from scripts.simulator.formats import fault_replies, interactions, webhooks
 from scripts.simulator.formats.reply import Answer, Reply, json_answer
-from scripts.simulator.provider.accepted_request import Ask, Headline
+from scripts.simulator.provider.accepted_request import AcceptedRequest, Headline
 from scripts.simulator.provider.bill import Call
 from scripts.simulator.provider.faults import Fault, Verdict
 from scripts.simulator.provider.problems import Problem, Refused
@@ -55,7 +55,7 @@ class Background(Struct):
 
     id: str
     call: Call
-    ask: Ask
+    ask: AcceptedRequest
     headline: Headline
     verdict: Verdict
     leave: Leave
@@ -71,7 +71,9 @@ class Backgrounds:
         self._simulation = simulation
         self._by_id: OrderedDict[str, Background] = OrderedDict()
 
-    async def begin(self, call: Call, ask: Ask, headline: Headline, verdict: Verdict, leave: Leave) -> Reply:
+    async def begin(
+        self, call: Call, ask: AcceptedRequest, headline: Headline, verdict: Verdict, leave: Leave
+    ) -> Reply:
         """The answer to the create. The work goes on in a task of its own, which tells `leave` when it is over."""
         simulation, fault = self._simulation, verdict.fault
         if not simulation.takes_background or (fault is not None and fault.kind == "background_unsupported"):
@@ -220,7 +222,7 @@ class Backgrounds:
             oldest = next(kept.id for kept in self._by_id.values() if kept.end is not None)
             del self._by_id[oldest]
 
-    def _close(self, call: Call, end: End, ask: Ask | None) -> int:
+    def _close(self, call: Call, end: End, ask: AcceptedRequest | None) -> int:
         """The call's line of the bill, and what it cost."""
         simulation = self._simulation
         line = replace(simulation.ledger.current(call), finished_at=simulation.now(), outcome=end.outcome)

@@ -18,7 +18,7 @@ from scripts.simulator.formats import fault_replies
 from scripts.simulator.formats.credential import check_key
 from scripts.simulator.formats.reply import Answer, Cut, Hang, Reply, Reset
 from scripts.simulator.provider import quota_problems, tokens
-from scripts.simulator.provider.accepted_request import Ask, Headline, Order, accept
+from scripts.simulator.provider.accepted_request import AcceptedRequest, Headline, Order, accept
 from scripts.simulator.provider.bill import Api, Call
 from scripts.simulator.provider.faults import GATE_KINDS, SICK_KINDS, Fault, Verdict
 from scripts.simulator.provider.models import VERTEX, ImageModel
@@ -49,7 +49,7 @@ class Request(Protocol):
     def made_answer(self, made: Made) -> Answer: ...
 
 
-class Settled(Struct, frozen=True):
+class SettledCall(Struct, frozen=True):
     """How a call ended, for its line in the ledger."""
 
     reply: Reply
@@ -81,7 +81,7 @@ async def take(simulation: Simulation, request: Request, client_left: Callable[[
     )
     simulation.ledger.update(call)
     verdict = simulation.faults.judge(request.api, headline, now=simulation.monotonic())
-    settled: Settled | Begun
+    settled: SettledCall | Begun
     try:
         model, quota = _enter(simulation, request, headline, verdict)
         settled = await _serve(simulation, request, call, model, quota, headline, verdict)
@@ -146,8 +146,8 @@ async def _serve(
     quota: ModelQuota,
     headline: Headline,
     verdict: Verdict,
-) -> Settled | Begun:
-    settled: Settled | Begun | None = None
+) -> SettledCall | Begun:
+    settled: SettledCall | Begun | None = None
     try:
         ask = await accept(request.order(), model, simulation.models, simulation.painter, simulation.web)
         call = replace(call, parameters=ask.parameters)
@@ -168,7 +168,9 @@ def leave(simulation: Simulation, quota: ModelQuota) -> Callable[[int], None]:
     return lambda spent_micros: quota.leave(simulation.moment(), spent_micros=spent_micros)
 
 
-async def _work(simulation: Simulation, request: Request, call: Call, ask: Ask, verdict: Verdict) -> Settled:
+async def _work(
+    simulation: Simulation, request: Request, call: Call, ask: AcceptedRequest, verdict: Verdict
+) -> SettledCall:
     fault = verdict.fault
     at_once = fault is not None and fault.kind in ("overload", "shed", "internal", "reset", "hang")
     seconds = verdict.extra_seconds + (0.0 if at_once else simulation.latency.draw(ask.model.id, simulation.chance))
@@ -185,7 +187,7 @@ async def _work(simulation: Simulation, request: Request, call: Call, ask: Ask, 
     answered = made.usage is not None or simulation.tariff is not None  # a gateway charges each answer
     charged = answered and (fault is None or fault.charged is not False)
     usage = made.usage if made.usage is not None else NOTHING
-    return Settled(
+    return SettledCall(
         reply=fault_replies.bend(answer, fault),
         outcome=outcome,
         usage=usage,
@@ -196,14 +198,14 @@ async def _work(simulation: Simulation, request: Request, call: Call, ask: Ask, 
     )
 
 
-def _sick(simulation: Simulation, request: Request, ask: Ask, fault: Fault) -> Settled:
+def _sick(simulation: Simulation, request: Request, ask: AcceptedRequest, fault: Fault) -> SettledCall:
     if fault.kind not in ("hang", "reset", "proxy_timeout"):
         return _failed(request, fault_replies.problem(fault))
     reply: Reply = fault_replies.without_answer(fault)
     if not fault.charged:
-        return Settled(reply, fault.kind)
+        return SettledCall(reply, fault.kind)
     usage = replace(input_usage(ask.model, ask), image_out=ask.model.image_tokens[ask.size])
-    return Settled(
+    return SettledCall(
         reply=reply,
         outcome=fault.kind,
         usage=usage,
@@ -214,8 +216,8 @@ def _sick(simulation: Simulation, request: Request, ask: Ask, fault: Fault) -> S
     )
 
 
-def _failed(request: Request, problem: Problem) -> Settled:
-    return Settled(request.problem_answer(problem), problem.code)
+def _failed(request: Request, problem: Problem) -> SettledCall:
+    return SettledCall(request.problem_answer(problem), problem.code)
 
 
 def _status(reply: Reply) -> int | None:

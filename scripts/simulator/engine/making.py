@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from scripts.simulator.formats import fault_replies
 from scripts.simulator.provider import tokens
-from scripts.simulator.provider.accepted_request import OUTPUT_TYPES, Ask
+from scripts.simulator.provider.accepted_request import OUTPUT_TYPES, AcceptedRequest
 from scripts.simulator.provider.bill import Call, cost_micros
 from scripts.simulator.provider.drawing import Scene
 from scripts.simulator.provider.faults import Fault
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scripts.simulator.engine.simulation import Simulation
 
 
-async def make(simulation: Simulation, call: Call, ask: Ask, fault: Fault | None) -> tuple[Made, str]:
+async def make(simulation: Simulation, call: Call, ask: AcceptedRequest, fault: Fault | None) -> tuple[Made, str]:
     """What the model makes of the ask, and the name of how it ended."""
     kind = fault.kind if fault is not None else None
     model, tier, size = _served(simulation, ask, fault)
@@ -61,20 +61,20 @@ async def make(simulation: Simulation, call: Call, ask: Ask, fault: Fault | None
     return replace(made, usage=usage, picture=picture, text=text), kind or "image"
 
 
-def _searches(ask: Ask) -> int:
+def _searches(ask: AcceptedRequest) -> int:
     if not ask.grounded:
         return 0
     images = tokens.of_image_searches(ask.prompt) if ask.parameters.image_search else 0
     return tokens.of_searches(ask.prompt) + images
 
 
-def input_usage(model: ImageModel, ask: Ask) -> Usage:
+def input_usage(model: ImageModel, ask: AcceptedRequest) -> Usage:
     text_in, image_in = tokens.of_input(model, ask.prompt, len(ask.references), ask.parameters.instruction)
     level = ask.parameters.thinking if model is ask.model else model.default_thinking
     return Usage(text_in=text_in, image_in=image_in, thoughts=tokens.of_thinking(model, ask.prompt, level))
 
 
-def _served(simulation: Simulation, ask: Ask, fault: Fault | None) -> tuple[ImageModel, Tier, str]:
+def _served(simulation: Simulation, ask: AcceptedRequest, fault: Fault | None) -> tuple[ImageModel, Tier, str]:
     """Model, tier and size that answer; those asked for unless a fault says otherwise."""
     model, tier, size = ask.model, ask.tier, ask.size
     match fault:
@@ -99,7 +99,7 @@ def _image_tokens(model: ImageModel, size: str, fault: Fault | None) -> int:
     return next((count for count in model.image_tokens.values() if count != usual), 2 * usual)
 
 
-def _scene(simulation: Simulation, ask: Ask, model: ImageModel, size: str, fault: Fault | None) -> Scene:
+def _scene(simulation: Simulation, ask: AcceptedRequest, model: ImageModel, size: str, fault: Fault | None) -> Scene:
     ratio = ask.ratio if ask.ratio in model.ratios else "1:1"
     if fault is not None and fault.kind == "wrong_ratio":
         ratio = "1:1" if ratio != "1:1" else "3:2"

@@ -9,7 +9,14 @@ from typing import Any
 from scripts.simulator.formats import webhooks
 from scripts.simulator.formats.fields import need, objects, read, strings
 from scripts.simulator.formats.reply import Answer, json_answer
-from scripts.simulator.provider.accepted_request import MARKER_LABEL, Ask, Headline, Inline, Order, WebhookConfig
+from scripts.simulator.provider.accepted_request import (
+    MARKER_LABEL,
+    AcceptedRequest,
+    Headline,
+    Inline,
+    Order,
+    WebhookConfig,
+)
 from scripts.simulator.provider.models import DEFAULT_SIZE
 from scripts.simulator.provider.parameters import IMAGE_CATEGORIES, TEXT_CATEGORIES, Parameters, safety
 from scripts.simulator.provider.problems import ErrorForm, Problem, invalid
@@ -129,13 +136,18 @@ def interaction(made: Made) -> dict[str, Any]:
     return body
 
 
-def pending(interaction_id: str, ask: Ask, created: datetime) -> dict[str, Any]:
+def pending(interaction_id: str, ask: AcceptedRequest, created: datetime) -> dict[str, Any]:
     """What POST and GET answer while the model works."""
     return _head(interaction_id, "in_progress", ask.model.id, ask.tier, created, created, ask.labels)
 
 
 def ended(
-    interaction_id: str, ask: Ask, times: tuple[datetime, datetime], status: str, problem: Problem | None, usage: Usage
+    interaction_id: str,
+    ask: AcceptedRequest,
+    times: tuple[datetime, datetime],
+    status: str,
+    problem: Problem | None,
+    usage: Usage,
 ) -> dict[str, Any]:
     """One that ended without a picture; `times` of its creation and its end."""
     body = _head(interaction_id, status, ask.model.id, ask.tier, *times, ask.labels)

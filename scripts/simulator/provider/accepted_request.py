@@ -1,4 +1,4 @@
-"""What a caller asks for, in the simulator's words: from the dialect's `Order` to an `Ask` the model can serve."""
+"""From the dialect's `Order` to an `AcceptedRequest` that the model can serve."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Order(Struct, frozen=True):
     parameters: Parameters = Parameters()
 
 
-class Ask(Struct, frozen=True):
+class AcceptedRequest(Struct, frozen=True):
     """A request that can be served."""
 
     model: ImageModel
@@ -116,7 +116,7 @@ class Ask(Struct, frozen=True):
 
 async def accept(
     order: Order, model: ImageModel, models: Models, painter: Painter, web: Mapping[str, bytes] = MappingProxyType({})
-) -> Ask:
+) -> AcceptedRequest:
     """Holds an order against its model's sizes, ratios, tiers, search and references, or raises Refused."""
     tier = _tier(order, model)
     size = _size(order, model)
@@ -132,7 +132,7 @@ async def accept(
     references = tuple([_decode(number, inline, web) for number, inline in enumerate(order.references, 1)])
     sizes = [await _measure(number, reference, painter) for number, reference in enumerate(references, 1)]
     ratio = order.ratio or (models.nearest_ratio(model, *sizes[-1]) if sizes else "1:1")
-    return Ask(
+    return AcceptedRequest(
         model=model,
         prompt=order.prompt,
         size=size,

@@ -22,8 +22,6 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 PictureMode = Literal["drawn", "cached"]
 """`drawn`: the prompt on every picture. `cached`: one picture per pixel size, encoded once, for load tests."""
 
-PICTURE_MODES: tuple[PictureMode, ...] = ("drawn", "cached")
-
 _QUALITY = 72
 _LONGEST_TEXT = 400
 _DRAWERS = 2

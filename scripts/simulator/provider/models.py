@@ -58,10 +58,6 @@ class ImageModel(Struct, frozen=True):
     grounding_nanos_per_query: int = 0
     rates: Mapping[Tier, Rates] = field(default_factory=dict)
 
-    @property
-    def supports_flex(self) -> bool:
-        return "flex" in self.rates
-
 
 class Models(Struct, frozen=True):
     by_id: Mapping[str, ImageModel]

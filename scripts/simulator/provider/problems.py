@@ -11,8 +11,6 @@ ErrorForm = Literal["detailed", "coded", "rpc"]
 """How /interactions words an error: `detailed` = string code plus the details seen in captured answers; `coded` = as
 documented, code and message only; `rpc` = the google.rpc form that :generateContent always uses."""
 
-ERROR_FORMS: tuple[ErrorForm, ...] = ("detailed", "coded", "rpc")
-
 _HTTP_STATUS = {
     "invalid_request": 400,
     "parameter_unknown": 400,

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from scripts.simulator.provider.accepted_request import Ask
+from scripts.simulator.provider.accepted_request import AcceptedRequest
 from scripts.simulator.provider.faults import NoImageForm
 from scripts.simulator.provider.models import ImageModel, Tier
 from scripts.simulator.provider.tokens import Usage
@@ -23,7 +23,7 @@ class NoImage(Struct, frozen=True):
 
 class Made(Struct, frozen=True):
     id: str
-    ask: Ask
+    ask: AcceptedRequest
     model: ImageModel
     """The one that served."""
     tier: Tier

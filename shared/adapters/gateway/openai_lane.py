@@ -58,9 +58,9 @@ class OpenAiLane:
             return kept
         call = Call(at_slot, timeout, Sent.of(order))
         exchange = self._post(self._ready(), order, call, timeout)
-        found = await http_call.bounded(call, exchange, httpx2.HTTPError, self._now, "the gateway")
+        found = await http_call.with_deadline(call, exchange, httpx2.HTTPError, self._now, "the gateway")
         answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
-        return answer if isinstance(answer, Made) else http_call.cleaned(answer, order, self._api_key, call)
+        return answer if isinstance(answer, Made) else http_call.redact_failure(answer, order, self._api_key, call)
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -89,9 +89,9 @@ class OpenAiLane:
             self._base_url + path, json=body, headers=headers, timeout=timeout.total_seconds()
         )  # fmt: skip
         if response.status_code >= 400:
-            return http_call.broken(call, httpx2.HTTPError("refused"), self._now(), "the gateway")
+            return http_call.failure_from_error(call, httpx2.HTTPError("refused"), self._now(), "the gateway")
         if response.status_code != 200:
-            return http_call.odd(response.status_code)
+            return http_call.unexpected_status(response.status_code)
         if len(response.content) > MAX_ANSWER_BYTES:
             return Failure(FailureKind.MALFORMED_ANSWER, "an answer without end", http_status=200)
         read = openai_response.read_chat if chat else openai_response.read_images

@@ -81,7 +81,7 @@ class GeminiInteractions:
         call = Call(at_slot, START_TIMEOUT, Sent.of(order))
         sdk = await self._lane.sdk()
         exchange = self._post(sdk, background_body(order, self._webhook_url))
-        came = await http_call.bounded(call, exchange, sdk.error, self._now)
+        came = await http_call.with_deadline(call, exchange, sdk.error, self._now)
         if isinstance(came, Failure):
             failure = self._lane.cleaned(came, order, call)
             return BackgroundRefused(failure) if _speaks_of_background(came, call.quotable) else failure
@@ -98,7 +98,7 @@ class GeminiInteractions:
         sdk = await self._lane.sdk()
         got = sdk.client.aio.interactions.with_streaming_response.get
         exchange = self._read(got(id=interaction_id, stream=False, timeout=LOOK_TIMEOUT.total_seconds()))
-        came = await http_call.bounded(call, exchange, sdk.error, self._now)
+        came = await http_call.with_deadline(call, exchange, sdk.error, self._now)
         if isinstance(came, Failure):
             is_gone = came.http_status == 404 and came.kind is not FailureKind.CONNECTION
             return Gone() if is_gone else Unread(self._lane.cleaned(came, order, call))
@@ -132,7 +132,7 @@ class GeminiInteractions:
 
     async def _word(self, sdk: Sdk, sending: Any) -> Failure | None:
         call = Call(_at_once, WORD_TIMEOUT)
-        came = await http_call.bounded(call, self._read(sending), sdk.error, self._now)
+        came = await http_call.with_deadline(call, self._read(sending), sdk.error, self._now)
         return came if isinstance(came, Failure) else None
 
     async def _post(self, sdk: Sdk, body: dict[str, Any]) -> _Came | Failure:
@@ -143,7 +143,7 @@ class GeminiInteractions:
     async def _read(self, sending: Any) -> _Came | Failure:
         async with sending as response:
             if response.status_code not in ANSWERED:
-                return http_call.odd(response.status_code)
+                return http_call.unexpected_status(response.status_code)
             headers, body = dict(response.headers), bytearray()
             async for piece in response.iter_bytes():
                 body += piece

@@ -90,9 +90,9 @@ class GenerateContentLane:
         call = http_call.Call(at_slot, timeout, Sent.of(order))
         sdk = await self._sdk.get()
         exchange = self._exchange(sdk, order, timeout, call)
-        found = await http_call.bounded(call, exchange, sdk.error, self._now, self._whom)
+        found = await http_call.with_deadline(call, exchange, sdk.error, self._now, self._whom)
         answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
-        return answer if isinstance(answer, Made) else http_call.cleaned(answer, order, self._api_key, call)
+        return answer if isinstance(answer, Made) else http_call.redact_failure(answer, order, self._api_key, call)
 
     async def close(self) -> None:
         await self._sdk.close()
@@ -109,7 +109,7 @@ class GenerateContentLane:
         response = call.response
         assert response is not None, "the SDK returned, so there was an answer"
         if response.status_code != 200:
-            return http_call.odd(response.status_code)
+            return http_call.unexpected_status(response.status_code)
         body = http_call.arrived(response)
         if len(body) > MAX_ANSWER_BYTES:
             return Failure(FailureKind.MALFORMED_ANSWER, "an answer without end", http_status=200)

@@ -1,7 +1,7 @@
 """One HTTP call of a lane: when it may leave, how far it came, and which failure its breaking is.
 
-A lane puts a `Call` into CALL, hands `hooks()` to its client, and asks `broken` what an exception means: whichever SDK
-is in between, the status that had arrived says more than its exception does.
+A lane puts a `Call` into CALL, hands `hooks()` to its client, and asks `failure_from_error` what an exception means.
+Whichever SDK is in between, the status that had arrived says more than its exception does.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def limits(max_connections: int = MAX_CONNECTIONS) -> httpx2.Limits:
     return httpx2.Limits(max_connections=max_connections, max_keepalive_connections=KEPT_ALIVE)
 
 
-async def bounded(
+async def with_deadline(
     call: Call,
     exchange: Awaitable[T],
     errors: type[Exception],
@@ -103,15 +103,15 @@ async def bounded(
         async with call.bounded():
             return await exchange
     except TimeoutError:
-        return broken(call, httpx2.TimeoutException("no answer in time"), now(), whom)
+        return failure_from_error(call, httpx2.TimeoutException("no answer in time"), now(), whom)
     except (errors, *OTHER_ERRORS) as error:
-        return broken(call, error, now(), whom)
+        return failure_from_error(call, error, now(), whom)
     finally:
         CALL.reset(token)
         SENT.reset(sent)
 
 
-def broken(call: Call, error: BaseException, now: datetime, whom: str = GEMINI_API) -> Failure:
+def failure_from_error(call: Call, error: BaseException, now: datetime, whom: str = GEMINI_API) -> Failure:
     """The failure of a call that ended in an exception."""
     if call.late:
         return Failure(FailureKind.LATE, "the call could not leave within its slot")
@@ -119,7 +119,7 @@ def broken(call: Call, error: BaseException, now: datetime, whom: str = GEMINI_A
     if response is not None and response.status_code >= 400:
         return errors.read_failure(response.status_code, response.headers, arrived(response), now, call.quotable)
     if response is not None and response.status_code >= 300:
-        return odd(response.status_code)
+        return unexpected_status(response.status_code)
     cause = error if isinstance(error, OTHER_ERRORS) else error.__cause__ or error
     name = type(cause).__name__
     if not call.sent:
@@ -132,7 +132,7 @@ def broken(call: Call, error: BaseException, now: datetime, whom: str = GEMINI_A
     return Failure(FailureKind.CONNECTION_LOST, f"the connection broke ({name}: {cause})", http_status=status)
 
 
-def cleaned(failure: Failure, order: Order, api_key: str, call: Call) -> Failure:
+def redact_failure(failure: Failure, order: Order, api_key: str, call: Call) -> Failure:
     """Prompt, key and data taken out of everything the provider chose the words of. An address stays as it is, since
     the picture lies there, unless the key is in it."""
     headers = call.response.headers if call.response is not None else {}
@@ -148,7 +148,7 @@ def cleaned(failure: Failure, order: Order, api_key: str, call: Call) -> Failure
     )
 
 
-def odd(status: int) -> Failure:
+def unexpected_status(status: int) -> Failure:
     """A status that is neither an error nor 200: a redirect means that this is not the API."""
     if 300 <= status < 400:
         return Failure(FailureKind.CONNECTION, f"HTTP {status}: the base URL redirects elsewhere", http_status=status)

@@ -82,7 +82,7 @@ class GeminiLane:
 
     def cleaned(self, failure: Failure, order: Order, call: Call) -> Failure:
         """Without the prompt and the key."""
-        return http_call.cleaned(failure, order, self._api_key, call)
+        return http_call.redact_failure(failure, order, self._api_key, call)
 
     async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
         """One POST. `timeout` bounds the whole call, from its slot to the last byte of the answer.
@@ -95,9 +95,9 @@ class GeminiLane:
             return kept
         call = Call(at_slot, timeout, Sent.of(order))
         sdk = await self._sdk.get()
-        found = await http_call.bounded(call, self._exchange(sdk, order, timeout), sdk.error, self._now)
+        found = await http_call.with_deadline(call, self._exchange(sdk, order, timeout), sdk.error, self._now)
         answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
-        return answer if isinstance(answer, Made) else http_call.cleaned(answer, order, self._api_key, call)
+        return answer if isinstance(answer, Made) else http_call.redact_failure(answer, order, self._api_key, call)
 
     async def close(self) -> None:
         await self._sdk.close()
@@ -128,7 +128,7 @@ class GeminiLane:
         async with create(request=sdk.request(body=body_of(order)), **once) as response:
             headers, status = response.headers, response.status_code
             if status != 200:
-                return http_call.odd(status)
+                return http_call.unexpected_status(status)
             body = bytearray()
             async for piece in response.iter_bytes():
                 body += piece

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.ports.identity import Asked, Caller, NotIdentified
+from shared.ports.identity import Caller, CallerInfo, NotIdentified
 
 REMOVED = "SIGNATURE_REMOVED_BY_GOOGLE"
 ISSUERS = ("https://accounts.google.com", "accounts.google.com")
@@ -39,7 +39,7 @@ class CloudRunCallers:
         self._tenants = {account.lower(): tuple(names) for account, names in tenants.items()}
         self._now = now
 
-    async def caller(self, call: Asked) -> Caller:
+    async def caller(self, call: CallerInfo) -> Caller:
         account = self._account(call.assertion or "")
         tenants = self._tenants.get(account.lower())
         if not tenants:

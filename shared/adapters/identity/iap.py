@@ -17,7 +17,7 @@ from google.oauth2 import id_token
 from msgspec import Struct
 
 from shared.adapters.process.proxies import trusted
-from shared.ports.identity import Asked, NotIdentified
+from shared.ports.identity import CallerInfo, NotIdentified
 
 KEYS = "https://www.gstatic.com/iap/verify/public_key"
 ISSUER = "https://cloud.google.com/iap"
@@ -40,7 +40,7 @@ class IapIdentities:
         self._keys_url = keys_url
         self._keys = _Keys()
 
-    async def actor(self, asked: Asked) -> str:
+    async def actor(self, asked: CallerInfo) -> str:
         if not asked.assertion:
             raise NotIdentified(f"found no X-Goog-IAP-JWT-Assertion; allowed: one for this service. {REMEDY}")
         return await asyncio.to_thread(self._verify, asked.assertion)

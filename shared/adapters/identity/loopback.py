@@ -6,7 +6,7 @@ import getpass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from shared.ports.identity import ANY_TENANT, Asked, Caller, NotIdentified
+from shared.ports.identity import ANY_TENANT, Caller, CallerInfo, NotIdentified
 
 NAMES = ("localhost", "127.0.0.1", "::1")
 """Hosts that a browser on this machine writes. Any other name that leads here is a page's trick: DNS rebinding."""
@@ -18,7 +18,7 @@ REMEDY = (
 class LoopbackIdentities:
     """Serves this machine and nobody else: the peer, the host that it names and the absence of a proxy say so."""
 
-    async def actor(self, asked: Asked) -> str:
+    async def actor(self, asked: CallerInfo) -> str:
         if not _is_loopback(asked.peer):
             raise NotIdentified(
                 f"found a client at {asked.peer or 'an unknown address'}; allowed: this machine. {REMEDY}"
@@ -39,7 +39,7 @@ class LoopbackCallers:
     def __init__(self) -> None:
         self._identities = LoopbackIdentities()
 
-    async def caller(self, call: Asked) -> Caller:
+    async def caller(self, call: CallerInfo) -> Caller:
         return Caller(await self._identities.actor(call), (ANY_TENANT,))
 
 

@@ -28,7 +28,7 @@ from obstore.store import GCSStore
 
 from shared.adapters.object_storage.image_store import PATIENCE, ObjectImages
 from shared.adapters.object_storage.reference_type import image_type, word_for
-from shared.adapters.payloads.reference_uri import Place, is_address, is_public, place_of
+from shared.adapters.payloads.reference_uri import UriParts, is_address, is_public, place_of
 from shared.adapters.payloads.whole_image import is_whole
 from shared.core.provider.call import Reference
 from shared.core.references.reference_name import named
@@ -115,7 +115,7 @@ class AllowedReferences:
         except (TimeoutError, _Hiccup, BaseError, OSError, ValueError):
             return None
 
-    async def _look(self, uri: str, place: Place) -> int | None:
+    async def _look(self, uri: str, place: UriParts) -> int | None:
         if place.scheme == "file":
             return await asyncio.to_thread(lambda: os.stat(place.path, follow_symlinks=False).st_size)
         if place.scheme == "gs":
@@ -145,7 +145,7 @@ class AllowedReferences:
             raise ReferenceUnusable(f"{named(uri)} ends in the middle of the image; put the whole file there")
         return Reference(found, data)
 
-    def _place(self, uri: str, tenant: str) -> Place:
+    def _place(self, uri: str, tenant: str) -> UriParts:
         try:
             place = place_of(uri)
         except ValueError as error:
@@ -163,7 +163,7 @@ class AllowedReferences:
             raise ReferenceUnusable(f"{named(uri)} is in no allowed place; add its prefix to RENDERLANE_REFERENCES")
         return place
 
-    async def _patiently(self, uri: str, place: Place, limit: int) -> bytes:
+    async def _patiently(self, uri: str, place: UriParts, limit: int) -> bytes:
         for trial in range(1, TRIES + 1):
             try:
                 async with asyncio.timeout(self._timeout.total_seconds()):
@@ -177,7 +177,7 @@ class AllowedReferences:
             await self._sleep(0.25 * 4**trial)
         raise AssertionError("the last trial returns or raises")
 
-    async def _read(self, uri: str, place: Place, trial: int, limit: int) -> bytes:
+    async def _read(self, uri: str, place: UriParts, trial: int, limit: int) -> bytes:
         if self._images is not None and self._images.owns(uri):
             return _within(limit, uri, await self._from_images(uri, self._images))
         match place.scheme:
@@ -207,12 +207,12 @@ class AllowedReferences:
                 f"{named(uri)} cannot be read ({error.strerror}); check that the file exists and may be read"
             ) from error
 
-    def _bucket(self, place: Place) -> GCSStore:
+    def _bucket(self, place: UriParts) -> GCSStore:
         if place.host not in self._buckets:
             self._buckets[place.host] = GCSStore(place.host, **{"retry_config": PATIENCE, **self._gcs_options})
         return self._buckets[place.host]
 
-    async def _from_bucket(self, uri: str, place: Place, limit: int) -> bytes:
+    async def _from_bucket(self, uri: str, place: UriParts, limit: int) -> bytes:
         try:
             result = await obstore.get_async(self._bucket(place), place.path.lstrip("/"))
             if result.meta["size"] > limit:
@@ -224,7 +224,7 @@ class AllowedReferences:
                 "service account may read it"
             ) from error
 
-    async def _from_web(self, uri: str, place: Place, trial: int, limit: int) -> bytes:
+    async def _from_web(self, uri: str, place: UriParts, trial: int, limit: int) -> bytes:
         async with self._web(uri, place, "GET", trial) as response:
             self._check_status(uri, response.status_code)
             length = response.headers.get("content-length", "")
@@ -238,7 +238,7 @@ class AllowedReferences:
             return bytes(data)
 
     @asynccontextmanager
-    async def _web(self, uri: str, place: Place, method: str, trial: int) -> AsyncIterator[httpx2.Response]:
+    async def _web(self, uri: str, place: UriParts, method: str, trial: int) -> AsyncIterator[httpx2.Response]:
         """One call to an address that was checked: the name is not looked up a second time. Raises _Hiccup."""
         import httpx2  # only who fetches from the web pays for it
 
@@ -261,7 +261,7 @@ class AllowedReferences:
         except httpx2.HTTPError as error:
             raise _Hiccup(type(error).__name__) from error
 
-    async def _addresses(self, uri: str, place: Place) -> Sequence[str]:
+    async def _addresses(self, uri: str, place: UriParts) -> Sequence[str]:
         """The addresses of the host, which may all be reached."""
         try:
             addresses = await self._resolve(place.host, place.port or 443)

@@ -43,7 +43,6 @@ class Elsewhere(Struct, frozen=True):
 
 
 Read: TypeAlias = Answer | Elsewhere
-Inline: TypeAlias = tuple[Picture, Remark]
 
 
 def read(parts: Sequence[Part], served: Served, without: Callable[[str], Failure]) -> Read:

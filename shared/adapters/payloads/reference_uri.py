@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from msgspec import Struct
 
 
-class Place(Struct, frozen=True):
+class UriParts(Struct, frozen=True):
     """Where a URI points, or an allowed prefix, in parts that can be compared."""
 
     scheme: str
@@ -22,13 +22,13 @@ class Place(Struct, frozen=True):
     path: str
     """Decoded, without a slash at its end."""
 
-    def covers(self, other: Place) -> bool:
+    def covers(self, other: UriParts) -> bool:
         return (self.scheme, self.host, self.port) == (other.scheme, other.host, other.port) and _under(
             other.path, self.path
         )
 
 
-def place_of(uri: str) -> Place:
+def place_of(uri: str) -> UriParts:
     """Raises ValueError with what is allowed."""
     parts = _split(uri)
     path = unquote(parts.path)
@@ -42,11 +42,11 @@ def place_of(uri: str) -> Place:
     if parts.scheme == "file":
         if host not in ("", "localhost") or not path.startswith("/"):
             raise ValueError("allowed: file:///absolute/path")
-        return Place("file", "", None, os.path.realpath(path))
+        return UriParts("file", "", None, os.path.realpath(path))
     if not host or (parts.scheme == "gs" and parts.port is not None):
         raise ValueError(f"allowed: {'gs://BUCKET/OBJECT' if parts.scheme == 'gs' else 'https://HOST/PATH'}")
     port = (parts.port or 443) if parts.scheme == "https" else None
-    return Place(parts.scheme, host, port, path.rstrip("/"))
+    return UriParts(parts.scheme, host, port, path.rstrip("/"))
 
 
 def _split(uri: str) -> SplitResult:

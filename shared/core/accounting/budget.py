@@ -73,7 +73,7 @@ class Reservation(Stored, frozen=True):
         return cls.from_json(found) if found else None
 
 
-class Pending(Stored, frozen=True):
+class UnconfirmedReservation(Stored, frozen=True):
     """A reservation between the write that holds it and the write that hands its request out."""
 
     request_id: str
@@ -82,7 +82,7 @@ class Pending(Stored, frozen=True):
     micros: int
 
 
-class Account(Stored, frozen=True):
+class BudgetAccount(Stored, frozen=True):
     """`budgets/{period}_{tenant}`: what only the pump writes."""
 
     tenant: str
@@ -93,26 +93,26 @@ class Account(Stored, frozen=True):
     """Spent in the period without a reservation."""
     reserved_micros: int = 0
     """All that was ever reserved in the period."""
-    pending: tuple[Pending, ...] = ()
+    pending: tuple[UnconfirmedReservation, ...] = ()
     """Reserved for what is not known to be handed out. A pump that dies in between leaves them to the next lead."""
 
     @property
     def path(self) -> str:
         return path(self.tenant, self.period)
 
-    def reserve(self, each: Pending) -> Account:
+    def reserve(self, each: UnconfirmedReservation) -> BudgetAccount:
         return replace(self, reserved_micros=self.reserved_micros + each.micros, pending=(*self.pending, each))
 
-    def handed_out(self, request_ids: Collection[str]) -> Account:
+    def handed_out(self, request_ids: Collection[str]) -> BudgetAccount:
         """These carry their reservations themselves from here on."""
         return replace(self, pending=self._without(request_ids))
 
-    def give_back(self, request_ids: Collection[str]) -> Account:
+    def give_back(self, request_ids: Collection[str]) -> BudgetAccount:
         """These were surely not handed out, and never will be under the number that was reserved for."""
         micros = sum(each.micros for each in self.pending if each.request_id in request_ids)
         return replace(self, reserved_micros=self.reserved_micros - micros, pending=self._without(request_ids))
 
-    def _without(self, request_ids: Collection[str]) -> tuple[Pending, ...]:
+    def _without(self, request_ids: Collection[str]) -> tuple[UnconfirmedReservation, ...]:
         return tuple(each for each in self.pending if each.request_id not in request_ids)
 
     def to_json(self) -> dict[str, Any]:
@@ -120,26 +120,26 @@ class Account(Stored, frozen=True):
         return super().to_json() | {"expire_at": ends_at(self.period) + KEEP_FOR}
 
 
-class Settled(Struct, frozen=True):
+class WorkerTotals(Struct, frozen=True):
     """What workers have added in their shards, summed."""
 
     returned_micros: int = 0
     cost_micros: int = 0
 
     @classmethod
-    def sum_of(cls, shards: Iterable[Fields]) -> Settled:
+    def sum_of(cls, shards: Iterable[Fields]) -> WorkerTotals:
         found = list(shards)
         return cls(
             sum(each.get("returned_micros", 0) for each in found), sum(each.get("cost_micros", 0) for each in found)
         )
 
 
-class Purse(Struct, frozen=True):
+class TenantBalance(Struct, frozen=True):
     """One tenant's money at one moment."""
 
     budget: Budget
-    account: Account
-    settled: Settled
+    account: BudgetAccount
+    settled: WorkerTotals
 
     @property
     def available_micros(self) -> int:
@@ -189,29 +189,31 @@ def shard_paths(tenant: str, period: str) -> list[str]:
     return [f"budget_shards/{period}_{tenant}_{shard}" for shard in range(SHARDS)]
 
 
-def ended(tenant: str, request_id: str, reservation: Reservation | None, cost_micros: int, *, held: bool) -> Moved:
+def settle_reservation(
+    tenant: str, request_id: str, reservation: Reservation | None, cost_micros: int, *, held: bool
+) -> BudgetDelta:
     """What the end of an attempt moves. `held`: it may have been billed, and nobody says so; what was reserved stays
     reserved until it is known, or the period ends.
     """
     if reservation is None:
         return NOTHING_MOVED
     returned = 0 if held else reservation.micros
-    return Moved(tenant, request_id, {reservation.period: (returned, cost_micros)})
+    return BudgetDelta(tenant, request_id, {reservation.period: (returned, cost_micros)})
 
 
-def given_back(request_id: str, data: Fields) -> tuple[Increment, ...]:
+def refund(request_id: str, data: Fields) -> tuple[Increment, ...]:
     """The write that returns what is held on a request that will not begin its attempt; part of the same commit."""
-    return ended(data["tenant"], request_id, Reservation.of(data), 0, held=False).writes()
+    return settle_reservation(data["tenant"], request_id, Reservation.of(data), 0, held=False).writes()
 
 
-class Moved(Struct, frozen=True):
+class BudgetDelta(Struct, frozen=True):
     """Money returned and spent by one commit, by period."""
 
     tenant: str
     request_id: str
     by_period: Mapping[str, tuple[int, int]]
 
-    def plus(self, other: Moved) -> Moved:
+    def plus(self, other: BudgetDelta) -> BudgetDelta:
         """Of the same request."""
         if not self.by_period:
             return other
@@ -240,15 +242,15 @@ class Moved(Struct, frozen=True):
         )
 
 
-NOTHING_MOVED = Moved("", "", {})
+NOTHING_MOVED = BudgetDelta("", "", {})
 
 
-def refuses(purse: Purse, estimate_micros: int) -> bool:
+def refuses(purse: TenantBalance, estimate_micros: int) -> bool:
     """Whether the request ends now. Held money may come back, so a request that only lacks that waits instead."""
     return purse.budget.over == "refuse" and estimate_micros > purse.unspent_micros
 
 
-def refused(tenant: str, purse: Purse, estimate_micros: int) -> Outcome:
+def refusal(tenant: str, purse: TenantBalance, estimate_micros: int) -> Outcome:
     reserved = (
         f", ${usd(purse.held_micros)} of it held for attempts that are not settled" if purse.held_micros > 0 else ""
     )

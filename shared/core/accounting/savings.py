@@ -12,18 +12,20 @@ from shared.core.accounting.ledger import GATEWAY
 from shared.core.catalogue import price
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.provider.usage import Usage
-from shared.core.routing.model_choice import Asked, what_is_asked
-from shared.core.routing.requirements import Ask
+from shared.core.routing.model_choice import ModelChoice, choose_model
+from shared.core.routing.requirements import Requirements
 from shared.core.values.route import Route
 
 
-def saved(ask: Ask, route: Route, usage: Usage | None, booked_micros: int, catalogue: Catalogue) -> dict[str, int]:
+def saved(
+    ask: Requirements, route: Route, usage: Usage | None, booked_micros: int, catalogue: Catalogue
+) -> dict[str, int]:
     """Micro-dollars by `lane`, `model`, `size` and `served`; negative where it was dearer. Sums to asked - booked.
 
     A step that has no price of its own (a lane that the asked model lacks) is counted with the next one.
     """
-    found = what_is_asked(ask, catalogue)
-    if route.lane == GATEWAY or route.model not in catalogue.models or not isinstance(found, Asked):
+    found = choose_model(ask, catalogue)
+    if route.lane == GATEWAY or route.model not in catalogue.models or not isinstance(found, ModelChoice):
         return {}
     size = found.model.size_for(ask.image_size)
     if size is None:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from shared.core.admission.fleet_pace import HORIZON, LEAD, LONGEST_LEAD
-from shared.core.admission.model_state import Standing
-from shared.core.admission.priority import RANK, Pace, interval, less
-from shared.core.admission.slot_calendar import NO_WEIGHT, UNPACED, Full, Granted, Weight, begin_of, bucket_of
+from shared.core.admission.fleet_pace import HORIZON, LONGEST_LEAD, MIN_LEAD_TIME
+from shared.core.admission.model_state import ModelState
+from shared.core.admission.priority import RANK, Pace, interval, limits_minus
+from shared.core.admission.slot_calendar import NO_WEIGHT, UNPACED, Blocked, Granted, Weight, begin_of, bucket_of
 from shared.core.admission.spend_window import NOTHING_SPENT, Spend
 from shared.core.conclusions.claims import Claim, conclusion_id
 from shared.core.lifecycle.request_record import Head
@@ -59,7 +59,7 @@ class Shared(Struct, frozen=True):
     """How many may begin in half a second: more would begin late."""
     patient: bool = False
     """The fleet is what holds starts back: they may come later in their slots."""
-    lead: timedelta = LEAD
+    lead: timedelta = MIN_LEAD_TIME
     """From the decision to the earliest slot."""
     horizon: timedelta = HORIZON
     """How far ahead slots are given beyond that."""
@@ -69,9 +69,9 @@ class Shared(Struct, frozen=True):
 
 class Admission(Struct, frozen=True):
     grants: tuple[Grant, ...]
-    standings: Mapping[str, Standing]
+    standings: Mapping[str, ModelState]
     """Every model's as it is after the grants."""
-    held: Mapping[str, Full]
+    held: Mapping[str, Blocked]
     """Models with candidates left, and why their best waits."""
     spend: Spend
     """The project's spend window after the grants."""
@@ -79,7 +79,7 @@ class Admission(Struct, frozen=True):
 
 def admit(
     candidates: Iterable[Candidate],
-    standings: Mapping[str, Standing],
+    standings: Mapping[str, ModelState],
     limits: Mapping[str, Limits],
     room: Mapping[str, int],
     shared: Shared,
@@ -109,7 +109,7 @@ def admit(
         if not best.has_next():
             active.remove(best)
     for each in active:  # the fleet is full
-        each.hold(each.next_priority(), Full("concurrency", None))
+        each.hold(each.next_priority(), Blocked("concurrency", None))
     after = dict(standings) | {model: each.standing for model, each in queues.items()}
     held = {model: each.held for model, each in queues.items() if each.held is not None}
     return Admission(tuple(grants), after, held, spend)
@@ -123,7 +123,7 @@ def _pay(purses: dict[str, int], candidate: Candidate) -> None:
 class _Queues(Struct):
     """One model's candidates while slots are given out."""
 
-    standing: Standing
+    standing: ModelState
     limits: Limits
     room: int
     shared: Shared
@@ -131,7 +131,7 @@ class _Queues(Struct):
     waiting: dict[str, list[Candidate]] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
     """How many of each priority have their slot, or no money for one."""
-    holds: dict[str, Full] = field(default_factory=dict)
+    holds: dict[str, Blocked] = field(default_factory=dict)
     """Priorities that get no more slots this time, and why."""
     spend: Spend = NOTHING_SPENT
     count: int = 0
@@ -148,7 +148,7 @@ class _Queues(Struct):
         return RANK[self.next_priority()]
 
     @property
-    def held(self) -> Full | None:
+    def held(self) -> Blocked | None:
         """Why the best of those left waits."""
         return self.holds[min(self.holds, key=RANK.__getitem__)] if self.holds else None
 
@@ -164,7 +164,7 @@ class _Queues(Struct):
     def _left(self) -> list[str]:
         return [each for each, queue in self.waiting.items() if self.taken.get(each, 0) < len(queue)]
 
-    def hold(self, priority: str, full: Full) -> None:
+    def hold(self, priority: str, full: Blocked) -> None:
         self.holds[priority] = full
         if full.reason in ("closed", "zero", "day", "concurrency", "spend"):  # no priority gets past these
             self.holds |= dict.fromkeys(self._left(), full)
@@ -181,22 +181,22 @@ class _Queues(Struct):
             self.taken[priority] = self.taken.get(priority, 0) + 1  # whoever stands behind it may have some
             return None
         slot = self._slot(candidate, priority)
-        if isinstance(slot, Full):
+        if isinstance(slot, Blocked):
             self.hold(priority, slot)
             return None
         apart = is_apart(candidate.planned.route.lane)  # the spend window is the Gemini API's
         most_spend = None if apart else self.shared.most_spend
         held = spend.hold(estimate, most_spend, slot.slot_at)
         if held is None:
-            self.hold(priority, Full("spend", None))
+            self.hold(priority, Blocked("spend", None))
             return None
         self.spend = held
         self._take(candidate, priority, slot)
         return Grant(candidate, slot.slot_at, slot.slot_until)
 
-    def _slot(self, candidate: Candidate, priority: str) -> Granted | Full:
+    def _slot(self, candidate: Candidate, priority: str) -> Granted | Blocked:
         if self.room <= self.count:
-            return Full("concurrency", None)
+            return Blocked("concurrency", None)
         turns, calendar = self.standing.turns, self.standing.calendar
         limits = self._limits(priority)
         if candidate.planned.probe == conclusion_id(Claim.QUOTA_DAY, candidate.model):
@@ -208,7 +208,7 @@ class _Queues(Struct):
         for pace, _ in self._paces(priority, candidate.weight):
             ready = begin_of(bucket_of(datetime.fromtimestamp(turns.next_at.get(pace, 0.0), UTC)))
             if ready > horizon:
-                return Full("pace", ready)
+                return Blocked("pace", ready)
             earliest = max(earliest, ready)
         patient = self.shared.patient and self.shared.most_spend is None  # its buckets have no room for it
         return calendar.grant(
@@ -224,7 +224,7 @@ class _Queues(Struct):
             max(self.reserve.images - self.made.images, 0),
             max(self.reserve.tokens - self.made.tokens, 0),
         )
-        return less(self.limits, kept)
+        return limits_minus(self.limits, kept)
 
     def _paces(self, priority: str, weight: Weight) -> list[tuple[Pace, timedelta]]:
         """Which paces this start keeps, and how much of each it takes.
@@ -237,7 +237,7 @@ class _Queues(Struct):
             paces.append(("all", timedelta(minutes=1) / cap))
         if priority == "interactive" or self._is_owed(priority):
             return paces
-        even = interval(less(self.limits, self.reserve), weight)
+        even = interval(limits_minus(self.limits, self.reserve), weight)
         if even and self.standing.pressure.bursts_disliked(self.now):
             paces.append(("lower", even))
         if even and priority == "bulk":
@@ -258,4 +258,4 @@ class _Queues(Struct):
 
 def lead_time(late_count: int) -> timedelta:
     """A request that was late before gets its slot further ahead."""
-    return min(LEAD * (1 << min(late_count, 10)), LONGEST_LEAD)
+    return min(MIN_LEAD_TIME * (1 << min(late_count, 10)), LONGEST_LEAD)

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from shared.core.admission import slot_calendar, spend_window
 from shared.core.admission.fleet_pace import Fleet
-from shared.core.admission.model_state import Standing
-from shared.core.admission.priority import Turns
+from shared.core.admission.model_state import ModelState
+from shared.core.admission.priority import PriorityState
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.slot_calendar import Calendar
 from shared.core.admission.spend_window import Spend
@@ -51,9 +51,9 @@ def rewound_routing(routing: Routing, by: timedelta) -> Routing:
     return replace(Routing.from_json(_moved(routing.to_json(), by)), conclusions=Conclusions())
 
 
-def _standing(standing: Standing, by: timedelta) -> Standing:
-    moved = Standing.from_json(_moved(standing.to_json(), by))
-    return replace(moved, calendar=_calendar(standing.calendar, by), turns=Turns())
+def _standing(standing: ModelState, by: timedelta) -> ModelState:
+    moved = ModelState.from_json(_moved(standing.to_json(), by))
+    return replace(moved, calendar=_calendar(standing.calendar, by), turns=PriorityState())
 
 
 def _calendar(before: Calendar, by: timedelta) -> Calendar:

@@ -25,20 +25,20 @@ PACE_GROWS, PACE_GROWS_NEAR = 0.25, 0.005
 """A second, while it is used and nothing starts late; and near a pace at which starts were late."""
 PACE_NEAR = 0.75, 1.25
 """Of the pace that failed: faster than that without a late start, and it is another day."""
-PACE_ENOUGH = 1.5
+MAX_PACE_OVER_DEMAND = 1.5
 """Of what fills the limits: near a pace that failed, more is not tried for."""
 PACE_USED = 0.8
-IMPATIENT_AT = 1.2
+STRICT_SLOTS_ABOVE = 1.2
 """Of the pace that fills the limits: a fleet that begins so much gets slots that must be used on the dot."""
 LEAST_CUT, MOST_CUT = 0.1, 0.5
 """The pace is cut by the share of the starts that were late, within these."""
 LATE_SHARE = 0.05
 """Of the starts of the last seconds: where the fleet begins most, one in twenty is late by chance."""
-CERTAIN = 2.0
+SIGNIFICANCE_SIGMAS = 2.0
 """Standard deviations beyond that share which are no chance."""
 LEAST_IN_AIR = 20
 """Releases that nobody has taken up yet: push delivery starts in single digits and doubles."""
-LEAD = timedelta(milliseconds=150)
+MIN_LEAD_TIME = timedelta(milliseconds=150)
 """From the decision to the earliest slot: two commits and a delivery on one machine."""
 LONGEST_LEAD = timedelta(seconds=6)
 HORIZON = timedelta(milliseconds=1250)
@@ -87,7 +87,7 @@ class Fleet(Stored, frozen=True):
     in_air: int = 0
     """Releases that should be on their way, after the last tick."""
     most_in_air: float = LEAST_IN_AIR
-    lead_seconds: float = LEAD.total_seconds()
+    lead_seconds: float = MIN_LEAD_TIME.total_seconds()
     """From a decision to the earliest slot."""
     failed_lead_seconds: float | None = None
     """The lead with which releases were late last."""
@@ -114,7 +114,7 @@ class Fleet(Stored, frozen=True):
         if late.count > LATE_SHARE * starts:
             return seen
         pace = self._grown(recent, seconds, capacity, filling)
-        seen = replace(seen, pace=pace, patient=self.patient and pace < IMPATIENT_AT * filling < math.inf)
+        seen = replace(seen, pace=pace, patient=self.patient and pace < STRICT_SLOTS_ABOVE * filling < math.inf)
         if late.tight > LATE_SHARE * starts:
             return seen
         return replace(seen, lead_seconds=self._shrunk(recent, seconds))
@@ -143,7 +143,7 @@ class Fleet(Stored, frozen=True):
             shortest, longest = (self.failed_lead_seconds + each.total_seconds() for each in LEAD_NEAR)
         near = shortest < self.lead_seconds <= longest
         shrinks = LEAD_SHRINKS_NEAR if near else LEAD_SHRINKS
-        return max(self.lead_seconds * float(shrinks**seconds), LEAD.total_seconds())
+        return max(self.lead_seconds * float(shrinks**seconds), MIN_LEAD_TIME.total_seconds())
 
     def _grown(self, recent: Recent, seconds: float, capacity: int, filling: float) -> float:
         """Only where the pace is used: one that nothing has tried says nothing."""
@@ -151,7 +151,7 @@ class Fleet(Stored, frozen=True):
             return self.pace
         slowest, fastest = (each * (self.failed_pace or 0.0) for each in PACE_NEAR)
         near = slowest <= self.pace < fastest
-        if near and self.pace >= PACE_ENOUGH * filling:
+        if near and self.pace >= MAX_PACE_OVER_DEMAND * filling:
             return self.pace
         growth = PACE_GROWS_NEAR if near else PACE_GROWS
         return min(self.pace * float((1 + growth) ** seconds), max(FIRST_PACE, capacity / 5))
@@ -167,7 +167,7 @@ class Fleet(Stored, frozen=True):
 def _too_many(late: int, starts: int) -> bool:
     """More than chance makes of LATE_SHARE."""
     expected = LATE_SHARE * starts
-    return late > expected + CERTAIN * math.sqrt(expected)
+    return late > expected + SIGNIFICANCE_SIGMAS * math.sqrt(expected)
 
 
 def most_running(capacity: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Self
 from msgspec import field
 from msgspec.structs import replace
 
-from shared.core.admission.priority import Turns
+from shared.core.admission.priority import PriorityState
 from shared.core.admission.rate_control import Pressure
 from shared.core.admission.slot_calendar import Calendar
 from shared.core.limits.effective import Learned
@@ -17,16 +17,16 @@ from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields
 
 
-class Standing(Stored, frozen=True):
+class ModelState(Stored, frozen=True):
     calendar: Calendar = field(default_factory=Calendar)
-    turns: Turns = field(default_factory=Turns)
+    turns: PriorityState = field(default_factory=PriorityState)
     pressure: Pressure = field(default_factory=Pressure)
     learned: Mapping[str, Learned] = field(default_factory=dict)
     """Limits that 429s named, by dimension."""
     denied_until: datetime | None = None
     """When it is probed next, while a conclusion closes it that a person has to mend: key, project, balance."""
 
-    def forget(self, now: datetime) -> Standing:
+    def forget(self, now: datetime) -> ModelState:
         return replace(self, calendar=self.calendar.forget(now), turns=self.turns.forget(now))
 
     def to_json(self) -> dict[str, Any]:

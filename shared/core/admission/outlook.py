@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
-from shared.core.admission.model_state import Standing
+from shared.core.admission.model_state import ModelState
 from shared.core.admission.route_memory import Routing
-from shared.core.admission.slot_calendar import Full
+from shared.core.admission.slot_calendar import Blocked
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.conclusions.claims import Claim
-from shared.core.limits.observations import Seen
+from shared.core.limits.observations import ModelObservations
 from shared.core.routing.context import Offer
 from shared.core.values.pacific import next_pacific_midnight
 from shared.core.values.route import GATEWAY, lane_apart, pool
@@ -55,9 +55,12 @@ def denied_apart(routing: Routing) -> dict[str, str]:
 
 
 def outlook(
-    standings: Mapping[str, Standing], reports: Mapping[str, Seen], held: Mapping[str, Full], routing: Routing,
+    standings: Mapping[str, ModelState],
+    reports: Mapping[str, ModelObservations],
+    held: Mapping[str, Blocked],
+    routing: Routing,
     now: datetime,
-) -> dict[str, datetime]:  # fmt: skip
+) -> dict[str, datetime]:
     """Until when models start nothing, as far as it is known: by what was reported, or a day that is used up. It may
     be sooner: what is concluded is probed.
     """

@@ -36,7 +36,7 @@ Pace: TypeAlias = Literal["all", "lower", "bulk"]
 """What evidence allows over all priorities; normal and bulk where bursts are disliked; bulk always."""
 
 
-class Turns(Stored, frozen=True):
+class PriorityState(Stored, frozen=True):
     """Of one model; kept in its calendar's document."""
 
     owed: Mapping[str, float] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Turns(Stored, frozen=True):
     def is_owed(self, priority: str) -> bool:
         return self.owed.get(priority, 0.0) >= 1.0
 
-    def granted(self, priority: str, waiting: Collection[str], weight: Weight, slot_at: datetime) -> Turns:
+    def granted(self, priority: str, waiting: Collection[str], weight: Weight, slot_at: datetime) -> PriorityState:
         """After a slot for `priority`; every other one that waits, and may be overtaken, has its share noted."""
         owed = {
             each: min(self.owed.get(each, 0.0) + LEAST_SHARE / (1 - LEAST_SHARE), MOST_OWED)
@@ -69,14 +69,11 @@ class Turns(Stored, frozen=True):
             interactive = {**interactive, step: (starts + weight.requests, tokens + weight.tokens)}
         return replace(self, owed=owed, interactive=interactive)
 
-    def paced(self, pace: Pace, interval: timedelta, slot_at: datetime) -> Turns:
+    def paced(self, pace: Pace, interval: timedelta, slot_at: datetime) -> PriorityState:
         """After a start that counts against `pace`."""
         slot = slot_at.timestamp()
         after = max(self.next_at.get(pace, 0.0), slot - CATCH_UP.total_seconds()) + interval.total_seconds()
         return replace(self, next_at={**self.next_at, pace: after})
-
-    def unpaced(self, pace: Pace) -> Turns:
-        return replace(self, next_at={each: at for each, at in self.next_at.items() if each != pace})
 
     def reserve(self, limits: Limits, now: datetime) -> Weight:
         """What the window keeps for the interactive starts expected in a minute, those already made included."""
@@ -110,14 +107,14 @@ class Turns(Stored, frozen=True):
         found = [each for step, each in self.interactive.items() if step > first]
         return sum(requests for requests, _ in found), sum(tokens for _, tokens in found)
 
-    def forget(self, now: datetime) -> Turns:
+    def forget(self, now: datetime) -> PriorityState:
         oldest = int((now - SEEN_FOR).timestamp()) // _STEP
         if all(step >= oldest for step in self.interactive):
             return self
         return replace(self, interactive={step: n for step, n in self.interactive.items() if step >= oldest})
 
 
-def less(limits: Limits, reserve: Weight) -> Limits:
+def limits_minus(limits: Limits, reserve: Weight) -> Limits:
     """The limits without what is reserved."""
     if not reserve.requests:
         return limits

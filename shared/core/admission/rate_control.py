@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.core.admission.slot_calendar import Calendar, is_untimed
-from shared.core.limits.observations import Seen, Sign, counted
+from shared.core.limits.observations import ModelObservations, StartSignal, counted
 from shared.core.limits.quota import Limits
 from shared.core.values.codec import Stored
 
@@ -35,7 +35,6 @@ JUDGED = timedelta(seconds=20)
 LEAST_REJECTED = 4
 REJECTED_SHARE = 0.07
 CUT = 0.85
-CUT_EVERY = timedelta(seconds=5)
 BACK_OFF_SHARE = 0.30
 BACK_OFF = tuple(timedelta(seconds=each) for each in (1, 2, 4, 8))
 CALM = timedelta(seconds=5)
@@ -118,13 +117,15 @@ class Pressure(Stored, frozen=True):
         )
 
 
-class Felt(Struct, frozen=True):
+class RateUpdate(Struct, frozen=True):
     pressure: Pressure
     close_until: datetime | None
     """Nothing of this model starts before."""
 
 
-def feel(pressure: Pressure, seen: Seen, calendar: Calendar, known: Limits, now: datetime) -> Felt:
+def updated(
+    pressure: Pressure, seen: ModelObservations, calendar: Calendar, known: Limits, now: datetime
+) -> RateUpdate:
     """The pressure after everything reported so far; the same reports again change nothing."""
     pressure = _first_use(pressure, calendar, now)
     if is_untimed(known):
@@ -133,15 +134,15 @@ def feel(pressure: Pressure, seen: Seen, calendar: Calendar, known: Limits, now:
         pressure = _same_limit(pressure, seen, calendar, known, now)
     pressure, close_until = _unexplained(pressure, seen, calendar, now)
     pressure = _overload(pressure, seen, calendar, now)
-    return Felt(pressure, close_until)
+    return RateUpdate(pressure, close_until)
 
 
-def _unnamed(seen: Seen) -> Seen:
+def _unnamed(seen: ModelObservations) -> ModelObservations:
     """A 429 per minute that names no limit, where none is known, explains nothing."""
-    counts = dict(seen.counts.get(Sign.UNEXPLAINED, {}))
-    for second, count in seen.counts.get(Sign.MINUTE, {}).items():
+    counts = dict(seen.counts.get(StartSignal.UNEXPLAINED, {}))
+    for second, count in seen.counts.get(StartSignal.MINUTE, {}).items():
         counts[second] = counts.get(second, 0) + count
-    return replace(seen, counts={**seen.counts, Sign.UNEXPLAINED: counts})
+    return replace(seen, counts={**seen.counts, StartSignal.UNEXPLAINED: counts})
 
 
 def _first_use(pressure: Pressure, calendar: Calendar, now: datetime) -> Pressure:
@@ -150,15 +151,17 @@ def _first_use(pressure: Pressure, calendar: Calendar, now: datetime) -> Pressur
     return pressure
 
 
-def _same_limit(pressure: Pressure, seen: Seen, calendar: Calendar, known: Limits, now: datetime) -> Pressure:
+def _same_limit(
+    pressure: Pressure, seen: ModelObservations, calendar: Calendar, known: Limits, now: datetime
+) -> Pressure:
     """429 per minute: the known limit is a little less than it says, or it dislikes bursts."""
-    last = _last(seen, Sign.MINUTE)
+    last = _last(seen, StartSignal.MINUTE)
     if last is not None and (pressure.rejected_at is None or last > pressure.rejected_at):
         pressure = replace(pressure, rejected_at=last)
         used = calendar.used(last).requests
         if known.rpm is not None and used < BURSTS_DISLIKED_UNDER * known.rpm:
             return replace(pressure, bursts_disliked_at=now)
-        return _share_cut(pressure, counted(seen, Sign.MINUTE, now - MINUTE, now) / max(used, 1), now)
+        return _share_cut(pressure, counted(seen, StartSignal.MINUTE, now - MINUTE, now) / max(used, 1), now)
     return _share_grown(pressure, now)
 
 
@@ -183,21 +186,23 @@ def _share_grown(pressure: Pressure, now: datetime) -> Pressure:
     return replace(pressure, share=min(1.0, pressure.share + SHARE_GROWS_BY), share_grown_at=now)
 
 
-def _unexplained(pressure: Pressure, seen: Seen, calendar: Calendar, now: datetime) -> tuple[Pressure, datetime | None]:
+def _unexplained(
+    pressure: Pressure, seen: ModelObservations, calendar: Calendar, now: datetime
+) -> tuple[Pressure, datetime | None]:
     """429 without details: act on ratios only, of the starts that the present rate allowed."""
     since = max(now - JUDGED, pressure.cut_at or now - JUDGED)
-    rejected = counted(seen, Sign.UNEXPLAINED, since, now)
+    rejected = counted(seen, StartSignal.UNEXPLAINED, since, now)
     starts = max(calendar.starts(since, now), rejected)
     if rejected >= LEAST_REJECTED and rejected > REJECTED_SHARE * starts:
         return _cut(pressure, seen, calendar, rejected / starts, now)
-    last = _last(seen, Sign.UNEXPLAINED)
+    last = _last(seen, StartSignal.UNEXPLAINED)
     if pressure.rate is not None and (last is None or now - last >= CALM):
         return _grow(pressure, calendar, now), None
     return pressure, None
 
 
 def _cut(
-    pressure: Pressure, seen: Seen, calendar: Calendar, share: float, now: datetime
+    pressure: Pressure, seen: ModelObservations, calendar: Calendar, share: float, now: datetime
 ) -> tuple[Pressure, datetime | None]:
     """To what was accepted, then less and less; above BACK_OFF_SHARE nothing starts for a while."""
     accepted = _accepted(pressure, seen, calendar, now)
@@ -206,14 +211,14 @@ def _cut(
     back_off, backs = None, 0
     if share > BACK_OFF_SHARE:
         back_off, backs = now + BACK_OFF[min(pressure.back_offs, len(BACK_OFF) - 1)], pressure.back_offs + 1
-    last = _last(seen, Sign.UNEXPLAINED)
+    last = _last(seen, StartSignal.UNEXPLAINED)
     cut = replace(
         pressure, rate=max(rate, 1.0), good=max(good, 1.0), cut_at=now, grown_at=now, back_offs=backs, rejected_at=last
     )
     return cut, back_off
 
 
-def _accepted(pressure: Pressure, seen: Seen, calendar: Calendar, now: datetime) -> float:
+def _accepted(pressure: Pressure, seen: ModelObservations, calendar: Calendar, now: datetime) -> float:
     """Starts a minute that were not rejected: over the last minute, and over the time judged; the smaller.
 
     Of a model that is in use for less than that, over the time of its use: or its first rejections would leave what it
@@ -222,7 +227,7 @@ def _accepted(pressure: Pressure, seen: Seen, calendar: Calendar, now: datetime)
     used_for = max(CALM, now - (pressure.first_used_at or now))
     rates = []
     for span in (min(MINUTE, used_for), min(JUDGED, used_for)):
-        accepted = calendar.starts(now - span, now) - counted(seen, Sign.UNEXPLAINED, now - span, now)
+        accepted = calendar.starts(now - span, now) - counted(seen, StartSignal.UNEXPLAINED, now - span, now)
         rates.append(accepted * (MINUTE / span))
     return float(min(rates))
 
@@ -251,7 +256,7 @@ def _grow(pressure: Pressure, calendar: Calendar, now: datetime) -> Pressure:
     return replace(pressure, rate=rate, grown_at=now, back_offs=0)
 
 
-def _overload(pressure: Pressure, seen: Seen, calendar: Calendar, now: datetime) -> Pressure:
+def _overload(pressure: Pressure, seen: ModelObservations, calendar: Calendar, now: datetime) -> Pressure:
     """503s: down fast, to a floor that still asks; up fast once a start has survived.
 
     Only starts since the last cut are judged: reports of earlier ones still come in, and would cut for nothing.
@@ -285,13 +290,15 @@ def _well_again(pressure: Pressure, now: datetime) -> Pressure:
     return replace(pressure, sick_rate=grown, sick_at=now)
 
 
-def _overloaded(pressure: Pressure, seen: Seen, calendar: Calendar, since: datetime, now: datetime) -> tuple[int, int]:
+def _overloaded(
+    pressure: Pressure, seen: ModelObservations, calendar: Calendar, since: datetime, now: datetime
+) -> tuple[int, int]:
     """Overloads and starts under the present rate."""
     since = max(since, pressure.sick_cut_at or since)
-    overloads = counted(seen, Sign.OVERLOAD, since, now)
+    overloads = counted(seen, StartSignal.OVERLOAD, since, now)
     return overloads, max(calendar.starts(since, now), overloads)
 
 
-def _last(seen: Seen, sign: Sign) -> datetime | None:
+def _last(seen: ModelObservations, sign: StartSignal) -> datetime | None:
     seconds = seen.counts.get(sign, {})
     return datetime.fromtimestamp(max(seconds), tz=UTC) if seconds else None

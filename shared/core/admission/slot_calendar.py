@@ -59,7 +59,7 @@ class Granted(Struct, frozen=True):
     """A start after this goes back to the front."""
 
 
-class Full(Struct, frozen=True):
+class Blocked(Struct, frozen=True):
     """No slot within the horizon."""
 
     reason: str
@@ -91,20 +91,20 @@ class Calendar(Stored, frozen=True):
         horizon: datetime,
         pace: float = UNPACED,
         patient: bool = False,
-    ) -> Granted | Full:
+    ) -> Granted | Blocked:
         """The first slot from `earliest` to `horizon` that keeps every limit, or why there is none.
 
         `pace` is how many starts one bucket may hold, on average: more than the fleet can begin in it would begin late.
         A `patient` slot may be used PATIENCE buckets later as well: it counts in every window that may hold its start.
         """
         if self.closed_until is not None and self.closed_until > earliest:
-            return Full("closed", self.closed_until)
+            return Blocked("closed", self.closed_until)
         if 0 in (limits.rpm, limits.ipm, limits.tpm, limits.rpd):
-            return Full("zero", None)
+            return Blocked("zero", None)
         if is_untimed(limits):
             return self._grant_untimed(limits, weight, earliest)
         weight = _at_most(limits, weight)
-        full = Full("minute", None)
+        full = Blocked("minute", None)
         for number in range(_bucket_from(earliest), bucket_of(horizon) + 1):
             if self.buckets.get(number, NO_WEIGHT).requests >= _paced(number, pace):
                 continue
@@ -113,14 +113,14 @@ class Calendar(Stored, frozen=True):
             slot_at = max(begin_of(number), earliest)
             if self._day_has_room(slot_at, limits, weight):
                 return self._granted(number, slot_at, limits, weight, patient)
-            full = Full("day", next_pacific_midnight(slot_at))
+            full = Blocked("day", next_pacific_midnight(slot_at))
         return full
 
-    def _grant_untimed(self, limits: Limits, weight: Weight, slot_at: datetime) -> Granted | Full:
+    def _grant_untimed(self, limits: Limits, weight: Weight, slot_at: datetime) -> Granted | Blocked:
         """Counted all the same: a limit may become known within the minute."""
         if self._day_has_room(slot_at, limits, weight):
             return Granted(self._with(slot_at, weight), slot_at, slot_at + UNTIMED_GOOD_FOR)
-        return Full("day", next_pacific_midnight(slot_at))
+        return Blocked("day", next_pacific_midnight(slot_at))
 
     def _granted(self, number: int, slot_at: datetime, limits: Limits, weight: Weight, patient: bool) -> Granted:
         calendar, until = self._with(slot_at, weight), begin_of(number) + SLOT_GOOD_FOR

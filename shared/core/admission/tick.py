@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from shared.core.admission import fair_queueing
 from shared.core.admission.allocation import Candidate, Grant, Shared, admit
 from shared.core.admission.fleet_pace import HORIZON, Fleet, Late, Recent, concurrency_cap
-from shared.core.admission.model_state import Standing
-from shared.core.admission.rate_control import feel
-from shared.core.admission.slot_calendar import WINDOW_BUCKETS, Full, Weight, bucket_of, is_untimed
+from shared.core.admission.model_state import ModelState
+from shared.core.admission.rate_control import updated
+from shared.core.admission.slot_calendar import WINDOW_BUCKETS, Blocked, Weight, bucket_of, is_untimed
 from shared.core.admission.spend_window import Spend, spend_limit
 from shared.core.conclusions.claims import POLICIES
-from shared.core.limits.effective import InForce, Learned, in_force, limits
+from shared.core.limits.effective import EffectiveLimit, Learned, effective_limits, limits
 from shared.core.limits.live_quota import LiveLimits
-from shared.core.limits.observations import NOTHING_SEEN, Closing, Seen, Sign, counted
+from shared.core.limits.observations import NOTHING_SEEN, Closing, ModelObservations, StartSignal, counted
 from shared.core.limits.quota import Limits, Quota
 from shared.core.provider.failure import DENIED
 
@@ -35,7 +35,7 @@ _ANY_MOMENT = datetime.min.replace(tzinfo=UTC)
 class Memory(Struct, frozen=True):
     """What the pump carries from tick to tick; all of it is in its documents."""
 
-    standings: Mapping[str, Standing] = field(default_factory=dict)
+    standings: Mapping[str, ModelState] = field(default_factory=dict)
     """By model."""
     spend: Spend = field(default_factory=Spend)
     served: Mapping[str, float] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class LostSlot(Struct, frozen=True):
     weight: Weight
 
 
-class Sight(Struct, frozen=True):
+class Observation(Struct, frozen=True):
     """What one tick sees of the world."""
 
     now: datetime
@@ -64,7 +64,7 @@ class Sight(Struct, frozen=True):
     configured: Quota
     capacity: int
     """Attempts that the fleet can carry at once."""
-    reports: Mapping[str, Seen] = field(default_factory=dict)
+    reports: Mapping[str, ModelObservations] = field(default_factory=dict)
     """What all workers saw, by model."""
     live: Mapping[str, LiveLimits] = field(default_factory=dict)
     running: Mapping[str, int] = field(default_factory=dict)
@@ -84,24 +84,24 @@ class Sight(Struct, frozen=True):
     """Micro-dollars left to tenants that have a budget."""
 
 
-class Ticked(Struct, frozen=True):
+class TickResult(Struct, frozen=True):
     memory: Memory
     grants: tuple[Grant, ...]
-    held: Mapping[str, Full]
+    held: Mapping[str, Blocked]
     """Models with candidates left, and why."""
-    missed: tuple[tuple[Candidate, Full], ...]
+    missed: tuple[tuple[Candidate, Blocked], ...]
     """Candidates whose deadline comes before their model opens again."""
     crowded: bool
     """Attempts in flight are all that holds a queue: room comes back any moment."""
 
 
-def tick(memory: Memory, sight: Sight) -> Ticked:
+def tick(memory: Memory, sight: Observation) -> TickResult:
     """Give back what was not used, feel the pressure, and grant what every limit allows."""
     now = sight.now
     models = sorted({*memory.standings, *sight.reports, *(each.model for each in sight.candidates)})
-    before = {model: memory.standings.get(model, Standing()).forget(now) for model in models}
+    before = {model: memory.standings.get(model, ModelState()).forget(now) for model in models}
     before = _given_back(before, sight)
-    standings: dict[str, Standing] = {}
+    standings: dict[str, ModelState] = {}
     numbers: dict[str, Mapping[str, int | None]] = {}
     usable: dict[str, Limits] = {}
     for model in models:
@@ -152,23 +152,23 @@ def tick(memory: Memory, sight: Sight) -> Ticked:
     )
     waiting = {**_held_by_conclusions(sight), **admission.held}
     crowded = any(full.reason == "concurrency" and is_untimed(usable[each]) for each, full in waiting.items())
-    return Ticked(after, admission.grants, waiting, _missed(sight, admission.grants, waiting), crowded)
+    return TickResult(after, admission.grants, waiting, _missed(sight, admission.grants, waiting), crowded)
 
 
-def _is_behind_a_probe(candidate: Candidate, sight: Sight) -> bool:
+def _is_behind_a_probe(candidate: Candidate, sight: Observation) -> bool:
     """Its pool is closed by a conclusion: nothing starts but the one that asks."""
     return candidate.model in sight.concluded and candidate.planned.probe is None
 
 
-def _held_by_conclusions(sight: Sight) -> dict[str, Full]:
+def _held_by_conclusions(sight: Observation) -> dict[str, Blocked]:
     return {
-        each.model: Full("closed", sight.concluded[each.model].until)
+        each.model: Blocked("closed", sight.concluded[each.model].until)
         for each in sight.candidates
         if _is_behind_a_probe(each, sight)
     }
 
 
-def _given_back(standings: dict[str, Standing], sight: Sight) -> dict[str, Standing]:
+def _given_back(standings: dict[str, ModelState], sight: Observation) -> dict[str, ModelState]:
     """The standings without the slots that nobody used."""
     unused = [
         LostSlot(f"{each.head.request_id}:{slot.release}", slot.model, slot.slot_at, Weight(tokens=slot.tokens))
@@ -184,7 +184,9 @@ def _given_back(standings: dict[str, Standing], sight: Sight) -> dict[str, Stand
     return after
 
 
-def _learn(standing: Standing, model: str, seen: Seen, sight: Sight) -> tuple[Standing, Mapping[str, InForce]]:
+def _learn(
+    standing: ModelState, model: str, seen: ModelObservations, sight: Observation
+) -> tuple[ModelState, Mapping[str, EffectiveLimit]]:
     """With the limits that 429s named, each beside what the other sources said at the time.
 
     After a day it is forgotten, and asked again: where nothing can be read, nobody would hear of a raise. A day's limit
@@ -204,23 +206,25 @@ def _learn(standing: Standing, model: str, seen: Seen, sight: Sight) -> tuple[St
             learned[dimension] = Learned(named.value, named.at, said, getattr(configured, dimension))
     if learned != standing.learned:
         standing = replace(standing, learned=learned)
-    return standing, in_force(configured, live, learned)
+    return standing, effective_limits(configured, live, learned)
 
 
-def _felt(standing: Standing, known: Limits, seen: Seen, drift: Mapping[int, int], now: datetime) -> Standing:
+def _felt(
+    standing: ModelState, known: Limits, seen: ModelObservations, drift: Mapping[int, int], now: datetime
+) -> ModelState:
     """After what the workers reported: closings, tokens, pressure."""
     calendar = standing.calendar
     if drift:
         calendar = calendar.correct_tokens(drift)
     if seen.closing is not None and seen.closing.until > now:
         calendar = calendar.close(seen.closing.until, seen.closing.why)
-    felt = feel(standing.pressure, seen, calendar, known, now)
+    felt = updated(standing.pressure, seen, calendar, known, now)
     if felt.close_until is not None:
         calendar = calendar.close(felt.close_until, "rejected without a reason")
     return replace(standing, calendar=calendar, pressure=felt.pressure)
 
 
-def _with_conclusion(standing: Standing, closing: Closing | None, now: datetime) -> Standing:
+def _with_conclusion(standing: ModelState, closing: Closing | None, now: datetime) -> ModelState:
     """Closed as long as the conclusion says, and not a moment longer."""
     calendar, is_closed = standing.calendar, closing is not None and closing.until > now
     if calendar.closed_why in CONCLUDED:
@@ -231,13 +235,13 @@ def _with_conclusion(standing: Standing, closing: Closing | None, now: datetime)
     return replace(standing, calendar=calendar, denied_until=denied)
 
 
-def _late(sight: Sight, since: datetime) -> Late:
+def _late(sight: Observation, since: datetime) -> Late:
     """What came late and is not judged yet."""
     reports, until = sight.reports.values(), sight.now + LATE_LOOKED_BACK
     return Late(
-        starts=sum(counted(seen, Sign.LATE, since, until) for seen in reports),
-        deliveries=sum(counted(seen, Sign.DELIVERED_LATE, since, until) for seen in reports),
-        tight=sum(counted(seen, Sign.TIGHT, since, until) for seen in reports),
+        starts=sum(counted(seen, StartSignal.LATE, since, until) for seen in reports),
+        deliveries=sum(counted(seen, StartSignal.DELIVERED_LATE, since, until) for seen in reports),
+        tight=sum(counted(seen, StartSignal.TIGHT, since, until) for seen in reports),
     )
 
 
@@ -246,7 +250,7 @@ def _judged_from(fleet: Fleet, now: datetime) -> datetime:
     return since if fleet.judged_from is None else max(since, fleet.judged_from)
 
 
-def _recent(standings: Iterable[Standing], since: datetime, now: datetime) -> Recent:
+def _recent(standings: Iterable[ModelState], since: datetime, now: datetime) -> Recent:
     first, last, used_since = bucket_of(since), bucket_of(now), bucket_of(now - LATE_LOOKED_BACK)
     starts = busiest = 0
     for standing in standings:
@@ -280,7 +284,9 @@ def _in_fair_order(candidates: Sequence[Candidate]) -> list[Candidate]:
     ]
 
 
-def _missed(sight: Sight, grants: Sequence[Grant], held: Mapping[str, Full]) -> tuple[tuple[Candidate, Full], ...]:
+def _missed(
+    sight: Observation, grants: Sequence[Grant], held: Mapping[str, Blocked]
+) -> tuple[tuple[Candidate, Blocked], ...]:
     granted = {grant.candidate.head.request_id for grant in grants}
     return tuple(
         (each, full)
@@ -292,7 +298,7 @@ def _missed(sight: Sight, grants: Sequence[Grant], held: Mapping[str, Full]) -> 
     )
 
 
-def _opens_at(full: Full) -> datetime:
+def _opens_at(full: Blocked) -> datetime:
     """For sure not before; a minute that is full may have room any moment."""
     return full.until if full.until is not None and full.reason in ("closed", "day") else _ANY_MOMENT
 
@@ -302,7 +308,7 @@ def _horizon(since_last: timedelta) -> timedelta:
     return min(HORIZON + max(since_last - TICK, timedelta(0)), LONGEST_HORIZON)
 
 
-def _room(standing: Standing, known: Limits, sight: Sight, model: str) -> int:
+def _room(standing: ModelState, known: Limits, sight: Observation, model: str) -> int:
     """How many more attempts of this model may be in flight."""
     pressure = standing.pressure
     since = max(

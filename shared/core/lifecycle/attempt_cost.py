@@ -17,7 +17,7 @@ from shared.core.provider.failure import Charge, Failure, FailureKind
 from shared.core.provider.stored_image import Delivered, Ending
 from shared.core.provider.usage import Usage
 from shared.core.routing import gateway
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import Document, Fields, Increment
 from shared.core.values.lanes import BATCH
 from shared.core.values.route import Route
@@ -109,7 +109,9 @@ def in_ledger(
         was_given_up=was_given_up,
         searches=usage.grounding_searches if usage is not None and cost.micros else 0,
         mismatched=mismatched,
-        saved=savings.saved(Ask.from_json(request["ask"]), route, usage, cost.micros, catalogue) if succeeded else {},
+        saved=savings.saved(Requirements.from_json(request["ask"]), route, usage, cost.micros, catalogue)
+        if succeeded
+        else {},
         failed_as=ending.kind.value if isinstance(ending, Failure) else None,
         timing=Timing() if was_given_up else _timing(request, attempt, latency_ms if made else None),
     )
@@ -141,10 +143,10 @@ def against_budget(
     """What was reserved for the attempt comes back, and its cost is taken; what may have been billed stays held."""
     held = cost.basis == "unknown" and (isinstance(ending, Delivered) or ending.ambiguous)
     tenant = request.data["tenant"]
-    moved = budget.ended(tenant, request.id, budget.Reservation.of(attempt), cost.micros, held=held)
+    moved = budget.settle_reservation(tenant, request.id, budget.Reservation.of(attempt), cost.micros, held=held)
     if is_final and not request_record.has_begun(request.data):  # the next attempt will not begin
         unused = budget.Reservation.of(request.data)
-        moved = moved.plus(budget.ended(tenant, request.id, unused, 0, held=False))
+        moved = moved.plus(budget.settle_reservation(tenant, request.id, unused, 0, held=False))
     return moved.writes()
 
 

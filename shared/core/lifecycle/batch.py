@@ -24,8 +24,6 @@ from shared.core.values.route import Route
 MOST_REFERENCES = 40
 """In one file, of 20 MB at most each: a JSONL file may have 2 GB."""
 
-BatchState: TypeAlias = Literal["collected", "submitted", "ended"]
-"""collected: the intent is on record and perhaps sent; submitted: the provider's name of it is known."""
 ProviderState: TypeAlias = Literal["pending", "running", "succeeded", "failed", "cancelled", "expired", "unknown"]
 
 OVER: tuple[ProviderState, ...] = ("succeeded", "failed", "cancelled", "expired")

@@ -14,9 +14,9 @@ from shared.core.messages.render_request import RenderRequest, hash_of_content
 from shared.core.messages.request_key import id_of, key_of, keys_of
 from shared.core.provider.outcome import Outcome
 from shared.core.routing.background_proof import Way
-from shared.core.routing.context import FRESH, Course
+from shared.core.routing.context import NO_HISTORY, RequestHistory
 from shared.core.routing.ladder import Planned
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields
 from shared.core.values.route import Route
@@ -65,7 +65,7 @@ class Head(Struct, frozen=True):
     request_id: str
     """Its key."""
     version: str
-    ask: Ask
+    ask: Requirements
     model: str
     """The model id it queues for."""
     priority: str
@@ -78,7 +78,7 @@ class Head(Struct, frozen=True):
     late_count: int
     sleeps: bool
     """It has a `wake_at`, and is no part of its queue until that is taken away."""
-    course: Course = FRESH
+    course: RequestHistory = NO_HISTORY
     traceparent: str = ""
     queued_at: datetime | None = None
     """When its present wait began."""
@@ -89,7 +89,7 @@ class Head(Struct, frozen=True):
         return cls(
             request_id=request_id,
             version=version,
-            ask=Ask.from_json(data["ask"]),
+            ask=Requirements.from_json(data["ask"]),
             model=data["model"],
             priority=data["priority"],
             tenant=data["tenant"],
@@ -121,9 +121,9 @@ class UnusedSlot(Stored, frozen=True):
     tokens: int
 
 
-def course_of(request_id: str, data: Fields) -> Course:
+def course_of(request_id: str, data: Fields) -> RequestHistory:
     """What the request has been through."""
-    return Course(
+    return RequestHistory(
         request_id=request_id,
         tenant=data["tenant"],
         deadline=data["deadline"],
@@ -195,7 +195,7 @@ def new_document(
         "request_id": request.request_id,
         "request": request.to_json(),
         "content_hash": request.content_hash,
-        "ask": Ask.of(request, above).to_json(),
+        "ask": Requirements.of(request, above).to_json(),
         "tenant": request.tenant,
         "group": request.group,
         "model": planned.route.model,
@@ -356,14 +356,14 @@ def requeued(reason: str, now: datetime, *, wake_at: datetime | None = None) -> 
     }
 
 
-def asleep(reason: str, wake_at: datetime, epoch: int | None, now: datetime) -> dict[str, Any]:
+def suspend(reason: str, wake_at: datetime, epoch: int | None, now: datetime) -> dict[str, Any]:
     """Out of its queue while no route is open to it; a new epoch of the limits wakes it before its time, where it
     names one.
     """
     return {"reason": reason, "wake_at": wake_at, "asleep_epoch": epoch, "updated_at": now}
 
 
-def awake(now: datetime) -> dict[str, Any]:
+def resume(now: datetime) -> dict[str, Any]:
     """Back in its place in the queue."""
     return {"wake_at": None, "asleep_epoch": None, "updated_at": now}
 
@@ -415,7 +415,7 @@ def has_begun(data: Fields) -> bool:
     return data["status"] == "rendering" or (data["status"] == "batched" and data["batch"] is not None)
 
 
-def not_started(data: Fields, reason: str, now: datetime) -> dict[str, Any]:
+def return_to_queue(data: Fields, reason: str, now: datetime) -> dict[str, Any]:
     """Back to the front: its slot passed unused, and is kept here for the pump to give back."""
     route = Route.from_json(data["route"])
     unused = UnusedSlot(route.pool, data["slot_at"], data["release"], data["input_tokens"])

@@ -18,7 +18,7 @@ DIMENSIONS = ("rpm", "ipm", "tpm", "rpd", "concurrency", "spend10m_micros")
 Source: TypeAlias = Literal["live", "learned", "configured"]
 
 
-class InForce(Struct, frozen=True):
+class EffectiveLimit(Struct, frozen=True):
     """One limit, and where it comes from."""
 
     value: int | None
@@ -26,9 +26,6 @@ class InForce(Struct, frozen=True):
     source: Source
     at: datetime | None
     """When it was read or learned; None for a configured one."""
-
-
-InForceByDimension: TypeAlias = Mapping[str, InForce]
 
 
 class Learned(Stored, frozen=True):
@@ -42,7 +39,9 @@ class Learned(Stored, frozen=True):
     """What was configured at that time."""
 
 
-def in_force(configured: Limits, live: LiveLimits | None, learned: Mapping[str, Learned]) -> Mapping[str, InForce]:
+def effective_limits(
+    configured: Limits, live: LiveLimits | None, learned: Mapping[str, Learned]
+) -> Mapping[str, EffectiveLimit]:
     """The limits of one model by dimension; what nobody says anything of is absent.
 
     What a 429 named is newer than any reading, so it holds over the live value until that one moves. The live value
@@ -56,18 +55,20 @@ def in_force(configured: Limits, live: LiveLimits | None, learned: Mapping[str, 
     return {dimension: limit for dimension, limit in found.items() if limit is not None}
 
 
-def limits(held: Mapping[str, InForce]) -> Limits:
+def limits(held: Mapping[str, EffectiveLimit]) -> Limits:
     """The numbers alone; unlimited and unknown are both None."""
     return Limits(**{dimension: limit.value for dimension, limit in held.items()})
 
 
-def _one(configured: int | None, live: LiveLimits | None, learned: Learned | None, dimension: str) -> InForce | None:
+def _one(
+    configured: int | None, live: LiveLimits | None, learned: Learned | None, dimension: str
+) -> EffectiveLimit | None:
     said = None if live is None else live.said(dimension)
     if live is not None and said is not None:
         if learned is not None and learned.live == said:
-            return InForce(learned.value, "learned", learned.at)
-        return InForce(None if said == UNLIMITED else said, "live", live.read_at)
+            return EffectiveLimit(learned.value, "learned", learned.at)
+        return EffectiveLimit(None if said == UNLIMITED else said, "live", live.read_at)
     news = learned is not None and learned.live is None and learned.configured != configured
     if learned is not None and not news and (configured is None or learned.value < configured):
-        return InForce(learned.value, "learned", learned.at)
-    return None if configured is None else InForce(configured, "configured", None)
+        return EffectiveLimit(learned.value, "learned", learned.at)
+    return None if configured is None else EffectiveLimit(configured, "configured", None)

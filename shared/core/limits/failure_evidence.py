@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from shared.core.limits.observations import Closing, Sign
+from shared.core.limits.observations import Closing, StartSignal
 from shared.core.provider.failure import Failure, FailureKind
 
 LONGEST_MINUTE_CLOSING = timedelta(seconds=60)
@@ -22,16 +22,16 @@ def closing(failure: Failure, now: datetime) -> Closing | None:
     return Closing(now + pause, failure.kind.value)
 
 
-def sign(failure: Failure) -> Sign | None:
+def sign(failure: Failure) -> StartSignal | None:
     match failure.kind:
         case FailureKind.QUOTA_MINUTE:
-            return Sign.MINUTE
+            return StartSignal.MINUTE
         case FailureKind.QUOTA_SPEND | FailureKind.QUOTA_UNKNOWN:
-            return Sign.UNEXPLAINED
+            return StartSignal.UNEXPLAINED
         case FailureKind.OVERLOAD:
-            return Sign.OVERLOAD
+            return StartSignal.OVERLOAD
         case FailureKind.LATE:
-            return Sign.LATE
+            return StartSignal.LATE
         case _:
             return None
 

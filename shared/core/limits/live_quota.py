@@ -48,7 +48,7 @@ class LiveLimits(Struct, frozen=True):
         return cls(dims, data["read_at"])
 
 
-class Problem(Stored, frozen=True):
+class QuotaProblem(Stored, frozen=True):
     """Why the last reading failed."""
 
     code: str
@@ -67,11 +67,11 @@ class LiveQuota(Stored, frozen=True):
     """By model id; stays as it is while readings fail."""
     read_at: datetime | None = None
     """The last reading that succeeded; None = none ever did."""
-    problem: Problem | None = None
+    problem: QuotaProblem | None = None
     usage: UsageByModel | None = None
     """None = never read, or not asked for."""
     usage_read_at: datetime | None = None
-    usage_problem: Problem | None = None
+    usage_problem: QuotaProblem | None = None
 
     def with_limits(self, by_model: Mapping[str, LiveLimits], now: datetime) -> LiveQuota:
         """A good reading replaces the one before it whole: a limit that is gone is gone."""
@@ -125,6 +125,6 @@ def _said(quota: LiveQuota, model: str, dimension: str) -> int | None:
     return limits.said(dimension) if limits else None
 
 
-def _met(before: Problem | None, code: str, message: str, remedy: str, now: datetime) -> Problem:
+def _met(before: QuotaProblem | None, code: str, message: str, remedy: str, now: datetime) -> QuotaProblem:
     since = before.since if before is not None and before.code == code else now
-    return Problem(code, message, remedy, since)
+    return QuotaProblem(code, message, remedy, since)

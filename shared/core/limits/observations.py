@@ -7,7 +7,7 @@ not at all changes nothing that the next one does not mend.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
@@ -23,7 +23,7 @@ DRIFT_BUCKETS = 4 * 121
 """Half-seconds for which drift is remembered: a window, and a long call before its answer."""
 
 
-class Sign(StrEnum):
+class StartSignal(StrEnum):
     """What a start that did not become an answer says about a limit."""
 
     MINUTE = "minute"
@@ -40,7 +40,7 @@ class Sign(StrEnum):
     """A call, but half of its slot's leeway had passed."""
 
 
-_SIGNS = {each.value for each in Sign}
+_SIGNS = {each.value for each in StartSignal}
 
 
 class Closing(Struct, frozen=True):
@@ -49,7 +49,7 @@ class Closing(Struct, frozen=True):
     """The failure's kind."""
 
 
-class Named(Struct, frozen=True):
+class NamedLimit(Struct, frozen=True):
     """A limit that a 429 named."""
 
     value: int
@@ -60,29 +60,29 @@ Seconds = Mapping[int, int]
 """A count by second since the epoch."""
 
 
-class Seen(Stored, frozen=True):
+class ModelObservations(Stored, frozen=True):
     """Of one model."""
 
-    counts: Mapping[Sign, Seconds] = field(default_factory=dict)
+    counts: Mapping[StartSignal, Seconds] = field(default_factory=dict)
     closing: Closing | None = None
-    named: Mapping[str, Named] = field(default_factory=dict)
+    named: Mapping[str, NamedLimit] = field(default_factory=dict)
     """By dimension."""
     drift: Mapping[int, int] = field(default_factory=dict)
     """Input tokens that answers took more (or less) of than estimated, by the half-second of their slots."""
 
-    def with_sign(self, sign: Sign, started_at: datetime, now: datetime) -> Seen:
+    def with_sign(self, sign: StartSignal, started_at: datetime, now: datetime) -> ModelObservations:
         oldest = int((now - REMEMBERED).timestamp())
         counts = {each: {s: n for s, n in seconds.items() if s >= oldest} for each, seconds in self.counts.items()}
         second = int(started_at.timestamp())
         counts.setdefault(sign, {})[second] = counts.get(sign, {}).get(second, 0) + 1
         return replace(self, counts=counts)
 
-    def with_drift(self, bucket: int, tokens: int) -> Seen:
+    def with_drift(self, bucket: int, tokens: int) -> ModelObservations:
         """`bucket` as calendars number them; what no window holds any more is forgotten."""
         kept = {each: found for each, found in self.drift.items() if each > bucket - DRIFT_BUCKETS}
         return replace(self, drift={**kept, bucket: kept.get(bucket, 0) + tokens})
 
-    def with_closing(self, closing: Closing, now: datetime) -> Seen:
+    def with_closing(self, closing: Closing, now: datetime) -> ModelObservations:
         """The one that lasts longer stays."""
         kept = self.closing is not None and self.closing.until > max(closing.until, now)
         return self if kept else replace(self, closing=closing)
@@ -94,14 +94,14 @@ class Seen(Stored, frozen=True):
         return super().from_json({**data, "counts": counts})
 
 
-NOTHING_SEEN = Seen()
+NOTHING_SEEN = ModelObservations()
 
 
-def summed(reports: Iterable[Seen]) -> Seen:
+def summed(reports: Iterable[ModelObservations]) -> ModelObservations:
     """What all processes saw of one model: counts and drift added, the longest closing, the newest names."""
-    counts: dict[Sign, dict[int, int]] = {}
+    counts: dict[StartSignal, dict[int, int]] = {}
     closing: Closing | None = None
-    named: dict[str, Named] = {}
+    named: dict[str, NamedLimit] = {}
     drift: dict[int, int] = {}
     for report in reports:
         for sign, seconds in report.counts.items():
@@ -115,16 +115,10 @@ def summed(reports: Iterable[Seen]) -> Seen:
                 named[dimension] = each
         for bucket, tokens in report.drift.items():
             drift[bucket] = drift.get(bucket, 0) + tokens
-    return Seen(counts, closing, named, drift)
+    return ModelObservations(counts, closing, named, drift)
 
 
-def counted(seen: Seen, sign: Sign, since: datetime, until: datetime) -> int:
+def counted(seen: ModelObservations, sign: StartSignal, since: datetime, until: datetime) -> int:
     """How many starts in the seconds from `since` to before `until` gave that sign."""
     first, last = since.timestamp(), until.timestamp()
     return sum(count for second, count in seen.counts.get(sign, {}).items() if first <= second < last)
-
-
-def first_of(seen: Seen, sign: Sign, since: datetime) -> datetime | None:
-    """The second of the first such start from `since` on."""
-    seconds = [second for second in seen.counts.get(sign, {}) if second >= since.timestamp()]
-    return datetime.fromtimestamp(min(seconds), UTC) if seconds else None

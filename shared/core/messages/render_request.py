@@ -417,7 +417,7 @@ REQUEST = validation.Record(
             ASKABLE, _lane_hint, "Checked at intake: the lane must be available and the model must offer it."
         ),
         "priority": validation.Choice(PRIORITIES),
-        "deadline": validation.Parsed(
+        "deadline": validation.Converted(
             validation.Text(
                 20,
                 35,
@@ -429,7 +429,7 @@ REQUEST = validation.Record(
             ),
             _moment,
         ),
-        "max_cost_usd": validation.Parsed(
+        "max_cost_usd": validation.Converted(
             validation.Text(
                 1,
                 14,
@@ -439,7 +439,7 @@ REQUEST = validation.Record(
             ),
             micros_from_usd,
         ),
-        "floor": validation.Either(
+        "floor": validation.ConstOrObject(
             "exact",
             validation.Record({"image_size": _SIZE, "model": validation.Text(1, 128)}),
             'The worst route that is still wanted; "exact" forbids every step down. The model is checked at intake.',

@@ -62,7 +62,7 @@ def minute(at: datetime) -> str:
     return utc.strftime("%Y-%m-%d %H:%M:%S UTC" if utc.second else "%Y-%m-%d %H:%M UTC")
 
 
-def so_far(effect: Effect) -> str:
+def effect_text(effect: Effect) -> str:
     """What a flag changed, or in shadow would have."""
     if not effect.requests:
         return "nothing"

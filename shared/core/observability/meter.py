@@ -67,11 +67,6 @@ class RouteTraffic(Struct, frozen=True):
     def is_failing(self) -> bool:
         return self.failed >= FAILING_LEAST and self.failed >= FAILING_SHARE * self.attempts
 
-    @property
-    def is_dead(self) -> bool:
-        """Nothing goes through."""
-        return self.is_failing and not self.images
-
 
 class Meter(Struct, frozen=True):
     day: str = ""

@@ -14,21 +14,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.core.accounting.budget import Over, PeriodName
-from shared.core.limits.effective import DIMENSIONS, InForce
+from shared.core.limits.effective import DIMENSIONS, EffectiveLimit
 from shared.core.observability.meter import Meter
 from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields
 
 PATH = "summary/summary"
-EVERY = timedelta(seconds=5)
+WRITE_INTERVAL = timedelta(seconds=5)
 """At the most often."""
-RING = timedelta(hours=1)
+HISTORY_WINDOW = timedelta(hours=1)
 """What is remembered of quota use, and how far back ends are recent."""
 NEWEST_KEPT = 5
 """Requests that a group of failures names."""
 
 
-class Depth(Struct, frozen=True):
+class QueueDepth(Struct, frozen=True):
     """All that waits with one priority."""
 
     priority: str
@@ -74,7 +74,7 @@ class QuotaUse(Struct, frozen=True):
     model: str
     used: Mapping[str, int]
     """By dimension: of the last minute, and of the Pacific day."""
-    limits: Mapping[str, InForce]
+    limits: Mapping[str, EffectiveLimit]
     closed_until: datetime | None = None
     closed_why: str = ""
     denied_until: datetime | None = None
@@ -97,7 +97,7 @@ class QuotaUse(Struct, frozen=True):
         return None if tight is None else round(100 * _share(tight[1], tight[2]))
 
 
-class Purse(Struct, frozen=True):
+class BudgetStatus(Struct, frozen=True):
     """One tenant's budget and what was spent of it."""
 
     tenant: str
@@ -125,10 +125,10 @@ class Spent(Struct, frozen=True):
     """Google's part in micro-dollars, dearest first."""
     complete: bool
     """Else the day has more rows than are read."""
-    purses: tuple[Purse, ...] = ()
+    purses: tuple[BudgetStatus, ...] = ()
 
 
-class Newest(Struct, frozen=True):
+class LatestEnd(Struct, frozen=True):
     request_id: str
     at: datetime
 
@@ -141,17 +141,17 @@ class Failures(Struct, frozen=True):
     count: int
     message: str
     """Of the newest."""
-    newest: tuple[Newest, ...]
+    newest: tuple[LatestEnd, ...]
 
 
-class Ended(Struct, frozen=True):
+class EndedStatus(Struct, frozen=True):
     """Requests of one status that ended within the last hour, the newest of them grouped."""
 
     status: str
     groups: tuple[Failures, ...]
     complete: bool
     """Else there are more than are read."""
-    newest: Newest | None = None
+    newest: LatestEnd | None = None
     """Of all times: while it stays, nothing of the kind has ended since."""
     at: datetime | None = None
     """When the groups were read."""
@@ -160,7 +160,7 @@ class Ended(Struct, frozen=True):
 class Summary(Stored, frozen=True):
     at: datetime
     """By the store's time."""
-    depths: tuple[Depth, ...] = ()
+    depths: tuple[QueueDepth, ...] = ()
     """One a priority, the most urgent first."""
     waiting: tuple[Waiting, ...] = ()
     running: tuple[Running, ...] = ()
@@ -169,7 +169,7 @@ class Summary(Stored, frozen=True):
     batched_count: int = 0
     quota: tuple[QuotaUse, ...] = ()
     spent: Spent | None = None
-    ended: tuple[Ended, ...] = ()
+    ended: tuple[EndedStatus, ...] = ()
     busy_at: datetime | None = None
     """When anything last waited or ran."""
     meter: Meter = Meter()
@@ -180,10 +180,6 @@ class Summary(Stored, frozen=True):
     @property
     def queued_count(self) -> int:
         return sum(each.count for each in self.depths)
-
-    @property
-    def is_busy(self) -> bool:
-        return bool(self.queued_count or self.running_count or self.batched_count)
 
     @property
     def failures(self) -> list[Failures]:
@@ -207,16 +203,16 @@ class Summary(Stored, frozen=True):
 def sampled(before: QuotaUse | None, now_used: QuotaUse, now: datetime) -> QuotaUse:
     """With this moment in its minute's sample, and without what is older than RING."""
     at = now.replace(second=0, microsecond=0)
-    kept = [each for each in (before.samples if before else ()) if at - RING < each.at < at]
+    kept = [each for each in (before.samples if before else ()) if at - HISTORY_WINDOW < each.at < at]
     this = next((each for each in (before.samples if before else ()) if each.at == at), Sample(at, 0, None))
     percents = [each for each in (this.percent, now_used.percent) if each is not None]
     this = Sample(at, max(this.starts, now_used.used.get("rpm", 0)), max(percents, default=None))
     return replace(now_used, samples=(*kept, *([this] if this.starts else [])))
 
 
-def grouped(status: str, found: Sequence[tuple[Newest, str, str]], *, since: datetime) -> tuple[Failures, ...]:
+def grouped(status: str, found: Sequence[tuple[LatestEnd, str, str]], *, since: datetime) -> tuple[Failures, ...]:
     """`found`: the newest first, each with its outcome's code and message; what ended before `since` is left out."""
-    groups: dict[str, list[tuple[Newest, str]]] = {}
+    groups: dict[str, list[tuple[LatestEnd, str]]] = {}
     for newest, code, message in found:
         if newest.at >= since:
             groups.setdefault(code, []).append((newest, message))

@@ -12,14 +12,14 @@ from shared.core.values.documents import Fields
 from shared.core.values.route import Route
 from shared.core.values.trace_context import Place
 
-WORTH_SAYING = (
+SHOWN_ATTRIBUTES = (
     "renderlane.ended_by", "renderlane.effect", "renderlane.outcome", "renderlane.route", "http.response.status_code",
     "renderlane.flags", "renderlane.tries",
 )  # fmt: skip
 """Attributes that a line of the tree has room for."""
 
 
-class Seen(Struct, frozen=True):
+class SpanView(Struct, frozen=True):
     """One span."""
 
     span_id: str
@@ -38,7 +38,7 @@ class Seen(Struct, frozen=True):
 
     @property
     def remark(self) -> str:
-        said = [_words(self.attributes[name]) for name in WORTH_SAYING if self.attributes.get(name)]
+        said = [_words(self.attributes[name]) for name in SHOWN_ATTRIBUTES if self.attributes.get(name)]
         return ", ".join([*([self.failed] if self.failed and self.failed not in said else []), *said])
 
     def to_json(self) -> dict[str, Any]:
@@ -58,11 +58,11 @@ class Branch(Struct, frozen=True):
     """A span at its depth in the tree."""
 
     depth: int
-    span: Seen
+    span: SpanView
 
 
-def of_otlp(span: Mapping[str, Any]) -> Seen:
-    return Seen(
+def of_otlp(span: Mapping[str, Any]) -> SpanView:
+    return SpanView(
         span_id=span["spanId"],
         parent_id=span.get("parentSpanId"),
         name=span["name"],
@@ -73,7 +73,7 @@ def of_otlp(span: Mapping[str, Any]) -> Seen:
     )
 
 
-def with_root(spans: Sequence[Seen], request: Fields, now: datetime) -> list[Seen]:
+def with_root(spans: Sequence[SpanView], request: Fields, now: datetime) -> list[SpanView]:
     """The root is written when the request ends: until then the document says where it began."""
     root = Place.parse(request["traceparent"])
     if root is None or any(span.span_id == root.span_id for span in spans):
@@ -81,16 +81,16 @@ def with_root(spans: Sequence[Seen], request: Fields, now: datetime) -> list[See
     return [_root(root, request, now), *spans]
 
 
-def still_open(request: Fields, attempts: Iterable[Fields], now: datetime) -> list[Seen]:
+def still_open(request: Fields, attempts: Iterable[Fields], now: datetime) -> list[SpanView]:
     """What has begun and not ended, so that no span tells of it yet: the present wait, or the attempt in flight."""
     root = Place.parse(request["traceparent"])
     if root is None:
         return []
     if request["status"] in ("queued", "released"):
         wait = root.named(f"open wait {request['round']}")
-        return [Seen(wait.span_id, root.span_id, "queue wait", request["queued_at"], now, open=True)]
+        return [SpanView(wait.span_id, root.span_id, "queue wait", request["queued_at"], now, open=True)]
     return [
-        Seen(
+        SpanView(
             span_id=root.named(f"attempt {attempt['number']}").span_id,
             parent_id=root.span_id,
             name="attempt",
@@ -104,19 +104,19 @@ def still_open(request: Fields, attempts: Iterable[Fields], now: datetime) -> li
     ]
 
 
-def of_documents(request: Fields, attempts: Iterable[Fields], now: datetime) -> list[Seen]:
+def of_documents(request: Fields, attempts: Iterable[Fields], now: datetime) -> list[SpanView]:
     """What can be told without spans: the whole, the first wait, each attempt."""
     root = Place.parse(request["traceparent"])
     assert root is not None, "intake wrote it"
     attempts = list(attempts)
     begun = attempts[0]["started_at"] if attempts else request["finished_at"] or now
     waits = not attempts and request["finished_at"] is None
-    wait = Seen(root.named("wait").span_id, root.span_id, "queue wait", request["created_at"], begun, open=waits)
+    wait = SpanView(root.named("wait").span_id, root.span_id, "queue wait", request["created_at"], begun, open=waits)
     found = [_root(root, request, now), wait]
     for each in attempts:
         code = each["outcome"]["code"] if each["outcome"] else None
         found.append(
-            Seen(
+            SpanView(
                 span_id=root.named(f"attempt {each['number']}").span_id,
                 parent_id=root.span_id,
                 name="attempt",
@@ -136,10 +136,10 @@ def of_documents(request: Fields, attempts: Iterable[Fields], now: datetime) -> 
     return found
 
 
-def tree(spans: Sequence[Seen]) -> list[Branch]:
+def tree(spans: Sequence[SpanView]) -> list[Branch]:
     """Parents before children, children in the order of their starts; whose parent is elsewhere stands at the top."""
     known = {span.span_id for span in spans}
-    children: dict[str | None, list[Seen]] = {}
+    children: dict[str | None, list[SpanView]] = {}
     for span in spans:
         children.setdefault(span.parent_id if span.parent_id in known else None, []).append(span)
 
@@ -151,9 +151,9 @@ def tree(spans: Sequence[Seen]) -> list[Branch]:
     return list(below(None, 0))
 
 
-def _root(root: Place, request: Fields, now: datetime) -> Seen:
+def _root(root: Place, request: Fields, now: datetime) -> SpanView:
     code = request["outcome"]["code"] if request["outcome"] else None
-    return Seen(
+    return SpanView(
         span_id=root.span_id,
         parent_id=request["caller_span_id"],
         name="request",

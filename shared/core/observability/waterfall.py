@@ -8,14 +8,14 @@ from datetime import timedelta
 from msgspec import Struct
 
 from shared.core.observability.display import duration
-from shared.core.observability.trace_tree import Seen, tree
+from shared.core.observability.trace_tree import SpanView, tree
 
 
 class Bar(Struct, frozen=True):
     """One span."""
 
     depth: int
-    span: Seen
+    span: SpanView
     left: float
     """Per cent of the whole."""
     width: float
@@ -31,7 +31,7 @@ class Waterfall(Struct, frozen=True):
     whole: timedelta
 
 
-def waterfall(spans: Sequence[Seen]) -> Waterfall:
+def waterfall(spans: Sequence[SpanView]) -> Waterfall:
     """At least one span."""
     began = min(span.started_at for span in spans)
     whole = max(span.ended_at for span in spans) - began

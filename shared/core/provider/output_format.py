@@ -18,7 +18,7 @@ COPIES = {"jpeg": 4, "png": 3, "webp": 7}
 _PIXELS = {"512": 512**2, "1K": 1024**2, "2K": 2048**2, "4K": 4096**2}
 
 
-class Wish(Struct, frozen=True):
+class FormatRequest(Struct, frozen=True):
     """What was asked for, and what of it the provider does by itself."""
 
     format: str
@@ -48,15 +48,15 @@ def wish(
     chosen_formats: Mapping[str, tuple[str, ...]],
     quality_formats: Mapping[str, tuple[str, ...]],
     api: str,
-) -> Wish | None:
+) -> FormatRequest | None:
     """None where nothing was asked for. The formats are the model's capabilities, by API."""
     if output_format is None:
         return None
     named = output_format in chosen_formats.get(api, ())
-    return Wish(output_format, quality, named, named and output_format in quality_formats.get(api, ()))
+    return FormatRequest(output_format, quality, named, named and output_format in quality_formats.get(api, ()))
 
 
-def note(original: Picture, wanted: Wish, converted: Converted) -> str:
+def note(original: Picture, wanted: FormatRequest, converted: Converted) -> str:
     """For the receipt."""
     before = format_of(original.content_type)
     quality = f" at quality {wanted.quality}" if wanted.quality is not None else ""
@@ -69,7 +69,7 @@ def note(original: Picture, wanted: Wish, converted: Converted) -> str:
     return f"output format {what}{quality}: converted by the worker" + "".join(f", {text}" for text in lost)
 
 
-def failed_note(original: Picture, wanted: Wish, reason: str) -> str:
+def failed_note(original: Picture, wanted: FormatRequest, reason: str) -> str:
     """For the receipt of an image that is delivered as it came: it is paid for."""
     return f"output format {wanted.format}: not converted, {reason}; delivered as {format_of(original.content_type)}"
 

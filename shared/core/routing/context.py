@@ -25,7 +25,7 @@ class Offer(Struct, frozen=True):
     """Why nothing goes there for a while though it is proven: no balance, a rejected key."""
 
 
-class Terms(Struct, frozen=True):
+class RoutingContext(Struct, frozen=True):
     """What holds for every request at one moment."""
 
     catalogue: Catalogue
@@ -46,13 +46,13 @@ class Terms(Struct, frozen=True):
     vertex: VertexUse = "fallback"
     """Which requests the Vertex lane takes, where it is among `lanes`."""
 
-    def without(self, gone: Flag) -> Terms:
+    def without(self, gone: Flag) -> RoutingContext:
         return replace(self, flags=tuple(each for each in self.flags if each.id != gone.id))
 
-    def without_lacking(self, circuit_name: str) -> Terms:
+    def without_lacking(self, circuit_name: str) -> RoutingContext:
         return replace(self, lacking={each: why for each, why in self.lacking.items() if each != circuit_name})
 
-    def without_shut(self, pool_name: str) -> Terms:
+    def without_shut(self, pool_name: str) -> RoutingContext:
         """As if the account of this lane apart took calls again."""
         if pool_name in self.denied and lane_apart(pool_name) != GATEWAY:
             return replace(self, denied={name: why for name, why in self.denied.items() if name != pool_name})
@@ -61,11 +61,11 @@ class Terms(Struct, frozen=True):
             return self
         return replace(self, offers={**self.offers, model: replace(self.offers[model], shut=None)})
 
-    def with_flag(self, extra: Flag) -> Terms:
+    def with_flag(self, extra: Flag) -> RoutingContext:
         return replace(self, flags=(*self.flags, extra))
 
 
-class Course(Struct, frozen=True):
+class RequestHistory(Struct, frozen=True):
     """What a request has been through, as far as its next route depends on it."""
 
     request_id: str = ""
@@ -81,5 +81,5 @@ class Course(Struct, frozen=True):
     """Answers of this round that were paid for and held no picture."""
 
 
-FRESH = Course()
+NO_HISTORY = RequestHistory()
 """Nothing has happened to it yet."""

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import SIZES
 from shared.core.routing import gateway
-from shared.core.routing.context import Course, Offer, Terms
+from shared.core.routing.context import Offer, RequestHistory, RoutingContext
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.flag_kinds import FLAGS
 from shared.core.routing.model_choice import incapable, least_rank_after, unsafe
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.routing.vertex import may_use_vertex
 from shared.core.values.lanes import BATCH, LANES, PATIENT, VERTEX, is_apart
 from shared.core.values.money import usd
@@ -27,7 +27,7 @@ BATCH_TAKES = timedelta(hours=24)
 """The provider's target for a batch."""
 
 
-class Rung(Struct, frozen=True):
+class RouteOption(Struct, frozen=True):
     """One route of the ladder."""
 
     route: Route
@@ -61,7 +61,9 @@ class Rung(Struct, frozen=True):
         }
 
 
-def struck(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> Rung:
+def check_route(
+    rung: RouteOption, asked: Route, ask: Requirements, terms: RoutingContext, course: RequestHistory
+) -> RouteOption:
     """With the first thing that speaks against the route, flags apart."""
     for_good = _never(rung, asked, ask, terms, course)
     if for_good is not None:
@@ -70,7 +72,9 @@ def struck(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> 
     return replace(rung, struck=reason, for_now=reason is not None, flag_id=by)
 
 
-def _never(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> str | None:
+def _never(
+    rung: RouteOption, asked: Route, ask: Requirements, terms: RoutingContext, course: RequestHistory
+) -> str | None:
     route, catalogue = rung.route, terms.catalogue
     model = catalogue.models[route.model]
     if route.lane not in terms.lanes:
@@ -105,7 +109,7 @@ def _never(rung: Rung, asked: Route, ask: Ask, terms: Terms, course: Course) -> 
     return None
 
 
-def _not_offered(route: Route, ask: Ask, offer: Offer) -> str | None:
+def _not_offered(route: Route, ask: Requirements, offer: Offer) -> str | None:
     return gateway.incapable(offer.name, offer.gateway, route, ask) or offer.off
 
 
@@ -113,7 +117,7 @@ def _comes_before(deadline: datetime | None, now: datetime | None, time: timedel
     return deadline is not None and now is not None and deadline < now + time
 
 
-def _under_floor(route: Route, asked: Route, ask: Ask, catalogue: Catalogue) -> str | None:
+def _under_floor(route: Route, asked: Route, ask: Requirements, catalogue: Catalogue) -> str | None:
     """What is asked for is never under its floor."""
     if ask.exact:
         return None if _served_as(route) == _served_as(asked) else "the floor is exact"
@@ -140,7 +144,7 @@ def _served_as(route: Route) -> Route:
     return replace(route, lane=LANES[route.lane].stands_in_for or route.lane)
 
 
-def _default_floor(ask: Ask, catalogue: Catalogue) -> str:
+def _default_floor(ask: Requirements, catalogue: Catalogue) -> str:
     return catalogue.draft_floor_model if ask.purpose == "draft" else catalogue.default_floor_model
 
 
@@ -148,7 +152,7 @@ def _lower(order: Sequence[str], one: str, other: str) -> str:
     return min(one, other, key=order.index)
 
 
-def _not_now(route: Route, terms: Terms) -> tuple[str | None, str | None]:
+def _not_now(route: Route, terms: RoutingContext) -> tuple[str | None, str | None]:
     """What closes a route for a while, and by which flag."""
     for each in terms.flags:
         if each.actor == BREAKER and each.circuit == route.circuit:
@@ -160,7 +164,9 @@ def _not_now(route: Route, terms: Terms) -> tuple[str | None, str | None]:
     return None, None
 
 
-def bent(rungs: list[Rung], flags: Sequence[Flag], catalogue: Catalogue) -> tuple[list[Rung], list[str], str | None]:
+def apply_flags(
+    rungs: list[RouteOption], flags: Sequence[Flag], catalogue: Catalogue
+) -> tuple[list[RouteOption], list[str], str | None]:
     """What the flags leave; those that changed nothing, and why; and the one that pauses it all."""
     idle: list[str] = []
     for each in flags:
@@ -195,7 +201,7 @@ def _wanted(each: Flag, kept: Sequence[Route], catalogue: Catalogue) -> Callable
     return lambda route: route.lane == FLAGS[each.name].lane
 
 
-def too_late(route: Route, terms: Terms, course: Course) -> str | None:
+def opens_after_deadline(route: Route, terms: RoutingContext, course: RequestHistory) -> str | None:
     opens = terms.opens.get(route.pool)
     if opens is None or course.deadline is None or opens <= course.deadline or route.lane == BATCH:
         return None
@@ -203,7 +209,7 @@ def too_late(route: Route, terms: Terms, course: Course) -> str | None:
     return f"quota: {route.model} opens at {at}, after the deadline"
 
 
-def shut(route: Route, terms: Terms, course: Course) -> str | None:
+def gateway_closed(route: Route, terms: RoutingContext, course: RequestHistory) -> str | None:
     """A lane apart that cannot serve at all for now: no flag sends a request there while it has another route."""
     if not is_apart(route.lane):
         return None
@@ -215,16 +221,16 @@ def shut(route: Route, terms: Terms, course: Course) -> str | None:
     return _met(circuit(route.lane, "*"), course)
 
 
-def met(route: Route, course: Course) -> str | None:
+def already_failed_here(route: Route, course: RequestHistory) -> str | None:
     return _met(route.circuit, course)
 
 
-def _met(circuit_name: str, course: Course) -> str | None:
-    met = course.avoided.get(circuit_name)
-    return None if met is None else f"this request met {met} there"
+def _met(circuit_name: str, course: RequestHistory) -> str | None:
+    earlier = course.avoided.get(circuit_name)
+    return None if earlier is None else f"this request met {earlier} there"
 
 
-def unless_all(rungs: list[Rung], against: Callable[[Route], str | None]) -> list[Rung]:
+def reject_if_another_remains(rungs: list[RouteOption], against: Callable[[Route], str | None]) -> list[RouteOption]:
     """Strike what something speaks against, as long as another route is left."""
     kept = [rung for rung in rungs if rung.struck is None]
     if all(against(rung.route) for rung in kept):

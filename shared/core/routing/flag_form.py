@@ -21,7 +21,7 @@ REASON_LIMIT = 300
 ACTOR_LIMIT = 64
 
 
-class Wish(Struct, frozen=True):
+class FlagRequest(Struct, frozen=True):
     """Everything of a flag but its id and its moment."""
 
     name: FlagName
@@ -64,7 +64,7 @@ def meaning(name: FlagName, catalogue: Catalogue, open_lanes: Collection[str], g
             return f"Requests that allow a gateway are sent to {', '.join(sorted(gateways))}."
 
 
-def lasting(text: str) -> timedelta | Problem:
+def parse_duration(text: str) -> timedelta | Problem:
     """90s, 30m, 2h or 1d, up to the longest expiry."""
     found = re.fullmatch(r"([0-9]{1,7})([smhd])", text.strip())
     lasts = timedelta(seconds=int(found[1]) * SECONDS[found[2]]) if found else timedelta(0)
@@ -107,7 +107,7 @@ def tenant(text: str) -> str | Problem:
     return text
 
 
-def wish(given: Mapping[str, str], who: str, catalogue: Catalogue) -> Wish | list[Problem]:
+def wish(given: Mapping[str, str], who: str, catalogue: Catalogue) -> FlagRequest | list[Problem]:
     """Of a form: name, to, tenant, purpose, model, lane, share, lasts, reason; an empty one is not given."""
     given = {name: value.strip() for name, value in given.items() if value.strip()}
     wrong: list[Problem] = []
@@ -120,7 +120,7 @@ def wish(given: Mapping[str, str], who: str, catalogue: Catalogue) -> Wish | lis
     name = kept(_one_of("name", given.get("name", ""), NAMES))
     to = kept(_to(given))
     why = kept(reason(given.get("reason", "")))
-    lasts = kept(lasting(given.get("lasts", "")))
+    lasts = kept(parse_duration(given.get("lasts", "")))
     share = kept(_share(given.get("share", "100")))
     by = kept(actor(who))
     scope = {
@@ -133,7 +133,7 @@ def wish(given: Mapping[str, str], who: str, catalogue: Catalogue) -> Wish | lis
     if wrong:
         return wrong
     assert isinstance(lasts, timedelta)
-    return Wish(
+    return FlagRequest(
         name=cast("FlagName", name), to=cast("str | None", to), scope=Scope(**scope),  # type: ignore[arg-type]
         lasts=lasts, actor=str(by), reason=str(why), shadow="shadow" in given,
     )  # fmt: skip

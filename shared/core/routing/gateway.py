@@ -18,7 +18,7 @@ from shared.core.catalogue.price import NOTHING, UNKNOWN, Cost
 from shared.core.catalogue.thinking import Thought
 from shared.core.limits.quota import Limits, Quota
 from shared.core.provider.failure import Exchange, Failure, FailureKind
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.route import GATEWAY as GATEWAY
 from shared.core.values.route import Route, pool
 
@@ -59,7 +59,7 @@ def price(gateway: Gateway, model: str, references: int) -> int:
     return gateway.edit_prices.get(model, gateway.prices[model]) if references else gateway.prices[model]
 
 
-def incapable(name: str, gateway: Gateway, route: Route, ask: Ask) -> str | None:
+def incapable(name: str, gateway: Gateway, route: Route, ask: Requirements) -> str | None:
     """What of the request this gateway cannot do, or None."""
     if route.image_size not in gateway.sizes:
         return f"gateway {name} makes no {route.image_size}, only {', '.join(gateway.sizes)}"
@@ -76,7 +76,7 @@ def incapable(name: str, gateway: Gateway, route: Route, ask: Ask) -> str | None
     return None
 
 
-def thought(name: str, gateway: Gateway, model: Model, ask: Ask, policies: Mapping[str, Policy]) -> Thought:
+def thought(name: str, gateway: Gateway, model: Model, ask: Requirements, policies: Mapping[str, Policy]) -> Thought:
     """The native form names a level as Google's does; the other two have no place for one."""
     level = thinking.thought(model, ask.thinking, ask.purpose, policies)
     if gateway.form == "native" or level.level is None:

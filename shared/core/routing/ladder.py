@@ -20,11 +20,19 @@ from shared.core.catalogue.catalogue import Catalogue, Model
 from shared.core.catalogue.thinking import thought
 from shared.core.messages.render_request import SIZES, Floor
 from shared.core.routing import flag, gateway
-from shared.core.routing.context import FRESH, Course, Offer, Terms
-from shared.core.routing.eligibility import Rung, bent, met, shut, struck, too_late, unless_all
+from shared.core.routing.context import NO_HISTORY, Offer, RequestHistory, RoutingContext
+from shared.core.routing.eligibility import (
+    RouteOption,
+    already_failed_here,
+    apply_flags,
+    check_route,
+    gateway_closed,
+    opens_after_deadline,
+    reject_if_another_remains,
+)
 from shared.core.routing.flag import Subject
-from shared.core.routing.model_choice import what_is_asked
-from shared.core.routing.requirements import Ask
+from shared.core.routing.model_choice import choose_model
+from shared.core.routing.requirements import Requirements
 from shared.core.routing.vertex import in_order
 from shared.core.values.lanes import LANES, STAND_INS
 from shared.core.values.money import usd
@@ -45,7 +53,7 @@ class Planned(Struct, frozen=True):
     """What it takes of a per-minute token limit, estimated: prompt and references."""
     flags: tuple[str, ...] = ()
     """The flags without which it would be another route."""
-    next: Rung | None = None
+    next: RouteOption | None = None
     """The route to take when this one fails."""
     least_estimate_micros: int = 0
     """Of all routes that are left."""
@@ -79,7 +87,7 @@ Plan: TypeAlias = Planned | Unroutable | Waits
 class Ladder(Struct, frozen=True):
     """All routes of a request, best first."""
 
-    rungs: tuple[Rung, ...]
+    rungs: tuple[RouteOption, ...]
     asked_model: str
     notes: tuple[str, ...]
     """What was changed before any choice: a retired model, a size that is not made."""
@@ -89,11 +97,11 @@ class Ladder(Struct, frozen=True):
     asked_lane: str = ""
 
     @property
-    def kept(self) -> list[Rung]:
+    def kept(self) -> list[RouteOption]:
         return [rung for rung in self.rungs if rung.struck is None]
 
 
-def plan(ask: Ask, terms: Terms, course: Course = FRESH) -> Plan:
+def plan(ask: Requirements, terms: RoutingContext, course: RequestHistory = NO_HISTORY) -> Plan:
     """The route of the next attempt."""
     found = ladder(ask, terms, course, among=terms.lanes)
     if isinstance(found, Unroutable):
@@ -108,7 +116,9 @@ def plan(ask: Ask, terms: Terms, course: Course = FRESH) -> Plan:
     return _planned(found, kept[0])
 
 
-def stepped_down(ask: Ask, terms: Terms, course: Course, within_micros: int, because: str) -> Planned | None:
+def stepped_down(
+    ask: Requirements, terms: RoutingContext, course: RequestHistory, within_micros: int, because: str
+) -> Planned | None:
     """The cheapest route that is left, where its estimate is at most `within_micros`: the best of those that cost the
     same. `because` stands in the receipt.
     """
@@ -123,7 +133,7 @@ def stepped_down(ask: Ask, terms: Terms, course: Course, within_micros: int, bec
     return replace(planned, next=None, least_estimate_micros=cheapest.estimate_micros)
 
 
-def _planned(found: Ladder, best: Rung) -> Planned:
+def _planned(found: Ladder, best: RouteOption) -> Planned:
     kept = found.kept
     passed = found.rungs[: found.rungs.index(best)]
     return Planned(
@@ -147,16 +157,20 @@ def saved(asked: Route, asked_micros: int, taken: Route, taken_micros: int) -> i
 
 
 def first_plan(
-    ask: Ask, catalogue: Catalogue, lanes: Collection[str], offers: Mapping[str, Offer] = MappingProxyType({})
+    ask: Requirements, catalogue: Catalogue, lanes: Collection[str], offers: Mapping[str, Offer] = MappingProxyType({})
 ) -> Planned | Unroutable:
     """The route as far as request, catalogue and gateways' proofs decide it: without flags, breakers or quota."""
-    found = plan(ask, Terms(catalogue, lanes, offers=offers))
+    found = plan(ask, RoutingContext(catalogue, lanes, offers=offers))
     assert not isinstance(found, Waits), "nothing is closed for now"
     return found
 
 
 def ladder(
-    ask: Ask, terms: Terms, course: Course = FRESH, *, among: Collection[str] | None = None
+    ask: Requirements,
+    terms: RoutingContext,
+    course: RequestHistory = NO_HISTORY,
+    *,
+    among: Collection[str] | None = None,
 ) -> Ladder | Unroutable:
     """Every route with its reason, or why there is none at all. `among` these lanes only; None: all there could be."""
     if not any(lane in terms.lanes for lane in serving(ask.lane, terms)):
@@ -167,7 +181,7 @@ def ladder(
         remedy = f"{terms.catalogue.barred[ask.lane]}. Omit it or choose another."
         open_lanes = ", ".join(sorted(set(terms.lanes) - set(terms.catalogue.barred)))
         return Unroutable(Problem("lane", shown(ask.lane), open_lanes, remedy))
-    found = what_is_asked(ask, terms.catalogue)
+    found = choose_model(ask, terms.catalogue)
     if isinstance(found, Problem):
         return Unroutable(found)
     if ask.floor_model is not None and ask.floor_model not in terms.catalogue.names:
@@ -175,7 +189,7 @@ def ladder(
         return Unroutable(Problem("floor.model", shown(ask.floor_model), allowed, "Use one of them."))
     first, notes = found.model, list(found.notes)
     size = first.size_for(ask.image_size)
-    assert size is not None, "what_is_asked() has refused it"
+    assert size is not None, "choose_model() has refused it"
     if size != ask.image_size:
         notes.append(f"size {ask.image_size} is not made by {first.id}: one size up, {size}")
     asked = Route(ask.lane, first.id, size)
@@ -187,16 +201,16 @@ def ladder(
         for lane in serving(service, terms)
         if among is None or lane in among
     ]
-    rungs = [struck(rung, asked, ask, terms, course) for rung in rungs]
-    rungs = unless_all(rungs, lambda route: shut(route, terms, course))
+    rungs = [check_route(rung, asked, ask, terms, course) for rung in rungs]
+    rungs = reject_if_another_remains(rungs, lambda route: gateway_closed(route, terms, course))
     subject = Subject(course.request_id, course.tenant, ask.purpose, first.id, ask.lane)
-    rungs, idle, paused = bent(rungs, flag.concerning(terms.flags, subject), terms.catalogue)
-    rungs = unless_all(rungs, lambda route: too_late(route, terms, course))
-    rungs = unless_all(rungs, lambda route: met(route, course))
+    rungs, idle, paused = apply_flags(rungs, flag.concerning(terms.flags, subject), terms.catalogue)
+    rungs = reject_if_another_remains(rungs, lambda route: opens_after_deadline(route, terms, course))
+    rungs = reject_if_another_remains(rungs, lambda route: already_failed_here(route, course))
     return Ladder(tuple(rungs), found.named, tuple(notes), tuple(idle), paused, ask.lane)
 
 
-def serving(lane: str, terms: Terms) -> tuple[str, ...]:
+def serving(lane: str, terms: RoutingContext) -> tuple[str, ...]:
     """The lane and what stands in for it here: a model there comes before a cheaper model here."""
     return in_order(lane, tuple(name for name in STAND_INS.get(lane, ()) if name in terms.lanes), terms.vertex)
 
@@ -214,27 +228,27 @@ def _most(model: Model, size: str) -> str:
     return fitting[-1] if fitting else model.sizes[0]
 
 
-def _priced(ask: Ask, terms: Terms, route: Route) -> Rung:
+def _priced(ask: Requirements, terms: RoutingContext, route: Route) -> RouteOption:
     model = terms.catalogue.models[route.model]
     tokens = ask.prompt_tokens + ask.references * model.reference_tokens
     if route.lane == GATEWAY:
         offer = terms.offers.get(route.model)
         if offer is None:
-            return Rung(route, 0, tokens)
+            return RouteOption(route, 0, tokens)
         level = gateway.thought(offer.name, offer.gateway, model, ask, terms.catalogue.thinking)
         cost = gateway.price(offer.gateway, route.model, ask.references)
-        return Rung(route, cost, tokens, gateway=offer.name, thinking=level.level, note=level.note)
+        return RouteOption(route, cost, tokens, gateway=offer.name, thinking=level.level, note=level.note)
     if route.lane not in model.lanes:
-        return Rung(route, 0, tokens)
+        return RouteOption(route, 0, tokens)
     level = thought(model, ask.thinking, ask.purpose, terms.catalogue.thinking)
     cost = price.estimate(
         model, route.lane, route.image_size, ask.prompt_tokens, ask.references, grounding=ask.grounding,
         thought_tokens=level.tokens,
     )  # fmt: skip
-    return Rung(route, cost, tokens, thinking=level.level, note=level.note)
+    return RouteOption(route, cost, tokens, thinking=level.level, note=level.note)
 
 
-def _reasons(taken: Route, passed: Sequence[Rung], asked_lane: str) -> list[str]:
+def _reasons(taken: Route, passed: Sequence[RouteOption], asked_lane: str) -> list[str]:
     """What was changed, and why: once for each thing that stood against the better routes."""
     if not passed:
         is_chosen = asked_lane not in ("", taken.lane)
@@ -250,7 +264,7 @@ def _unique(texts: Any) -> list[Any]:
     return list(dict.fromkeys(each for each in texts if each is not None))
 
 
-def _problem(ask: Ask, found: Ladder, catalogue: Catalogue, course: Course) -> Problem:
+def _problem(ask: Requirements, found: Ladder, catalogue: Catalogue, course: RequestHistory) -> Problem:
     """Why even what was asked for cannot be had."""
     first = found.rungs[0]
     if ask.max_cost_micros is not None and (first.struck or "").startswith("over the cap"):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from msgspec import Struct
 
 from shared.core.catalogue.catalogue import Catalogue, Model, UnknownModel
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.lanes import is_apart
 from shared.core.values.parameters import IMAGE_SEARCH
 from shared.core.values.validation import Problem, shown
 
 
-class Asked(Struct, frozen=True):
+class ModelChoice(Struct, frozen=True):
     named: str
     """The id that was named, or that the purpose names."""
     model: Model
@@ -20,7 +20,7 @@ class Asked(Struct, frozen=True):
     """What was changed on the way."""
 
 
-def what_is_asked(ask: Ask, catalogue: Catalogue) -> Asked | Problem:
+def choose_model(ask: Requirements, catalogue: Catalogue) -> ModelChoice | Problem:
     """The model that the request means, or what is wrong with asking for it."""
     if ask.model is None:
         return _by_purpose(ask, catalogue)
@@ -39,10 +39,10 @@ def what_is_asked(ask: Ask, catalogue: Catalogue) -> Asked | Problem:
     if live.status == "deprecated":
         target = f"move to its successor {live.successor}" if live.successor else "plan its migration"
         notes.append(f"model {live.id} is deprecated: {target}")
-    return Asked(named.id, live, tuple(notes))
+    return ModelChoice(named.id, live, tuple(notes))
 
 
-def _by_purpose(ask: Ask, catalogue: Catalogue) -> Asked | Problem:
+def _by_purpose(ask: Requirements, catalogue: Catalogue) -> ModelChoice | Problem:
     """The purpose's model, else the next better one that can do the job: the cheapest that fits."""
     named = first = catalogue.find(catalogue.purposes[ask.purpose])
     notes: list[str] = []
@@ -60,7 +60,7 @@ def _by_purpose(ask: Ask, catalogue: Catalogue) -> Asked | Problem:
             return problem  # a better model in that lane may cost more than this one without it
         if problem is None:
             better = [f"{first.id} cannot do it ({problems[0].field}): {model.id}"] if problems else []
-            return Asked(named.id, model, (*notes, *better))
+            return ModelChoice(named.id, model, (*notes, *better))
         problems.append(problem)
     return max(problems, key=lambda problem: len(problem.allowed))
 
@@ -77,7 +77,7 @@ def least_rank_after(failed_model: str | None, catalogue: Catalogue) -> int | No
     return None if successor is None else catalogue.ladder.index(successor)
 
 
-def _cannot(ask: Ask, model: Model, catalogue: Catalogue) -> Problem | None:
+def _cannot(ask: Requirements, model: Model, catalogue: Catalogue) -> Problem | None:
     """Why this model cannot do what is asked in the lane that is asked, or None."""
     if ask.lane not in model.lanes:
         lanes = ", ".join(lane for lane in model.lanes if not is_apart(lane))  # those may not be here
@@ -93,7 +93,7 @@ def _cannot(ask: Ask, model: Model, catalogue: Catalogue) -> Problem | None:
     return incapable(ask, model) or unsafe(ask, ask.lane, model, catalogue)
 
 
-def incapable(ask: Ask, model: Model) -> Problem | None:
+def incapable(ask: Requirements, model: Model) -> Problem | None:
     """What of the request no lane of this model can do, or None."""
     if ask.aspect_ratio is not None and ask.aspect_ratio not in model.aspect_ratios:
         ratios = ", ".join(model.aspect_ratios)
@@ -110,7 +110,7 @@ def incapable(ask: Ask, model: Model) -> Problem | None:
     return None
 
 
-def unsafe(ask: Ask, lane: str, model: Model, catalogue: Catalogue) -> Problem | None:
+def unsafe(ask: Requirements, lane: str, model: Model, catalogue: Catalogue) -> Problem | None:
     """A harm category whose threshold this lane's API does not take, or None."""
     api = catalogue.api_of(lane, model.id)
     taken = catalogue.safety.get(api, ())

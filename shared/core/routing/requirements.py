@@ -10,7 +10,7 @@ from shared.core.values.codec import Stored
 from shared.core.values.parameters import Grounding, Thinking
 
 
-class Ask(Stored, frozen=True):
+class Requirements(Stored, frozen=True):
     """The same for the whole life of a request; kept in its document."""
 
     purpose: str
@@ -50,7 +50,7 @@ class Ask(Stored, frozen=True):
         return {name: value for name, value in fields.items() if name != "allow_vertex" or value is not None}
 
     @classmethod
-    def of(cls, request: RenderRequest, above: str | None = None) -> Ask:
+    def of(cls, request: RenderRequest, above: str | None = None) -> Requirements:
         floor = None if request.floor == "exact" else request.floor
         return cls(
             purpose=request.purpose,

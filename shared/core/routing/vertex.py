@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.lanes import VERTEX
 
 VertexUse: TypeAlias = Literal["fallback", "first", "named", "only"]
@@ -18,7 +18,7 @@ Gemini API is the fallback; named: it serves requests that name it, or consent t
 VERTEX_USES: tuple[VertexUse, ...] = get_args(VertexUse)
 
 
-def may_use_vertex(ask: Ask, use: VertexUse) -> bool:
+def may_use_vertex(ask: Requirements, use: VertexUse) -> bool:
     if ask.lane == VERTEX:
         return True
     return use != "named" if ask.allow_vertex is None else ask.allow_vertex

@@ -232,7 +232,7 @@ class Labels(Struct, frozen=True):
         return schema | ({"description": self.description} if self.description else {})
 
 
-class Either(Struct, frozen=True):
+class ConstOrObject(Struct, frozen=True):
     """A fixed word, or an object."""
 
     word: str
@@ -251,7 +251,7 @@ class Either(Struct, frozen=True):
         return schema | ({"description": self.description} if self.description else {})
 
 
-class Parsed(Struct, frozen=True):
+class Converted(Struct, frozen=True):
     """A shape whose text becomes a value (a moment, an amount of money)."""
 
     text: Text

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from shared.core.values.codec import Stored
 
 State: TypeAlias = Literal["pending", "delivered", "dead"]
-STATES: tuple[State, ...] = ("pending", "delivered", "dead")
 
 KEEP_FOR = timedelta(days=30)
 """As long as the request itself is kept: a replay needs it."""

@@ -9,9 +9,9 @@ from msgspec import Meta, Struct
 from shared.core.messages.render_request import RenderRequest
 from shared.core.messages.request_key import key_of
 from shared.core.routing import ladder
-from shared.core.routing.context import Course
+from shared.core.routing.context import RequestHistory
 from shared.core.routing.ladder import Planned, Unroutable, Waits
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.money import usd
 from shared.flows.intake.intake import failed_model, would_accept
 from shared.flows.operations import routing_snapshot
@@ -48,9 +48,9 @@ async def estimate(ports: Ports, request: RenderRequest) -> Estimate:
     snapshot = await routing_snapshot.read(ports.store, ports.flag_source, ports.catalogue, ports.gateways_in_use)
     above = await failed_model(ports.store, request)
     await would_accept(ports, request, snapshot.now, above)
-    ask = Ask.of(request, above)
+    ask = Requirements.of(request, above)
     terms = snapshot.terms(ports.catalogue, ports.open_lanes)
-    course = Course(key_of(request.tenant, request.request_id), request.tenant, request.deadline)
+    course = RequestHistory(key_of(request.tenant, request.request_id), request.tenant, request.deadline)
     rungs = ladder.ladder(ask, terms, course)
     plan = ladder.plan(ask, terms, course)
     chosen = plan.route if isinstance(plan, Planned) else None

@@ -220,7 +220,7 @@ class _Orders:
         committed = await self._ports.store.commit(
             Update(request.path, changes, request.version),
             Delete(attempt.path, attempt.version),
-            *budget.given_back(request.id, request.data),
+            *budget.refund(request.id, request.data),
         )
         if isinstance(committed, Committed):
             await ended(self._ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))

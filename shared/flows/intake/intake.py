@@ -28,7 +28,7 @@ from shared.core.provider.outcome import CANCELLED, EXPIRED
 from shared.core.routing import ladder
 from shared.core.routing.context import Offer
 from shared.core.routing.ladder import Planned, Unroutable
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import Absent, Conflict, Create, Document, InvalidDocument, Update
 from shared.core.values.parameters import WITH_QUALITY
 from shared.core.values.trace_context import Place, caller_of
@@ -47,9 +47,9 @@ from shared.ports.store import Store
 REJECTED_EXCERPT_BYTES = 4096
 
 
-async def take_in(ports: Ports, kicks: Kicks, tags: FairTags, message: Message) -> None:
+async def accept_message(ports: Ports, kicks: Kicks, tags: FairTags, message: Message) -> None:
     """Raises StoreUnavailable or TopicsUnavailable when the next step is not on record."""
-    visit = _Visit.of(ports, message)
+    visit = _Delivery.of(ports, message)
     try:
         match parse_message(message.data):
             case Cancel(request_id, tenant):
@@ -70,7 +70,7 @@ async def give_up(ports: Ports, message: Message, reason: str) -> bool:
         known = await find_request(ports.store, problem.tenant or DEFAULT_TENANT, problem.request_id)
         if isinstance(known, Document) and known.data.get("message_id") == message.id:
             return False
-    await _reject(ports, problem, _Visit.of(ports, message))
+    await _reject(ports, problem, _Delivery.of(ports, message))
     return True
 
 
@@ -88,7 +88,7 @@ def _unstorable(message: Message, reason: str) -> InvalidRequest:
     return InvalidRequest((problem,), request_id, tenant)
 
 
-class _Visit(Struct, frozen=True):
+class _Delivery(Struct, frozen=True):
     """One delivery, as its trace sees it."""
 
     message: Message
@@ -98,13 +98,13 @@ class _Visit(Struct, frozen=True):
     began_at: datetime
 
     @classmethod
-    def of(cls, ports: Ports, message: Message) -> _Visit:
+    def of(cls, ports: Ports, message: Message) -> _Delivery:
         caller = caller_of(message.attributes)
         place = tracing.begun(ports) if caller is None else tracing.going_on(ports, caller)
         return cls(message, caller, place, ports.clock.now())
 
 
-async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequest, visit: _Visit) -> None:
+async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequest, visit: _Delivery) -> None:
     existing = await find_request(ports.store, request.tenant, request.request_id)
     if isinstance(
         existing, Document
@@ -153,10 +153,10 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
     if overdue:
         await ended(ports, taken)
         return
-    await _see_to_it(ports, kicks, taken)
+    await _continue_request(ports, kicks, taken)
 
 
-def _trace_accepted(ports: Ports, visit: _Visit, key: str, planned: Planned, before: Document | None) -> None:
+def _trace_accepted(ports: Ports, visit: _Delivery, key: str, planned: Planned, before: Document | None) -> None:
     """The publisher's stage, where the push says when it was, and intake's own, linked to what it revives."""
     message, root = visit.message, visit.place
     if message.published_at is not None:
@@ -172,7 +172,7 @@ def _trace_accepted(ports: Ports, visit: _Visit, key: str, planned: Planned, bef
 
 def _trace(
     ports: Ports,
-    visit: _Visit,
+    visit: _Delivery,
     place: Place,
     parent: Place | None,
     request_id: str | None,
@@ -190,7 +190,7 @@ def _trace(
     )  # fmt: skip
 
 
-async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: Document, visit: _Visit) -> None:
+async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: Document, visit: _Delivery) -> None:
     """The same id again: the same content is the same request; other content is refused and the first one kept."""
     if request_record.content_hash(existing.data) != request.content_hash:
         problem = Problem(
@@ -211,10 +211,10 @@ async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: 
         _trace(ports, visit, tracing.below(ports, root), root, existing.id, effect="repeated")
     else:
         _trace(ports, visit, visit.place, visit.caller, existing.id, effect="repeated", links=(root,))
-    await _see_to_it(ports, kicks, existing)
+    await _continue_request(ports, kicks, existing)
 
 
-async def _see_to_it(ports: Ports, kicks: Kicks, request: Document) -> None:
+async def _continue_request(ports: Ports, kicks: Kicks, request: Document) -> None:
     """What a request on record needs now, on its first delivery and on any later one."""
     if request.data["status"] in request_record.FINAL:
         await announce(ports, request)
@@ -253,7 +253,7 @@ async def cancel(ports: Ports, tenant: str, request_id: str) -> str:
         changes = {"cancel_requested_at": now, "updated_at": now}
         if not begun:
             changes |= request_record.finished("cancelled", CANCELLED, now)
-        given_back = () if begun else budget.given_back(request.id, request.data)
+        given_back = () if begun else budget.refund(request.id, request.data)
         committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
         if isinstance(committed, Conflict):
             continue
@@ -347,7 +347,7 @@ def check(
                 "Set such a format, or leave the quality out.",
             )
         )
-    planned = ladder.first_plan(Ask.of(request, above), catalogue, lanes, offers)
+    planned = ladder.first_plan(Requirements.of(request, above), catalogue, lanes, offers)
     match planned:
         case Unroutable(problem):
             raise InvalidRequest((*problems, problem), request.request_id, request.tenant)
@@ -362,7 +362,7 @@ def check(
             return planned
 
 
-async def _reject(ports: Ports, reason: InvalidRequest, visit: _Visit) -> None:
+async def _reject(ports: Ports, reason: InvalidRequest, visit: _Delivery) -> None:
     """Record it, answer it, and let the message go."""
     now, message, trace_id = ports.clock.now(), visit.message, visit.place.trace_id
     excerpt = message.data[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="replace")

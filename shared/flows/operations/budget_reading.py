@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from shared.core.accounting import budget
-from shared.core.accounting.budget import Account, Budget, Purse, Settled
+from shared.core.accounting.budget import Budget, BudgetAccount, TenantBalance, WorkerTotals
 from shared.core.lifecycle import queries
 from shared.core.values.documents import Document
 from shared.ports.store import Store
@@ -21,23 +21,23 @@ async def read_budget(store: Store, tenant: str, default: Budget | None = None) 
     return (budget.budget_of(found.data) if isinstance(found, Document) else None) or default
 
 
-async def read_purse(store: Store, tenant: str, limit: Budget, now: datetime) -> Purse:
+async def read_purse(store: Store, tenant: str, limit: Budget, now: datetime) -> TenantBalance:
     """For looking: an account that the pump has not opened yet is reckoned as it will open it."""
     period = budget.period_of(limit.period, now)
     settled = await read_settled(store, tenant, period)
     found = await store.get(budget.path(tenant, period))
-    account = Account.from_json(found.data) if isinstance(found, Document) else None
-    return Purse(limit, await opened(store, tenant, limit, period, account, settled), settled)
+    account = BudgetAccount.from_json(found.data) if isinstance(found, Document) else None
+    return TenantBalance(limit, await opened(store, tenant, limit, period, account, settled), settled)
 
 
-async def read_settled(store: Store, tenant: str, period: str) -> Settled:
+async def read_settled(store: Store, tenant: str, period: str) -> WorkerTotals:
     shards = await store.get_all(budget.shard_paths(tenant, period))
-    return Settled.sum_of(each.data for each in shards if isinstance(each, Document))
+    return WorkerTotals.sum_of(each.data for each in shards if isinstance(each, Document))
 
 
 async def opened(
-    store: Store, tenant: str, limit: Budget, period: str, account: Account | None, settled: Settled
-) -> Account:
+    store: Store, tenant: str, limit: Budget, period: str, account: BudgetAccount | None, settled: WorkerTotals
+) -> BudgetAccount:
     """The account of this very budget. What the ledger holds beyond the shards was spent without a reservation: before
     there was a budget. `settled` was read before the ledger is, so that nothing falls between the two.
     """
@@ -46,7 +46,7 @@ async def opened(
     before = await _spent(store, tenant, period) - settled.cost_micros
     if account is not None:
         return replace(account, since=limit.since, before_micros=max(before, 0))
-    return Account(tenant, period, limit.since, max(before, 0))
+    return BudgetAccount(tenant, period, limit.since, max(before, 0))
 
 
 async def _spent(store: Store, tenant: str, period: str) -> int:

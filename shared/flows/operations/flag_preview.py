@@ -16,11 +16,11 @@ from shared.core.lifecycle import queries
 from shared.core.lifecycle.request_record import Head
 from shared.core.messages.render_request import PRIORITIES
 from shared.core.routing import flag, ladder
-from shared.core.routing.context import Terms
+from shared.core.routing.context import RoutingContext
 from shared.core.routing.flag import Flag, Subject
-from shared.core.routing.flag_form import Wish
+from shared.core.routing.flag_form import FlagRequest
 from shared.core.routing.ladder import Plan, Planned, Waits
-from shared.core.routing.model_choice import what_is_asked
+from shared.core.routing.model_choice import choose_model
 from shared.core.routing.vertex import VertexUse
 from shared.core.values.money import usd
 from shared.core.values.validation import Problem
@@ -89,7 +89,7 @@ async def look(
     catalogue: Catalogue,
     lanes: Collection[str],
     gateways: frozenset[str],
-    wish: Wish,
+    wish: FlagRequest,
     ids: Iterator[str],
     vertex: VertexUse | None = None,
 ) -> Looked:
@@ -125,7 +125,7 @@ async def _queue(store: Store, model: str, priority: str, tenant: str | None) ->
     return Queue(model, priority, count, [Head.of(each.id, each.version, each.data) for each in documents])
 
 
-def foresee(queue: Queue, new: Flag, terms: Terms) -> Foreseen:
+def foresee(queue: Queue, new: Flag, terms: RoutingContext) -> Foreseen:
     """How the heads would change, were `new` in force beside what is; one in shadow is taken as if it were."""
     with_it = terms.with_flag(replace(new, shadow=False))
     changes: Counter[str] = Counter()
@@ -148,7 +148,7 @@ def foresee(queue: Queue, new: Flag, terms: Terms) -> Foreseen:
     return Foreseen(queue, len(heads), changes, saved)
 
 
-def _alike(head: Head, terms: Terms) -> Hashable:
+def _alike(head: Head, terms: RoutingContext) -> Hashable:
     """Heads with the same one are planned alike: all that a plan depends on, of the id its place in shares alone."""
     course = head.course
     shares = tuple(
@@ -159,7 +159,7 @@ def _alike(head: Head, terms: Terms) -> Hashable:
 
 
 def _is_in_scope(head: Head, new: Flag, catalogue: Catalogue) -> bool:
-    asked = what_is_asked(head.ask, catalogue)
+    asked = choose_model(head.ask, catalogue)
     if isinstance(asked, Problem):
         return False
     subject = Subject(head.request_id, head.tenant, head.ask.purpose, asked.model.id, head.ask.lane)

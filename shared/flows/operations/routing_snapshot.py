@@ -8,13 +8,13 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from shared.core.admission import model_state
-from shared.core.admission.model_state import Standing
+from shared.core.admission.model_state import ModelState
 from shared.core.admission.outlook import denials, denied_apart, offers, outlook
 from shared.core.admission.route_memory import Routing
-from shared.core.admission.slot_calendar import Full
+from shared.core.admission.slot_calendar import Blocked
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.routing import flag_board
-from shared.core.routing.context import Offer, Terms
+from shared.core.routing.context import Offer, RoutingContext
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.flag_board import Board
 from shared.core.routing.gateway import serving
@@ -28,7 +28,7 @@ from shared.ports.flags import FlagSource
 from shared.ports.store import Store
 
 
-class Known(Struct, frozen=True):
+class RoutingSnapshot(Struct, frozen=True):
     """As of one look; where nothing was ever started, nothing."""
 
     now: datetime
@@ -56,9 +56,9 @@ class Known(Struct, frozen=True):
         more = [*([VERTEX] if self.vertex else []), *([GATEWAY] if self.offers else [])]
         return (*here, *(lane for lane in more if lane not in here))
 
-    def terms(self, catalogue: Catalogue, built: Collection[str]) -> Terms:
+    def terms(self, catalogue: Catalogue, built: Collection[str]) -> RoutingContext:
         """What the pump would plan under now, with these lanes built."""
-        return Terms(
+        return RoutingContext(
             catalogue=catalogue,
             lanes=self.lanes(built),
             flags=tuple(each for each in self.board.in_force(self.now) if not each.shadow),
@@ -89,7 +89,7 @@ async def read(
     catalogue: Catalogue,
     gateways: frozenset[str] = frozenset(),
     vertex: VertexUse | None = None,
-) -> Known:
+) -> RoutingSnapshot:
     """Needs no running worker. `gateways` are those in use here, `vertex` as it is configured here."""
     own, pump, *calendars = await store.get_all([flag_board.PATH, PUMP, *map(model_state.path, catalogue.models)])
     now = pump.read_at
@@ -100,11 +100,11 @@ async def read(
     if vertex is not None:
         apart += [pool(VERTEX, model.id) for model in catalogue.models.values() if VERTEX in model.lanes]
     calendars += await store.get_all([model_state.path(name) for name in apart])
-    standings = {each.id: Standing.from_json(each.data) for each in calendars if isinstance(each, Document)}
+    standings = {each.id: ModelState.from_json(each.data) for each in calendars if isinstance(each, Document)}
     held = _held(pump)
-    full = {model: Full(why["reason"], why["until"]) for model, why in held.items()}
+    full = {model: Blocked(why["reason"], why["until"]) for model, why in held.items()}
     routing = _routing(pump)
-    return Known(
+    return RoutingSnapshot(
         now=now,
         own=flags,
         board=await flag_source.beside(flags, now),

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from shared.core.admission.allocation import Candidate, Grant
 from shared.core.admission.outlook import outlook
 from shared.core.admission.route_memory import Routing
-from shared.core.admission.slot_calendar import Full
+from shared.core.admission.slot_calendar import Blocked
 from shared.core.conclusions.claims import POLICIES, parted
 from shared.core.conclusions.conclusion import Conclusion, Conclusions
 from shared.core.conclusions.conclusion import judge as conclude
@@ -27,7 +27,7 @@ from shared.flows.pump.state import PumpDocuments
 from shared.ports import Ports
 
 
-class Judging:
+class Breakers:
     """One per lead."""
 
     def __init__(self, ports: Ports, documents: PumpDocuments, sight: PumpSight, planner: Planner) -> None:
@@ -38,7 +38,7 @@ class Judging:
         self._suspected: frozenset[str] = frozenset()
         """Cases of too few requests for a conclusion, that somebody has been told of."""
 
-    async def judge(self, held_back: Mapping[str, Full]) -> Routing:
+    async def judge(self, held_back: Mapping[str, Blocked]) -> Routing:
         """Trip and reset breakers, conclude what evidence allows, and plan under what is in force from here on.
 
         `held_back` by model: what the last tick found full.

@@ -10,7 +10,14 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shared.core.accounting import budget
-from shared.core.accounting.budget import OVER_BUDGET, Account, Budget, Pending, Purse, Reservation
+from shared.core.accounting.budget import (
+    OVER_BUDGET,
+    Budget,
+    BudgetAccount,
+    Reservation,
+    TenantBalance,
+    UnconfirmedReservation,
+)
 from shared.core.admission.allocation import Candidate, Grant
 from shared.core.lifecycle import queries
 from shared.core.lifecycle.request_record import Head
@@ -19,7 +26,7 @@ from shared.core.provider.outcome import Outcome
 from shared.core.values.documents import Document
 from shared.flows.operations import budget_reading
 from shared.flows.pump import orphaned_reservations
-from shared.flows.pump.dormant import Sleepers
+from shared.flows.pump.dormant import Dormant
 from shared.flows.pump.planner import Planner
 from shared.flows.pump.state import PumpDocuments
 from shared.ports import Ports
@@ -44,15 +51,15 @@ class Budgets(Struct):
     ports: Ports
     documents: PumpDocuments
     planner: Planner
-    sleepers: Sleepers
-    _purses: dict[str, Purse] = field(default_factory=dict)
+    sleepers: Dormant
+    _purses: dict[str, TenantBalance] = field(default_factory=dict)
     """By tenant: those that have a budget."""
     _known: set[str] = field(default_factory=set)
     """Tenants whose documents were read."""
     _read_at: float = float("-inf")
     _told: set[tuple[str, str, int]] = field(default_factory=set)
     """Tenant, period and limit of which it was said that nothing is left."""
-    _changed: dict[str, Account] = field(default_factory=dict)
+    _changed: dict[str, BudgetAccount] = field(default_factory=dict)
     """By path: accounts that differ from their documents, as far as anybody else must know of it."""
     _rewritten: set[str] = field(default_factory=set)
     """Requests whose heads are not what the store has since the last look."""
@@ -93,7 +100,7 @@ class Budgets(Struct):
                 continue
             self._tell(each.head.tenant, purse)
             if budget.refuses(purse, each.planned.estimate_micros):
-                outcome = budget.refused(each.head.tenant, purse, each.planned.estimate_micros)
+                outcome = budget.refusal(each.head.tenant, purse, each.planned.estimate_micros)
                 refused.append((each.head, outcome))
                 continue
             lower = self._stepped_down(each, purse)
@@ -117,7 +124,7 @@ class Budgets(Struct):
                 taken.append(each)
         return taken
 
-    def reserve(self, grants: Sequence[Grant]) -> list[Account]:
+    def reserve(self, grants: Sequence[Grant]) -> list[BudgetAccount]:
         """The accounts to write before these are handed out."""
         for grant in grants:
             self._reserve(grant.candidate)
@@ -143,19 +150,19 @@ class Budgets(Struct):
         head = candidate.head
         purse = self._purses.get(head.tenant)
         if purse is not None:
-            pending = Pending(head.request_id, head.release + 1, candidate.planned.estimate_micros)
+            pending = UnconfirmedReservation(head.request_id, head.release + 1, candidate.planned.estimate_micros)
             account = purse.account.reserve(pending)
             self._purses[head.tenant] = replace(purse, account=account)
             self._changed[account.path] = account
 
-    def _stepped_down(self, each: Candidate, purse: Purse) -> Candidate | None:
+    def _stepped_down(self, each: Candidate, purse: TenantBalance) -> Candidate | None:
         if purse.budget.over != "step-down" or each.planned.probe is not None:
             return None
         because = f"budget of {purse.budget}: too little left"
         planned = self.planner.step_down(each.head, purse.available_micros, because)
         return None if planned is None else replace(each, planned=planned)
 
-    def _tell(self, tenant: str, purse: Purse) -> None:
+    def _tell(self, tenant: str, purse: TenantBalance) -> None:
         """Once a limit."""
         if tenant not in self.documents.over_budget:
             self.documents.over_budget = (*self.documents.over_budget, tenant)
@@ -186,7 +193,7 @@ class Budgets(Struct):
             else:
                 self._purses[tenant] = purse
 
-    async def _purse(self, tenant: str, limit: Budget | None, now: datetime) -> Purse | None:
+    async def _purse(self, tenant: str, limit: Budget | None, now: datetime) -> TenantBalance | None:
         if limit is None:
             return None
         period = budget.period_of(limit.period, now)
@@ -196,14 +203,14 @@ class Budgets(Struct):
         if before is None:
             document = await self.ports.store.get(budget.path(tenant, period))
             self.documents.accounts[document.path] = document
-            before = Account.from_json(document.data) if isinstance(document, Document) else None
+            before = BudgetAccount.from_json(document.data) if isinstance(document, Document) else None
         account = await budget_reading.opened(self.ports.store, tenant, limit, period, before, settled)
         cleared = await orphaned_reservations.clear(self.ports.store, account, now)
         account = cleared.account
         self._rewritten |= set(cleared.rewritten)
         if account != before:
             self._changed[account.path] = account
-        return Purse(limit, account, settled)
+        return TenantBalance(limit, account, settled)
 
     async def _wake(self, tenant: str, now: datetime) -> None:
         """As many of those that wait as the money is enough for, in their order, and those to be refused now."""
@@ -224,7 +231,7 @@ class Budgets(Struct):
         await self.sleepers.rouse([Head.of(each.id, each.version, each.data) for each in woken], now)
 
 
-def _is_open(purse: Purse, head: Head) -> bool:
+def _is_open(purse: TenantBalance, head: Head) -> bool:
     """Nobody knows yet whether an earlier release of it was handed out."""
     return any(each.request_id == head.request_id for each in purse.account.pending)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from shared.core.admission.slot_calendar import Full
-from shared.core.admission.tick import Ticked
+from shared.core.admission.slot_calendar import Blocked
+from shared.core.admission.tick import TickResult
 from shared.core.lifecycle import request_record
 from shared.core.lifecycle.request_record import Head
 from shared.core.provider.outcome import Outcome, cannot_begin_in_time
@@ -14,7 +14,7 @@ from shared.core.routing.ladder import Planned
 from shared.core.values.documents import Committed, Document, Update
 from shared.core.values.lanes import BATCH
 from shared.flows.pump.planner import Planner
-from shared.flows.pump.queue_fronts import HeadPages
+from shared.flows.pump.queue_fronts import QueueFronts
 from shared.flows.pump.release import take_back_unclaimed
 from shared.flows.pump.state import PumpDocuments
 from shared.flows.requests.expiry import expire_due_before, expire_overdue
@@ -30,7 +30,7 @@ SWEEP_EVERY = timedelta(seconds=5)
 class Overdue:
     """One per lead."""
 
-    def __init__(self, ports: Ports, documents: PumpDocuments, pages: HeadPages, planner: Planner) -> None:
+    def __init__(self, ports: Ports, documents: PumpDocuments, pages: QueueFronts, planner: Planner) -> None:
         self._ports = ports
         self._documents = documents
         self._pages = pages
@@ -46,7 +46,7 @@ class Overdue:
             assert isinstance(request, Document)
             await ended(self._ports, request, was="queued")
 
-    async def end_missed(self, ticked: Ticked, held_back: Mapping[str, Full]) -> None:
+    async def end_missed(self, ticked: TickResult, held_back: Mapping[str, Blocked]) -> None:
         """Heads whose deadline cannot be kept any more: at once, with the reason, and those behind them.
 
         `held_back` by model: what the tick before this found full, and those behind it are ended already.
@@ -58,7 +58,7 @@ class Overdue:
         new = {model: full for model, full in ticked.held.items() if model not in held_back}
         await self._expire_behind(new, self._documents.time.now())
 
-    async def sweep(self, held_back: Mapping[str, Full]) -> None:
+    async def sweep(self, held_back: Mapping[str, Blocked]) -> None:
         """Lost releases and passed deadlines, now and then."""
         now = self._documents.time.now()
         if now - self._swept_at < SWEEP_EVERY:
@@ -69,7 +69,7 @@ class Overdue:
         await expire_overdue(self._ports, now)
         await self._expire_behind(held_back, now)
 
-    async def _expire_behind(self, held: Mapping[str, Full], now: datetime) -> None:
+    async def _expire_behind(self, held: Mapping[str, Blocked], now: datetime) -> None:
         """End those behind the heads that are due before their model opens."""
         for model, full in held.items():
             if full.reason in ("closed", "day") and full.until is not None and full.until > now + WORTH_WAITING:
@@ -85,6 +85,6 @@ class Overdue:
         return isinstance(plan, Planned) and (plan.route.pool != model or plan.route.lane == BATCH)
 
 
-def _too_late(model: str, full: Full) -> Outcome:
+def _too_late(model: str, full: Blocked) -> Outcome:
     assert full.until is not None
     return cannot_begin_in_time(model, full.reason, full.until)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from shared.core.observability import events
 from shared.flows.clock import ClockFell
 from shared.flows.pump.state import LeadLost, PumpDocuments
-from shared.flows.pump.tick import Granting
+from shared.flows.pump.tick import TickRunner
 from shared.flows.requests.item_by_item import reason_of
 from shared.flows.wakeups import Kicks
 from shared.ports import Ports
@@ -82,7 +82,7 @@ class Pump:
             if documents is None:
                 return
             ports.signals.emit(events.LEAD_TAKEN, holder=ports.boot, release=ports.release.identity)
-            granting = Granting(ports, documents)
+            granting = TickRunner(ports, documents)
             try:
                 why = await self._loop(granting, summarizing, ends)
                 break
@@ -105,7 +105,7 @@ class Pump:
         if why != "quiet" or self._wake.is_set():
             await self._kicks.kick()
 
-    async def _loop(self, granting: Granting, summarizing: Summarizing, ends: float) -> str:
+    async def _loop(self, granting: TickRunner, summarizing: Summarizing, ends: float) -> str:
         """Tick until there is a reason to leave, `ends` by the monotonic clock among them, and say which."""
         clock = self._ports.clock
         busy_at = clock.monotonic()

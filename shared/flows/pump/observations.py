@@ -14,7 +14,7 @@ from shared.core.conclusions.evidence import summed as summed_heard
 from shared.core.lifecycle import queries
 from shared.core.limits import live_quota
 from shared.core.limits.live_quota import LiveLimits, LiveQuota
-from shared.core.limits.observations import Seen, Sign, summed
+from shared.core.limits.observations import ModelObservations, StartSignal, summed
 from shared.core.provider.circuit_health import REMEMBERED, Health
 from shared.core.provider.circuit_health import summed as summed_health
 from shared.core.values.documents import Document
@@ -49,7 +49,7 @@ class PumpSight(Struct):
     """What the fleet met, by circuit."""
     heard: Mapping[str, Heard] = field(default_factory=dict)
     """What the fleet heard for and against conclusions, by id."""
-    _reports: dict[str, dict[str, Seen]] = field(default_factory=dict)
+    _reports: dict[str, dict[str, ModelObservations]] = field(default_factory=dict)
     """By worker process and model."""
     _drift: dict[tuple[str, str], Mapping[int, int]] = field(default_factory=dict)
     """What calendars have been corrected by, by process and model."""
@@ -85,7 +85,7 @@ class PumpSight(Struct):
         await asyncio.gather(*parts)
 
     @property
-    def reports(self) -> dict[str, Seen]:
+    def reports(self) -> dict[str, ModelObservations]:
         models = {model for each in self._reports.values() for model in each}
         return {model: summed(each[model] for each in self._reports.values() if model in each) for model in models}
 
@@ -120,7 +120,8 @@ class PumpSight(Struct):
         read = await self.ports.store.query(queries.evidence_since(since))
         found = [each for each in read if each.data["updated_at"] <= now + FELL]  # else told by a clock set back since
         self._reports = {
-            each.id: {model: Seen.from_json(seen) for model, seen in each.data["models"].items()} for each in found
+            each.id: {model: ModelObservations.from_json(seen) for model, seen in each.data["models"].items()}
+            for each in found
         }
         by_circuit: dict[str, list[Health]] = {}
         for each in found:
@@ -138,7 +139,9 @@ class PumpSight(Struct):
         late: dict[str, int] = {}
         for models in self._reports.values():
             for model, seen in models.items():
-                counts = (sum(seen.counts.get(sign, {}).values()) for sign in (Sign.LATE, Sign.DELIVERED_LATE))
+                counts = (
+                    sum(seen.counts.get(sign, {}).values()) for sign in (StartSignal.LATE, StartSignal.DELIVERED_LATE)
+                )
                 late[model] = late.get(model, 0) + sum(counts)
         self.late = frozenset(model for model, count in late.items() if count > self._late_known.get(model, 0))
         self._late_known = late

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from shared.core.accounting.budget import Account
+from shared.core.accounting.budget import BudgetAccount
 from shared.core.lifecycle import request_record
 from shared.core.values.documents import Committed, Document, Update
 from shared.ports.store import Store
@@ -20,12 +20,12 @@ from shared.ports.store import Store
 class Cleared(Struct, frozen=True):
     """A budget's account after its open reservations were looked at."""
 
-    account: Account
+    account: BudgetAccount
     rewritten: tuple[str, ...] = ()
     """Requests that are of another version since."""
 
 
-async def clear(store: Store, account: Account, now: datetime) -> Cleared:
+async def clear(store: Store, account: BudgetAccount, now: datetime) -> Cleared:
     """The account without what is handed out, or surely never will be; what changes under the look stays open."""
     pending = account.pending
     if not pending:

@@ -19,7 +19,7 @@ from shared.core.lifecycle.request_record import Head
 from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.routing import ladder
 from shared.core.routing.breaker import may_probe, may_probe_again
-from shared.core.routing.context import Terms
+from shared.core.routing.context import RoutingContext
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.ladder import Plan, Planned, Unroutable, Waits, saved
 from shared.core.values.lanes import is_apart
@@ -44,7 +44,7 @@ class Planner(Struct):
     """One per lead: it remembers plans as long as nothing they rest on changes."""
 
     ports: Ports
-    terms: Terms | None = None
+    terms: RoutingContext | None = None
     shadows: tuple[Flag, ...] = ()
     _plans: dict[str, tuple[str, Plan]] = field(default_factory=dict)
     """By request: the version that was planned, and its plan."""
@@ -59,7 +59,7 @@ class Planner(Struct):
     ) -> None:
         """Plan under these terms from now on. `gateways_off` by name: why nothing goes there."""
         ports = self.ports
-        terms = Terms(
+        terms = RoutingContext(
             catalogue=ports.catalogue,
             lanes=ports.open_lanes,
             flags=tuple(each for each in flags if not each.shadow),
@@ -146,7 +146,7 @@ class Planner(Struct):
                 terms = terms.without_shut(about.subject)
         return self._probe(about.subject, terms, by_trust, about.id)
 
-    def _probe(self, subject: str, terms: Terms, heads: Sequence[Head], probe: str) -> dict[str, Plan]:
+    def _probe(self, subject: str, terms: RoutingContext, heads: Sequence[Head], probe: str) -> dict[str, Plan]:
         """The first request that would take a route of the subject, of the lowest priority there is."""
         for head in sorted(heads, key=lambda head: -RANK[head.priority]):
             plan = ladder.plan(head.ask, terms, head.course)
@@ -155,7 +155,7 @@ class Planner(Struct):
         return {}
 
     @property
-    def _terms(self) -> Terms:
+    def _terms(self) -> RoutingContext:
         assert self.terms is not None, "under() comes first"
         return self.terms
 

@@ -32,7 +32,7 @@ class _Page(Struct):
     read_at: float = float("-inf")
 
 
-class HeadPages:
+class QueueFronts:
     """One per lead. `kicked` queues, used-up pages and old ones are read again."""
 
     def __init__(self, ports: Ports) -> None:

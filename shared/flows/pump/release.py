@@ -118,9 +118,9 @@ async def take_back_unclaimed(ports: Ports, time: ServerTime) -> list[Head]:
 
 async def _take_back(ports: Ports, request: Document, now: datetime) -> Head | None:
     """None where somebody else had it."""
-    changes = request_record.not_started(request.data, "its release was not taken up", now)
+    changes = request_record.return_to_queue(request.data, "its release was not taken up", now)
     changes["unclaimed_count"] = request.data.get("unclaimed_count", 0) + 1
-    given_back = budget.given_back(request.id, request.data)
+    given_back = budget.refund(request.id, request.data)
     committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
     if isinstance(committed, Conflict):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.core.admission.tick import Memory, Ticked
+from shared.core.admission.tick import Memory, TickResult
 from shared.core.observability import events
 from shared.flows.pump.planner import Planning
 from shared.ports.telemetry import Events
@@ -13,7 +13,7 @@ MOST_TENANTS = 20
 """Of one model whose reasons are told apart."""
 
 
-def held(ticked: Ticked, planning: Planning) -> dict[str, Any]:
+def held(ticked: TickResult, planning: Planning) -> dict[str, Any]:
     """By model, why its queue waits; `tenants` by name, where it is something of their own.
 
     A queue may hold requests that on-call has paused beside others that have no route: the pause of one tenant must not

@@ -12,11 +12,11 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from shared.core.accounting.budget import Account
+from shared.core.accounting.budget import BudgetAccount
 from shared.core.admission import model_state
 from shared.core.admission.clock_rewind import fell_by, rewound, rewound_routing
 from shared.core.admission.fleet_pace import Fleet
-from shared.core.admission.model_state import Standing
+from shared.core.admission.model_state import ModelState
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.spend_window import Spend
 from shared.core.admission.tick import Memory
@@ -28,7 +28,7 @@ from shared.flows.pump.dormant import wake_from_the_future
 from shared.flows.pump_status import LONGEST_LEAD, PUMP
 from shared.ports import Ports
 
-LEAD = timedelta(seconds=6)
+LEADER_LEASE = timedelta(seconds=6)
 """Renewed with every write, and at least while RENEW_WITHIN is left; so long nobody grants when a pump dies."""
 RENEW_WITHIN = timedelta(seconds=3)
 
@@ -85,7 +85,7 @@ class PumpDocuments(Struct):
         """Everything remembered, as the clock tells it that was set back by so much; and its sleepers awake."""
         self.ports.signals.emit(events.CLOCK_SET_BACK, seconds=round(by.total_seconds()))
         await self.read_standings({*self.ports.catalogue.models, *self.memory.limits})
-        known = {model: each for model, each in self.memory.standings.items() if each != Standing()}
+        known = {model: each for model, each in self.memory.standings.items() if each != ModelState()}
         self.memory = rewound(replace(self.memory, standings=known), by)
         self.routing = rewound_routing(self.routing, by)
         await wake_from_the_future(self.ports, self.time.now())
@@ -104,7 +104,7 @@ class PumpDocuments(Struct):
         found = await self.ports.store.get_all([model_state.path(model) for model in missing])
         self.calendars.update(zip(missing, found, strict=True))
         read = {
-            model: Standing.from_json(each.data) if isinstance(each, Document) else Standing()
+            model: ModelState.from_json(each.data) if isinstance(each, Document) else ModelState()
             for model, each in zip(missing, found, strict=True)
         }
         self.memory = replace(self.memory, standings={**self.memory.standings, **read})
@@ -116,7 +116,7 @@ class PumpDocuments(Struct):
         *,
         held: Mapping[str, Any],
         waiting: list[str],
-        accounts: Sequence[Account] = (),
+        accounts: Sequence[BudgetAccount] = (),
     ) -> None:
         """What changed, all together, with the pump's own document. Raises LeadLost; nothing changed: no write."""
         now = self.time.now()
@@ -124,7 +124,7 @@ class PumpDocuments(Struct):
         changed = {
             model: found
             for model, found in after.standings.items()
-            if found.to_json() != before.get(model, Standing()).forget(now).to_json()
+            if found.to_json() != before.get(model, ModelState()).forget(now).to_json()
         }
         if changed or accounts or self._is_due(after, held, waiting) or _told(routing) != _told(self.routing):
             committed = await self._commit(after, routing, changed, accounts, held=held, waiting=waiting)
@@ -147,8 +147,8 @@ class PumpDocuments(Struct):
         self,
         after: Memory,
         routing: Routing,
-        changed: Mapping[str, Standing],
-        accounts: Sequence[Account] = (),
+        changed: Mapping[str, ModelState],
+        accounts: Sequence[BudgetAccount] = (),
         *,
         held: Mapping[str, Any],
         waiting: list[str],
@@ -157,7 +157,7 @@ class PumpDocuments(Struct):
         ports = self.ports
         pump = {
             "lead_holder": self.ports.boot,
-            "lead_until": self.time.now() + LEAD,
+            "lead_until": self.time.now() + LEADER_LEASE,
             "lead_since": self.lead_since,
             "lead_release": self.ports.release.identity,
             "waiting": waiting,

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from shared.core.admission.allocation import Candidate
 from shared.core.admission.fair_queueing import queue_name
 from shared.core.admission.route_memory import Routing
-from shared.core.admission.slot_calendar import Full, Weight
-from shared.core.admission.tick import LostSlot, Sight, Ticked, tick
+from shared.core.admission.slot_calendar import Blocked, Weight
+from shared.core.admission.tick import LostSlot, Observation, TickResult, tick
 from shared.core.lifecycle import queries
 from shared.core.lifecycle.request_record import Head
 from shared.core.messages.render_request import PRIORITIES
@@ -21,37 +21,37 @@ from shared.flows import tracing
 from shared.flows.batch.collect import Collecting
 from shared.flows.collect.net import Net
 from shared.flows.pump import reporting
-from shared.flows.pump.breakers import Judging
+from shared.flows.pump.breakers import Breakers
 from shared.flows.pump.budgets import Budgets
 from shared.flows.pump.deadlines import WORTH_WAITING, Overdue
-from shared.flows.pump.dormant import Sleepers
+from shared.flows.pump.dormant import Dormant
 from shared.flows.pump.observations import PumpSight
 from shared.flows.pump.planner import Planner, Planning
-from shared.flows.pump.queue_fronts import HeadPages
+from shared.flows.pump.queue_fronts import QueueFronts
 from shared.flows.pump.release import Turn, release
 from shared.flows.pump.state import PumpDocuments
 from shared.flows.pump.ways import FOREGROUND, Ways
 from shared.ports import Ports
 
 
-class Granting:
+class TickRunner:
     """The ticks of one lead."""
 
     def __init__(self, ports: Ports, documents: PumpDocuments) -> None:
         self._ports = ports
         self._documents = documents
-        self._pages = HeadPages(ports)
+        self._pages = QueueFronts(ports)
         self._sight = PumpSight(ports)
         self._planner = Planner(ports)
-        self._sleepers = Sleepers(ports, self._pages)
-        self._judging = Judging(ports, documents, self._sight, self._planner)
+        self._sleepers = Dormant(ports, self._pages)
+        self._judging = Breakers(ports, documents, self._sight, self._planner)
         self._overdue = Overdue(ports, documents, self._pages, self._planner)
         self._collecting = Collecting(ports)
         self._net = Net(ports)
         self._ways = Ways(ports)
         self._budgets = Budgets(ports, documents, self._planner, self._sleepers)
         self._lost: list[LostSlot] = []
-        self._held_back: Mapping[str, Full] = {}
+        self._held_back: Mapping[str, Blocked] = {}
         """By model, as of the last tick."""
         self._ticked_at = ports.clock.monotonic()
         self._stuck: frozenset[str] = frozenset()
@@ -107,7 +107,7 @@ class Granting:
         await self._net.tend(documents.time.now())
         return bool(leaving) or self._net.holds or await self._expects_work(ticked, planning)
 
-    async def _release(self, ticked: Ticked, began_at: datetime, heads: int) -> None:
+    async def _release(self, ticked: TickResult, began_at: datetime, heads: int) -> None:
         """Hand the slots out; what nobody took is kept for the next tick to give back. A tick that grants is traced."""
         ports, time, grants = self._ports, self._documents.time, ticked.grants
         if not grants:
@@ -153,7 +153,7 @@ class Granting:
             if (slot := each.head.unused_slot) is not None
         ]
 
-    async def _decide(self, candidates: Sequence[Candidate], routing: Routing) -> Ticked:
+    async def _decide(self, candidates: Sequence[Candidate], routing: Routing) -> TickResult:
         documents, sight = self._documents, self._sight
         models = {each.model for each in candidates} | {
             each.head.unused_slot.model for each in candidates if each.head.unused_slot is not None
@@ -163,7 +163,7 @@ class Granting:
         await documents.read_standings(known | set(sight.reports) | set(concluded))
         return tick(
             documents.memory,
-            Sight(
+            Observation(
                 now=documents.time.now(),
                 candidates=candidates,
                 configured=self._ports.quota,
@@ -201,7 +201,7 @@ class Granting:
         self._stuck = reporting.tell_stuck(self._ports.signals, planning, self._stuck)
         return planning
 
-    async def _rest(self, ticked: Ticked, heads: Sequence[Head], planning: Planning) -> None:
+    async def _rest(self, ticked: TickResult, heads: Sequence[Head], planning: Planning) -> None:
         """Sleepers in and out, after the slots are given."""
         now = self._documents.time.now()
         granted = {grant.candidate.head.request_id for grant in ticked.grants}
@@ -212,7 +212,7 @@ class Granting:
         self._held_back = ticked.held
         self.crowded = ticked.crowded
 
-    async def _expects_work(self, ticked: Ticked, planning: Planning) -> bool:
+    async def _expects_work(self, ticked: TickResult, planning: Planning) -> bool:
         """Something opens soon, is in the air, is to be probed, or a sleeper wakes before the next scheduled kick."""
         now = self._documents.time.now()
         soon = now + WORTH_WAITING
@@ -230,5 +230,5 @@ def _goes_by_batch(candidate: Candidate) -> bool:
     return candidate.planned.route.lane == BATCH
 
 
-def _opens(full: Full, soon: datetime) -> bool:
+def _opens(full: Blocked, soon: datetime) -> bool:
     return full.reason != "zero" and (full.until is None or full.until < soon)

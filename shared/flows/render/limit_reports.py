@@ -19,7 +19,7 @@ from shared.core.conclusions.claims import claim_id, contradicted_by
 from shared.core.conclusions.conclusion import NO_CASE, Conclusions
 from shared.core.conclusions.evidence import NOTHING_HEARD, Heard, Voice, short
 from shared.core.limits.failure_evidence import closing, named_limit, sign
-from shared.core.limits.observations import NOTHING_SEEN, Named, Seen, Sign
+from shared.core.limits.observations import NOTHING_SEEN, ModelObservations, NamedLimit, StartSignal
 from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.provider.failure import Failure
 from shared.core.values.documents import Document, Increment
@@ -66,7 +66,7 @@ class Evidence:
         self.reads = Reads(ports.clock)
         self.gathering = Gathering()
         self._ports = ports
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, ModelObservations] = {}
         self._view = view or PumpView(ports)
         self._health: dict[str, Health] = {}
         """By circuit."""
@@ -104,7 +104,7 @@ class Evidence:
         if closes is not None:
             seen = seen.with_closing(closes, now)
         if named is not None:
-            seen = replace(seen, named={**seen.named, named[0]: Named(named[1], now)})
+            seen = replace(seen, named={**seen.named, named[0]: NamedLimit(named[1], now)})
         if claim is not None:
             voice = Voice(int(slot_at.timestamp()), short(asker.tenant), failure.explicit)
             again = request in (spoken_for := self._voices.setdefault(claim, {}))
@@ -165,7 +165,7 @@ class Evidence:
         success = max(case.success, self._heard.get(claim, NOTHING_HEARD).success)
         return case.conclusion is None and success >= int(met_before[claim].timestamp())
 
-    async def late(self, model: str, sort: Sign, slot_at: datetime, time: ServerTime) -> None:
+    async def late(self, model: str, sort: StartSignal, slot_at: datetime, time: ServerTime) -> None:
         """Report a release that became no call in time, or only just."""
         self._seen[model] = self._of(model).with_sign(sort, slot_at, time.now())
         await self._report(time)
@@ -182,7 +182,7 @@ class Evidence:
         if abs(self._drift[model]) >= DRIFT_WORTH_A_WRITE:
             await self._report(time)
 
-    def _of(self, model: str) -> Seen:
+    def _of(self, model: str) -> ModelObservations:
         return self._seen.get(model, NOTHING_SEEN)
 
     async def _report(self, time: ServerTime) -> None:

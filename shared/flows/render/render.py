@@ -12,7 +12,7 @@ from shared.core.accounting import budget
 from shared.core.admission.clock_rewind import FELL
 from shared.core.lifecycle import request_record, settlement
 from shared.core.lifecycle.settlement import Effect
-from shared.core.limits.observations import Sign
+from shared.core.limits.observations import StartSignal
 from shared.core.messages.pubsub_messages import BadMessage, Release
 from shared.core.messages.render_request import RenderRequest
 from shared.core.observability import events
@@ -81,7 +81,7 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     asked = request_record.request_of(request.data)
     if _claim_at(evidence, request) - time.now() > FELL:  # no slot is given so long ahead: the clock was set back
         return await _give_back(ports, evidence, None, request, time, request)
-    late = Sign.DELIVERED_LATE if time.now() > _claim_at(evidence, request) else Sign.LATE
+    late = StartSignal.DELIVERED_LATE if time.now() > _claim_at(evidence, request) else StartSignal.LATE
     """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
     await ports.lanes[request.data["route"]["lane"]].prepare()
     try:  # before the slot: a slow bucket must not make the start late
@@ -148,7 +148,7 @@ async def _call(
     request: Document,
     asked: RenderRequest,
     load: Load,
-    late: Sign | None,
+    late: StartSignal | None,
     time: ServerTime,
 ) -> Effect:
     """Claim the release, make the call at its slot, and settle what comes of it. `late` None: the fleet is not slow
@@ -235,7 +235,7 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
         number,
         holder=ports.boot,
         now=now,
-        **_whose(ports, Route.from_json(request.data["route"]), request.data.get("gateway")),
+        **_contract_of(ports, Route.from_json(request.data["route"]), request.data.get("gateway")),
     )
     changes = request_record.claimed(ports.boot, number, now) | NOT_DEADLY
     path = request_record.attempt_path(request.id, number)
@@ -248,7 +248,7 @@ async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Doc
             return held, Document(path, opened, committed.versions[1], committed.at)
 
 
-def _whose(ports: Ports, route: Route, name: str | None) -> dict[str, str]:
+def _contract_of(ports: Ports, route: Route, name: str | None) -> dict[str, str]:
     """Which contract the attempt is under, who operates it, and what kind of key it takes; `name` of a gateway."""
     if route.lane == VERTEX:
         return {"contract": VERTEX, "owner": ports.vertex_project, "key_kind": "adc"}
@@ -267,7 +267,7 @@ def timeout_of(ports: Ports, order: Order) -> timedelta:
 async def _give_back(
     ports: Ports,
     evidence: Evidence,
-    late: Sign | None,
+    late: StartSignal | None,
     request: Document,
     time: ServerTime,
     released: Document | None,
@@ -279,8 +279,8 @@ async def _give_back(
     No call left, so the attempt that was put on record for it was none. `released` where the wait for the slot is not
     over yet; `late` None where it says nothing of the fleet.
     """
-    changes = request_record.not_started(request.data, reason, time.now()) | NOT_DEADLY
-    given_back = budget.given_back(request.id, request.data)
+    changes = request_record.return_to_queue(request.data, reason, time.now()) | NOT_DEADLY
+    given_back = budget.refund(request.id, request.data)
     if unopened is None:
         committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
     else:
@@ -324,7 +324,7 @@ async def _end_unbegun(ports: Ports, request: Document, failure: Failure, time: 
     """End a request before any attempt was opened."""
     now = time.now()
     changes = request_record.finished("failed", of_failure(failure), now)
-    given_back = budget.given_back(request.id, request.data)
+    given_back = budget.refund(request.id, request.data)
     committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
     if isinstance(committed, Committed):
         tracing_waits.slot_ended(ports, request, now, lost=failure.kind.value)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from datetime import timedelta
 
-from shared.core.limits.observations import Sign
+from shared.core.limits.observations import StartSignal
 from shared.core.values.documents import Document
 from shared.core.values.route import Route
 from shared.flows import tracing_waits
@@ -69,4 +69,6 @@ class Start:
         """At once, and of no weight beside the call that it is about."""
         data = self._released.data
         with contextlib.suppress(StoreUnavailable):
-            await self._evidence.late(Route.from_json(data["route"]).pool, Sign.TIGHT, data["slot_at"], self._time)
+            await self._evidence.late(
+                Route.from_json(data["route"]).pool, StartSignal.TIGHT, data["slot_at"], self._time
+            )

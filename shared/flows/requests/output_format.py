@@ -8,14 +8,14 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import RenderRequest
 from shared.core.provider.call import Made
-from shared.core.provider.output_format import Wish, failed_note, note, wish
+from shared.core.provider.output_format import FormatRequest, failed_note, note, wish
 from shared.core.values.documents import Document
 from shared.core.values.route import Route
 from shared.ports import Ports
 from shared.ports.images import ConversionFailed
 
 
-def wish_of(request: RenderRequest, route: Route, catalogue: Catalogue) -> Wish | None:
+def wish_of(request: RenderRequest, route: Route, catalogue: Catalogue) -> FormatRequest | None:
     """What the caller wants, and what of it the provider of this route does by itself."""
     model = catalogue.models.get(route.model)
     chosen, quality = (model.capabilities.chosen_formats, model.capabilities.quality_formats) if model else ({}, {})

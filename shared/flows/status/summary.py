@@ -18,7 +18,7 @@ from shared.core.accounting import budget
 from shared.core.accounting.budget import OVER_BUDGET
 from shared.core.accounting.cost_report import bills
 from shared.core.admission import model_state
-from shared.core.admission.model_state import Standing
+from shared.core.admission.model_state import ModelState
 from shared.core.lifecycle import queries
 from shared.core.limits import effective
 from shared.core.limits.live_quota import PATH as LIVE
@@ -26,13 +26,13 @@ from shared.core.limits.live_quota import LiveQuota
 from shared.core.messages.render_request import PRIORITIES
 from shared.core.observability.meter import Meter
 from shared.core.observability.status_summary import (  # fmt: skip
-    EVERY,
+    HISTORY_WINDOW,
     PATH,
-    RING,
-    Depth,
-    Ended,
-    Newest,
-    Purse,
+    WRITE_INTERVAL,
+    BudgetStatus,
+    EndedStatus,
+    LatestEnd,
+    QueueDepth,
     QuotaUse,
     Running,
     Spent,
@@ -85,7 +85,7 @@ class Summarizing:
         began_at = self._ports.clock.monotonic()
         await write(self._ports, self._rows)
         took = self._ports.clock.monotonic() - began_at
-        self._due_at = began_at + max(EVERY.total_seconds(), took / MOST_OF_THE_TIME)
+        self._due_at = began_at + max(WRITE_INTERVAL.total_seconds(), took / MOST_OF_THE_TIME)
 
     async def close(self) -> None:
         """Write how things stand at the end, where anything was begun. Raises what was kept."""
@@ -155,13 +155,13 @@ async def _metered(before: Meter, ledger: LedgerRows, now: datetime) -> Meter:
     return before.read({day: await ledger.of(day, now) for day in days}, now)
 
 
-async def _depths(ports: Ports) -> list[Depth]:
-    async def of(priority: str) -> Depth:
+async def _depths(ports: Ports) -> list[QueueDepth]:
+    async def of(priority: str) -> QueueDepth:
         first = await ports.store.query(queries.longest_queued(priority, 1))
         if not first:
-            return Depth(priority, 0, None)
+            return QueueDepth(priority, 0, None)
         count = await ports.store.count(queries.longest_queued(priority, COUNTED_TO))
-        return Depth(priority, count, first[0].data["queued_at"] if first[0].is_readable else None)
+        return QueueDepth(priority, count, first[0].data["queued_at"] if first[0].is_readable else None)
 
     return list(await asyncio.gather(*(of(each) for each in PRIORITIES)))
 
@@ -211,7 +211,7 @@ async def _quota(ports: Ports, before: Summary, now: datetime) -> tuple[QuotaUse
     live = LiveQuota.from_json(said.data) if isinstance(said, Document) else None
     found = []
     for model, document in zip(models, calendars, strict=True):
-        known = Standing.from_json(document.data).forget(now) if isinstance(document, Document) else Standing()
+        known = ModelState.from_json(document.data).forget(now) if isinstance(document, Document) else ModelState()
         calendar, minute = known.calendar, known.calendar.used(now)
         read = live.by_model.get(model) if live else None
         use = QuotaUse(
@@ -220,7 +220,7 @@ async def _quota(ports: Ports, before: Summary, now: datetime) -> tuple[QuotaUse
                 "rpm": minute.requests, "ipm": minute.images, "tpm": minute.tokens,
                 "rpd": calendar.days.get(pacific_day(now), 0),
             },
-            limits=effective.in_force(ports.quota.limits(model), read, known.learned),
+            limits=effective.effective_limits(ports.quota.limits(model), read, known.learned),
             closed_until=calendar.closed_until if calendar.closed_until and calendar.closed_until > now else None,
             closed_why=calendar.closed_why,
             denied_until=known.denied_until if known.denied_until and known.denied_until > now else None,
@@ -229,7 +229,7 @@ async def _quota(ports: Ports, before: Summary, now: datetime) -> tuple[QuotaUse
     return tuple(found)
 
 
-async def _ended(ports: Ports, status: str, before: Summary, now: datetime) -> Ended:
+async def _ended(ports: Ports, status: str, before: Summary, now: datetime) -> EndedStatus:
     known = next((each for each in before.ended if each.status == status), None)
     first = await ports.store.query(queries.newest_ended(status, 1))
     newest = _newest(first[0]) if first and first[0].is_readable else None
@@ -237,11 +237,11 @@ async def _ended(ports: Ports, status: str, before: Summary, now: datetime) -> E
         return known
     page = await ports.store.query(queries.newest_ended(status, MOST_ENDED)) if first else []
     ends = [end for each in page if (end := _end(ports, each)) is not None]
-    complete = len(page) < MOST_ENDED or not ends or ends[-1][0].at < now - RING
-    return Ended(status, grouped(status, ends, since=now - RING), complete, newest, now)
+    complete = len(page) < MOST_ENDED or not ends or ends[-1][0].at < now - HISTORY_WINDOW
+    return EndedStatus(status, grouped(status, ends, since=now - HISTORY_WINDOW), complete, newest, now)
 
 
-def _end(ports: Ports, document: Document) -> tuple[Newest, str, str] | None:
+def _end(ports: Ports, document: Document) -> tuple[LatestEnd, str, str] | None:
     """None where it cannot be read."""
     try:
         newest, outcome = _newest(document), document.data["outcome"]
@@ -253,8 +253,8 @@ def _end(ports: Ports, document: Document) -> tuple[Newest, str, str] | None:
         return None
 
 
-def _newest(document: Document) -> Newest:
-    return Newest(document.id, document.data["finished_at"])
+def _newest(document: Document) -> LatestEnd:
+    return LatestEnd(document.id, document.data["finished_at"])
 
 
 def _spent_is_due(before: Spent | None, booked_at: datetime | None, busy_at: datetime | None, now: datetime) -> bool:
@@ -284,14 +284,14 @@ async def _spent(ports: Ports, ledger: LedgerRows, now: datetime) -> Spent:
     )
 
 
-async def _purses(ports: Ports, now: datetime) -> tuple[Purse, ...]:
+async def _purses(ports: Ports, now: datetime) -> tuple[BudgetStatus, ...]:
     tenants = await ports.store.query(queries.tenants(10 * MOST_BUDGETS))
     limits = [(each.id, limit) for each in tenants if (limit := budget.budget_of(each.data)) is not None]
 
-    async def of(tenant: str, limit: budget.Budget) -> Purse:
+    async def of(tenant: str, limit: budget.Budget) -> BudgetStatus:
         purse = await read_purse(ports.store, tenant, limit, now)
         waiting = await ports.store.count(queries.waiting_for(tenant, OVER_BUDGET, COUNTED_TO))
-        return Purse(
+        return BudgetStatus(
             tenant, limit.period, limit.over, limit.limit_micros, purse.spent_micros, purse.held_micros, waiting
         )  # fmt: skip
 

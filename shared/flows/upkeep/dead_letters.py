@@ -11,7 +11,7 @@ from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.outcome import Outcome
 from shared.core.values.documents import Absent, Committed, Document, Update
 from shared.flows.intake.fair_queue import FairTags
-from shared.flows.intake.intake import give_up, take_in
+from shared.flows.intake.intake import accept_message, give_up
 from shared.flows.render.limit_reports import Evidence
 from shared.flows.render.render import render
 from shared.flows.render.settle import settle
@@ -64,7 +64,7 @@ async def bury(ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, r
 async def _after_intake(ports: Ports, kicks: Kicks, tags: FairTags, message: Message) -> None:
     """The escalation comes last: once per message, however often a store that is away brings it back."""
     try:
-        await take_in(ports, kicks, tags, message)
+        await accept_message(ports, kicks, tags, message)
     except COME_AGAIN:
         raise
     except Exception as error:  # noqa: BLE001  it crashed at every delivery, and is let go here
@@ -175,7 +175,7 @@ async def _end(ports: Ports, request_id: str) -> None:
         ):
             return
         changes = request_record.finished("failed", KEPT_CRASHING, request.read_at)
-        given_back = budget.given_back(request.id, request.data)
+        given_back = budget.refund(request.id, request.data)
         committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
         if isinstance(committed, Committed):
             after = Document(request.path, {**request.data, **changes}, committed.versions[0], committed.at)

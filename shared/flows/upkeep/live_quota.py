@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from shared.core.limits.live_quota import PATH, UNLIMITED, LiveQuota, Problem, changes
+from shared.core.limits.live_quota import PATH, UNLIMITED, LiveQuota, QuotaProblem, changes
 from shared.core.observability import events
 from shared.core.values.documents import Committed, Create, Delete, Document, Update, Write
 from shared.ports import Ports
@@ -69,7 +69,7 @@ def _tell(ports: Ports, before: LiveQuota, after: LiveQuota) -> None:
         )
 
 
-def _tell_problem(ports: Ports, what: str, before: Problem | None, after: Problem | None) -> None:
+def _tell_problem(ports: Ports, what: str, before: QuotaProblem | None, after: QuotaProblem | None) -> None:
     if after is not None and (before is None or before.code != after.code):
         fields = {"code": after.code, "reason": after.message, "remedy": after.remedy}
         ports.signals.emit(events.QUOTA_UNREADABLE, what=what, **fields)

@@ -18,12 +18,12 @@ from shared.core.lifecycle import queries, request_record
 from shared.core.lifecycle.request_record import Head
 from shared.core.observability import events
 from shared.core.routing import ladder
-from shared.core.routing.context import Terms
+from shared.core.routing.context import RoutingContext
 from shared.core.routing.ladder import Planned
 from shared.core.values.documents import Query
 from shared.flows.batch.collect import Collecting
 from shared.flows.batch.poll import tend_batches
-from shared.flows.intake.intake import take_in
+from shared.flows.intake.intake import accept_message
 from shared.flows.requests.message import Message
 from shared.ports import Ports
 from tests.fakes.memory import MemoryStore
@@ -49,7 +49,9 @@ class Shop:
             "request_id": request_id, "prompt": prompt, "model": "nano-banana-pro", "lane": "batch",
             "allow": {"batch": True}, "floor": {"model": "nano-banana-pro"},
         }  # fmt: skip
-        await take_in(self.ports, self.world.kicks, self.world.tags, Message(request_id, json.dumps(body).encode(), {}))
+        await accept_message(
+            self.ports, self.world.kicks, self.world.tags, Message(request_id, json.dumps(body).encode(), {})
+        )
 
     async def minute(self) -> None:
         self.house.clock.advance(60)
@@ -59,7 +61,7 @@ class Shop:
             for each in await self.store.query(Query("requests", equal=(("status", "queued"),), limit=500))
             if each.data["wake_at"] is None or each.data["wake_at"] <= now
         ]
-        terms = Terms(self.ports.catalogue, ("batch",), now=now)
+        terms = RoutingContext(self.ports.catalogue, ("batch",), now=now)
         plans = [(head, ladder.plan(head.ask, terms, head.course)) for head in heads]
         await Collecting(self.ports).put([Candidate(h, plan) for h, plan in plans if isinstance(plan, Planned)], now)
         await tend_batches(self.ports, now)

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from scripts.doctor import checks, owners
-from scripts.doctor.facts import Facts, Held, gather
+from scripts.doctor.facts import Facts, StoreFacts, gather
 from scripts.doctor.finding import Finding
 from scripts.doctor.owners import BY_HAND, Owner
 from shared import wiring
@@ -21,7 +21,7 @@ from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
 from shared.core.catalogue.gateway_proof import ITEMS, Evidence, Proof
 from shared.core.catalogue.toml_errors import BrokenCatalogue
-from shared.core.limits.effective import InForce
+from shared.core.limits.effective import EffectiveLimit
 from shared.core.limits.live_quota import LiveQuota
 from shared.core.routing.flag import Flag
 from shared.core.routing.flag_board import Board
@@ -52,7 +52,7 @@ def one(facts: Facts, check: str, load: dict[str, int] | None = None) -> Finding
 
 
 def held(facts: Facts, **changes: Any) -> Facts:
-    assert isinstance(facts.held, Held)
+    assert isinstance(facts.held, StoreFacts)
     return replace(facts, held=replace(facts.held, **changes))
 
 
@@ -108,9 +108,9 @@ async def test_an_auth_key_passes_and_a_standard_key_fails(key: str, verdict: st
 )
 async def test_the_planned_load_is_held_against_the_limit_in_force(limit: Any, verdict: str, tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
-    assert isinstance(facts.held, Held)
+    assert isinstance(facts.held, StoreFacts)
     model = facts.held.models[1]
-    limits = {} if limit == "unknown" else {"rpm": InForce(limit, "live", NOW)}
+    limits = {} if limit == "unknown" else {"rpm": EffectiveLimit(limit, "live", NOW)}
     facts = held(facts, models=[replace(model, limits=limits)])
     assert one(facts, "planned-load", {model.model: 450}).verdict == verdict
     assert one(facts, "planned-load").verdict == "unknown"
@@ -119,7 +119,7 @@ async def test_the_planned_load_is_held_against_the_limit_in_force(limit: Any, v
 @pytest.mark.parametrize(("minutes", "verdict"), [(1, "pass"), (11, "fail")])
 async def test_live_limits_must_be_fresh(minutes: int, verdict: str, tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
-    assert isinstance(facts.held, Held)
+    assert isinstance(facts.held, StoreFacts)
     read_at = facts.held.read_at - timedelta(minutes=minutes)
     facts = held(facts, live=LiveQuota(tried_at=read_at).with_limits({}, read_at))
     assert one(facts, "live-limits").verdict == verdict
@@ -128,7 +128,7 @@ async def test_live_limits_must_be_fresh(minutes: int, verdict: str, tmp_path: P
 async def test_a_model_without_balance_fails_the_billing_project(tmp_path: Path) -> None:
     facts = await at_home(tmp_path, GOOGLE_CLOUD_PROJECT="renders")
     assert one(facts, "billing-project").verdict == "pass"
-    assert isinstance(facts.held, Held)
+    assert isinstance(facts.held, StoreFacts)
     later = facts.held.read_at + timedelta(minutes=5)
     shut = replace(facts.held.models[0], closed_until=later, closed_why="balance")
     assert one(held(facts, models=[shut]), "billing-project").verdict == "fail"
@@ -139,7 +139,7 @@ async def test_a_model_without_balance_fails_the_billing_project(tmp_path: Path)
 async def test_flags_left_tripped_fail_until_they_are_reset(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
     assert one(facts, "flags-left-tripped").verdict == "pass"
-    assert isinstance(facts.held, Held)
+    assert isinstance(facts.held, StoreFacts)
     now = facts.held.read_at
     left = Flag("pause-1234", "pause", "ada", "a fire", now, now + timedelta(hours=1))
     found = one(held(facts, board=Board({left.id: left})), "flags-left-tripped")
@@ -207,7 +207,7 @@ async def test_each_platform_check_passes_here_and_fails_on_its_own_fault(
 
 async def test_every_index_of_the_product_is_asked_for_on_the_real_store(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
-    assert isinstance(facts.held, Held)
+    assert isinstance(facts.held, StoreFacts)
     assert facts.held.slow == []
 
 

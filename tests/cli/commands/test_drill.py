@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from scripts.cli.commands import drill
 from scripts.drills import run_worker
 from scripts.drills.drill_catalogue import DRILLS, scene_of
-from scripts.drills.recording import Played
+from scripts.drills.recording import DrillRecording
 from scripts.drills.traffic import NB21, PRIMARY
 from tests.cli.conftest import renderlane
 
@@ -32,7 +32,7 @@ def test_a_drill_that_is_not_known_is_refused_with_those_that_are() -> None:
 
 
 @pytest.fixture(scope="module")
-def drills() -> Mapping[str, Played]:
+def drills() -> Mapping[str, DrillRecording]:
     """All of them beside each other; the way back takes half a minute and is not awaited."""
     chosen = [
         replace(scene_of(name, 12.0 if name == "outage" else 6.0, recovered=False), patience=PATIENCE.get(name, 180.0))
@@ -43,7 +43,7 @@ def drills() -> Mapping[str, Played]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["outage", "slow", "gone"])
-def test_everybody_has_an_image_while_the_primary_is_away(drills: Mapping[str, Played], name: str) -> None:
+def test_everybody_has_an_image_while_the_primary_is_away(drills: Mapping[str, DrillRecording], name: str) -> None:
     found = drills[name]
     assert set(found.statuses()) == {"succeeded"}
     away = [each for each in found.delivered if each.model == NB21 and any(PRIMARY in why for why in each.reasons)]
@@ -52,7 +52,7 @@ def test_everybody_has_an_image_while_the_primary_is_away(drills: Mapping[str, P
 
 
 @pytest.mark.slow
-def test_in_an_outage_the_breaker_trips_and_nothing_is_paid_for_in_vain(drills: Mapping[str, Played]) -> None:
+def test_in_an_outage_the_breaker_trips_and_nothing_is_paid_for_in_vain(drills: Mapping[str, DrillRecording]) -> None:
     found = drills["outage"]
     assert len(found.breaker("trip")) == 1
     assert found.wasted_micros == 0
@@ -60,21 +60,21 @@ def test_in_an_outage_the_breaker_trips_and_nothing_is_paid_for_in_vain(drills: 
 
 
 @pytest.mark.slow
-def test_a_slow_route_is_not_asked_again_by_the_same_request(drills: Mapping[str, Played]) -> None:
+def test_a_slow_route_is_not_asked_again_by_the_same_request(drills: Mapping[str, DrillRecording]) -> None:
     found = drills["slow"]
     for each in found.requests:
         assert sum(call.client_disconnected for call in found.of(each.request_id)) <= 1
 
 
 @pytest.mark.slow
-def test_refusals_end_refused_after_one_call_and_others_have_images(drills: Mapping[str, Played]) -> None:
+def test_refusals_end_refused_after_one_call_and_others_have_images(drills: Mapping[str, DrillRecording]) -> None:
     found = drills["refusal"]
     assert found.problems() == []
     assert found.statuses()["refused"] >= 3
 
 
 @pytest.mark.slow
-def test_without_the_days_quota_deadlines_are_kept_and_others_wait(drills: Mapping[str, Played]) -> None:
+def test_without_the_days_quota_deadlines_are_kept_and_others_wait(drills: Mapping[str, DrillRecording]) -> None:
     found = drills["quota"]
     assert set(found.statuses()) == {"succeeded", "queued"}
     assert all(each.status == "succeeded" for each in found.requests if "deadline" in each.fields)
@@ -82,7 +82,7 @@ def test_without_the_days_quota_deadlines_are_kept_and_others_wait(drills: Mappi
 
 
 @pytest.mark.slow
-def test_a_dead_key_loses_nothing_and_somebody_is_told(drills: Mapping[str, Played]) -> None:
+def test_a_dead_key_loses_nothing_and_somebody_is_told(drills: Mapping[str, DrillRecording]) -> None:
     found = drills["credential"]
     assert set(found.statuses()) <= {"succeeded", "queued"}, "a probe lets them go within seconds of the mending"
     assert found.said("escalation", runbook="credential")
@@ -90,7 +90,7 @@ def test_a_dead_key_loses_nothing_and_somebody_is_told(drills: Mapping[str, Play
 
 
 @pytest.mark.slow
-def test_a_model_that_is_gone_is_warned_of_once(drills: Mapping[str, Played]) -> None:
+def test_a_model_that_is_gone_is_warned_of_once(drills: Mapping[str, DrillRecording]) -> None:
     assert len(drills["gone"].said("route_lacking")) == 1
 
 

@@ -11,16 +11,16 @@ import pytest
 from msgspec.structs import replace
 
 from shared.core.admission import model_state
-from shared.core.admission.model_state import Standing
+from shared.core.admission.model_state import ModelState
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.slot_calendar import Calendar
 from shared.core.catalogue import gateway_proof
 from shared.core.catalogue.gateway_proof import ITEMS, Evidence, Proof
 from shared.core.conclusions.claims import Claim
-from shared.core.routing.context import Course, Terms
+from shared.core.routing.context import RequestHistory, RoutingContext
 from shared.core.routing.gateway import fingerprint
 from shared.core.routing.ladder import Ladder, ladder
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import Create
 from shared.core.values.lanes import BUILT
 from tests.builders import a_catalogue, a_payload, a_request
@@ -87,7 +87,9 @@ def test_a_request_that_was_never_sent_is_explained_without_any_store(home: Path
 
 def test_every_rung_is_there_in_the_ladder_s_own_order_with_its_reason(home: Path, file: Path) -> None:
     found = one(file, **FINAL_4K)
-    expected = ladder(Ask.of(a_request(**FINAL_4K)), Terms(a_catalogue(), BUILT), Course("spring-hero-001"))
+    expected = ladder(
+        Requirements.of(a_request(**FINAL_4K)), RoutingContext(a_catalogue(), BUILT), RequestHistory("spring-hero-001")
+    )
     assert isinstance(expected, Ladder)
     assert found["rungs"] == [each.to_json() for each in expected.rungs]
     assert (found["takes"], found["estimate_usd"]) == (route("standard", PRO, "4K"), "0.252014")
@@ -183,7 +185,7 @@ def test_an_open_breaker_a_model_that_is_gone_and_a_closed_one_strike_their_rout
 
 @pytest.mark.parametrize("known_by", ["calendar", "pump"])
 def test_a_model_that_opens_after_the_deadline_is_passed_over(home: Path, file: Path, known_by: str) -> None:
-    closed = Standing(calendar=Calendar().close(UNTIL, "quota_day") if known_by == "calendar" else Calendar())
+    closed = ModelState(calendar=Calendar().close(UNTIL, "quota_day") if known_by == "calendar" else Calendar())
     held = {PRO: {"reason": "day", "until": UNTIL, "why": ""}} if known_by == "pump" else {}
     write(home, Create(model_state.path(PRO), closed.to_json()), pump(held=held))
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds")

@@ -13,7 +13,7 @@ import pytest
 
 from scripts.cli.views import trace_view
 from shared.adapters.telemetry.span_file import to_otlp
-from shared.core.observability.trace_tree import Seen, of_documents, of_otlp, tree, with_root
+from shared.core.observability.trace_tree import SpanView, of_documents, of_otlp, tree, with_root
 from tests.builders import NOW, a_record
 from tests.cli.conftest import renderlane, started
 from tests.world import World
@@ -79,8 +79,8 @@ def test_an_unknown_request_is_said_so() -> None:
 
 def test_a_request_that_waits_has_an_open_root_and_its_stages_below() -> None:
     written = a_record()
-    root = Seen("b7ad6b7169203331", None, "request", NOW, NOW)
-    intake = Seen("1" * 16, root.span_id, "intake", NOW, NOW)
+    root = SpanView("b7ad6b7169203331", None, "request", NOW, NOW)
+    intake = SpanView("1" * 16, root.span_id, "intake", NOW, NOW)
     found = tree(with_root([intake], written, NOW + timedelta(seconds=5)))
     assert [(each.depth, each.span.name, each.span.open) for each in found] == [
         (0, "request", True),
@@ -113,6 +113,6 @@ async def test_the_bars_lie_where_their_spans_lie() -> None:
 
 
 def test_a_page_escapes_what_it_shows() -> None:
-    page = trace_view.page("r-1", "t", [Seen("1", None, "<script>", NOW, NOW, {"renderlane.outcome": "<b>"})])
+    page = trace_view.page("r-1", "t", [SpanView("1", None, "<script>", NOW, NOW, {"renderlane.outcome": "<b>"})])
     assert "<script>" not in page
     assert "<b>" not in page

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from scripts.cli.data import wait_reasons, worker_home
 from scripts.cli.data.requests import Found
-from scripts.cli.data.wait_reasons import Held
+from scripts.cli.data.wait_reasons import WaitReasons
 from shared.core.lifecycle import request_record
 from shared.core.routing import flag_board
 from shared.core.routing.flag import Flag, Scope
@@ -119,7 +119,7 @@ def test_one_look_is_taken_and_only_for_those_that_wait() -> None:
 
     queued, done = Found("a", a_record()), Found("b", a_record(status="succeeded"))
     store: Any = Store()
-    assert asyncio.run(wait_reasons.read(store, [done], a_catalogue())) == Held()
+    assert asyncio.run(wait_reasons.read(store, [done], a_catalogue())) == WaitReasons()
     assert store.looks == 0
     assert asyncio.run(wait_reasons.read(store, [queued, done, queued], a_catalogue())).by_model == CLOSED
     assert store.looks == 1
@@ -127,7 +127,7 @@ def test_one_look_is_taken_and_only_for_those_that_wait() -> None:
 
 def test_a_field_of_the_document_is_not_overwritten() -> None:
     found = Found("a", a_record(a_request(purpose="final")) | {"held": "its own"})
-    assert wait_reasons.in_document(found, Held(CLOSED), raw=True, with_prompt=False)["held"] == "its own"
+    assert wait_reasons.in_document(found, WaitReasons(CLOSED), raw=True, with_prompt=False)["held"] == "its own"
 
 
 PAUSED = {MODEL: {"reason": "paused", "until": None, "why": "flag pause by ann: asked to"}}

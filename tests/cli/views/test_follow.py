@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scripts.cli.data.requests import Found
-from scripts.cli.data.wait_reasons import Held
+from scripts.cli.data.wait_reasons import WaitReasons
 from scripts.cli.views.follow import line
 from shared.core.lifecycle import request_record
 from shared.core.provider.outcome import EXPIRED
@@ -80,9 +80,9 @@ def test_an_interrupt_ends_it_without_a_trace(home: Path) -> None:
 def test_a_line_says_when_which_and_what() -> None:
     at = datetime(2026, 11, 22, 12, 30, 5, tzinfo=UTC)
     rendering = a_record(status="rendering", reason=None, attempt_count=2, updated_at=at)
-    assert line(Found("a", rendering), Held()) == "12:30:05 UTC  a  rendering  attempt 2 on nano-banana-2.1 1K"
+    assert line(Found("a", rendering), WaitReasons()) == "12:30:05 UTC  a  rendering  attempt 2 on nano-banana-2.1 1K"
     over = a_record() | request_record.finished("expired", EXPIRED, at)
-    assert line(Found("a", over), Held()) == "12:30:05 UTC  a  expired    expired, $0.0000"
+    assert line(Found("a", over), WaitReasons()) == "12:30:05 UTC  a  expired    expired, $0.0000"
 
 
 def _all_of(terminal: int) -> str:

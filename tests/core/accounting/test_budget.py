@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.core.accounting import budget
-from shared.core.accounting.budget import Account, Budget, Moved, Pending, Purse, Reservation, Settled
+from shared.core.accounting.budget import (
+    Budget,
+    BudgetAccount,
+    BudgetDelta,
+    Reservation,
+    TenantBalance,
+    UnconfirmedReservation,
+    WorkerTotals,
+)
 from shared.core.admission.allocation import Shared, admit
-from shared.core.admission.model_state import Standing
+from shared.core.admission.model_state import ModelState
 from shared.core.lifecycle import request_record
 from shared.core.limits.quota import Limits
 from shared.core.values.documents import Increment
@@ -30,9 +38,9 @@ def a_purse(
     returned: int = 0,
     cost: int = 0,
     over: budget.Over = "queue",
-) -> Purse:
-    account = Account("web", "2026-11-22", NOW, before, reserved)
-    return Purse(replace(LIMIT, limit_micros=limit, over=over), account, Settled(returned, cost))
+) -> TenantBalance:
+    account = BudgetAccount("web", "2026-11-22", NOW, before, reserved)
+    return TenantBalance(replace(LIMIT, limit_micros=limit, over=over), account, WorkerTotals(returned, cost))
 
 
 def test_what_is_left_is_the_limit_less_what_is_spent_and_held() -> None:
@@ -70,8 +78,8 @@ def test_a_budget_and_its_documents_come_back_as_they_were_written() -> None:
     assert budget.budget_of({"budget": LIMIT.to_json()}) == LIMIT
     assert budget.budget_of({"weight": 2.0}) is None
     assert budget.budget_of({"budget": None}) is None
-    account = Account("web", "2026-11", NOW, 5, 7).reserve(Pending("r-1", 3, 9))
-    assert Account.from_json(account.to_json()) == account
+    account = BudgetAccount("web", "2026-11", NOW, 5, 7).reserve(UnconfirmedReservation("r-1", 3, 9))
+    assert BudgetAccount.from_json(account.to_json()) == account
     assert Reservation.of({"budget": Reservation("2026-11", 9).to_json()}) == Reservation("2026-11", 9)
     assert Reservation.of({"budget": None}) is None
 
@@ -79,7 +87,7 @@ def test_a_budget_and_its_documents_come_back_as_they_were_written() -> None:
 # -- what the end of an attempt moves ---------------------------------------------------------------------------------
 
 
-def amounts(moved: Moved) -> dict[str, dict[str, int]]:
+def amounts(moved: BudgetDelta) -> dict[str, dict[str, int]]:
     return {str(each.also["period"]): dict(each.amounts) for each in moved.writes()}
 
 
@@ -87,31 +95,34 @@ HELD = Reservation("2026-11-22", 100_000)
 
 
 def test_an_attempt_that_ends_returns_its_reservation_and_adds_its_cost() -> None:
-    moved = budget.ended("web", "r-1", HELD, 80_000, held=False)
+    moved = budget.settle_reservation("web", "r-1", HELD, 80_000, held=False)
     assert amounts(moved) == {"2026-11-22": {"returned_micros": 100_000, "cost_micros": 80_000}}
 
 
 def test_one_that_may_have_been_billed_stays_reserved_until_it_is_known() -> None:
-    assert amounts(budget.ended("web", "r-1", HELD, 0, held=True)) == {}
-    assert amounts(budget.ended("web", "r-1", HELD, 80_000, held=False))["2026-11-22"]["returned_micros"] == 100_000
+    assert amounts(budget.settle_reservation("web", "r-1", HELD, 0, held=True)) == {}
+    assert (
+        amounts(budget.settle_reservation("web", "r-1", HELD, 80_000, held=False))["2026-11-22"]["returned_micros"]
+        == 100_000
+    )
 
 
 def test_without_a_reservation_nothing_is_written() -> None:
-    assert budget.ended("web", "r-1", None, 80_000, held=False).writes() == ()
-    assert budget.given_back("r-1", a_record()) == ()
+    assert budget.settle_reservation("web", "r-1", None, 80_000, held=False).writes() == ()
+    assert budget.refund("r-1", a_record()) == ()
 
 
 def test_a_request_that_will_not_begin_gives_back_all_of_it() -> None:
-    [write] = budget.given_back("r-1", a_record(tenant="web", budget=HELD.to_json()))
+    [write] = budget.refund("r-1", a_record(tenant="web", budget=HELD.to_json()))
     assert isinstance(write, Increment)
     assert write.path in budget.shard_paths("web", "2026-11-22")
     assert write.amounts == {"returned_micros": 100_000, "cost_micros": 0}
 
 
 def test_two_movements_of_one_commit_are_one_write_a_period() -> None:
-    first = budget.ended("web", "r-1", HELD, 80_000, held=False)
-    other = budget.ended("web", "r-1", Reservation("2026-11-23", 50_000), 0, held=False)
-    assert amounts(first.plus(budget.ended("web", "r-1", HELD, 0, held=False))) == {
+    first = budget.settle_reservation("web", "r-1", HELD, 80_000, held=False)
+    other = budget.settle_reservation("web", "r-1", Reservation("2026-11-23", 50_000), 0, held=False)
+    assert amounts(first.plus(budget.settle_reservation("web", "r-1", HELD, 0, held=False))) == {
         "2026-11-22": {"returned_micros": 200_000, "cost_micros": 80_000}
     }
     assert set(amounts(first.plus(other))) == {"2026-11-22", "2026-11-23"}
@@ -122,11 +133,11 @@ def test_two_movements_of_one_commit_are_one_write_a_period() -> None:
 
 def test_every_end_of_a_request_takes_its_reservation_off_it() -> None:
     assert request_record.requeued("again", NOW)["budget"] is None
-    assert request_record.finished("cancelled", budget.refused("web", a_purse(), 1), NOW)["budget"] is None
+    assert request_record.finished("cancelled", budget.refusal("web", a_purse(), 1), NOW)["budget"] is None
 
 
 def test_a_refusal_names_what_is_left_what_it_would_take_and_what_to_do() -> None:
-    outcome = budget.refused("web", a_purse(limit=50_000), 100_000)
+    outcome = budget.refusal("web", a_purse(limit=50_000), 100_000)
     assert outcome.code == "budget"
     assert "$0.050000 left ($0.000000 are spent); this takes up to $0.100000" in outcome.message
     assert "renderlane budget web --limit" in outcome.advice
@@ -138,7 +149,7 @@ def test_money_that_is_only_held_refuses_nothing() -> None:
     assert not budget.refuses(purse, 150_000)
     assert budget.refuses(purse, 150_001)
     assert not budget.refuses(a_purse(limit=0), 1)
-    assert "$0.150000 left, $0.100000 of it held" in budget.refused("web", purse, 160_000).message
+    assert "$0.150000 left, $0.100000 of it held" in budget.refusal("web", purse, 160_000).message
 
 
 def test_as_many_wake_as_the_money_is_enough_for() -> None:
@@ -156,7 +167,7 @@ def test_a_tick_grants_no_more_than_a_purse_holds_and_passes_the_others_by() -> 
     one = web[0].planned.estimate_micros
     admission = admit(
         [*web, *shop],
-        {"gemini-3-pro-image": Standing()},
+        {"gemini-3-pro-image": ModelState()},
         {"gemini-3-pro-image": Limits()},
         {"gemini-3-pro-image": 1_000},
         Shared(purses={"web": 7 * one + one // 2}),
@@ -191,25 +202,25 @@ def test_whatever_happens_in_whatever_order_no_more_is_billed_than_the_limit(hap
     that back; calls may be billed unseen.
     Costs are at most what was reserved.
     """
-    account, seen, true = Account("web", "2026-11-22", NOW), Settled(), Settled()
+    account, seen, true = BudgetAccount("web", "2026-11-22", NOW), WorkerTotals(), WorkerTotals()
     flying: list[int] = []
     billed = number = 0
     for what, value in happening:
-        purse = Purse(replace(LIMIT, limit_micros=limit), account, seen)
+        purse = TenantBalance(replace(LIMIT, limit_micros=limit), account, seen)
         match what:
             case "grant" if value <= purse.available_micros:
                 number += 1
-                account = account.reserve(Pending(f"r-{number}", 1, value)).handed_out([f"r-{number}"])
+                account = account.reserve(UnconfirmedReservation(f"r-{number}", 1, value)).handed_out([f"r-{number}"])
                 flying.append(value)
             case "die" if purse.available_micros > 0:
-                account = account.reserve(Pending("dead", 1, 1))  # written, and not released
+                account = account.reserve(UnconfirmedReservation("dead", 1, 1))  # written, and not released
             case "next lead":
                 account = account.give_back(["dead"])
             case "end" if flying:
                 held = flying.pop(0)
                 cost = held * value // 100
                 billed += cost
-                true = Settled(true.returned_micros + held, true.cost_micros + cost)
+                true = WorkerTotals(true.returned_micros + held, true.cost_micros + cost)
             case "time out" if flying:
                 held = flying.pop(0)
                 billed += held if value else 0  # nobody says so: it stays reserved
@@ -220,8 +231,8 @@ def test_whatever_happens_in_whatever_order_no_more_is_billed_than_the_limit(hap
             case _:
                 pass
         assert billed + sum(flying) <= limit
-    assert Purse(replace(LIMIT, limit_micros=limit), account, true).available_micros >= 0
+    assert TenantBalance(replace(LIMIT, limit_micros=limit), account, true).available_micros >= 0
 
 
 def test_keeping_accounts_outlasts_the_period_by_more_than_a_year() -> None:
-    assert Account("web", "2026-11", NOW).to_json()["expire_at"] - NOW > timedelta(days=365)
+    assert BudgetAccount("web", "2026-11", NOW).to_json()["expire_at"] - NOW > timedelta(days=365)

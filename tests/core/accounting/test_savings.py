@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from shared.core.accounting.savings import saved
 from shared.core.catalogue import price
 from shared.core.provider.usage import Usage
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.route import Route
 from tests.builders import a_catalogue, a_request
 
@@ -21,8 +21,8 @@ ROUTES = [
 ]
 
 
-def an_ask(**fields: str) -> Ask:
-    return Ask.of(a_request(**{"model": PRO, "image_size": "4K"} | fields))
+def an_ask(**fields: str) -> Requirements:
+    return Requirements.of(a_request(**{"model": PRO, "image_size": "4K"} | fields))
 
 
 def usage(tokens: int) -> Usage:

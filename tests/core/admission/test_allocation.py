@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.core.admission.allocation import INTERACTIVE_HORIZON, Admission, Candidate, Shared, admit, lead_time
-from shared.core.admission.fleet_pace import HORIZON, LEAD, LONGEST_LEAD
-from shared.core.admission.model_state import Standing
-from shared.core.admission.priority import Turns
+from shared.core.admission.fleet_pace import HORIZON, LONGEST_LEAD, MIN_LEAD_TIME
+from shared.core.admission.model_state import ModelState
+from shared.core.admission.priority import PriorityState
 from shared.core.admission.rate_control import Pressure
 from shared.core.admission.slot_calendar import (
     BUCKET,
     SLOT_GOOD_FOR,
     UNTIMED_GOOD_FOR,
     WINDOW,
+    Blocked,
     Calendar,
-    Full,
     Granted,
     Weight,
     begin_of,
@@ -42,14 +42,14 @@ def admitted(
     queue: Sequence[Candidate],
     limits: Limits = Limits(rpm=60),  # noqa: B008  a frozen value
     *,
-    standings: Mapping[str, Standing] | None = None,
+    standings: Mapping[str, ModelState] | None = None,
     other_limits: Mapping[str, Limits] | None = None,
     room: int | Mapping[str, int] = 100,
     shared: Shared = Shared(),  # noqa: B008
 ) -> Admission:
     return admit(
         queue,
-        {model: Standing() for model in MODELS} | dict(standings or {}),
+        {model: ModelState() for model in MODELS} | dict(standings or {}),
         dict.fromkeys(MODELS, limits) | dict(other_limits or {}),
         dict.fromkeys(MODELS, room) if isinstance(room, int) else room,
         shared,
@@ -67,14 +67,14 @@ def of_tokens(request_id: str, tokens: int, priority: str = "normal") -> Candida
     return replace(found, planned=replace(planned, input_tokens=tokens))
 
 
-def after_starts(limits: Limits, number: int, weight: Weight = Weight()) -> Standing:  # noqa: B008
+def after_starts(limits: Limits, number: int, weight: Weight = Weight()) -> ModelState:  # noqa: B008
     """So many have just started."""
     calendar = Calendar()
     for _ in range(number):
         found = calendar.grant(limits, weight, earliest=NOW, horizon=NOW)
         assert isinstance(found, Granted)
         calendar = found.calendar
-    return Standing(calendar)
+    return ModelState(calendar)
 
 
 def test_interactive_goes_before_normal_before_bulk_in_the_order_given() -> None:
@@ -94,7 +94,7 @@ def test_who_gets_no_slot_is_told_why_by_model() -> None:
     queue = candidates(5)
     admission = admitted(queue, Limits(rpm=3))
     assert names(admission) == ["r-0", "r-1", "r-2"]
-    assert admission.held == {PRO: Full("minute", None)}
+    assert admission.held == {PRO: Blocked("minute", None)}
     assert admitted(queue[:3], Limits(rpm=3)).held == {}
 
 
@@ -105,7 +105,7 @@ def test_ten_thousand_of_one_full_model_never_hold_the_queue_of_another(full: st
     others = candidates(4, "nb21", model=NB21) + candidates(4, "lite", model=LITE)
     standing = after_starts(Limits(), 1)
     if full == "closed":
-        standing = Standing(Calendar().close(NOW + timedelta(minutes=1), "quota_minute"))
+        standing = ModelState(Calendar().close(NOW + timedelta(minutes=1), "quota_minute"))
     pro = {"day": Limits(rpm=60, rpd=1), "minute": Limits(rpm=1), "zero": Limits(rpm=0)}.get(full, Limits(rpm=60))
     admission = admitted(
         [*backlog, *others],
@@ -124,14 +124,14 @@ def test_no_more_are_granted_than_there_is_room_for_in_flight(room: int) -> None
     queue = candidates(6)
     admission = admitted(queue, Limits(), room=room)
     assert len(admission.grants) == max(room, 0)
-    assert admission.held == {PRO: Full("concurrency", None)}
+    assert admission.held == {PRO: Blocked("concurrency", None)}
 
 
 def test_where_the_fleet_is_full_the_better_priority_goes_first_whatever_its_model() -> None:
     queue = candidates(5, "bulk", priority="bulk", model=PRO) + candidates(3, "now", priority="interactive", model=NB21)
     admission = admitted(queue, shared=Shared(room=4))
     assert names(admission) == ["now-0", "now-1", "now-2", "bulk-0"]
-    assert admission.held == {PRO: Full("concurrency", None)}
+    assert admission.held == {PRO: Blocked("concurrency", None)}
 
 
 def test_models_of_one_priority_share_a_full_fleet_in_turn() -> None:
@@ -149,7 +149,7 @@ def test_a_timed_slot_is_good_until_four_tenths_of_its_half_second_and_an_untime
 
 @pytest.mark.parametrize(("priority", "horizon"), [("normal", HORIZON), ("interactive", INTERACTIVE_HORIZON)])
 def test_slots_lie_between_the_lead_time_and_the_horizon_beyond_it(priority: str, horizon: timedelta) -> None:
-    for lead in (LEAD, timedelta(seconds=2)):
+    for lead in (MIN_LEAD_TIME, timedelta(seconds=2)):
         admission = admitted(candidates(60, priority=priority), shared=Shared(lead=lead, pace=4))
         assert admission.grants
         for grant in admission.grants:
@@ -162,10 +162,10 @@ def test_no_half_second_holds_more_starts_than_the_fleet_can_begin_in_it() -> No
 
 
 def test_who_was_late_gets_its_slot_twice_as_far_ahead_each_time_up_to_six_seconds() -> None:
-    assert [lead_time(count) for count in range(6)] == [LEAD * 2**count for count in range(6)]
+    assert [lead_time(count) for count in range(6)] == [MIN_LEAD_TIME * 2**count for count in range(6)]
     assert lead_time(6) == lead_time(1_000_000) == LONGEST_LEAD == timedelta(seconds=6)
     late = admitted([a_candidate(late_count=4)]).grants[0]
-    assert late.slot_at >= NOW + LEAD * 16
+    assert late.slot_at >= NOW + MIN_LEAD_TIME * 16
 
 
 # -- all or none ------------------------------------------------------------------------------------------------------
@@ -177,19 +177,19 @@ def test_a_request_whose_tokens_do_not_fit_takes_none_of_the_other_limits() -> N
     admission = admitted([of_tokens("r", 41)], limits, standings={PRO: standing})
     assert admission.grants == ()
     assert admission.standings[PRO] == standing
-    assert admission.held == {PRO: Full("minute", None)}
+    assert admission.held == {PRO: Blocked("minute", None)}
 
 
 def test_a_request_that_the_spend_window_refuses_takes_no_slot() -> None:
     admission = admitted([a_candidate()], shared=Shared(most_spend=0))
     assert admission.grants == ()
-    assert admission.standings[PRO] == Standing()
-    assert admission.held == {PRO: Full("spend", None)}
+    assert admission.standings[PRO] == ModelState()
+    assert admission.held == {PRO: Blocked("spend", None)}
 
 
 def test_small_requests_of_a_lower_priority_never_starve_a_heavy_one_of_a_higher() -> None:
     """Else what each minute frees went to the small ones, and the heavy one waited for as long as they come."""
-    limits, standing, now = Limits(rpm=1_000, tpm=1_000), Standing(), NOW
+    limits, standing, now = Limits(rpm=1_000, tpm=1_000), ModelState(), NOW
     small = [replace(each, planned=replace(each.planned, input_tokens=50)) for each in candidates(40, priority="bulk")]
     heavy = of_tokens("heavy", 900, "interactive")
     for second in range(180):
@@ -206,7 +206,7 @@ def test_small_requests_of_a_lower_priority_never_starve_a_heavy_one_of_a_higher
 # -- paces and reserve ------------------------------------------------------------------------------------------------
 
 
-def slots_of(priority: str, standing: Standing, limits: Limits, seconds: int, each_tick: int = 30) -> list[float]:
+def slots_of(priority: str, standing: ModelState, limits: Limits, seconds: int, each_tick: int = 30) -> list[float]:
     """The slots that an endless queue of one priority gets, in seconds."""
     slots: list[float] = []
     for second in range(seconds):
@@ -225,13 +225,13 @@ def longest_rush(slots: list[float], seconds: float = 10.0) -> int:
 
 def test_interactive_and_normal_may_fill_an_empty_window_at_once_and_bulk_is_spread_over_it() -> None:
     limits = Limits(rpm=60)
-    assert longest_rush(slots_of("interactive", Standing(), limits, 20)) == 60
-    assert longest_rush(slots_of("normal", Standing(), limits, 20)) == 60
-    assert longest_rush(slots_of("bulk", Standing(), limits, 60)) <= 13
+    assert longest_rush(slots_of("interactive", ModelState(), limits, 20)) == 60
+    assert longest_rush(slots_of("normal", ModelState(), limits, 20)) == 60
+    assert longest_rush(slots_of("bulk", ModelState(), limits, 60)) <= 13
 
 
 def test_where_bursts_are_disliked_normal_is_spread_too_and_interactive_is_not() -> None:
-    limits, wary = Limits(rpm=60), Standing(pressure=Pressure(bursts_disliked_at=NOW))
+    limits, wary = Limits(rpm=60), ModelState(pressure=Pressure(bursts_disliked_at=NOW))
     assert longest_rush(slots_of("normal", wary, limits, 60)) <= 13
     assert longest_rush(slots_of("bulk", wary, limits, 60)) <= 13
     assert longest_rush(slots_of("interactive", wary, limits, 20)) == 60
@@ -239,20 +239,22 @@ def test_where_bursts_are_disliked_normal_is_spread_too_and_interactive_is_not()
 
 @pytest.mark.parametrize("priority", ["normal", "bulk"])
 def test_what_is_spread_still_uses_the_limit(priority: str) -> None:
-    slots = slots_of(priority, Standing(pressure=Pressure(bursts_disliked_at=NOW)), Limits(rpm=60), 180)
+    slots = slots_of(priority, ModelState(pressure=Pressure(bursts_disliked_at=NOW)), Limits(rpm=60), 180)
     assert len([each for each in slots if 60 <= each < 180]) >= 0.98 * 2 * 60 - 1
 
 
 @pytest.mark.parametrize("priority", ["interactive", "normal", "bulk"])
 def test_a_cap_that_evidence_sets_holds_every_priority_without_bursts(priority: str) -> None:
-    slots = slots_of(priority, Standing(pressure=Pressure(rate=60.0)), Limits(rpm=600), 60)
+    slots = slots_of(priority, ModelState(pressure=Pressure(rate=60.0)), Limits(rpm=600), 60)
     assert 56 <= len([each for each in slots if each < 60]) <= 62
     assert longest_rush(slots) <= 13
 
 
 def test_normal_leaves_alone_what_interactive_is_expected_to_need() -> None:
-    seen = Turns(interactive={int((NOW - timedelta(minutes=m)).timestamp()) // 5: (10, 100) for m in range(2, 10)})
-    admission = admitted(candidates(100), Limits(rpm=60), standings={PRO: Standing(turns=seen)})
+    seen = PriorityState(
+        interactive={int((NOW - timedelta(minutes=m)).timestamp()) // 5: (10, 100) for m in range(2, 10)}
+    )
+    admission = admitted(candidates(100), Limits(rpm=60), standings={PRO: ModelState(turns=seen)})
     assert 60 * 0.5 <= len(admission.grants) < 60
     kept = 60 - len(admission.grants)
     late = candidates(kept, "late", priority="interactive")
@@ -266,7 +268,7 @@ def test_without_interactive_arrivals_lately_nothing_is_reserved() -> None:
 
 @pytest.mark.parametrize("rpm", [19, 60, 200])
 def test_normal_and_bulk_keep_five_percent_each_over_a_long_run_of_three_full_queues(rpm: int) -> None:
-    limits, standing, minutes = Limits(rpm=rpm), Standing(), 20
+    limits, standing, minutes = Limits(rpm=rpm), ModelState(), 20
     had: Counter[str] = Counter()
     queue = [each for priority in RANK for each in candidates(rpm, priority, priority=priority)]
     for second in range(60 * minutes):

@@ -16,10 +16,10 @@ from shared.core.admission.fleet_pace import (
     FIRST_CAP,
     FIRST_PACE,
     HORIZON,
-    LEAD,
     LEAST_IN_AIR,
     LEAST_PACE,
     LONGEST_LEAD,
+    MIN_LEAD_TIME,
     Fleet,
     Late,
     Recent,
@@ -143,16 +143,16 @@ def test_a_fleet_that_begins_less_than_the_limits_allow_is_waited_for_until_it_b
 
 
 def test_late_deliveries_double_the_lead_up_to_six_seconds_and_it_comes_back() -> None:
-    assert after_ticks(Fleet(), 1, late=Late(starts=20)).lead == LEAD
-    assert after_ticks(Fleet(), 1, late=Late(deliveries=20)).lead == LEAD * 2
+    assert after_ticks(Fleet(), 1, late=Late(starts=20)).lead == MIN_LEAD_TIME
+    assert after_ticks(Fleet(), 1, late=Late(deliveries=20)).lead == MIN_LEAD_TIME * 2
     slow = after_ticks(Fleet(), 60, late=Late(deliveries=20))
     assert slow.lead == LONGEST_LEAD
-    assert after_ticks(slow, 600).lead == LEAD
+    assert after_ticks(slow, 600).lead == MIN_LEAD_TIME
 
 
 def test_the_only_release_was_late_and_the_next_is_sent_earlier() -> None:
     alone = Fleet().after(in_air=0, late=Late(deliveries=1), recent=Recent(1, 1), capacity=400, now=NOW)
-    assert alone.lead == LEAD * 2
+    assert alone.lead == MIN_LEAD_TIME * 2
 
 
 def test_near_a_lead_that_failed_it_shrinks_slowly_and_past_it_quickly() -> None:
@@ -160,7 +160,7 @@ def test_near_a_lead_that_failed_it_shrinks_slowly_and_past_it_quickly() -> None
     assert cut.lead_seconds == 0.8
     assert after_ticks(cut, 15).lead_seconds < 0.5
     assert after_ticks(cut, 45).lead_seconds > 0.4
-    assert after_ticks(cut, 100).lead == LEAD
+    assert after_ticks(cut, 100).lead == MIN_LEAD_TIME
 
 
 def test_between_two_bursts_the_lead_stays() -> None:
@@ -175,7 +175,7 @@ def test_between_two_bursts_the_lead_stays() -> None:
 def test_while_starts_are_tight_the_lead_stays() -> None:
     led = replace(Fleet(), lead_seconds=1.0)
     assert after_ticks(led, 30, late=Late(tight=7)).lead_seconds == 1.0
-    assert after_ticks(led, 60).lead == LEAD
+    assert after_ticks(led, 60).lead == MIN_LEAD_TIME
 
 
 @given(
@@ -194,7 +194,7 @@ def test_whatever_is_seen_and_however_time_jumps_every_figure_stays_in_its_bound
             in_air=in_air, late=Late(starts, deliveries, tight), recent=Recent(), capacity=400, now=now
         ).released(5)
         assert LEAST_PACE <= fleet.pace <= 80
-        assert LEAD <= fleet.lead <= LONGEST_LEAD
+        assert MIN_LEAD_TIME <= fleet.lead <= LONGEST_LEAD
         assert fleet.most_in_air >= LEAST_IN_AIR
         assert fleet.room(0, 400) >= 0
         assert Fleet.from_json(fleet.to_json()) == fleet

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.admission.model_state import Standing, path
-from shared.core.admission.priority import Turns
+from shared.core.admission.model_state import ModelState, path
+from shared.core.admission.priority import PriorityState
 from shared.core.admission.rate_control import Pressure
 from shared.core.admission.slot_calendar import Calendar, Weight, bucket_of
 from shared.core.limits.effective import Learned
@@ -31,7 +31,7 @@ PRESSURES: dict[str, st.SearchStrategy[Any]] = {
     for name, kind in Pressure.__annotations__.items()
 }
 standings = st.builds(
-    Standing,
+    ModelState,
     st.builds(
         Calendar,
         buckets=st.dictionaries(moments.map(bucket_of), st.builds(Weight, *[st.integers(0, 99)] * 3)),
@@ -41,7 +41,7 @@ standings = st.builds(
         refunded=st.dictionaries(st.text(min_size=1, max_size=9), moments.map(bucket_of)),
     ),
     st.builds(
-        Turns,
+        PriorityState,
         owed=st.dictionaries(st.sampled_from(["normal", "bulk"]), st.floats(0, 1)),
         next_at=st.dictionaries(st.sampled_from(["all", "lower", "bulk"]), rates),
         interactive=st.dictionaries(st.integers(0, 10**9), st.tuples(st.integers(0, 99), st.integers(0, 99))),
@@ -61,17 +61,17 @@ def texts_only(value: object) -> bool:
 
 
 @given(standings)
-def test_a_standing_is_read_as_it_was_written(standing: Standing) -> None:
+def test_a_standing_is_read_as_it_was_written(standing: ModelState) -> None:
     written = standing.to_json()
     assert texts_only(written)
-    assert Standing.from_json(written) == standing
+    assert ModelState.from_json(written) == standing
 
 
 @given(standings, st.integers(0, 5_000))
-def test_forgetting_is_the_same_before_and_after_a_round_through_the_store(standing: Standing, seconds: int) -> None:
+def test_forgetting_is_the_same_before_and_after_a_round_through_the_store(standing: ModelState, seconds: int) -> None:
     now = NOW + timedelta(seconds=seconds)
     assert (
-        Standing.from_json(standing.to_json()).forget(now) == standing.forget(now) == standing.forget(now).forget(now)
+        ModelState.from_json(standing.to_json()).forget(now) == standing.forget(now) == standing.forget(now).forget(now)
     )
 
 

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from shared.core.admission.priority import CATCH_UP, MOST_RESERVED, RANK, SEEN_FOR, Turns, interval, less
+from shared.core.admission.priority import (
+    CATCH_UP,
+    MOST_RESERVED,
+    RANK,
+    SEEN_FOR,
+    PriorityState,
+    interval,
+    limits_minus,
+)
 from shared.core.admission.slot_calendar import NO_WEIGHT, WINDOW, Weight
 from shared.core.limits.quota import Limits
 from tests.builders import NOW
@@ -18,9 +26,9 @@ from tests.builders import NOW
 ALL = ("interactive", "normal", "bulk")
 
 
-def seen(starts: int, *, minutes_ago: float, tokens: int = 0) -> Turns:
+def seen(starts: int, *, minutes_ago: float, tokens: int = 0) -> PriorityState:
     """So many interactive starts at one moment."""
-    turns = Turns()
+    turns = PriorityState()
     for _ in range(starts):
         at = NOW - timedelta(minutes=minutes_ago)
         turns = turns.granted("interactive", ["interactive"], Weight(tokens=tokens), at)
@@ -30,7 +38,7 @@ def seen(starts: int, *, minutes_ago: float, tokens: int = 0) -> Turns:
 # -- least shares -----------------------------------------------------------------------------------------------------
 
 
-def shares(turns: Turns, waiting: tuple[str, ...], slots: int) -> Counter[str]:
+def shares(turns: PriorityState, waiting: tuple[str, ...], slots: int) -> Counter[str]:
     """Who gets so many slots, all waiting all the time."""
     had: Counter[str] = Counter()
     for _ in range(slots):
@@ -41,22 +49,22 @@ def shares(turns: Turns, waiting: tuple[str, ...], slots: int) -> Counter[str]:
 
 
 def test_the_better_priority_is_tried_first_where_nobody_is_owed_anything() -> None:
-    assert Turns().order(["bulk", "interactive", "normal"]) == ["interactive", "normal", "bulk"]
+    assert PriorityState().order(["bulk", "interactive", "normal"]) == ["interactive", "normal", "bulk"]
 
 
 def test_normal_and_bulk_get_one_slot_in_twenty_each_while_all_wait() -> None:
-    had = shares(Turns(), ALL, 20_000)
+    had = shares(PriorityState(), ALL, 20_000)
     assert 1_000 <= had["normal"] <= 1_060
     assert 999 <= had["bulk"] <= 1_060
 
 
 def test_bulk_gets_one_slot_in_twenty_behind_normal_alone() -> None:
-    had = shares(Turns(), ("normal", "bulk"), 20_000)
+    had = shares(PriorityState(), ("normal", "bulk"), 20_000)
     assert 1_000 <= had["bulk"] <= 1_060
 
 
 def test_a_priority_that_did_not_wait_has_saved_up_nothing() -> None:
-    turns = Turns()
+    turns = PriorityState()
     for _ in range(1_000):
         turns = turns.granted("interactive", ["interactive"], Weight(), NOW)
     assert not turns.is_owed("bulk")
@@ -64,7 +72,7 @@ def test_a_priority_that_did_not_wait_has_saved_up_nothing() -> None:
 
 
 def test_a_priority_that_waited_without_a_turn_gets_one_slot_ahead_and_no_heap_of_them() -> None:
-    turns = Turns()
+    turns = PriorityState()
     for _ in range(1_000):
         turns = turns.granted("interactive", ALL, Weight(), NOW)
     assert shares(turns, ALL, 20)["bulk"] <= 2
@@ -72,7 +80,7 @@ def test_a_priority_that_waited_without_a_turn_gets_one_slot_ahead_and_no_heap_o
 
 @given(st.lists(st.tuples(st.sampled_from(ALL), st.sets(st.sampled_from(ALL), min_size=1)), max_size=60))
 def test_every_priority_that_waits_is_in_the_order_once(steps: list[tuple[str, set[str]]]) -> None:
-    turns = Turns()
+    turns = PriorityState()
     for priority, waiting in steps:
         turns = turns.granted(priority, waiting | {priority}, Weight(), NOW)
         order = turns.order(waiting)
@@ -87,7 +95,7 @@ def test_every_priority_that_waits_is_in_the_order_once(steps: list[tuple[str, s
 
 
 def test_where_no_interactive_request_came_for_ten_minutes_nothing_is_kept() -> None:
-    assert Turns().reserve(Limits(rpm=60), NOW) == NO_WEIGHT
+    assert PriorityState().reserve(Limits(rpm=60), NOW) == NO_WEIGHT
     assert seen(50, minutes_ago=10.2).reserve(Limits(rpm=60), NOW) == NO_WEIGHT
     assert seen(50, minutes_ago=9.8).reserve(Limits(rpm=60), NOW) != NO_WEIGHT
 
@@ -131,7 +139,7 @@ def test_interactive_starts_of_this_window_are_counted_once() -> None:
 )
 def test_a_reserve_never_leaves_others_nothing(limits: Limits, starts: int, tokens: int) -> None:
     """A limit that is zero would close the model."""
-    left = less(limits, seen(starts, minutes_ago=1, tokens=tokens).reserve(limits, NOW))
+    left = limits_minus(limits, seen(starts, minutes_ago=1, tokens=tokens).reserve(limits, NOW))
     for known, rest in ((limits.rpm, left.rpm), (limits.ipm, left.ipm), (limits.tpm, left.tpm)):
         assert (rest is None) == (known is None)
         assert rest is None or known is None or known // 2 <= rest <= known
@@ -151,7 +159,7 @@ def test_an_even_pace_takes_a_window_for_the_whole_limit_by_the_tightest_dimensi
 
 def test_a_pace_that_fell_behind_is_made_good_for_a_second_and_a_half_and_no_more() -> None:
     each = timedelta(seconds=0.5)
-    turns = Turns(next_at={"bulk": (NOW - timedelta(minutes=5)).timestamp()})
+    turns = PriorityState(next_at={"bulk": (NOW - timedelta(minutes=5)).timestamp()})
     caught_up = 0
     while turns.next_at["bulk"] <= NOW.timestamp():
         turns = turns.paced("bulk", each, NOW)
@@ -160,10 +168,9 @@ def test_a_pace_that_fell_behind_is_made_good_for_a_second_and_a_half_and_no_mor
 
 
 def test_paces_do_not_know_of_each_other() -> None:
-    turns = Turns().paced("bulk", timedelta(seconds=5), NOW)
+    turns = PriorityState().paced("bulk", timedelta(seconds=5), NOW)
     assert set(turns.next_at) == {"bulk"}
     assert turns.paced("all", timedelta(seconds=1), NOW).next_at["bulk"] == turns.next_at["bulk"]
-    assert turns.unpaced("bulk") == Turns()
 
 
 # -- the store --------------------------------------------------------------------------------------------------------
@@ -178,5 +185,5 @@ def test_what_is_older_than_ten_minutes_is_forgotten() -> None:
 def test_turns_are_written_with_text_keys_only() -> None:
     turns = seen(5, minutes_ago=1).paced("bulk", timedelta(seconds=1), NOW).granted("normal", ALL, Weight(), NOW)
     written = turns.to_json()
-    assert Turns.from_json(written) == turns
+    assert PriorityState.from_json(written) == turns
     assert all(isinstance(key, str) for part in written.values() for key in part)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.core.admission import rate_control as rules
-from shared.core.admission.rate_control import Felt, Pressure, feel
+from shared.core.admission.rate_control import Pressure, RateUpdate, updated
 from shared.core.admission.slot_calendar import Calendar, Weight, bucket_of
-from shared.core.limits.observations import NOTHING_SEEN, Seen, Sign
+from shared.core.limits.observations import NOTHING_SEEN, ModelObservations, StartSignal
 from shared.core.limits.quota import Limits
 from tests.builders import NOW
 
@@ -26,9 +26,9 @@ def ago(seconds: float) -> int:
     return int((NOW - timedelta(seconds=seconds)).timestamp())
 
 
-def saw(sign: Sign, by_age: Mapping[int, int]) -> Seen:
+def saw(sign: StartSignal, by_age: Mapping[int, int]) -> ModelObservations:
     """So many of a sign, by how many seconds ago they started."""
-    return Seen(counts={sign: {ago(age): count for age, count in by_age.items()}})
+    return ModelObservations(counts={sign: {ago(age): count for age, count in by_age.items()}})
 
 
 def started(by_age: Mapping[float, int]) -> Calendar:
@@ -49,7 +49,7 @@ class Course:
         self.closed_until = NOW
         self.caps: list[float | None] = []
 
-    def second(self, wanted: int, share: float, sign: Sign) -> Felt:
+    def second(self, wanted: int, share: float, sign: StartSignal) -> RateUpdate:
         """Up to `wanted` starts, as far as the cap allows; `share` of them come back at once."""
         cap = self.pressure.cap
         allowed = wanted if cap is None else min(wanted, round(cap / 60 + 0.5))
@@ -59,20 +59,20 @@ class Course:
         for _ in range(round(starts * share)):
             self.seen = self.seen.with_sign(sign, self.now, self.now)
         self.now += SECOND
-        felt = feel(self.pressure, self.seen, self.calendar.forget(self.now), self.known, self.now)
+        felt = updated(self.pressure, self.seen, self.calendar.forget(self.now), self.known, self.now)
         self.calendar, self.pressure = self.calendar.forget(self.now), felt.pressure
         self.closed_until = max(self.closed_until, felt.close_until or self.now)
         self.caps.append(self.pressure.cap)
         return felt
 
-    def run(self, seconds: int, wanted: int, share: float, sign: Sign) -> None:
+    def run(self, seconds: int, wanted: int, share: float, sign: StartSignal) -> None:
         for _ in range(seconds):
             self.second(wanted, share, sign)
 
 
 def test_where_nothing_is_reported_nothing_changes() -> None:
-    felt = feel(Pressure(), NOTHING_SEEN, Calendar(), RPM, NOW)
-    assert felt == Felt(Pressure(), None)
+    felt = updated(Pressure(), NOTHING_SEEN, Calendar(), RPM, NOW)
+    assert felt == RateUpdate(Pressure(), None)
     assert felt.pressure.cap is None
     assert felt.pressure.limits(RPM) == RPM
 
@@ -84,7 +84,7 @@ def test_where_nothing_is_reported_nothing_changes() -> None:
 def test_the_same_value_again_takes_as_much_of_the_limit_as_was_rejected_one_to_ten_percent(
     rejected: int, left: float
 ) -> None:
-    pressure = feel(Pressure(), saw(Sign.MINUTE, {2: rejected}), steady(10), RPM, NOW).pressure
+    pressure = updated(Pressure(), saw(StartSignal.MINUTE, {2: rejected}), steady(10), RPM, NOW).pressure
     assert pressure.share == pytest.approx(left, abs=0.002)
 
 
@@ -97,33 +97,33 @@ def test_a_share_is_of_every_limit_of_a_minute_and_leaves_at_least_one() -> None
 def test_the_limit_is_cut_at_most_once_in_twenty_seconds_however_many_are_rejected() -> None:
     course = Course(known=RPM)
     course.calendar = steady(10)
-    course.run(61, 10, 0.5, Sign.MINUTE)
+    course.run(61, 10, 0.5, StartSignal.MINUTE)
     assert course.pressure.share_cuts in (3, 4)
     assert course.pressure.share >= 0.9**course.pressure.share_cuts - 1e-9
 
 
 def test_the_same_report_read_again_cuts_nothing_more() -> None:
-    seen, calendar = saw(Sign.MINUTE, {2: 5}), steady(10)
-    pressure = feel(Pressure(), seen, calendar, RPM, NOW).pressure
+    seen, calendar = saw(StartSignal.MINUTE, {2: 5}), steady(10)
+    pressure = updated(Pressure(), seen, calendar, RPM, NOW).pressure
     for later in (1, 25, 60):
-        again = feel(pressure, seen, calendar, RPM, NOW + timedelta(seconds=later)).pressure
+        again = updated(pressure, seen, calendar, RPM, NOW + timedelta(seconds=later)).pressure
         assert again.share == pressure.share
         assert again.bursts_disliked_at is None
 
 
 def test_what_was_rejected_by_chance_comes_back_after_two_minutes() -> None:
     course = Course(Pressure(share=0.99, share_cut_at=NOW, share_cuts=1, rejected_at=NOW), RPM)
-    course.run(int(rules.SHARE_GROWS_AFTER.total_seconds()) - 2, 1, 0.0, Sign.MINUTE)
+    course.run(int(rules.SHARE_GROWS_AFTER.total_seconds()) - 2, 1, 0.0, StartSignal.MINUTE)
     assert course.pressure.share == 0.99
-    course.run(4, 1, 0.0, Sign.MINUTE)
+    course.run(4, 1, 0.0, StartSignal.MINUTE)
     assert course.pressure.share == 1.0
 
 
 def test_what_was_cut_by_much_comes_back_a_percent_a_minute() -> None:
     course = Course(Pressure(share=0.95, share_cut_at=NOW, share_cuts=1, rejected_at=NOW), RPM)
-    course.run(int(rules.SHARE_GROWS_AFTER.total_seconds()) + 90, 1, 0.0, Sign.MINUTE)
+    course.run(int(rules.SHARE_GROWS_AFTER.total_seconds()) + 90, 1, 0.0, StartSignal.MINUTE)
     assert course.pressure.share == pytest.approx(0.97)
-    course.run(4 * 60, 1, 0.0, Sign.MINUTE)
+    course.run(4 * 60, 1, 0.0, StartSignal.MINUTE)
     assert course.pressure.share == 1.0
 
 
@@ -135,9 +135,9 @@ def test_a_limit_that_is_smaller_than_it_says_is_tried_ever_less_often() -> None
         over = pressure.share > 0.98 + 1e-9
         if over:
             rejected.append(minute)
-        seen = Seen({Sign.MINUTE: {int(each.timestamp()): 6 for each in [now - SECOND] if over}})
+        seen = ModelObservations({StartSignal.MINUTE: {int(each.timestamp()): 6 for each in [now - SECOND] if over}})
         filled = replace(calendar, buckets={bucket_of(now - SECOND): Weight(600, 0, 0)})
-        pressure = feel(pressure, seen, filled, RPM, now).pressure
+        pressure = updated(pressure, seen, filled, RPM, now).pressure
     apart = [later - earlier for earlier, later in itertools.pairwise(rejected)]
     assert apart == sorted(apart)
     assert apart[-1] >= 60
@@ -147,20 +147,20 @@ def test_a_limit_that_is_smaller_than_it_says_is_tried_ever_less_often() -> None
 def test_cuts_far_apart_are_each_the_first() -> None:
     cut_at = NOW - rules.SHARE_CUTS_KNOWN_FOR
     before = Pressure(share=1.0, share_cut_at=cut_at, share_cuts=5, rejected_at=cut_at)
-    assert feel(before, saw(Sign.MINUTE, {2: 1}), steady(10), RPM, NOW).pressure.share_cuts == 1
+    assert updated(before, saw(StartSignal.MINUTE, {2: 1}), steady(10), RPM, NOW).pressure.share_cuts == 1
 
 
 # -- 429 per minute with room left ------------------------------------------------------------------------------------
 
 
 def test_rejected_under_85_percent_full_it_was_the_burst_and_the_limit_stays() -> None:
-    pressure = feel(Pressure(), saw(Sign.MINUTE, {2: 3}), started({3: 500}), RPM, NOW).pressure
+    pressure = updated(Pressure(), saw(StartSignal.MINUTE, {2: 3}), started({3: 500}), RPM, NOW).pressure
     assert pressure.bursts_disliked(NOW)
     assert pressure.share == 1.0
 
 
 def test_rejected_over_85_percent_full_it_was_the_limit() -> None:
-    pressure = feel(Pressure(), saw(Sign.MINUTE, {2: 3}), started({3: 520}), RPM, NOW).pressure
+    pressure = updated(Pressure(), saw(StartSignal.MINUTE, {2: 3}), started({3: 520}), RPM, NOW).pressure
     assert not pressure.bursts_disliked(NOW)
     assert pressure.share < 1.0
 
@@ -181,32 +181,34 @@ def test_bursts_are_tried_again_after_a_while() -> None:
 def test_what_is_unexplained_acts_from_four_and_over_seven_percent_of_the_last_twenty_seconds(
     rejected: int, starts: int, acts: bool
 ) -> None:
-    pressure = feel(Pressure(), saw(Sign.UNEXPLAINED, {10: rejected}), started({10: starts}), RPM, NOW).pressure
+    pressure = updated(
+        Pressure(), saw(StartSignal.UNEXPLAINED, {10: rejected}), started({10: starts}), RPM, NOW
+    ).pressure
     assert (pressure.cap is not None) == acts
 
 
 def test_what_is_older_than_twenty_seconds_is_judged_no_more() -> None:
-    assert feel(Pressure(), saw(Sign.UNEXPLAINED, {21: 50}), steady(5), RPM, NOW).pressure.cap is None
+    assert updated(Pressure(), saw(StartSignal.UNEXPLAINED, {21: 50}), steady(5), RPM, NOW).pressure.cap is None
 
 
 def test_the_first_cut_is_to_what_was_accepted() -> None:
-    seen = saw(Sign.UNEXPLAINED, dict.fromkeys(range(1, 21), 2))
-    pressure = feel(Pressure(), seen, steady(10), RPM, NOW).pressure
+    seen = saw(StartSignal.UNEXPLAINED, dict.fromkeys(range(1, 21), 2))
+    pressure = updated(Pressure(), seen, steady(10), RPM, NOW).pressure
     assert 0.93 * 480 <= (pressure.cap or 0) <= 480  # eight of ten a second, over a minute
 
 
 def test_rejections_in_a_models_first_seconds_leave_the_rate_of_those_seconds_not_a_few_starts_a_minute() -> None:
     young = Pressure(first_used_at=NOW - 6 * SECOND)
-    calendar, seen = steady(2, seconds=6), saw(Sign.UNEXPLAINED, {1: 2, 2: 2})
-    cap = feel(young, seen, calendar, Limits(), NOW).pressure.cap or 0
+    calendar, seen = steady(2, seconds=6), saw(StartSignal.UNEXPLAINED, {1: 2, 2: 2})
+    cap = updated(young, seen, calendar, Limits(), NOW).pressure.cap or 0
     assert 60 <= cap <= 80, "eight accepted in six seconds"
     old = Pressure(first_used_at=NOW - MINUTE)
-    assert feel(old, seen, calendar, Limits(), NOW).pressure.cap == 8
+    assert updated(old, seen, calendar, Limits(), NOW).pressure.cap == 8
 
 
 def test_further_cuts_come_every_five_seconds_at_most_and_grow_smaller_than_what_was_accepted() -> None:
     course = Course()
-    course.run(60, 10, 0.2, Sign.UNEXPLAINED)
+    course.run(60, 10, 0.2, StartSignal.UNEXPLAINED)
     changes = [second for second in range(1, 60) if course.caps[second] != course.caps[second - 1]]
     cuts = [each for each in changes if (course.caps[each] or 0) < (course.caps[each - 1] or 10**9)]
     assert cuts
@@ -219,9 +221,9 @@ def test_above_thirty_percent_nothing_starts_for_one_two_four_and_then_eight_sec
     now = NOW
     for _ in range(6):
         now += timedelta(seconds=10)
-        seen = Seen(counts={Sign.UNEXPLAINED: {int((now - 2 * SECOND).timestamp()): 40}})
+        seen = ModelObservations(counts={StartSignal.UNEXPLAINED: {int((now - 2 * SECOND).timestamp()): 40}})
         calendar = Calendar({bucket_of(now - 2 * SECOND): Weight(100, 100, 0)})
-        felt = feel(pressure, seen, calendar, RPM, now)
+        felt = updated(pressure, seen, calendar, RPM, now)
         pressure = felt.pressure
         assert felt.close_until is not None
         pauses.append((felt.close_until - now).total_seconds())
@@ -229,46 +231,46 @@ def test_above_thirty_percent_nothing_starts_for_one_two_four_and_then_eight_sec
 
 
 def test_below_thirty_percent_the_model_stays_open() -> None:
-    felt = feel(Pressure(), saw(Sign.UNEXPLAINED, {5: 29}), started({5: 100}), RPM, NOW)
+    felt = updated(Pressure(), saw(StartSignal.UNEXPLAINED, {5: 29}), started({5: 100}), RPM, NOW)
     assert felt.pressure.cap is not None
     assert felt.close_until is None
 
 
 def test_the_same_unexplained_report_cuts_once() -> None:
-    seen, calendar = saw(Sign.UNEXPLAINED, {2: 20}), steady(10)
-    pressure = feel(Pressure(), seen, calendar, RPM, NOW).pressure
-    again = feel(pressure, seen, calendar, RPM, NOW + SECOND).pressure
+    seen, calendar = saw(StartSignal.UNEXPLAINED, {2: 20}), steady(10)
+    pressure = updated(Pressure(), seen, calendar, RPM, NOW).pressure
+    again = updated(pressure, seen, calendar, RPM, NOW + SECOND).pressure
     assert again.cap == pressure.cap
     assert again.back_offs == pressure.back_offs
 
 
 def test_the_rate_comes_back_quickly_to_near_the_last_good_one_and_then_beyond_it() -> None:
     course = Course(Pressure(rate=100.0, good=600.0, cut_at=NOW, grown_at=NOW))
-    course.run(25, 60, 0.0, Sign.UNEXPLAINED)
+    course.run(25, 60, 0.0, StartSignal.UNEXPLAINED)
     assert (course.pressure.cap or 0) >= rules.NEAR * 600 - 1
     before = course.pressure.cap or 0
-    course.run(10, 60, 0.0, Sign.UNEXPLAINED)
+    course.run(10, 60, 0.0, StartSignal.UNEXPLAINED)
     assert before < (course.pressure.cap or 0) < 1.1 * before  # slowly now
-    course.run(120, 60, 0.0, Sign.UNEXPLAINED)
+    course.run(120, 60, 0.0, StartSignal.UNEXPLAINED)
     assert (course.pressure.cap or 0) > 1.2 * 600
 
 
 def test_a_rate_that_nobody_uses_does_not_grow() -> None:
     course = Course(Pressure(rate=100.0, good=600.0, cut_at=NOW, grown_at=NOW))
-    course.run(60, 0, 0.0, Sign.UNEXPLAINED)
+    course.run(60, 0, 0.0, StartSignal.UNEXPLAINED)
     assert course.pressure.cap == 100.0
 
 
 def test_a_cap_that_has_not_been_cut_for_an_hour_is_lifted() -> None:
     old = NOW - rules.UNCAPPED_AFTER
     pressure = Pressure(rate=100.0, good=100.0, cut_at=old, grown_at=old)
-    assert feel(pressure, NOTHING_SEEN, Calendar(), RPM, NOW).pressure.cap is None
+    assert updated(pressure, NOTHING_SEEN, Calendar(), RPM, NOW).pressure.cap is None
 
 
 def test_a_minutes_429_where_no_limit_is_known_counts_as_unexplained() -> None:
-    seen, calendar = saw(Sign.MINUTE, {2: 20}), steady(10)
-    assert feel(Pressure(), seen, calendar, Limits(), NOW).pressure.cap is not None
-    assert feel(Pressure(), seen, calendar, RPM, NOW).pressure.cap is None
+    seen, calendar = saw(StartSignal.MINUTE, {2: 20}), steady(10)
+    assert updated(Pressure(), seen, calendar, Limits(), NOW).pressure.cap is not None
+    assert updated(Pressure(), seen, calendar, RPM, NOW).pressure.cap is None
 
 
 # -- overload ---------------------------------------------------------------------------------------------------------
@@ -276,8 +278,8 @@ def test_a_minutes_429_where_no_limit_is_known_counts_as_unexplained() -> None:
 
 @pytest.mark.parametrize(("overloads", "starts", "acts"), [(20, 100, False), (21, 100, True), (2, 2, False)])
 def test_overload_acts_over_a_fifth_of_the_last_eight_seconds(overloads: int, starts: int, acts: bool) -> None:
-    seen, calendar = saw(Sign.OVERLOAD, {6: overloads}), started({6: starts})
-    pressure = feel(Pressure(), seen, calendar, RPM, NOW).pressure
+    seen, calendar = saw(StartSignal.OVERLOAD, {6: overloads}), started({6: starts})
+    pressure = updated(Pressure(), seen, calendar, RPM, NOW).pressure
     assert (pressure.cap is not None) == acts
     if acts:
         assert pressure.cap == pytest.approx(rules.SICK_CUT * starts * 60 / 8)
@@ -285,8 +287,8 @@ def test_overload_acts_over_a_fifth_of_the_last_eight_seconds(overloads: int, st
 
 def test_overload_cuts_at_most_once_in_two_and_a_half_seconds_down_to_a_floor_that_still_asks() -> None:
     course = Course()
-    course.run(10, 100, 0.0, Sign.OVERLOAD)
-    course.run(60, 100, 1.0, Sign.OVERLOAD)
+    course.run(10, 100, 0.0, StartSignal.OVERLOAD)
+    course.run(60, 100, 1.0, StartSignal.OVERLOAD)
     caps = course.caps[10:]
     cuts = [n for n in range(1, len(caps)) if (caps[n] or 0) < (caps[n - 1] or 10**9) and caps[n] is not None]
     assert len(cuts) >= 2
@@ -299,10 +301,10 @@ def test_overload_cuts_at_most_once_in_two_and_a_half_seconds_down_to_a_floor_th
 
 def test_after_an_overload_the_rate_is_back_by_steps_and_free_only_far_beyond_where_it_was() -> None:
     course = Course()
-    course.run(10, 100, 0.0, Sign.OVERLOAD)
-    course.run(60, 100, 1.0, Sign.OVERLOAD)
+    course.run(10, 100, 0.0, StartSignal.OVERLOAD)
+    course.run(60, 100, 1.0, StartSignal.OVERLOAD)
     well, began = course.pressure.well_rate, len(course.caps)
-    course.run(90, 100, 0.0, Sign.OVERLOAD)
+    course.run(90, 100, 0.0, StartSignal.OVERLOAD)
     caps = course.caps[began - 1 :]
     capped = [cap for cap in caps if cap is not None]
     assert all(later <= earlier * rules.SICK_GROWS + 1e-6 for earlier, later in itertools.pairwise(capped))
@@ -314,7 +316,7 @@ def test_after_an_overload_the_rate_is_back_by_steps_and_free_only_far_beyond_wh
 def test_an_overloaded_model_that_nobody_asks_does_not_get_well_by_itself() -> None:
     sick = Pressure(sick_rate=10.0, well_rate=600.0, sick_high=20.0, sick_at=NOW, sick_cut_at=NOW)
     course = Course(sick)
-    course.run(60, 0, 0.0, Sign.OVERLOAD)
+    course.run(60, 0, 0.0, StartSignal.OVERLOAD)
     assert course.pressure.cap == 10.0
 
 
@@ -330,7 +332,7 @@ def test_the_smaller_of_two_caps_holds() -> None:
     st.lists(
         st.tuples(
             st.integers(0, 40),
-            st.sampled_from([Sign.MINUTE, Sign.UNEXPLAINED, Sign.OVERLOAD, Sign.LATE]),
+            st.sampled_from([StartSignal.MINUTE, StartSignal.UNEXPLAINED, StartSignal.OVERLOAD, StartSignal.LATE]),
             st.floats(0, 1),
             st.sampled_from([1.0, 1.0, 1.0, -3.0, 20.0, 4_000.0]),
         ),
@@ -339,7 +341,7 @@ def test_the_smaller_of_two_caps_holds() -> None:
     st.sampled_from([Limits(), Limits(rpm=60), Limits(rpm=1), Limits(rpm=600, tpm=5)]),
 )
 def test_whatever_is_reported_and_however_time_jumps_something_may_start_and_no_pause_is_long(
-    steps: list[tuple[int, Sign, float, float]], known: Limits
+    steps: list[tuple[int, StartSignal, float, float]], known: Limits
 ) -> None:
     course = Course(known=known)
     for wanted, sign, share, seconds in steps:

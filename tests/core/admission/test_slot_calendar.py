@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.core.admission.fleet_pace import HORIZON, LEAD, LONGEST_LEAD
+from shared.core.admission.fleet_pace import HORIZON, LONGEST_LEAD, MIN_LEAD_TIME
 from shared.core.admission.slot_calendar import (
     BUCKET,
     LEEWAY,
@@ -18,8 +18,8 @@ from shared.core.admission.slot_calendar import (
     SLOT_GOOD_FOR,
     UNPACED,
     WINDOW_BUCKETS,
+    Blocked,
     Calendar,
-    Full,
     Granted,
     Weight,
     begin_of,
@@ -39,9 +39,9 @@ def granted(calendar: Calendar, limits: Limits, weight: Weight = Weight(), *, at
     return found
 
 
-def refused(calendar: Calendar, limits: Limits, weight: Weight = Weight(), *, at: datetime = NOW) -> Full:  # noqa: B008
+def refused(calendar: Calendar, limits: Limits, weight: Weight = Weight(), *, at: datetime = NOW) -> Blocked:  # noqa: B008
     found = calendar.grant(limits, weight, earliest=at, horizon=at + HORIZON)
-    assert isinstance(found, Full), found
+    assert isinstance(found, Blocked), found
     return found
 
 
@@ -68,14 +68,14 @@ def test_an_empty_minute_may_be_filled_at_once_and_then_is_full() -> None:
     limits = Limits(rpm=60)
     calendar = filled(limits, 60)
     assert calendar.used(NOW) == Weight(60, 60, 0)
-    assert refused(calendar, limits) == Full("minute", None)
+    assert refused(calendar, limits) == Blocked("minute", None)
 
 
 def test_a_full_minute_has_room_again_sixty_and_a_half_seconds_later() -> None:
     limits = Limits(rpm=1)
     calendar = filled(limits, 1)
     free = NOW + WINDOW_BUCKETS * BUCKET
-    assert refused(calendar, limits, at=free - HORIZON - BUCKET) == Full("minute", None)
+    assert refused(calendar, limits, at=free - HORIZON - BUCKET) == Blocked("minute", None)
     assert granted(calendar, limits, at=free - HORIZON).slot_at == free
     assert free - NOW == timedelta(seconds=60.5)
 
@@ -87,7 +87,7 @@ def test_a_start_at_the_last_good_moment_stays_in_its_half_second() -> None:
 def test_an_earlier_slot_after_a_later_one_counts_in_every_minute_that_holds_both() -> None:
     limits = Limits(rpm=1)
     late = granted(Calendar(), limits, at=NOW + LONGEST_LEAD).calendar
-    assert refused(late, limits) == Full("minute", None)
+    assert refused(late, limits) == Blocked("minute", None)
 
 
 def test_without_a_rate_the_slot_is_the_earliest_moment_itself() -> None:
@@ -98,13 +98,13 @@ def test_without_a_rate_the_slot_is_the_earliest_moment_itself() -> None:
 
 def test_a_limit_that_becomes_known_counts_what_started_before_it_was() -> None:
     calendar = filled(Limits(), 10)
-    assert refused(calendar, Limits(rpm=10)) == Full("minute", None)
+    assert refused(calendar, Limits(rpm=10)) == Blocked("minute", None)
     assert granted(calendar, Limits(rpm=11)).slot_at == NOW
 
 
 @pytest.mark.parametrize("limits", [Limits(rpm=0), Limits(ipm=0), Limits(tpm=0), Limits(rpd=0), Limits(rpm=5, rpd=0)])
 def test_a_limit_of_zero_grants_nothing(limits: Limits) -> None:
-    assert refused(Calendar(), limits, Weight(tokens=1)) == Full("zero", None)
+    assert refused(Calendar(), limits, Weight(tokens=1)) == Blocked("zero", None)
 
 
 @pytest.mark.parametrize(
@@ -120,14 +120,14 @@ def test_every_dimension_holds_by_itself(limits: Limits, weight: Weight, number:
     calendar = Calendar()
     for _ in range(number):
         calendar = granted(calendar, limits, weight).calendar
-    assert refused(calendar, limits, weight) == Full("minute", None)
+    assert refused(calendar, limits, weight) == Blocked("minute", None)
 
 
 def test_a_request_of_more_tokens_than_a_minute_holds_gets_a_minute_of_its_own() -> None:
     limits, heavy = Limits(tpm=1_000), Weight(tokens=23_000)
     calendar = granted(Calendar(), limits, heavy).calendar
-    assert refused(calendar, limits, Weight(tokens=1)) == Full("minute", None)
-    assert refused(calendar, limits, heavy) == Full("minute", None)
+    assert refused(calendar, limits, Weight(tokens=1)) == Blocked("minute", None)
+    assert refused(calendar, limits, heavy) == Blocked("minute", None)
     assert isinstance(granted(calendar, limits, heavy, at=NOW + WINDOW_BUCKETS * BUCKET), Granted)
 
 
@@ -140,7 +140,7 @@ def test_a_half_second_holds_no_more_starts_than_the_pace_and_the_next_one_takes
         calendar = found.calendar
         slots[found.slot_at] += 1
     assert slots == {NOW + BUCKET * number: 3 for number in range(3)}
-    assert calendar.grant(limits, Weight(), earliest=NOW, horizon=NOW + HORIZON, pace=3) == Full("minute", None)
+    assert calendar.grant(limits, Weight(), earliest=NOW, horizon=NOW + HORIZON, pace=3) == Blocked("minute", None)
 
 
 def test_without_a_rate_nothing_is_paced() -> None:
@@ -155,7 +155,7 @@ def test_a_closed_calendar_grants_nothing_until_it_opens() -> None:
     until = NOW + timedelta(seconds=30)
     calendar = Calendar().close(until, "quota_minute")
     for limits in (Limits(rpm=60), Limits()):
-        assert refused(calendar, limits) == Full("closed", until)
+        assert refused(calendar, limits) == Blocked("closed", until)
         assert granted(calendar, limits, at=until).slot_at == until
 
 
@@ -263,7 +263,7 @@ def test_the_next_midnight_is_the_first_moment_of_the_next_day(moment: datetime)
 def test_a_day_that_is_used_up_waits_for_midnight_in_los_angeles() -> None:
     limits = Limits(rpm=100, rpd=3)
     calendar = filled(limits, 3)
-    assert refused(calendar, limits) == Full("day", next_pacific_midnight(NOW))
+    assert refused(calendar, limits) == Blocked("day", next_pacific_midnight(NOW))
     assert granted(calendar, limits, at=next_pacific_midnight(NOW)).calendar.days[date(2026, 11, 23)] == 1
 
 
@@ -277,7 +277,7 @@ def test_a_slot_of_the_old_day_granted_after_one_of_the_new_is_counted_on_the_ol
     limits, midnight = Limits(rpm=100, rpd=1), MIDNIGHTS[0]
     calendar = filled(limits, 1, at=midnight - timedelta(minutes=2))
     calendar = granted(calendar, limits, at=midnight + timedelta(seconds=3)).calendar
-    assert refused(calendar, limits, at=midnight - timedelta(seconds=5)) == Full("day", midnight)
+    assert refused(calendar, limits, at=midnight - timedelta(seconds=5)) == Blocked("day", midnight)
 
 
 # -- properties -------------------------------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ beginnings = st.builds(
     st.sampled_from(MIDNIGHTS),
     st.floats(-80, 2),
 )
-leads = st.sampled_from([LEAD * factor for factor in (1, 2, 8, 32)] + [LONGEST_LEAD])
+leads = st.sampled_from([MIN_LEAD_TIME * factor for factor in (1, 2, 8, 32)] + [LONGEST_LEAD])
 actions = st.lists(
     st.one_of(
         st.tuples(st.just("grant"), leads, st.integers(1, 100)),
@@ -408,9 +408,9 @@ def test_an_endless_queue_gets_98_percent_of_the_limit(rpm: int) -> None:
         now = NOW + timedelta(seconds=tick)
         calendar = calendar.forget(now)
         while True:
-            earliest = now + LEAD
+            earliest = now + MIN_LEAD_TIME
             found = calendar.grant(limits, Weight(), earliest=earliest, horizon=earliest + HORIZON)
-            if isinstance(found, Full):
+            if isinstance(found, Blocked):
                 break
             calendar = found.calendar
             slots.append(found.slot_at)
@@ -426,7 +426,7 @@ def test_an_endless_queue_gets_98_percent_of_the_limit(rpm: int) -> None:
 # -- patience ---------------------------------------------------------------------------------------------------------
 
 
-def patiently(calendar: Calendar, limits: Limits, *, at: datetime = NOW, pace: float = UNPACED) -> Granted | Full:
+def patiently(calendar: Calendar, limits: Limits, *, at: datetime = NOW, pace: float = UNPACED) -> Granted | Blocked:
     return calendar.grant(limits, Weight(), earliest=at, horizon=at + HORIZON, pace=pace, patient=True)
 
 
@@ -477,7 +477,7 @@ def test_tokens_that_were_estimated_too_low_count_as_long_as_their_start() -> No
     limits = Limits(tpm=100)
     calendar = granted(Calendar(), limits, Weight(tokens=40)).calendar
     calendar = calendar.correct_tokens({bucket_of(NOW): 60})
-    assert refused(calendar, limits, Weight(tokens=1), at=NOW + timedelta(seconds=50)) == Full("minute", None)
+    assert refused(calendar, limits, Weight(tokens=1), at=NOW + timedelta(seconds=50)) == Blocked("minute", None)
     freed = NOW + WINDOW_BUCKETS * BUCKET
     assert granted(calendar, limits, Weight(tokens=100), at=freed).slot_at == freed
 
@@ -485,10 +485,10 @@ def test_tokens_that_were_estimated_too_low_count_as_long_as_their_start() -> No
 def test_tokens_that_were_estimated_too_high_are_free_at_once() -> None:
     limits = Limits(tpm=100)
     calendar = granted(Calendar(), limits, Weight(tokens=100)).calendar
-    assert refused(calendar, limits, Weight(tokens=1)) == Full("minute", None)
+    assert refused(calendar, limits, Weight(tokens=1)) == Blocked("minute", None)
     corrected = calendar.correct_tokens({bucket_of(NOW): -30})
     assert granted(corrected, limits, Weight(tokens=30)).slot_at == NOW
-    assert refused(corrected, limits, Weight(tokens=31)) == Full("minute", None)
+    assert refused(corrected, limits, Weight(tokens=31)) == Blocked("minute", None)
 
 
 @given(st.lists(st.tuples(st.integers(1, 100), st.integers(-200, 200)), min_size=1, max_size=10))

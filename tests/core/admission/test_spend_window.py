@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.admission.allocation import Admission, Shared, admit
-from shared.core.admission.model_state import Standing
-from shared.core.admission.slot_calendar import Full
+from shared.core.admission.model_state import ModelState
+from shared.core.admission.slot_calendar import Blocked
 from shared.core.admission.spend_window import BUCKET, NOTHING_SPENT, WINDOW_BUCKETS, Spend, spend_limit
 from shared.core.limits.quota import Limits
 from tests.builders import NOW, a_candidate
@@ -74,7 +74,7 @@ def admitted(limit: int, spend: Spend = NOTHING_SPENT) -> Admission:
     queue = [a_candidate(f"{model}-{number}", model=model, fair_tag=number) for number in range(5) for model in models]
     return admit(
         queue,
-        {model: Standing() for model in models},
+        {model: ModelState() for model in models},
         {model: Limits(rpm=60, spend10m_micros=limit) for model in models},
         dict.fromkeys(models, 100),
         Shared(spend=spend, most_spend=limit),
@@ -85,7 +85,7 @@ def admitted(limit: int, spend: Spend = NOTHING_SPENT) -> Admission:
 def test_the_estimates_of_all_models_together_keep_the_window() -> None:
     first = admitted(500_000)
     assert sum(grant.candidate.planned.estimate_micros for grant in first.grants) == first.spend.used(LATER) <= 500_000
-    assert first.held["gemini-3-pro-image"] == Full("spend", None)
+    assert first.held["gemini-3-pro-image"] == Blocked("spend", None)
     again = admitted(500_000, first.spend)
     assert len(again.grants) < len(first.grants)
     assert again.spend.used(LATER) <= 500_000

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from shared.core.admission.allocation import Candidate, Grant
 from shared.core.admission.fleet_pace import Fleet
-from shared.core.admission.model_state import Standing
-from shared.core.admission.slot_calendar import Calendar, Full, Weight
+from shared.core.admission.model_state import ModelState
+from shared.core.admission.slot_calendar import Blocked, Calendar, Weight
 from shared.core.admission.spend_window import Spend
-from shared.core.admission.tick import LostSlot, Memory, Sight, Ticked, tick
+from shared.core.admission.tick import LostSlot, Memory, Observation, TickResult, tick
 from shared.core.lifecycle.request_record import UnusedSlot
 from shared.core.limits.live_quota import LiveLimits
-from shared.core.limits.observations import Closing, Named, Seen, Sign
+from shared.core.limits.observations import Closing, ModelObservations, NamedLimit, StartSignal
 from shared.core.limits.quota import Limits, Quota
 from shared.core.values.pacific import next_pacific_midnight
 from tests.builders import NOW, a_candidate, candidates
@@ -30,15 +30,21 @@ SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 TEMPLATES = {priority: a_candidate(priority=priority) for priority in ("interactive", "normal", "bulk")}
 
 
-def a_sight(queue: Sequence[Candidate] = (), quota: Limits = Limits(), *, now: datetime = NOW, **seen: object) -> Sight:  # noqa: B008
+def a_sight(
+    queue: Sequence[Candidate] = (),
+    quota: Limits = Limits(),  # noqa: B008
+    *,
+    now: datetime = NOW,
+    **seen: object,
+) -> Observation:
     fields: dict[str, object] = {"capacity": 1_000} | seen
-    return Sight(now=now, candidates=queue, configured=Quota({"*": quota}), **fields)  # type: ignore[arg-type]
+    return Observation(now=now, candidates=queue, configured=Quota({"*": quota}), **fields)  # type: ignore[arg-type]
 
 
 def through_the_store(memory: Memory) -> Memory:
     """As a new pump reads it."""
     return Memory(
-        standings={model: Standing.from_json(each.to_json()) for model, each in memory.standings.items()},
+        standings={model: ModelState.from_json(each.to_json()) for model, each in memory.standings.items()},
         spend=Spend.from_json(memory.spend.to_json()),
         served=dict(memory.served),
         fleet=Fleet.from_json(memory.fleet.to_json()),
@@ -47,11 +53,11 @@ def through_the_store(memory: Memory) -> Memory:
     )
 
 
-def names(ticked: Ticked) -> list[str]:
+def names(ticked: TickResult) -> list[str]:
     return [grant.candidate.head.request_id for grant in ticked.grants]
 
 
-def cap_of(ticked: Ticked, model: str = PRO) -> int | None:
+def cap_of(ticked: TickResult, model: str = PRO) -> int | None:
     return ticked.memory.limits[model].get("rpm")
 
 
@@ -80,7 +86,7 @@ class World:
             planned = replace(template.planned, input_tokens=tokens)
             self.waiting[head.request_id] = Candidate(head, planned)
 
-    def tick(self, became: Sequence[str]) -> Ticked:
+    def tick(self, became: Sequence[str]) -> TickResult:
         """`became` says of the grants, in turn: `start`, `late` or `cancelled`."""
         sight = a_sight(list(self.waiting.values()), self.limits, now=self.now, lost=self.lost)
         ticked = tick(through_the_store(self.memory), sight)
@@ -212,7 +218,7 @@ def test_a_concluded_pool_starts_nothing_but_its_probe_and_opens_when_the_conclu
     probe_at = NOW + MINUTE
     concluded = {PRO: Closing(probe_at, "quota_day")}
     closed = tick(Memory(), replace(a_sight(candidates(3), Limits(rpm=60)), concluded=concluded))
-    assert (closed.held, closed.grants) == ({PRO: Full("closed", probe_at)}, ())
+    assert (closed.held, closed.grants) == ({PRO: Blocked("closed", probe_at)}, ())
     memory = through_the_store(closed.memory)
     probing = [replace(each, planned=replace(each.planned, probe="quota_day:x")) for each in candidates(1, "asks")]
     sight = a_sight([*candidates(3), *probing], Limits(rpm=60), now=probe_at)
@@ -224,7 +230,7 @@ def test_a_concluded_pool_starts_nothing_but_its_probe_and_opens_when_the_conclu
 
 def test_a_probe_of_a_used_up_day_passes_the_limit_that_a_429_named() -> None:
     concluded = {PRO: Closing(NOW, "quota_day")}
-    seen = {PRO: Seen(named={"rpd": Named(0, NOW - SECOND)})}
+    seen = {PRO: ModelObservations(named={"rpd": NamedLimit(0, NOW - SECOND)})}
     (asks,) = candidates(1, "asks")
     asks = replace(asks, planned=replace(asks.planned, probe=f"quota_day:{PRO}"))
     assert names(tick(Memory(), replace(a_sight([asks], reports=seen), concluded=concluded))) == ["asks-0"]
@@ -238,7 +244,7 @@ def test_a_probe_of_a_used_up_day_passes_the_limit_that_a_429_named() -> None:
 def test_a_429_that_names_another_limit_teaches_it_and_the_next_pump_knows_it(
     dimension: str, value: int, starts: int
 ) -> None:
-    seen = Seen(named={dimension: Named(value, NOW)})
+    seen = ModelObservations(named={dimension: NamedLimit(value, NOW)})
     queue = [replace(each, planned=replace(each.planned, input_tokens=100)) for each in candidates(20)]
     ticked = tick(Memory(), a_sight(queue, Limits(rpm=60, tpm=90_000), reports={PRO: seen}))
     assert len(ticked.grants) == starts
@@ -252,7 +258,9 @@ def test_a_429_that_names_another_limit_teaches_it_and_the_next_pump_knows_it(
 
 
 def test_a_limit_that_was_learned_is_forgotten_after_a_day_where_nothing_can_be_read() -> None:
-    ticked = tick(Memory(), a_sight((), Limits(rpm=60), reports={PRO: Seen(named={"rpm": Named(5, NOW)})}))
+    ticked = tick(
+        Memory(), a_sight((), Limits(rpm=60), reports={PRO: ModelObservations(named={"rpm": NamedLimit(5, NOW)})})
+    )
     assert cap_of(ticked) == 5
     later = tick(ticked.memory, a_sight((), Limits(rpm=60), now=NOW + timedelta(days=1)))
     assert cap_of(later) == 60
@@ -260,7 +268,7 @@ def test_a_limit_that_was_learned_is_forgotten_after_a_day_where_nothing_can_be_
 
 def test_a_name_read_again_after_the_live_limit_was_raised_does_not_undo_the_raise() -> None:
     """Reports repeat what they said for as long as their process lives."""
-    report = {PRO: Seen(named={"rpm": Named(60, NOW)})}
+    report = {PRO: ModelObservations(named={"rpm": NamedLimit(60, NOW)})}
     first = tick(Memory(), a_sight((), reports=report, live={PRO: LiveLimits({"rpm": 60}, NOW - MINUTE)}))
     raised = {PRO: LiveLimits({"rpm": 600}, NOW + MINUTE)}
     second = tick(first.memory, a_sight((), now=NOW + 2 * MINUTE, reports=report, live=raised))
@@ -287,9 +295,11 @@ def test_every_change_of_a_limit_in_force_begins_a_new_epoch_and_nothing_else_do
 
 def test_a_full_fleet_of_reports_read_twice_changes_nothing_more() -> None:
     at = int((NOW - 3 * SECOND).timestamp())
-    seen = Seen(counts={Sign.MINUTE: {at: 5}, Sign.UNEXPLAINED: {at: 9}, Sign.OVERLOAD: {at: 9}})
+    seen = ModelObservations(
+        counts={StartSignal.MINUTE: {at: 5}, StartSignal.UNEXPLAINED: {at: 9}, StartSignal.OVERLOAD: {at: 9}}
+    )
     sight = a_sight((), Limits(rpm=600), reports={PRO: seen})
-    once = tick(Memory(standings={PRO: Standing()}), sight).memory
+    once = tick(Memory(standings={PRO: ModelState()}), sight).memory
     twice = tick(through_the_store(once), sight).memory
     assert twice.standings[PRO].pressure == once.standings[PRO].pressure
     assert once.standings[PRO].pressure.cap is not None
@@ -298,8 +308,8 @@ def test_a_full_fleet_of_reports_read_twice_changes_nothing_more() -> None:
 @pytest.mark.parametrize("seconds_off", [-4, 4])
 def test_the_report_of_a_worker_whose_clock_is_a_few_seconds_off_still_counts(seconds_off: int) -> None:
     calendar = Calendar()
-    memory = tick(Memory(standings={PRO: Standing(calendar)}), a_sight(candidates(60), Limits(rpm=600))).memory
-    seen = Seen(counts={Sign.UNEXPLAINED: {int(NOW.timestamp()) + seconds_off: 30}})
+    memory = tick(Memory(standings={PRO: ModelState(calendar)}), a_sight(candidates(60), Limits(rpm=600))).memory
+    seen = ModelObservations(counts={StartSignal.UNEXPLAINED: {int(NOW.timestamp()) + seconds_off: 30}})
     felt = []
     for second in range(1, 12):
         memory = tick(memory, a_sight((), Limits(rpm=600), now=NOW + second * SECOND, reports={PRO: seen})).memory
@@ -309,9 +319,9 @@ def test_the_report_of_a_worker_whose_clock_is_a_few_seconds_off_still_counts(se
 
 def test_above_thirty_percent_of_unexplained_rejections_the_model_is_closed_for_a_while() -> None:
     memory = tick(Memory(), a_sight(candidates(20), Limits(rpm=600))).memory
-    seen = Seen(counts={Sign.UNEXPLAINED: {int(NOW.timestamp()): 15}})
+    seen = ModelObservations(counts={StartSignal.UNEXPLAINED: {int(NOW.timestamp()): 15}})
     ticked = tick(memory, a_sight(candidates(5), Limits(rpm=600), now=NOW + 2 * SECOND, reports={PRO: seen}))
-    assert ticked.held == {PRO: Full("closed", NOW + 3 * SECOND)}
+    assert ticked.held == {PRO: Blocked("closed", NOW + 3 * SECOND)}
 
 
 def test_tokens_that_answers_took_more_of_are_booked_and_hold_the_next_ones() -> None:
@@ -369,12 +379,12 @@ def test_where_nothing_is_known_twenty_are_in_flight_and_twice_as_many_every_fiv
 
 def test_a_429_where_nothing_is_known_begins_the_doubling_anew() -> None:
     at = NOW - 30 * SECOND
-    memory = Memory(standings={PRO: Standing()})
+    memory = Memory(standings={PRO: ModelState()})
     memory = tick(memory, a_sight(candidates(1), now=at)).memory
     memory = tick(memory, a_sight((), now=at + SECOND)).memory
     calm = tick(memory, a_sight(candidates(400), now=NOW, running={PRO: 0}))
     assert len(calm.grants) == 20  # in the air at once
-    hit = Seen(counts={Sign.MINUTE: {int(NOW.timestamp()) - 1: 4}})
+    hit = ModelObservations(counts={StartSignal.MINUTE: {int(NOW.timestamp()) - 1: 4}})
     rejected = tick(memory, a_sight(candidates(400), now=NOW, running={PRO: 20}, reports={PRO: hit}))
     assert rejected.grants == () or rejected.memory.standings[PRO].pressure.cap is not None
 
@@ -388,8 +398,8 @@ def test_ten_thousand_of_one_model_leave_the_slots_of_another_as_they_were(reaso
         NB21: Limits(rpm=60),
         PRO: {"zero": Limits(rpm=0), "day": Limits(rpm=60, rpd=0)}.get(reason, Limits(rpm=60)),
     }
-    reports: Mapping[str, Seen] = (
-        {PRO: Seen(closing=Closing(NOW + MINUTE, "quota_minute"))} if reason == "closed" else {}
+    reports: Mapping[str, ModelObservations] = (
+        {PRO: ModelObservations(closing=Closing(NOW + MINUTE, "quota_minute"))} if reason == "closed" else {}
     )
     running = {PRO: 800} if reason == "concurrency" else {}
     sight = replace(
@@ -407,7 +417,7 @@ def test_ten_thousand_of_one_model_leave_the_slots_of_another_as_they_were(reaso
 
 
 def test_a_request_that_its_model_cannot_start_in_time_is_missed_and_one_that_it_can_is_not() -> None:
-    closed = Seen(closing=Closing(NOW + 2 * MINUTE, "quota_minute"))
+    closed = ModelObservations(closing=Closing(NOW + 2 * MINUTE, "quota_minute"))
     soon = a_candidate("soon", deadline=NOW + MINUTE)
     late = a_candidate("late", deadline=NOW + 3 * MINUTE)
     never = a_candidate("never")

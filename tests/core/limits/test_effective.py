@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.limits.effective import DIMENSIONS, InForce, Learned, in_force, limits
+from shared.core.limits.effective import DIMENSIONS, EffectiveLimit, Learned, effective_limits, limits
 from shared.core.limits.live_quota import READABLE, UNLIMITED, LiveLimits
 from shared.core.limits.quota import Limits
 from tests.builders import NOW
@@ -31,56 +31,56 @@ def test_the_dimensions_are_those_of_the_limits() -> None:
 
 
 def test_what_nobody_says_anything_of_is_unknown() -> None:
-    assert in_force(Limits(), None, {}) == {}
-    assert in_force(Limits(), live(), {}) == {}
+    assert effective_limits(Limits(), None, {}) == {}
+    assert effective_limits(Limits(), live(), {}) == {}
     assert limits({}) == Limits()
 
 
 def test_without_a_reading_the_configured_limit_holds() -> None:
-    assert in_force(Limits(rpm=60), None, {}) == {"rpm": InForce(60, "configured", None)}
+    assert effective_limits(Limits(rpm=60), None, {}) == {"rpm": EffectiveLimit(60, "configured", None)}
 
 
 def test_a_reading_holds_over_what_is_configured_in_both_directions() -> None:
     for configured in (10, 600):
-        assert in_force(Limits(rpm=configured), live(rpm=60), {}) == {"rpm": InForce(60, "live", NOW)}
+        assert effective_limits(Limits(rpm=configured), live(rpm=60), {}) == {"rpm": EffectiveLimit(60, "live", NOW)}
 
 
 def test_a_reading_without_a_dimension_leaves_the_configured_one() -> None:
-    held = in_force(Limits(rpm=10, concurrency=5), live(rpd=1_000), {})
+    held = effective_limits(Limits(rpm=10, concurrency=5), live(rpd=1_000), {})
     assert held == {
-        "rpm": InForce(10, "configured", None),
-        "rpd": InForce(1_000, "live", NOW),
-        "concurrency": InForce(5, "configured", None),
+        "rpm": EffectiveLimit(10, "configured", None),
+        "rpd": EffectiveLimit(1_000, "live", NOW),
+        "concurrency": EffectiveLimit(5, "configured", None),
     }
     assert limits(held) == Limits(rpm=10, rpd=1_000, concurrency=5)
 
 
 def test_unlimited_is_an_answer_and_no_number() -> None:
-    held = in_force(Limits(rpm=10), live(rpm=None), {})
-    assert held == {"rpm": InForce(None, "live", NOW)}
+    held = effective_limits(Limits(rpm=10), live(rpm=None), {})
+    assert held == {"rpm": EffectiveLimit(None, "live", NOW)}
     assert limits(held).rpm is None
 
 
 def test_a_limit_of_nothing_is_a_limit() -> None:
-    assert in_force(Limits(), live(rpm=0), {})["rpm"].value == 0
-    assert limits(in_force(Limits(rpm=0), None, {})) == Limits(rpm=0)
+    assert effective_limits(Limits(), live(rpm=0), {})["rpm"].value == 0
+    assert limits(effective_limits(Limits(rpm=0), None, {})) == Limits(rpm=0)
 
 
 @pytest.mark.parametrize("said", [60, None, 0])
 def test_what_a_rejection_named_holds_until_the_reading_says_something_else(said: int | None) -> None:
     then = live(rpm=said)
     known = learned(30, then.said("rpm"))
-    assert in_force(Limits(), then, known)["rpm"] == InForce(30, "learned", LATER)
+    assert effective_limits(Limits(), then, known)["rpm"] == EffectiveLimit(30, "learned", LATER)
     for now_said in (61, 30, None if said is not None else 60):
-        assert in_force(Limits(), live(rpm=now_said), known)["rpm"] == InForce(now_said, "live", NOW)
+        assert effective_limits(Limits(), live(rpm=now_said), known)["rpm"] == EffectiveLimit(now_said, "live", NOW)
 
 
 def test_a_rejection_may_name_more_than_the_reading_said() -> None:
-    assert in_force(Limits(), live(rpm=60), learned(120, 60))["rpm"].value == 120
+    assert effective_limits(Limits(), live(rpm=60), learned(120, 60))["rpm"].value == 120
 
 
 def test_the_first_reading_holds_over_what_was_learned_before_it() -> None:
-    assert in_force(Limits(), live(rpm=60), learned(30, None))["rpm"] == InForce(60, "live", NOW)
+    assert effective_limits(Limits(), live(rpm=60), learned(30, None))["rpm"] == EffectiveLimit(60, "live", NOW)
 
 
 @pytest.mark.parametrize("reading", [None, live(), live(rpd=7)])
@@ -88,18 +88,18 @@ def test_the_first_reading_holds_over_what_was_learned_before_it() -> None:
 def test_without_a_reading_the_smaller_of_learned_and_configured_holds(
     reading: LiveLimits | None, said: int | None
 ) -> None:
-    def held(configured: int | None) -> InForce:
+    def held(configured: int | None) -> EffectiveLimit:
         known = {"rpm": Learned(30, LATER, said, configured)}
-        return in_force(Limits(rpm=configured), reading, known)["rpm"]
+        return effective_limits(Limits(rpm=configured), reading, known)["rpm"]
 
-    assert held(None) == InForce(30, "learned", LATER)
-    assert held(40) == InForce(30, "learned", LATER)
-    assert held(20) == InForce(20, "configured", None)
+    assert held(None) == EffectiveLimit(30, "learned", LATER)
+    assert held(40) == EffectiveLimit(30, "learned", LATER)
+    assert held(20) == EffectiveLimit(20, "configured", None)
 
 
 def test_what_was_learned_beside_another_configuration_is_out_of_date() -> None:
     known = {"rpm": Learned(30, LATER, None, configured=40)}
-    assert in_force(Limits(rpm=900), None, known)["rpm"] == InForce(900, "configured", None)
+    assert effective_limits(Limits(rpm=900), None, known)["rpm"] == EffectiveLimit(900, "configured", None)
 
 
 def test_what_was_learned_comes_back_from_its_document() -> None:
@@ -116,7 +116,7 @@ def test_each_limit_has_exactly_one_source_that_did_say_it(
     configured: int | None, said: int | None, known: int | None, then: int | None, present: bool
 ) -> None:
     reading = live(rpm=said) if present else None
-    held = in_force(Limits(rpm=configured), reading, {} if known is None else learned(known, then))
+    held = effective_limits(Limits(rpm=configured), reading, {} if known is None else learned(known, then))
     if not held:
         assert (configured, reading) == (None, None)
         return

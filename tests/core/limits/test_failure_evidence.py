@@ -7,16 +7,16 @@ from datetime import timedelta
 import pytest
 
 from shared.core.limits.failure_evidence import closing, named_limit, sign
-from shared.core.limits.observations import Sign
+from shared.core.limits.observations import StartSignal
 from shared.core.provider.failure import FailureKind
 from tests.builders import NOW, a_failure
 
 SIGNS = {
-    FailureKind.QUOTA_MINUTE: Sign.MINUTE,
-    FailureKind.QUOTA_SPEND: Sign.UNEXPLAINED,
-    FailureKind.QUOTA_UNKNOWN: Sign.UNEXPLAINED,
-    FailureKind.OVERLOAD: Sign.OVERLOAD,
-    FailureKind.LATE: Sign.LATE,
+    FailureKind.QUOTA_MINUTE: StartSignal.MINUTE,
+    FailureKind.QUOTA_SPEND: StartSignal.UNEXPLAINED,
+    FailureKind.QUOTA_UNKNOWN: StartSignal.UNEXPLAINED,
+    FailureKind.OVERLOAD: StartSignal.OVERLOAD,
+    FailureKind.LATE: StartSignal.LATE,
 }
 
 

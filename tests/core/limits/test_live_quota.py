@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shared.core.limits.live_quota import UNLIMITED, Change, LiveLimits, LiveQuota, Problem, changes
+from shared.core.limits.live_quota import UNLIMITED, Change, LiveLimits, LiveQuota, QuotaProblem, changes
 from tests.builders import NOW
 
 PRO = "gemini-3-pro-image"
@@ -21,7 +21,7 @@ def test_a_failed_reading_leaves_the_last_good_values_and_keeps_when_the_problem
     once = FIRST.without_limits("denied", "no", "grant it", NOW + MINUTE)
     twice = once.without_limits("denied", "no again", "grant it", NOW + 2 * MINUTE)
     assert (twice.by_model, twice.read_at, twice.tried_at) == (FIRST.by_model, NOW, NOW + 2 * MINUTE)
-    assert twice.problem == Problem("denied", "no again", "grant it", since=NOW + MINUTE)
+    assert twice.problem == QuotaProblem("denied", "no again", "grant it", since=NOW + MINUTE)
 
 
 def test_another_problem_begins_anew_and_a_good_reading_ends_it() -> None:

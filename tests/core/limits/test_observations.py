@@ -11,11 +11,10 @@ from shared.core.limits.observations import (
     NOTHING_SEEN,
     REMEMBERED,
     Closing,
-    Named,
-    Seen,
-    Sign,
+    ModelObservations,
+    NamedLimit,
+    StartSignal,
     counted,
-    first_of,
     summed,
 )
 from tests.builders import NOW
@@ -23,34 +22,35 @@ from tests.builders import NOW
 SECOND = timedelta(seconds=1)
 moments = st.integers(-100, 100).map(lambda seconds: NOW + timedelta(seconds=seconds))
 reports = st.builds(
-    Seen,
+    ModelObservations,
     counts=st.dictionaries(
-        st.sampled_from(Sign), st.dictionaries(st.integers(1_795_000_000, 1_795_000_100), st.integers(1, 9), min_size=1)
+        st.sampled_from(StartSignal),
+        st.dictionaries(st.integers(1_795_000_000, 1_795_000_100), st.integers(1, 9), min_size=1),
     ),
     closing=st.none() | st.builds(Closing, moments, st.sampled_from(["quota_day", "quota_minute"])),
-    named=st.dictionaries(st.sampled_from(["rpm", "tpm", "rpd"]), st.builds(Named, st.integers(0, 99), moments)),
+    named=st.dictionaries(st.sampled_from(["rpm", "tpm", "rpd"]), st.builds(NamedLimit, st.integers(0, 99), moments)),
     drift=st.dictionaries(st.integers(3_590_000_000, 3_590_000_100), st.integers(-500, 500)),
 )
 
 
 @given(reports)
-def test_a_report_is_read_as_it_was_written_with_text_keys_only(seen: Seen) -> None:
+def test_a_report_is_read_as_it_was_written_with_text_keys_only(seen: ModelObservations) -> None:
     written = seen.to_json()
-    assert Seen.from_json(written) == seen
+    assert ModelObservations.from_json(written) == seen
     assert all(isinstance(second, str) for seconds in written["counts"].values() for second in seconds)
 
 
 def test_a_sign_that_a_newer_worker_writes_is_passed_over() -> None:
     written = NOTHING_SEEN.to_json() | {"counts": {"minute": {"5": 1}, "unheard of": {"5": 9}}}
-    assert Seen.from_json(written).counts == {Sign.MINUTE: {5: 1}}
+    assert ModelObservations.from_json(written).counts == {StartSignal.MINUTE: {5: 1}}
 
 
 @given(st.lists(reports, max_size=4), st.randoms(use_true_random=False))
-def test_the_sum_of_reports_does_not_depend_on_their_order(found: list[Seen], chance: object) -> None:
+def test_the_sum_of_reports_does_not_depend_on_their_order(found: list[ModelObservations], chance: object) -> None:
     total = summed(found)
     assert summed(reversed(found)).counts == total.counts
     assert summed(reversed(found)).drift == total.drift
-    for sign in Sign:
+    for sign in StartSignal:
         each = sum(sum(seen.counts.get(sign, {}).values()) for seen in found)
         assert sum(total.counts.get(sign, {}).values()) == each
     closings = [seen.closing.until for seen in found if seen.closing is not None]
@@ -59,19 +59,22 @@ def test_the_sum_of_reports_does_not_depend_on_their_order(found: list[Seen], ch
 
 
 def test_of_two_names_for_one_limit_the_newer_holds() -> None:
-    older, newer = Seen(named={"rpm": Named(60, NOW)}), Seen(named={"rpm": Named(30, NOW + SECOND)})
-    assert summed([older, newer]).named == summed([newer, older]).named == {"rpm": Named(30, NOW + SECOND)}
+    older, newer = (
+        ModelObservations(named={"rpm": NamedLimit(60, NOW)}),
+        ModelObservations(named={"rpm": NamedLimit(30, NOW + SECOND)}),
+    )
+    assert summed([older, newer]).named == summed([newer, older]).named == {"rpm": NamedLimit(30, NOW + SECOND)}
 
 
-@given(st.lists(st.tuples(st.integers(0, 120), st.sampled_from(Sign)), max_size=60))
-def test_every_sign_of_the_last_half_minute_is_counted_at_its_start(steps: list[tuple[int, Sign]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 120), st.sampled_from(StartSignal)), max_size=60))
+def test_every_sign_of_the_last_half_minute_is_counted_at_its_start(steps: list[tuple[int, StartSignal]]) -> None:
     seen = NOTHING_SEEN
     for seconds, sign in sorted(steps, key=lambda step: step[0]):
         at = NOW + timedelta(seconds=seconds)
         seen = seen.with_sign(sign, at, at)
     ends = NOW + timedelta(seconds=max((seconds for seconds, _ in steps), default=0))
     since = ends - REMEMBERED
-    for sign in Sign:
+    for sign in StartSignal:
         true = sum(1 for seconds, each in steps if each is sign and NOW + timedelta(seconds=seconds) >= since)
         assert counted(seen, sign, since, ends + SECOND) == true
 
@@ -80,8 +83,8 @@ def test_what_is_older_than_half_a_minute_is_dropped_so_that_reports_stay_small(
     seen = NOTHING_SEEN
     for seconds in range(1_000):
         at = NOW + timedelta(seconds=seconds)
-        seen = seen.with_sign(Sign.OVERLOAD, at, at)
-    assert len(seen.counts[Sign.OVERLOAD]) <= REMEMBERED / SECOND + 1
+        seen = seen.with_sign(StartSignal.OVERLOAD, at, at)
+    assert len(seen.counts[StartSignal.OVERLOAD]) <= REMEMBERED / SECOND + 1
 
 
 def test_the_closing_that_lasts_longer_stays_until_it_is_over() -> None:
@@ -90,12 +93,3 @@ def test_the_closing_that_lasts_longer_stays_until_it_is_over() -> None:
     assert NOTHING_SEEN.with_closing(short, NOW).with_closing(long, NOW).closing == long
     later = Closing(NOW + timedelta(hours=6), "quota_minute")
     assert NOTHING_SEEN.with_closing(long, NOW).with_closing(later, NOW + timedelta(hours=5)).closing == later
-
-
-def test_the_first_of_a_sign_is_looked_for_from_a_moment_on() -> None:
-    seen = NOTHING_SEEN
-    for seconds in (3, 7, 20):
-        seen = seen.with_sign(Sign.OVERLOAD, NOW + timedelta(seconds=seconds), NOW)
-    assert first_of(seen, Sign.OVERLOAD, NOW + timedelta(seconds=4)) == NOW + timedelta(seconds=7)
-    assert first_of(seen, Sign.OVERLOAD, NOW + timedelta(seconds=21)) is None
-    assert first_of(seen, Sign.MINUTE, NOW) is None

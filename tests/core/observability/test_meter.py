@@ -39,7 +39,6 @@ def test_a_route_whose_attempts_fail_is_failing_with_its_kind_its_share_and_sinc
     (route,) = meter.routes(at(30))
     assert (route.attempts, route.failed, route.percent, route.kind) == (6, 4, 67, "overload")
     assert route.is_failing
-    assert not route.is_dead
     assert route.since == at(30)
     later = after((200, row(12, 2, failed_overload=9, failed_timeout=1)), meter=meter)
     (route,) = later.routes(at(200))
@@ -49,7 +48,7 @@ def test_a_route_whose_attempts_fail_is_failing_with_its_kind_its_share_and_sinc
 
 def test_a_route_of_which_nothing_goes_through_is_dead_and_one_misfortune_is_none() -> None:
     (route,) = after((10, row(7, 0, failed_connection=7))).routes(at(10))
-    assert route.is_dead
+    assert (route.images, route.is_failing) == (0, True)
     (route,) = after((10, row(2, 0, failed_connection=2))).routes(at(10))
     assert not route.is_failing
 

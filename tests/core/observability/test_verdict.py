@@ -11,7 +11,7 @@ from shared.core.accounting import traffic
 from shared.core.conclusions.claims import Claim
 from shared.core.conclusions.conclusion import Conclusion
 from shared.core.observability.meter import Meter
-from shared.core.observability.status_summary import Depth, Purse, Spent, Summary, Waiting
+from shared.core.observability.status_summary import BudgetStatus, QueueDepth, Spent, Summary, Waiting
 from shared.core.observability.verdict import GRAVEST, STALE_AFTER, Scene, State, verdict
 from shared.core.observability.workers import Fleet
 from shared.core.routing.flag import BREAKER, Flag, Scope
@@ -33,7 +33,7 @@ def calls(model: str, attempts: int, images: int, **failed: int) -> dict[str, An
 
 def a_summary(waiting: int = 0, *, running: int = 0, minutes: float = 0.5, **more: Any) -> Summary:
     oldest = NOW - timedelta(minutes=minutes)
-    depths = (Depth("normal", waiting, oldest if waiting else None),)
+    depths = (QueueDepth("normal", waiting, oldest if waiting else None),)
     groups = (Waiting(PRO, "normal", "web", waiting, oldest),) if waiting else ()
     fields: dict[str, Any] = {"at": NOW - timedelta(seconds=4), "busy_at": NOW}
     return Summary(**{**fields, "depths": depths, "waiting": groups, "running_count": running, **more})
@@ -57,7 +57,7 @@ def why(reason: str, until: datetime | None = None, **tenants: dict[str, str]) -
 
 
 def spent(waiting: int, spent_micros: int = 3_000_000) -> Spent:
-    purse = Purse("press", "month", "queue", 3_000_000, spent_micros, 0, waiting)
+    purse = BudgetStatus("press", "month", "queue", 3_000_000, spent_micros, 0, waiting)
     return Spent(NOW, TODAY, spent_micros, 0, 0, {}, True, (purse,))
 
 

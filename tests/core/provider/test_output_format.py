@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.core.provider.call import Picture
-from shared.core.provider.output_format import Converted, Wish, failed_note, note, wish
+from shared.core.provider.output_format import Converted, FormatRequest, failed_note, note, wish
 
 CHOSEN = {"interactions": ("jpeg",), "vertex": ("jpeg", "png")}
 QUALITY = {"vertex": ("jpeg",)}
@@ -27,7 +27,7 @@ JPEG, PNG = Picture(b"", "image/jpeg", 1, 1), Picture(b"", "image/png", 1, 1)
 def test_a_call_names_what_its_api_can_choose(
     wanted: str, quality: int | None, api: str, named: bool, quality_named: bool
 ) -> None:
-    assert wish(wanted, quality, CHOSEN, QUALITY, api) == Wish(wanted, quality, named, quality_named)
+    assert wish(wanted, quality, CHOSEN, QUALITY, api) == FormatRequest(wanted, quality, named, quality_named)
 
 
 def test_nothing_is_wished_where_nothing_was_said() -> None:
@@ -37,30 +37,30 @@ def test_nothing_is_wished_where_nothing_was_said() -> None:
 @pytest.mark.parametrize(
     ("wanted", "came", "converts"),
     [
-        (Wish("jpeg", None, True, False), "image/jpeg", False),
-        (Wish("jpeg", 80, True, False), "image/jpeg", True),
-        (Wish("jpeg", 80, True, True), "image/jpeg", False),
-        (Wish("jpeg", 80, True, True), "image/png", True),
-        (Wish("png", None, False, False), "image/png", False),
-        (Wish("png", None, True, False), "image/jpeg", True),
-        (Wish("webp", None, False, False), "image/jpeg", True),
+        (FormatRequest("jpeg", None, True, False), "image/jpeg", False),
+        (FormatRequest("jpeg", 80, True, False), "image/jpeg", True),
+        (FormatRequest("jpeg", 80, True, True), "image/jpeg", False),
+        (FormatRequest("jpeg", 80, True, True), "image/png", True),
+        (FormatRequest("png", None, False, False), "image/png", False),
+        (FormatRequest("png", None, True, False), "image/jpeg", True),
+        (FormatRequest("webp", None, False, False), "image/jpeg", True),
     ],
 )
 def test_bytes_of_the_wanted_format_stay_untouched_unless_a_quality_has_to_be_set(
-    wanted: Wish, came: str, converts: bool
+    wanted: FormatRequest, came: str, converts: bool
 ) -> None:
     assert wanted.needs_converting(came) is converts
 
 
 def test_a_receipt_says_what_was_done_and_what_that_lost() -> None:
-    plain = note(JPEG, Wish("png", None, False, False), Converted(PNG, False, False))
+    plain = note(JPEG, FormatRequest("png", None, False, False), Converted(PNG, False, False))
     assert plain == "output format jpeg -> png: converted by the worker"
-    lossy = note(PNG, Wish("jpeg", 80, True, False), Converted(JPEG, True, True))
+    lossy = note(PNG, FormatRequest("jpeg", 80, True, False), Converted(JPEG, True, True))
     assert lossy == (
         "output format png -> jpeg at quality 80: converted by the worker, its content credentials (C2PA) stayed"
         " behind, its transparency became white"
     )
-    again = note(JPEG, Wish("jpeg", 30, True, False), Converted(JPEG, False, False))
+    again = note(JPEG, FormatRequest("jpeg", 30, True, False), Converted(JPEG, False, False))
     assert again == "output format jpeg encoded again at quality 30: converted by the worker"
-    failed = failed_note(JPEG, Wish("webp", None, False, False), "it has too many pixels")
+    failed = failed_note(JPEG, FormatRequest("webp", None, False, False), "it has too many pixels")
     assert failed == "output format webp: not converted, it has too many pixels; delivered as jpeg"

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.core.messages.render_request import SIZES
-from shared.core.routing.context import Course, Terms
+from shared.core.routing.context import RequestHistory, RoutingContext
 from shared.core.routing.flag import BREAKER, Flag, Scope, hundredth
 from shared.core.routing.flag_kinds import NAMES, FlagName
 from shared.core.routing.ladder import Ladder, Planned, Unroutable, Waits, first_plan, ladder, plan
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.lanes import BUILT as LANES
 from shared.core.values.lanes import NAMES as NAMES_OF_LANES
 from shared.core.values.route import Route
@@ -49,19 +49,19 @@ def a_breaker(lane: str, model: str) -> Flag:
     return replace(a_flag("pause", actor=BREAKER, lane=lane, model=model), reason=f"{lane}/{model}: overload")
 
 
-def terms(*flags: Flag, lanes: Sequence[str] = BUILT, **more: Any) -> Terms:
-    return Terms(a_catalogue(), lanes, flags, now=NOW, **more)
+def terms(*flags: Flag, lanes: Sequence[str] = BUILT, **more: Any) -> RoutingContext:
+    return RoutingContext(a_catalogue(), lanes, flags, now=NOW, **more)
 
 
-def planned(asked: dict[str, Any], *flags: Flag, course: Course | None = None, **more: Any) -> Planned:
-    ask = Ask.of(a_request(**asked))
-    found = plan(ask, terms(*flags, **more), course or Course("r-1"))
+def planned(asked: dict[str, Any], *flags: Flag, course: RequestHistory | None = None, **more: Any) -> Planned:
+    ask = Requirements.of(a_request(**asked))
+    found = plan(ask, terms(*flags, **more), course or RequestHistory("r-1"))
     assert isinstance(found, Planned), found
     return found
 
 
 def struck(asked: dict[str, Any], route: Route, *flags: Flag, **more: Any) -> str | None:
-    found = ladder(Ask.of(a_request(**asked)), terms(*flags, **more))
+    found = ladder(Requirements.of(a_request(**asked)), terms(*flags, **more))
     assert isinstance(found, Ladder)
     return next(rung.struck for rung in found.rungs if rung.route == route)
 
@@ -118,7 +118,7 @@ def test_flags_and_breakers_bend_a_request_as_far_as_its_floor_allows(
 )
 def test_a_flag_bends_only_what_is_in_its_scope(scope: dict[str, Any], *, bent: bool) -> None:
     flag = a_flag("lower-resolution", **scope)
-    found = planned({**PRO_4K, "tenant": "web"}, flag, course=Course("r-1", "web"))
+    found = planned({**PRO_4K, "tenant": "web"}, flag, course=RequestHistory("r-1", "web"))
     assert (found.route.image_size == "2K") == bent
     assert found.flags == ((flag.id,) if bent else ())
 
@@ -140,7 +140,7 @@ def test_a_reason_names_what_changed_the_flag_who_tripped_it_and_why() -> None:
 
 
 def test_a_flag_that_changes_nothing_says_so_and_stands_in_no_receipt() -> None:
-    found = ladder(Ask.of(a_request()), terms(a_flag("lower-resolution"), a_flag("use-gateway")))
+    found = ladder(Requirements.of(a_request()), terms(a_flag("lower-resolution"), a_flag("use-gateway")))
     assert isinstance(found, Ladder)
     assert [text.rpartition(": ")[2] for text in found.without_effect] == [
         "nothing to change",
@@ -150,15 +150,15 @@ def test_a_flag_that_changes_nothing_says_so_and_stands_in_no_receipt() -> None:
 
 
 def test_pause_holds_a_request_whatever_else_is_tripped() -> None:
-    found = plan(Ask.of(a_request()), terms(a_flag("use-flex"), a_flag("pause")), Course("r-1"))
+    found = plan(Requirements.of(a_request()), terms(a_flag("use-flex"), a_flag("pause")), RequestHistory("r-1"))
     assert isinstance(found, Waits)
     assert found.paused
     assert "by ann: quota is short" in found.reason
 
 
 def test_when_every_route_is_out_the_request_waits_and_says_for_what() -> None:
-    ask = Ask.of(a_request(purpose="final", floor="exact"))
-    found = plan(ask, terms(a_breaker("standard", PRO)), Course("r-1"))
+    ask = Requirements.of(a_request(purpose="final", floor="exact"))
+    found = plan(ask, terms(a_breaker("standard", PRO)), RequestHistory("r-1"))
     assert isinstance(found, Waits)
     assert not found.paused
     assert found.reason == f"breaker: standard/{PRO}: overload"
@@ -189,7 +189,7 @@ def test_batch_and_gateway_need_the_consent_of_the_request() -> None:
     assert gateway is not None
     consenting = {**PRO_4K, "allow": {"batch": True}}
     assert planned(consenting, a_flag("use-batch"), lanes=lanes).route.lane == "batch"
-    soon = Course("r-1", deadline=NOW + timedelta(hours=3))
+    soon = RequestHistory("r-1", deadline=NOW + timedelta(hours=3))
     assert planned(consenting, a_flag("use-batch"), lanes=lanes, course=soon).route.lane == "standard"
 
 
@@ -197,13 +197,13 @@ def test_a_cap_that_does_not_pay_for_what_is_asked_takes_the_best_route_that_it_
     found = planned({**PRO_4K, "max_cost_usd": "0.20"})
     assert found.route == Route("standard", PRO, "2K")
     assert "over the cap" in found.reasons[0]
-    spent = Course("r-1", spent_micros=150_000)
+    spent = RequestHistory("r-1", spent_micros=150_000)
     found = planned({**PRO_4K, "max_cost_usd": "0.20"}, course=spent)
     assert found.route == Route("standard", NB21, "1K")
 
 
 def test_a_route_that_failed_this_request_is_left_for_the_next_and_taken_again_when_none_is_left() -> None:
-    course = Course("r-1", avoided={f"standard/{PRO}": "timeout"})
+    course = RequestHistory("r-1", avoided={f"standard/{PRO}": "timeout"})
     found = planned(PRO_4K, course=course)
     assert found.route == Route("standard", NB21, "4K"), "one attempt changes one thing"
     assert f"model {PRO} -> {NB21}: this request met timeout there" in found.reasons[0]
@@ -212,7 +212,7 @@ def test_a_route_that_failed_this_request_is_left_for_the_next_and_taken_again_w
 
 def test_a_quota_that_opens_after_the_deadline_sends_only_those_with_a_deadline_elsewhere() -> None:
     opens = {PRO: NOW + timedelta(hours=20)}
-    soon = Course("r-1", deadline=NOW + timedelta(hours=1))
+    soon = RequestHistory("r-1", deadline=NOW + timedelta(hours=1))
     assert planned(PRO_4K, course=soon, opens=opens).route.model == NB21
     assert planned(PRO_4K, opens=opens).route.model == PRO
     assert planned({**PRO_4K, "floor": "exact"}, course=soon, opens=opens).route.model == PRO, "it expires there"
@@ -230,11 +230,13 @@ def test_a_model_that_is_gone_is_left_for_its_successor_or_the_next_of_the_ladde
 def test_who_was_not_content_with_a_model_beside_the_ladder_gets_its_successor_or_better(
     purpose: str, model: str
 ) -> None:
-    found = first_plan(Ask.of(a_request(purpose=purpose), above=NB2), a_catalogue(), LANES)
+    found = first_plan(Requirements.of(a_request(purpose=purpose), above=NB2), a_catalogue(), LANES)
     assert isinstance(found, Planned)
     assert found.route.model == model
     lacking = {f"*/{NB21}": "gone"}
-    later = plan(Ask.of(a_request(purpose=purpose), above=NB2), Terms(a_catalogue(), LANES, lacking=lacking))
+    later = plan(
+        Requirements.of(a_request(purpose=purpose), above=NB2), RoutingContext(a_catalogue(), LANES, lacking=lacking)
+    )
     assert not isinstance(later, Planned) or later.route.model == PRO
 
 
@@ -245,12 +247,12 @@ def test_a_lane_that_the_provider_refuses_is_left_for_the_next() -> None:
 
 
 def test_an_escalation_takes_the_model_above_the_one_that_failed_and_nothing_at_or_below_it() -> None:
-    ask = Ask.of(a_request(), above=NB21)
-    found = plan(ask, terms(), Course("r-2"))
+    ask = Requirements.of(a_request(), above=NB21)
+    found = plan(ask, terms(), RequestHistory("r-2"))
     assert isinstance(found, Planned)
     assert found.route.model == PRO
     assert found.reasons == (f"{NB21} failed the quality bar: {PRO}",)
-    waits = plan(ask, terms(a_breaker("standard", PRO), a_breaker("flex", PRO)), Course("r-2"))
+    waits = plan(ask, terms(a_breaker("standard", PRO), a_breaker("flex", PRO)), RequestHistory("r-2"))
     assert isinstance(waits, Waits)
 
 
@@ -272,7 +274,7 @@ flags = st.lists(
     max_size=4,
 )
 courses = st.builds(
-    Course,
+    RequestHistory,
     request_id=st.sampled_from(["r-1", "r-2", "r-3"]),
     tenant=st.sampled_from(["web", "app"]),
     deadline=st.none() | st.just(NOW + timedelta(hours=1)),
@@ -285,11 +287,11 @@ courses = st.builds(
 
 @given(asks, st.sets(st.sampled_from([*NAMES_OF_LANES])), flags, courses, st.booleans())
 def test_no_flag_breaker_or_bad_luck_breaks_floor_cap_consent_or_capability(
-    ask: Ask, lanes: set[str], tripped: list[Flag], course: Course, closed: bool
+    ask: Requirements, lanes: set[str], tripped: list[Flag], course: RequestHistory, closed: bool
 ) -> None:
     opens = {PRO: NOW + timedelta(hours=9)} if closed else {}
-    found = plan(ask, Terms(a_catalogue(), lanes - {"gateway"}, tripped, opens, now=NOW), course)
-    calm = plan(ask, Terms(a_catalogue(), lanes - {"gateway"}, now=NOW), course)
+    found = plan(ask, RoutingContext(a_catalogue(), lanes - {"gateway"}, tripped, opens, now=NOW), course)
+    calm = plan(ask, RoutingContext(a_catalogue(), lanes - {"gateway"}, now=NOW), course)
     assert not isinstance(found, Unroutable) or isinstance(calm, Unroutable), "what is only for now ends no request"
     if not isinstance(found, Planned) or not isinstance(calm, Planned):
         return
@@ -313,7 +315,7 @@ def test_no_flag_breaker_or_bad_luck_breaks_floor_cap_consent_or_capability(
 
 
 def test_a_floor_that_the_catalogue_no_longer_has_ends_the_request_and_not_the_pump() -> None:
-    found = plan(replace(Ask.of(a_request()), floor_model="gone-since"), terms())
+    found = plan(replace(Requirements.of(a_request()), floor_model="gone-since"), terms())
     assert isinstance(found, Unroutable)
     assert found.problem.field == "floor.model"
     assert NB21 in found.problem.allowed

@@ -18,10 +18,10 @@ from shared.core.catalogue.toml_errors import BrokenCatalogue
 from shared.core.limits.quota import Limits, Quota
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.routing import gateway
-from shared.core.routing.context import Offer, Terms
+from shared.core.routing.context import Offer, RoutingContext
 from shared.core.routing.gateway import event, fingerprint, incapable, of_failed, serving, with_limits
 from shared.core.routing.ladder import Ladder, Planned, first_plan, ladder, plan
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.lanes import BUILT as LANES
 from shared.core.values.route import GATEWAY, Route
 from tests.builders import CATALOGUE_FILE, NOW, a_catalogue, a_failure, a_request
@@ -35,13 +35,13 @@ def a_gateway(**changes: Any) -> Gateway:
     return replace(a_catalogue().gateways["laozhang"], **changes)
 
 
-def terms(off: str | None = None, **changes: Any) -> Terms:
+def terms(off: str | None = None, **changes: Any) -> RoutingContext:
     offers = {model: Offer("laozhang", a_gateway(**changes), off) for model in a_gateway().prices}
-    return Terms(a_catalogue(), (*LANES, "gateway"), offers=offers, now=NOW)
+    return RoutingContext(a_catalogue(), (*LANES, "gateway"), offers=offers, now=NOW)
 
 
-def struck(asked: dict[str, Any], route: Route, under: Terms) -> str | None:
-    found = ladder(Ask.of(a_request(**asked)), under)
+def struck(asked: dict[str, Any], route: Route, under: RoutingContext) -> str | None:
+    found = ladder(Requirements.of(a_request(**asked)), under)
     assert isinstance(found, Ladder)
     return next(rung.struck for rung in found.rungs if rung.route == route)
 
@@ -63,7 +63,7 @@ def test_a_calls_time_out_stays_under_what_a_push_allows() -> None:
 
 
 def test_its_route_is_estimated_at_its_own_price_and_kept_last() -> None:
-    found = ladder(Ask.of(a_request(**CONSENT)), terms())
+    found = ladder(Requirements.of(a_request(**CONSENT)), terms())
     assert isinstance(found, Ladder)
     kept = [rung for rung in found.rungs if rung.struck is None]
     assert [rung.route.lane for rung in kept][-1] == "gateway"
@@ -89,20 +89,22 @@ def test_its_route_is_estimated_at_its_own_price_and_kept_last() -> None:
         ({**CONSENT, "max_cost_usd": "0.05"}, terms(), "over the cap of 0.050000: 0.090000"),
     ],
 )
-def test_what_speaks_against_the_route_is_said(asked: dict[str, Any], under: Terms, reason: str | None) -> None:
+def test_what_speaks_against_the_route_is_said(
+    asked: dict[str, Any], under: RoutingContext, reason: str | None
+) -> None:
     found = struck(asked, GATEWAY_4K, under)
     assert found == reason if reason is None else found is not None and found.startswith(reason)
 
 
 def test_a_plan_by_gateway_saves_nothing_on_googles_price() -> None:
     under = replace(terms(), lacking={f"{lane}/{PRO}": "gone" for lane in LANES})
-    found = plan(Ask.of(a_request(**CONSENT, floor={"model": PRO})), under)
+    found = plan(Requirements.of(a_request(**CONSENT, floor={"model": PRO})), under)
     assert isinstance(found, Planned)
     assert (found.route, found.estimate_micros, found.saved_micros) == (GATEWAY_4K, 90_000, 0)
 
 
 def test_intake_plans_no_gateway() -> None:
-    found = first_plan(Ask.of(a_request(**CONSENT)), a_catalogue(), (*LANES, "gateway"))
+    found = first_plan(Requirements.of(a_request(**CONSENT)), a_catalogue(), (*LANES, "gateway"))
     assert isinstance(found, Planned)
     assert found.route.lane == "standard"
 
@@ -195,13 +197,13 @@ def test_of_several_gateways_the_least_limit_holds_whichever_serves() -> None:
 
 
 def test_every_capability_is_looked_at_before_a_request_leaves() -> None:
-    ask = Ask.of(a_request(**CONSENT))
+    ask = Requirements.of(a_request(**CONSENT))
     assert incapable("g", a_gateway(), GATEWAY_4K, ask) is None
     elsewhere = {"purpose", "model", "image_size", "lane", "prompt_tokens", "max_cost_micros", "priority", "exact"}
     elsewhere |= {"floor_size", "floor_model", "allow_gateway", "allow_batch", "allow_vertex", "above"}
     elsewhere |= {"thinking", "output_format"}  # no reason to leave a gateway
     checked = {"aspect_ratio", "references", "grounding", "safety", "instructed"}
-    assert set(Ask.__struct_fields__) - elsewhere == checked
+    assert set(Requirements.__struct_fields__) - elsewhere == checked
 
 
 @pytest.mark.parametrize(
@@ -219,7 +221,7 @@ def test_a_parameter_goes_only_to_a_gateway_whose_form_has_a_place_for_it(
     form: str, parameters: dict[str, Any], reason: str | None
 ) -> None:
     row = replace(a_gateway(), form=form, sizes=("1K",))
-    assert incapable("g", row, Route(GATEWAY, PRO, "1K"), Ask.of(a_request(**CONSENT | parameters))) == reason
+    assert incapable("g", row, Route(GATEWAY, PRO, "1K"), Requirements.of(a_request(**CONSENT | parameters))) == reason
 
 
 @pytest.mark.parametrize(
@@ -234,7 +236,7 @@ def test_a_parameter_goes_only_to_a_gateway_whose_form_has_a_place_for_it(
 def test_a_gateway_names_a_level_where_its_form_has_a_place_for_it(
     form: str, wanted: str | None, level: str | None, note: str | None
 ) -> None:
-    ask = Ask.of(a_request(**CONSENT | ({"thinking": wanted} if wanted else {})))
+    ask = Requirements.of(a_request(**CONSENT | ({"thinking": wanted} if wanted else {})))
     taken = gateway.thought("g", replace(a_gateway(), form=form), a_catalogue().models[NB21], ask, {})
     assert (taken.level, taken.note) == (level, note)
 

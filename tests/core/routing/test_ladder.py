@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from shared.core.catalogue import price
 from shared.core.catalogue.thinking import thought
 from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES, Floor
-from shared.core.routing.context import Terms
+from shared.core.routing.context import RoutingContext
 from shared.core.routing.ladder import Ladder, Planned, Unroutable, below_floor, first_plan, ladder
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.lanes import ASKABLE
 from shared.core.values.lanes import BUILT as LANES
 from shared.core.values.parameters import OUTPUT_FORMATS, SAFETY_CATEGORIES, THINKING
@@ -28,7 +28,7 @@ NB2, LEGACY = "gemini-3.1-flash-image", "gemini-2.5-flash-image"
 
 
 def refused(**asked: Any) -> Problem:
-    planned = first_plan(Ask.of(a_request(**asked)), a_catalogue(), BUILT)
+    planned = first_plan(Requirements.of(a_request(**asked)), a_catalogue(), BUILT)
     assert isinstance(planned, Unroutable), planned
     return planned.problem
 
@@ -125,13 +125,15 @@ def test_a_plain_request_is_served_as_asked_and_its_receipt_has_nothing_to_expla
 @pytest.mark.parametrize("floor", ["nano-banana-2", "gemini-3.1-flash-image-preview"])
 def test_a_floor_beside_the_ladder_holds_by_its_successor(floor: str) -> None:
     request = a_request(purpose="final", floor={"model": floor}, grounding=True)
-    found = ladder(Ask.of(request), Terms(a_catalogue(), LANES))
+    found = ladder(Requirements.of(request), RoutingContext(a_catalogue(), LANES))
     assert isinstance(found, Ladder)
     kept = {rung.route.model for rung in found.kept}
     assert kept == {PRO, NB21}
     struck = {rung.struck for rung in found.rungs if rung.route == Route("standard", LITE, "1K")}
     assert struck == {f"{LITE} cannot do it: grounding true, allowed: false (for {LITE})"}
-    without = ladder(Ask.of(a_request(purpose="final", floor={"model": floor})), Terms(a_catalogue(), LANES))
+    without = ladder(
+        Requirements.of(a_request(purpose="final", floor={"model": floor})), RoutingContext(a_catalogue(), LANES)
+    )
     assert isinstance(without, Ladder)
     assert LITE not in {rung.route.model for rung in without.kept}
 
@@ -141,12 +143,14 @@ IMAGE_HATE = {"safety": {"image_hate": "block_only_high"}}
 
 def test_a_threshold_that_batches_do_not_take_is_refused_there_and_strikes_that_lane_elsewhere() -> None:
     request = a_request(**IMAGE_HATE, lane="batch", model=PRO, allow={"batch": True})
-    planned = first_plan(Ask.of(request), a_catalogue(), LANES)
+    planned = first_plan(Requirements.of(request), a_catalogue(), LANES)
     assert isinstance(planned, Unroutable)
     assert (planned.problem.field, planned.problem.found) == ("safety", "image_hate")
     assert "hate_speech" in planned.problem.allowed
     assert "lane batch: generate_content" in planned.problem.allowed
-    routes = ladder(Ask.of(a_request(**IMAGE_HATE, model=PRO, allow={"batch": True})), Terms(a_catalogue(), LANES))
+    routes = ladder(
+        Requirements.of(a_request(**IMAGE_HATE, model=PRO, allow={"batch": True})), RoutingContext(a_catalogue(), LANES)
+    )
     assert isinstance(routes, Ladder)
     batch = {rung.struck for rung in routes.rungs if rung.route.lane == "batch" and rung.route.model == PRO}
     assert all("cannot do it: safety image_hate" in (reason or "") for reason in batch)
@@ -174,14 +178,14 @@ def test_a_cap_of_just_the_estimate_is_enough() -> None:
 
 
 def test_what_the_planner_remembers_of_a_request_holds_neither_prompt_nor_references() -> None:
-    ask = Ask.of(a_request(prompt="secret", references=[{"uri": "gs://b/a"}]))
+    ask = Requirements.of(a_request(prompt="secret", references=[{"uri": "gs://b/a"}]))
     assert (ask.prompt_tokens, ask.references) == (2, 1)
     assert "secret" not in str(ask.to_json())
     assert "gs://" not in str(ask.to_json())
 
 
 asks = st.builds(
-    Ask,
+    Requirements,
     purpose=st.sampled_from(PURPOSES),
     model=st.none() | st.sampled_from([*a_catalogue().names, "gemini-9"]),
     image_size=st.sampled_from(SIZES),
@@ -207,8 +211,10 @@ asks = st.builds(
 
 
 @given(asks, st.sets(st.sampled_from(ASKABLE)))
-def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_remedy(ask: Ask, lanes: set[str]) -> None:
-    assert Ask.from_json(ask.to_json()) == ask
+def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_remedy(
+    ask: Requirements, lanes: set[str]
+) -> None:
+    assert Requirements.from_json(ask.to_json()) == ask
     match first_plan(ask, a_catalogue(), lanes):
         case Planned(route, reasons, estimate) as planned:
             model = a_catalogue().models[route.model]
@@ -254,7 +260,7 @@ def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_re
 def test_a_floor_above_what_was_asked_for_contradicts_it(
     asked: dict[str, Any], floor: Floor, field: str | None
 ) -> None:
-    planned = first_plan(Ask.of(a_request(**asked)), a_catalogue(), BUILT)
+    planned = first_plan(Requirements.of(a_request(**asked)), a_catalogue(), BUILT)
     assert isinstance(planned, Planned)
     problem = below_floor(planned.route, floor, a_catalogue())
     assert (problem.field if problem else None) == field
@@ -272,9 +278,9 @@ def test_the_next_route_of_a_plan_lies_in_another_circuit() -> None:
 
 def test_a_lane_that_the_billing_account_does_not_have_is_refused_with_the_reason() -> None:
     barred = replace(a_catalogue(), barred={"priority": "priority needs tier 2, 3, and RENDERLANE_TIER is 1"})
-    refused = ladder(Ask.of(a_request(lane="priority")), Terms(barred, LANES))
+    refused = ladder(Requirements.of(a_request(lane="priority")), RoutingContext(barred, LANES))
     assert isinstance(refused, Unroutable)
     assert (refused.problem.field, refused.problem.allowed) == ("lane", "batch, flex, standard")
     assert refused.problem.remedy == "priority needs tier 2, 3, and RENDERLANE_TIER is 1. Omit it or choose another."
-    other = ladder(Ask.of(a_request()), Terms(barred, LANES))
+    other = ladder(Requirements.of(a_request()), RoutingContext(barred, LANES))
     assert isinstance(other, Ladder)

@@ -15,9 +15,9 @@ import pytest
 from msgspec import ValidationError
 
 from shared.adapters.sqlite.store import _decode_map, encoded
-from shared.core.accounting.budget import Account, Budget, Reservation
+from shared.core.accounting.budget import Budget, BudgetAccount, Reservation
 from shared.core.admission.fleet_pace import Fleet
-from shared.core.admission.model_state import Standing
+from shared.core.admission.model_state import ModelState
 from shared.core.admission.route_memory import Effect, Routing
 from shared.core.admission.slot_calendar import Calendar
 from shared.core.admission.spend_window import Spend
@@ -27,12 +27,12 @@ from shared.core.lifecycle.batch import items_of
 from shared.core.lifecycle.request_record import UnusedSlot
 from shared.core.limits.effective import Learned
 from shared.core.limits.live_quota import LiveLimits, LiveQuota
-from shared.core.limits.observations import Seen
+from shared.core.limits.observations import ModelObservations
 from shared.core.observability.status_summary import Summary
 from shared.core.provider.circuit_health import Health
 from shared.core.routing.flag import Flag
 from shared.core.routing.flag_board import Board
-from shared.core.routing.requirements import Ask
+from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import UnreadableDocument, UnreadableFields
 from shared.core.values.route import Route
 from shared.core.webhooks.delivery import Delivery
@@ -49,7 +49,7 @@ def reads(*path: str, by: Any) -> tuple[tuple[str, ...], Read]:
 
 FORMS: dict[str, list[tuple[tuple[str, ...], Read]]] = {
     "requests": [
-        reads("ask", by=Ask),
+        reads("ask", by=Requirements),
         reads("route", by=Route),
         (("budget",), lambda data: held.to_json() if (held := Reservation.of({"budget": data})) else None),
     ],
@@ -57,14 +57,14 @@ FORMS: dict[str, list[tuple[tuple[str, ...], Read]]] = {
         reads("route", by=Route),
         (("budget",), lambda data: held.to_json() if (held := Reservation.of({"budget": data})) else None),
     ],
-    "calendars": [reads(by=Standing)],
+    "calendars": [reads(by=ModelState)],
     "pump": [reads("spend", by=Spend), reads("fleet", by=Fleet), reads("routing", by=Routing)],
     "evidence": [
-        reads("models", "*", by=Seen),
+        reads("models", "*", by=ModelObservations),
         reads("routes", "*", by=Health),
         reads("heard", "*", by=Heard),
     ],
-    "budgets": [reads(by=Account)],
+    "budgets": [reads(by=BudgetAccount)],
     "flags": [reads(by=Board)],
     "flag_history": [reads("flag", by=Flag)],
     "gateways": [reads(by=Proof)],
@@ -103,7 +103,7 @@ AT = datetime(2026, 11, 22, 18, 0, 1, 500_000, UTC)
 RARE = [
     (UnusedSlot, {"model": "gateway:laozhang", "slot_at": AT, "release": 3, "tokens": 120}),
     (
-        Seen,
+        ModelObservations,
         {
             "counts": {"delivered_late": {"1795370400": 2}, "tight": {}},
             "closing": {"until": AT, "why": "quota_minute"},

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.core.accounting.budget import Account, Over, Settled
+from shared.core.accounting.budget import BudgetAccount, Over, WorkerTotals
 from shared.core.lifecycle.batch import Result
 from shared.core.provider.call import Order
 from shared.core.provider.failure import Failure, FailureKind
@@ -26,12 +26,14 @@ async def a_world(limit: int, over: Over = "queue") -> World:
 
 def held_micros(world: World) -> int:
     """Reserved and not returned."""
-    account = Account.from_json(next(each.data for each in world.store.all("budgets") if each.data["period"] == DAY))
+    account = BudgetAccount.from_json(
+        next(each.data for each in world.store.all("budgets") if each.data["period"] == DAY)
+    )
     return account.reserved_micros - settled(world).returned_micros
 
 
-def settled(world: World) -> Settled:
-    return Settled.sum_of(each.data for each in world.store.all("budget_shards") if each.data["period"] == DAY)
+def settled(world: World) -> WorkerTotals:
+    return WorkerTotals.sum_of(each.data for each in world.store.all("budget_shards") if each.data["period"] == DAY)
 
 
 async def test_no_more_goes_into_batches_than_the_budget_holds_and_what_was_held_comes_back() -> None:

@@ -25,7 +25,7 @@ from shared.core.messages.topics import DEAD_LETTER_SOURCE, MOST_DELIVERIES
 from shared.core.observability import events
 from shared.core.values.documents import Create, Document, InvalidDocument, Update
 from shared.flows.intake import intake as intake_flow
-from shared.flows.intake.intake import take_in
+from shared.flows.intake.intake import accept_message
 from shared.flows.requests.message import Message
 from shared.flows.upkeep import dead_letters as bury_flow
 from shared.flows.upkeep.dead_letters import MOST_DEAD_LETTERS, bury
@@ -57,7 +57,7 @@ class Intake:
     async def answer(self, data: bytes, attributes: dict[str, str]) -> str:
         """What is on record afterwards: `requests`, `cancels` or `rejected`."""
         message = Message(f"m-{next(self.numbers)}", data, attributes)
-        await take_in(self.ports, NoKicks(), self.tags, message)  # type: ignore[arg-type]
+        await accept_message(self.ports, NoKicks(), self.tags, message)  # type: ignore[arg-type]
         if isinstance(await self.store.get(f"rejected/{message.id}"), Document):
             return "rejected"
         meaning = parse_message(data)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared.core.accounting import budget
-from shared.core.accounting.budget import OVER_BUDGET, Over, Settled
+from shared.core.accounting.budget import OVER_BUDGET, Over, WorkerTotals
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.messages.pubsub_messages import Kick
@@ -72,8 +72,8 @@ def count_of(world: World, status: str) -> int:
     return list(world.statuses().values()).count(status)
 
 
-def settled(world: World, period: str = "2026-11-22") -> Settled:
-    return Settled.sum_of(each.data for each in world.store.all("budget_shards") if each.data["period"] == period)
+def settled(world: World, period: str = "2026-11-22") -> WorkerTotals:
+    return WorkerTotals.sum_of(each.data for each in world.store.all("budget_shards") if each.data["period"] == period)
 
 
 def account(world: World, period: str = "2026-11-22") -> dict[str, Any]:
@@ -125,7 +125,7 @@ async def test_the_next_day_brings_the_next_budget() -> None:
     await world.run_for(timedelta(minutes=7))
     ended = sorted(each.data["finished_at"].day for each in world.store.all("requests") if each.data["finished_at"])
     assert ended == [22, 22, 22, 23, 23, 23]
-    assert settled(world, "2026-11-22") == settled(world, "2026-11-23") == Settled(300_000, 300_000)
+    assert settled(world, "2026-11-22") == settled(world, "2026-11-23") == WorkerTotals(300_000, 300_000)
     assert count_of(world, "queued") == 2
 
 
@@ -217,7 +217,7 @@ async def test_a_failure_that_costs_nothing_gives_its_money_back() -> None:
     await submit(world, 1)
     await world.run_until_quiet(timedelta(minutes=30))
     assert world.statuses() == {"r-0000": "succeeded"}
-    assert settled(world) == Settled(returned_micros=4 * TEN_CENTS, cost_micros=TEN_CENTS)
+    assert settled(world) == WorkerTotals(returned_micros=4 * TEN_CENTS, cost_micros=TEN_CENTS)
 
 
 async def test_a_release_that_is_cancelled_gives_its_money_back() -> None:
@@ -254,7 +254,7 @@ async def test_releases_that_nobody_takes_up_give_their_money_back() -> None:
     await world.run_until_quiet(timedelta(minutes=10))
     assert lost
     assert world.statuses() == {"r-0000": "succeeded"}
-    assert settled(world) == Settled(returned_micros=2 * TEN_CENTS, cost_micros=TEN_CENTS)
+    assert settled(world) == WorkerTotals(returned_micros=2 * TEN_CENTS, cost_micros=TEN_CENTS)
 
 
 @pytest.mark.parametrize("seed", range(3))

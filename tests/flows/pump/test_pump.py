@@ -17,7 +17,7 @@ from shared.core.observability import events
 from shared.core.values import release as releases
 from shared.core.values.documents import Create, Update
 from shared.flows.pump.loop import Pump
-from shared.flows.pump.state import LEAD, UNDISTURBED
+from shared.flows.pump.state import LEADER_LEASE, UNDISTURBED
 from shared.flows.pump_status import PUMP, PumpView
 from shared.flows.wakeups import Kicks
 from shared.ports import Ports
@@ -82,7 +82,7 @@ async def test_a_pump_that_died_leads_for_six_seconds_more_and_then_anyone_may()
     await world.run_for(timedelta(seconds=0.2))
     assert lead(world)["lead_holder"] == "boot-1"
     other, _ = another_pump(world)
-    world.clock.advance(LEAD - SECOND)
+    world.clock.advance(LEADER_LEASE - SECOND)
     await world.clock.run(other.kicked(answer_within=SECOND))
     assert lead(world)["lead_holder"] == "boot-1"
     world.clock.advance(SECOND)

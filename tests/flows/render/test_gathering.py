@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.core.limits.observations import Sign
+from shared.core.limits.observations import StartSignal
 from shared.core.provider.call import Reference
 from shared.core.references import reference_set
 from shared.core.references.reference_set import MOST_FETCHES
@@ -142,7 +142,11 @@ async def test_slow_references_are_fetched_once_and_are_no_sign_of_a_slow_fleet(
     assert len(places.fetches) == 5
     assert len(world.lane.calls) == 5
     found = signs(world)
-    assert [found.get(each.value, 0) for each in (Sign.LATE, Sign.DELIVERED_LATE, Sign.TIGHT)] == [0, 0, 0]
+    assert [found.get(each.value, 0) for each in (StartSignal.LATE, StartSignal.DELIVERED_LATE, StartSignal.TIGHT)] == [
+        0,
+        0,
+        0,
+    ]
 
 
 @pytest.mark.parametrize("seconds", [0, 2, 12, 30])

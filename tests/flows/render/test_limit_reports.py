@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from shared.core.admission.model_state import Standing
+from shared.core.admission.model_state import ModelState
 from shared.core.admission.slot_calendar import Weight
 from shared.core.limits.quota import Limits
 from shared.core.observability import events
@@ -68,8 +68,8 @@ def nothing_named(_: int) -> Failure:
     return a_failure(FailureKind.QUOTA_UNKNOWN)
 
 
-def standing(world: World) -> Standing:
-    return Standing.from_json(next(each.data for each in world.store.all("calendars") if each.id == PRO))
+def standing(world: World) -> ModelState:
+    return ModelState.from_json(next(each.data for each in world.store.all("calendars") if each.id == PRO))
 
 
 def done(world: World) -> int:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.core.lifecycle import request_record
-from shared.core.limits.effective import InForce
+from shared.core.limits.effective import EffectiveLimit
 from shared.core.observability.series import PATH as SERIES
 from shared.core.observability.status_summary import PATH, QuotaUse, Sample, Summary, sampled
 from shared.core.provider.failure import FailureKind
@@ -129,7 +129,7 @@ async def test_the_hour_of_quota_use_has_one_sample_a_minute_with_any_use() -> N
 
 def test_a_minute_keeps_its_busiest_moment_and_an_hour_is_remembered() -> None:
     def at(minutes: float, starts: int, before: QuotaUse | None) -> QuotaUse:
-        use = QuotaUse(PRO, {"rpm": starts}, {"rpm": InForce(10, "configured", None)})
+        use = QuotaUse(PRO, {"rpm": starts}, {"rpm": EffectiveLimit(10, "configured", None)})
         return sampled(before, use, NOW + timedelta(minutes=minutes))
 
     use: QuotaUse | None = None
