@@ -19,6 +19,7 @@ from scripts.bench.race import chart, machine, main, report, track
 from scripts.bench.race.checker import Figures, Recorded, check, percentile
 from scripts.bench.race.courier import Courier, RetryPolicy, envelope
 from scripts.bench.race.entrants import KINDS, OURS, lines_of_code
+from scripts.bench.race.gate import Gate
 from scripts.bench.race.reasons import NO_REASON
 from scripts.bench.race.scene import Order, Scene, ideal_seconds
 from scripts.bench.race.scenes import PRO, QUICK, SCENES, STANDARD
@@ -59,7 +60,7 @@ def test_a_scene_without_faults_has_figures_without_faults() -> None:
     assert (figures.images, figures.lost, figures.primary, figures.makespan) == (2, 0, 2, 2.0)
     assert (figures.rejected, figures.sick_calls, figures.paid_twice, figures.wasted_micros) == (0, 0, 0, 0)
     assert (figures.billed_micros, figures.cost_error_micros) == (80_000, 0)
-    assert (figures.wait_p50, figures.wait_worst) == (1.0, 2.0)
+    assert (figures.wait_p50, figures.wait_worst, figures.published_late) == (1.0, 2.0, 0.0)
 
 
 def test_a_request_without_an_image_is_lost_and_its_charges_are_wasted() -> None:
@@ -165,6 +166,22 @@ async def _delivered(answers: Any, pauses: list[float]) -> Courier:
     return courier
 
 
+async def test_entrants_begin_in_turn_once_all_are_ready() -> None:
+    pauses = list[float]()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    gate = Gate(3, stagger=3.0, sleep=sleep)
+    first = asyncio.create_task(gate.ready())
+    await asyncio.sleep(0)
+    assert not first.done()
+    gate.leave()
+    await gate.ready()
+    await first
+    assert sorted(pauses) == [0.0, 3.0]
+
+
 def test_a_message_is_pushed_as_pub_sub_pushes_it() -> None:
     assert envelope(b"{}")["message"] == {"data": "e30="}
 
@@ -249,27 +266,37 @@ def test_where_the_packages_cannot_be_had_only_renderlane_runs(monkeypatch: pyte
     def no_packages() -> Path:
         raise machine.Missing("the peers' packages cannot be installed (no network): only Renderlane runs")
 
-    async def played(kind: Any, scene: Scene, folder: Path, python: Path) -> Recorded:
+    async def played(kind: Any, scene: Scene, folder: Path, python: Path, gate: Gate) -> Recorded:
+        await gate.ready()
         return recorded(scene, [], 0)
 
     monkeypatch.setattr(machine, "python", no_packages)
     monkeypatch.setattr(track, "play", played)
-    race = asyncio.run(main.run(KINDS, [a_scene(an_order(0))]))
+    race = asyncio.run(main.run(KINDS, [a_scene(an_order(0))], stagger=0))
     rows = race["scenes"]["test"]["entrants"]
     assert rows[OURS]["images"] == 1
     assert {"no network" in row["missing"] for name, row in rows.items() if name != OURS} == {True}
 
 
 def test_a_queue_without_postgresql_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def played(kind: Any, scene: Scene, folder: Path, python: Path) -> Recorded:
+    async def played(kind: Any, scene: Scene, folder: Path, python: Path, gate: Gate) -> Recorded:
         if kind.name == "queue":
             raise machine.Missing("PostgreSQL's postgres is not installed")
+        await gate.ready()
         return recorded(scene, [], 0)
 
     monkeypatch.setattr(machine, "python", lambda: Path(sys.executable))
     monkeypatch.setattr(track, "play", played)
-    rows = asyncio.run(main.run(KINDS, [a_scene(an_order(0))]))["scenes"]["test"]["entrants"]
+    rows = asyncio.run(main.run(KINDS, [a_scene(an_order(0))], stagger=0))["scenes"]["test"]["entrants"]
     assert [name for name, row in rows.items() if "missing" in row] == ["queue"]
+
+
+def test_scenes_that_are_run_again_replace_their_own_only() -> None:
+    race = a_race(figures_of(), figures_of(), "lost")
+    rerun = race | {"measured_on": "2026-12-01", "scenes": {"test": {"title": "again"}}}
+    both = main.updated(race | {"scenes": race["scenes"] | {"other": {"title": "other"}}}, rerun)
+    assert both["measured_on"] == "2026-12-01"
+    assert {name: scene["title"] for name, scene in both["scenes"].items()} == {"test": "again", "other": "other"}
 
 
 def test_the_page_shows_the_committed_race() -> None:
@@ -303,7 +330,7 @@ async def test_an_entrant_runs_a_small_scene_against_the_simulator(name: str, tm
     (kind,) = (kind for kind in KINDS if kind.name == name)
     orders = [an_order(number) for number in range(3)]
     scene = a_scene(*orders, within=60.0, latency=0.1)
-    figures = check(scene, await track.play(kind, scene, tmp_path / name, Path(sys.executable)))
+    figures = check(scene, await track.play(kind, scene, tmp_path / name, Path(sys.executable), Gate(1)))
     assert (figures.images, figures.lost, figures.rejected, figures.paid_twice) == (3, 0, 0, 0)
     assert figures.cost_error_micros == (0 if name == OURS else None)
     assert figures.peak_mb > 10

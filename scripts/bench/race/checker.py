@@ -72,6 +72,8 @@ class Figures(Struct, frozen=True):
     """Of a delivered image."""
     peak_mb: int
     cold_start: float | None
+    published_late: float
+    """The most by which a request was published after its time: more than a second says that the bench was too slow."""
 
     @property
     def cost_error_micros(self) -> int | None:
@@ -115,6 +117,9 @@ def check(scene: Scene, recorded: Recorded) -> Figures:
         cpu_ms=recorded.cpu_seconds * 1000 / max(1, len(images)),
         peak_mb=round(recorded.peak_bytes / 1e6),
         cold_start=recorded.cold_start,
+        published_late=max(
+            (recorded.published[order.id] - recorded.began - order.at for order in scene.orders), default=0
+        ),
     )
 
 

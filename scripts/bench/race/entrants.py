@@ -150,18 +150,13 @@ class PushedFunction:
             str(ground.python.with_name("functions-framework")), "--source", str(machine.PEERS / program),
             "--target", "render", "--host", "127.0.0.1", "--port", str(self._port), *flags,
         ]  # fmt: skip
-        self._http = httpx2.AsyncClient(
-            trust_env=False, timeout=600, limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64)
-        )
-        url = f"http://127.0.0.1:{self._port}/"
-        self._url = url
-        self._courier = Courier(lambda data: courier.post(self._http, url, data), RetryPolicy())
+        self._courier = Courier(lambda data: courier.post(self._port, data), RetryPolicy())
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         self._images.mkdir(exist_ok=True)
         self._process = _begin(self._command, _environment(self._ground) | {"THREADS": str(THREADS)}, self._ground)
-        await _answers(self._http, self._url, self._process)
+        await _answers(self._port, self._process)
 
     async def publish(self, order: Order) -> None:
         self._courier.publish(order.id, order.data(with_fallback=True))
@@ -189,7 +184,6 @@ class PushedFunction:
 
     async def stop(self) -> None:
         await self._courier.close()
-        await self._http.aclose()
         if self._process is not None:
             await _kill(self._process)
 
@@ -297,8 +291,7 @@ class Renderlane:
     async def start(self) -> None:
         command = [str(Path(sys.executable).with_name("renderlane")), "up", "--port", str(self._port)]
         self._process = _begin(command, self._environment, self._ground)
-        async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
-            await _answers(http, f"http://127.0.0.1:{self._port}/", self._process)
+        await _answers(self._port, self._process)
         if self._client is None:
             self._client = rig.Client(self._environment)
             await self._client.topics.ensure(SUBSCRIPTIONS)
@@ -370,17 +363,19 @@ async def _kill(process: subprocess.Popen[bytes]) -> None:
     await asyncio.to_thread(process.wait)
 
 
-async def _answers(http: httpx2.AsyncClient, url: str, process: subprocess.Popen[bytes]) -> None:
-    async def has_answered() -> bool:
-        if process.poll() is not None:
-            raise RuntimeError(f"{process.args!r} ended with {process.returncode} before it took requests")
-        try:
-            await http.get(url)
-        except httpx2.HTTPError:
-            return False
-        return True
+async def _answers(port: int, process: subprocess.Popen[bytes]) -> None:
+    async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
 
-    await _until(has_answered, url)
+        async def has_answered() -> bool:
+            if process.poll() is not None:
+                raise RuntimeError(f"{process.args!r} ended with {process.returncode} before it took requests")
+            try:
+                await http.get(f"http://127.0.0.1:{port}/")
+            except httpx2.HTTPError:
+                return False
+            return True
+
+        await _until(has_answered, f"the server on port {port}")
 
 
 async def _until(condition: object, what: str) -> None:

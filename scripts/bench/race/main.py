@@ -25,6 +25,7 @@ from scripts.bench.harness.progress import Progress
 from scripts.bench.race import chart, machine, report, track
 from scripts.bench.race.checker import check
 from scripts.bench.race.entrants import KINDS, OURS, Kind
+from scripts.bench.race.gate import STAGGER, Gate
 from scripts.bench.race.scene import Scene
 from scripts.bench.race.scenes import QUICK, SCENES
 
@@ -41,11 +42,16 @@ def main() -> int:
         "--peer", action="append", choices=[kind.name for kind in KINDS], help="these entrants only; may be repeated"
     )
     options.add_argument("--json", metavar="FILE", help="write the figures there")
+    options.add_argument(
+        "--update", action="store_true", help=f"put the scenes that are run into {RACE}; without --quick and --peer"
+    )
     options.add_argument("--redraw", action="store_true", help=f"only draw table and chart again, from {RACE}")
     chosen = options.parse_args()
     if chosen.redraw:
         redraw(json.loads(RACE.read_text("utf-8")))
         return 0
+    if chosen.update and (chosen.quick or chosen.peer):
+        options.error("--update takes full scenes of all entrants: leave out --quick and --peer")
     kinds = [kind for kind in KINDS if not chosen.peer or kind.name in chosen.peer]
     names = chosen.scene or list(QUICK if chosen.quick else SCENES)
     race = asyncio.run(run(kinds, [SCENES[name](chosen.quick) for name in names]))
@@ -56,10 +62,17 @@ def main() -> int:
     for kind in race["entrants"].values():
         print(f"{kind['label']} ({kind['lines']} lines): {kind['settings']}")
     rig.write_json(chosen.json, race)
-    if not (chosen.quick or chosen.scene or chosen.peer):
+    if chosen.update:
+        race = updated(json.loads(RACE.read_text("utf-8")), race)
+    if chosen.update or not (chosen.quick or chosen.scene or chosen.peer):
         rig.write_json(str(RACE), race)
         redraw(race)
     return 1 if any(_lost(race, name) for name in names) else 0
+
+
+def updated(race: dict[str, Any], rerun: dict[str, Any]) -> dict[str, Any]:
+    """The race with the scenes of another run in place of its own."""
+    return {**race, **rerun, "scenes": race["scenes"] | rerun["scenes"]}
 
 
 def redraw(race: dict[str, Any]) -> None:
@@ -73,7 +86,7 @@ def _lost(race: dict[str, Any], scene: str) -> int:
     return int(row.get("lost", 0)) if "lost" in race["scenes"][scene]["figures"] else 0
 
 
-async def run(kinds: Sequence[Kind], scenes: Sequence[Scene]) -> dict[str, Any]:
+async def run(kinds: Sequence[Kind], scenes: Sequence[Scene], stagger: float = STAGGER) -> dict[str, Any]:
     progress = Progress()
     race: dict[str, Any] = {
         "measured_on": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -93,7 +106,11 @@ async def run(kinds: Sequence[Kind], scenes: Sequence[Scene]) -> dict[str, Any]:
         progress.say(f"{scene.name}: {scene.title}")
         with tempfile.TemporaryDirectory(prefix="race-") as folder:
             os.chmod(folder, 0o755)  # PostgreSQL's user passes through
-            pending = [_played(kind, scene, Path(folder) / kind.name, python, missing, progress) for kind in kinds]
+            gates = [Gate(1) for _ in kinds] if scene.alone else [Gate(len(kinds), stagger)] * len(kinds)
+            pending = [
+                _played(kind, scene, Path(folder) / kind.name, python or missing, gate, progress)
+                for kind, gate in zip(kinds, gates, strict=True)
+            ]
             if scene.alone:
                 results = [await coroutine for coroutine in pending]
             else:
@@ -103,16 +120,22 @@ async def run(kinds: Sequence[Kind], scenes: Sequence[Scene]) -> dict[str, Any]:
 
 
 async def _played(
-    kind: Kind, scene: Scene, folder: Path, python: Path | None, missing: str, progress: Progress
+    kind: Kind, scene: Scene, folder: Path, python: Path | str, gate: Gate, progress: Progress
 ) -> dict[str, Any]:
-    if python is None and kind.name != OURS:
-        return {"missing": missing}
+    """`python` is the peers' interpreter, or why there is none."""
+    if isinstance(python, str) and kind.name != OURS:
+        gate.leave()
+        return {"missing": python}
+    interpreter = Path(sys.executable) if isinstance(python, str) else python
     try:
-        recorded = await track.play(kind, scene, folder, python or Path(sys.executable))
+        recorded = await track.play(kind, scene, folder, interpreter, gate)
     except (machine.Missing, RuntimeError) as error:
+        gate.leave()
         progress.say(f"{scene.name}, {kind.label}: {error}")
         return {"missing": str(error)}
     figures = check(scene, recorded)
+    if figures.published_late > 1:
+        progress.say(f"{scene.name}, {kind.label}: requests were published up to {figures.published_late:.1f} s late")
     progress.say(f"{scene.name}, {kind.label}: {figures.images} images of {len(scene.good)}")
     return report.figures_json(figures)
 

@@ -121,7 +121,7 @@ def _poison(number: int, prompt: str, image_size: str = "1K", raw: str | None = 
 
 def halves(quick: bool) -> Scene:
     """The limit is halved while a backlog waits, and nobody is told but by the next 429."""
-    rpm, requests, within = (60, 90, 150.0) if quick else (120, 240, 300.0)
+    rpm, requests, within = (60, 80, 150.0) if quick else (120, 220, 300.0)
     return Scene(
         name="halves",
         title=f"{requests} requests at once; the limit of {rpm} a minute becomes {rpm // 2} after 50 s",

@@ -14,6 +14,7 @@ import httpx2
 from scripts.bench.harness import rig
 from scripts.bench.race.checker import Recorded
 from scripts.bench.race.entrants import Entrant, Ground, Kind
+from scripts.bench.race.gate import Gate
 from scripts.bench.race.gauge import Gauge
 from scripts.bench.race.scene import Order, Scene
 
@@ -24,23 +25,24 @@ SETTLE = 1.0
 WARM_WITHIN = 60.0
 
 
-async def play(kind: Kind, scene: Scene, folder: Path, python: Path) -> Recorded:
+async def play(kind: Kind, scene: Scene, folder: Path, python: Path, gate: Gate) -> Recorded:
     folder.mkdir(parents=True)
     simulator = rig.simulator(latency=f"fixed:{scene.latency}", limits=_limits(scene.limits))
     with contextlib.ExitStack() as stack:
         provider = await asyncio.to_thread(stack.enter_context, simulator)
         entrant = kind.of(Ground(scene, provider.url, folder, python))
         try:
-            return await _run(entrant, scene, provider.url)
+            return await _run(entrant, scene, provider.url, gate)
         finally:
             await entrant.stop()
 
 
-async def _run(entrant: Entrant, scene: Scene, provider: str) -> Recorded:
+async def _run(entrant: Entrant, scene: Scene, provider: str, gate: Gate) -> Recorded:
     began = time.time()
     await entrant.start()
     cold_start = await _first_image(entrant, scene, began) if scene.warm else None
     gauge, published = Gauge(), dict[str, float]()
+    await gate.ready()
     if scene.faults:
         await _control(provider, "faults", list(scene.faults))
     before = await entrant.ended()
