@@ -14,11 +14,12 @@ from shared.core.admission.allocation import Candidate
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.lifecycle import request_record, settlement
-from shared.core.lifecycle.request_record import Head, UnusedSlot
+from shared.core.lifecycle.request_record import Head
 from shared.core.messages.render_request import RenderRequest
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.stored_image import Delivered
 from shared.core.provider.usage import Usage
+from shared.core.records.request import UnusedSlot
 from shared.core.routing import ladder
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Requirements

@@ -24,13 +24,14 @@ from shared.core.conclusions.claims import claim_id, contradicted_by
 from shared.core.conclusions.conclusion import asks_best, judge
 from shared.core.conclusions.evidence import NOTHING_HEARD, Heard, Voice, short
 from shared.core.conclusions.evidence import summed as summed_heard
-from shared.core.lifecycle.request_record import Head, UnusedSlot
+from shared.core.lifecycle.request_record import Head
 from shared.core.lifecycle.retry import Again, Tally, after_failure
 from shared.core.limits import failure_evidence
 from shared.core.limits.live_quota import LiveLimits
 from shared.core.limits.observations import NOTHING_SEEN, ModelObservations, NamedLimit, StartSignal, summed
 from shared.core.limits.quota import Quota
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.records.request import UnusedSlot
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Requirements
 from shared.core.values.lanes import STANDARD

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from shared.core.lifecycle.batch import Progress, ProviderState, Result
+from shared.core.lifecycle.batch import Progress, Result
 from shared.core.provider.call import Answer, Made, Order, Written
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.records.batch import ProviderState
 from shared.ports.clock import Clock
 from shared.ports.lanes import ResultsUnavailable
 from tests.fakes.lane import made

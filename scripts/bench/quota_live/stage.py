@@ -131,7 +131,7 @@ class Stage(Struct):
         give_up_at = time.time() + within
         while True:
             counts = await asyncio.gather(*(self.count(status, expected + 1) for status in FINAL))
-            found = {status: count for status, count in zip(FINAL, counts, strict=True) if count}
+            found: dict[str, int] = {status: count for status, count in zip(FINAL, counts, strict=True) if count}
             if sum(found.values()) >= expected or time.time() > give_up_at:
                 return found
             self.tell(f"{sum(found.values())} of {expected} ended")

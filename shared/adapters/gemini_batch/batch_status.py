@@ -18,8 +18,9 @@ from msgspec.structs import replace
 from shared.adapters.gemini import answer_errors
 from shared.adapters.payloads.json_member import NONE, count_of, decoded, is_true, items_of, text_of
 from shared.adapters.payloads.redaction import redacted
-from shared.core.lifecycle.batch import Progress, ProviderState
+from shared.core.lifecycle.batch import Progress
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.records.batch import ProviderState
 
 STATES: dict[str, ProviderState] = {
     "PENDING": "pending",

@@ -7,7 +7,7 @@ grow apart with the age of the call.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from shared.core.provider.call import Answer, Made
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.interaction import Finished, Gone, InProgress, Looked, Unread
-from shared.core.values.codec import Stored
+from shared.core.records.request import Stopping, StopReason
 
 ASSUMED_TIME = timedelta(seconds=15)
 """That a call takes, until one was seen."""
@@ -32,16 +32,6 @@ UNREAD_FOR = timedelta(hours=24)
 """An interaction that cannot be looked at is waited for so long: its image is paid for and kept there."""
 UNREADABLE_FOR = timedelta(minutes=10)
 """The same where looks bring an answer that cannot be read."""
-
-StopReason: TypeAlias = Literal["time", "caller"]
-"""Past the model's time, or cancelled by its caller."""
-
-
-class Stopping(Stored, frozen=True):
-    """The provider was asked to stop."""
-
-    at: datetime
-    why: StopReason
 
 
 class Awaited(Struct, frozen=True):

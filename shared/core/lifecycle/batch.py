@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from msgspec import Struct
 
@@ -17,14 +17,12 @@ from shared.core.catalogue.batch_rules import DEFAULT_RULES, BatchRules
 from shared.core.lifecycle.request_record import KEEP_FOR
 from shared.core.provider.call import Answer
 from shared.core.provider.failure import Failure, FailureKind
-from shared.core.values.codec import Stored
+from shared.core.records.batch import Item, ProviderState
 from shared.core.values.documents import Document, Fields
 from shared.core.values.route import Route
 
 MOST_REFERENCES = 40
 """In one file, of 20 MB at most each: a JSONL file may have 2 GB."""
-
-ProviderState: TypeAlias = Literal["pending", "running", "succeeded", "failed", "cancelled", "expired", "unknown"]
 
 OVER: tuple[ProviderState, ...] = ("succeeded", "failed", "cancelled", "expired")
 
@@ -43,18 +41,6 @@ class Waiting(Struct, frozen=True):
         route = Route.from_json(document.data["route"])
         references = document.data["ask"]["references"]
         return cls(document.id, route.model, route.image_size, references, document.data["batched_at"])
-
-
-class Item(Stored, frozen=True):
-    """One attempt of one request in a batch."""
-
-    request_id: str
-    attempt: int
-
-    @property
-    def key(self) -> str:
-        """What the provider gives back with its answer."""
-        return f"{self.request_id}/{self.attempt}"
 
 
 class Progress(Struct, frozen=True):

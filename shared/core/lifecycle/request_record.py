@@ -13,11 +13,12 @@ from shared.core.accounting.budget import Reservation
 from shared.core.messages.render_request import RenderRequest, hash_of_content
 from shared.core.messages.request_key import id_of, key_of, keys_of
 from shared.core.provider.outcome import Outcome
+from shared.core.records.request import FINAL as FINAL
+from shared.core.records.request import UnusedSlot
 from shared.core.routing.background_proof import Way
 from shared.core.routing.context import NO_HISTORY, RequestHistory
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Requirements
-from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields
 from shared.core.values.route import Route
 from shared.core.values.trace_context import Place
@@ -26,8 +27,6 @@ LEASE = timedelta(seconds=45)
 RENEW_EVERY = timedelta(seconds=15)
 KEEP_FOR = timedelta(days=30)
 """How long an id is remembered after its end."""
-
-FINAL = ("succeeded", "refused", "failed", "expired", "cancelled")
 
 COUNTS = {
     "attempt_count": 0,
@@ -109,16 +108,6 @@ class Head(Struct, frozen=True):
     def trace_id(self) -> str | None:
         place = Place.parse(self.traceparent)
         return None if place is None else place.trace_id
-
-
-class UnusedSlot(Stored, frozen=True):
-    """A slot that was granted and not used; the pump gives it back to its calendar."""
-
-    model: str
-    """The pool whose slot it is."""
-    slot_at: datetime
-    release: int
-    tokens: int
 
 
 def course_of(request_id: str, data: Fields) -> RequestHistory:

@@ -1,16 +1,14 @@
 """What a caller may ask for: the one place where a message on `render-requests` becomes a value."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Struct, field
 
-from shared.core.values import validation
+from shared.core.values.declared import At, Declared
 from shared.core.values.lanes import ASKABLE, GATEWAY, STANDARD
 from shared.core.values.money import micros_from_usd, usd
 from shared.core.values.parameters import (
@@ -22,7 +20,20 @@ from shared.core.values.parameters import (
     Grounding,
     Thinking,
 )
-from shared.core.values.validation import Problem, ShapeError
+from shared.core.values.validation import (
+    Choice,
+    ConstOrObject,
+    Converted,
+    Flag,
+    FlagOr,
+    Labels,
+    ListOf,
+    Problem,
+    Record,
+    ShapeError,
+    Text,
+    Whole,
+)
 
 MESSAGE_LIMIT_BYTES = 256 * 1024
 PROMPT_LIMIT = 32_000
@@ -63,137 +74,263 @@ class InvalidRequest(Exception):
         """The tenant it names, or `default` where it names none; None where what it names is no tenant."""
 
 
+def _lane_hint(value: object) -> str | None:
+    if value != GATEWAY:
+        return None
+    return 'Nobody asks for a gateway: consent with "allow": {"gateway": true}, and the worker decides when.'
+
+
+def _size_hint(value: object) -> str | None:
+    if isinstance(value, str) and value.upper() in SIZES:
+        return f'Write "{value.upper()}": the K is a capital letter.'
+    if isinstance(value, int) and str(value) in SIZES:
+        return f'Write it as a string: "{value}".'
+    return None
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.upper()).astimezone(UTC)
+
+
+def _moment_text(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+_REQUEST_ID = Text(
+    1,
+    ID_LIMIT,
+    ID_PATTERN,
+    f"1 to {ID_LIMIT} {ID_WORDS}",
+    description="The caller's idempotency key, unique within its tenant.",
+)
+_TENANT = Text(
+    1, TENANT_LIMIT, ID_PATTERN, f"1 to {TENANT_LIMIT} {ID_WORDS}", description="Who pays. Ids are per tenant."
+)
+_SIZE = Choice(SIZES, _size_hint)
+_NAME = Text(1, 128)
+_SAFETY = Record(
+    {category: Choice(SAFETY_THRESHOLDS) for category in SAFETY_CATEGORIES},
+    description="The provider's thresholds by category. Checked at intake: not every API takes every category.",
+)
+
+
 class ReferenceUri(Struct, frozen=True):
-    uri: str
-    mime_type: str | None
+    uri: Annotated[str, Text(1, 2048, r"(gs|https|file)://[\S]+", "a gs://, https:// or file:// URI")]
+    mime_type: Annotated[
+        str | None,
+        Choice(
+            ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"),
+            description="Default: read from the bytes.",
+        ),
+    ] = None
 
 
 class Floor(Struct, frozen=True):
     """The worst that is still wanted; None = the catalogue's default for the purpose."""
 
-    image_size: str | None = None
-    model: str | None = None
+    image_size: Annotated[str | None, _SIZE] = None
+    model: Annotated[str | None, _NAME] = None
 
 
 class RenderRequest(Struct, frozen=True):
-    request_id: str
-    prompt: str
-    tenant: str = DEFAULT_TENANT
-    purpose: str = "default"
-    model: str | None = None
-    image_size: str = "1K"
-    aspect_ratio: str | None = None
-    references: tuple[ReferenceUri, ...] = ()
-    lane: str = STANDARD
-    priority: str = "normal"
-    deadline: datetime | None = None
-    max_cost_micros: int | None = None
-    floor: Floor | Literal["exact"] = Floor()
-    allow_gateway: bool = False
-    allow_batch: bool = False
-    allow_vertex: bool | None = None
-    escalates: str | None = None
-    group: str | None = None
-    grounding: Grounding = False
-    labels: Mapping[str, str] = field(default_factory=dict)
-    thinking: Thinking | None = None
-    """None: what the catalogue has for the purpose."""
-    safety: Mapping[str, str] = field(default_factory=dict)
-    """Thresholds by category; the provider's defaults hold for the others."""
-    system_instruction: str | None = None
-    output_format: str | None = None
-    """None: as the provider sends it."""
-    output_quality: int | None = None
-    """1 to 100; None: the provider's, and where the worker converts its usual one."""
+    """One request. Each field declares its JSON: parser, schema, stored form and hash follow from it."""
+
+    request_id: Annotated[str, _REQUEST_ID]
+    prompt: Annotated[
+        str,
+        Text(
+            1,
+            PROMPT_LIMIT,
+            VISIBLE_PATTERN,
+            f"1 to {PROMPT_LIMIT:,} characters, at least one of them visible",
+            secret=True,
+            description="At least one character must be visible (no white space, control or zero-width character).",
+            remedy="Describe what the image should show.",
+        ),
+    ]
+    tenant: Annotated[str, _TENANT] = DEFAULT_TENANT
+    purpose: Annotated[str, Choice(PURPOSES, description="Selects the model if `model` is not set.")] = "default"
+    model: Annotated[
+        str | None,
+        Text(
+            1,
+            128,
+            description="Model id or alias (checked at intake); a retired model is replaced by its successor."
+            " A deprecated one is called, with a note in the receipt.",
+        ),
+    ] = None
+    image_size: Annotated[
+        str,
+        Choice(
+            SIZES,
+            _size_hint,
+            "Checked at intake; a size that the model does not offer is delivered one size larger.",
+        ),
+    ] = "1K"
+    aspect_ratio: Annotated[
+        str | None,
+        Text(
+            3,
+            5,
+            r"[0-9]{1,2}:[0-9]{1,2}",
+            "a ratio such as 16:9",
+            description="Default: the model's own. Checked at intake against the model.",
+        ),
+    ] = None
+    references: Annotated[
+        tuple[ReferenceUri, ...],
+        ListOf(
+            Declared(ReferenceUri),
+            REFERENCE_LIMIT,
+            "Checked at intake against the model's limit and the allowed addresses.",
+        ),
+    ] = ()
+    lane: Annotated[
+        str,
+        Choice(ASKABLE, _lane_hint, "Checked at intake: the lane must be available and the model must offer it."),
+    ] = STANDARD
+    priority: Annotated[str, Choice(PRIORITIES)] = "normal"
+    deadline: Annotated[
+        datetime | None,
+        Converted(
+            Text(
+                20,
+                35,
+                r"2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+                r"(\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])",
+                "a date and time with offset, such as 2026-12-01T12:00:00Z, of the years 2000 to 2999",
+                description="Latest start; after it the request expires unpaid. A real day of 2000 to 2999.",
+                remedy="Use such a time, or omit the deadline.",
+            ),
+            _moment,
+            _moment_text,
+        ),
+    ] = None
+    max_cost_micros: Annotated[
+        int | None,
+        At("max_cost_usd"),
+        Converted(
+            Text(
+                1,
+                14,
+                r"(?!0*(\.0*)?$)[0-9]{1,6}(\.[0-9]{1,6})?",
+                'dollars above zero as a string, at most six decimals, such as "0.30"',
+                description="Maximum cost of all attempts together.",
+            ),
+            micros_from_usd,
+            usd,
+        ),
+    ] = None
+    floor: Annotated[
+        Floor | Literal["exact"],
+        ConstOrObject(
+            "exact",
+            Declared(Floor),
+            'The worst route that is still wanted; "exact" forbids every step down. The model is checked at intake.',
+        ),
+    ] = Floor()
+    allow_gateway: Annotated[
+        bool, At("allow.gateway"), Flag("Prompt and references may be sent to a third-party gateway.")
+    ] = False
+    allow_batch: Annotated[bool, At("allow.batch"), Flag("The request may take a day.")] = False
+    allow_vertex: Annotated[
+        bool | None,
+        At("allow.vertex"),
+        Flag(
+            "The request may go to Vertex AI, the same models in Google Cloud."
+            " Default: as the worker is configured, usually yes."
+        ),
+    ] = None
+    escalates: Annotated[
+        str | None,
+        Text(
+            1,
+            ID_LIMIT,
+            ID_PATTERN,
+            f"1 to {ID_LIMIT} {ID_WORDS}",
+            description="Id of the request, of the same tenant, whose image was not good enough.",
+        ),
+    ] = None
+    group: Annotated[str | None, Text(1, 128, description="Name shared by related requests.")] = None
+    grounding: Annotated[
+        Grounding,
+        FlagOr(
+            (IMAGE_SEARCH,),
+            'Ground the image in search results; searches are charged. true: web pages; "image": images too.'
+            " Checked at intake: not every model can search.",
+        ),
+    ] = False
+    labels: Annotated[
+        Mapping[str, str],
+        Labels(
+            32,
+            Text(
+                1,
+                63,
+                LABEL_KEY_PATTERN,
+                "1 to 63 characters that do not begin and end with __ (such as __name__)",
+            ),
+            Text(0, 255),
+        ),
+    ] = field(default_factory=dict)
+    thinking: Annotated[
+        Thinking | None,
+        Choice(
+            THINKING,
+            description="How much the model thinks first; thoughts are charged as text. Default: by purpose, from the"
+            " catalogue. A model without that level takes the nearest one, and the receipt says so.",
+        ),
+    ] = None
+    safety: Annotated[
+        Mapping[str, str],
+        At(omit_empty=True),
+        _SAFETY,
+    ] = field(default_factory=dict)
+    system_instruction: Annotated[
+        str | None,
+        Text(
+            1,
+            PROMPT_LIMIT,
+            VISIBLE_PATTERN,
+            f"1 to {PROMPT_LIMIT:,} characters, at least one of them visible",
+            secret=True,
+            description="What holds for the image beside the prompt: a style, a brand's rules. Charged as input.",
+            remedy="Write what should hold, or leave it out.",
+        ),
+    ] = None
+    output_format: Annotated[
+        str | None,
+        Choice(
+            OUTPUT_FORMATS,
+            description="Default: as the provider sends it. What it does not send is converted by the worker, and the"
+            " receipt says what that loses.",
+        ),
+    ] = None
+    output_quality: Annotated[
+        int | None,
+        Whole(1, 100, "Of a jpeg or webp. Checked at intake: only together with such an output_format."),
+    ] = None
 
     def __repr__(self) -> str:
         """Without the prompt."""
         return f"RenderRequest({self.request_id!r})"
 
     @classmethod
-    def parse(cls, payload: object) -> RenderRequest:
+    def parse(cls, payload: object) -> "RenderRequest":
         """The request in a decoded JSON value. Raises InvalidRequest with every problem found."""
         try:
-            found = REQUEST.parse(payload, "")
+            return REQUEST.parse(payload, "")
         except ShapeError as error:
             raise InvalidRequest(error.problems, named_id(payload), named_tenant(payload)) from error
-        return cls._of(found)
 
     @classmethod
-    def restored(cls, content: Mapping[str, Any]) -> RenderRequest:
+    def restored(cls, content: Mapping[str, Any]) -> "RenderRequest":
         """A request from the JSON that `to_json` wrote. It was accepted once: the rules of today do not concern it."""
-        found = dict(content)
-        if "deadline" in found:
-            found["deadline"] = _moment(found["deadline"])
-        if "max_cost_usd" in found:
-            found["max_cost_usd"] = micros_from_usd(found["max_cost_usd"])
-        return cls._of(found)
-
-    @classmethod
-    def _of(cls, found: Mapping[str, Any]) -> RenderRequest:
-        floor = found.get("floor", {})
-        allow = found.get("allow", {})
-        return cls(
-            request_id=found["request_id"],
-            prompt=found["prompt"],
-            tenant=found.get("tenant", DEFAULT_TENANT),
-            purpose=found.get("purpose", "default"),
-            model=found.get("model"),
-            image_size=found.get("image_size", "1K"),
-            aspect_ratio=found.get("aspect_ratio"),
-            references=tuple(ReferenceUri(each["uri"], each.get("mime_type")) for each in found.get("references", ())),
-            lane=found.get("lane", STANDARD),
-            priority=found.get("priority", "normal"),
-            deadline=found.get("deadline"),
-            max_cost_micros=found.get("max_cost_usd"),
-            floor="exact" if floor == "exact" else Floor(floor.get("image_size"), floor.get("model")),
-            allow_gateway=allow.get("gateway", False),
-            allow_batch=allow.get("batch", False),
-            allow_vertex=allow.get("vertex"),
-            escalates=found.get("escalates"),
-            group=found.get("group"),
-            grounding=found.get("grounding", False),
-            labels=found.get("labels", {}),
-            thinking=found.get("thinking"),
-            safety=found.get("safety", {}),
-            system_instruction=found.get("system_instruction"),
-            output_format=found.get("output_format"),
-            output_quality=found.get("output_quality"),
-        )
+        return REQUEST.read(content)
 
     def to_json(self) -> dict[str, Any]:
         """The request as JSON with its defaults filled; `parse` gives the same value back."""
-        payload: dict[str, Any] = {
-            "request_id": self.request_id,
-            "prompt": self.prompt,
-            "tenant": self.tenant,
-            "purpose": self.purpose,
-            "model": self.model,
-            "image_size": self.image_size,
-            "aspect_ratio": self.aspect_ratio,
-            "references": [
-                {"uri": each.uri} | ({"mime_type": each.mime_type} if each.mime_type else {})
-                for each in self.references
-            ],
-            "lane": self.lane,
-            "priority": self.priority,
-            "deadline": self.deadline.isoformat().replace("+00:00", "Z") if self.deadline else None,
-            "max_cost_usd": usd(self.max_cost_micros) if self.max_cost_micros is not None else None,
-            "floor": self.floor
-            if self.floor == "exact"
-            else _present({"image_size": self.floor.image_size, "model": self.floor.model}),
-            "allow": _present({"gateway": self.allow_gateway, "batch": self.allow_batch, "vertex": self.allow_vertex}),
-            "escalates": self.escalates,
-            "group": self.group,
-            "grounding": self.grounding,
-            "labels": dict(self.labels),
-            "thinking": self.thinking,
-            "safety": dict(self.safety) or None,
-            "system_instruction": self.system_instruction,
-            "output_format": self.output_format,
-            "output_quality": self.output_quality,
-        }
-        return _present(payload)
+        return REQUEST.write(self)
 
     @property
     def content_hash(self) -> str:
@@ -224,13 +361,18 @@ def _without_defaults(payload: Mapping[str, Any], defaults: Mapping[str, Any]) -
     return kept
 
 
+REQUEST = Declared(RenderRequest, groups={"allow": "Consent."})
+
+
 class Cancel(Struct, frozen=True):
     """Cancels a request that has not started."""
 
-    request_id: str
-    tenant: str = DEFAULT_TENANT
+    request_id: Annotated[str, At("cancel"), _REQUEST_ID]
+    tenant: Annotated[str, _TENANT] = DEFAULT_TENANT
     """Whose request it is: one tenant's cancellation never reaches another's request."""
 
+
+CANCEL = Declared(Cancel, "Cancels a request that has not started; `tenant` beside it says whose (default: `default`).")
 
 Message: TypeAlias = RenderRequest | Cancel
 
@@ -248,10 +390,9 @@ def parse_message(data: bytes) -> Message:
     payload = decode_message(data)
     if isinstance(payload, dict) and "cancel" in payload:
         try:
-            fields = CANCEL.parse(payload, "")
+            return CANCEL.parse(payload, "")
         except ShapeError as error:
             raise InvalidRequest(error.problems, None, named_tenant(payload)) from error
-        return Cancel(fields["cancel"], fields.get("tenant", DEFAULT_TENANT))
     return RenderRequest.parse(payload)
 
 
@@ -331,197 +472,3 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 def _unreadable(found: str, remedy: str) -> InvalidRequest:
     return InvalidRequest((Problem("the message", found, "UTF-8 JSON", remedy),), None)
-
-
-def _present(payload: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in payload.items() if value is not None}
-
-
-def _lane_hint(value: object) -> str | None:
-    if value != GATEWAY:
-        return None
-    return 'Nobody asks for a gateway: consent with "allow": {"gateway": true}, and the worker decides when.'
-
-
-def _size_hint(value: object) -> str | None:
-    if isinstance(value, str) and value.upper() in SIZES:
-        return f'Write "{value.upper()}": the K is a capital letter.'
-    if isinstance(value, int) and str(value) in SIZES:
-        return f'Write it as a string: "{value}".'
-    return None
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.upper()).astimezone(UTC)
-
-
-_REQUEST_ID = validation.Text(
-    1,
-    ID_LIMIT,
-    ID_PATTERN,
-    f"1 to {ID_LIMIT} {ID_WORDS}",
-    description="The caller's idempotency key, unique within its tenant.",
-)
-_TENANT = validation.Text(
-    1, TENANT_LIMIT, ID_PATTERN, f"1 to {TENANT_LIMIT} {ID_WORDS}", description="Who pays. Ids are per tenant."
-)
-_SIZE = validation.Choice(SIZES, _size_hint)
-
-REQUEST = validation.Record(
-    fields={
-        "request_id": _REQUEST_ID,
-        "prompt": validation.Text(
-            1,
-            PROMPT_LIMIT,
-            VISIBLE_PATTERN,
-            f"1 to {PROMPT_LIMIT:,} characters, at least one of them visible",
-            secret=True,
-            description="At least one character must be visible (no white space, control or zero-width character).",
-            remedy="Describe what the image should show.",
-        ),
-        "tenant": _TENANT,
-        "purpose": validation.Choice(PURPOSES, description="Selects the model if `model` is not set."),
-        "model": validation.Text(
-            1,
-            128,
-            description="Model id or alias (checked at intake); a retired model is replaced by its successor."
-            " A deprecated one is called, with a note in the receipt.",
-        ),
-        "image_size": validation.Choice(
-            SIZES,
-            _size_hint,
-            "Checked at intake; a size that the model does not offer is delivered one size larger.",
-        ),
-        "aspect_ratio": validation.Text(
-            3,
-            5,
-            r"[0-9]{1,2}:[0-9]{1,2}",
-            "a ratio such as 16:9",
-            description="Default: the model's own. Checked at intake against the model.",
-        ),
-        "references": validation.ListOf(
-            validation.Record(
-                {
-                    "uri": validation.Text(1, 2048, r"(gs|https|file)://[\S]+", "a gs://, https:// or file:// URI"),
-                    "mime_type": validation.Choice(
-                        ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"),
-                        description="Default: read from the bytes.",
-                    ),
-                },
-                required=("uri",),
-            ),
-            REFERENCE_LIMIT,
-            "Checked at intake against the model's limit and the allowed addresses.",
-        ),
-        "lane": validation.Choice(
-            ASKABLE, _lane_hint, "Checked at intake: the lane must be available and the model must offer it."
-        ),
-        "priority": validation.Choice(PRIORITIES),
-        "deadline": validation.Converted(
-            validation.Text(
-                20,
-                35,
-                r"2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-                r"(\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])",
-                "a date and time with offset, such as 2026-12-01T12:00:00Z, of the years 2000 to 2999",
-                description="Latest start; after it the request expires unpaid. A real day of 2000 to 2999.",
-                remedy="Use such a time, or omit the deadline.",
-            ),
-            _moment,
-        ),
-        "max_cost_usd": validation.Converted(
-            validation.Text(
-                1,
-                14,
-                r"(?!0*(\.0*)?$)[0-9]{1,6}(\.[0-9]{1,6})?",
-                'dollars above zero as a string, at most six decimals, such as "0.30"',
-                description="Maximum cost of all attempts together.",
-            ),
-            micros_from_usd,
-        ),
-        "floor": validation.ConstOrObject(
-            "exact",
-            validation.Record({"image_size": _SIZE, "model": validation.Text(1, 128)}),
-            'The worst route that is still wanted; "exact" forbids every step down. The model is checked at intake.',
-        ),
-        "allow": validation.Record(
-            {
-                "gateway": validation.Flag("Prompt and references may be sent to a third-party gateway."),
-                "batch": validation.Flag("The request may take a day."),
-                "vertex": validation.Flag(
-                    "The request may go to Vertex AI, the same models in Google Cloud."
-                    " Default: as the worker is configured, usually yes."
-                ),
-            },
-            description="Consent.",
-        ),
-        "escalates": validation.Text(
-            1,
-            ID_LIMIT,
-            ID_PATTERN,
-            f"1 to {ID_LIMIT} {ID_WORDS}",
-            description="Id of the request, of the same tenant, whose image was not good enough.",
-        ),
-        "group": validation.Text(1, 128, description="Name shared by related requests."),
-        "grounding": validation.FlagOr(
-            (IMAGE_SEARCH,),
-            'Ground the image in search results; searches are charged. true: web pages; "image": images too.'
-            " Checked at intake: not every model can search.",
-        ),
-        "labels": validation.Labels(
-            32,
-            validation.Text(
-                1,
-                63,
-                LABEL_KEY_PATTERN,
-                "1 to 63 characters that do not begin and end with __ (such as __name__)",
-            ),
-            validation.Text(0, 255),
-        ),
-        "thinking": validation.Choice(
-            THINKING,
-            description="How much the model thinks first; thoughts are charged as text. Default: by purpose, from the"
-            " catalogue. A model without that level takes the nearest one, and the receipt says so.",
-        ),
-        "safety": validation.Record(
-            {category: validation.Choice(SAFETY_THRESHOLDS) for category in SAFETY_CATEGORIES},
-            description="The provider's thresholds by category. Checked at intake: not every API takes every category.",
-        ),
-        "system_instruction": validation.Text(
-            1,
-            PROMPT_LIMIT,
-            VISIBLE_PATTERN,
-            f"1 to {PROMPT_LIMIT:,} characters, at least one of them visible",
-            secret=True,
-            description="What holds for the image beside the prompt: a style, a brand's rules. Charged as input.",
-            remedy="Write what should hold, or leave it out.",
-        ),
-        "output_format": validation.Choice(
-            OUTPUT_FORMATS,
-            description="Default: as the provider sends it. What it does not send is converted by the worker, and the"
-            " receipt says what that loses.",
-        ),
-        "output_quality": validation.Whole(
-            1, 100, "Of a jpeg or webp. Checked at intake: only together with such an output_format."
-        ),
-    },
-    required=("request_id", "prompt"),
-    defaults={
-        "tenant": DEFAULT_TENANT,
-        "purpose": "default",
-        "image_size": "1K",
-        "references": [],
-        "lane": STANDARD,
-        "priority": "normal",
-        "allow": {"gateway": False, "batch": False},
-        "grounding": False,
-        "labels": {},
-    },
-)
-
-CANCEL = validation.Record(
-    {"cancel": _REQUEST_ID, "tenant": _TENANT},
-    required=("cancel",),
-    defaults={"tenant": DEFAULT_TENANT},
-    description="Cancels a request that has not started; `tenant` beside it says whose (default: `default`).",
-)

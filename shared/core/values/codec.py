@@ -30,3 +30,25 @@ class Stored(Struct, frozen=True):
         The copy is needed: msgspec takes errors of a mapping that is no dict for an empty one.
         """
         return convert(dict(data), cls, str_keys=True, builtin_types=(datetime,))
+
+
+def stored_value(value: Any) -> Any:
+    """One field as a store gives it back: what has a form of its own writes itself, and tuples become lists."""
+    if isinstance(value, Stored):
+        return _as_lists(value.to_json())
+    return _as_lists(to_builtins(value, str_keys=True, builtin_types=(datetime,)))
+
+
+def _as_lists(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_as_lists(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _as_lists(part) for name, part in value.items()}
+    return value
+
+
+class Record(Stored, frozen=True):
+    """A whole document: written exactly as it is read back."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: stored_value(getattr(self, name)) for name in self.__struct_fields__}

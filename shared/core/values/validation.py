@@ -236,7 +236,7 @@ class ConstOrObject(Struct, frozen=True):
     """A fixed word, or an object."""
 
     word: str
-    other: Record
+    other: Shape
     description: str = ""
 
     def parse(self, value: object, at: str) -> Any:
@@ -257,6 +257,8 @@ class Converted(Struct, frozen=True):
     text: Text
     make: Callable[[str], Any]
     """Raises ValueError for text of the right form that means nothing (30 February)."""
+    back: Callable[[Any], str] = str
+    """The text of a value."""
 
     def parse(self, value: object, at: str) -> Any:
         text = self.text.parse(value, at)

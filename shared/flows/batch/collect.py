@@ -11,8 +11,9 @@ from typing import Literal
 from shared.core.accounting.budget import Reservation
 from shared.core.admission.allocation import Candidate
 from shared.core.lifecycle import batch, queries, request_record, settlement
-from shared.core.lifecycle.batch import Item, Waiting
+from shared.core.lifecycle.batch import Waiting
 from shared.core.observability import events
+from shared.core.records.batch import Item
 from shared.core.values.documents import Committed, Create, Document, Fields, Update, Write
 from shared.core.values.route import Route
 from shared.flows import tracing_waits

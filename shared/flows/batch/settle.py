@@ -13,12 +13,13 @@ from msgspec import Struct, field
 
 from shared.core.accounting import ledger
 from shared.core.lifecycle import batch, request_record
-from shared.core.lifecycle.batch import Item, Progress
+from shared.core.lifecycle.batch import Progress
 from shared.core.lifecycle.duplicate_answer import book_extra
 from shared.core.observability import events
 from shared.core.provider.call import Answer, Made, Written, written_of
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.stored_image import Delivered, Ending
+from shared.core.records.batch import Item
 from shared.core.values.documents import Committed, Create, Document
 from shared.flows import tracing
 from shared.flows.batch.claim import change

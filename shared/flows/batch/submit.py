@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from shared.core.accounting import budget
 from shared.core.lifecycle import batch, request_record
-from shared.core.lifecycle.batch import Item
 from shared.core.lifecycle.batch_schedule import FOUND_WITHIN, HOLD, LEAVE_WITHIN, may_create_again
 from shared.core.observability import events
 from shared.core.provider.call import Order, Reference
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.outcome import EXPIRED
 from shared.core.provider.stored_image import Ending
+from shared.core.records.batch import Item
 from shared.core.references import reference_set
 from shared.core.values.documents import Committed, Create, Delete, Document, Fields, Update
 from shared.core.values.lanes import BATCH

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.core.lifecycle import awaiting, request_record
-from shared.core.lifecycle.awaiting import Awaited, Over, Stop, Stopping, Wait
+from shared.core.lifecycle.awaiting import Awaited, Over, Stop, Wait
 from shared.core.lifecycle.settlement import Effect
 from shared.core.observability import events, spans
 from shared.core.provider import kept_image
@@ -18,6 +18,7 @@ from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.interaction import Looked, Unread
 from shared.core.provider.kept_image import KeptImage
 from shared.core.provider.stored_image import Ending
+from shared.core.records.request import Stopping, StopReason
 from shared.core.references import reference_set
 from shared.core.values.documents import Conflict, Document, Fields, Update
 from shared.core.values.route import Route
@@ -129,7 +130,7 @@ class Collector:
             is_canary=data.get("way") == "canary" and not call.is_late,
         )
 
-    async def _stop(self, call: Call, why: awaiting.StopReason, now: datetime) -> Call | None:
+    async def _stop(self, call: Call, why: StopReason, now: datetime) -> Call | None:
         """On record before it is asked: the next look knows why it ended."""
         ports, request = self._ports, call.request
         if not call.is_late:

@@ -10,7 +10,8 @@ from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
 from shared.core.lifecycle import batch, request_record
-from shared.core.lifecycle.batch import Item, Progress
+from shared.core.lifecycle.batch import Progress
+from shared.core.records.batch import Item
 from shared.core.values.documents import Create, Write
 from shared.core.values.route import Route
 from shared.ports.clock import Clock

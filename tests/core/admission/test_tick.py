@@ -17,10 +17,10 @@ from shared.core.admission.model_state import ModelState
 from shared.core.admission.slot_calendar import Blocked, Calendar, Weight
 from shared.core.admission.spend_window import Spend
 from shared.core.admission.tick import LostSlot, Memory, Observation, TickResult, tick
-from shared.core.lifecycle.request_record import UnusedSlot
 from shared.core.limits.live_quota import LiveLimits
 from shared.core.limits.observations import Closing, ModelObservations, NamedLimit, StartSignal
 from shared.core.limits.quota import Limits, Quota
+from shared.core.records.request import UnusedSlot
 from shared.core.values.pacific import next_pacific_midnight
 from tests.builders import NOW, a_candidate, candidates
 from tests.windows import keeps

@@ -19,7 +19,6 @@ from shared.core.lifecycle.awaiting import (
     Awaited,
     Over,
     Stop,
-    Stopping,
     Wait,
     after_look,
     first_look,
@@ -28,6 +27,7 @@ from shared.core.lifecycle.awaiting import (
 from shared.core.provider.call import Made, Picture
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.interaction import Finished, Gone, InProgress, Looked, Unread
+from shared.core.records.request import Stopping
 from tests.builders import NOW, a_failure, a_usage
 
 TIME_OUT = timedelta(seconds=300)

@@ -9,9 +9,10 @@ import pytest
 
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, LARGEST_FILE, BatchRules
 from shared.core.lifecycle import batch, batch_schedule, settlement
-from shared.core.lifecycle.batch import MOST_REFERENCES, Item, Progress, ProviderState, Waiting
+from shared.core.lifecycle.batch import MOST_REFERENCES, Progress, Waiting
 from shared.core.lifecycle.duplicate_answer import book_extra
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.records.batch import Item, ProviderState
 from shared.core.values.documents import Create, Increment, Update
 from shared.core.values.route import Route
 from tests.builders import NOW, a_catalogue, a_delivered, a_failure, a_usage, an_attempt
@@ -167,14 +168,14 @@ def test_an_attempt_in_a_batch_is_the_current_one_of_its_request() -> None:
     [("aaaa", 2), ("aaab", 3), ("baaa", 3), ("abab", 2), ("ab", 1), ("aabbcc", 2), ("aa", 1)],
 )
 def test_a_refused_file_is_split_at_the_border_of_two_tenants_nearest_to_its_middle(tenants: str, first: int) -> None:
-    items = [(batch.Item(f"r-{number}", 1), tenant) for number, tenant in enumerate(tenants)]
+    items = [(Item(f"r-{number}", 1), tenant) for number, tenant in enumerate(tenants)]
     one, other = batch.halves(items)
     assert (len(one), len(other)) == (first, len(tenants) - first)
     assert {*one, *other} == {item for item, _ in items}
 
 
 def test_a_batch_is_split_once_and_its_second_part_knows_under_which_id_its_requests_are_filed() -> None:
-    route, items = Route("batch", "gemini-3-pro-image", "1K"), [batch.Item("r-1", 1), batch.Item("r-2", 1)]
+    route, items = Route("batch", "gemini-3-pro-image", "1K"), [Item("r-1", 1), Item("r-2", 1)]
     whole = batch.new_document("b", route, items, NOW)
     assert batch.may_be_split(whole)
     assert not batch.may_be_split(whole | {"items": whole["items"][:1]})

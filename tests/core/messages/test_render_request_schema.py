@@ -59,7 +59,7 @@ def test_the_schema_shows_each_default_that_parsing_fills_in() -> None:
     shown = {name: each["default"] for name, each in REQUEST.schema()["properties"].items() if "default" in each}
     given = parse_message(json.dumps(a_payload(**shown)).encode())
     assert given == filled
-    assert " ".join(shown) == "tenant purpose image_size references lane priority allow grounding labels"
+    assert " ".join(shown) == "tenant purpose image_size references lane priority floor allow grounding labels"
 
 
 @pytest.mark.parametrize("field", ["model", "image_size", "aspect_ratio", "references", "lane", "deadline", "floor"])

@@ -1,0 +1,40 @@
+"""What was requested beside what was delivered, as a request that succeeded keeps it."""
+
+from __future__ import annotations
+
+from shared.core.catalogue.price import CostBasis
+from shared.core.values.codec import Stored
+from shared.core.values.parameters import Thinking
+
+
+class RequestedImage(Stored, frozen=True):
+    model: str
+    image_size: str
+    lane: str
+    thinking: Thinking | None = None
+    output_format: str | None = None
+
+
+class DeliveredImage(Stored, frozen=True):
+    model: str
+    image_size: str
+    lane: str
+    width: int
+    height: int
+    image_tokens: int | None = None
+    output_format: str | None = None
+    thinking: Thinking | None = None
+    thought_tokens: int | None = None
+
+
+class Receipt(Stored, frozen=True):
+    requested: RequestedImage
+    delivered: DeliveredImage
+    cost_micros: int
+    cost_basis: CostBasis
+    estimate_micros: int
+    reasons: tuple[str, ...]
+    """Why they differ."""
+    flags: tuple[str, ...]
+    mismatches: tuple[str, ...] = ()
+    """What came otherwise than anybody had ordered it."""

@@ -1,0 +1,229 @@
+"""One request: `requests/{key}`. Some of its fields are written twice, flat ones beside `request` and `ask`: the store
+finds by flat fields only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeAlias, get_args
+
+from msgspec import field
+
+from shared.core.accounting.budget import Reservation
+from shared.core.catalogue.price import CostBasis
+from shared.core.messages.render_request import RenderRequest
+from shared.core.provider.outcome import Outcome
+from shared.core.records.receipt import Receipt
+from shared.core.routing.background_proof import Way
+from shared.core.routing.requirements import Requirements
+from shared.core.values.codec import Record, Stored
+from shared.core.values.documents import Fields
+from shared.core.values.parameters import Thinking
+from shared.core.values.route import Route
+
+OpenStatus: TypeAlias = Literal["queued", "released", "rendering", "batched"]
+FinalStatus: TypeAlias = Literal["succeeded", "refused", "failed", "expired", "cancelled"]
+Status: TypeAlias = OpenStatus | FinalStatus
+FINAL: tuple[FinalStatus, ...] = get_args(FinalStatus)
+StopReason: TypeAlias = Literal["time", "caller"]
+"""Past the model's time, or cancelled by its caller."""
+
+
+class UnusedSlot(Stored, frozen=True):
+    """A slot that was granted and not used; the pump gives it back to its calendar."""
+
+    model: str
+    """The pool whose slot it is."""
+    slot_at: datetime
+    release: int
+    tokens: int
+
+
+class Stopping(Stored, frozen=True):
+    """The provider was asked to stop."""
+
+    at: datetime
+    why: StopReason
+
+
+class Leftover(Stored, frozen=True):
+    """An interaction that nobody waits for and that the provider still keeps."""
+
+    id: str
+    attempt: int
+
+
+class RequestRow(Record, frozen=True, kw_only=True):
+    """What choosing and a list need of a request: no prompt."""
+
+    ask: Requirements
+    tenant: str
+    priority: str
+    status: Status
+    model: str
+    """What it queues for: a model id while it is queued, the quota pool of its route from its release on."""
+    asked_model: str | None = None
+    """The id of what was asked for, by name or by purpose."""
+    route: Route
+    """Of the attempt to come, or of the one on its way."""
+    flags: tuple[str, ...] = ()
+    """Without which it would be another route."""
+    created_at: datetime
+    queued_at: datetime
+    """When its present wait began."""
+    finished_at: datetime | None = None
+    request_id: str = ""
+    group: str | None = None
+    deadline: datetime | None = None
+    reason: str | None = None
+    """Why it waits."""
+    wake_at: datetime | None = None
+    """It sleeps until then, and is no part of its queue."""
+    batch: str | None = None
+    attempt_count: int = 0
+    """Attempt numbers go on through rounds."""
+    cost_micros: int = 0
+    cost_unknown_attempts: int = 0
+    receipt: Receipt | None = None
+    image_uri: str | None = None
+    outcome: Outcome | None = None
+    revived_as: str | None = None
+    trace_id: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether an attempt may be on its way: cancellation and deadline come too late for it."""
+        return self.status == "rendering" or (self.status == "batched" and self.batch is not None)
+
+    @property
+    def outcome_code(self) -> str | None:
+        return None if self.outcome is None else self.outcome.code
+
+
+ROW_FIELDS = RequestRow.__struct_fields__
+
+
+class RequestRecord(RequestRow, frozen=True, kw_only=True):
+    # what was asked for
+    request: Fields
+    """The message's content; see `content`."""
+    content_hash: str
+    updated_at: datetime
+    message_id: str = ""
+    traceparent: str = ""
+    """The place of its root span."""
+    caller_span_id: str | None = None
+    published_at: datetime | None = None
+
+    # its place in the queue
+    fair_tag: float = 0.0
+    asleep_epoch: int | None = None
+    """Of the limits: it wakes when they change."""
+    round: int = 1
+    release: int = 0
+    slot_at: datetime | None = None
+    slot_until: datetime | None = None
+    unused_slot: UnusedSlot | None = None
+    lease_holder: str | None = None
+    lease_until: datetime | None = None
+    batched_at: datetime | None = None
+
+    # its route
+    route_reasons: tuple[str, ...] = ()
+    thinking: Thinking | None = None
+    estimate_micros: int = 0
+    input_tokens: int = 0
+    next_route: Route | None = None
+    """To take when this one fails."""
+    least_estimate_micros: int = 0
+    last_route: Route | None = None
+    avoided: Mapping[str, str] = field(default_factory=dict)
+    """Circuits that it does not take again, with the failure that said so."""
+    sick_on: Mapping[str, int] = field(default_factory=dict)
+    denied_at: Mapping[str, datetime] = field(default_factory=dict)
+    paid_at: str | None = None
+    """The address of an image that an attempt paid for and that could not be fetched."""
+    probe: str | None = None
+    gateway: str | None = None
+    references_as_bytes: bool = False
+    """The provider refused their addresses."""
+
+    # its call
+    way: Way = "foreground"
+    usual_ms: int | None = None
+    """How long a background call of its kind usually takes."""
+    budget: Reservation | None = None
+    interaction_id: str | None = None
+    collect_at: datetime | None = None
+    """It waits for its interaction, which is first looked at then."""
+    stopping: Stopping | None = None
+    leftovers: tuple[Leftover, ...] = ()
+    leftovers_at: datetime | None = None
+
+    # counts
+    failure_count: int = 0
+    """Of this round, like the three after it."""
+    ambiguous_count: int = 0
+    no_image_count: int = 0
+    crash_count: int = 0
+    late_count: int = 0
+    fetch_count: int = 0
+    """Fetching its references was begun so often without a call after it."""
+    unclaimed_count: int = 0
+    """So many releases in a row were not taken up."""
+    start_count: int = 0
+    """So many of them were begun by a worker that was not heard of again."""
+    wait_count: int = 0
+    denied_count: int = 0
+    probe_count: int = 0
+    dead_letters: int = 0
+
+    # its money
+    cost_basis: CostBasis | None = None
+    unknown_estimate_micros: int = 0
+
+    # its end
+    announce: Literal["pending"] | None = None
+    """Its result is still to be published."""
+    cancel_requested_at: datetime | None = None
+    revives: str | None = None
+    revived_by: str | None = None
+    revived_at: datetime | None = None
+    expire_at: datetime | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What only some requests have is written only there."""
+        fields = super().to_json()
+        for name in ("references_as_bytes", "dead_letters"):
+            if not fields[name]:
+                del fields[name]
+        return fields
+
+    @property
+    def content(self) -> RenderRequest:
+        return RenderRequest.restored(self.request)
+
+    @property
+    def prompt(self) -> str:
+        text: str = self.request["prompt"]
+        return text
+
+    @property
+    def is_awaiting(self) -> bool:
+        """It waits for its interaction; any worker may collect it."""
+        return self.status == "rendering" and self.collect_at is not None
+
+    @property
+    def spent_micros(self) -> int:
+        """What its attempts cost, and what those of unknown cost may have."""
+        return self.cost_micros + self.unknown_estimate_micros
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why its route differs from what was asked for: the receipt's word is the last one."""
+        return self.route_reasons if self.receipt is None else self.receipt.reasons

@@ -1,0 +1,77 @@
+"""A document together with the record that it holds, and the update that makes one record of another."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from msgspec import ValidationError
+
+from shared.core.records.attempt import AttemptRecord
+from shared.core.records.batch import BatchRecord
+from shared.core.records.request import RequestRecord, RequestRow
+from shared.core.values.codec import Record, stored_value
+from shared.core.values.documents import Committed, Document, Fields, UnreadableDocument, Update
+
+Kind = TypeVar("Kind", bound=Record)
+
+
+class Versioned(Document, Generic[Kind], frozen=True):
+    """`data` are the fields as they were read, those too that this release does not know."""
+
+    record: Kind
+
+
+Request: TypeAlias = Versioned[RequestRecord]
+Row: TypeAlias = Versioned[RequestRow]
+Attempt: TypeAlias = Versioned[AttemptRecord]
+Batch: TypeAlias = Versioned[BatchRecord]
+
+
+def request_in(document: Document) -> Request:
+    """Raises UnreadableDocument."""
+    return _read(document, RequestRecord)
+
+
+def row_in(document: Document) -> Row:
+    """Of a document that was read with ROW_FIELDS, or whole. Raises UnreadableDocument."""
+    return _read(document, RequestRow)
+
+
+def attempt_in(document: Document) -> Attempt:
+    """Raises UnreadableDocument."""
+    return _read(document, AttemptRecord)
+
+
+def batch_in(document: Document) -> Batch:
+    """Raises UnreadableDocument."""
+    return _read(document, BatchRecord)
+
+
+def _read(document: Document, kind: type[Kind]) -> Versioned[Kind]:
+    try:
+        record = kind.from_json(document.data)
+    except ValidationError as error:
+        raise UnreadableDocument(f"{document.path} cannot be read: {error}") from error
+    return Versioned(document.path, document.data, document.version, document.read_at, record)
+
+
+def changes(before: Kind, after: Kind) -> Fields:
+    """The fields that differ. What `before` read through a default stays away until it gets another value."""
+    return {
+        name: stored_value(value)
+        for name in before.__struct_fields__
+        if (value := getattr(after, name)) != getattr(before, name)
+    }
+
+
+def update(before: Versioned[Kind], after: Kind) -> Update:
+    """Nothing is written of what no transition touched, nor of what this release does not know."""
+    return Update(before.path, changes(before.record, after), before.version)
+
+
+def committed(
+    before: Versioned[Kind], after: Kind, write: Update, answer: Committed, place: int = 0
+) -> Versioned[Kind]:
+    """The document after the commit whose write number `place` was `write`, the update of `before` to `after`."""
+    data: dict[str, Any] = {**before.data, **write.changes}
+    return Versioned(before.path, data, answer.versions[place], answer.at, after)
