@@ -45,10 +45,10 @@ def main() -> int:
     options.add_argument(
         "--update", action="store_true", help=f"put the scenes that are run into {RACE}; without --quick and --peer"
     )
-    options.add_argument("--redraw", action="store_true", help=f"only draw table and chart again, from {RACE}")
+    options.add_argument("--redraw", action="store_true", help=f"only write tables and chart again, from {RACE}")
     chosen = options.parse_args()
     if chosen.redraw:
-        redraw(json.loads(RACE.read_text("utf-8")))
+        write(json.loads(RACE.read_text("utf-8")))
         return 0
     if chosen.update and (chosen.quick or chosen.peer):
         options.error("--update takes full scenes of all entrants: leave out --quick and --peer")
@@ -65,8 +65,7 @@ def main() -> int:
     if chosen.update:
         race = updated(json.loads(RACE.read_text("utf-8")), race)
     if chosen.update or not (chosen.quick or chosen.scene or chosen.peer):
-        rig.write_json(str(RACE), race)
-        redraw(race)
+        write(race)
     return 1 if any(_lost(race, name) for name in names) else 0
 
 
@@ -75,7 +74,12 @@ def updated(race: dict[str, Any], rerun: dict[str, Any]) -> dict[str, Any]:
     return {**race, **rerun, "scenes": race["scenes"] | rerun["scenes"]}
 
 
-def redraw(race: dict[str, Any]) -> None:
+def write(race: dict[str, Any]) -> None:
+    """JSON, page and chart. What is shown of the figures, and how, is as it is in the code now."""
+    race["entrants"] = report.kinds_json(KINDS)
+    for name, played in race["scenes"].items():
+        played["figures"] = list(SCENES[name](False).figures)
+    rig.write_json(str(RACE), race)
     PAGE.write_text(report.put_into(PAGE.read_text("utf-8"), race), "utf-8")
     CHART.write_text(chart.draw(race), "utf-8")
 

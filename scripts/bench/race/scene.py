@@ -78,7 +78,7 @@ class Scene(Struct, frozen=True):
     reserved: float = 0.0
     """Share of the limit that an entrant without priorities of its own may keep for interactive requests."""
     figures: Sequence[str] = ()
-    """What the table of this scene shows, by name."""
+    """What the table of this scene shows, by name. No books where it is cut off: they follow calls that still run."""
 
     @property
     def good(self) -> list[Order]:

@@ -39,7 +39,7 @@ def saturation(quick: bool) -> Scene:
         limits={STANDARD: rpm},
         within=window[1],
         window=window,
-        figures=("goodput", "rejected", "paid_twice", "cost_error", "cpu", "memory"),
+        figures=("goodput", "rejected", "paid_twice", "cpu", "memory"),
     )
 
 
@@ -78,7 +78,7 @@ def interactive(quick: bool) -> Scene:
         limits={STANDARD: rpm},
         within=seconds + 15,
         reserved=0.2,
-        figures=("interactive_p50", "interactive_p99", "interactive_missing", "rejected", "paid_twice", "cost_error"),
+        figures=("interactive_p50", "interactive_p99", "interactive_missing", "rejected", "paid_twice"),
     )
 
 
