@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
+import os
 import re
+import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +23,7 @@ from scripts.bench.race.checker import Figures, Recorded, check, percentile
 from scripts.bench.race.courier import Courier, RetryPolicy, envelope
 from scripts.bench.race.entrants import KINDS, OURS, lines_of_code
 from scripts.bench.race.gate import Gate
+from scripts.bench.race.gauge import Gauge, processor_seconds, proportional_bytes, tree
 from scripts.bench.race.reasons import NO_REASON
 from scripts.bench.race.scene import Order, Scene, ideal_seconds
 from scripts.bench.race.scenes import PRO, QUICK, SCENES, STANDARD
@@ -180,6 +184,21 @@ async def test_entrants_begin_in_turn_once_all_are_ready() -> None:
     await gate.ready()
     await first
     assert sorted(pauses) == [0.0, 3.0]
+
+
+def test_the_gauge_weighs_a_process_and_those_below_it() -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 60 & read line"], stdin=subprocess.PIPE, start_new_session=True) as shell:
+        try:
+            assert os.getpid() in set(tree(os.getpid()))
+            assert shell.pid in set(tree(os.getpid()))
+            gauge = Gauge()
+            gauge.look([os.getpid()])
+            assert gauge.cpu_seconds >= processor_seconds(os.getpid())[0] - 0.5
+            assert gauge.peak_bytes >= proportional_bytes(os.getpid()) * 0.5
+        finally:
+            os.killpg(shell.pid, signal.SIGKILL)
+    assert proportional_bytes(shell.pid) == 0
+    gauge.look([shell.pid])
 
 
 def test_a_message_is_pushed_as_pub_sub_pushes_it() -> None:
