@@ -1,4 +1,4 @@
-"""Processor time and memory of an entrant: of its processes and all below them, those that were killed included (Linux).
+"""Processor time and memory of an entrant: of its processes and all below them, killed ones included (Linux).
 
 Read from /proc directly: a look must be cheap, since the bench that looks also publishes.
 """
