@@ -13,17 +13,17 @@ from msgspec.structs import replace
 from shared.core.admission.allocation import Candidate
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.reader import read_catalogue
-from shared.core.lifecycle import request_record, settlement
+from shared.core.lifecycle import head_changes, request_record, settlement
 from shared.core.lifecycle.request_record import Head
 from shared.core.messages.render_request import RenderRequest
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.stored_image import Delivered
 from shared.core.provider.usage import Usage
-from shared.core.records.request import UnusedSlot
+from shared.core.records.request import HEAD_FIELDS, RequestRecord, UnusedSlot
+from shared.core.records.versioned import Attempt, Request, Versioned
 from shared.core.routing import ladder
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Requirements
-from shared.core.values.documents import Document
 from shared.core.values.lanes import BUILT as LANES
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -54,7 +54,7 @@ def a_planned(request: RenderRequest | None = None, lanes: Collection[str] = LAN
 def a_record(request: RenderRequest | None = None, *, now: datetime = NOW, **changes: Any) -> dict[str, Any]:
     """`requests/{request_id}` as intake writes it, with some fields changed since."""
     request = request or a_request()
-    written = request_record.new_document(
+    written = request_record.new_record(
         request,
         a_planned(request),
         fair_tag=now.timestamp(),
@@ -62,10 +62,14 @@ def a_record(request: RenderRequest | None = None, *, now: datetime = NOW, **cha
         trace_id="0af7651916cd43dd8448eb211c80319c",
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         now=now,
-    )
+    ).to_json()
     unknown = changes.keys() - written.keys()
     assert not unknown, f"a request has no field {sorted(unknown)}"
     return written | changes
+
+
+def a_request_record(request: RenderRequest | None = None, *, now: datetime = NOW, **changes: Any) -> RequestRecord:
+    return RequestRecord.from_json(a_record(request, now=now, **changes))
 
 
 def a_head(
@@ -83,7 +87,7 @@ def a_head(
     request = a_request(request_id=request_id, model=model, priority=priority, tenant=tenant, prompt=prompt)
     unused = unused_slot.to_json() if unused_slot else None
     written = a_record(request, fair_tag=fair_tag, deadline=deadline, late_count=late_count, unused_slot=unused)
-    return Head.of(request_id, "version-1", {name: written[name] for name in request_record.HEAD_FIELDS})
+    return Head.of(request_id, "version-1", {name: written[name] for name in HEAD_FIELDS})
 
 
 def a_candidate(request_id: str = "spring-hero-001", **head: Any) -> Candidate:
@@ -105,20 +109,21 @@ def candidates(count: int, prefix: str = "r", **head: Any) -> list[Candidate]:
 
 def an_attempt(
     request: RenderRequest | None = None, number: int = 1, *, now: datetime = NOW, **changes: Any
-) -> tuple[Document, Document]:
+) -> tuple[Request, Attempt]:
     """A request that is rendering, and the attempt that is on record for it; `changes` are the request's."""
     request = request or a_request()
     written = a_record(request, now=now)
-    written |= request_record.released(
+    written |= head_changes.released(
         a_head_of(request, written), a_planned(request), now, now + timedelta(seconds=0.4), now
     )
     written |= {"status": "rendering", "attempt_count": number, "lease_holder": "boot-1"}
     written |= {"lease_until": now + request_record.LEASE} | changes
-    opened = settlement.open_attempt(written, number, holder="boot-1", key_kind="auth", owner="local", now=now)
+    record = RequestRecord.from_json(written)
+    opened = settlement.open_attempt(record, number, holder="boot-1", key_kind="auth", owner="local", now=now)
     path = request_record.path(request.request_id)
     return (
-        Document(path, written, "version-1", now),
-        Document(request_record.attempt_path(request.request_id, number), opened, "version-1", now),
+        Versioned(path, written, "version-1", now, record),
+        Versioned(request_record.attempt_path(request.request_id, number), opened.to_json(), "version-1", now, opened),
     )
 
 

@@ -25,6 +25,7 @@ from shared.core.messages.request_key import id_of
 from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
 from shared.core.routing.background_proof import Setting
 from shared.core.values.documents import Document
+from shared.core.values.status import FINAL
 from shared.flows.collect.collect import collect
 from shared.flows.collect.look import Collector
 from shared.flows.intake.fair_queue import FairTags
@@ -230,8 +231,7 @@ class World:
 
     def _all_over(self) -> bool:
         return all(
-            each.data["status"] in request_record.FINAL and each.data["announce"] is None
-            for each in self.store.all("requests")
+            each.data["status"] in FINAL and each.data["announce"] is None for each in self.store.all("requests")
         )
 
     def _deliveries(self) -> list[Awaitable[None]]:

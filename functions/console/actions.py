@@ -112,8 +112,8 @@ async def _change(request: Request, change: Awaitable[object], did: str, flag_id
 async def cancel(request: Request, form: Form) -> Response:
     """Asked for as any publisher asks: one that has begun ends as it ends."""
     ports, found = desk_of(request).ports, await pages.of_address(request)
-    await ports.topics.publish(RENDER_REQUESTS, cancellation(found.data["tenant"], id_of(found.request_id)))
-    actor, trace_id = request.state.actor, found.data["trace_id"]
+    await ports.topics.publish(RENDER_REQUESTS, cancellation(found.record.tenant, id_of(found.request_id)))
+    actor, trace_id = request.state.actor, found.record.trace_id
     ports.signals.emit(events.OPERATED, action="cancel", request_id=found.request_id, actor=actor, trace_id=trace_id)
     return _back(request, f"/requests/{quote(found.request_id)}?did=cancel")
 
@@ -144,7 +144,7 @@ async def _note_prompt(request: Request, where: str) -> None:
     ports, found = desk_of(request).ports, await pages.of_address(request)
     ports.signals.emit(
         events.OPERATED, action="show-prompt", request_id=found.request_id, actor=request.state.actor,
-        trace_id=found.data["trace_id"], detail=where,
+        trace_id=found.record.trace_id, detail=where,
     )  # fmt: skip
 
 

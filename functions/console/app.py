@@ -19,6 +19,7 @@ from functions.console.guard import Guard, changing
 from functions.console.view import STATIC, problem, warm
 from shared import wiring
 from shared.config import Settings
+from shared.core.messages.request_key import is_key
 from shared.ports.images import ImagesUnavailable
 from shared.ports.messaging import TopicsUnavailable
 from shared.ports.store import StoreUnavailable
@@ -51,6 +52,7 @@ CHANGING = {
     "/flags/{flag_id}/extend": actions.extend,
     "/flags/{flag_id}/undo": actions.undo,
     "/budgets/{tenant}": budget_pages.set_limit,
+    "/budgets/{tenant}/undo": budget_pages.undo,
     "/bulk/cancel": request_pages.cancel_all,
     "/bulk/revive": request_pages.revive_all,
     "/requests/{request_id}/cancel": actions.cancel,
@@ -101,7 +103,10 @@ def of_this_process() -> Starlette:
 
 async def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(request, error.status_code, "Not found", error.detail)
+    key = request.path_params.get("request_id", "")
+    text = str(key) if error.status_code == 404 and is_key(str(key)) else ""
+    titles = {404: "Not found", 405: "Not allowed"}
+    return problem(request, error.status_code, titles.get(error.status_code, "Refused"), error.detail, text=text)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

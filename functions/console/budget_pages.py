@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from decimal import Decimal
+from urllib.parse import quote
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -14,20 +17,29 @@ from functions.console.desk import desk_of
 from functions.console.guard import Form, keep_cookie, token_for
 from functions.console.view import page
 from shared.core.accounting.budget import OVER_BUDGET, Budget, budget_of
+from shared.core.accounting.budget_history import BudgetChange, UndoRefused, changes_of, undoable
 from shared.core.lifecycle import queries
 from shared.core.messages.pubsub_messages import Kick
 from shared.core.messages.topics import PUMP_KICKS
 from shared.core.observability import events
 from shared.core.routing import flag_form
+from shared.core.values.documents import Document
 from shared.core.values.money import micros_from_usd, usd
 from shared.core.values.validation import Problem
 from shared.flows.operations import tenants
 from shared.flows.operations.budget_reading import read_purse
+from shared.flows.status import summary
 from shared.ports import Ports
 from shared.ports.messaging import TopicsUnavailable
 
 MOST_SHOWN = 40
 MOST_LIMIT_MICROS = 10**13
+MOST_WAITING = 100_000
+USES = {
+    "first": "first attempts", "retry": "retries, the only paid attempt of their request",
+    "again": "paid again: retries of requests that had been charged before", "refused": "refusals that were charged",
+    "no_image": "answers without a usable image", "duplicate": "images that came after their request had ended",
+}  # fmt: skip
 WRONG, CONFLICT, SEE_OTHER = 422, 409, 303
 
 
@@ -37,6 +49,10 @@ class ShownBudget(Struct, frozen=True):
     spent_micros: int
     held_micros: int
     waiting: int
+    changes: tuple[BudgetChange, ...]
+    """The newest first."""
+    undoable: bool
+    """The newest of them can be taken back."""
 
     @property
     def percent(self) -> int:
@@ -58,54 +74,104 @@ class ShownBudget(Struct, frozen=True):
         return f"{Decimal(usd(self.budget.limit_micros * 3 // 2)):.2f}"
 
 
+class Sent(Struct, frozen=True):
+    """A form that was not taken."""
+
+    tenant: str = ""
+    limit: str = ""
+    reason: str = ""
+    wrong: Mapping[str, str] = field(default_factory=dict)
+    """What to say beside its fields; `form` is of the whole."""
+
+
 async def budgets(request: Request) -> Response:
     return await _page(request)
 
 
-async def _page(request: Request, *, status: int = 200, wrong: tuple[str, str] = ("", "")) -> Response:
-    """`wrong`: of a tenant's form, and what is wrong in it."""
+async def _page(request: Request, *, status: int = 200, sent: Sent | None = None) -> Response:
     ports = desk_of(request).ports
     documents = await ports.store.query(queries.tenants(200))
-    limits = [(document.id, limit) for document in documents if (limit := budget_of(document.data)) is not None]
-    shown = await asyncio.gather(*(_shown(ports, tenant, limit) for tenant, limit in limits[:MOST_SHOWN]))
+    limits = [(document, limit) for document in documents if (limit := budget_of(document.data)) is not None]
+    counted, shown = await asyncio.gather(
+        summary.read(ports),
+        asyncio.gather(*(_shown(ports, document, limit) for document, limit in limits[:MOST_SHOWN])),
+    )
     values = {
         "budgets": sorted(shown, key=lambda one: (-one.waiting, -one.percent, one.tenant)),
-        "more": max(0, len(limits) - MOST_SHOWN), "default": ports.default_budget, "wrong": wrong,
-        "token": await token_for(request), "did": request.query_params.get("did", "")[:64],
+        "more": max(0, len(limits) - MOST_SHOWN), "default": ports.default_budget, "sent": sent or Sent(),
+        "spent": counted.spent if counted is not None else None, "uses": USES,
+        "token": await token_for(request), "did": _did(request),
     }  # fmt: skip
     return keep_cookie(request, page(request, "budgets.html", status, **values))
 
 
-async def _shown(ports: Ports, tenant: str, limit: Budget) -> ShownBudget:
-    now = (await ports.store.get(f"tenants/{tenant}")).read_at
-    purse = await read_purse(ports.store, tenant, limit, now)
-    waiting = await ports.store.count(queries.waiting_for(tenant, OVER_BUDGET, 100_000))
-    return ShownBudget(tenant, limit, purse.spent_micros, purse.held_micros, waiting)
+def _did(request: Request) -> tuple[str, str]:
+    """What was done just before, and to whose budget."""
+    did = request.query_params.get("did", "")
+    return (did if did in ("set", "undo") else "", request.query_params.get("tenant", "")[:64])
+
+
+async def _shown(ports: Ports, document: Document, limit: Budget) -> ShownBudget:
+    purse, waiting = await asyncio.gather(
+        read_purse(ports.store, document.id, limit, document.read_at),
+        ports.store.count(queries.waiting_for(document.id, OVER_BUDGET, MOST_WAITING)),
+    )
+    changes = changes_of(document.data)
+    return ShownBudget(
+        document.id, limit, purse.spent_micros, purse.held_micros, waiting, tuple(changes),
+        undoable(changes, document.read_at) is not None,
+    )  # fmt: skip
 
 
 async def set_limit(request: Request, form: Form) -> Response:
-    """A new limit, as long as the budget is the one that the page showed."""
+    """A new limit with its reason, as long as the budget is the one that the page showed."""
     ports, tenant = desk_of(request).ports, request.path_params["tenant"]
-    name = flag_form.tenant(tenant)
+    sent = Sent(tenant, form.get("limit", "")[:40], form.get("reason", "")[:300])
+    name, limit, reason = flag_form.tenant(tenant), _limit(sent.limit), flag_form.reason(sent.reason)
     if isinstance(name, Problem):
-        return await _page(request, status=WRONG, wrong=(tenant, str(name)))
-    limit = _limit(form.get("limit", ""))
+        return await _page(request, status=WRONG, sent=replace(sent, wrong={"form": str(name)}))
+    wrong = {}
     if limit is None:
-        message = f"found {form.get('limit', '')[:40]!r}; allowed: dollars such as 12.50. Enter the whole new limit."
-        return await _page(request, status=WRONG, wrong=(tenant, message))
-    document = await ports.store.get(tenants.PATH.format(tenant))
-    before = budget_of(document.data) if hasattr(document, "data") else None
-    if before is None or str(before.limit_micros) != form.get("seen", ""):
+        wrong["limit"] = f"found {sent.limit!r}; allowed: dollars such as 12.50. Enter the whole new limit."
+    if isinstance(reason, Problem):
+        wrong["reason"] = f"found {reason.found}; allowed: {reason.allowed}. It is kept in the budget's history."
+    if limit is None or isinstance(reason, Problem):
+        return await _page(request, status=WRONG, sent=replace(sent, wrong=wrong))
+    by, shown = tenants.By(request.state.actor, reason), _shown_limit(form)
+    try:
+        after = await tenants.set_budget(ports.store, tenant, limit_micros=limit, by=by, seen_micros=shown)
+    except tenants.BudgetMoved:
         message = "the budget has changed meanwhile. Look at it, then decide again."
-        return await _page(request, status=CONFLICT, wrong=(tenant, message))
-    await tenants.set_budget(ports.store, tenant, limit_micros=limit)
-    detail = f"{tenant}: {usd(before.limit_micros)} -> {usd(limit)} a {before.period}"
+        return await _page(request, status=CONFLICT, sent=replace(sent, wrong={"form": message}))
+    return await _changed(request, "set", tenant, f"{tenant}: ${usd(shown)} -> {after}: {reason}")
+
+
+def _shown_limit(form: Form) -> int:
+    """The limit that the page showed; one that cannot be read is another one than the store's."""
+    text = form.get("seen", "")
+    return int(text) if text.isdecimal() and len(text) < 16 else -1
+
+
+async def undo(request: Request, form: Form) -> Response:
+    """Take back what was just changed of a tenant's budget."""
+    tenant = request.path_params["tenant"]
+    try:
+        undone = await tenants.undo_budget(desk_of(request).ports.store, tenant, request.state.actor)
+    except UndoRefused as error:
+        return await _page(request, status=CONFLICT, sent=Sent(tenant, wrong={"form": str(error)}))
+    return await _changed(request, "undo", tenant, f"{tenant}: undone: {undone}")
+
+
+async def _changed(request: Request, did: str, tenant: str, detail: str) -> Response:
+    """Say who changed what, wake the pump, and show the page again."""
+    ports = desk_of(request).ports
     ports.signals.emit(
         events.OPERATED, action="budget", request_id=None, actor=request.state.actor, trace_id=None, detail=detail
     )
     with contextlib.suppress(TopicsUnavailable):
         await ports.topics.publish(PUMP_KICKS, Kick().to_bytes())
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/budgets?did={tenant}#{tenant}", SEE_OTHER)
+    name, base = quote(tenant), request.scope.get("root_path", "")
+    return RedirectResponse(f"{base}/budgets?did={did}&tenant={name}#{name}", SEE_OTHER)
 
 
 def _limit(text: str) -> int | None:

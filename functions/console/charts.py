@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from functions.console.time_marks import WIDTH, Happened, happened
 from shared.core.observability import display
-from shared.core.observability.series import HOUR, MINUTE, Mark, Series, Track, moment, number
+from shared.core.observability.series import HOUR, MINUTE, Series, Track, moment, number
 
 Values: TypeAlias = Sequence[float | None]
 Span: TypeAlias = Literal["1h", "24h", "30d"]
 Unit: TypeAlias = Literal["count", "percent", "seconds", "dollars"]
 
 HEIGHT = 100
-"""Of a drawing, in its own units."""
-WIDTH = 1_000
-MOST_DRAWN = 60
-"""Marks on one time line, the newest."""
+"""Of a drawing, in its own units; its width is time_marks.WIDTH."""
+MOST_FAILING = 3
+"""Routes with a line of their own in the chart of failed calls."""
 
 
 class SpanKind(Struct, frozen=True):
@@ -50,15 +50,6 @@ class Line(Struct, frozen=True):
     values: tuple[float | None, ...]
 
 
-class MarkLine(Struct, frozen=True):
-    """A mark on a time line."""
-
-    x: float
-    kind: str
-    text: str
-    at: datetime
-
-
 class Chart(Struct, frozen=True):
     id: str
     title: str
@@ -80,14 +71,8 @@ class Chart(Struct, frozen=True):
 
     @property
     def data(self) -> str:
-        """For the cross-hair: each line's values in words."""
-        return json.dumps(
-            [
-                {"name": line.name, "values": ["" if item is None else words(self.unit, item) for item in line.values]}
-                for line in self.lines
-            ],
-            separators=(",", ":"),
-        )
+        """For the cross-hair: each line's name and its values in words, with bars between them."""
+        return "\n".join("|".join([line.name, *_in_words(self.unit, line.values)]) for line in self.lines)
 
 
 class Tick(Struct, frozen=True):
@@ -100,7 +85,7 @@ class TimeLine(Struct, frozen=True):
     span: Span
     charts: tuple[Chart, ...]
     ticks: tuple[Tick, ...]
-    marks: tuple[MarkLine, ...]
+    happened: Happened
     first_at: datetime
     bin_seconds: int
     knows_anything: bool
@@ -132,16 +117,14 @@ def time_line(series: Series, now: datetime, span: Span) -> TimeLine:
             "queue", "Queue", "count",
             ("waiting", "main", read.last("queued")), ("in flight", "soft", read.last("running")),
         ),
+        _chart("empty", "Time to empty the queue", "seconds", ("time", "main", _to_empty(read, per_minute))),
         _chart("cost", "Cost per minute", "dollars", ("cost", "main", read.rate("cost_micros", per_minute / 1e6))),
     ]  # fmt: skip
     return TimeLine(
         span=span,
         charts=tuple(made),
         ticks=tuple(_ticks(begin, end, kind.tick_every)),
-        marks=tuple(
-            MarkLine(round(WIDTH * (mark.at - begin) / (end - begin), 1), mark.kind, mark.text, mark.at)
-            for mark in [mark for mark in series.marks if begin <= mark.at < end][-MOST_DRAWN:]
-        ),
+        happened=happened(series, begin, end, now),
         first_at=begin,
         bin_seconds=int((end - begin).total_seconds() // kind.bins),
         knows_anything=track.length > 0,
@@ -156,6 +139,13 @@ class _Reader:
 
     def sums(self, name: str) -> list[float | None]:
         return self._binned(name, sum)
+
+    def total(self, name: str) -> int:
+        """Over all bins."""
+        if self._track.is_zero(name):
+            return 0
+        steps = self._kind.bins * self._kind.steps
+        return sum(value for value in self._track.column(name, self._first, steps) if value)
 
     def rate(self, name: str, factor: float) -> list[float | None]:
         """By the minute, over the steps of a bin of which something is known."""
@@ -178,15 +168,24 @@ class _Reader:
         return [round(of(values), 6) if values else None for values in bins]
 
 
+def _to_empty(read: _Reader, per_minute: float) -> list[float | None]:
+    """Seconds at the rate of each bin; nothing where a queue stood and no image came."""
+    waiting, rates = read.last("queued"), read.rate("images", per_minute)
+    return [
+        None if count is None or (count and not rate) else round(60 * count / rate, 1) if count and rate else 0.0
+        for count, rate in zip(waiting, rates, strict=True)
+    ]
+
+
 def _errors(track: Track, read: _Reader) -> list[tuple[str, str, Values]]:
     """Of all calls, and of the three routes with the most failures."""
     lines: list[tuple[str, str, Values]] = []
-    failing = []
-    for circuit in track.circuits():
-        failed, attempts = read.sums(f"failed {circuit}"), read.sums(f"attempts {circuit}")
-        if total := sum(value or 0 for value in failed):
-            failing.append((total, circuit, _shares(failed, attempts)))
-    for rank, (_, circuit, shares) in enumerate(sorted(failing, key=lambda item: -item[0])[:3]):
+    totals = {circuit: read.total(f"failed {circuit}") for circuit in track.circuits()}
+    failing = sorted(
+        (circuit for circuit in totals if totals[circuit]), key=lambda circuit: (-totals[circuit], circuit)
+    )
+    for rank, circuit in enumerate(failing[:MOST_FAILING]):
+        shares = _shares(read.sums(f"failed {circuit}"), read.sums(f"attempts {circuit}"))
         lines.append((circuit, f"bad{rank}", shares))
     if len(lines) != 1:
         lines.insert(0, ("all calls", "main", _shares(read.sums("failed"), read.sums("attempts"))))
@@ -227,19 +226,28 @@ def _round_up(value: float) -> float:
 
 
 def _paths(row: Values, top: float) -> list[str]:
-    """Poly-lines between gaps; a single value is a short dash."""
-    width = WIDTH / max(1, len(row))
-    paths: list[list[str]] = [[]]
+    """Poly-lines between gaps; a single value is a short dash, and a level stretch has two points."""
+    edges = _edges(len(row))
+    paths: list[list[tuple[str, float]]] = [[]]
     for place, value in enumerate(row):
+        points = paths[-1]
         if value is None:
-            if paths[-1]:
+            if points:
                 paths.append([])
             continue
         y = round(HEIGHT - min(value, top) / top * HEIGHT, 1)
-        if not paths[-1]:
-            paths[-1].append(f"{place * width:.1f},{y}")
-        paths[-1].append(f"{(place + 1) * width:.1f},{y}")
-    return [" ".join(points) for points in paths if points]
+        if not points:
+            points.append((edges[place], y))
+        if len(points) > 1 and points[-1][1] == points[-2][1] == y:
+            points.pop()
+        points.append((edges[place + 1], y))
+    return [" ".join(f"{x},{y}" for x, y in points) for points in paths if points]
+
+
+@cache
+def _edges(bins: int) -> list[str]:
+    """Where each bin begins, and the last one ends."""
+    return [f"{place * WIDTH / max(1, bins):.1f}" for place in range(bins + 1)]
 
 
 def _ticks(begin: datetime, end: datetime, every: timedelta) -> list[Tick]:
@@ -251,6 +259,12 @@ def _ticks(begin: datetime, end: datetime, every: timedelta) -> list[Tick]:
         ticks.append(Tick(round(100 * (at - begin) / (end - begin), 2), text))
         at += every
     return ticks
+
+
+def _in_words(unit: Unit, values: Values) -> list[str]:
+    """Each value is put into words once: most come again."""
+    texts = {value: words(unit, value) for value in set(values) if value is not None}
+    return ["" if value is None else texts[value] for value in values]
 
 
 def words(unit: Unit, value: float) -> str:
@@ -267,11 +281,3 @@ def words(unit: Unit, value: float) -> str:
 
 def span_of(text: str) -> Span:
     return next((span for span in SPANS if span == text), "24h")
-
-
-def marked(marks: Sequence[MarkLine], most: int = 8) -> list[MarkLine]:
-    """The newest, for the list below the charts."""
-    return sorted(marks, key=lambda mark: mark.at, reverse=True)[:most]
-
-
-__all__ = ["HEIGHT", "SPANS", "WIDTH", "Chart", "Mark", "TimeLine", "marked", "span_of", "time_line", "words"]

@@ -13,15 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from functions.console import charts, panels
+from functions.console import charts, panels, time_marks
 from functions.console import runbook as texts
 from functions.console.charts import Span
 from functions.console.desk import desk_of
 from functions.console.flag_forms import Choices, Filled, words
 from functions.console.guard import keep_cookie, token_for
-from functions.console.one_request import Looked, find, has_ended, image_of, spans_of
+from functions.console.one_request import Looked, find, image_of, spans_of
 from functions.console.panels import Overview
-from functions.console.prospect import Prospect, prospect
 from functions.console.request_pages import OUTCOMES
 from functions.console.view import environment, page
 from shared import wiring
@@ -31,12 +30,14 @@ from shared.core.messages.request_key import KEY_WORDS, is_key
 from shared.core.observability import repro_packet as packets
 from shared.core.observability import series
 from shared.core.observability.waterfall import waterfall
+from shared.core.routing.flag_history import HistoryLine
 from shared.core.values.validation import Problem
 from shared.flows.operations import repro_packet as packet_flow
 from shared.flows.operations.flag_preview import Looked as LookedAtFlag
 from shared.flows.operations.flags import UNDO_WITHIN
 from shared.flows.operations.repro_packet import Repeating
 from shared.flows.status import series_point, summary
+from shared.flows.status.prospect import Prospect, prospect
 
 HISTORY_SHOWN = 20
 
@@ -72,8 +73,8 @@ async def _time_html(request: Request) -> Markup:
     if drawn is None or drawn[:2] != (version, minute):
         line = charts.time_line(kept, now, span)
         text = environment().get_template("time.html").render(
-            base=request.scope.get("root_path", ""), line=line, spans=charts.SPANS, marked=charts.marked,
-            width=charts.WIDTH, height=charts.HEIGHT,
+            base=request.scope.get("root_path", ""), line=line, spans=charts.SPANS,
+            width=time_marks.WIDTH, height=charts.HEIGHT,
         )  # fmt: skip
         drawn = (version, minute, Markup(text))
         desk.drawn[span] = drawn
@@ -121,7 +122,8 @@ async def flags_page(
     """`wrong_at` is the flag whose own form was sent, and what is wrong in it."""
     desk = desk_of(request)
     view = await panels.look(desk.ports)
-    history = await desk.ports.store.query(queries.flag_history(HISTORY_SHOWN))
+    documents = await desk.ports.store.query(queries.flag_history(HISTORY_SHOWN))
+    history = [HistoryLine.from_json(document.data) for document in documents if document.is_readable]
     did = _did(request)
     values: dict[str, Any] = {
         "view": view,
@@ -137,9 +139,7 @@ async def flags_page(
         "did": did,
         "undoable": did[0] in ("trip", "reset", "extend")
         and any(
-            line.data["flag_id"] == did[1]
-            and line.data["action"] == did[0]
-            and view.now - line.data["at"] <= UNDO_WITHIN
+            line.flag_id == did[1] and line.action == did[0] and view.now - line.at <= UNDO_WITHIN
             for line in history[:5]
         ),
         "history": history,
@@ -154,7 +154,7 @@ def _gateways(view: Overview) -> set[str]:
 
 async def one(request: Request) -> Response:
     desk, found = desk_of(request), await of_address(request)
-    ended = has_ended(found.data)
+    ended = found.record.is_final
     values: dict[str, Any] = {"one": found, "runbook": desk.runbook, "ended": ended, "did": _did(request)}
     values["prospect"] = None if ended else await _prospect(request, found)
     if request.query_params.get("part") == "facts":
@@ -168,16 +168,16 @@ async def _prospect(request: Request, one: Looked) -> Prospect | None:
     ports = desk_of(request).ports
     view = await panels.look(ports)
     with contextlib.suppress(ValueError, KeyError, LookupError):
-        return prospect(one, view, ports.catalogue, ports.open_lanes)
+        return prospect(one.request_id, one.record, one.attempts, view.situation, ports.catalogue, ports.open_lanes)
     return None
 
 
 async def thumbnail(request: Request) -> Response:
     """Small, for a gallery; what cannot be made smaller is shown as it is."""
     looked = await of_address(request)
-    if looked.data["image_uri"] is None:
+    if looked.record.image_uri is None:
         raise HTTPException(404, "this request has no image")
-    data, kind = await image_of(desk_of(request).ports, looked.data["image_uri"])
+    data, kind = await image_of(desk_of(request).ports, looked.record.image_uri)
     small = await asyncio.to_thread(thumbnail_of, data)
     headers = {"content-security-policy": "default-src 'none'; sandbox"}
     return Response(small or data, media_type="image/jpeg" if small else kind, headers=headers)
@@ -185,9 +185,9 @@ async def thumbnail(request: Request) -> Response:
 
 async def image(request: Request) -> Response:
     found = await of_address(request)
-    if found.data["image_uri"] is None:
+    if found.record.image_uri is None:
         raise HTTPException(404, "this request has no image")
-    data, kind = await image_of(desk_of(request).ports, found.data["image_uri"])
+    data, kind = await image_of(desk_of(request).ports, found.record.image_uri)
     return Response(data, media_type=kind, headers={"content-security-policy": "default-src 'none'; sandbox"})
 
 
@@ -196,7 +196,7 @@ async def trace(request: Request) -> Response:
     spans, complete = await asyncio.to_thread(
         spans_of, found, lambda trace_id: wiring.spans(desk.settings, trace_id), datetime.now(UTC)
     )
-    cloud = desk.cloud_trace(found.data["trace_id"])
+    cloud = desk.cloud_trace(found.record.trace_id)
     publishes = [span for span in spans if span.name.startswith("intake")]
     values: dict[str, Any] = {"drawn": waterfall(spans), "complete": complete, "cloud": cloud}
     values["publishes"] = publishes if len(publishes) > 1 else []
@@ -214,7 +214,7 @@ async def packet_page(request: Request, *, with_prompt: bool) -> Response:
         raise HTTPException(404, "this request has no attempt yet")
     how = Repeating(desk.settings.project, desk.settings.base_url, wiring.body_of)
     made = packet_flow.made(
-        found.request_id, found.data, attempt, desk.ports.catalogue, how, with_prompt=with_prompt
+        found.request_id, found.record, attempt, desk.ports.catalogue, how, with_prompt=with_prompt
     )  # fmt: skip
     token = await token_for(request)
     return keep_cookie(
@@ -224,7 +224,7 @@ async def packet_page(request: Request, *, with_prompt: bool) -> Response:
 
 async def prompt_page(request: Request) -> Response:
     found = await of_address(request)
-    return page(request, "prompt.html", one=found, prompt=found.data["request"]["prompt"], part=_is_part(request))
+    return page(request, "prompt.html", one=found, prompt=found.record.prompt, part=_is_part(request))
 
 
 async def confirm_cancel(request: Request) -> Response:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 
 from shared.core.admission.route_memory import Effect
-from shared.core.lifecycle import queries
-from shared.core.observability import display, verdict
 from shared.core.observability.status_summary import HISTORY_WINDOW, QuotaUse, Summary, Waiting
 from shared.core.observability.verdict import Scene, Verdict
-from shared.core.observability.workers import Fleet, read_fleet
+from shared.core.observability.workers import Fleet
 from shared.core.routing.breaker import Circuit
 from shared.core.routing.flag import BREAKER, Flag
-from shared.core.values.documents import Fields
 from shared.flows.operations import routing_snapshot
 from shared.flows.operations.routing_snapshot import RoutingSnapshot
-from shared.flows.status import summary
+from shared.flows.status import scene_reading
+from shared.flows.status.scene_reading import Situation
 from shared.ports import Ports
 
 CHART_MINUTES = int(HISTORY_WINDOW.total_seconds() // 60)
-MOST_WORKERS = 30
 
 
 class ShownFlag(Struct, frozen=True):
@@ -89,12 +85,28 @@ class ModelQueue(Struct, frozen=True):
 
 
 class Overview(Struct, frozen=True):
-    now: datetime
-    summary: Summary | None
-    known: RoutingSnapshot
+    situation: Situation
     flags: tuple[ShownFlag, ...]
-    scene: Scene
-    verdict: Verdict
+
+    @property
+    def now(self) -> datetime:
+        return self.situation.scene.now
+
+    @property
+    def summary(self) -> Summary | None:
+        return self.situation.summary
+
+    @property
+    def known(self) -> RoutingSnapshot:
+        return self.situation.routing
+
+    @property
+    def scene(self) -> Scene:
+        return self.situation.scene
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.situation.verdict
 
     @property
     def fleet(self) -> Fleet:
@@ -140,41 +152,18 @@ class Overview(Struct, frozen=True):
         )
 
     def reason(self, model: str, tenant: str) -> str:
-        """What keeps one tenant's requests for a model: its own reason, never another tenant's."""
-        if self.verdict.first.state == "worker gone":
-            return "no worker"
-        pause = next((shown.flag for shown in self.flags if _pauses(shown.flag, model, tenant)), None)
-        if pause is not None:
-            return f"paused by {pause.actor}: {pause.reason}"
-        spent = self.summary.spent if self.summary is not None else None
-        if spent is not None and any(purse.tenant == tenant and purse.waiting for purse in spent.purses):
-            return "waits for budget"
-        why = self.known.held.get(model)
-        if why is None:
-            return ""
-        tenants: Mapping[str, Fields] = why.get("tenants") or {}
-        if tenant in tenants:
-            own = tenants[tenant]
-            return display.held(model, {"reason": own["reason"], "why": own["why"], "until": None})
-        if tenants and why["reason"] in ("paused", "no route"):
-            return ""  # it is about those that are named
-        return display.held(model, why)
+        return self.situation.reason(model, tenant)
 
 
 async def look(ports: Ports) -> Overview:
-    """Some ten documents and one for each process of the worker, however much there is. Raises StoreUnavailable."""
-    counted, known, processes = await asyncio.gather(
-        summary.read(ports),
+    """Raises StoreUnavailable."""
+    now = await scene_reading.read(
+        ports.store,
         routing_snapshot.read(
             ports.store, ports.flag_source, ports.catalogue, ports.gateways_in_use, ports.vertex_in_use
         ),
-        ports.store.query(queries.workers(MOST_WORKERS)),
     )
-    fleet = read_fleet(processes, known.leader, known.led_until, known.now)
-    scene = Scene(
-        known.now, counted, fleet, tuple(known.tripped), known.held, known.routing.conclusions.reached
-    )  # fmt: skip
-    return Overview(known.now, counted, known, shown(known), scene, verdict.verdict(scene))
+    return Overview(now, shown(now.routing))
 
 
 def shown(known: RoutingSnapshot) -> tuple[ShownFlag, ...]:
@@ -200,16 +189,3 @@ def chart(use: QuotaUse, now: datetime) -> list[Column]:
             full = sample.percent is not None and sample.percent >= 95
             columns.append(Column(minute, max(4, min(100, percent)), full))
     return columns
-
-
-def _pauses(flag: Flag, model: str, tenant: str) -> bool:
-    """All of the tenant's requests for the model, as far as the summary knows them apart."""
-    scope = flag.scope
-    whole = scope.purpose is None and scope.lane is None and scope.share >= 100
-    return (
-        flag.name == "pause"
-        and not flag.shadow
-        and whole
-        and scope.tenant in (None, tenant)
-        and scope.model in (None, model)
-    )

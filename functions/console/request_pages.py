@@ -26,9 +26,11 @@ from shared.core.messages.request_key import KEY_WORDS, id_of, is_key
 from shared.core.messages.topics import RENDER_REQUESTS
 from shared.core.observability import events
 from shared.core.provider.failure import FailureKind
+from shared.core.records.versioned import Row, row_in
 from shared.core.routing.flag_kinds import NAMES
 from shared.core.values.documents import Document
 from shared.core.values.lanes import ASKABLE
+from shared.core.values.status import Status
 from shared.core.values.validation import Problem
 from shared.flows.intake import revive as reviving
 from shared.flows.operations import request_list
@@ -50,24 +52,24 @@ class Bulk(Struct, frozen=True):
     """What a bulk change would do."""
 
     action: str
-    rows: tuple[Document, ...]
+    rows: tuple[Row, ...]
     """That would be changed."""
-    skipped: Counter[str]
+    skipped: Counter[Status]
     """By status: those that match and cannot be changed so."""
     more: bool
     """There are more than one step changes."""
 
     @property
     def tenants(self) -> Counter[str]:
-        return Counter(row.data["tenant"] for row in self.rows)
+        return Counter(row.record.tenant for row in self.rows)
 
     @property
     def models(self) -> Counter[str]:
-        return Counter(row.data["route"]["model"] for row in self.rows)
+        return Counter(row.record.route.model for row in self.rows)
 
     @property
     def reasons(self) -> Counter[str]:
-        return Counter((row.data["outcome"] or {}).get("code") or row.data["reason"] or "new" for row in self.rows)
+        return Counter(row.record.outcome_code or row.record.reason or "new" for row in self.rows)
 
 
 async def listed(request: Request) -> Response:
@@ -119,8 +121,8 @@ async def confirm_bulk(request: Request) -> Response:
     chosen, wrong, rows = await _read(request, MOST_CHANGED + 1)
     if wrong:
         return problem(request, 422, "Nothing was changed", "; ".join(words(one) for one in wrong))
-    able = [row for row in rows.rows if _CAN[action](row.data)]
-    skipped = Counter(row.data["status"] for row in rows.rows if not _CAN[action](row.data))
+    able = [row for row in rows.rows if _CAN[action](row.record)]
+    skipped = Counter(row.record.status for row in rows.rows if not _CAN[action](row.record))
     bulk = Bulk(action, tuple(able[:MOST_CHANGED]), skipped, rows.next is not None)
     values: dict[str, Any] = {
         "bulk": bulk,
@@ -136,9 +138,9 @@ async def cancel_all(request: Request, form: Form) -> Response:
     """Those of the form, each as any publisher would ask."""
     ports, actor = desk_of(request).ports, request.state.actor
 
-    async def cancel(row: Document) -> None:
-        await ports.topics.publish(RENDER_REQUESTS, cancellation(row.data["tenant"], id_of(row.id)))
-        trace_id = row.data["trace_id"]
+    async def cancel(row: Row) -> None:
+        await ports.topics.publish(RENDER_REQUESTS, cancellation(row.record.tenant, id_of(row.id)))
+        trace_id = row.record.trace_id
         ports.signals.emit(events.OPERATED, action="cancel", request_id=row.id, actor=actor, trace_id=trace_id)
 
     return await _change_all(request, form, "cancel", cancel)
@@ -147,7 +149,7 @@ async def cancel_all(request: Request, form: Form) -> Response:
 async def revive_all(request: Request, form: Form) -> Response:
     ports, actor = desk_of(request).ports, request.state.actor
 
-    async def revive(row: Document) -> None:
+    async def revive(row: Row) -> None:
         await reviving.revive(ports, row.id, actor)
 
     return await _change_all(request, form, "revive", revive)
@@ -158,11 +160,11 @@ async def _change_all(request: Request, form: Form, action: str, change: Any) ->
     ports = desk_of(request).ports
     keys = [key for key in form.get("keys", "").split() if is_key(key)][:MOST_CHANGED]
     documents = await _all(ports, keys)
-    able = [row for row in documents if row.is_readable and _CAN[action](row.data)]
+    able = [row for row in documents if _CAN[action](row.record)]
     failed = len(keys) - len(able)
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def one(row: Document) -> int:
+    async def one(row: Row) -> int:
         async with gate:
             try:
                 await change(row)
@@ -180,9 +182,9 @@ async def _change_all(request: Request, form: Form, action: str, change: Any) ->
     return RedirectResponse(f"{base}/requests?{chosen.address()}&{more}", 303)
 
 
-async def _all(ports: Ports, keys: list[str]) -> list[Document]:
+async def _all(ports: Ports, keys: list[str]) -> list[Row]:
     documents = await ports.store.get_all([request_record.path(key) for key in keys]) if keys else []
-    return [document for document in documents if isinstance(document, Document)]
+    return [row_in(document) for document in documents if isinstance(document, Document) and document.is_readable]
 
 
 def _parsed(query: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -35,7 +35,7 @@ def environment() -> Environment:
     made.filters |= {
         "dollars": display.dollars, "moment": display.moment, "seconds": display.seconds, "left": display.left,
         "so_far": display.effect_text, "saved": display.saved, "iso": iso, "duration": display.duration, "short": short,
-        "money": display.money,
+        "money": display.money, "coded": coded,
     }  # fmt: skip
     made.globals |= {
         "ago": ago,
@@ -66,31 +66,42 @@ def stamp() -> str:
 
 def page(request: Request, name: str, status: int = 200, **values: Any) -> Response:
     """A whole page, or a part of one: the template says which."""
+    return HTMLResponse(_drawn(request, name, request.state.actor, values), status)
+
+
+def problem(request: Request, status: int, title: str, told: str, *, text: str = "") -> Response:
+    """With the navigation, but for whoever is not known. `text` is what requests may have in their ids."""
+    actor = getattr(request.state, "actor", "")
+    return HTMLResponse(_drawn(request, "problem.html", actor, {"title": title, "told": told, "text": text}), status)
+
+
+def _drawn(request: Request, name: str, actor: str, values: Mapping[str, Any]) -> str:
     desk = desk_of(request)
-    text = (
+    return (
         environment()
         .get_template(name)
         .render(
             base=request.scope.get("root_path", ""),
             here=request.url.path,
-            actor=request.state.actor,
+            actor=actor,
             project=desk.ports.project,
             simulated=desk.simulated,
             release=desk.ports.release.name,
             **values,
         )
     )
-    return HTMLResponse(text, status)
-
-
-def problem(request: Request, status: int, title: str, told: str) -> Response:
-    """A page that needs nothing but itself: for whoever is not known, too."""
-    base = request.scope.get("root_path", "")
-    return HTMLResponse(environment().get_template("problem.html").render(base=base, title=title, told=told), status)
 
 
 def iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def coded(text: str) -> Markup:
+    """With what stands between backticks as a command."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts)
+    )
 
 
 def ago(at: datetime, now: datetime) -> Markup:

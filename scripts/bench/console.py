@@ -32,7 +32,7 @@ from scripts.bench.harness import rig
 from scripts.local.home import serving
 from shared import wiring
 from shared.config import Settings
-from shared.core.lifecycle import request_record
+from shared.core.lifecycle import head_changes, request_record
 from shared.core.messages.render_request import PRIORITIES, RenderRequest
 from shared.core.observability import series
 from shared.core.observability.series import Mark, Series, Track
@@ -41,7 +41,7 @@ from shared.core.routing import ladder
 from shared.core.routing.flag import Flag
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Requirements
-from shared.core.values.documents import Create, Write
+from shared.core.values.documents import Create, Document, Update, Write
 from shared.core.values.lanes import BUILT
 from shared.flows.operations import flags
 from shared.flows.status import summary
@@ -54,12 +54,20 @@ MODELS = ("gemini-3-pro-image", "nano-banana-2")
 CODES = ("overload", "timeout", "no_image", "credential")
 IN_FLIGHT, FAILED = 40, 200
 PAGES = (
-    "/", "/live", "/time", "/time?span=30d", "/flags", "/failures", "/runbook", "/budgets", "/requests",
-    "/requests?status=queued", "/requests?status=failed&outcome=overload&since=1h",
-    "/requests?tenant=web&status=succeeded",
-    "/requests/q-0", "/requests/run-0/trace",
+    "/", "/live", "/time", "/time?span=1h", "/time?span=30d", "/flags", "/failures", "/runbook", "/budgets",
+    "/requests", "/requests?view=gallery", "/requests?status=succeeded&view=gallery",
+    "/requests?status=queued", "/requests?status=rendering", "/requests?status=failed&outcome=overload&since=1h",
+    "/requests?tenant=web", "/requests?tenant=web&status=succeeded", "/requests?model=gemini-3-pro-image",
+    "/requests?lane=standard", "/requests?priority=bulk", "/requests?text=q-", "/requests?since=15m",
+    "/bulk/cancel?status=queued", "/bulk/revive?status=failed",
+    "/requests/q-0", "/requests/done-000007", "/requests/run-0/trace",
 )  # fmt: skip
-SEARCHES = ("/requests?text=done-000", "/requests?outcome=no_such_outcome", "/requests?sort=dearest")
+REDRAWN = ("/", "/?span=1h", "/?span=30d")
+"""With a new point in the series before each call, as once a minute: the time lines are drawn anew."""
+SEARCHES = (
+    "/requests?text=done-000", "/requests?outcome=no_such_outcome", "/requests?flag=use-flex", "/requests?sort=dearest",
+    "/requests?sort=longest",
+)  # fmt: skip
 """They look through MOST_READ documents: bounded, but not within the goal of a page."""
 SEARCH_GOAL_MS = 1_000.0
 FORM = {"name": "lower-resolution", "to": "1K", "share": "100", "lasts": "2h", "reason": "a bench", "flag_id": "1a2b"}
@@ -99,7 +107,8 @@ def main() -> int:
         server.start()
         try:
             address, summaries = ours.recv()
-            figures = _measured(address, calls) | {"summary, by the pump": Figure.of(summaries, None)}
+            settings = Settings.read(environment, Path(folder))
+            figures = _measured(address, calls, settings) | {"summary, by the pump": Figure.of(summaries, None)}
         finally:
             server.terminate()
             server.join()
@@ -141,11 +150,31 @@ def _environment(folder: Path, *, emulator: bool) -> Iterator[dict[str, str]]:
         yield home | place | topics | images
 
 
-def _measured(address: str, calls: int) -> dict[str, Figure]:
+async def _ports(settings: Settings) -> Ports:
+    return wiring.build(settings, io.StringIO())
+
+
+def _run(runner: asyncio.Runner, ports: Ports) -> None:
+    runner.run(_a_point_later(ports))
+
+
+async def _a_point_later(ports: Ports) -> None:
+    """The series with another point, as the pump writes one a minute."""
+    document = await ports.store.get(series.PATH)
+    assert isinstance(document, Document)
+    await ports.store.commit(Update(series.PATH, {"at": datetime.now(UTC)}, document.version))
+
+
+def _measured(address: str, calls: int, settings: Settings) -> dict[str, Figure]:
     found = {}
     with httpx2.Client(base_url=f"{address}{BASE}", timeout=60, trust_env=False) as client:
         for page in PAGES:
             found[page] = Figure.of(_times(partial(client.get, page), calls), PAGE_GOAL_MS)
+        with asyncio.Runner() as runner:
+            ports = runner.run(_ports(settings))
+            for page in REDRAWN:
+                before = partial(_run, runner, ports)
+                found[f"{page}, drawn anew"] = Figure.of(_times(partial(client.get, page), calls, before), PAGE_GOAL_MS)
         for page in SEARCHES:
             found[page] = Figure.of(_times(partial(client.get, page), max(5, calls // 4)), SEARCH_GOAL_MS)
         (token,) = set(re.findall(r'name="token" value="([0-9a-f]+)"', client.get("/flags").text))
@@ -157,10 +186,12 @@ def _measured(address: str, calls: int) -> dict[str, Figure]:
     return found
 
 
-def _times(call: Callable[[], httpx2.Response], count: int) -> list[float]:
+def _times(call: Callable[[], httpx2.Response], count: int, before: Callable[[], None] | None = None) -> list[float]:
     """Milliseconds; the first call, which compiles templates, is in them."""
     times = []
     for _ in range(count):
+        if before is not None:
+            before()
         began = time.perf_counter()
         answer = call()
         times.append((time.perf_counter() - began) * 1_000)
@@ -206,7 +237,7 @@ async def _fill_finished(ports: Ports, finished: int) -> None:
     """Succeeded ones of the last days, alike but for id, tenant and time."""
     now = datetime.now(UTC)
     outcome = Outcome("succeeded", "The image was made.", "")
-    end = request_record.finished("succeeded", outcome, now) | {"announce": None, "cost_micros": 67_200}
+    end = {**head_changes.ended("succeeded", outcome, now), "announce": None, "cost_micros": 67_200}
     sample = _document(ports, "done", {"model": MODELS[1]}, now, end).data
     for first in range(0, finished, 400):
         writes: list[Write] = []
@@ -253,9 +284,7 @@ def _running(ports: Ports, number: int, now: datetime) -> Create:
 def _failed(ports: Ports, number: int, now: datetime) -> Create:
     outcome = Outcome(CODES[number % len(CODES)], "The provider said no.", "Try again.")
     at = now - timedelta(seconds=number)
-    return _document(
-        ports, f"fail-{number}", {}, at, request_record.finished("failed", outcome, at) | {"announce": None}
-    )
+    return _document(ports, f"fail-{number}", {}, at, {**head_changes.ended("failed", outcome, at), "announce": None})
 
 
 def _document(ports: Ports, request_id: str, asked: dict[str, str], at: datetime, changes: dict[str, Any]) -> Create:
@@ -267,10 +296,10 @@ def _document(ports: Ports, request_id: str, asked: dict[str, str], at: datetime
     request = RenderRequest.parse(json.loads(json.dumps(payload)))
     planned = ladder.first_plan(Requirements.of(request), ports.catalogue, BUILT)
     assert isinstance(planned, Planned)
-    written = request_record.new_document(
+    written = request_record.new_record(
         request, planned, fair_tag=at.timestamp(), message_id="m", trace_id="0" * 31 + "1",
         traceparent=f"00-{'0' * 31}1-{'0' * 15}1-01", now=at,
-    )  # fmt: skip
+    ).to_json()  # fmt: skip
     return Create(request_record.path(request_id), written | changes)
 
 

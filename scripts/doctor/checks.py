@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 from scripts.doctor import quota
-from scripts.doctor.facts import Facts, StoreFacts
+from scripts.doctor.facts import MOST_LEFT, MOST_TENANTS, Facts, StoreFacts
 from scripts.doctor.finding import Finding, fails, passes, unknown
 from scripts.doctor.quota import START, Load, closed
 from shared.core.catalogue.catalogue import Catalogue
+from shared.core.observability import display
+from shared.core.observability.display import count
 from shared.core.routing import gateway
 from shared.core.routing.flag import BREAKER
 from shared.core.routing.flag_board import MOST_FLAGS
@@ -17,6 +19,8 @@ from shared.core.values.lanes import FLEX
 WEBHOOKS_LATE = timedelta(minutes=10)
 """By so much the newest webhook may be older than the end of the newest background call."""
 PRICES_KEEP = timedelta(days=60)
+NAMED = 5
+"""Tenants that a line names."""
 
 
 def examine(facts: Facts, load: Load) -> list[Finding]:
@@ -88,7 +92,7 @@ def _webhooks(facts: Facts) -> list[Finding]:
     configured = passes("credential", "webhooks", "; ".join(ways))
     if isinstance(facts.held, str):
         return [configured, unknown("credential", "webhooks-arrive", facts.held, START)]
-    ended = [request["finished_at"] for request in facts.held.recent if request.get("way") and request["finished_at"]]
+    ended = [request["finished_at"] for request in facts.held.ended if request.get("way")]
     newest = facts.held.webhook_at
     if not ended:
         remedy = "Let one background call end; see docs/webhooks.md."
@@ -107,7 +111,7 @@ def _key_works(facts: Facts) -> Finding:
     models = closed(facts.held, "credential")
     if models:
         return fails("credential", "key-works", f"rejected for {models}", "Create or migrate the key in AI Studio.")
-    ended = [each["finished_at"] for each in facts.held.recent if each["status"] == "succeeded"]
+    ended = [each["finished_at"] for each in facts.held.ended if each["status"] == "succeeded"]
     if not ended:
         return unknown("credential", "key-works", "no request has succeeded yet", call)
     if facts.simulated:
@@ -131,25 +135,40 @@ def _permissions(facts: Facts) -> Finding:
 def _cost(facts: Facts) -> list[Finding]:
     if isinstance(facts.held, str):
         return [unknown("cost", each, facts.held, START) for each in ("costs-known", "budgets")]
-    ended = [each for each in facts.held.recent if each["attempt_count"] and each["finished_at"]]
+    ended = facts.held.ended
     open_bills = [each for each in ended if each["cost_unknown_attempts"]]
+    attempts = sum(each["cost_unknown_attempts"] for each in open_bills)
+    latest = f"the last {count(len(ended), 'request')} that ended after a call"
     if not ended:
         known = unknown("cost", "costs-known", "no request has ended yet", "Let one draft go through.")
     elif len(open_bills) * 20 > len(ended):
-        what = f"{len(open_bills)} of the last {len(ended)} requests have attempts of unknown cost"
+        what = f"{len(open_bills):,} of {latest} have {count(attempts, 'attempt')} of unknown cost"
         known = fails("cost", "costs-known", what, "Look at them with `renderlane packet`, and at the provider's bill.")
     else:
-        known = passes("cost", "costs-known", f"{len(ended) - len(open_bills)} of the last {len(ended)} requests")
-    seen = sorted({str(each["tenant"]) for each in facts.held.recent} | set(facts.held.tenants))
-    without = [tenant for tenant in seen if not facts.held.tenants.get(tenant, {}).get("budget")]
-    if not seen:
-        budgets = unknown("cost", "budgets", "no tenant is known yet", "Let one draft go through.")
-    elif without:
+        known = passes("cost", "costs-known", f"the cost of {len(ended) - len(open_bills):,} of {latest}")
+    return [known, _budgets(facts, facts.held)]
+
+
+def _budgets(facts: Facts, state: StoreFacts) -> Finding:
+    """Of the tenants that are written down, and of those of the newest requests and the latest ends."""
+    requests = [*state.recent, *state.ended]
+    tenants = sorted({str(request["tenant"]) for request in requests} | set(state.tenants))
+    without = [tenant for tenant in tenants if not state.tenants.get(tenant, {}).get("budget")]
+    more = " or more" if len(state.tenants) >= MOST_TENANTS else ""
+    all_of_them = f"{len(tenants):,}{more} tenant{'' if len(tenants) == 1 else 's'}"
+    default = facts.settings.default_budget_micros
+    if not tenants:
+        return unknown("cost", "budgets", "no tenant is known yet", "Let one draft go through.")
+    if default is not None:
+        own, limit = len(tenants) - len(without), display.money(default)
+        what = f"{all_of_them}: {own:,} with their own budget, {len(without):,} with the default of {limit}"
+        return passes("cost", "budgets", what)
+    if without:
         remedy = "Set one for each tenant: renderlane budget TENANT --limit USD --period day."
-        budgets = unknown("cost", "budgets", f"no budget: {', '.join(without[:5])}", remedy)
-    else:
-        budgets = passes("cost", "budgets", f"{len(seen)} tenants, each with a budget")
-    return [known, budgets]
+        others = f" and {len(without) - NAMED:,} more" if len(without) > NAMED else ""
+        what = f"{len(without):,} of {all_of_them} without a budget: {', '.join(without[:NAMED])}{others}"
+        return unknown("cost", "budgets", what, remedy)
+    return passes("cost", "budgets", f"{all_of_them}, each with a budget")
 
 
 def _data(facts: Facts) -> list[Finding]:
@@ -191,7 +210,8 @@ def _kept_by_provider(facts: Facts, state: StoreFacts) -> Finding:
         return passes("data", "kept-by-provider", "nothing: no call runs in the background")
     left = state.left_with_provider
     if left:
-        what = f"interactions of {left:,} requests are still to be deleted at the provider"
+        requests = f"{left:,} or more requests" if left >= MOST_LEFT else count(left, "request")
+        what = f"interactions of {requests} are still to be deleted at the provider"
         return unknown("data", "kept-by-provider", what, "`watch` deletes them; look again in a few minutes.")
     what = "prompt, references and image of a background call, until it is collected; then they are deleted"
     return passes("data", "kept-by-provider", what)

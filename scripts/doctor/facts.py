@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from scripts.cli.data import quota_state, worker_home
 from scripts.cli.data.quota_state import ModelQuota
@@ -26,12 +27,15 @@ from shared.core.messages.topics import PUMP_KICKS
 from shared.core.routing.flag_board import PATH as BOARD
 from shared.core.routing.flag_board import Board
 from shared.core.values.documents import Document, Fields, Query
+from shared.core.values.status import FINAL
 from shared.ports.images import ImagesUnavailable
 from shared.ports.messaging import TopicsUnavailable
 from shared.ports.store import Store, StoreUnavailable
 
 RECENT = 100
 MOST_LEFT = 1_000
+MOST_TENANTS = 1_000
+OF_AN_END = ("status", "tenant", "finished_at", "attempt_count", "cost_unknown_attempts", "way")
 OUTLIVED_BY = timedelta(days=2)
 """A clean-up may be a day late."""
 
@@ -49,6 +53,8 @@ class StoreFacts(Struct, frozen=True):
     tenants: Mapping[str, Fields]
     recent: Sequence[Fields]
     """The newest requests."""
+    ended: Sequence[Fields]
+    """The latest ends of requests that were called for, the latest first, also where newer ones wait."""
     proofs: Mapping[str, Proof]
     """Of the catalogue's gateways, those for which anything was recorded."""
     spend: MonthSpend | None
@@ -131,8 +137,9 @@ async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Store
         live=seen.live,
         models=seen.models,
         board=Board.from_json(found.data) if isinstance(found, Document) else Board(),
-        tenants={each.id: each.data for each in await store.query(Query("tenants", limit=1_000))},
+        tenants={each.id: each.data for each in await store.query(Query("tenants", limit=MOST_TENANTS))},
         recent=[each.data for each in await store.query(queries.newest(None, RECENT))],
+        ended=await _ended(store),
         proofs=await _proofs(store, catalogue),
         spend=seen.spend,
         slow=[problem for problem in [await _refused(store, *index) for index in queries.INDEXES] if problem],
@@ -140,6 +147,16 @@ async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Store
         webhook_at=await _webhook_at(store),
         left_with_provider=await store.count(queries.leftovers(queries.FAR_AHEAD, MOST_LEFT)),
     )
+
+
+async def _ended(store: Store) -> list[Fields]:
+    """Of every final status, by the time of the end."""
+    pages = [
+        await store.query(replace(queries.newest_ended(status, RECENT), fields=OF_AN_END)) for status in sorted(FINAL)
+    ]
+    ends = [document.data for page in pages for document in page if document.is_readable]
+    called = [data for data in ends if data["attempt_count"]]
+    return sorted(called, key=lambda data: data["finished_at"], reverse=True)[:RECENT]
 
 
 async def _webhook_at(store: Store) -> datetime | None:

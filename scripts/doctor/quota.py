@@ -55,6 +55,8 @@ def _monthly_cap(facts: Facts) -> Finding:
         return unknown("quota", name, f"${usd(cap)[:-4]} a month; this month's spend is not read yet", remedy)
     gone = account["spent_micros"] + account["unknown_micros"]
     what = f"${usd(gone)[:-4]} of ${usd(cap)[:-4]} in {account['month']} ({account['percent']} %)"
+    if account["unknown_micros"]:
+        what += f", ${usd(account['unknown_micros'])[:-4]} of it held for attempts of unknown cost"
     if account["cap_reached_on"]:
         what += f"; at this rate it is reached on {account['cap_reached_on']}"
     if account["percent"] >= facts.account.warn_percent or account["cap_reached_on"]:
@@ -87,7 +89,11 @@ def _live_limits(facts: Facts) -> Finding:
     if age > READING_KEEPS:
         remedy = live.problem.remedy if live.problem else "Let `watch` run: once a minute."
         return fails("quota", "live-limits", f"last read {age.total_seconds() / 60:.0f} minutes ago", remedy)
-    return passes("quota", "live-limits", f"{len(live.by_model)} models, read {age.total_seconds():.0f} s ago")
+    ladder = facts.catalogue.ladder
+    without = [model for model in ladder if model not in live.by_model]
+    read = f"read {age.total_seconds():.0f} s ago"
+    what = f"of {len(ladder) - len(without)} of the {len(ladder)} models on the ladder, {read}"
+    return passes("quota", "live-limits", what + (f"; none are stated of {', '.join(without)}" if without else ""))
 
 
 def _planned_load(facts: Facts, load: Load) -> list[Finding]:

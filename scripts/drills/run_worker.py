@@ -32,6 +32,7 @@ from shared.core.lifecycle import queries, request_record
 from shared.core.messages.render_request import DEFAULT_TENANT
 from shared.core.messages.request_key import id_of
 from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
+from shared.core.records.versioned import Request, request_in
 from shared.core.values.documents import Document
 from shared.ports.store import Store
 from shared.wiring import Messaging
@@ -194,20 +195,18 @@ async def _send(scene: Scene, home: Home) -> dict[str, tuple[dict[str, Any], dat
     return sent
 
 
-async def _await_ends(store: Store, tenants: Mapping[str, str], patience: float) -> dict[str, Document]:
+async def _await_ends(store: Store, tenants: Mapping[str, str], patience: float) -> dict[str, Request]:
     """The documents of all requests, as of their ends or of the end of patience. `tenants` has the tenant by id."""
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + patience
-    found: dict[str, Document] = {}
+    found: dict[str, Request] = {}
     waiting = list(tenants)
     while waiting:
         for start in range(0, len(waiting), PAGE):
             page = waiting[start : start + PAGE]
             read = await store.get_all([request_record.path_of(tenants[name], name) for name in page])
-            found |= {id_of(each.id): each for each in read if isinstance(each, Document)}
-        waiting = [
-            name for name in waiting if name not in found or found[name].data["status"] not in request_record.FINAL
-        ]
+            found |= {id_of(each.id): request_in(each) for each in read if isinstance(each, Document)}
+        waiting = [name for name in waiting if name not in found or not found[name].record.is_final]
         if loop.time() > give_up_at:
             break
         await asyncio.sleep(LOOK_EVERY)
@@ -215,22 +214,21 @@ async def _await_ends(store: Store, tenants: Mapping[str, str], patience: float)
 
 
 def _ended(
-    request: dict[str, Any], sent_at: datetime, document: Document | None, announced: Sequence[str] | None
+    request: dict[str, Any], sent_at: datetime, document: Request | None, announced: Sequence[str] | None
 ) -> EndedRequest:
     if document is None:
         return EndedRequest(request["request_id"], sent_at, "lost", None, request)
-    data = document.data
-    receipt = data["receipt"] or {}
+    record, receipt = document.record, document.record.receipt
     return EndedRequest(
         request_id=id_of(document.id),
         sent_at=sent_at,
-        status=data["status"],
-        ended_at=data["finished_at"],
+        status=record.status,
+        ended_at=record.finished_at,
         fields=request,
-        model=receipt["delivered"]["model"] if receipt else None,
-        reasons=tuple(receipt["reasons"]) if receipt else (),
-        cost_micros=data["cost_micros"],
-        mismatches=tuple(receipt["mismatches"]) if receipt else (),
+        model=receipt.delivered.model if receipt else None,
+        reasons=receipt.reasons if receipt else (),
+        cost_micros=record.cost_micros,
+        mismatches=receipt.mismatches if receipt else (),
         announced=announced,
     )
 

@@ -17,6 +17,7 @@ from scripts.virtual_time.provider_limits import ProviderTerms
 from scripts.virtual_time.renderlane_model import Renderlane
 from scripts.virtual_time.request import Arrival
 from scripts.virtual_time.run import Rehearsal, Setting, World, rehearse
+from shared.core.admission.slot_calendar import BlockReason
 from shared.core.limits.quota import Limits
 
 AT_ONCE_EACH = 40
@@ -49,7 +50,7 @@ class Forecast(Struct, frozen=True):
 
     wanted: Sequence[Wanted]
     rehearsal: Rehearsal
-    held: Mapping[tuple[str, str], float]
+    held: Mapping[tuple[str, BlockReason], float]
     """Seconds for which a model's best waited, by model and reason (as in `Full`)."""
 
 

@@ -17,6 +17,7 @@ from scripts.planner.load import Wanted
 from scripts.virtual_time.measures import quantile
 from scripts.virtual_time.request import Request
 from shared.core.admission.fleet_pace import USED_SHARE, most_running
+from shared.core.admission.slot_calendar import BlockReason
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle.retry import MAX_AMBIGUOUS_REPEATS
 from shared.core.limits.quota import Limits
@@ -207,7 +208,7 @@ def _longest(model: str, played: Forecast, limits: Limits, tokens: float, fleet:
     return longest if longest[1] >= LEAST_WAITED else ("", 0.0)
 
 
-def _word(reason: str, limits: Limits, tokens: float, fleet: str) -> str:
+def _word(reason: BlockReason, limits: Limits, tokens: float, fleet: str) -> str:
     """`fleet`: `capacity` where it was full at some moment, else `deliveries`: releases nobody had taken up yet."""
     match reason:
         case "minute" | "pace":
@@ -219,7 +220,7 @@ def _word(reason: str, limits: Limits, tokens: float, fleet: str) -> str:
             return "rpd"
         case "spend":
             return "spend10m_usd"
-        case _:
+        case "closed" | "zero" | "paused" | "no route":
             return reason
 
 

@@ -18,7 +18,7 @@ from shared.core.admission import fair_queueing
 from shared.core.admission.allocation import INTERACTIVE_HORIZON, Candidate, Grant
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.route_memory import Routing
-from shared.core.admission.slot_calendar import WINDOW_BUCKETS, begin_of
+from shared.core.admission.slot_calendar import WINDOW_BUCKETS, BlockReason, begin_of
 from shared.core.admission.tick import Memory, Observation, TickResult, tick
 from shared.core.conclusions.claims import claim_id, contradicted_by
 from shared.core.conclusions.conclusion import asks_best, judge
@@ -87,7 +87,7 @@ class Renderlane:
 
         They would grant nothing, but cost a rehearsal of hours most of its time.
         """
-        self.held: dict[tuple[str, str], float] = {}
+        self.held: dict[tuple[str, BlockReason], float] = {}
         """Seconds for which a model's best waited, by model and reason (as in `Full`)."""
         self._page, self._leaps = page, leaps
 
@@ -127,7 +127,7 @@ class Renderlane:
         self._extra = EXTRA_TICKS
         self._busy_at = 0.0
         self._crowded = False
-        self._held: list[tuple[str, str]] = []
+        self._held: list[tuple[str, BlockReason]] = []
         self._decided_at = 0.0
         self._engine.after(world.chance.uniform(0, LIVE_EVERY), self._watch)
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 
 from shared.core.observability.spans import Attribute, Span, Stage
-from shared.core.values.documents import Fields
+from shared.core.records.request import RequestRecord
 from shared.core.values.trace_context import Place
 from shared.ports import Ports
 
 
-def root_of(request: Fields) -> Place:
+def root_of(request: RequestRecord) -> Place:
     """The place of a request's root span; every other span of it lies below."""
-    place = Place.parse(request["traceparent"])
+    place = Place.parse(request.traceparent)
     assert place is not None, "intake wrote it"
     return place
 
 
-def attempt_of(request: Fields, number: int) -> Place:
+def attempt_of(request: RequestRecord, number: int) -> Place:
     """The same for whoever settles the attempt."""
     return root_of(request).named(f"attempt {number}")
 

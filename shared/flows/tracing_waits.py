@@ -6,18 +6,19 @@ from datetime import datetime
 
 from shared.core.lifecycle.request_record import Head
 from shared.core.observability import spans
-from shared.core.values.documents import Document, Fields
+from shared.core.records.request import RequestRecord
+from shared.core.records.versioned import Request
 from shared.core.values.trace_context import Place
 from shared.flows import tracing
 from shared.ports import Ports
 
 
-def queue_left(ports: Ports, request_id: str, request: Fields, at: datetime, ended_by: str) -> None:
+def queue_left(ports: Ports, request_id: str, request: RequestRecord, at: datetime, ended_by: str) -> None:
     """A wait in the queue that no slot ended."""
     root = tracing.root_of(request)
     tracing.write(
-        ports, spans.QUEUE_WAIT, tracing.below(ports, root), root, request["queued_at"], at, request_id=request_id,
-        priority=request["priority"], model=request["model"], round=request["round"], ended_by=ended_by,
+        ports, spans.QUEUE_WAIT, tracing.below(ports, root), root, request.queued_at, at, request_id=request_id,
+        priority=request.priority, model=request.model, round=request.round, ended_by=ended_by,
     )  # fmt: skip
 
 
@@ -33,12 +34,12 @@ def queue_ended(ports: Ports, head: Head, at: datetime, tick: Place | None = Non
     )  # fmt: skip
 
 
-def slot_ended(ports: Ports, released: Document, at: datetime, lost: str | None = None) -> None:
+def slot_ended(ports: Ports, released: Request, at: datetime, lost: str | None = None) -> None:
     """A wait for a slot; `released` as the release left it. `lost` says why nothing started in it."""
-    data = released.data
+    data = released.record
     root = tracing.root_of(data)
     tracing.write(
-        ports, spans.SLOT_WAIT, tracing.below(ports, root), root, data["updated_at"], at,
-        links=(tracing.release_of(root, data["release"]),), failed=lost, request_id=released.id,
-        release=data["release"], slot_at=data["slot_at"].isoformat(),
+        ports, spans.SLOT_WAIT, tracing.below(ports, root), root, data.updated_at, at,
+        links=(tracing.release_of(root, data.release),), failed=lost, request_id=released.id,
+        release=data.release, slot_at=data.slot_start.isoformat(),
     )  # fmt: skip

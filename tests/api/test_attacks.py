@@ -17,7 +17,7 @@ import pytest
 from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
-from shared.core.lifecycle import request_record
+from shared.core.lifecycle import head_changes, request_record
 from shared.core.messages.topics import SUBSCRIPTIONS
 from shared.core.provider.call import Picture
 from shared.core.provider.outcome import SUCCEEDED
@@ -68,7 +68,7 @@ class Place:
         place = request_record.image_key(key, tenant, document.data["created_at"], 1) + "png"
         picture = Picture(Path("scripts/samples/rocket.png").read_bytes(), "image/png", 8, 8)
         stored = await self.worker.ports.images.put(place, picture, {})
-        ended = request_record.finished("succeeded", SUCCEEDED, document.read_at)
+        ended = head_changes.ended("succeeded", SUCCEEDED, document.read_at)
         changes = ended | {"image_uri": stored.uri, "announce": None}
         await self.worker.ports.store.commit(Update(document.path, changes, document.version))
         return stored.uri

@@ -24,10 +24,10 @@ from schemathesis.specs.openapi.checks import (
 
 from functions.api.app import ROUTES, app
 from functions.api.openapi import description
-from shared.core.lifecycle.request_view import RequestView, accepted_document, accepted_view, request_view
+from shared.core.lifecycle.request_view import RequestView, accepted_record, accepted_view, request_view
 from shared.ports.identity import Caller, CallerInfo
 from shared.wiring import Worker
-from tests.builders import NOW, a_record, a_request
+from tests.builders import NOW, a_request, a_request_record
 from tests.world import World
 
 DESCRIPTION: dict[str, Any] = json.loads(json.dumps(description()))
@@ -65,11 +65,11 @@ def resolved(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("status", ["queued", "succeeded"])
 def test_a_view_has_the_form_that_is_described(status: str) -> None:
     request = a_request(tenant="web", labels={"a": "b"})
-    view = request_view("web~spring-hero-001", a_record(request, status=status), NOW, "https://x")
+    view = request_view("web~spring-hero-001", a_request_record(request, status=status), NOW, "https://x")
     jsonschema.validate(as_sent(view), resolved("RequestView"))
-    note = accepted_document(request, "m", NOW, NOW)
+    note = accepted_record(request, "m", NOW, NOW)
     jsonschema.validate(as_sent(accepted_view(note, NOW)), resolved("RequestView"))
-    assert "a black mechanical keyboard" not in json.dumps(as_sent(view)) + json.dumps(note, default=str)
+    assert "a black mechanical keyboard" not in json.dumps(as_sent(view)) + json.dumps(note.to_json(), default=str)
 
 
 class Anybody:

@@ -14,23 +14,26 @@ from scripts.bench.conduct.flag_scene import FlagFigures, Scale, judge
 from scripts.drills import run_baseline, run_worker
 from scripts.drills.scenes import BY_NAME, CALM
 from scripts.drills.traffic import NB21, PRO
+from shared.core.records.receipt import DeliveredImage, Receipt
+from shared.core.records.versioned import Request, request_in
 from shared.core.values.documents import Document
-from tests.builders import NOW
+from tests.builders import NOW, a_record
 from tests.drills.builders import IMAGE_COSTS, a_call, at
 
 BENT = ("model gemini-3-pro-image -> gemini-nano-banana-2.1: flag use-nano-banana-2 by bench: the quota is short",)
 
 
-def a_request(name: str, status: str = "queued", version: str = "1", **more: Any) -> Document:
-    return Document(f"requests/{name}", {"status": status, "release": 0, "cost_micros": 0} | more, version, NOW)
+def a_request(name: str, status: str = "queued", version: str = "1", **more: Any) -> Request:
+    return request_in(Document(f"requests/{name}", a_record(status=status) | more, version, NOW))
 
 
-def a_render(name: str, model: str, *, told: bool) -> Document:
-    receipt = {"delivered": {"model": model}, "reasons": list(BENT) if told else [], "flags": ["f"] if told else []}
+def a_render(name: str, model: str, *, told: bool) -> Request:
+    image, why = DeliveredImage(model, "1K", "standard", 1, 1), BENT if told else ()
+    receipt = Receipt(image, IMAGE_COSTS, "metered", IMAGE_COSTS, why, ("f",) if told else ()).to_json()
     return a_request(name, "succeeded", "2", release=1, cost_micros=IMAGE_COSTS, receipt=receipt)
 
 
-def figures(after: list[Document], calls: list[Any]) -> FlagFigures:
+def figures(after: list[Request], calls: list[Any]) -> FlagFigures:
     before = {each.id: a_request(each.id) for each in after}
     return judge(before, {each.id: each for each in after}, calls, at(0), at(15))
 

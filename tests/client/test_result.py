@@ -10,11 +10,13 @@ from decimal import Decimal
 import pytest
 
 from renderlane import NotAResult, Result
-from shared.core.lifecycle import request_record
-from shared.core.messages.pubsub_messages import rejection_event, result_event
+from shared.core.lifecycle import head_changes, transitions
+from shared.core.lifecycle.result_event import result_event
+from shared.core.messages.pubsub_messages import rejection_event
 from shared.core.messages.render_request import InvalidRequest, RenderRequest
 from shared.core.provider.outcome import EXPIRED, SUCCEEDED
-from tests.builders import NOW, a_record, a_request
+from shared.core.records.request import RequestRecord
+from tests.builders import NOW, a_record, a_request, a_request_record
 
 
 def test_every_field_that_the_worker_announces_is_read() -> None:
@@ -24,9 +26,10 @@ def test_every_field_that_the_worker_announces_is_read() -> None:
         "reasons": ["a flag"],
         "mismatches": ["image_size"],
     }
-    data = a_record(a_request(group="g", labels={"k": "v"})) | request_record.finished("succeeded", SUCCEEDED, NOW)
-    data |= {"receipt": sides, "cost_micros": 134_400, "cost_basis": "metered", "image_uri": "gs://b/1.jpg"}
-    event = result_event("a", data | {"attempt_count": 2, "revives": "older"})
+    data = a_record(a_request(group="g", labels={"k": "v"})) | head_changes.ended("succeeded", SUCCEEDED, NOW)
+    receipt = {**sides, "cost_micros": 134_400, "cost_basis": "metered", "estimate_micros": 1, "flags": []}
+    data |= {"receipt": receipt, "cost_micros": 134_400, "cost_basis": "metered", "image_uri": "gs://b/1.jpg"}
+    event = result_event("a", RequestRecord.from_json(data | {"attempt_count": 2, "revives": "older"}))
     read = Result.parse(event.data)
     announced = json.loads(event.data)
     assert {each.name for each in dataclasses.fields(Result)} == set(announced)
@@ -39,7 +42,7 @@ def test_every_field_that_the_worker_announces_is_read() -> None:
 
 
 def test_a_result_without_an_image_says_what_to_do() -> None:
-    read = Result.parse(result_event("a", a_record() | request_record.finished("expired", EXPIRED, NOW)).data)
+    read = Result.parse(result_event("a", transitions.finished(a_request_record(), "expired", EXPIRED, NOW)).data)
     assert not read.ok
     assert read.delivered is None
     assert (read.outcome.code, read.outcome.advice) == ("expired", EXPIRED.advice)

@@ -66,8 +66,14 @@ def a_day(now: datetime, state: State) -> Series:
     begin = now - timedelta(days=1)
     marks = (
         Mark(begin + timedelta(hours=4), "deploy", "version 1f0c2ab"),
-        Mark(begin + timedelta(minutes=601), "breaker", f"breaker of standard/{PRO} on: overload, 5 of 5 calls"),
-        Mark(begin + timedelta(minutes=619), "breaker", f"breaker of standard/{PRO} off: its probes went well"),
+        Mark(
+            begin + timedelta(minutes=601), "breaker", f"breaker of standard/{PRO} on: overload, 5 of 5 calls",
+            "breaker-1", "begin", begin + timedelta(hours=13),
+        ),
+        Mark(
+            begin + timedelta(minutes=619), "breaker", f"breaker of standard/{PRO} off: its probes went well",
+            "breaker-1", "end",
+        ),
         Mark(begin + timedelta(hours=15), "limit", f"{PRO} rpm: 60 -> 90"),
     )  # fmt: skip
     return Series(now, track, series.Track(), marks)
@@ -166,6 +172,16 @@ async def _ended(ports: Ports, now: datetime) -> None:
     changes = {"status": "refused", "outcome": outcome, "finished_at": at, "announce": None}
     request = a_request(request_id="refused-1")
     await ports.store.commit(Create(request_record.path("refused-1"), a_record(request, now=at, **changes)))
+
+
+async def failed(ports: Ports, count: int, code: str) -> None:
+    """So many requests that ended so a minute ago."""
+    at = datetime.now(UTC) - timedelta(minutes=1)
+    outcome = {"code": code, "message": "The provider said no.", "advice": ""}
+    changes = {"status": "failed", "outcome": outcome, "finished_at": at, "announce": None}
+    for index in range(count):
+        request = a_request(request_id=f"failed-{index}")
+        await ports.store.commit(Create(request_record.path(f"failed-{index}"), a_record(request, now=at, **changes)))
 
 
 async def _breaker(ports: Ports, now: datetime) -> None:

@@ -114,6 +114,7 @@ def test_a_flag_is_tripped_by_the_keyboard_alone(served: Served, browser: Browse
         expect(page.locator(".notice.good")).to_contain_text("Tripped: pause-")
         board = served.ask(read_own(served.desk.ports.store))
         assert [each.reason for each in board.flags.values() if each.name == "pause"] == ["by keyboard"]
+        page.wait_for_load_state("networkidle")  # the page that answered has its script by now
         page.keyboard.press("/")
         assert page.evaluate("document.activeElement.id") == "search"
 
@@ -176,7 +177,7 @@ def test_the_values_of_a_moment_are_read_off_all_time_lines(served: Served, brow
         page.mouse.move(box["x"] + box["width"] * 0.422, box["y"] + 20)  # in the outage of the morning
         expect(page.locator("#hover")).to_contain_text("UTC · Failed calls:")
         expect(page.locator("#hover")).to_contain_text("%")
-        assert page.locator(".cross[visibility=visible]").count() == 6
+        assert page.locator(".cross[visibility=visible]").count() == 7
         page.mouse.move(box["x"], 5)
         expect(page.locator("#hover")).to_have_text("")
         page.get_by_role("link", name="1 hour").click()

@@ -230,6 +230,10 @@ async def test_an_unknown_request_is_said_to_be_unknown(browser: Browser) -> Non
     unknown = await browser.look("/requests/run-1")
     assert unknown.status_code == 404
     assert "no such request" in unknown.text
+    assert 'aria-label="Console"' in unknown.text
+    assert 'href="/console/requests?text=run-1"' in unknown.text
+    nowhere = await browser.look("/no-such-page")
+    assert (nowhere.status_code, 'aria-label="Console"' in nowhere.text) == (404, True)
 
 
 async def test_what_others_wrote_is_never_markup(desk: ConsoleContext, browser: Browser) -> None:

@@ -13,11 +13,13 @@ from PIL import Image
 from functions.console.desk import ConsoleContext
 from functions.console.request_pages import OUTCOMES, SIZE
 from shared.adapters.payloads.thumbnail import EDGE
+from shared.core.accounting.ledger import Cell
 from shared.core.lifecycle import request_record
 from shared.core.messages.request_key import key_of
 from shared.core.provider.call import Picture
 from shared.core.values.documents import Create, Document, Update
 from shared.flows.operations import tenants
+from shared.flows.status import summary
 from tests.builders import a_record, a_request
 from tests.console.conftest import Browser
 from tests.console.test_changes import form_of, published
@@ -190,18 +192,60 @@ async def test_every_outcome_of_the_runbook_can_be_asked_for_and_leads_back(brow
     assert "<code>renderlane" in text
 
 
-async def test_a_budget_is_raised_and_a_changed_one_is_left(desk: ConsoleContext, browser: Browser) -> None:
+async def test_a_budget_is_raised_with_a_reason_and_a_changed_one_is_left(
+    desk: ConsoleContext, browser: Browser
+) -> None:
     await tenants.set_budget(desk.ports.store, "press", limit_micros=3_000_000, period="month")
     page = (await browser.look("/budgets")).text
     assert "of $3.00 spent" in page
     form = form_of(page, "/console/budgets/press")
-    wrong = await browser.post("/budgets/press", **form, limit="a lot")
+    wrong = await browser.post("/budgets/press", **form, limit="a lot", reason="")
     assert wrong.status_code == 422
-    assert "allowed: dollars such as 12.50" in wrong.text
-    done = await browser.post("/budgets/press", **form, limit="$4.50")
-    assert (done.status_code, done.headers["location"]) == (303, "/console/budgets?did=press#press")
-    assert "of $4.50 spent" in (await browser.client.get(done.headers["location"])).text
-    assert len(await published(desk, "pump")) == 1
-    again = await browser.post("/budgets/press", **form, limit="9")
-    assert again.status_code == 409
-    assert "has changed meanwhile" in again.text
+    assert "limit: found &#39;a lot&#39;; allowed: dollars such as 12.50" in wrong.text
+    assert "reason: found nothing; allowed: 1 to 300 characters" in wrong.text
+    assert 'value="a lot"' in wrong.text
+    done = await browser.post("/budgets/press", **form, limit="$4.50", reason="a fair")
+    assert (done.status_code, done.headers["location"]) == (303, "/console/budgets?did=set&tenant=press#press")
+    assert "of $4.50 spent" in (await browser.look("/budgets")).text
+    again = await browser.post("/budgets/press", **form, limit="9", reason="more")
+    assert (again.status_code, "has changed meanwhile" in again.text) == (409, True)
+    assert "of $4.50 spent" in again.text
+
+
+async def test_a_change_of_a_budget_has_a_history_and_is_taken_back_within_a_minute(
+    desk: ConsoleContext, browser: Browser
+) -> None:
+    await tenants.set_budget(desk.ports.store, "press", limit_micros=3_000_000)
+    form = form_of((await browser.look("/budgets")).text, "/console/budgets/press")
+    await browser.post("/budgets/press", **form, limit="6", reason="a fair")
+    page = (await browser.look("/budgets?did=set&tenant=press")).text
+    assert "Changed: the budget of press" in page
+    assert "$3.00 → $6.00" in page
+    assert "a fair" in page
+    undone = await browser.post("/budgets/press/undo", **form_of(page, "/console/budgets/press/undo"))
+    assert undone.headers["location"] == "/console/budgets?did=undo&tenant=press#press"
+    page = (await browser.look("/budgets")).text
+    assert "of $3.00 spent" in page
+    assert "$6.00 → $3.00" in page
+    assert "/budgets/press/undo" not in page
+    again = await browser.post("/budgets/press/undo", **form)
+    assert (again.status_code, "nothing was changed within a minute" in again.text) == (409, True)
+
+
+async def test_what_was_paid_for_today_is_split_and_free_calls_are_counted(
+    desk: ConsoleContext, browser: Browser
+) -> None:
+    now = (await desk.ports.store.get("summary/summary")).read_at
+    cell = Cell(now.date().isoformat(), "web", "gemini-3-pro-image", "standard", ())
+    amounts = {
+        "attempts": 9, "images": 4, "cost_micros": 600_000, "micros_first": 400_000, "micros_retry": 200_000,
+        "micros_retry_once": 134_000, "micros_retry_again": 66_000, "attempts_free": 5,
+    }  # fmt: skip
+    await desk.ports.store.commit(cell.increment(amounts, 0, now))
+    await summary.write(desk.ports)
+    page = (await browser.look("/budgets")).text
+    assert re.search(r"paid again: [^<]+</th><td class=\"number warn\">\$0\.07<", page)
+    assert "5 calls cost nothing" in page
+    overview = (await browser.look("/")).text
+    assert "$0.07 of it was paid again" in overview
+    assert "5 rejected calls cost nothing" in overview

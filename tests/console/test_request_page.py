@@ -77,7 +77,7 @@ async def test_a_paused_request_says_until_when(desk: ConsoleContext, browser: B
     assert "paused by ann: the lamp burns" in text
     assert "It goes on when the pause is reset or expires." in text
     assert "at the latest in" in text
-    assert "89 min" in text
+    assert "1 h 29 min" in text
 
 
 async def test_an_attempt_in_flight_says_how_long_it_runs(desk: ConsoleContext, browser: Browser) -> None:
@@ -117,7 +117,7 @@ async def test_each_repeat_of_a_publish_stands_apart(desk: ConsoleContext, brows
     await queued(desk)
     one = await find(desk.ports.store, "r-1")
     assert one is not None
-    lines = [_intake(one.data["trace_id"], number, effect) for number, effect in enumerate(("accepted", "repeated"))]
+    lines = [_intake(one.record.trace_id, number, effect) for number, effect in enumerate(("accepted", "repeated"))]
     desk.settings.traces.write_text(
         "\n".join(
             json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [line]}]}]}, separators=(",", ":"))

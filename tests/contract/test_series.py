@@ -109,3 +109,22 @@ def attempts(result: Summary) -> int:
 
 async def test_a_home_without_series_has_none_to_show(store: Store) -> None:
     assert (await series_point.read_now(ports_on(store)))[0] == Series()
+
+
+async def test_a_flags_marks_say_when_its_time_begins_and_ends_also_by_an_undo(store: Store, clock: FakeClock) -> None:
+    ports = ports_on(store)
+    await summary.write(ports)
+    now = await now_of(store)
+    flag = Flag("pause-1a2b", "pause", "ann", "a test", now, now + timedelta(hours=1))
+    await flags.trip(store, ports.signals, flag)
+    clock.advance(timedelta(seconds=1))
+    await flags.reset(store, ports.signals, flag.id, "ann", "it is well")
+    clock.advance(timedelta(seconds=1))
+    await flags.undo(store, ports.signals, flag.id, "ann")
+    await _a_minute_later(store, clock)
+    await summary.write(ports)
+    result = await points(store)
+    assert [(mark.about, mark.phase) for mark in result.marks] == [
+        ("pause-1a2b", "begin"), ("pause-1a2b", "end"), ("pause-1a2b", "begin"),
+    ]  # fmt: skip
+    assert [band.is_open for band in result.bands(await now_of(store))] == [False, True]

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.core.lifecycle import attempt_cost, settlement
+from shared.core.lifecycle import attempt_cost
 from shared.core.provider.call import Made
 from shared.core.provider.failure import Failure, FailureKind, Next
+from shared.core.records.attempt import AttemptRecord
 from shared.core.routing import gateway
+from shared.core.values.route import Route
 from tests.builders import NOW, a_catalogue
 from tests.corpus import mutations, pictures
 from tests.corpus.case import Case, Form, Scripted, all_cases, filled, one_of
@@ -108,13 +110,9 @@ def _cost(form: Form, failure: Failure) -> Any:
     """What the failure books, at Google or at the gateway of the form."""
     model = an_order(form).model
     at_gateway = form in GATEWAY_FORMS
-    route = {"lane": "gateway" if at_gateway else "standard", "model": model, "image_size": "1K"}
+    route = Route("gateway" if at_gateway else "standard", model, "1K")
     contract = gateway.CONTRACT + "laozhang" if at_gateway else "google"
-    request = {"round": 1, "release": 1, "route": route, "route_reasons": [], "last_route": None, "flags": [],
-               "probe": False, "estimate_micros": 147_000, "budget": None}  # fmt: skip
-    attempt = settlement.open_attempt(
-        request, 1, holder="h", key_kind="auth", owner="o", now=NOW, contract=contract
-    )  # fmt: skip
+    attempt = AttemptRecord(1, route, NOW, 147_000, contract=contract)
     return attempt_cost.cost_of(failure, attempt, a_catalogue())
 
 

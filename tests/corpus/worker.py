@@ -10,9 +10,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from shared.core.lifecycle import request_record
 from shared.core.provider.failure import RULES, FailureKind
 from shared.core.values.route import Route
+from shared.core.values.status import FINAL
 from tests.corpus import pictures
 from tests.corpus.case import Case
 from tests.corpus.case_world import CorpusWorld
@@ -45,14 +45,14 @@ class Ended(Struct, frozen=True):
     def next(self) -> str:
         """What became of it after the first attempt."""
         if not self.attempts:
-            return "end" if self.status in request_record.FINAL else "wait"
+            return "end" if self.status in FINAL else "wait"
         first = self.attempts[0]
         if first.kind == "succeeded":
             return "done"
         if len(self.attempts) > 1:
             same = self.attempts[1].circuit == first.circuit
             return _step(first.kind) if same else "elsewhere"
-        if self.status in request_record.FINAL:
+        if self.status in FINAL:
             return "end"
         lane = first.circuit.partition("/")[0]
         return "elsewhere" if {first.circuit, f"{lane}/*"} & set(self.avoided) else _step(first.kind)

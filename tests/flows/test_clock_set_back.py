@@ -15,6 +15,7 @@ from shared.core.admission.tick import Memory
 from shared.core.lifecycle import request_record
 from shared.core.limits.quota import Limits
 from shared.core.observability import events
+from shared.core.values.status import FINAL
 from shared.flows.clock import ClockFell, Reads, ServerTime
 from shared.flows.pump.tick import TickRunner
 from tests.world import World
@@ -26,7 +27,7 @@ NOW = datetime(2026, 11, 22, 18, tzinfo=UTC)
 
 async def until_ended(world: World, request_id: str, within: float) -> None:
     began = world.clock.monotonic()
-    while world.statuses().get(request_id) not in request_record.FINAL:
+    while world.statuses().get(request_id) not in FINAL:
         await world.clock.sleep(0.25)
         assert world.clock.monotonic() - began < within, (world.status(request_id)["status"], world.crashes)
 

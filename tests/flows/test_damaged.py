@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from shared.adapters.sqlite.store import SqliteStore, encoded
 from shared.core.lifecycle import queries, request_record
 from shared.core.observability import events
+from shared.core.records.versioned import request_in
 from shared.core.values.documents import Create, Document, UnreadableDocument, Update
 from shared.flows.intake.intake import accept_message
 from shared.flows.intake.revive import ReviveRefused, revive
@@ -128,7 +129,7 @@ async def test_a_damaged_result_holds_no_other_back(home: Home) -> None:
     for request_id in ("a-bad", "b-good"):
         request, attempt = an_attempt(a_request(request_id=request_id), now=NOW)
         await home.store.commit(Create(request.path, request.data), Create(attempt.path, attempt.data))
-        await recover(home.ports, await _found(home, request_id))
+        await recover(home.ports, request_in(await _found(home, request_id)))
         changes = {"status": "failed", "announce": "pending", "outcome": {"code": "x", "message": "", "advice": ""}}
         found = await _found(home, request_id)
         await home.store.commit(Update(found.path, changes | {"finished_at": NOW, "updated_at": NOW}, found.version))

@@ -18,7 +18,7 @@ from scripts.simulator.provider.bill import Call
 from scripts.simulator.provider.faults import Fault
 from scripts.simulator.provider.models import Tier, load
 from shared.core.accounting.cost_report import Total, bills
-from shared.core.accounting.ledger import DIMENSIONS, PARTS, WHYS
+from shared.core.accounting.ledger import DIMENSIONS, PARTS, REPEATS, WHYS
 from shared.core.accounting.reconciliation import read_export, reconcile
 from shared.core.catalogue.gateway_proof import TEST_PROMPT
 from shared.core.routing.flag import Flag, Scope
@@ -172,7 +172,9 @@ async def test_a_day_whose_every_charge_is_told_is_booked_exactly_in_all_by_mode
     assert total["mismatches"] > 0
     assert total["micros_refused"] > 0
     assert total["micros_no_image"] > 0
-    assert total["micros_retry"] > 0
+    assert total["micros_retry_once"] > 0
+    assert total["micros_retry_again"] > 0
+    assert 0 < total["attempts_free"] <= sum(not call.cost_micros for call in calls)
     assert total["micros_duplicate"] > 0
     assert total["searches"] > 0
     assert set(booked(world, "lane")) == {"standard", "priority", "flex", "batch"}
@@ -213,10 +215,12 @@ async def test_every_split_of_the_bill_adds_up_to_it() -> None:
     for by in DIMENSIONS:
         found = bills(rows(world), by).google
         assert sum(each.micros for each in found.groups.values()) == found.total.micros
-        for each in (found.total, *found.groups.values()):
-            assert sum(each.by_why.values()) == each.micros
-            assert sum(each[f"micros_{part}"] for part in PARTS) == each.micros
-            assert sum(each[f"attempts_{why}"] for why in WHYS) == each["attempts"]
+        for total in (found.total, *found.groups.values()):
+            assert sum(total.by_why.values()) == sum(total.by_use.values()) == total.micros
+            assert total.unsplit_micros == 0
+            assert sum(total[f"attempts_retry_{repeat}"] for repeat in REPEATS) <= total["attempts_retry"]
+            assert sum(total[f"micros_{part}"] for part in PARTS) == total.micros
+            assert sum(total[f"attempts_{why}"] for why in WHYS) == total["attempts"]
 
 
 async def test_a_ledger_has_one_row_a_combination_and_shard_and_no_more() -> None:

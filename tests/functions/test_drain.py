@@ -24,7 +24,7 @@ from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.sqlite.topics import LocalTopics
 from shared.config import Settings
-from shared.core.lifecycle import request_record
+from shared.core.lifecycle import head_changes, request_record
 from shared.core.messages.pubsub_messages import Kick, Release
 from shared.core.messages.topics import SUBSCRIPTIONS
 from shared.core.values.documents import Create, Document
@@ -168,5 +168,5 @@ async def _release(store: Store, request_id: str, slot_in: timedelta) -> None:
     candidate = a_candidate(request_id)
     written = a_record(a_request(request_id=request_id, model=candidate.planned.route.model), now=now)
     slot_at = now + slot_in
-    granted = request_record.released(candidate.head, candidate.planned, slot_at, slot_at + timedelta(seconds=30), now)
+    granted = head_changes.released(candidate.head, candidate.planned, slot_at, slot_at + timedelta(seconds=30), now)
     await store.commit(Create(f"requests/{request_id}", written | granted))

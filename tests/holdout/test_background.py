@@ -15,8 +15,9 @@ import pytest
 
 from scripts.local.home import Home, Simulated, running
 from shared.config import Settings
-from shared.core.lifecycle import queries, request_record
+from shared.core.lifecycle import queries
 from shared.core.messages.topics import RENDER_REQUESTS
+from shared.core.values.status import FINAL
 from tests.fakes.loopback import serving
 from tests.holdout.provider import Provider
 
@@ -34,7 +35,7 @@ class Stage:
         """The request's document at its end."""
         message = {"request_id": request_id, "prompt": "a lighthouse", **fields}
         await self.home.worker.ports.topics.publish(RENDER_REQUESTS, json.dumps(message).encode())
-        return await self.until(request_id, lambda data: data["status"] in request_record.FINAL)
+        return await self.until(request_id, lambda data: data["status"] in FINAL)
 
     async def until(self, request_id: str, condition: Any) -> dict[str, Any]:
         store = self.home.worker.ports.store
@@ -139,5 +140,5 @@ async def test_a_cancelled_request_cancels_its_interaction(tmp_path: Path) -> No
         await topics.publish(RENDER_REQUESTS, json.dumps(message).encode())
         await stage.until("r-1", lambda data: data.get("interaction_id"))
         await topics.publish(RENDER_REQUESTS, json.dumps({"cancel": "r-1"}).encode())
-        document = await stage.until("r-1", lambda data: data["status"] in request_record.FINAL)
+        document = await stage.until("r-1", lambda data: data["status"] in FINAL)
     assert (document["status"], provider.cancelled, provider.made) == ("cancelled", ["v1_holdout0000"], 0)

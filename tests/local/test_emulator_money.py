@@ -28,6 +28,7 @@ from shared.core.accounting.budget import OVER_BUDGET, BudgetAccount, WorkerTota
 from shared.core.lifecycle import queries, request_record
 from shared.core.messages.topics import PUMP_KICKS, RENDER_REQUESTS
 from shared.core.values.documents import Document, Query
+from shared.core.values.status import FINAL
 from shared.flows.operations.tenants import set_budget
 from shared.ports import Ports
 
@@ -117,7 +118,7 @@ def statuses(found: list[Document]) -> dict[str, str]:
 
 
 def all_over(count: int) -> Callable[[list[Document]], bool]:
-    return lambda found: len(found) == count and all(each.data["status"] in request_record.FINAL for each in found)
+    return lambda found: len(found) == count and all(each.data["status"] in FINAL for each in found)
 
 
 async def test_a_batch_is_collected_submitted_once_and_settled_to_the_micro_dollar(
@@ -159,7 +160,7 @@ async def test_concurrent_requests_never_overspend_a_budget_and_a_raise_lets_the
 
         def stands(requests: list[Document]) -> bool:
             waiting = [each for each in requests if each.data["reason"] == OVER_BUDGET]
-            done = [each for each in requests if each.data["status"] in request_record.FINAL]
+            done = [each for each in requests if each.data["status"] in FINAL]
             return len(waiting) + len(done) == count and len(done) > 0
 
         await found.until(stands)

@@ -60,7 +60,10 @@ const cross = (figure, event) => {
   const hover = document.getElementById("hover");
   const svg = figure.querySelector(".plot svg");
   const box = svg.getBoundingClientRect();
-  const lines = JSON.parse(figure.dataset.lines);
+  const lines = figure.dataset.lines.split("\n").map((line) => {
+    const [name, ...values] = line.split("|");
+    return { name, values };
+  });
   const bins = lines[0].values.length;
   const bin = Math.min(bins - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * bins)));
   const at = new Date(Date.parse(charts.dataset.first) + bin * 1000 * Number(charts.dataset.bin));

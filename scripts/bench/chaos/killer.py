@@ -22,6 +22,7 @@ from scripts.bench.chaos.checker import Accounts
 from scripts.bench.harness import rig
 from shared.core.lifecycle import queries
 from shared.core.messages.topics import RENDER_RESULTS, Subscription
+from shared.core.records.versioned import request_in
 from shared.core.values.documents import Query
 
 RESULTS = Subscription("chaos-results", RENDER_RESULTS, "bury", timedelta(seconds=600), 0)
@@ -154,7 +155,7 @@ async def _tidied(provider: str) -> int:
 async def _accounts(client: rig.Client, names: list[str], provider: str, left: int) -> Accounts:
     documents, attempts = {}, {}
     for document in await client.store.query(queries.newest(None, len(names) + 100)):
-        name = str(document.data["request"]["request_id"])
+        name = request_in(document).record.content.request_id
         documents[name] = dict(document.data)
         attempts[name] = [dict(row.data) for row in await client.store.query(queries.attempts_of(document.id))]
     return Accounts(

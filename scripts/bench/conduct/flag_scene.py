@@ -24,9 +24,9 @@ from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
 from shared.core.lifecycle import queries
 from shared.core.messages.topics import SUBSCRIPTIONS
+from shared.core.records.versioned import Request, request_in
 from shared.core.routing.flag import Flag
 from shared.core.routing.flag_kinds import FlagName
-from shared.core.values.documents import Document
 from shared.flows.intake.intake import accept_message
 from shared.flows.operations import flags
 from shared.flows.requests.message import Message
@@ -164,14 +164,14 @@ def _flag(at: datetime) -> Flag:
     )  # fmt: skip
 
 
-async def _documents(home: Home, scale: Scale) -> dict[str, Document]:
+async def _documents(home: Home, scale: Scale) -> dict[str, Request]:
     found = await home.worker.ports.store.query(queries.newest(None, scale.requests + 1))
-    return {each.id: each for each in found}
+    return {each.id: request_in(each) for each in found}
 
 
 def judge(
-    before: Mapping[str, Document],
-    after: Mapping[str, Document],
+    before: Mapping[str, Request],
+    after: Mapping[str, Request],
     calls: Sequence[Call],
     tripped_at: datetime,
     reset_at: datetime,
@@ -180,32 +180,37 @@ def judge(
     untouched = [
         name
         for name, each in after.items()
-        if each.data["status"] == "queued" and each.data["release"] == before[name].data["release"] == 0
+        if each.record.status == "queued" and each.record.release == before[name].record.release == 0
     ]
-    rendered = {name: each for name, each in after.items() if each.data["status"] == "succeeded"}
+    rendered = {name: each for name, each in after.items() if each.record.status == "succeeded"}
     charged = {call.marker: call for call in calls if call.charged}
     return FlagFigures(
         queued=len(before),
         untouched=len(untouched),
         rewritten=sum(after[name].version != before[name].version for name in untouched),
         rendered=len(rendered),
-        bent=sum(each.data["receipt"]["delivered"]["model"] == NB21 for each in rendered.values()),
+        bent=sum(delivered_model(each) == NB21 for each in rendered.values()),
         receipts_wrong=[name for name, each in rendered.items() if not _is_right(each, charged.get(name))],
-        booked_micros=sum(each.data["cost_micros"] for each in rendered.values()),
+        booked_micros=sum(each.record.cost_micros for each in rendered.values()),
         charged_micros=sum(call.cost_micros for call in calls if call.marker in rendered),
         trip=_change(calls, PRO, NB21, tripped_at, reset_at),
         reset=_change(calls, NB21, PRO, reset_at, None),
     )
 
 
-def _is_right(request: Document, call: Call | None) -> bool:
+def _is_right(request: Request, call: Call | None) -> bool:
     """The receipt names the model that the provider charged for, and the flag exactly where it bent the route."""
-    receipt = request.data["receipt"]
-    if call is None or receipt["delivered"]["model"] != call.served_model:
+    receipt = request.record.receipt
+    if call is None or receipt is None or receipt.delivered.model != call.served_model:
         return False
-    bent = receipt["delivered"]["model"] != PRO
-    told = any(f"flag {NAME} by bench" in reason for reason in receipt["reasons"])
-    return bool(receipt["flags"]) == bent == told and bool(request.data["cost_micros"] == call.cost_micros)
+    bent = receipt.delivered.model != PRO
+    told = any(f"flag {NAME} by bench" in reason for reason in receipt.reasons)
+    return bool(receipt.flags) == bent == told and request.record.cost_micros == call.cost_micros
+
+
+def delivered_model(request: Request) -> str | None:
+    receipt = request.record.receipt
+    return None if receipt is None else receipt.delivered.model
 
 
 def _change(calls: Sequence[Call], old: str, new: str, at: datetime, until: datetime | None) -> Change:

@@ -24,9 +24,9 @@ from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
 from shared.core.lifecycle import queries
-from shared.core.lifecycle.request_record import FINAL
 from shared.core.messages.topics import RENDER_REQUESTS, SUBSCRIPTIONS
 from shared.core.values.documents import Query
+from shared.core.values.status import FINAL
 
 HomeKind: TypeAlias = Literal["embedded", "emulators"]
 

@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias, assert_never
 
 from msgspec import Struct, field
 
-from shared.core.lifecycle.request_record import FINAL
 from shared.core.values.documents import Create, Delete, Fields, Increment, Update, Write
+from shared.core.values.status import FINAL
 
 Operation: TypeAlias = Literal["get", "query", "count", "commit", "conflict", "create", "update", "delete", "increment"]
 READS: tuple[Operation, ...] = ("get", "query", "count")

@@ -15,7 +15,7 @@ from scripts.bench.quota_live import measures
 from scripts.bench.quota_live.counters import Counters
 from scripts.bench.quota_live.measures import GoalKind, Measure, ObservedCall
 from scripts.bench.quota_live.stage import Stage
-from shared.core.lifecycle.request_record import FINAL
+from shared.core.values.status import FINAL
 
 
 class Scale(Struct, frozen=True):

@@ -18,9 +18,9 @@ from msgspec import Struct, field
 from scripts.bench.harness import rig
 from scripts.bench.quota_live.fleet import Fleet
 from scripts.bench.quota_live.measures import ObservedCall
-from shared.core.lifecycle.request_record import FINAL
 from shared.core.messages.topics import RENDER_REQUESTS, SUBSCRIPTIONS
 from shared.core.values.documents import Document, Query
+from shared.core.values.status import FINAL
 from shared.flows.pump_status import PUMP
 
 MODEL = "gemini-nano-banana-2.1"

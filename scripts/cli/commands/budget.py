@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+from msgspec import Struct
 
 from scripts.cli.data import audit, worker_home
 from shared.core.accounting.budget import OVERS, PERIODS, Over, PeriodName
@@ -13,6 +14,9 @@ from shared.core.accounting.budget import OVERS, PERIODS, Over, PeriodName
 if TYPE_CHECKING:
     from shared.core.accounting.budget import Budget
     from shared.ports.store import Store
+
+MOST_SHOWN = 3
+"""Changes; --json has them all."""
 
 
 @click.command("budget")
@@ -24,16 +28,35 @@ if TYPE_CHECKING:
     type=click.Choice(OVERS),
     help="What happens to a request that does not fit: it waits, takes the cheapest route that fits, or fails.",
 )
+@click.option("--reason", metavar="TEXT", default="", help="Why it is changed: kept in the budget's history.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; amounts in micro-dollars.")
-def command(name: str, limit: str | None, period: str | None, over: str | None, as_json: bool) -> None:
+def command(name: str, limit: str | None, period: str | None, over: str | None, reason: str, as_json: bool) -> None:
     """Show or set a tenant's budget.
 
     A changed limit takes effect within seconds, also for queued requests.
     """
-    asyncio.run(_budget(name, limit, cast("PeriodName | None", period), cast("Over | None", over), as_json=as_json))
+    new = _New(limit, cast("PeriodName | None", period), cast("Over | None", over), " ".join(reason.split())[:300])
+    asyncio.run(_budget(name, new, as_json=as_json))
 
 
-async def _budget(name: str, limit: str | None, period: PeriodName | None, over: Over | None, *, as_json: bool) -> None:
+class _New(Struct, frozen=True):
+    """What was given; None leaves it as it is."""
+
+    limit: str | None
+    period: PeriodName | None
+    over: Over | None
+    reason: str
+
+    @property
+    def changes(self) -> bool:
+        return self.limit is not None or self.period is not None or self.over is not None
+
+    def __str__(self) -> str:
+        given = {"limit": self.limit, "period": self.period, "over": self.over, "reason": self.reason or None}
+        return ", ".join(f"{key} {value}" for key, value in given.items() if value is not None)
+
+
+async def _budget(name: str, new: _New, *, as_json: bool) -> None:
     from scripts.cli.commands.tenant import check
     from scripts.cli.data.requests import to_json
 
@@ -41,15 +64,14 @@ async def _budget(name: str, limit: str | None, period: PeriodName | None, over:
     settings = worker_home.read_settings()
     from shared import wiring
 
-    changes = limit is not None or period is not None or over is not None
+    if new.reason and not new.changes:
+        raise click.UsageError("--reason: found no change; allowed: beside --limit, --period or --over")
     async with worker_home.reading(settings) as store:
-        if changes:
-            await _set(store, name, limit, period, over)
-            given = {"limit": limit, "period": period, "over": over}
-            said = ", ".join(f"{key} {value}" for key, value in given.items() if value is not None)
-            audit.note(settings, "budget", detail=f"tenant {name}: {said}")
+        if new.changes:
+            await _set(store, name, new)
+            audit.note(settings, "budget", detail=f"tenant {name}: {new}")
         seen = await _read(store, name, wiring.default_budget(settings))
-    if changes:
+    if new.changes:
         await _wake_the_pump()
     if as_json:
         click.echo(to_json(seen))
@@ -58,15 +80,16 @@ async def _budget(name: str, limit: str | None, period: PeriodName | None, over:
         click.echo(line)
 
 
-async def _set(store: Store, name: str, limit: str | None, period: PeriodName | None, over: Over | None) -> None:
-    from shared.flows.operations.tenants import NoBudget, lift_budget, set_budget
+async def _set(store: Store, name: str, new: _New) -> None:
+    from shared.flows.operations.tenants import By, NoBudget, lift_budget, set_budget
 
-    if limit == "none":
-        await lift_budget(store, name)
+    by = By(audit.account(), new.reason)
+    if new.limit == "none":
+        await lift_budget(store, name, by)
         return
-    micros = None if limit is None else _micros(limit)
+    micros = None if new.limit is None else _micros(new.limit)
     try:
-        await set_budget(store, name, limit_micros=micros, period=period, over=over)
+        await set_budget(store, name, limit_micros=micros, period=new.period, over=new.over, by=by)
     except NoBudget as error:
         raise click.UsageError(f"{name} has no budget: found no --limit; allowed: --limit USD beside it") from error
 
@@ -93,12 +116,21 @@ async def _wake_the_pump() -> None:
 
 async def _read(store: Store, name: str, default: Budget | None) -> dict[str, Any]:
     from shared.core.accounting.budget import OVER_BUDGET
+    from shared.core.accounting.budget_history import changes_of
     from shared.core.lifecycle import queries
+    from shared.core.values.documents import Document
     from shared.flows.operations.budget_reading import read_budget
 
     limit = await read_budget(store, name, default)
     waiting = await store.count(queries.waiting_for(name, OVER_BUDGET, 100_000))
-    return {"tenant": name, "budget": await _purse(store, name, limit) if limit else None, "waiting": waiting}
+    document = await store.get(f"tenants/{name}")
+    changes = changes_of(document.data) if isinstance(document, Document) else []
+    return {
+        "tenant": name,
+        "budget": await _purse(store, name, limit) if limit else None,
+        "waiting": waiting,
+        "history": [change.to_json() for change in changes],
+    }
 
 
 async def _purse(store: Store, name: str, limit: Budget) -> dict[str, Any]:
@@ -125,7 +157,7 @@ def _lines(seen: dict[str, Any]) -> list[str]:
 
     found = seen["budget"]
     if found is None:
-        return [f"{seen['tenant']}: no budget", *_waiting(seen)]
+        return [f"{seen['tenant']}: no budget", *_waiting(seen), *_history(seen)]
     over = {"queue": "more waits", "step-down": "more takes cheaper routes", "refuse": "more fails"}[found["over"]]
     return [
         f"{seen['tenant']}: {dollars(found['limit_micros'])} a {found['period']}, {over}",
@@ -133,7 +165,25 @@ def _lines(seen: dict[str, Any]) -> list[str]:
         f"  {dollars(found['held_micros']):>12}  held for attempts that are running or may have been billed",
         f"  {dollars(max(found['available_micros'], 0)):>12}  left",
         *_waiting(seen),
+        *_history(seen),
     ]
+
+
+def _history(seen: dict[str, Any]) -> list[str]:
+    from scripts.cli.views.request_view import moment
+
+    lines = []
+    for change in seen["history"][:MOST_SHOWN]:
+        what = f"{_limit(change['before'])} -> {_limit(change['after'])}, by {change['actor'] or '-'}"
+        why = f": {change['reason']}" if change["reason"] else ""
+        lines.append(f"  {moment(change['at'])}  {what}{why}")
+    return lines
+
+
+def _limit(budget: dict[str, Any] | None) -> str:
+    from scripts.cli.views.request_view import dollars
+
+    return dollars(budget["limit_micros"]) if budget else "none"
 
 
 def _waiting(seen: dict[str, Any]) -> list[str]:

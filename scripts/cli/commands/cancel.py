@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.cli.data import audit, filters, worker_home
-from shared.core.lifecycle.request_record import FINAL
 from shared.core.messages.request_key import id_of, tenant_of
 from shared.core.values.documents import Document
+from shared.core.values.status import FINAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scripts.cli.data.filters import Choice
     from scripts.cli.data.outgoing import Line
     from shared.config import Settings
+    from shared.core.records.versioned import Row
 
 STATUSES = ("queued", "released", "batched")
 """Not begun: what has begun ends as it ends."""
@@ -86,21 +87,21 @@ async def _cancel(ids: tuple[str, ...]) -> int:
 
 async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
     from scripts.cli.data.outgoing import send
-    from scripts.cli.views import progress, request_view
+    from scripts.cli.views import progress
     from shared import wiring
 
     settings = worker_home.read_settings()
     choice = choice.with_models(wiring.catalogue(settings))
     async with worker_home.reading(settings) as store:
-        found = await filters.read(store, choice, request_view.LISTED)
+        found = await filters.read(store, choice)
     if not as_json:
         _preview(found)
     if yes and found:
         async with worker_home.publishing(settings) as topics:
             with progress.counted(len(found), "asked to cancel") as report:
-                await send(topics, _lines([(each.data["tenant"], id_of(each.id)) for each in found]), report)
+                await send(topics, _lines([(each.record.tenant, id_of(each.id)) for each in found]), report)
         for each in found:
-            audit.note(settings, "cancel", request_id=each.id, trace_id=each.data.get("trace_id"))
+            audit.note(settings, "cancel", request_id=each.id, trace_id=each.record.trace_id)
     if as_json:
         click.echo(json.dumps({"chosen": len(found), "asked": yes, "request_ids": [id_of(each.id) for each in found]}))
         return
@@ -113,7 +114,7 @@ async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
         click.echo("preview only, nothing was cancelled. Repeat with --yes to cancel.")
 
 
-def _preview(found: list[Document]) -> None:
+def _preview(found: list[Row]) -> None:
     from scripts.cli.views import request_view
 
     if not found:
@@ -128,6 +129,7 @@ async def _owners(settings: Settings, names: Sequence[str]) -> tuple[list[tuple[
     """
     from scripts.cli.data.requests import resolve
     from shared.core.messages.render_request import DEFAULT_TENANT
+    from shared.core.records.versioned import request_in
 
     owners: list[tuple[str, str]] = []
     statuses: dict[str, str | None] = {}
@@ -136,9 +138,9 @@ async def _owners(settings: Settings, names: Sequence[str]) -> tuple[list[tuple[
     async with worker_home.reading(settings) as store:
         for name in names:
             request = await resolve(store, name)
-            tenant = request.data["tenant"] if isinstance(request, Document) else tenant_of(name) or DEFAULT_TENANT
-            owners.append((tenant, id_of(name)))
-            statuses[name] = str(request.data["status"]) if isinstance(request, Document) else None
+            record = request_in(request).record if isinstance(request, Document) else None
+            owners.append((record.tenant if record else tenant_of(name) or DEFAULT_TENANT, id_of(name)))
+            statuses[name] = record.status if record else None
     return owners, statuses
 
 

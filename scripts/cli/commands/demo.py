@@ -145,7 +145,7 @@ def differences(found: Sequence[Found | Rejected], expected: dict[str, str], run
         if each is None or each.status != status:
             different.append(f"{name} should be {status} and is {each.status if each else 'not there'}")
         elif isinstance(each, Found) and status == "succeeded":
-            images = sum(attempt["image_uri"] is not None for attempt in each.attempts)
+            images = sum(attempt.image_uri is not None for attempt in each.attempts)
             if images != 1:
                 different.append(f"{name} has {images} images")
     return different + [f"{name} is not among the samples" for name in ended if name not in expected]

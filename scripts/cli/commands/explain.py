@@ -102,6 +102,7 @@ async def _of_id(request_id: str, settings: Settings, catalogue: Catalogue) -> t
     from scripts.cli.data import explanation, routing
     from scripts.cli.data.requests import resolve
     from shared.core.messages.request_key import KEY_WORDS, is_key
+    from shared.core.records.versioned import request_in
     from shared.core.values.documents import Document
 
     if not is_key(request_id):
@@ -112,4 +113,4 @@ async def _of_id(request_id: str, settings: Settings, catalogue: Catalogue) -> t
             hint = "See `renderlane list`; or give a file of requests, whose name ends in .json or .jsonl."
             raise click.ClickException(f"{request_id}: no such request, and no such file. {hint}")
         seen = await routing.read(store, settings, catalogue)
-    return seen, [explanation.of_document(found.id, found.data, seen, catalogue)]
+    return seen, [explanation.of_document(found.id, request_in(found).record, seen, catalogue)]

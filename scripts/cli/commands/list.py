@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.cli.data import filters, worker_home
-from shared.core.lifecycle.request_record import FINAL
 from shared.core.values.lanes import BATCH, NAMES
+from shared.core.values.status import FINAL
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -61,10 +61,10 @@ async def _on_the_way(tenant: str | None, limit: int, *, as_json: bool) -> None:
     settings = worker_home.read_settings()
     async with worker_home.reading(settings) as store:
         found = await batch_table.read(store)
-        places = [each for each in found.places if tenant is None or each.request.data["tenant"] == tenant]
+        places = [each for each in found.places if tenant is None or each.row.tenant == tenant]
         worker_home.say_if_simulated(settings)
         if as_json:
-            by_key = {each.request.id: each for each in places[:limit]}
+            by_key = {each.key: each for each in places[:limit]}
             documents = await store.get_all([path(each) for each in by_key])
             for each in await with_attempts(store, [one for one in documents if isinstance(one, Document)]):
                 click.echo(to_json(each.document() | {"in_batch": by_key[each.key].to_json()}))
@@ -103,7 +103,7 @@ async def _list(choice: Choice, limit: int, *, as_json: bool) -> None:
     from datetime import UTC, datetime
 
     from scripts.cli.data import wait_reasons
-    from scripts.cli.data.requests import Found, to_json, with_attempts
+    from scripts.cli.data.requests import Listed, to_json, with_attempts
     from scripts.cli.views import request_view
     from shared import wiring
     from shared.core.values.documents import Document
@@ -113,8 +113,8 @@ async def _list(choice: Choice, limit: int, *, as_json: bool) -> None:
     choice = choice.with_models(catalogue)
     async with worker_home.reading(settings) as store:
         unreadable: list[Document] = []
-        fields = None if as_json else (*request_view.LISTED, "wake_at", "ask")
-        documents = await filters.read(store, choice, fields, limit, unreadable)
+        read = filters.read_whole if as_json else filters.read
+        documents = await read(store, choice, limit, unreadable)
         worker_home.say_if_simulated(settings)
         if as_json:
             for each in await with_attempts(store, documents):
@@ -122,7 +122,7 @@ async def _list(choice: Choice, limit: int, *, as_json: bool) -> None:
             for document in unreadable:
                 click.echo(to_json({"request_id": document.id, "status": "unreadable"}))
             return
-        found = [Found(document.id, document.data) for document in documents]
+        found = [Listed(row.id, row.record) for row in documents]
         why = await wait_reasons.read(store, found, catalogue)
     filters.say_unreadable(unreadable)
     if not found:

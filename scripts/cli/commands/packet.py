@@ -50,9 +50,9 @@ async def _packet(request_id: str, number: int | None, *, with_prompt: bool, as_
         return 1
     catalogue = wiring.catalogue(settings)
     how = Repeating(settings.project, settings.base_url, wiring.body_of)
-    found_out = made(found.key, found.data, attempt, catalogue, how, with_prompt=with_prompt)
+    found_out = made(found.key, found.record, attempt, catalogue, how, with_prompt=with_prompt)
     if with_prompt:
-        trace_id = found.data.get("trace_id")
+        trace_id = found.record.trace_id
         audit.note(settings, "show-prompt", request_id=found.key, trace_id=trace_id, detail="packet")
     worker_home.say_if_simulated(settings)
     if as_json:

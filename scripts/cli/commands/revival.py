@@ -19,6 +19,7 @@ from shared.config import Settings
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle import request_record
 from shared.core.messages.request_key import id_of
+from shared.core.records.versioned import Row, request_in
 from shared.core.routing.ladder import Planned, first_plan
 from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import Document
@@ -30,13 +31,12 @@ from shared.ports.store import Store
 from shared.ports.telemetry import Events
 
 AT_ONCE = 50
-NEEDED = (*request_view.LISTED, "ask", "deadline", "revived_as")
 
 
 class Preview(Struct, frozen=True):
     """What a filter chose."""
 
-    found: Sequence[Document]
+    found: Sequence[Row]
     """Without those that were revived before."""
     before: int
     """Revived before, and the new request is there."""
@@ -50,7 +50,7 @@ class Preview(Struct, frozen=True):
         return f" ({self.before:,} were revived before)" if self.before else ""
 
     def overdue(self, now: datetime) -> int:
-        return sum(1 for each in self.found if each.data["deadline"] is not None and each.data["deadline"] <= now)
+        return sum(1 for each in self.found if each.record.deadline is not None and each.record.deadline <= now)
 
     def lines(self, deadline: datetime | None) -> list[RenderableType]:
         what = f"would be retried, for about {request_view.dollars(self.estimate_micros)}{self.before_words}"
@@ -84,26 +84,26 @@ class _Reach(Struct, frozen=True):
 async def look(store: Store, choice: Choice, catalogue: Catalogue) -> Preview:
     """What would be revived; nothing is changed."""
     unreadable: list[Document] = []
-    found = await filters.read(store, choice, NEEDED, unreadable=unreadable)
+    found = await filters.read(store, choice, unreadable=unreadable)
     filters.say_unreadable(unreadable)
     successors = [
         path
         for each in found
-        if (name := each.data.get("revived_as"))
-        for path in request_record.paths_of(each.data["tenant"], name)
+        if (name := each.record.revived_as)
+        for path in request_record.paths_of(each.record.tenant, name)
     ]
     there: set[tuple[str, str]] = set()
     for start in range(0, len(successors), filters.PAGE):
         page = await store.get_all(successors[start : start + filters.PAGE])
-        there |= {(each.data["tenant"], id_of(each.id)) for each in page if isinstance(each, Document)}
-    fresh = [each for each in found if (each.data["tenant"], str(each.data.get("revived_as"))) not in there]
+        there |= {(request_in(each).record.tenant, id_of(each.id)) for each in page if isinstance(each, Document)}
+    fresh = [each for each in found if (each.record.tenant, str(each.record.revived_as)) not in there]
     prices: dict[Requirements, int | None] = {}
     for each in fresh:
-        ask = Requirements.from_json(each.data["ask"])
+        ask = each.record.ask
         if ask not in prices:
             planned = first_plan(ask, catalogue, BUILT)
             prices[ask] = planned.estimate_micros if isinstance(planned, Planned) else None
-    asked = [prices[Requirements.from_json(each.data["ask"])] for each in fresh]
+    asked = [prices[each.record.ask] for each in fresh]
     return Preview(fresh, len(found) - len(fresh), sum(each or 0 for each in asked), asked.count(None))
 
 

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
 
 from scripts.cli.data import audit, worker_home
-from shared.core.lifecycle.request_record import FINAL
+from shared.core.values.status import FINAL
 from shared.core.values.visible import visible
 
 if TYPE_CHECKING:
     from scripts.cli.data.requests import Found
     from shared.core.catalogue.catalogue import Catalogue
     from shared.core.values.documents import Absent
+    from shared.flows.status.prospect import Prospect
+    from shared.flows.status.scene_reading import Situation
     from shared.ports.store import Store
 
 
 @click.command("status")
-@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.argument("ids", nargs=-1, metavar="[ID...]")
 @click.option("--watch", is_flag=True, help="Follow until all have ended; without a terminal, one line per change.")
 @click.option("--json", "as_json", is_flag=True, help="The public view as JSON Lines; with --watch, one per change.")
 @click.option("--raw", is_flag=True, help="With --json: the whole status documents with their attempts.")
 @click.option("--prompt", "--with-prompt", "with_prompt", is_flag=True, help="Also show the prompt.")
 @click.pass_context
 def command(ctx: click.Context, ids: tuple[str, ...], watch: bool, as_json: bool, raw: bool, with_prompt: bool) -> None:
-    """Show the status of requests.
+    """Show the status of requests, or without ID how the worker stands.
 
-    Includes advice, the requested and delivered route, cost, attempts and image. Exit code 1 if one is unknown or ended
-    without an image.
+    Of a request: advice, the requested and delivered route, cost, attempts and image; exit code 1 if one is unknown or
+    ended without an image. Without ID: the console's first line with its next step; exit code 1 where that is red.
     """
     as_json = as_json or raw
+    if not ids:
+        if watch or raw or with_prompt:
+            raise click.UsageError("found no ID; allowed: --json alone without one. Name the requests.")
+        from scripts.cli.commands import situation
+
+        ctx.exit(asyncio.run(situation.show(as_json=as_json)))
     from scripts.cli.data.requests import check_name
 
     for name in ids:
@@ -65,13 +74,13 @@ async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, raw: bool
                     settings,
                     "show-prompt",
                     request_id=each.key,
-                    trace_id=each.data.get("trace_id"),
+                    trace_id=each.record.trace_id,
                     detail="status",
                 )
         for request_id, each in zip(ids, found, strict=True):
             if not isinstance(each, Found):
                 unknown += 1
-                _say_unknown(request_id, [str(one.data["reason"]) for one in await rejections_of(store, request_id)])
+                _say_unknown(request_id, [one.record.reason for one in await rejections_of(store, request_id)])
     if any(isinstance(one, Found) and one.status not in FINAL for one in found):
         worker_home.warn_unless_running(settings)
     failed = any(isinstance(one, Found) and one.status in FINAL and one.status != "succeeded" for one in found)
@@ -87,14 +96,37 @@ async def _show(
 
     known = [each for each in found if isinstance(each, Found)]
     why = await wait_reasons.read(store, known, catalogue)
+    now = None if as_json else await _situation(store, known, catalogue)
     console = request_view.console()
     for number, each in enumerate(known):
         if as_json:
             click.echo(to_json(wait_reasons.in_document(each, why, raw=raw, with_prompt=with_prompt)))
         else:
-            console.print(
-                *([""] if number else []), request_view.sheet(each, wait_reasons.of(each, why), with_prompt=with_prompt)
-            )
+            next_step = None if now is None else _next_step(each, now, catalogue)
+            sheet = request_view.sheet(each, wait_reasons.of(each, why), next_step, with_prompt=with_prompt)
+            console.print(*([""] if number else []), sheet)
+
+
+async def _situation(store: Store, requests: list[Found], catalogue: Catalogue) -> Situation | None:
+    """How the worker stands; None where all have ended, so that nothing is before them."""
+    from scripts.cli.data import routing
+    from shared.flows.status import scene_reading
+
+    if all(request.status in FINAL for request in requests):
+        return None
+    return await scene_reading.read(store, routing.read(store, worker_home.read_settings(), catalogue))
+
+
+def _next_step(request: Found, now: Situation, catalogue: Catalogue) -> Prospect | None:
+    """As the console's page of the request says it; None where it has ended, or this release cannot plan for it."""
+    from shared.core.values.lanes import BUILT
+    from shared.flows.status.prospect import prospect
+
+    if request.status in FINAL:
+        return None
+    with contextlib.suppress(ValueError, KeyError, LookupError):
+        return prospect(request.key, request.record, request.attempts, now, catalogue, BUILT)
+    return None
 
 
 def _say_unknown(request_id: str, rejections: list[str]) -> None:

@@ -45,9 +45,9 @@ async def _trace(request_id: str, *, as_json: bool, page: Path | None) -> int:
     if found is None:
         return 1
     spans, source = _spans(settings, found)
-    trace_id = found.data["trace_id"]
+    trace_id = found.record.trace_id
     if as_json:
-        said = {"request_id": found.request_id, "tenant": found.data["tenant"], "trace_id": trace_id, "source": source}
+        said = {"request_id": found.request_id, "tenant": found.record.tenant, "trace_id": trace_id, "source": source}
         click.echo(to_json(said | {"spans": [span.to_json() for span in spans]}))
     else:
         request_view.console().print(trace_view.sheet(request_id, trace_id, spans))
@@ -65,11 +65,11 @@ def _spans(settings: Settings, found: Found) -> tuple[list[SpanView], str]:
     from shared.core.observability import trace_tree
 
     now = datetime.now(UTC)
-    read = span_file.read(settings.traces, found.data["trace_id"])
+    read = span_file.read(settings.traces, found.record.trace_id)
     spans = [trace_tree.of_otlp(span) for span in read]
     if spans:
-        return trace_tree.with_root(spans, found.data, now), "file"
-    return trace_tree.of_documents(found.data, found.attempts, now), "store"
+        return trace_tree.with_root(spans, found.record, now), "file"
+    return trace_tree.of_documents(found.record, found.attempts, now), "store"
 
 
 def _elsewhere(settings: Settings, trace_id: str) -> str:

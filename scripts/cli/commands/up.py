@@ -132,15 +132,17 @@ def _ready(home: Home, events_path: str) -> str:
 
 async def _say_what_is_left(home: Home) -> None:
     from scripts.local.home import FINISH_WITHIN
-    from shared.core.lifecycle import queries, request_record
+    from shared.core.lifecycle import queries
+    from shared.core.records.versioned import request_in
     from shared.ports.store import StoreUnavailable
 
     ports = home.worker.ports
     awaiting = 0
     try:
         rendering = await ports.store.query(queries.rendering(1000))
-        own = sum(1 for request in rendering if request.data["lease_holder"] == ports.boot)
-        awaiting = sum(1 for request in rendering if request_record.is_awaiting(request.data))
+        records = [request_in(request).record for request in rendering if request.is_readable]
+        own = sum(record.lease_holder == ports.boot for record in records)
+        awaiting = sum(record.is_awaiting for record in records)
     except StoreUnavailable:
         own = home.courier.deliveries
     patience = (

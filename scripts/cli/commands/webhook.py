@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.cli.data import audit, worker_home
-from shared.core.lifecycle.request_record import FINAL
+from shared.core.values.status import FINAL
 
 if TYPE_CHECKING:
     from shared.core.webhooks.delivery import Delivery

@@ -11,6 +11,7 @@ from scripts.cli.data.outgoing import Sent
 from scripts.cli.data.requests import Found, Rejected, with_attempts
 from shared.core.lifecycle import request_record
 from shared.core.messages.request_key import id_of
+from shared.core.records.versioned import Request, request_in
 from shared.core.values.documents import Document
 from shared.ports.store import Store
 
@@ -19,7 +20,7 @@ LONGEST_PAUSE = 1.0
 PAGE = 300
 """Documents looked up at once."""
 
-Ended = Document | Rejected
+Ended = Request | Rejected
 
 
 class Waiting:
@@ -30,7 +31,7 @@ class Waiting:
         self._sent = [each for each in sent if not each.cancels]
         self._open = {each.message_id: each for each in self._sent}
         self.total = len(self._different())
-        self.requests: dict[tuple[str, str], Document] = {}
+        self.requests: dict[tuple[str, str], Request] = {}
         """By tenant and id, as last read."""
         self.rejected: dict[str, Rejected] = {}
         """By message id."""
@@ -45,7 +46,7 @@ class Waiting:
 
     @property
     def cost_micros(self) -> int:
-        return sum(document.data["cost_micros"] for document in self.requests.values())
+        return sum(request.record.cost_micros for request in self.requests.values())
 
     async def until_ended(self, timeout: float | None, report: Callable[[Sequence[Ended]], None]) -> bool:
         """False when time was up first. `report` gets what has ended since its last call, also when that is nothing."""
@@ -69,7 +70,7 @@ class Waiting:
             document = self._own(each)
             if message_id in self.rejected:
                 ended[message_id] = self.rejected[message_id]
-            elif document is not None and document.data["status"] in request_record.FINAL:
+            elif document is not None and document.record.is_final:
                 ended[document.path] = document  # once, however many messages asked for it
             else:
                 continue
@@ -108,17 +109,18 @@ class Waiting:
                 if not isinstance(document, Document):
                     continue
                 if document.path.startswith("rejected/"):
-                    self.rejected[document.id] = Rejected(document.data["request_id"], document.data)
+                    self.rejected[document.id] = Rejected.of(document)
                 else:
-                    tenant, request_id = document.data["tenant"], id_of(document.id)
-                    if (tenant, request_id, request_record.content_hash(document.data)) in asked:
-                        self.requests[tenant, request_id] = document
+                    request = request_in(document)
+                    tenant, request_id = request.record.tenant, id_of(request.id)
+                    if (tenant, request_id, request_record.content_hash(request.record)) in asked:
+                        self.requests[tenant, request_id] = request
 
-    def _own(self, sent: Sent) -> Document | None:
+    def _own(self, sent: Sent) -> Request | None:
         """The request that this message asked for: another content under the same id is another request."""
         document = self.requests.get((sent.tenant, sent.request_id or ""))
-        return document if document and request_record.content_hash(document.data) == sent.content_hash else None
+        return document if document and request_record.content_hash(document.record) == sent.content_hash else None
 
     def _status(self, sent: Sent) -> str:
         document = self._own(sent)
-        return str(document.data["status"]) if document else "sent"
+        return document.record.status if document else "sent"

@@ -12,12 +12,13 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
 from shared.core.messages.request_key import id_of, key_of
+from shared.core.records.request import RequestRecord
 from shared.core.routing import ladder
 from shared.core.routing.context import Offer, RequestHistory, RoutingContext
 from shared.core.routing.ladder import Ladder, Plan, Planned, Unroutable
 from shared.core.routing.requirements import Requirements
-from shared.core.values.documents import Fields
 from shared.core.values.lanes import BUILT
+from shared.core.values.status import FINAL
 from shared.core.values.validation import Problem
 from shared.flows.intake.intake import check, failed_model
 from shared.flows.operations.routing_snapshot import RoutingSnapshot
@@ -83,15 +84,15 @@ def _offers(request: RenderRequest, known: RoutingSnapshot) -> Mapping[str, Offe
     return known.offers if request.allow_gateway else {}
 
 
-def of_document(key: str, data: Fields, known: RoutingSnapshot, catalogue: Catalogue) -> Explained:
+def of_document(key: str, record: RequestRecord, known: RoutingSnapshot, catalogue: Catalogue) -> Explained:
     """As the pump would plan its next attempt now."""
-    about = str(data["status"])
-    if about in request_record.FINAL:
+    about = str(record.status)
+    if about in FINAL:
         about += "; this is the plan if it were submitted now"
     elif about != "queued":
         about += "; this is the plan for another attempt now"
-    ask = Requirements.from_json(data["ask"])
-    return _planned(id_of(key), about, ask, known.terms(catalogue, BUILT), request_record.course_of(key, data))
+    ask = record.ask
+    return _planned(id_of(key), about, ask, known.terms(catalogue, BUILT), request_record.course_of(key, record))
 
 
 def _planned(name: str, about: str, ask: Requirements, terms: RoutingContext, course: RequestHistory) -> Explained:

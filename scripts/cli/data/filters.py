@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +17,13 @@ from shared.core.provider.outcome import CANCELLED, EXPIRED, SUCCEEDED
 
 if TYPE_CHECKING:
     from shared.core.catalogue.catalogue import Catalogue
-    from shared.core.values.documents import Document, Fields
+    from shared.core.records.request import RequestRow
+    from shared.core.records.versioned import Row
+    from shared.core.values.documents import Document
     from shared.ports.store import Store
 
 PAGE = 500
 OUTCOMES = (*dict.fromkeys([SUCCEEDED.code, CANCELLED.code, EXPIRED.code, *(kind.value for kind in FailureKind)]),)
-LOOKED_AT = (
-    "status", "created_at", "tenant", "group", "priority", "asked_model", "model", "route", "outcome", "flags",
-)  # fmt: skip
-"""What choosing needs of a document."""
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -116,15 +114,16 @@ class Choice(Struct, frozen=True):
         names = ("tenant", "model", "priority", "outcome", "group", "flag", "lane")
         return tuple(name for name in names if getattr(self, name) is not None)
 
-    def takes(self, data: Fields) -> bool:
+    def takes(self, request: RequestRow) -> bool:
+        models = {request.asked_model, request.route.model}
         return (
-            self.tenant in (None, data["tenant"])
-            and self.priority in (None, data["priority"])
-            and self.group in (None, data["group"])
-            and self.lane in (None, data["route"]["lane"])
-            and (self.outcome is None or (data["outcome"] or {}).get("code") == self.outcome)
-            and (not self.model_ids or bool({data.get("asked_model"), data["route"]["model"]} & set(self.model_ids)))
-            and (self.flag is None or any(_is_flag(each, self.flag) for each in data.get("flags", ())))
+            self.tenant in (None, request.tenant)
+            and self.priority in (None, request.priority)
+            and self.group in (None, request.group)
+            and self.lane in (None, request.route.lane)
+            and (self.outcome is None or request.outcome_code == self.outcome)
+            and (not self.model_ids or bool(models & set(self.model_ids)))
+            and (self.flag is None or any(_is_flag(flag_id, self.flag) for flag_id in request.flags))
         )
 
 
@@ -134,27 +133,34 @@ def _is_flag(flag_id: str, named: str) -> bool:
 
 
 async def read(
-    store: Store,
-    choice: Choice,
-    fields: Iterable[str] | None,
-    limit: int | None = None,
-    unreadable: list[Document] | None = None,
-) -> list[Document]:
-    """All that are meant, newest first, with these `fields` beside LOOKED_AT; None: whole documents, prompts too.
+    store: Store, choice: Choice, limit: int | None = None, unreadable: list[Document] | None = None
+) -> list[Row]:
+    """All that are meant, newest first, without their prompts. What cannot be read is put into `unreadable`."""
+    from shared.core.records.request import ROW_FIELDS
 
-    What cannot be read is put into `unreadable`.
-    """
+    return await _read(store, choice, ROW_FIELDS, limit, unreadable)
+
+
+async def read_whole(
+    store: Store, choice: Choice, limit: int | None = None, unreadable: list[Document] | None = None
+) -> list[Row]:
+    """The same as whole documents, prompts too."""
+    return await _read(store, choice, (), limit, unreadable)
+
+
+async def _read(
+    store: Store, choice: Choice, fields: Sequence[str], limit: int | None, unreadable: list[Document] | None
+) -> list[Row]:
     damaged = [] if unreadable is None else unreadable
-    found: list[Document] = []
-    wanted = () if fields is None else tuple(dict.fromkeys((*LOOKED_AT, *fields)))
+    chosen: list[Row] = []
     for status in choice.statuses or (None,):
-        kept: list[Document] = []
-        async for page in _pages(store, choice, status, wanted, limit, damaged):
+        kept: list[Row] = []
+        async for page in _pages(store, choice, status, fields, limit, damaged):
             kept += page
             if limit is not None and len(kept) >= limit:
                 break
-        found += kept
-    return sorted(found, key=lambda each: (each.data["created_at"], each.id), reverse=True)[:limit]
+        chosen += kept
+    return sorted(chosen, key=lambda row: (row.record.created_at, row.id), reverse=True)[:limit]
 
 
 async def _pages(
@@ -164,7 +170,7 @@ async def _pages(
     fields: Sequence[str],
     limit: int | None,
     damaged: list[Document],
-) -> AsyncIterator[list[Document]]:
+) -> AsyncIterator[list[Row]]:
     """No index knows tenants, models and outcomes: the pages hold what is meant of all that were read.
 
     Requests of the same instant may lie on both sides of a page's edge: a page begins with those that were seen there.
@@ -174,30 +180,36 @@ async def _pages(
 
     at_most = PAGE if limit is None or not choice.takes_all else min(limit, PAGE)
     since = () if choice.since is None else (Range("created_at", ">=", choice.since),)
-    edge, seen = choice.until, frozenset[str]()
+    edge, before = choice.until, frozenset[str]()
     while True:
         bounds = since if edge is None else (*since, Range("created_at", "<=", edge))
-        at_most = max(at_most, len(seen))
-        query = replace(queries.newest(status, at_most + len(seen)), bounds=bounds, fields=fields)
+        at_most = max(at_most, len(before))
+        query = replace(queries.newest(status, at_most + len(before)), bounds=bounds, fields=fields)
         page = await store.query(query)
-        new = [each for each in page if each.id not in seen]
-        readable = [each for each in page if _is_sound(each)]
-        damaged += [each for each in new if each not in readable]
-        yield [each for each in new if each in readable and choice.takes(each.data)]
+        rows, broken = _sorted_out(page)
+        damaged += [document for document in broken if document.id not in before]
+        yield [row for row in rows if row.id not in before and choice.takes(row.record)]
         if len(page) < query.limit:
             return
-        if readable:
-            edge = readable[-1].data["created_at"]
-        seen = frozenset(each.id for each in page if each not in readable or each.data["created_at"] == edge)
+        if rows:
+            edge = rows[-1].record.created_at
+        at_edge = [row.id for row in rows if row.record.created_at == edge]
+        before = frozenset([*at_edge, *(document.id for document in broken)])
 
 
-def _is_sound(document: Document) -> bool:
-    """Whether everything is there that choosing and a list look at, in the form they know."""
-    try:
-        Choice(tenant="", priority="", group="", outcome="", flag="", lane="", model_ids=("",)).takes(document.data)
-        return isinstance(document.data["created_at"], datetime) and "lane" in document.data["route"]
-    except Exception:  # noqa: BLE001  whatever a damaged document raises
-        return False
+def _sorted_out(page: Sequence[Document]) -> tuple[list[Row], list[Document]]:
+    """Those that can be read, and the others."""
+    from shared.core.records.versioned import row_in
+    from shared.core.values.documents import UnreadableDocument
+
+    rows: list[Row] = []
+    broken: list[Document] = []
+    for document in page:
+        try:
+            rows.append(row_in(document))
+        except UnreadableDocument:
+            broken.append(document)
+    return rows, broken
 
 
 def say_unreadable(documents: Sequence[Document]) -> None:

@@ -9,11 +9,16 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import click
-from msgspec import Struct
+from msgspec import Struct, field
 
 from shared.core.lifecycle import queries, request_record
 from shared.core.messages.request_key import KEY_WORDS, SEPARATOR, id_of, is_key, tenant_of
+from shared.core.records.attempt import AttemptRecord
+from shared.core.records.note import RejectedRecord
+from shared.core.records.request import RequestRecord, RequestRow
+from shared.core.records.versioned import attempt_in, request_in
 from shared.core.values.documents import Absent, Document, Fields, Query
+from shared.core.values.status import Status
 from shared.core.values.visible import json_line
 from shared.flows.requests.lookup import find_request
 from shared.ports.store import Store
@@ -22,64 +27,71 @@ MOST_TENANTS = 20
 """That are named where they use the same id."""
 
 
-class Found(Struct, frozen=True):
-    """One request."""
+class Listed(Struct, frozen=True):
+    """One request, as a list has it."""
 
     key: str
     """Its place in the store, and an unambiguous name for every verb: `TENANT~ID` of other tenants than `default`."""
-    data: Fields
-    attempts: tuple[Fields, ...] = ()
+    record: RequestRow
+    attempts: tuple[AttemptRecord, ...] = ()
 
     @property
     def request_id(self) -> str:
         return id_of(self.key)
 
     @property
-    def status(self) -> str:
-        return str(self.data["status"])
+    def status(self) -> Status:
+        return self.record.status
 
     @property
     def wait(self) -> timedelta | None:
         """From its acceptance to its first attempt."""
-        if not self.attempts:
-            return None
-        waited: timedelta = self.attempts[0]["started_at"] - self.data["created_at"]
-        return waited
+        return self.attempts[0].started_at - self.record.created_at if self.attempts else None
 
     @property
     def model_time(self) -> timedelta | None:
         """All attempts that have ended."""
-        ended = [attempt["latency_ms"] for attempt in self.attempts if attempt["latency_ms"] is not None]
+        ended = [attempt.latency_ms for attempt in self.attempts if attempt.latency_ms is not None]
         return timedelta(milliseconds=sum(ended)) if ended else None
 
     @property
     def asked_size(self) -> str:
-        return str(self.data["ask"]["image_size"])
+        return self.record.ask.image_size
 
     @property
     def delivered_size(self) -> str | None:
-        receipt = self.data["receipt"]
-        return str(receipt["delivered"]["image_size"]) if receipt else None
+        receipt = self.record.receipt
+        return receipt.delivered.image_size if receipt else None
 
     @property
     def image(self) -> str | None:
         """A path where the image lies in a folder, else its URI."""
-        uri = self.data["image_uri"]
+        uri = self.record.image_uri
         if uri is None:
             return None
         parts = urlsplit(uri)
-        return unquote(parts.path) if parts.scheme == "file" else str(uri)
+        return unquote(parts.path) if parts.scheme == "file" else uri
+
+
+class Found(Listed, frozen=True):
+    """One request, whole."""
+
+    record: RequestRecord
+    attempts: tuple[AttemptRecord, ...] = ()
+    stored: Fields = field(default_factory=dict)
+    """As the store has it, for the raw document."""
+    stored_attempts: tuple[Fields, ...] = ()
 
     def document(self, *, with_prompt: bool = False) -> dict[str, Any]:
         """The status document with its attempts; the prompt only for those who ask for it."""
-        request = dict(self.data["request"])
+        request = dict(self.record.request)
         if not with_prompt:
             request.pop("prompt", None)
         return {
-            **self.data,
+            **self.stored,
             "request": request,
             "request_id": self.request_id,
-            "attempts": [dict(attempt) for attempt in self.attempts],
+            "attempts": [dict(attempt) for attempt in self.stored_attempts],
         }
 
 
@@ -88,7 +100,14 @@ class Rejected(Struct, frozen=True):
 
     request_id: str | None
     """The id it named, where it named a valid one."""
-    data: Fields
+    record: RejectedRecord
+    stored: Fields
+    """As the store has it, for the raw document."""
+
+    @classmethod
+    def of(cls, document: Document, request_id: str | None = None) -> Rejected:
+        record = RejectedRecord.from_json(document.data)
+        return cls(request_id or record.request_id, record, document.data)
 
     @property
     def status(self) -> str:
@@ -96,7 +115,7 @@ class Rejected(Struct, frozen=True):
 
     def document(self) -> dict[str, Any]:
         """Without the excerpt of the message."""
-        shown = {name: value for name, value in self.data.items() if name not in ("excerpt", "expire_at")}
+        shown = {name: value for name, value in self.stored.items() if name not in ("excerpt", "expire_at")}
         return {**shown, "request_id": self.request_id, "status": "rejected"}
 
 
@@ -116,7 +135,9 @@ async def resolve(store: Store, name: str) -> Document | Absent:
     )
     documents = {document.path: document for document in (first, *others) if isinstance(document, Document)}
     if len(documents) > 1:
-        names = sorted(f"{document.data['tenant']}{SEPARATOR}{request_id}" for document in documents.values())
+        names = sorted(
+            f"{request_in(document).record.tenant}{SEPARATOR}{request_id}" for document in documents.values()
+        )
         raise click.UsageError(
             f"{request_id}: found requests of several tenants: {', '.join(names)}. Use one of these names."
         )
@@ -154,7 +175,7 @@ async def with_attempts(store: Store, documents: Sequence[Document]) -> list[Fou
 async def rejections_of(store: Store, name: str) -> list[Rejected]:
     request_id = id_of(name)
     documents = await store.query(Query("rejected", equal=(("request_id", request_id),), limit=5))
-    return [Rejected(request_id, document.data) for document in documents]
+    return [Rejected.of(document, request_id) for document in documents]
 
 
 MOST_REJECTED = 10_000
@@ -166,19 +187,18 @@ async def rejected(
 ) -> tuple[list[Rejected], int]:
     """The newest of them, and how many there are."""
     documents = await store.query(queries.newest_rejected(since, until, MOST_REJECTED))
-    chosen = [
-        document
-        for document in documents
-        if document.is_readable and tenant in (None, document.data.get("tenant"))
-    ]  # fmt: skip
-    return [Rejected(document.data["request_id"], document.data) for document in chosen[:limit]], len(chosen)
+    rejections = [Rejected.of(document) for document in documents if document.is_readable]
+    chosen = [rejection for rejection in rejections if tenant in (None, rejection.record.tenant)]
+    return chosen[:limit], len(chosen)
 
 
 async def _with_attempts(store: Store, document: Document | Absent) -> Found | Absent:
     if isinstance(document, Absent):
         return document
-    attempts = await store.query(queries.attempts_of(document.id)) if document.data["attempt_count"] else []
-    return Found(document.id, document.data, tuple(attempt.data for attempt in attempts))
+    request = request_in(document)
+    attempts = await store.query(queries.attempts_of(request.id)) if request.record.attempt_count else []
+    records = tuple(attempt_in(attempt).record for attempt in attempts)
+    return Found(request.id, request.record, records, request.data, tuple(attempt.data for attempt in attempts))
 
 
 def to_json(document: Mapping[str, Any]) -> str:

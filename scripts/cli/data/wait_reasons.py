@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from scripts.cli.data.requests import Found
+from scripts.cli.data.requests import Found, Listed
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle.request_view import request_view
 from shared.core.observability import display
@@ -17,7 +17,6 @@ from shared.core.routing import flag, flag_board
 from shared.core.routing.flag import Flag, Subject
 from shared.core.routing.flag_board import Board
 from shared.core.routing.model_choice import choose_model
-from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import Document, Fields
 from shared.core.values.validation import Problem
 from shared.flows.pump_status import PUMP
@@ -34,7 +33,7 @@ class WaitReasons(Struct, frozen=True):
     catalogue: Catalogue | None = None
 
 
-async def read(store: Store, found: Iterable[Found], catalogue: Catalogue) -> WaitReasons:
+async def read(store: Store, found: Iterable[Listed], catalogue: Catalogue) -> WaitReasons:
     """One look at the pump and the flags, and none where nothing waits for the pump. What is over is left out."""
     if not any(waits(each) for each in found):
         return WaitReasons()
@@ -45,31 +44,31 @@ async def read(store: Store, found: Iterable[Found], catalogue: Catalogue) -> Wa
     return WaitReasons(held, tuple(each for each in flags if each.name == "pause" and not each.shadow), catalogue)
 
 
-def waits(found: Found) -> bool:
+def waits(found: Listed) -> bool:
     """For a slot; a sleeper knows itself when it wakes."""
-    return found.status == "queued" and found.data["wake_at"] is None
+    return found.status == "queued" and found.record.wake_at is None
 
 
-def of(found: Found, held: WaitReasons) -> Fields | None:
+def of(found: Listed, held: WaitReasons) -> Fields | None:
     """What keeps this request: a pause that concerns it, else what its model's queue waits for."""
     if not waits(found):
         return None
     pause = _pause_of(found, held)
     if pause is not None:
         return {"reason": "paused", "until": pause.expires_at, "why": pause.because}
-    why = held.by_model.get(found.data["model"])
+    why = held.by_model.get(found.record.model)
     of_others = why is not None and why["reason"] == "paused" and why["why"] in {each.because for each in held.pauses}
     return None if of_others else why
 
 
-def _pause_of(found: Found, held: WaitReasons) -> Flag | None:
+def _pause_of(found: Listed, held: WaitReasons) -> Flag | None:
     if not held.pauses or held.catalogue is None:
         return None
-    ask = Requirements.from_json(found.data["ask"])
+    ask = found.record.ask
     asked = choose_model(ask, held.catalogue)
     if isinstance(asked, Problem):
         return None
-    subject = Subject(found.key, found.data["tenant"], ask.purpose, asked.model.id, ask.lane)
+    subject = Subject(found.key, found.record.tenant, ask.purpose, asked.model.id, ask.lane)
     return next(iter(flag.concerning(held.pauses, subject)), None)
 
 
@@ -79,13 +78,13 @@ def in_document(found: Found, held: WaitReasons, *, raw: bool, with_prompt: bool
     told = {} if why is None else {"held": {name: why[name] for name in ("reason", "until", "why")}}
     if raw:
         return told | found.document(with_prompt=with_prompt)
-    view: dict[str, Any] = msgspec.to_builtins(request_view(found.key, found.data, datetime.now(UTC)))
-    prompt = {"prompt": found.data["request"]["prompt"]} if with_prompt else {}
+    view: dict[str, Any] = msgspec.to_builtins(request_view(found.key, found.record, datetime.now(UTC)))
+    prompt = {"prompt": found.record.prompt} if with_prompt else {}
     return view | told | prompt
 
 
-def lines(found: Iterable[Found], held: WaitReasons) -> list[str]:
+def lines(found: Iterable[Listed], held: WaitReasons) -> list[str]:
     """For a list: one line for each thing that a model's requests wait for."""
-    kept = [(each.data["model"], of(each, held)) for each in found]
+    kept = [(each.record.model, of(each, held)) for each in found]
     told = sorted({(model, text(model, why)) for model, why in kept if why is not None})
     return [f"waits: {words if words.startswith(model) else f'{model}: {words}'}" for model, words in told]

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from shared.core.catalogue.batch_rules import BatchRules
-from shared.core.lifecycle import batch, queries, request_record
-from shared.core.values.documents import Document, Fields
-from shared.core.values.route import Route
+from shared.core.lifecycle import queries, request_record
+from shared.core.records.batch import BatchRecord
+from shared.core.records.request import CollectedRow
+from shared.core.records.versioned import Batch, batch_in, request_in
+from shared.core.values.documents import Document
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,7 +27,9 @@ FAR = datetime(9999, 1, 1, tzinfo=UTC)
 class BatchPosition(Struct, frozen=True):
     """Where one request stands."""
 
-    request: Document
+    key: str
+    read_at: datetime
+    row: CollectedRow
     position: int
     """From 1, in its collection or its batch."""
     of: int
@@ -34,13 +38,12 @@ class BatchPosition(Struct, frozen=True):
     batch: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        since = self.request.data["batched_at"]
         return {
             "batch": self.batch,
             "state": self.state,
             "position": self.position,
             "of": self.of,
-            "age_seconds": int((self.request.read_at - since).total_seconds()),
+            "age_seconds": int((self.read_at - self.row.batched_at).total_seconds()),
         }
 
 
@@ -48,12 +51,12 @@ class OnTheWay(Struct, frozen=True):
     """All of it, longest under way first."""
 
     places: tuple[BatchPosition, ...]
-    batches: tuple[Document, ...]
+    batches: tuple[Batch, ...]
 
 
 async def read(store: Store) -> OnTheWay:
-    open_batches = await store.query(queries.due_batches(FAR, MOST_READ))
-    open_batches.sort(key=lambda each: each.data["created_at"])
+    open_batches = [batch_in(each) for each in await store.query(queries.due_batches(FAR, MOST_READ))]
+    open_batches.sort(key=lambda each: each.record.created_at)
     places: list[BatchPosition] = []
     for each in open_batches:
         places += await _in_batch(store, each)
@@ -61,33 +64,44 @@ async def read(store: Store) -> OnTheWay:
     return OnTheWay(tuple(places), tuple(open_batches))
 
 
-async def _in_batch(store: Store, found: Document) -> list[BatchPosition]:
+async def _in_batch(store: Store, batch: Batch) -> list[BatchPosition]:
     """Without those of it that are settled."""
-    items = batch.items_of(found.data)
-    requests = await store.get_all([request_record.path(each.request_id) for each in items])
+    items, state = batch.record.items, state_of(batch.record)
+    requests = await store.get_all([request_record.path(item.request_id) for item in items])
     return [
-        BatchPosition(request, position, len(items), state_of(found.data), found.id)
+        BatchPosition(
+            request.id, request.read_at, CollectedRow.from_json(request.data), position, len(items), state, batch.id
+        )
         for position, request in enumerate(requests, 1)
-        if isinstance(request, Document) and request.data["batch"] == found.id and request.data["status"] == "batched"
+        if isinstance(request, Document) and _is_in(request, batch)
     ]
+
+
+def row_of(request: Document) -> CollectedRow:
+    return CollectedRow.from_json(request.data)
+
+
+def _is_in(request: Document, batch: Batch) -> bool:
+    record = request_in(request).record
+    return record.batch == batch.id and record.status == "batched"
 
 
 def _collecting(requests: Sequence[Document]) -> list[BatchPosition]:
-    sets: dict[tuple[str, str], list[Document]] = {}
-    for each in requests:
-        route = Route.from_json(each.data["route"])
-        sets.setdefault((route.model, route.image_size), []).append(each)
+    sets: dict[tuple[str, str], list[tuple[Document, CollectedRow]]] = {}
+    for request in requests:
+        row = row_of(request)
+        sets.setdefault((row.route.model, row.route.image_size), []).append((request, row))
     return [
-        BatchPosition(request, position, len(together), "collecting")
+        BatchPosition(request.id, request.read_at, row, position, len(together), "collecting")
         for together in sets.values()
-        for position, request in enumerate(together, 1)
+        for position, (request, row) in enumerate(together, 1)
     ]
 
 
-def state_of(data: Fields) -> str:
-    if data["state"] == "collected":
-        return "being submitted" if data["creating_at"] else "to be submitted"
-    return data["provider_state"] or "handed over"
+def state_of(batch: BatchRecord) -> str:
+    if batch.state == "collected":
+        return "being submitted" if batch.creating_at else "to be submitted"
+    return batch.provider_state or "handed over"
 
 
 def table(places: Iterable[BatchPosition], now: datetime) -> RenderableType:
@@ -105,17 +119,17 @@ def table(places: Iterable[BatchPosition], now: datetime) -> RenderableType:
     )
     rows: list[tuple[Cell, ...]] = []
     for each in places:
-        data = each.request.data
-        position, age = f"{each.position} of {each.of}", request_view.age(data["batched_at"], now)
+        row = each.row
+        position, age = f"{each.position} of {each.of}", request_view.age(row.batched_at, now)
         cells = (
-            request_view.route(data["route"]),
-            data["route"]["image_size"],
+            request_view.route(row.route),
+            row.route.image_size,
             each.state,
             position,
             age,
             each.batch or "-",
         )
-        rows.append((each.request.id, *cells))
+        rows.append((each.key, *cells))
     return Narrowing(columns, rows)
 
 
@@ -128,18 +142,18 @@ def lines(found: OnTheWay, rules: BatchRules, now: datetime) -> list[str]:
     return said
 
 
-def _line(each: Document, now: datetime) -> str:
+def _line(each: Batch, now: datetime) -> str:
     from scripts.cli.views import request_view
 
-    data = each.data
-    route = f"{data['model']} {data['image_size']}"
-    name = f" ({data['name']})" if data["name"] else ""
-    done = f", {data['done']} of {len(data['items'])} done" if data["name"] else f", tried {data['tries']} times"
+    batch = each.record
+    route = f"{batch.model} {batch.image_size}"
+    name = f" ({batch.name})" if batch.name else ""
+    done = f", {batch.done} of {len(batch.items)} done" if batch.name else f", tried {batch.tries} times"
     times = (
-        f"closed {request_view.age(data['created_at'], now)} ago, last change "
-        f"{request_view.age(data['changed_at'], now)} ago"
+        f"closed {request_view.age(batch.created_at, now)} ago, last change "
+        f"{request_view.age(batch.changed_at, now)} ago"
     )
-    return f"batch {each.id}{name}: {route}, {state_of(data)}{done}, {times}"
+    return f"batch {each.id}{name}: {route}, {state_of(batch)}{done}, {times}"
 
 
 def _time(duration: timedelta) -> str:

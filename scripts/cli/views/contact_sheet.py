@@ -43,13 +43,13 @@ async def save(
 async def _card(each: Found | Rejected, images: Images, cut: str) -> Card:
     name = (each.request_id or "(no id)").removeprefix(cut)
     if isinstance(each, Rejected):
-        problems = each.data["problems"]
-        return Card(name, each.status, problems[0]["field"] if problems else "", "", None)
+        problems = each.record.problems
+        return Card(name, each.status, problems[0].field if problems else "", "", None)
     if not each.attempts:
-        return Card(name, each.status, "not begun", cost(each.data), None)
-    uri = each.data["image_uri"]
-    about = f"{route(each.data['route'])} · {each.delivered_size or each.asked_size}"
-    return Card(name, each.status, about, cost(each.data), _thumbnail(await images.read(uri)) if uri else None)
+        return Card(name, each.status, "not begun", cost(each.record), None)
+    uri = each.record.image_uri
+    about = f"{route(each.record.route)} · {each.delivered_size or each.asked_size}"
+    return Card(name, each.status, about, cost(each.record), _thumbnail(await images.read(uri)) if uri else None)
 
 
 def _thumbnail(encoded: bytes) -> bytes:

@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from shared.core.accounting.cost_report import Bill, Bills
-from shared.core.accounting.ledger import WHYS
 
 INK, GRID = "#1a1a1a", "#e2e2e2"
-COLOURS = {"first": "#0b3d91", "retry": "#d55e00", "refused": "#cc79a7", "no_image": "#7f7f7f", "duplicate": "#009e73"}
-NAMES = {"first": "first attempts", "retry": "retries", "refused": "refusals", "no_image": "no image",
-         "duplicate": "duplicates"}  # fmt: skip
+COLOURS = {"first": "#0b3d91", "retry": "#56b4e9", "again": "#d55e00", "refused": "#cc79a7", "no_image": "#7f7f7f",
+           "duplicate": "#009e73"}  # fmt: skip
+NAMES = {"first": "first attempts", "retry": "retries", "again": "paid again", "refused": "refusals",
+         "no_image": "no image", "duplicate": "duplicates"}  # fmt: skip
 MOST_BARS = 40
 
 
@@ -29,7 +29,7 @@ def draw(found: Bills, by: str, path: str, title: str) -> None:
             _bars(axis, bill, newest=by == "day")
             axis.set_title(f"{name}: ${bill.total.micros / 1_000_000:,.2f}", loc="left", fontweight="bold")
         handles, labels = axes[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="lower left", ncols=5, fontsize=9, frameon=False)
+        figure.legend(handles, labels, loc="lower left", ncols=6, fontsize=9, frameon=False)
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)
         figure.tight_layout(rect=(0.0, 0.06, 1.0, 1.0))
         figure.savefig(path, dpi=110, facecolor="white", metadata={"Date": None} if path.endswith(".svg") else None)
@@ -40,9 +40,9 @@ def _bars(axes: Axes, bill: Bill, *, newest: bool) -> None:
     """The dearest groups, or the newest days, as far as there is room."""
     names = list(bill.groups)[-MOST_BARS:] if newest else list(bill.groups)[:MOST_BARS]
     bottom = [0.0] * len(names)
-    for why in WHYS:
-        heights = [bill.groups[name].by_why[why] / 1_000_000 for name in names]
-        axes.bar(range(len(names)), heights, bottom=bottom, color=COLOURS[why], label=NAMES[why], width=0.8)
+    for use in NAMES:
+        heights = [bill.groups[name].by_use[use] / 1_000_000 for name in names]
+        axes.bar(range(len(names)), heights, bottom=bottom, color=COLOURS[use], label=NAMES[use], width=0.8)
         bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
     turned = len(names) > 4 or any(len(name) > 14 for name in names)
     axes.set_xticks(range(len(names)), names, rotation=40 if turned else 0, ha="right" if turned else "center")

@@ -13,13 +13,17 @@ from rich.console import RenderableType
 from scripts.cli.views.request_view import dollars
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from shared.core.accounting.cost_report import AMOUNTS, Bill, Bills, Total
-from shared.core.accounting.ledger import PARTS, WHYS
+from shared.core.accounting.ledger import PARTS, REPEATS, WHYS
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.values.money import usd
 
 WORDS = {
     "first": "first attempts",
-    "retry": "retries",
+    "retry_free": "retries that cost nothing",
+    "retry_unknown": "retries of unknown cost, or booked by an older release",
+    "retry_once": "retries that were their request's only paid attempt",
+    "retry_again": "retries of requests that had been charged before",
+    "retry_unsplit": "retries booked by an older release, not split",
     "refused": "refusals that were charged",
     "no_image": "answers without a usable image",
     "duplicate": "duplicates: images that arrived after their request had ended",
@@ -38,11 +42,13 @@ COLUMNS = (
     Column("attempts", right=True),
     Column("images", right=True),
     Column("cost", right=True),
-    Column("first", right=True, leaves=6),
-    Column("retries", right=True, leaves=5),
+    Column("first", right=True, leaves=7),
+    Column("retries", right=True, leaves=6),
+    Column("paid again", right=True, leaves=5),
     Column("refused", right=True, leaves=4),
     Column("no image", right=True, leaves=3),
     Column("duplicate", right=True, leaves=2),
+    Column("free calls", right=True, leaves=1),
     Column("unknown", right=True),
     Column("saved", right=True, leaves=1),
 )
@@ -99,18 +105,21 @@ def _table(bill: Bill, by: str) -> Narrowing:
 
 
 def _row(name: str, total: Total) -> tuple[Cell, ...]:
-    spent = [dollars(total.by_why[why]) if total.by_why[why] else "-" for why in WHYS]
+    spent = [dollars(micros) if micros else "-" for micros in total.by_use.values()]
+    free = f"{total['attempts_free']:,}" if total["attempts_free"] else "-"
     unknown = f"{total['unknown_attempts']:,}" if total["unknown_attempts"] else "-"
     saved = _signed(total.saved_micros) if total.saved_micros else "-"
     counts = (f"{total['attempts']:,}", f"{total['images']:,}")
-    return (name, *counts, dollars(total.micros), *spent, unknown, saved)
+    return (name, *counts, dollars(total.micros), *spent, free, unknown, saved)
 
 
 def _explained(total: Total, *, saved: bool) -> Iterator[str]:
     yield "paid for"
-    for why in WHYS:
-        if total[f"attempts_{why}"] or total[f"micros_{why}"]:
-            yield f"  {dollars(total[f'micros_{why}']):>12}  {total[f'attempts_{why}']:>6,}  {WORDS[why]}"
+    for name, micros, count in _purposes(total):
+        if micros or count:
+            yield f"  {dollars(micros):>12}  {count:>6,}  {WORDS[name]}"
+    if total["attempts_free"]:
+        yield f"  {'$0.0000':>12}  {total['attempts_free']:>6,}  of them free: rejected by a limit, or never run"
     yield "charged for"
     for part in PARTS:
         if total[f"micros_{part}"]:
@@ -125,6 +134,18 @@ def _explained(total: Total, *, saved: bool) -> Iterator[str]:
                 yield f"  {_signed(total[f'saved_{what}_micros']):>12}          {WORDS[what]}"
     if total["mismatches"]:
         yield f"{total['mismatches']:,} images differ from the order; paid as delivered, see their receipts"
+
+
+def _purposes(total: Total) -> Iterator[tuple[str, int, int]]:
+    """What was paid for: its name in WORDS, micro-dollars and attempts."""
+    for why in WHYS:
+        if why != "retry":
+            yield why, total[f"micros_{why}"], total[f"attempts_{why}"]
+            continue
+        for repeat in REPEATS:
+            yield f"retry_{repeat}", total[f"micros_retry_{repeat}"], total[f"attempts_retry_{repeat}"]
+        rest = total["attempts_retry"] - sum(total[f"attempts_retry_{repeat}"] for repeat in REPEATS)
+        yield "retry_unsplit" if total.unsplit_micros else "retry_unknown", total.unsplit_micros, max(0, rest)
 
 
 def _unknown(total: Total) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 from rich.console import RenderableType
@@ -13,7 +12,8 @@ from rich.text import Text
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from shared.core.admission.route_memory import Effect
 from shared.core.observability.display import age, effect_text, left, moment, probes, saved
-from shared.core.routing.flag import BREAKER, Flag, Scope
+from shared.core.routing.flag import BREAKER, Flag
+from shared.core.routing.flag_history import HistoryLine
 from shared.core.routing.flag_kinds import lane_of
 from shared.core.values.documents import Document
 from shared.core.values.lanes import BUILT
@@ -149,9 +149,8 @@ def history(found: Sequence[Document]) -> RenderableType:
 
 
 def _happened(each: Document) -> tuple[Cell, ...]:
-    data = each.data
-    flag = data["flag"]
-    at: datetime = data["at"]
-    does = f" to {flag['to']}" if flag["to"] else ""
-    what = data["action"] + (" (shadow)" if flag["shadow"] else "")
-    return moment(at), what, data["flag_id"] + does, str(Scope(**flag["scope"])), data["actor"], data["reason"]
+    line = HistoryLine.from_json(each.data)
+    flag = line.logged
+    does = f" to {flag.to}" if flag.to else ""
+    what = line.action + (" (shadow)" if flag.shadow else "")
+    return moment(line.at), what, line.flag_id + does, str(flag.scope), line.actor, line.reason

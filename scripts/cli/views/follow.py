@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from typing import TypeAlias
 
 import click
@@ -18,8 +17,8 @@ from scripts.cli.data.requests import Found, find, find_again, to_json
 from scripts.cli.data.wait_reasons import WaitReasons
 from scripts.cli.views import request_view
 from shared.core.catalogue.catalogue import Catalogue
-from shared.core.lifecycle import request_record
 from shared.core.values.documents import Absent
+from shared.core.values.status import FINAL
 from shared.ports.store import Store
 
 PAUSE = 0.5
@@ -36,7 +35,7 @@ async def follow(
             looked = await find(store, ids) if looked is None else await find_again(store, looked)
             found = [each for each in looked if isinstance(each, Found)]
             draw(found, await wait_reasons.read(store, found, catalogue))
-            if all(each.status in request_record.FINAL for each in found):
+            if all(each.status in FINAL for each in found):
                 return looked
             await asyncio.sleep(PAUSE)
 
@@ -74,31 +73,31 @@ def _changes(told: Callable[[Found, WaitReasons], str]) -> Draw:
 
 def _mark(found: Found) -> object:
     """What changes when a person would say that something happened."""
-    data = found.data
+    record = found.record
     return (
         found.status,
-        data["reason"],
-        data["round"],
-        data["attempt_count"],
-        data["route"],
-        data["cancel_requested_at"],
+        record.reason,
+        record.round,
+        record.attempt_count,
+        record.route,
+        record.cancel_requested_at,
     )
 
 
 def line(found: Found, why: WaitReasons) -> str:
     """When, which, and what happened."""
-    data = found.data
-    at: datetime = data["updated_at"]
+    record = found.record
+    at = record.updated_at
     return f"{at:%H:%M:%S} UTC  {found.request_id}  {found.status:<9}  {_what(found, why)}".rstrip()
 
 
 def _what(found: Found, why: WaitReasons) -> str:
-    data = found.data
-    if data["outcome"]:
-        return f"{data['outcome']['code']}, {request_view.cost(data)}" + (f"  {found.image}" if found.image else "")
+    record = found.record
+    if record.outcome:
+        return f"{record.outcome.code}, {request_view.cost(record)}" + (f"  {found.image}" if found.image else "")
     keeps = wait_reasons.of(found, why)
     if keeps is not None:
-        return wait_reasons.text(data["model"], keeps)
+        return wait_reasons.text(record.model, keeps)
     if found.status == "rendering":
-        return f"attempt {data['attempt_count']} on {request_view.route(data['route'])} {data['route']['image_size']}"
-    return str(data["reason"] or request_view.route(data["route"]))
+        return f"attempt {record.attempt_count} on {request_view.route(record.route)} {record.route.image_size}"
+    return str(record.reason or request_view.route(record.route))

@@ -55,10 +55,10 @@ def _bar(waiting: Waiting) -> Iterator[Report]:
 
 def _line(ended: Ended) -> str:
     if isinstance(ended, Rejected):
-        return f"rejected   {ended.request_id or 'a message without id'}: {ended.data['reason']}"
-    data = ended.data
-    took = (data["finished_at"] - data["created_at"]).total_seconds()
-    return f"{data['status']:<10} {id_of(ended.id)}  {took:.1f} s  {dollars(data['cost_micros'])}"
+        return f"rejected   {ended.request_id or 'a message without id'}: {ended.record.reason}"
+    record = ended.record
+    took = ((record.finished_at or ended.read_at) - record.created_at).total_seconds()
+    return f"{record.status:<10} {id_of(ended.id)}  {took:.1f} s  {dollars(record.cost_micros)}"
 
 
 LINE_EVERY = 1_000

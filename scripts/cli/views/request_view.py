@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+from msgspec.structs import asdict
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from scripts.cli.data import wait_reasons
-from scripts.cli.data.requests import Found, Rejected
+from scripts.cli.data.requests import Found, Listed, Rejected
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from scripts.cli.views.terminal import console as console
+from shared.core.messages.render_request import RenderRequest
 from shared.core.observability.display import age as age
 from shared.core.observability.display import dollars as dollars
 from shared.core.observability.display import moment as moment
 from shared.core.observability.display import seconds as seconds
-from shared.core.values.documents import Document, Fields
+from shared.core.provider.usage import Usage
+from shared.core.records.attempt import AttemptRecord
+from shared.core.records.receipt import DeliveredImage
+from shared.core.records.request import RequestRecord, RequestRow
+from shared.core.records.versioned import Row
+from shared.core.routing.requirements import Requirements
+from shared.core.values.documents import Fields
 from shared.core.values.lanes import STANDARD
 from shared.core.values.parameters import IMAGE_SEARCH
 from shared.core.values.route import Route
 from shared.core.values.visible import visible
+from shared.flows.status.prospect import Prospect
 
 LONGEST_TABLE = 100
-LISTED = ("status", "tenant", "route", "ask", "receipt", "cost_micros", "cost_unknown_attempts", "created_at")
-"""What a line of a list needs: no prompts."""
 STYLES = {
     "succeeded": "green",
     "refused": "yellow",
@@ -46,14 +52,13 @@ def status(word: str) -> Text:
     return Text(word, STYLES.get(word, ""))
 
 
-def cost(data: Fields) -> str:
-    known = dollars(data["cost_micros"])
-    return f"{known} + ?" if data["cost_unknown_attempts"] else known
+def cost(data: RequestRow) -> str:
+    known = dollars(data.cost_micros)
+    return f"{known} + ?" if data.cost_unknown_attempts else known
 
 
-def route(data: Mapping[str, Any]) -> str:
+def route(planned: Route) -> str:
     """Lane and model, short: the words that all models have in common are left out."""
-    planned = Route.from_json(data)
     model = planned.model.removeprefix("gemini-").removesuffix("-image")
     return model if planned.lane == STANDARD else f"{model} ({planned.lane})"
 
@@ -77,8 +82,8 @@ def results(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableTy
             case Found():
                 delivered = each.delivered_size or each.asked_size
                 size = delivered if delivered == each.asked_size else f"{each.asked_size} > {delivered}"
-                taken = route(each.data["route"]) if each.attempts else "-"
-                cells = (taken, size, seconds(each.wait), seconds(each.model_time), cost(each.data))
+                taken = route(each.record.route) if each.attempts else "-"
+                cells = (taken, size, seconds(each.wait), seconds(each.model_time), cost(each.record))
             case Rejected():
                 cells = ("-", "-", "-", "-", "-")
         name = (each.request_id or "(no id)").removeprefix(cut)
@@ -89,7 +94,7 @@ def results(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableTy
 def summary(found: Sequence[Found | Rejected]) -> str:
     counts = Counter(each.status for each in found)
     ends = ", ".join(f"{count} {word}" for word, count in counts.most_common())
-    total = sum(each.data["cost_micros"] for each in found if isinstance(each, Found))
+    total = sum(each.record.cost_micros for each in found if isinstance(each, Found))
     return f"{len(found)} requests: {ends}; total cost {dollars(total)}"
 
 
@@ -101,19 +106,24 @@ def remarks(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableTy
     grid.add_column(overflow="fold")
     for each in found:
         match each:
-            case Found() if each.data["outcome"] is None:
-                remark = f"Not finished. Check again: renderlane status {each.key}"
-            case Found() if each.status == "succeeded":
+            case Found(status="succeeded"):
                 continue
             case Found():
-                remark = f"{each.data['outcome']['message']} {each.data['outcome']['advice']}".strip()
+                remark = _remark(each)
             case Rejected():
-                remark = each.data["reason"]
+                remark = each.record.reason
         grid.add_row((each.request_id or "(no id)").removeprefix(cut), status(each.status), remark)
     return grid
 
 
-def listed(found: Sequence[Found], now: datetime) -> RenderableType:
+def _remark(found: Found) -> str:
+    outcome = found.record.outcome
+    if outcome is None:
+        return f"Not finished. Check again: renderlane status {found.key}"
+    return f"{outcome.message} {outcome.advice}".strip()
+
+
+def listed(found: Sequence[Listed], now: datetime) -> RenderableType:
     """Newest first, one line each."""
     columns = (
         Column("request", least=16, whole=48),
@@ -127,8 +137,8 @@ def listed(found: Sequence[Found], now: datetime) -> RenderableType:
     rows: list[tuple[Cell, ...]] = []
     for each in found:
         size = each.delivered_size or each.asked_size
-        tenant, planned, old = each.data["tenant"], route(each.data["route"]), age(each.data["created_at"], now)
-        rows.append((each.request_id, status(each.status), tenant, planned, size, cost(each.data), old))
+        tenant, planned, old = each.record.tenant, route(each.record.route), age(each.record.created_at, now)
+        rows.append((each.request_id, status(each.status), tenant, planned, size, cost(each.record), old))
     return Narrowing(columns, rows)
 
 
@@ -139,133 +149,138 @@ def rejections(messages: Sequence[Rejected]) -> RenderableType:
         table.add_column(name, no_wrap=True)
     table.add_column("reason", overflow="fold")
     for message in messages:
-        data = message.data
+        record = message.record
         table.add_row(
-            moment(data["created_at"]),
-            data.get("tenant") or "-",
+            moment(record.created_at),
+            record.tenant or "-",
             message.request_id or "(no id)",
-            data["message_id"],
-            visible(data["reason"]),
+            record.message_id,
+            visible(record.reason),
         )
     return table
 
 
-def first_ten(documents: Sequence[Document], what: str) -> list[RenderableType]:
+def first_ten(documents: Sequence[Row], what: str) -> list[RenderableType]:
     """How many there are and `what` is to become of them, and the first ten."""
-    found = [Found(each.id, each.data) for each in documents[:10]]
+    found = [Listed(each.id, each.record) for each in documents[:10]]
     more = len(documents) - len(found)
     count = "1 request" if len(documents) == 1 else f"{len(documents):,} requests"
     lines: list[RenderableType] = [f"{count} {what}", listed(found, datetime.now(UTC))]
     return [*lines, f"... and {more:,} more"] if more else lines
 
 
-def sheet(found: Found, why_held: Fields | None = None, *, with_prompt: bool) -> RenderableType:
-    """Everything a person asks about one request; `why_held` is what the pump says of its model's queue."""
+def sheet(
+    found: Found, why_held: Fields | None = None, prospect: Prospect | None = None, *, with_prompt: bool
+) -> RenderableType:
+    """Everything a person asks about one request; `why_held` is what the pump says of its model's queue, `prospect`
+    what becomes of a request that has not ended.
+    """
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, value in _facts(found, why_held, with_prompt=with_prompt):
+    for name, value in _facts(found, why_held, prospect, with_prompt=with_prompt):
         grid.add_row(name, value)
     return Group(grid, Text(), _attempts(found.attempts)) if found.attempts else grid
 
 
-def _facts(found: Found, why_held: Fields | None, *, with_prompt: bool) -> list[tuple[str, RenderableType]]:
-    data = found.data
+def _facts(
+    found: Found, why_held: Fields | None, prospect: Prospect | None, *, with_prompt: bool
+) -> list[tuple[str, RenderableType]]:
+    data = found.record
     facts: list[tuple[str, RenderableType]] = [
         ("request", Text(found.request_id, "bold")),
         ("status", status(found.status)),
     ]
-    if data["outcome"]:
-        facts.append(("outcome", f"{data['outcome']['code']}: {data['outcome']['message']}"))
-        if data["outcome"]["advice"]:
-            facts.append(("advice", data["outcome"]["advice"]))
+    if data.outcome:
+        facts.append(("outcome", f"{data.outcome.code}: {data.outcome.message}"))
+        if data.outcome.advice:
+            facts.append(("advice", data.outcome.advice))
     elif why_held is not None:
-        facts.append(("waits", wait_reasons.text(data["model"], why_held)))
-        if data["reason"] not in (None, "new"):
-            facts.append(("queued", data["reason"]))
-    elif data["reason"]:
-        until = f" until {moment(data['wake_at'])}" if data["wake_at"] else ""
-        facts.append(("waits", f"{data['reason']}{until}"))
+        facts.append(("waits", wait_reasons.text(data.model, why_held)))
+        if data.reason not in (None, "new"):
+            facts.append(("queued", data.reason))
+    elif data.reason:
+        until = f" until {moment(data.wake_at)}" if data.wake_at else ""
+        facts.append(("waits", f"{data.reason}{until}"))
+    if prospect is not None:
+        at = f" ({moment(prospect.at)})" if prospect.at else ""
+        facts += [("now", prospect.now), ("next", prospect.next), ("when", f"{prospect.when}{at}")]
     facts += [
-        (name, str(other))
-        for name, other in (("revives", data.get("revives")), ("revived as", data.get("revived_as")))
-        if other
+        (name, str(other)) for name, other in (("revives", data.revives), ("revived as", data.revived_as)) if other
     ]
     if with_prompt:
-        prompt = " ".join(data["request"]["prompt"].split())
+        prompt = " ".join(data.prompt.split())
         facts.append(("prompt", prompt if len(prompt) <= 300 else f"{prompt[:300]} …"))
     facts.append(("asked", _asked(data)))
-    if data["receipt"]:
-        made = data["receipt"]["delivered"]
-        pixels = f"{made['width']} x {made['height']}"
-        facts.append(("delivered", f"{made['lane']} {made['model']} {made['image_size']} ({pixels})"))
+    if data.receipt:
+        made = data.receipt.delivered
+        pixels = f"{made.width} x {made.height}"
+        facts.append(("delivered", f"{made.lane} {made.model} {made.image_size} ({pixels})"))
         if thought := _thought(made):
             facts.append(("thinking", thought))
     else:
-        facts.append(("route", str(Route.from_json(data["route"]))))
-    reasons = data["receipt"]["reasons"] if data["receipt"] else data["route_reasons"]
+        facts.append(("route", str(data.route)))
+    reasons = data.reasons
     facts += [("because", reason) for reason in reasons]
-    facts += [("cost", _cost_in_full(data)), ("times", _times(found)), ("trace", data["trace_id"])]
+    facts += [("cost", _cost_in_full(data)), ("times", _times(found)), ("trace", data.trace_id)]
     facts += [
-        ("provider", f"{name} (attempt {each['number']})")
-        for each in found.attempts
-        if (name := each["provider_request_id"])
+        ("provider", f"{name} (attempt {each.number})") for each in found.attempts if (name := each.provider_request_id)
     ]
     if found.image:
         facts.append(("image", found.image))
     return facts
 
 
-def _thought(made: Fields) -> str:
+def _thought(made: DeliveredImage) -> str:
     """The level that was taken and what it came to; empty where neither is known."""
-    level, tokens = made.get("thinking"), made.get("thought_tokens")
+    level, tokens = made.thinking, made.thought_tokens
     counted = f"{tokens:,} tokens" if tokens else ""
     return ", ".join(part for part in (level, counted) if part)
 
 
-def _asked(data: Fields) -> str:
-    ask = data["ask"]
-    what = ask["model"] or f"the {ask['purpose']} model"
-    ratio = f" {ask['aspect_ratio']}" if ask["aspect_ratio"] else ""
-    more = "".join(f", {name}" for name in _parameters(ask, data["request"]))
-    cap = f", at most {dollars(ask['max_cost_micros'])}" if ask["max_cost_micros"] is not None else ""
-    return f"{ask['lane']} {what} {ask['image_size']}{ratio}{more}, {data['priority']}, tenant {data['tenant']}{cap}"
+def _asked(data: RequestRecord) -> str:
+    ask = data.ask
+    what = ask.model or f"the {ask.purpose} model"
+    ratio = f" {ask.aspect_ratio}" if ask.aspect_ratio else ""
+    more = "".join(f", {name}" for name in _parameters(ask, data.content))
+    cap = f", at most {dollars(ask.max_cost_micros)}" if ask.max_cost_micros is not None else ""
+    return f"{ask.lane} {what} {ask.image_size}{ratio}{more}, {data.priority}, tenant {data.tenant}{cap}"
 
 
-def _parameters(ask: Fields, request: Fields) -> Iterator[str]:
+def _parameters(ask: Requirements, request: RenderRequest) -> Iterator[str]:
     """What was asked for beside model, size and lane."""
-    if ask.get("thinking"):
-        yield f"thinking {ask['thinking']}"
-    if ask["grounding"]:
-        yield "image search" if ask["grounding"] == IMAGE_SEARCH else "grounded"
-    if request.get("system_instruction"):
+    if ask.thinking:
+        yield f"thinking {ask.thinking}"
+    if ask.grounding:
+        yield "image search" if ask.grounding == IMAGE_SEARCH else "grounded"
+    if request.system_instruction:
         yield "with a system instruction"
-    if safety := request.get("safety"):
+    if safety := request.safety:
         yield "safety " + " ".join(f"{category}={threshold}" for category, threshold in sorted(safety.items()))
-    if request.get("output_format"):
-        quality = f" at quality {request['output_quality']}" if request.get("output_quality") else ""
-        yield f"as {request['output_format']}{quality}"
+    if request.output_format:
+        quality = f" at quality {request.output_quality}" if request.output_quality else ""
+        yield f"as {request.output_format}{quality}"
 
 
-def _cost_in_full(data: Fields) -> str:
-    basis = f" ({data['cost_basis']})" if data["cost_basis"] else ""
-    unknown = data["cost_unknown_attempts"]
-    return f"{dollars(data['cost_micros'])}{basis}" + (f" + {unknown} attempts of unknown cost" if unknown else "")
+def _cost_in_full(data: RequestRecord) -> str:
+    basis = f" ({data.cost_basis})" if data.cost_basis else ""
+    unknown = data.cost_unknown_attempts
+    return f"{dollars(data.cost_micros)}{basis}" + (f" + {unknown} attempts of unknown cost" if unknown else "")
 
 
 def _times(found: Found) -> str:
-    data = found.data
-    parts = [f"accepted {moment(data['created_at'])}"]
+    data = found.record
+    parts = [f"accepted {moment(data.created_at)}"]
     if found.wait is not None:
         parts.append(f"waited {seconds(found.wait)}")
     if found.model_time is not None:
         parts.append(f"model {seconds(found.model_time)}")
-    if data["finished_at"]:
-        parts.append(f"ended after {seconds(data['finished_at'] - data['created_at'])}")
+    if data.finished_at:
+        parts.append(f"ended after {seconds(data.finished_at - data.created_at)}")
     return ", ".join(parts)
 
 
-def _attempts(attempts: Sequence[Fields]) -> RenderableType:
+def _attempts(attempts: Sequence[AttemptRecord]) -> RenderableType:
     columns = (
         Column("attempt", right=True),
         Column("route", least=9),
@@ -279,21 +294,21 @@ def _attempts(attempts: Sequence[Fields]) -> RenderableType:
     return Narrowing(columns, [_attempt(each) for each in attempts])
 
 
-def _attempt(each: Fields) -> tuple[Cell, ...]:
-    latency = each["latency_ms"]
+def _attempt(attempt: AttemptRecord) -> tuple[Cell, ...]:
+    latency = attempt.latency_ms
     return (
-        str(each["number"]),
-        f"{route(each['route'])} {each['route']['image_size']}",
-        each["outcome"]["code"] if each["outcome"] else "in flight",
-        str(each["http_status"] or "-"),
+        str(attempt.number),
+        f"{route(attempt.route)} {attempt.route.image_size}",
+        attempt.outcome.code if attempt.outcome else "in flight",
+        str(attempt.http_status or "-"),
         seconds(None if latency is None else timedelta(milliseconds=latency)),
-        _tokens(each["usage"]),
-        dollars(each["cost_micros"]),
-        each["cost_basis"] or "-",
+        _tokens(attempt.usage),
+        dollars(attempt.cost_micros),
+        attempt.cost_basis or "-",
     )
 
 
-def _tokens(usage: Mapping[str, int] | None) -> str:
+def _tokens(usage: Usage | None) -> str:
     if usage is None:
         return "-"
-    return f"{sum(count for name, count in usage.items() if name != 'grounding_searches'):,}"
+    return f"{sum(count for name, count in asdict(usage).items() if name != 'grounding_searches'):,}"

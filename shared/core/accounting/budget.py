@@ -66,12 +66,6 @@ class Reservation(Stored, frozen=True):
     period: str
     micros: int
 
-    @classmethod
-    def of(cls, data: Fields) -> Reservation | None:
-        """On a request or an attempt; None where nothing is held."""
-        found = data.get("budget")
-        return cls.from_json(found) if found else None
-
 
 class UnconfirmedReservation(Stored, frozen=True):
     """A reservation between the write that holds it and the write that hands its request out."""
@@ -201,9 +195,9 @@ def settle_reservation(
     return BudgetDelta(tenant, request_id, {reservation.period: (returned, cost_micros)})
 
 
-def refund(request_id: str, data: Fields) -> tuple[Increment, ...]:
+def refund(tenant: str, request_id: str, reservation: Reservation | None) -> tuple[Increment, ...]:
     """The write that returns what is held on a request that will not begin its attempt; part of the same commit."""
-    return settle_reservation(data["tenant"], request_id, Reservation.of(data), 0, held=False).writes()
+    return settle_reservation(tenant, request_id, reservation, 0, held=False).writes()
 
 
 class BudgetDelta(Struct, frozen=True):

@@ -30,6 +30,26 @@ class Total(Struct, frozen=True):
         return {why: self[f"micros_{why}"] for why in WHYS}
 
     @property
+    def by_use(self) -> dict[str, int]:
+        """As `by_why`, with retries that were paid again apart from the others."""
+        parts = {}
+        for why, micros in self.by_why.items():
+            parts[why] = micros - (self.paid_again_micros if why == "retry" else 0)
+            if why == "retry":
+                parts["again"] = self.paid_again_micros
+        return parts
+
+    @property
+    def paid_again_micros(self) -> int:
+        """Retries of requests that had cost something before."""
+        return self["micros_retry_again"]
+
+    @property
+    def unsplit_micros(self) -> int:
+        """Retries that an older release booked: whether anything was paid before is not known."""
+        return self["micros_retry"] - self["micros_retry_once"] - self["micros_retry_again"]
+
+    @property
     def saved_micros(self) -> int:
         return sum(self[f"saved_{what}_micros"] for what in SAVED)
 

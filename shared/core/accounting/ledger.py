@@ -28,19 +28,36 @@ Why: TypeAlias = Literal["first", "retry", "refused", "no_image", "duplicate"]
 """What an attempt was paid for: a first attempt, a later one, a refusal, an answer without a usable image, an image of
 a request that had its image or its end already."""
 WHYS: tuple[Why, ...] = ("first", "retry", "refused", "no_image", "duplicate")
+Repeat: TypeAlias = Literal["free", "once", "again"]
+"""What a retry of known cost came to: nothing, as where a limit rejected it; the only money that its request has cost;
+or money beside what an earlier attempt cost or may have cost."""
+REPEATS: tuple[Repeat, ...] = ("free", "once", "again")
 PARTS = ("input", "text", "thinking", "image", "grounding", "call")
 """What was charged; `call` is a provider's price of one call."""
 SAVED = ("lane", "model", "size", "served")
 """By what a delivered image was cheaper (negative: dearer) than the one asked for: another lane, model or size than was
 asked, or a provider that served otherwise than was ordered."""
 
-COUNTS = ("attempts", "images", "searches", "unknown_attempts", "mismatches", *(f"attempts_{why}" for why in WHYS))
+COUNTS = (
+    "attempts",
+    "images",
+    "searches",
+    "unknown_attempts",
+    "mismatches",
+    *(f"attempts_{why}" for why in WHYS),
+    "attempts_free",
+    *(f"attempts_retry_{repeat}" for repeat in REPEATS),
+)
+"""`attempts_free` cost nothing, by the provider's terms. The parts of `attempts_retry` are of known cost, and of rows
+that this release or a newer one booked; so are those of `micros_retry`."""
 MONEY = (
     "cost_micros",
     "listed_micros",
     "unknown_most_micros",
     "unknown_held_micros",
     *(f"micros_{why}" for why in WHYS),
+    "micros_retry_once",
+    "micros_retry_again",
     *(f"micros_{part}" for part in PARTS),
     *(f"saved_{what}_micros" for what in SAVED),
 )
@@ -102,6 +119,8 @@ class Booking(Struct, frozen=True):
     saved: Mapping[str, int]
     failed_as: str | None = None
     """The failure's kind; None where the attempt was no failure."""
+    paid_before: bool = False
+    """An earlier attempt of the request has cost something, or may have."""
     timing: Timing = Timing()
 
     def amounts(self) -> dict[str, int]:
@@ -121,6 +140,11 @@ class Booking(Struct, frozen=True):
         if self.was_given_up:
             added[f"attempts_{plain(self.number)}"] -= 1
         added[f"micros_{self.why}"] = self.cost.micros
+        added["attempts_free"] = int(self._is_free)
+        if (repeat := self._repeat) is not None:
+            added[f"attempts_retry_{repeat}"] += 1
+            if repeat != "free":
+                added[f"micros_retry_{repeat}"] = self.cost.micros
         for part, micros in exact_parts(self.cost).items():
             added[f"micros_{part}"] += micros
         for what, micros in self.saved.items():
@@ -132,6 +156,18 @@ class Booking(Struct, frozen=True):
         for name in self.timing.buckets():
             added[name] += 1
         return dict(added)
+
+    @property
+    def _is_free(self) -> bool:
+        return self.cost.basis != "unknown" and not self.cost.micros and self.why != "duplicate"
+
+    @property
+    def _repeat(self) -> Repeat | None:
+        if self.why != "retry" or self.cost.basis == "unknown":
+            return None
+        if self._is_free:
+            return "free"
+        return "again" if self.paid_before else "once"
 
 
 def plain(number: int) -> Why:

@@ -166,11 +166,14 @@ class _Queues(Struct):
 
     def hold(self, priority: str, full: Blocked) -> None:
         self.holds[priority] = full
-        if full.reason in ("closed", "zero", "day", "concurrency", "spend"):  # no priority gets past these
-            self.holds |= dict.fromkeys(self._left(), full)
-        elif full.reason == "minute":  # smaller requests of lower priorities must not take what this one waits for
-            below = [each for each in self._left() if RANK[each] > RANK[priority] and not self._is_owed(each)]
-            self.holds |= dict.fromkeys(below, full)
+        match full.reach:
+            case "all":
+                self.holds |= dict.fromkeys(self._left(), full)
+            case "lower":
+                below = [each for each in self._left() if RANK[each] > RANK[priority] and not self._is_owed(each)]
+                self.holds |= dict.fromkeys(below, full)
+            case "own":
+                pass
 
     def grant(self, spend: Spend, purses: Mapping[str, int]) -> Grant | None:
         """The next slot, or None where the priority tried gets none this time, or its first has no money left."""

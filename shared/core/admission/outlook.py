@@ -69,7 +69,7 @@ def outlook(
     known = [
         *((model, each.calendar.closed_until) for model, each in standings.items()),
         *((model, each.closing.until) for model, each in reports.items() if each.closing is not None),
-        *((model, full.until) for model, full in held.items() if full.reason in ("closed", "day")),
+        *((model, full.until) for model, full in held.items() if full.lasts),
         *((pool, closing.until) for pool, closing in routing.conclusions.closings().items()),
         *((each.subject, next_pacific_midnight(now)) for each in concluded if each.claim is Claim.QUOTA_DAY),
     ]

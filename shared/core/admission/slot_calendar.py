@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -59,13 +60,38 @@ class Granted(Struct, frozen=True):
     """A start after this goes back to the front."""
 
 
+BlockReason: TypeAlias = Literal[
+    "closed", "zero", "day", "minute", "pace", "concurrency", "spend", "paused", "no route"
+]
+Reach: TypeAlias = Literal["all", "lower", "own"]
+"""Which priorities wait: all of the model's, those below and the own one, or the own one alone."""
+
+
 class Blocked(Struct, frozen=True):
     """No slot within the horizon."""
 
-    reason: str
-    """`closed`, `zero`, `day`, `minute`, `pace`, `concurrency` or `spend`."""
+    reason: BlockReason
     until: datetime | None
     """When it is worth looking again, where that is known."""
+
+    @property
+    def lasts(self) -> bool:
+        """Until a moment that is known and may be hours away, unless a person or the provider changes it."""
+        match self.reason:
+            case "closed" | "day":
+                return True
+            case "zero" | "minute" | "pace" | "concurrency" | "spend" | "paused" | "no route":
+                return False
+
+    @property
+    def reach(self) -> Reach:
+        match self.reason:
+            case "closed" | "zero" | "day" | "concurrency" | "spend":
+                return "all"
+            case "minute":  # smaller requests of lower priorities must not take what this one waits for
+                return "lower"
+            case "pace" | "paused" | "no route":
+                return "own"
 
 
 class Calendar(Stored, frozen=True):

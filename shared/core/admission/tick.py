@@ -300,7 +300,7 @@ def _missed(
 
 def _opens_at(full: Blocked) -> datetime:
     """For sure not before; a minute that is full may have room any moment."""
-    return full.until if full.until is not None and full.reason in ("closed", "day") else _ANY_MOMENT
+    return full.until if full.until is not None and full.lasts else _ANY_MOMENT
 
 
 def _horizon(since_last: timedelta) -> timedelta:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+
+from msgspec.structs import replace
 
 from shared.core.accounting import budget, ledger, savings
 from shared.core.accounting.traffic import Timing
 from shared.core.catalogue import price
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.price import Cost
-from shared.core.lifecycle import request_record
 from shared.core.lifecycle.mismatch import size_of_pixels
-from shared.core.lifecycle.receipt import mismatches
 from shared.core.provider.failure import Charge, Failure, FailureKind
 from shared.core.provider.stored_image import Delivered, Ending
 from shared.core.provider.usage import Usage
+from shared.core.records.attempt import AttemptRecord
+from shared.core.records.request import RequestRecord
+from shared.core.records.versioned import Request
 from shared.core.routing import gateway
-from shared.core.routing.requirements import Requirements
-from shared.core.values.documents import Document, Fields, Increment
+from shared.core.values.documents import Increment
 from shared.core.values.lanes import BATCH
-from shared.core.values.route import Route
 
 
-def cost_of(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
+def cost_of(ending: Ending, attempt: AttemptRecord, catalogue: Catalogue) -> Cost:
     """What the attempt is known to owe."""
-    route = Route.from_json(attempt["route"])
+    route = attempt.route
     if isinstance(ending, Delivered) and ending.paid_before:
         return price.NOTHING
     if route.lane == gateway.GATEWAY:
@@ -47,26 +47,29 @@ def cost_of(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
             return price.NOTHING if ending.charge is Charge.NOTHING else price.UNKNOWN
 
 
-def _of_gateway(ending: Ending, attempt: Fields, catalogue: Catalogue) -> Cost:
+def _of_gateway(ending: Ending, attempt: AttemptRecord, catalogue: Catalogue) -> Cost:
     """By the provider's price and rules: none of Google's rates concerns it."""
     if isinstance(ending, Delivered):
-        return gateway.of_made(attempt["estimate_micros"])
-    provider = catalogue.gateways.get(attempt["contract"].removeprefix(gateway.CONTRACT))
-    return gateway.of_failed(provider, ending, attempt["estimate_micros"])
+        return gateway.of_made(attempt.estimate_micros)
+    provider = catalogue.gateways.get(attempt.contract.removeprefix(gateway.CONTRACT))
+    return gateway.of_failed(provider, ending, attempt.estimate_micros)
 
 
-def on_request(request: Fields, attempt: Fields, ending: Ending, cost: Cost, *, was_given_up: bool) -> dict[str, Any]:
+def on_request(
+    request: RequestRecord, attempt: AttemptRecord, ending: Ending, cost: Cost, *, was_given_up: bool
+) -> RequestRecord:
     """The request's money after this attempt. An attempt given up as crashed was booked as unknown: that is undone."""
     unknown = int(cost.basis == "unknown") - int(was_given_up)
     held = int(isinstance(ending, Failure) and ending.ambiguous and cost.basis == "unknown") - int(was_given_up)
-    unknown_attempts = request["cost_unknown_attempts"] + unknown
-    before = request["cost_basis"] if request["cost_micros"] else None
-    return {
-        "cost_micros": request["cost_micros"] + cost.micros,
-        "cost_basis": _basis(before, cost, unknown_attempts),
-        "cost_unknown_attempts": unknown_attempts,
-        "unknown_estimate_micros": request["unknown_estimate_micros"] + held * attempt["estimate_micros"],
-    }
+    unknown_attempts = request.cost_unknown_attempts + unknown
+    before = request.cost_basis if request.cost_micros else None
+    return replace(
+        request,
+        cost_micros=request.cost_micros + cost.micros,
+        cost_basis=_basis(before, cost, unknown_attempts),
+        cost_unknown_attempts=unknown_attempts,
+        unknown_estimate_micros=request.unknown_estimate_micros + held * attempt.estimate_micros,
+    )
 
 
 def _basis(before: price.CostBasis | None, cost: Cost, unknown_attempts: int) -> price.CostBasis:
@@ -81,8 +84,8 @@ def _basis(before: price.CostBasis | None, cost: Cost, unknown_attempts: int) ->
 
 
 def in_ledger(
-    request: Fields,
-    attempt: Fields,
+    request: RequestRecord,
+    attempt: AttemptRecord,
     ending: Ending,
     code: str,
     cost: Cost,
@@ -92,62 +95,66 @@ def in_ledger(
     *,
     was_given_up: bool,
     latency_ms: int,
+    mismatched: bool,
 ) -> Increment:
     """What this attempt adds to the ledger."""
-    route = Route.from_json(attempt["route"])
+    route = attempt.route
     made = isinstance(ending, Delivered)
     usage = ending.usage
-    mismatched = isinstance(ending, Delivered) and bool(mismatches(request["ask"], route, ending, catalogue))
     succeeded = code == "succeeded" and cost.basis != "unknown"
     booking = ledger.Booking(
         cost=cost,
-        why=_why(ending, code, attempt["number"]),
-        number=attempt["number"],
-        estimate_micros=attempt["estimate_micros"],
+        why=_why(ending, code, attempt.number),
+        number=attempt.number,
+        estimate_micros=attempt.estimate_micros,
         made=made,
         ambiguous=isinstance(ending, Failure) and ending.ambiguous,
         was_given_up=was_given_up,
         searches=usage.grounding_searches if usage is not None and cost.micros else 0,
         mismatched=mismatched,
-        saved=savings.saved(Requirements.from_json(request["ask"]), route, usage, cost.micros, catalogue)
-        if succeeded
-        else {},
+        saved=savings.saved(request.ask, route, usage, cost.micros, catalogue) if succeeded else {},
+        paid_before=_paid_before(request, attempt, was_given_up=was_given_up),
         failed_as=ending.kind.value if isinstance(ending, Failure) else None,
         timing=Timing() if was_given_up else _timing(request, attempt, latency_ms if made else None),
     )
     cell = ledger.Cell(
         day=now.date().isoformat(),
-        tenant=request["tenant"],
+        tenant=request.tenant,
         model=price.billed_model(catalogue, ending.model, route.model),
         lane=route.lane if route.lane == ledger.GATEWAY else ending.lane or route.lane,
-        flags=tuple(attempt["flags"]),
+        flags=attempt.flags,
     )
     return cell.increment(booking.amounts(), shard, now)
 
 
-def _timing(request: Fields, attempt: Fields, latency_ms: int | None) -> Timing:
+def _paid_before(request: RequestRecord, attempt: AttemptRecord, *, was_given_up: bool) -> bool:
+    """Whether another attempt of the request has cost something, or may have been billed."""
+    own = attempt.estimate_micros if was_given_up else 0
+    return bool(request.cost_micros or request.unknown_estimate_micros > own)
+
+
+def _timing(request: RequestRecord, attempt: AttemptRecord, latency_ms: int | None) -> Timing:
     """How long the attempt waited for its slot, and how long its model took for an image.
 
     A batch takes hours: that is no call's time. A wait is known of the attempt that is the request's latest.
     """
-    if Route.from_json(attempt["route"]).lane == BATCH:
+    if attempt.route.lane == BATCH:
         return Timing()
-    latest = attempt["number"] == request["attempt_count"] and request["status"] == "rendering"
-    waited = attempt["started_at"] - request["queued_at"] if latest else None
+    latest = attempt.number == request.attempt_count and request.status == "rendering"
+    waited = attempt.started_at - request.queued_at if latest else None
     return Timing(waited, None if latency_ms is None else timedelta(milliseconds=latency_ms))
 
 
 def against_budget(
-    request: Document, attempt: Fields, ending: Ending, cost: Cost, *, is_final: bool
-) -> tuple[Increment, ...]:
+    request: Request, attempt: AttemptRecord, ending: Ending, cost: Cost, *, is_final: bool
+) -> budget.BudgetDelta:
     """What was reserved for the attempt comes back, and its cost is taken; what may have been billed stays held."""
     held = cost.basis == "unknown" and (isinstance(ending, Delivered) or ending.ambiguous)
-    tenant = request.data["tenant"]
-    moved = budget.settle_reservation(tenant, request.id, budget.Reservation.of(attempt), cost.micros, held=held)
-    if is_final and not request_record.has_begun(request.data):  # the next attempt will not begin
-        unused = budget.Reservation.of(request.data)
-        moved = moved.plus(budget.settle_reservation(tenant, request.id, unused, 0, held=False))
-    return moved.writes()
+    tenant = request.record.tenant
+    moved = budget.settle_reservation(tenant, request.id, attempt.budget, cost.micros, held=held)
+    if is_final and not request.record.has_begun:  # the next attempt will not begin
+        moved = moved.plus(budget.settle_reservation(tenant, request.id, request.record.budget, 0, held=False))
+    return moved
 
 
 def _why(ending: Ending, code: str, number: int) -> ledger.Why:

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, BatchRules
 from shared.core.lifecycle.request_record import KEEP_FOR
 from shared.core.provider.call import Answer
 from shared.core.provider.failure import Failure, FailureKind
-from shared.core.records.batch import Item, ProviderState
-from shared.core.values.documents import Document, Fields
+from shared.core.records.batch import BatchRecord, Item, ProviderState
+from shared.core.records.request import CollectedRow
+from shared.core.values.documents import Document
 from shared.core.values.route import Route
 
 MOST_REFERENCES = 40
@@ -38,9 +39,8 @@ class Waiting(Struct, frozen=True):
 
     @classmethod
     def of(cls, document: Document) -> Waiting:
-        route = Route.from_json(document.data["route"])
-        references = document.data["ask"]["references"]
-        return cls(document.id, route.model, route.image_size, references, document.data["batched_at"])
+        row = CollectedRow.from_json(document.data)
+        return cls(document.id, row.route.model, row.route.image_size, row.ask.references, row.batched_at)
 
 
 class Progress(Struct, frozen=True):
@@ -69,10 +69,6 @@ def path(batch_id: str) -> str:
 def display_name(batch_id: str) -> str:
     """Under which a batch is found that was created and not recorded."""
     return f"renderlane-{batch_id}"
-
-
-def items_of(data: Fields) -> list[Item]:
-    return [Item.from_json(each) for each in data["items"]]
 
 
 def due_collections(
@@ -107,39 +103,28 @@ def _references(waiting: Iterable[Waiting]) -> int:
     return sum(each.references for each in waiting)
 
 
-def new_document(batch_id: str, route: Route, items: Sequence[Item], now: datetime) -> dict[str, Any]:
+def new_record(batch_id: str, route: Route, items: Sequence[Item], now: datetime) -> BatchRecord:
     """A batch as it is closed: nothing is sent yet."""
-    return {
-        "state": "collected",
-        "model": route.model,
-        "image_size": route.image_size,
-        "display_name": display_name(batch_id),
-        "items": [each.to_json() for each in items],
-        "name": None,
-        "provider_state": None,
-        "done": 0,
-        "tries": 0,
-        "creating_at": None,
-        "created_at": now,
-        "submitted_at": None,
-        "changed_at": now,
-        "escalated_at": None,
-        "due_at": now,
-        "ended_at": None,
-        "expire_at": None,
-        "part_of": None,
-        "is_part": False,
-    }
+    return BatchRecord(
+        state="collected",
+        model=route.model,
+        image_size=route.image_size,
+        display_name=display_name(batch_id),
+        items=tuple(items),
+        created_at=now,
+        changed_at=now,
+        due_at=now,
+    )
 
 
-def family(batch_id: str, data: Fields) -> str:
+def family(batch_id: str, batch: BatchRecord) -> str:
     """The id under which its requests are filed: that of the batch which was split, where it is a part."""
-    return data.get("part_of") or batch_id
+    return batch.part_of or batch_id
 
 
-def may_be_split(data: Fields) -> bool:
+def may_be_split(batch: BatchRecord) -> bool:
     """Once, where there is more than one request in it."""
-    return not data.get("is_part", False) and len(data["items"]) > 1
+    return not batch.is_part and len(batch.items) > 1
 
 
 def halves(items: Sequence[tuple[Item, str]]) -> tuple[list[Item], list[Item]]:
@@ -151,40 +136,42 @@ def halves(items: Sequence[tuple[Item, str]]) -> tuple[list[Item], list[Item]]:
     return [item for item, _ in ordered[:cut]], [item for item, _ in ordered[cut:]]
 
 
-def first_part(items: Sequence[Item], now: datetime) -> dict[str, Any]:
+def first_part(batch: BatchRecord, items: Sequence[Item], now: datetime) -> BatchRecord:
     """What is left in a batch that was split: to be sent at once."""
-    return {"items": [each.to_json() for each in items], "is_part": True, "creating_at": None, "due_at": now}
+    return replace(batch, items=tuple(items), is_part=True, creating_at=None, due_at=now)
 
 
-def second_part(batch_id: str, whole_id: str, route: Route, items: Sequence[Item], now: datetime) -> dict[str, Any]:
-    return new_document(batch_id, route, items, now) | {"part_of": whole_id, "is_part": True}
+def second_part(batch_id: str, whole_id: str, route: Route, items: Sequence[Item], now: datetime) -> BatchRecord:
+    return replace(new_record(batch_id, route, items, now), part_of=whole_id, is_part=True)
 
 
-def creating(now: datetime, hold_until: datetime) -> dict[str, Any]:
+def creating(batch: BatchRecord, now: datetime, hold_until: datetime) -> BatchRecord:
     """From here on the provider may have it: it is looked for by its display name before it is created again."""
-    return {"creating_at": now, "due_at": hold_until}
+    return replace(batch, creating_at=now, due_at=hold_until)
 
 
-def submitted(name: str, now: datetime) -> dict[str, Any]:
-    return {"state": "submitted", "name": name, "submitted_at": now, "changed_at": now, "due_at": now}
+def submitted(batch: BatchRecord, name: str, now: datetime) -> BatchRecord:
+    return replace(batch, state="submitted", name=name, submitted_at=now, changed_at=now, due_at=now)
 
 
-def not_created(data: Fields, now: datetime) -> dict[str, Any]:
+def not_created(batch: BatchRecord, now: datetime) -> BatchRecord:
     """For sure the provider does not have it: again a little later, and later each time."""
-    wait = min(timedelta(minutes=1) * 2 ** min(data["tries"], 10), timedelta(minutes=30))
-    return {"creating_at": None, "tries": data["tries"] + 1, "due_at": now + wait}
+    wait = min(timedelta(minutes=1) * 2 ** min(batch.tries, 10), timedelta(minutes=30))
+    return replace(batch, creating_at=None, tries=batch.tries + 1, due_at=now + wait)
 
 
-def seen(data: Fields, progress: Progress, now: datetime) -> dict[str, Any]:
+def after_look(batch: BatchRecord, progress: Progress, now: datetime) -> BatchRecord:
     """After the provider was asked."""
-    moved = (progress.state, progress.done) != (data["provider_state"], data["done"])
-    told: dict[str, Any] = {"provider_state": progress.state, "done": progress.done, "changed_at": now}
-    return told if moved else {}
+    if (progress.state, progress.done) == (batch.provider_state, batch.done):
+        return batch
+    return replace(batch, provider_state=progress.state, done=progress.done, changed_at=now)
 
 
-def ended(now: datetime) -> dict[str, Any]:
+def ended(batch: BatchRecord, state: ProviderState, now: datetime) -> BatchRecord:
     """Every request in it is settled."""
-    return {"state": "ended", "due_at": None, "ended_at": now, "expire_at": now + KEEP_FOR}
+    return replace(
+        batch, state="ended", provider_state=state, due_at=None, ended_at=now, expire_at=now + KEEP_FOR
+    )  # fmt: skip
 
 
 def is_surely_refused(failure: Failure) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, BatchRules
 from shared.core.lifecycle.batch import Progress
-from shared.core.values.documents import Fields
+from shared.core.records.batch import BatchRecord
 
 HOLD = timedelta(minutes=10)
 """Whoever works on a batch has it for so long; after a crash it is due again then."""
@@ -26,34 +26,39 @@ GIVEN_UP_AFTER = timedelta(hours=52)
 """One that does not end even so counts as expired."""
 
 
-def next_look(data: Fields, now: datetime) -> datetime:
-    is_young = data["submitted_at"] is None or now - data["submitted_at"] < YOUNG
+def next_look(batch: BatchRecord, now: datetime) -> datetime:
+    is_young = batch.submitted_at is None or now - batch.submitted_at < YOUNG
     return now + (LOOK_AGAIN if is_young else LOOK_LATER)
 
 
-def is_newly_stuck(data: Fields, now: datetime, rules: BatchRules = DEFAULT_RULES) -> bool:
+def is_newly_stuck(batch: BatchRecord, now: datetime, rules: BatchRules = DEFAULT_RULES) -> bool:
     """Nothing has changed for too long, and nobody was told since."""
-    told_at = data["escalated_at"]
-    if told_at is not None and told_at >= data["changed_at"]:
+    told_at = batch.escalated_at
+    if told_at is not None and told_at >= batch.changed_at:
         return False
-    patience = rules.stuck_after if data["name"] else rules.unsent_stuck_after
-    return bool(now - data["changed_at"] >= patience)
+    patience = rules.stuck_after if batch.name else rules.unsent_stuck_after
+    return now - batch.changed_at >= patience
 
 
-def is_to_be_cancelled(data: Fields, now: datetime) -> bool:
-    return bool(now - data["submitted_at"] >= CANCELLED_AFTER)
+def is_to_be_cancelled(batch: BatchRecord, now: datetime) -> bool:
+    return now - _submitted_at(batch) >= CANCELLED_AFTER
 
 
-def is_given_up(data: Fields, now: datetime) -> bool:
-    return bool(now - data["submitted_at"] >= GIVEN_UP_AFTER)
+def is_given_up(batch: BatchRecord, now: datetime) -> bool:
+    return now - _submitted_at(batch) >= GIVEN_UP_AFTER
 
 
-def is_without_answers(data: Fields, progress: Progress, now: datetime) -> bool:
+def is_without_answers(batch: BatchRecord, progress: Progress, now: datetime) -> bool:
     """It has succeeded and names neither a file nor answers of its own, and may still come to."""
     nowhere = progress.state == "succeeded" and progress.results is None
-    return bool(nowhere and now - data["submitted_at"] < ANSWERS_WITHIN)
+    return nowhere and now - _submitted_at(batch) < ANSWERS_WITHIN
 
 
-def may_create_again(data: Fields, now: datetime) -> bool:
+def may_create_again(batch: BatchRecord, now: datetime) -> bool:
     """Whether a create that was begun, and is not in the provider's list, has surely not arrived."""
-    return bool(now - data["creating_at"] >= FOUND_WITHIN)
+    return batch.creating_at is not None and now - batch.creating_at >= FOUND_WITHIN
+
+
+def _submitted_at(batch: BatchRecord) -> datetime:
+    assert batch.submitted_at is not None, "it was handed over"
+    return batch.submitted_at

@@ -6,7 +6,16 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from shared.core.lifecycle.request_record import HEAD_FIELDS, attempts
+from shared.core.lifecycle.request_record import attempts
+from shared.core.records.request import (
+    AWAITING_FIELDS,
+    COLLECTED_FIELDS,
+    ENDED_FIELDS,
+    HEAD_FIELDS,
+    RUNNING_FIELDS,
+    SLEEPING_FIELDS,
+    WAITING_FIELDS,
+)  # fmt: skip
 from shared.core.values.documents import Query, Range
 
 EXPIRING = (
@@ -117,7 +126,7 @@ def longest_queued(priority: str, limit: int) -> Query:
         equal=(("status", "queued"), ("priority", priority)),
         order_by=("queued_at",),
         limit=limit,
-        fields=("queued_at",),
+        fields=WAITING_FIELDS,
     )
 
 
@@ -139,13 +148,13 @@ def sleeping(now: datetime, limit: int) -> Query:
         bounds=(Range("wake_at", ">", now),),
         order_by=("wake_at",),
         limit=limit,
-        fields=("wake_at",),
+        fields=SLEEPING_FIELDS,
     )
 
 
 def asleep_since(wake_after: datetime, limit: int) -> Query:
     """Sleepers, the first to wake first, with the moment at which each was put to sleep."""
-    return replace(sleeping(wake_after, limit), fields=("wake_at", "updated_at"))
+    return sleeping(wake_after, limit)
 
 
 def overdue(now: datetime, limit: int) -> Query:
@@ -205,7 +214,7 @@ def awaiting(until: datetime, limit: int) -> Query:
         bounds=(Range("collect_at", "<=", until),),
         order_by=("collect_at",),
         limit=limit,
-        fields=("status", "collect_at", "interaction_id", "attempt_count", "slot_at", "usual_ms", "route"),
+        fields=AWAITING_FIELDS,
     )
 
 
@@ -231,7 +240,7 @@ def collecting(limit: int) -> Query:
         equal=(("status", "batched"), ("batch", None)),
         order_by=("batched_at",),
         limit=limit,
-        fields=("status", "tenant", "batch", "batched_at", "route", "ask"),
+        fields=COLLECTED_FIELDS,
     )
 
 
@@ -252,7 +261,7 @@ def unannounced(updated_before: datetime, limit: int) -> Query:
 
 def running(limit: int) -> Query:
     """As `rendering`, of each what a list shows."""
-    return replace(rendering(limit), fields=("tenant", "route", "slot_at", "lease_until"))
+    return replace(rendering(limit), fields=RUNNING_FIELDS)
 
 
 def in_status(status: str, limit: int) -> Query:
@@ -273,7 +282,7 @@ def first_of_next_tenant(model: str, priority: str, after: str | None) -> Query:
         bounds=() if after is None else (Range("tenant", ">", after),),
         order_by=("tenant", "queued_at"),
         limit=1,
-        fields=("tenant", "queued_at"),
+        fields=WAITING_FIELDS,
     )
 
 
@@ -284,7 +293,7 @@ def newest_ended(status: str, limit: int) -> Query:
         equal=(("status", status),),
         order_by=("-finished_at",),
         limit=limit,
-        fields=("finished_at", "outcome"),
+        fields=ENDED_FIELDS,
     )
 
 
@@ -400,7 +409,7 @@ def waiting_for(tenant: str, reason: str, limit: int) -> Query:
         equal=(("status", "queued"), ("tenant", tenant), ("reason", reason)),
         order_by=("fair_tag",),
         limit=limit,
-        fields=(*HEAD_FIELDS, "least_estimate_micros"),
+        fields=HEAD_FIELDS,
     )
 
 

@@ -11,22 +11,17 @@ from urllib.parse import urlencode
 from msgspec import Struct, field
 
 from shared.core.catalogue.catalogue import Catalogue, UnknownModel
-from shared.core.lifecycle import request_record, revival
+from shared.core.lifecycle import revival
 from shared.core.messages.render_request import PRIORITIES
-from shared.core.values.documents import Fields
+from shared.core.records.request import RequestRow
 from shared.core.values.lanes import BUILT
+from shared.core.values.status import FINAL
 from shared.core.values.validation import Problem
 
 Sort: TypeAlias = Literal["newest", "longest", "dearest"]
 SORTS: tuple[Sort, ...] = ("newest", "longest", "dearest")
-STATUSES = ("queued", "released", "rendering", "batched", *request_record.FINAL)
+STATUSES = ("queued", "released", "rendering", "batched", *FINAL)
 FIELDS = ("status", "outcome", "tenant", "model", "lane", "priority", "flag", "since", "until", "text", "sort")
-LOOKED_AT = (
-    "status", "created_at", "tenant", "priority", "asked_model", "route", "outcome", "flags", "request_id", "batch",
-    "finished_at", "cost_micros", "image_uri", "reason", "wake_at", "model", "attempt_count", "revived_as",
-    "queued_at",
-)  # fmt: skip
-"""What choosing and a list need of a document: no prompt."""
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 TEXT_LIMIT = 128
 _TEXT = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
@@ -52,16 +47,16 @@ class RequestFilter(Struct, frozen=True):
     words: Mapping[str, str] = field(default_factory=dict)
     """As it was asked for, without what was left empty."""
 
-    def takes(self, key: str, data: Fields) -> bool:
+    def takes(self, key: str, request: RequestRow) -> bool:
         """Whether a document is meant; status, tenant and time are the query's."""
         return (
-            self.status in (None, data["status"])
-            and self.tenant in (None, data["tenant"])
-            and self.priority in (None, data["priority"])
-            and self.lane in (None, data["route"]["lane"])
-            and (self.outcome is None or (data["outcome"] or {}).get("code") == self.outcome)
-            and (self.model is None or self.model in (data.get("asked_model"), data["route"]["model"]))
-            and (self.flag is None or any(_is_flag(flag_id, self.flag) for flag_id in data.get("flags", ())))
+            self.status in (None, request.status)
+            and self.tenant in (None, request.tenant)
+            and self.priority in (None, request.priority)
+            and self.lane in (None, request.route.lane)
+            and (self.outcome is None or request.outcome_code == self.outcome)
+            and (self.model is None or self.model in (request.asked_model, request.route.model))
+            and (self.flag is None or any(_is_flag(flag_id, self.flag) for flag_id in request.flags))
             and (not self.text or self.text.lower() in key.lower())
         )
 
@@ -113,19 +108,18 @@ def parse(given: Mapping[str, str], catalogue: Catalogue, now: datetime) -> tupl
     return chosen, wrong
 
 
-def can_be_cancelled(data: Fields) -> bool:
-    return data["status"] not in request_record.FINAL and not request_record.has_begun(data)
+def can_be_cancelled(request: RequestRow) -> bool:
+    return not request.is_final and not request.has_begun
 
 
-def can_be_revived(data: Fields) -> bool:
+def can_be_revived(request: RequestRow) -> bool:
     """As one of many: a refusal is an answer, and is retried by its own id alone."""
-    return data["status"] in revival.BY_FILTER and data.get("revived_as") is None
+    return request.status in revival.BY_FILTER and request.revived_as is None
 
 
-def lasted(data: Fields, now: datetime) -> timedelta:
+def lasted(request: RequestRow, now: datetime) -> timedelta:
     """From acceptance to the end, or to now."""
-    span: timedelta = (data["finished_at"] or now) - data["created_at"]
-    return span
+    return (request.finished_at or now) - request.created_at
 
 
 def _moment(word: str, now: datetime) -> datetime | None:

@@ -7,16 +7,18 @@ The HTTP API, result webhooks and `status --json` show it. Fields are added, nev
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 from msgspec import Meta, Struct
 
-from shared.core.lifecycle.request_record import FINAL
 from shared.core.messages.render_request import DEFAULT_TENANT, RenderRequest
 from shared.core.messages.request_key import id_of
-from shared.core.values.documents import Fields
+from shared.core.records.note import AcceptedRecord, AcceptedRequest, RejectedRecord
+from shared.core.records.receipt import Receipt
+from shared.core.records.request import RequestRecord
 from shared.core.values.money import usd
+from shared.core.values.status import FINAL
 
 VERSION = 1
 ACCEPTED = "accepted"
@@ -119,74 +121,75 @@ def links(tenant: str, request_id: str, origin: str) -> Links:
     return Links(f"{path}{query}", f"{path}/image{query}", f"{path}/events{query}", f"{path}/cancel{query}")
 
 
-def request_view(key: str, data: Fields, now: datetime, origin: str = "", image: Image | None = None) -> RequestView:
+def request_view(
+    key: str, request: RequestRecord, now: datetime, origin: str = "", image: Image | None = None
+) -> RequestView:
     """Of a document `requests/{key}`."""
-    receipt = data["receipt"] or {}
-    ask = data["ask"]
-    requested = receipt.get("requested") or {
-        "model": data["asked_model"], "image_size": ask["image_size"], "lane": ask["lane"],
-    }  # fmt: skip
-    delivered = receipt.get("delivered")
-    addresses = links(data["tenant"], id_of(key), origin)
-    if image is None and data["image_uri"] is not None:
+    receipt, ask, labels = request.receipt, request.ask, request.request.get("labels", {})
+    requested = RequestedRoute(request.asked_model or "", ask.image_size, ask.lane)
+    if receipt is not None and receipt.requested is not None:
+        requested = RequestedRoute(receipt.requested.model, receipt.requested.image_size, receipt.requested.lane)
+    addresses = links(request.tenant, id_of(key), origin)
+    if image is None and request.image_uri is not None:
         image = Image(addresses.image)
-    outcome = data["outcome"]
+    outcome = request.outcome
     return RequestView(
         version=VERSION,
         request_id=id_of(key),
-        tenant=data["tenant"],
-        group=data["group"],
-        status=data["status"],
-        reason=data["reason"],
-        created_at=data["created_at"],
-        finished_at=data["finished_at"],
-        wait_seconds=_wait(data, now),
-        requested=RequestedRoute(*_route(requested)),
-        delivered=DeliveredRoute(*_route(delivered), delivered["width"], delivered["height"]) if delivered else None,
+        tenant=request.tenant,
+        group=request.group,
+        status=request.status,
+        reason=request.reason,
+        created_at=request.created_at,
+        finished_at=request.finished_at,
+        wait_seconds=_wait(request, now),
+        requested=requested,
+        delivered=_delivered(receipt),
         image_url=image.url if image else None,
         image_expires_at=image.expires_at if image else None,
-        cost_usd=usd(data["cost_micros"]),
-        cost_basis=data["cost_basis"],
-        attempt_count=data["attempt_count"],
-        reasons=tuple(receipt["reasons"] if receipt else data["route_reasons"]),
-        mismatches=tuple(receipt.get("mismatches", ())),
-        outcome=OutcomeView(outcome["code"], outcome["message"], outcome.get("advice", "")) if outcome else None,
-        labels=dict(data["request"].get("labels", {})),
-        trace_id=data["trace_id"],
+        cost_usd=usd(request.cost_micros),
+        cost_basis=request.cost_basis,
+        attempt_count=request.attempt_count,
+        reasons=request.reasons,
+        mismatches=receipt.mismatches if receipt else (),
+        outcome=OutcomeView(outcome.code, outcome.message, outcome.advice) if outcome else None,
+        labels=dict(labels),
+        trace_id=request.trace_id,
         links=addresses,
     )
 
 
-def accepted_document(request: RenderRequest, asked_model: str, now: datetime, expire_at: datetime) -> dict[str, Any]:
-    """`accepted/{key}`: what the API knows of a request between its publish and its record. No prompt."""
-    return {
-        "request_id": request.request_id,
-        "tenant": request.tenant,
-        "group": request.group,
-        "labels": dict(request.labels),
-        "content_hash": request.content_hash,
-        "requested": {"model": asked_model, "image_size": request.image_size, "lane": request.lane},
-        "created_at": now,
-        "expire_at": expire_at,
-    }
+def accepted_record(request: RenderRequest, asked_model: str, now: datetime, expire_at: datetime) -> AcceptedRecord:
+    return AcceptedRecord(
+        request_id=request.request_id,
+        tenant=request.tenant,
+        group=request.group,
+        labels=dict(request.labels),
+        content_hash=request.content_hash,
+        requested=AcceptedRequest(asked_model, request.image_size, request.lane),
+        created_at=now,
+        expire_at=expire_at,
+    )
 
 
-def accepted_view(data: Fields, now: datetime, origin: str = "", rejection: Fields | None = None) -> RequestView:
-    """Of a document `accepted/{key}`; `rejection` is the document of its message's rejection."""
+def accepted_view(
+    note: AcceptedRecord, now: datetime, origin: str = "", rejection: RejectedRecord | None = None
+) -> RequestView:
+    """`rejection` is that of its message."""
     outcome = None
     if rejection is not None:
-        outcome = OutcomeView(REJECTED, rejection["reason"], "Correct the named fields and submit it again.")
+        outcome = OutcomeView(REJECTED, rejection.reason, "Correct the named fields and submit it again.")
     return RequestView(
         version=VERSION,
-        request_id=data["request_id"],
-        tenant=data["tenant"],
-        group=data["group"],
+        request_id=note.request_id,
+        tenant=note.tenant,
+        group=note.group,
         status=ACCEPTED if rejection is None else REJECTED,
         reason="not on record yet" if rejection is None else None,
-        created_at=data["created_at"],
-        finished_at=rejection["created_at"] if rejection is not None else None,
-        wait_seconds=_seconds(data["created_at"], now) if rejection is None else None,
-        requested=RequestedRoute(*_route(data["requested"])),
+        created_at=note.created_at,
+        finished_at=rejection.created_at if rejection is not None else None,
+        wait_seconds=_seconds(note.created_at, now) if rejection is None else None,
+        requested=RequestedRoute(note.requested.model, note.requested.image_size, note.requested.lane),
         delivered=None,
         image_url=None,
         image_expires_at=None,
@@ -196,20 +199,23 @@ def accepted_view(data: Fields, now: datetime, origin: str = "", rejection: Fiel
         reasons=(),
         mismatches=(),
         outcome=outcome,
-        labels=dict(data["labels"]),
-        trace_id=rejection["trace_id"] if rejection is not None else None,
-        links=links(data["tenant"], data["request_id"], origin),
+        labels=dict(note.labels),
+        trace_id=rejection.trace_id if rejection is not None else None,
+        links=links(note.tenant, note.request_id, origin),
     )
 
 
-def _route(data: Fields) -> tuple[str, str, str]:
-    return data["model"], data["image_size"], data["lane"]
+def _delivered(receipt: Receipt | None) -> DeliveredRoute | None:
+    if receipt is None:
+        return None
+    image = receipt.delivered
+    return DeliveredRoute(image.model, image.image_size, image.lane, image.width, image.height)
 
 
-def _wait(data: Fields, now: datetime) -> float | None:
-    if data["attempt_count"]:
-        return _seconds(data["created_at"], data["slot_at"]) if data["slot_at"] else None
-    return _seconds(data["created_at"], data["finished_at"] or now)
+def _wait(request: RequestRecord, now: datetime) -> float | None:
+    if request.attempt_count:
+        return _seconds(request.created_at, request.slot_at) if request.slot_at else None
+    return _seconds(request.created_at, request.finished_at or now)
 
 
 def _seconds(since: datetime, until: datetime) -> float:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from shared.core.provider.failure import RULES, Failure, FailureKind, Next
 from shared.core.provider.outcome import EXPIRED, Outcome, final_status, of_failure
 from shared.core.values.lanes import SHEDDING, is_apart
+from shared.core.values.status import FinalStatus
 
 CAPACITY = frozenset({kind for kind, rule in RULES.items() if rule.sick_route} | {FailureKind.QUOTA_UNKNOWN})
 """Somebody is short of capacity: the hint is an estimate, not the end of a quota's window."""
@@ -76,7 +77,7 @@ class Again(Struct, frozen=True):
 
 
 class End(Struct, frozen=True):
-    status: str
+    status: FinalStatus
     outcome: Outcome
 
 

@@ -15,9 +15,9 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.core.lifecycle.request_record import FINAL, request_of
 from shared.core.messages.render_request import InvalidRequest, parse_message
-from shared.core.values.documents import Fields
+from shared.core.records.request import RequestRecord
+from shared.core.values.status import FINAL
 from shared.core.values.validation import Problem, shown
 
 ATTRIBUTE = "revives"
@@ -44,12 +44,14 @@ class Revival(Struct, frozen=True):
         return f"Revival({self.request_id!r}, notes={self.notes!r})"
 
 
-def plan(old_id: str, old: Fields, new_id: str, now: datetime, deadline: datetime | None = None) -> Revival | Problem:
+def plan(
+    old_id: str, old: RequestRecord, new_id: str, now: datetime, deadline: datetime | None = None
+) -> Revival | Problem:
     """The new request, or why there can be none. A deadline that has passed is given anew or left out."""
-    status = old["status"]
+    status = old.status
     if status not in REVIVABLE:
         return _not_now(old_id, status)
-    asked, notes = request_of(old), []
+    asked, notes = old.content, []
     if deadline is not None and deadline <= now:
         return Problem(
             "deadline", shown(deadline.isoformat()), "a time in the future", "Set a later deadline, or none."

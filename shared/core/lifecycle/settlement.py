@@ -6,25 +6,29 @@ Closing the attempt document is what books its cost, so a settlement that comes 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
+from shared.core.accounting.budget import BudgetDelta
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.price import Cost
 from shared.core.conclusions.claims import claim_id
-from shared.core.lifecycle import attempt_cost, request_record
-from shared.core.lifecycle.receipt import receipt
+from shared.core.lifecycle import attempt_cost, transitions
+from shared.core.lifecycle.mismatch import Mismatch
+from shared.core.lifecycle.receipt import mismatches, receipt
 from shared.core.lifecycle.retry import Again, End, Tally, after_failure, is_done_with, refuses_addresses
 from shared.core.provider.failure import Failure, FailureKind, Next
-from shared.core.provider.outcome import CANCELLED_IN_FLIGHT, SUCCEEDED, of_failure
+from shared.core.provider.outcome import CANCELLED_IN_FLIGHT, SUCCEEDED, Outcome, of_failure
 from shared.core.provider.stored_image import Delivered, Ending, storable
-from shared.core.provider.usage import Usage
+from shared.core.records.attempt import GOOGLE, AttemptRecord
+from shared.core.records.request import RequestRecord
+from shared.core.records.versioned import Attempt, Request, update
 from shared.core.references import reference_set
-from shared.core.values.documents import Document, Fields, Update, Write
+from shared.core.values.documents import Increment, Write
 from shared.core.values.lanes import is_apart
-from shared.core.values.route import Route, circuit
+from shared.core.values.route import circuit
 
 Effect: TypeAlias = Literal["final", "queued", "booked", "settled before", "kept", "awaiting"]
 """`kept`: nothing is settled; the attempt's paid image waits to be stored. `awaiting`: its interaction goes on."""
@@ -35,51 +39,71 @@ DELETE_WITHIN = timedelta(seconds=30)
 
 
 class Settlement(Struct, frozen=True):
-    writes: tuple[Write, ...]
+    """What the end of an attempt changes."""
+
+    request: Request
+    """As it was read."""
+    after: RequestRecord
+    attempt: Attempt
+    """As it was read."""
+    closed: AttemptRecord
+    booking: Increment
+    """Of the ledger."""
+    budget: BudgetDelta
     effect: Effect
+    cost: Cost
+    mismatches: tuple[Mismatch, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """Of the attempt."""
+        assert self.closed.outcome is not None
+        return self.closed.outcome
+
+    def writes(self) -> tuple[Write, ...]:
+        """The request, the attempt, the ledger, the budget."""
+        changed, closed = update(self.request, self.after), update(self.attempt, self.closed)
+        return changed, closed, self.booking, *self.budget.writes()
+
+
+class SettledBefore(Struct, frozen=True):
+    """The attempt is closed: nothing is left to write."""
 
 
 def open_attempt(
-    data: Fields, number: int, *, holder: str, key_kind: str, owner: str, now: datetime, contract: str = "google"
-) -> dict[str, Any]:
-    """The attempt document before the call leaves."""
-    return {
-        "number": number,
-        "round": data["round"],
-        "release": data["release"],
-        "route": data["route"],
-        "route_reasons": data["route_reasons"],
-        "thinking": data.get("thinking"),
-        "changed": list(Route.from_json(data["route"]).changes_from(Route.from_json(data["last_route"])))
-        if data["last_route"]
-        else [],
-        "flags": data["flags"],
-        "probe": data["probe"],
-        "estimate_micros": data["estimate_micros"],
-        "budget": data["budget"],
-        "holder": holder,
-        "key_kind": key_kind,
-        "contract": contract,
-        "operating_owner": owner,
-        "model": None,
-        "started_at": now,
-        "ended_at": None,
-        "outcome": None,
-        "http_status": None,
-        "provider_request_id": None,
-        "usage": None,
-        "cost_micros": 0,
-        "cost_basis": None,
-        "cost_parts": {},
-        "latency_ms": None,
-        "image_uri": None,
-        "image_address": None,
-    }
+    request: RequestRecord,
+    number: int,
+    *,
+    holder: str,
+    key_kind: str,
+    owner: str,
+    now: datetime,
+    contract: str = GOOGLE,
+) -> AttemptRecord:
+    """The attempt before the call leaves."""
+    return AttemptRecord(
+        number=number,
+        round=request.round,
+        release=request.release,
+        route=request.route,
+        route_reasons=request.route_reasons,
+        thinking=request.thinking,
+        changed=request.route.changes_from(request.last_route) if request.last_route else (),
+        flags=request.flags,
+        probe=request.probe,
+        estimate_micros=request.estimate_micros,
+        budget=request.budget,
+        holder=holder,
+        key_kind=key_kind,
+        contract=contract,
+        operating_owner=owner,
+        started_at=now,
+    )
 
 
 def settle(
-    request: Document,
-    attempt: Document,
+    request: Request,
+    attempt: Attempt,
     ending: Ending,
     catalogue: Catalogue,
     *,
@@ -89,47 +113,49 @@ def settle(
     shard: int,
     is_own: bool = False,
     interaction_id: str | None = None,
-) -> Settlement:
-    """The writes that end `attempt` with `ending`, given both documents as they were read. Pure.
+) -> Settlement | SettledBefore:
+    """How `attempt` ends with `ending`, given both documents as they were read. Pure.
 
     `interaction_id`: the provider's record of it, where the request does not name it. `is_own`: others are served by
     the same key and project, so that a denial is about this request.
     """
-    ending = storable(ending)
-    was_given_up = is_given_up(attempt.data)
-    if attempt.data["outcome"] is not None and not was_given_up:
-        return Settlement((), "settled before")
+    ending, record, opened = storable(ending), request.record, attempt.record
+    was_given_up = is_given_up(opened)
+    if opened.outcome is not None and not was_given_up:
+        return SettledBefore()
     if was_given_up and isinstance(ending, Failure) and ending.kind.value in LOST:
-        return Settlement((), "settled before")
-    cost = attempt_cost.cost_of(ending, attempt.data, catalogue)
-    booked = attempt_cost.on_request(request.data, attempt.data, ending, cost, was_given_up=was_given_up)
-    is_open = request.data["status"] in ("rendering", "batched")
-    current = is_open and request.data["attempt_count"] == attempt.data["number"]
+        return SettledBefore()
+    cost = attempt_cost.cost_of(ending, opened, catalogue)
+    booked = attempt_cost.on_request(record, opened, ending, cost, was_given_up=was_given_up)
+    current = record.status in ("rendering", "batched") and record.attempt_count == opened.number
+    differing: tuple[Mismatch, ...] = ()
+    effect: Effect
     match ending:
-        case Delivered() if request.data["status"] not in request_record.FINAL:
-            code = "succeeded"
-            changes = request_record.finished("succeeded", SUCCEEDED, now) | {
-                "image_uri": ending.image_uri,
-                "route": attempt.data["route"],
-                "receipt": receipt(request.data, attempt.data, ending, cost, catalogue),
-            }
-            effect: Effect = "final"
         case Delivered():
-            code, changes, effect = "duplicate", {"updated_at": now}, "booked"
+            differing = mismatches(record.ask, opened.route, ending, catalogue)
+            if record.is_final:
+                code, after, effect = "duplicate", replace(booked, updated_at=now), "booked"
+            else:
+                code, effect = "succeeded", "final"
+                after = replace(
+                    transitions.finished(booked, "succeeded", SUCCEEDED, now),
+                    image_uri=ending.image_uri,
+                    route=opened.route,
+                    receipt=receipt(record, opened, ending, cost, differing),
+                )
         case Failure() if current:
             code = ending.kind.value
-            changes, effect = _after(
-                ending, request.data, attempt.data, booked, catalogue, now=now, jitter=jitter, is_own=is_own
-            )
+            after, effect = _after(ending, booked, opened, catalogue, now=now, jitter=jitter, is_own=is_own)
         case Failure():
-            code, changes, effect = ending.kind.value, {"updated_at": now}, "booked"
-    changes |= _left_over(request.data, attempt.data["number"], changes, interaction_id, now)
-    writes: tuple[Write, ...] = (
-        Update(request.path, changes | booked, request.version),
-        Update(attempt.path, _closed(ending, code, cost, now, latency_ms), attempt.version),
-        attempt_cost.in_ledger(
-            request.data,
-            attempt.data,
+            code, after, effect = ending.kind.value, replace(booked, updated_at=now), "booked"
+    return Settlement(
+        request=request,
+        after=_left_over(record, opened.number, after, interaction_id, now),
+        attempt=attempt,
+        closed=_closed(opened, ending, code, cost, now, latency_ms),
+        booking=attempt_cost.in_ledger(
+            record,
+            opened,
             ending,
             code,
             cost,
@@ -138,28 +164,30 @@ def settle(
             shard,
             was_given_up=was_given_up,
             latency_ms=latency_ms,
+            mismatched=bool(differing),
         ),
-        *attempt_cost.against_budget(request, attempt.data, ending, cost, is_final=effect == "final"),
+        budget=attempt_cost.against_budget(request, opened, ending, cost, is_final=effect == "final"),
+        effect=effect,
+        cost=cost,
+        mismatches=differing,
     )
-    return Settlement(writes, effect)
 
 
-def is_given_up(attempt: Fields) -> bool:
+def is_given_up(attempt: AttemptRecord) -> bool:
     """Its answer was lost, and is booked as unknown: should it come after all, that is undone."""
-    return (attempt["outcome"] or {}).get("code") in LOST and attempt["cost_basis"] == "unknown"
+    return attempt.outcome is not None and attempt.outcome.code in LOST and attempt.cost_basis == "unknown"
 
 
 def _left_over(
-    request: Fields, number: int, changes: Fields, interaction_id: str | None, now: datetime
-) -> dict[str, Any]:
-    """The interactions that the provider keeps and that nobody waits for after this settlement."""
-    due_at, own = now + DELETE_WITHIN, request.get("interaction_id")
-    left: dict[str, Any] = {}
-    if request["status"] == "rendering" and own is not None and "status" in changes:
-        left = request_record.with_leftover(request, own, request["attempt_count"], due_at)
+    before: RequestRecord, number: int, after: RequestRecord, interaction_id: str | None, now: datetime
+) -> RequestRecord:
+    """With the interactions that the provider keeps and that nobody waits for after this settlement."""
+    due_at, own = now + DELETE_WITHIN, before.interaction_id
+    if before.status == "rendering" and own is not None and after.status != "rendering":
+        after = transitions.with_leftover(after, own, before.attempt_count, due_at)
     if interaction_id is not None and interaction_id != own:
-        left = request_record.with_leftover({**request, **left}, interaction_id, number, due_at)
-    return left
+        after = transitions.with_leftover(after, interaction_id, number, due_at)
+    return after
 
 
 def bare(ending: Ending) -> Ending:
@@ -171,114 +199,129 @@ def bare(ending: Ending) -> Ending:
 
 def _after(
     failure: Failure,
-    request: Fields,
-    attempt: Fields,
-    booked: Fields,
+    request: RequestRecord,
+    attempt: AttemptRecord,
     catalogue: Catalogue,
     *,
     now: datetime,
     jitter: float,
     is_own: bool,
-) -> tuple[dict[str, Any], Effect]:
-    """The request's own changes after the failure of its current attempt."""
+) -> tuple[RequestRecord, Effect]:
+    """The request after the failure of its current attempt, whose cost is booked on it."""
     if failure.kind is FailureKind.QUOTA_DAY:  # its hint is not to be trusted: one real body said 856 ms
         failure = replace(failure, retry_after=None)
-    route = Route.from_json(attempt["route"])
+    route = attempt.route
     claim = claim_id(failure.kind, route)
-    as_concluded = attempt["probe"] is not None and attempt["probe"] == claim
+    as_concluded = attempt.probe is not None and attempt.probe == claim
     is_repeated = failure.rule.next is Next.AGAIN
-    is_free_probe = bool(attempt["probe"]) and not failure.limits_repeats
-    counts = {
-        "failure_count": request["failure_count"] + int(is_repeated and not is_free_probe),
-        "probe_count": request.get("probe_count", 0) + int(is_repeated and is_free_probe),
-        "ambiguous_count": request["ambiguous_count"]
-        + int(failure.limits_repeats and not _in_the_start(failure, request)),
-        "no_image_count": request["no_image_count"]
+    is_free_probe = bool(attempt.probe) and not failure.limits_repeats
+    counted = replace(
+        request,
+        failure_count=request.failure_count + int(is_repeated and not is_free_probe),
+        probe_count=request.probe_count + int(is_repeated and is_free_probe),
+        ambiguous_count=request.ambiguous_count + int(failure.limits_repeats and not _in_the_start(failure, request)),
+        no_image_count=request.no_image_count
         + int(failure.kind in (FailureKind.NO_IMAGE, FailureKind.MALFORMED_ANSWER)),
-        "crash_count": request["crash_count"] + int(failure.kind is FailureKind.CRASHED),
-        "wait_count": request["wait_count"]
+        crash_count=request.crash_count + int(failure.kind is FailureKind.CRASHED),
+        wait_count=request.wait_count
         + int(failure.rule.next is Next.WAIT and failure.kind is not FailureKind.BACKGROUND_REFUSED),
-        "denied_count": request["denied_count"]
+        denied_count=request.denied_count
         + int(not as_concluded and (is_own or (failure.kind is FailureKind.PERMISSION and not failure.explicit))),
-    }
-    sick_before = request["sick_on"].get(route.circuit, 0)
+    )
+    sick_before = request.sick_on.get(route.circuit, 0)
     elsewhere = is_done_with(failure, sick_before, route.lane)
-    is_account = is_apart(route.lane) and failure.rule.denied
-    left = circuit(route.lane, "*") if is_account else route.circuit
-    denied = failure.rule.denied and claim is not None
-    met = {
-        "denied_at": ({claim: request.get("slot_at") or attempt["started_at"]} if denied else {})
-        | request.get("denied_at", {}),
-        "model": route.model,
-        "last_route": route.to_json(),
-        "sick_on": request["sick_on"] | ({route.circuit: sick_before + 1} if failure.rule.sick_route else {}),
-        "paid_at": failure.address or (request.get("paid_at") if failure.rule.next is Next.WAIT else None),
-        "avoided": request["avoided"] | ({left: failure.kind.value} if elsewhere else {}),
-    }
     tally = Tally(
-        failures=counts["failure_count"],
-        ambiguous=counts["ambiguous_count"],
-        no_image=counts["no_image_count"],
-        waits=counts["wait_count"],
-        spent_micros=booked["cost_micros"] + booked["unknown_estimate_micros"],
-        next_estimate_micros=request["least_estimate_micros"],
-        max_cost_micros=request["ask"]["max_cost_micros"],
-        deadline=request["deadline"],
-        denied=counts["denied_count"],
+        failures=counted.failure_count,
+        ambiguous=counted.ambiguous_count,
+        no_image=counted.no_image_count,
+        waits=counted.wait_count,
+        spent_micros=counted.spent_micros,
+        next_estimate_micros=request.least_estimate_micros,
+        max_cost_micros=request.ask.max_cost_micros,
+        deadline=request.deadline,
+        denied=counted.denied_count,
         is_own=is_own,
         elsewhere=elsewhere,
-        fallback=request["next_route"] is not None,
-        probes=counts["probe_count"],
-        interactive=request["ask"].get("priority") == "interactive",
-        by_uri=reference_set.goes_by_uri(request, route, catalogue),
+        fallback=request.next_route is not None,
+        probes=counted.probe_count,
+        interactive=request.ask.priority == "interactive",
+        by_uri=reference_set.goes_by_uri(
+            request.content.references, route, catalogue, as_bytes=request.references_as_bytes
+        ),
     )
-    if refuses_addresses(failure, tally):
-        met["references_as_bytes"] = True
     decision = after_failure(failure, tally, now=now, jitter=jitter)
-    if isinstance(decision, Again) and request.get("cancel_requested_at") is not None:
+    if isinstance(decision, Again) and request.cancel_requested_at is not None:
         decision = End("cancelled", CANCELLED_IN_FLIGHT)
     if as_concluded and isinstance(decision, End) and failure.rule.next is Next.ELSEWHERE:
         decision = Again(now, f"no route but one that is out: {failure.kind.value}")  # it asked for all: it waits on
     match decision:
         case Again():
-            return request_record.requeued(decision.reason, now, wake_at=decision.wake_at) | counts | met, "queued"
+            met = _met(counted, failure, attempt, claim, elsewhere=elsewhere)
+            if refuses_addresses(failure, tally):
+                met = replace(met, references_as_bytes=True)
+            return transitions.requeued(met, decision.reason, now, wake_at=decision.wake_at), "queued"
         case End():
-            return request_record.finished(decision.status, decision.outcome, now) | counts, "final"
+            return transitions.finished(counted, decision.status, decision.outcome, now), "final"
 
 
-def _in_the_start(failure: Failure, request: Fields) -> bool:
+def _met(
+    request: RequestRecord, failure: Failure, attempt: AttemptRecord, claim: str | None, *, elsewhere: bool
+) -> RequestRecord:
+    """What the next plan has to know of this failure."""
+    route = attempt.route
+    left = circuit(route.lane, "*") if is_apart(route.lane) and failure.rule.denied else route.circuit
+    denied_at, sick_on, avoided = request.denied_at, request.sick_on, request.avoided
+    if failure.rule.denied and claim is not None and claim not in denied_at:
+        denied_at = {claim: request.slot_at or attempt.started_at, **denied_at}
+    if failure.rule.sick_route:
+        sick_on = {**sick_on, route.circuit: sick_on.get(route.circuit, 0) + 1}
+    if elsewhere:
+        avoided = {**avoided, left: failure.kind.value}
+    return replace(
+        request,
+        model=route.model,
+        last_route=route,
+        denied_at=denied_at,
+        sick_on=sick_on,
+        avoided=avoided,
+        paid_at=failure.address or (request.paid_at if failure.rule.next is Next.WAIT else None),
+    )
+
+
+def _in_the_start(failure: Failure, request: RequestRecord) -> bool:
     """Its worker died between the claim and the id of a background call: most likely the call had not left. Its
     estimate is held against the cap, and it counts as a failure, but not as a call that was probably paid.
     """
-    return failure.kind is FailureKind.CRASHED and request.get("way", "foreground") != "foreground"
+    return failure.kind is FailureKind.CRASHED and request.way != "foreground"
 
 
-def _closed(ending: Ending, code: str, cost: Cost, now: datetime, latency_ms: int) -> dict[str, Any]:
-    common = {"ended_at": now, "latency_ms": latency_ms, **cost.to_json()}
+def _closed(
+    attempt: AttemptRecord, ending: Ending, code: str, cost: Cost, now: datetime, latency_ms: int
+) -> AttemptRecord:
+    closed = replace(
+        attempt,
+        ended_at=now,
+        latency_ms=latency_ms,
+        cost_micros=cost.micros,
+        cost_basis=cost.basis,
+        cost_parts=dict(cost.parts),
+        provider_request_id=ending.provider_request_id,
+        usage=ending.usage,
+    )
     match ending:
         case Delivered():
             outcome = SUCCEEDED if code == "succeeded" else replace(SUCCEEDED, code=code, message=_DUPLICATE)
-            return common | {
-                "outcome": outcome.to_json(),
-                "http_status": 200,
-                "provider_request_id": ending.provider_request_id,
-                "usage": _usage(ending.usage),
-                "model": ending.model,
-                "image_uri": ending.image_uri,
-            }
+            return replace(
+                closed, outcome=outcome, http_status=200, model=ending.model, image_uri=ending.image_uri
+            )  # fmt: skip
         case Failure():
-            return common | {
-                "outcome": of_failure(ending).to_json(),
-                "http_status": ending.http_status,
-                "provider_request_id": ending.provider_request_id,
-                "usage": _usage(ending.usage),
-                "model": ending.model or None,
-                "image_address": ending.address or None,
-            }
+            return replace(
+                closed,
+                outcome=of_failure(ending),
+                http_status=ending.http_status,
+                model=ending.model or None,
+                image_address=ending.address or None,
+            )
 
 
 _DUPLICATE = "The request had ended when this image came; its cost is booked as a duplicate."
-
-
-def _usage(usage: Usage | None) -> dict[str, int] | None:
-    return None if usage is None else asdict(usage)

@@ -11,8 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from shared.core.messages.render_request import DEFAULT_TENANT, InvalidRequest
-from shared.core.messages.request_key import id_of, is_key
-from shared.core.values.documents import Fields
+from shared.core.messages.request_key import is_key
 from shared.core.values.money import usd
 
 LONGEST_ID = 200
@@ -132,42 +131,12 @@ def cancellation(tenant: str, request_id: str) -> bytes:
     return json.dumps({"cancel": request_id, **owner}).encode()
 
 
-def result_event(key: str, data: Fields) -> Event:
-    """The result of a finished request, under the id and the tenant that its caller knows it by."""
-    receipt = data["receipt"] or {}
-    ask = data["ask"]
-    asked = {"model": data["asked_model"], "image_size": ask["image_size"], "lane": ask["lane"]}
-    return _event(
-        {
-            "request_id": id_of(key),
-            "tenant": data["tenant"],
-            "group": data["group"],
-            "status": data["status"],
-            "round": data["round"],
-            "revives": data.get("revives"),
-            "image_uri": data["image_uri"],
-            "requested": receipt.get("requested", asked),
-            "delivered": receipt.get("delivered"),
-            "reasons": receipt.get("reasons", data["route_reasons"]),
-            "mismatches": receipt.get("mismatches", []),
-            "cost_usd": usd(data["cost_micros"]),
-            "cost_basis": data["cost_basis"],
-            "attempt_count": data["attempt_count"],
-            "outcome": data["outcome"],
-            "labels": data["request"].get("labels", {}),
-            "trace_id": data["trace_id"],
-            "message_id": data["message_id"],
-            "finished_at": _text(data["finished_at"]),
-        }
-    )
-
-
 def rejection_event(request_id: str, reason: InvalidRequest, message_id: str, trace_id: str, at: datetime) -> Event:
     """The answer to a message that names a valid id but cannot be taken. Never final for that id.
 
     It goes to the tenant that the message names: its filter lets the rejection through.
     """
-    return _event(
+    return event_of(
         {
             "request_id": request_id,
             "tenant": reason.tenant,
@@ -191,12 +160,13 @@ def rejection_event(request_id: str, reason: InvalidRequest, message_id: str, tr
             "labels": {},
             "trace_id": trace_id,
             "message_id": message_id,
-            "finished_at": _text(at),
+            "finished_at": text_of(at),
         }
     )
 
 
-def _event(payload: dict[str, Any]) -> Event:
+def event_of(payload: dict[str, Any]) -> Event:
+    """Its attributes are what subscriptions filter by."""
     attributes = {
         "request_id": payload["request_id"],
         "status": payload["status"],
@@ -205,5 +175,5 @@ def _event(payload: dict[str, Any]) -> Event:
     return Event(json.dumps(payload, ensure_ascii=False).encode(), attributes)
 
 
-def _text(at: datetime) -> str:
+def text_of(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")

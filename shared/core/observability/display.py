@@ -50,7 +50,7 @@ def left(time: timedelta) -> str:
     total = max(0, int(time.total_seconds()))
     if total < 600:
         return f"{total // 60} min {total % 60} s" if total >= 60 else f"{total} s"
-    return f"{total // 60} min" if total < 7_200 else f"{total // 3_600} h {total % 3_600 // 60} min"
+    return f"{total // 60} min" if total < 3_600 else f"{total // 3_600} h {total % 3_600 // 60} min"
 
 
 def moment(at: datetime) -> str:
@@ -107,3 +107,8 @@ def probes(flag: Flag, circuit: Circuit | None, now: datetime) -> str:
         return "not probed yet"
     again = f", tripped {circuit.trips} times in a row" if circuit.trips > 1 else ""
     return f"last probe {age(circuit.probed_at, now)} ago, closes after {circuit.well_probes} successful ones{again}"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 request`, `1,200 requests`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

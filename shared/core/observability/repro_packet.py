@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from msgspec.structs import asdict
+
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.price import served_rates
-from shared.core.values.documents import Fields
+from shared.core.records.attempt import AttemptRecord
+from shared.core.records.request import RequestRecord
 from shared.core.values.visible import json_line
 
 PROMPT_LEFT_OUT = "PROMPT (left out; `renderlane packet ID --with-prompt` shows it)"
@@ -18,49 +21,55 @@ KEY = '"x-goog-api-key: $GEMINI_API_KEY"'
 """In double quotes: the shell of whoever repeats it fills in the key."""
 
 
-def chosen(attempts: Sequence[Fields], number: int | None) -> Fields | None:
+def chosen(attempts: Sequence[AttemptRecord], number: int | None) -> AttemptRecord | None:
     """The attempt of that number; without one the last that failed, else the last."""
     if number is not None:
-        return next((each for each in attempts if each["number"] == number), None)
-    failed = [each for each in attempts if each["outcome"] and each["outcome"]["code"] != "succeeded"]
+        return next((each for each in attempts if each.number == number), None)
+    failed = [each for each in attempts if each.outcome and each.outcome.code != "succeeded"]
     return next(reversed(failed or attempts), None)
 
 
 def packet(
-    request_id: str, request: Fields, attempt: Fields, *, project: str, catalogue: Catalogue, with_prompt: bool
+    request_id: str,
+    request: RequestRecord,
+    attempt: AttemptRecord,
+    *,
+    project: str,
+    catalogue: Catalogue,
+    with_prompt: bool,
 ) -> dict[str, Any]:
     """Every item of the list, `None` where nobody knows it."""
-    asked = request["request"]
+    asked = request.content
     return {
         "request_id": request_id,
-        "attempt": attempt["number"],
-        "model": attempt["route"]["model"],
-        "model_served": attempt["model"],
-        "route": attempt["route"],
-        "flags": attempt["flags"],
-        "contract": attempt["contract"],
-        "operating_owner": attempt["operating_owner"],
+        "attempt": attempt.number,
+        "model": attempt.route.model,
+        "model_served": attempt.model,
+        "route": attempt.route.to_json(),
+        "flags": list(attempt.flags),
+        "contract": attempt.contract,
+        "operating_owner": attempt.operating_owner,
         "project": project,
-        "key_kind": attempt["key_kind"],
-        "image_size": attempt["route"]["image_size"],
-        "aspect_ratio": asked.get("aspect_ratio"),
-        "references": len(asked.get("references") or ()),
-        "grounding": asked.get("grounding") or False,
-        "thinking": asked.get("thinking"),
-        "safety": asked.get("safety") or {},
-        "system_instruction": asked.get("system_instruction") if with_prompt else None,
-        "system_instruction_characters": len(asked.get("system_instruction") or ""),
-        "output_format": asked.get("output_format"),
-        "prompt": asked["prompt"] if with_prompt else None,
-        "prompt_characters": len(asked["prompt"]),
-        "http_status": attempt["http_status"],
-        "outcome": attempt["outcome"],
-        "provider_request_id": attempt["provider_request_id"],
-        "trace_id": request["trace_id"],
-        "started_at": attempt["started_at"],
-        "ended_at": attempt["ended_at"],
-        "latency_ms": attempt["latency_ms"],
-        "image_address": shown_address(attempt.get("image_address"), asked["prompt"], with_prompt=with_prompt),
+        "key_kind": attempt.key_kind,
+        "image_size": attempt.route.image_size,
+        "aspect_ratio": asked.aspect_ratio,
+        "references": len(asked.references),
+        "grounding": asked.grounding,
+        "thinking": asked.thinking,
+        "safety": dict(asked.safety),
+        "system_instruction": asked.system_instruction if with_prompt else None,
+        "system_instruction_characters": len(asked.system_instruction or ""),
+        "output_format": asked.output_format,
+        "prompt": asked.prompt if with_prompt else None,
+        "prompt_characters": len(asked.prompt),
+        "http_status": attempt.http_status,
+        "outcome": None if attempt.outcome is None else attempt.outcome.to_json(),
+        "provider_request_id": attempt.provider_request_id,
+        "trace_id": request.trace_id,
+        "started_at": attempt.started_at,
+        "ended_at": attempt.ended_at,
+        "latency_ms": attempt.latency_ms,
+        "image_address": shown_address(attempt.image_address, asked.prompt, with_prompt=with_prompt),
         "billing": _billing(attempt, catalogue),
     }
 
@@ -91,16 +100,16 @@ def curl(url: str, body: Mapping[str, Any]) -> str:
     return f"curl -sS {shlex.quote(url)} -H {KEY} -H 'content-type: application/json' -d {data}"
 
 
-def _billing(attempt: Fields, catalogue: Catalogue) -> dict[str, Any]:
+def _billing(attempt: AttemptRecord, catalogue: Catalogue) -> dict[str, Any]:
     """What was counted, what it came to, and by which price."""
-    route = attempt["route"]
-    rates = served_rates(catalogue, attempt["model"] or route["model"], route["lane"], route["model"])
+    route = attempt.route
+    rates = served_rates(catalogue, attempt.model or route.model, route.lane, route.model)
     return {
-        "usage": attempt["usage"],
-        "cost_micros": attempt["cost_micros"],
-        "cost_basis": attempt["cost_basis"],
-        "cost_parts": attempt["cost_parts"],
-        "estimate_micros": attempt["estimate_micros"],
+        "usage": None if attempt.usage is None else asdict(attempt.usage),
+        "cost_micros": attempt.cost_micros,
+        "cost_basis": attempt.cost_basis,
+        "cost_parts": dict(attempt.cost_parts),
+        "estimate_micros": attempt.estimate_micros,
         "price_source": rates.source if rates else None,
         "price_checked": rates.checked.isoformat() if rates else None,
     }

@@ -1,13 +1,14 @@
 """What happened, by the minute for a day and by the hour for 30 days, in one document: `series/series`. Pure.
 
 A column is a text of numbers with commas between them, the oldest first; an empty place is a time of which nothing is
-known, because no worker ran. So the document stays small (some 50 kB) and grows no further.
+known, because no worker ran. So the document stays small (some 100 kB) and grows no further.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -30,6 +31,9 @@ NAMES = (
 Values = Sequence[int | None]
 
 
+Phase: TypeAlias = Literal["", "begin", "longer", "end"]
+
+
 class Mark(Struct, frozen=True):
     """Something that happened at a moment: a flag, a breaker, a limit, a deployment."""
 
@@ -37,6 +41,24 @@ class Mark(Struct, frozen=True):
     kind: str
     """`flag`, `breaker`, `limit` or `deploy`."""
     text: str
+    about: str = ""
+    """The flag's id: its marks belong together. Empty where a mark stands alone, or an older release made it."""
+    phase: Phase = ""
+    """Whether a time begins or ends here, or has a new end."""
+    ends_at: datetime | None = None
+    """When that time ends by itself, unless a later mark ends it."""
+
+
+class Band(Struct, frozen=True):
+    """A time between two marks: a breaker was open, a flag was tripped."""
+
+    begin: datetime
+    end: datetime
+    kind: str
+    text: str
+    """Of the mark that began it."""
+    is_open: bool
+    """It had not ended when somebody looked."""
 
 
 class Point(Struct, frozen=True):
@@ -79,11 +101,18 @@ class Track(Struct, frozen=True):
 
     def column(self, name: str, first: int, count: int) -> list[int | None]:
         """Of so many steps from `first` on; None where nothing is known."""
-        row = _values(self.columns[name]) if name in self.columns else []
-        return [
-            row[number - self.first] if 0 <= number - self.first < len(row) else None
-            for number in range(first, first + count)
-        ]
+        if name not in self.columns:
+            return [None] * count
+        items, begin = self.columns[name].split(","), first - self.first
+        part = items[max(0, begin) : max(0, begin + count)]
+        before = min(count, max(0, -begin))
+        row: list[int | None] = [None] * before
+        row += [int(item) if item else None for item in part]
+        return row + [None] * (count - len(row))
+
+    def is_zero(self, name: str) -> bool:
+        """Nothing was ever counted there."""
+        return not self.columns.get(name, "").strip("0,")
 
     def circuits(self) -> list[str]:
         return sorted(name.removeprefix("attempts ") for name in self.columns if name.startswith("attempts "))
@@ -99,12 +128,58 @@ class Series(Stored, frozen=True):
     def with_minute(self, at: datetime, minute: Point, marks: Sequence[Mark] = ()) -> Series:
         kept = [item for item in self.marks if at - item.at < HOUR * HOURS_KEPT]
         fresh = [item for item in marks if item not in kept]
-        ordered = sorted([*kept, *fresh], key=lambda item: item.at)[-MOST_MARKS:]
+        ordered = sorted([*kept, *fresh], key=lambda item: item.at)
         minutes = self.minutes.with_point(number(at, MINUTE), within(self.minutes, minute), MINUTES_KEPT)
-        return replace(self, at=at, minutes=minutes, marks=tuple(ordered))
+        return replace(self, at=at, minutes=minutes, marks=tuple(_newest(ordered)))
 
     def with_hour(self, at: datetime, hour: Point) -> Series:
-        return replace(self, hours=self.hours.with_point(number(at, HOUR), hour, HOURS_KEPT))
+        """With the point of the hour that holds the moment; its routes are what its minutes say."""
+        step = number(at, HOUR)
+        whole = Point({**hour.values, **self._routes_of_hour(step)})
+        return replace(self, hours=self.hours.with_point(step, within(self.hours, whole), HOURS_KEPT))
+
+    def _routes_of_hour(self, step: int) -> dict[str, int | None]:
+        first, count = number(moment(step, HOUR), MINUTE), HOUR // MINUTE
+        values: dict[str, int | None] = {}
+        for circuit in self.minutes.circuits():
+            for what in ("attempts", "failed"):
+                counted = [
+                    value for value in self.minutes.column(f"{what} {circuit}", first, count) if value is not None
+                ]
+                if counted:
+                    values[f"{what} {circuit}"] = sum(counted)
+        return values
+
+    def bands(self, now: datetime) -> list[Band]:
+        """The times that marks begin and end, the oldest first. One whose end was lost ends when it would by itself."""
+        opened: dict[str, Mark] = {}
+        ends: dict[str, datetime | None] = {}
+        bands = []
+        for mark in self.marks:
+            if mark.phase == "begin" and mark.about not in opened:
+                opened[mark.about], ends[mark.about] = mark, mark.ends_at
+            elif mark.phase == "longer":
+                ends[mark.about] = mark.ends_at
+            elif mark.phase == "end" and mark.about in opened:
+                bands.append(_band(opened.pop(mark.about), mark.at, is_open=False))
+        for about, mark in opened.items():
+            end = ends[about]
+            over = end is not None and end <= now
+            bands.append(_band(mark, end if over and end is not None else now, is_open=not over))
+        return sorted(bands, key=lambda band: band.begin)
+
+
+def _band(mark: Mark, end: datetime, *, is_open: bool) -> Band:
+    return Band(mark.at, max(end, mark.at), mark.kind, mark.text, is_open)
+
+
+def _newest(marks: Sequence[Mark]) -> list[Mark]:
+    """MOST_MARKS of them: limits move most often and go first."""
+    surplus = len(marks) - MOST_MARKS
+    if surplus <= 0:
+        return list(marks)
+    gone = {id(mark) for mark in [mark for mark in marks if mark.kind == "limit"][:surplus]}
+    return [mark for mark in marks if id(mark) not in gone][-MOST_MARKS:]
 
 
 def number(at: datetime, step: timedelta) -> int:

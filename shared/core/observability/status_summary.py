@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shared.core.accounting.budget import Over, PeriodName
@@ -126,6 +126,10 @@ class Spent(Struct, frozen=True):
     complete: bool
     """Else the day has more rows than are read."""
     purses: tuple[BudgetStatus, ...] = ()
+    by_use: Mapping[str, int] = field(default_factory=dict)
+    """Google's part in micro-dollars by what was paid for: `Total.by_use`."""
+    free_attempts: int = 0
+    """Attempts that cost nothing by the provider's terms."""
 
 
 class LatestEnd(Struct, frozen=True):

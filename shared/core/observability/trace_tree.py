@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from shared.core.values.documents import Fields
-from shared.core.values.route import Route
+from shared.core.records.attempt import AttemptRecord
+from shared.core.records.request import RequestRecord
 from shared.core.values.trace_context import Place
 
 SHOWN_ATTRIBUTES = (
@@ -73,65 +73,65 @@ def of_otlp(span: Mapping[str, Any]) -> SpanView:
     )
 
 
-def with_root(spans: Sequence[SpanView], request: Fields, now: datetime) -> list[SpanView]:
+def with_root(spans: Sequence[SpanView], request: RequestRecord, now: datetime) -> list[SpanView]:
     """The root is written when the request ends: until then the document says where it began."""
-    root = Place.parse(request["traceparent"])
+    root = Place.parse(request.traceparent)
     if root is None or any(span.span_id == root.span_id for span in spans):
         return list(spans)
     return [_root(root, request, now), *spans]
 
 
-def still_open(request: Fields, attempts: Iterable[Fields], now: datetime) -> list[SpanView]:
+def still_open(request: RequestRecord, attempts: Iterable[AttemptRecord], now: datetime) -> list[SpanView]:
     """What has begun and not ended, so that no span tells of it yet: the present wait, or the attempt in flight."""
-    root = Place.parse(request["traceparent"])
+    root = Place.parse(request.traceparent)
     if root is None:
         return []
-    if request["status"] in ("queued", "released"):
-        wait = root.named(f"open wait {request['round']}")
-        return [SpanView(wait.span_id, root.span_id, "queue wait", request["queued_at"], now, open=True)]
+    if request.status in ("queued", "released"):
+        wait = root.named(f"open wait {request.round}")
+        return [SpanView(wait.span_id, root.span_id, "queue wait", request.queued_at, now, open=True)]
     return [
         SpanView(
-            span_id=root.named(f"attempt {attempt['number']}").span_id,
+            span_id=root.named(f"attempt {attempt.number}").span_id,
             parent_id=root.span_id,
             name="attempt",
-            started_at=attempt["started_at"],
+            started_at=attempt.started_at,
             ended_at=now,
-            attributes={"renderlane.route": str(Route.from_json(attempt["route"]))},
+            attributes={"renderlane.route": str(attempt.route)},
             open=True,
         )
         for attempt in attempts
-        if attempt["ended_at"] is None
+        if attempt.ended_at is None
     ]
 
 
-def of_documents(request: Fields, attempts: Iterable[Fields], now: datetime) -> list[SpanView]:
+def of_documents(request: RequestRecord, attempts: Iterable[AttemptRecord], now: datetime) -> list[SpanView]:
     """What can be told without spans: the whole, the first wait, each attempt."""
-    root = Place.parse(request["traceparent"])
+    root = Place.parse(request.traceparent)
     assert root is not None, "intake wrote it"
     attempts = list(attempts)
-    begun = attempts[0]["started_at"] if attempts else request["finished_at"] or now
-    waits = not attempts and request["finished_at"] is None
-    wait = SpanView(root.named("wait").span_id, root.span_id, "queue wait", request["created_at"], begun, open=waits)
+    begun = attempts[0].started_at if attempts else request.finished_at or now
+    waits = not attempts and request.finished_at is None
+    wait = SpanView(root.named("wait").span_id, root.span_id, "queue wait", request.created_at, begun, open=waits)
     found = [_root(root, request, now), wait]
     for each in attempts:
-        code = each["outcome"]["code"] if each["outcome"] else None
+        code = None if each.outcome is None else each.outcome.code
         found.append(
             SpanView(
-                span_id=root.named(f"attempt {each['number']}").span_id,
+                span_id=root.named(f"attempt {each.number}").span_id,
                 parent_id=root.span_id,
                 name="attempt",
-                started_at=each["started_at"],
-                ended_at=each["ended_at"] or now,
+                started_at=each.started_at,
+                ended_at=each.ended_at or now,
                 attributes={
-                    "renderlane.route": str(Route.from_json(each["route"])),
+                    "renderlane.route": str(each.route),
                     "renderlane.outcome": code,
-                    "http.response.status_code": each["http_status"],
+                    "http.response.status_code": each.http_status,
                 },
                 failed=None if code in (None, "succeeded") else code,
-                open=each["ended_at"] is None,
+                open=each.ended_at is None,
             )
         )
-    if attempts and request["status"] in ("queued", "released"):
+    if attempts and request.status in ("queued", "released"):
         return [*found, *still_open(request, (), now)]
     return found
 
@@ -151,17 +151,17 @@ def tree(spans: Sequence[SpanView]) -> list[Branch]:
     return list(below(None, 0))
 
 
-def _root(root: Place, request: Fields, now: datetime) -> SpanView:
-    code = request["outcome"]["code"] if request["outcome"] else None
+def _root(root: Place, request: RequestRecord, now: datetime) -> SpanView:
+    code = request.outcome_code
     return SpanView(
         span_id=root.span_id,
-        parent_id=request["caller_span_id"],
+        parent_id=request.caller_span_id,
         name="request",
-        started_at=request["published_at"],
-        ended_at=request["finished_at"] or now,
-        attributes={"renderlane.outcome": code, "renderlane.route": str(Route.from_json(request["route"]))},
+        started_at=request.published_at or request.created_at,
+        ended_at=request.finished_at or now,
+        attributes={"renderlane.outcome": code, "renderlane.route": str(request.route)},
         failed=None if code in (None, "succeeded") else code,
-        open=request["finished_at"] is None,
+        open=request.finished_at is None,
     )
 
 

@@ -16,8 +16,10 @@ from shared.core.accounting import traffic
 from shared.core.accounting.budget import Over
 from shared.core.conclusions.claims import Claim
 from shared.core.conclusions.conclusion import Conclusion
-from shared.core.observability import display
+from shared.core.observability import display, next_steps
+from shared.core.observability.display import count
 from shared.core.observability.meter import RECENT, RouteTraffic
+from shared.core.observability.next_steps import next_step, that_wait
 from shared.core.observability.status_summary import Summary
 from shared.core.observability.workers import Fleet
 from shared.core.routing.flag import BREAKER, Flag
@@ -155,7 +157,7 @@ def _worker_gone(scene: Scene) -> Iterator[Finding]:
     if summary is None:
         yield Finding(
             "worker gone", "amber", "No worker has reported yet", "Nothing was ever counted in this store.",
-            "Start one: renderlane up. In the cloud, check that the scheduler calls watch every minute.",
+            "Start one: `renderlane up`. In the cloud, check that the scheduler calls watch every minute.",
             heading="watch-is-silent",
         )  # fmt: skip
     elif now - summary.at > STALE_AFTER:
@@ -165,7 +167,7 @@ def _worker_gone(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "worker gone", "red", f"No worker: silent for {display.age(summary.at, now)}",
             f"The last figures are of {display.moment(summary.at)}. {left}{version}",
-            "Start it: renderlane up. In the cloud, read the logs of watch and pump. Nothing queued is lost.",
+            "Start it: `renderlane up`. In the cloud, read the logs of watch and pump. Nothing queued is lost.",
             heading="watch-is-silent",
         )  # fmt: skip
     elif _is_untended(scene):
@@ -211,8 +213,10 @@ def _failing(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "one route failing", "red" if stuck else "amber", f"{route.circuit} fails: {route.kind}",
             f"{share}{since}. {doing(route.circuit, scene)}"
-            + (f" {count(blocked, 'request')} accept no other route." if stuck and blocked else ""),
-            next_step(route.kind), heading="no-route" if stuck else route.kind, about=route.circuit,
+            + (f" {next_steps.that_accept_no_other(blocked)}" if stuck and blocked else ""),
+            next_steps.only_a_floor(blocked) if stuck and blocked else next_step(route.kind),
+            heading="no-route" if stuck else route.kind, about=route.circuit,
+            link=next_steps.waiting_for(route.circuit) if stuck and blocked else next_steps.link(route.kind),
         )  # fmt: skip
         breakers.pop(route.circuit, None)
     for circuit, flag in breakers.items():
@@ -220,7 +224,7 @@ def _failing(scene: Scene) -> Iterator[Finding]:
         cause = flag.reason.removeprefix(f"{circuit}: ")
         yield Finding(
             "one route failing", "red" if stuck else "amber", f"{circuit} is out: breaker open",
-            f"{cause}, {display.age(flag.tripped_at, scene.now)} ago. {doing(circuit, scene)}",
+            f"{cause[:1].upper()}{cause[1:]}, {display.age(flag.tripped_at, scene.now)} ago. {doing(circuit, scene)}",
             "Wait for its probes, or reset it if you know that the route is well.",
             heading="no-route" if stuck else None, link=f"/flags#{flag.id}", about=circuit,
         )  # fmt: skip
@@ -273,7 +277,7 @@ def _paused(scene: Scene) -> Iterator[Finding]:
         scope = "" if str(flag.scope) == "everybody" else f" for {flag.scope}"
         yield Finding(
             "paused", "amber", f"Paused{scope} by {flag.actor}",
-            f"{flag.reason}. {count(scene.waiting, 'request')} in all queues; it ends by itself in "
+            f"Reason: {flag.reason.rstrip('.')}. {count(scene.waiting, 'request')} in all queues; it ends by itself in "
             f"{display.left(flag.expires_at - scene.now)}.",
             "Reset the flag when the reason is gone.", link=f"/flags#{flag.id}", about=flag.id,
         )  # fmt: skip
@@ -321,13 +325,14 @@ def _short(scene: Scene) -> Iterator[Finding]:
                 f"{that_wait(waiting)}: {words}.",
                 "Wait, raise the quota, or trip use-nano-banana-2 for what may take another model.",
                 heading="quota_day" if reason == "day" else "quota_spend" if reason == "spend" else "quota_minute",
-                link="/flags", about=model,
+                link=next_steps.FLAG_FORM, about=model,
             )  # fmt: skip
         elif reason in SHORT_REASONS and _is_long(scene):
             left = f"about {display.left(scene.to_empty)} to empty" if scene.to_empty else "no image came in 5 min"
             yield Finding(
                 "short of quota", "amber", f"Short of quota: {model} runs at its limit",
-                f"{that_wait(waiting)}, the longest for {display.left(scene.oldest())}; {left}. {words}.",
+                f"{that_wait(waiting)}, the longest for {display.left(scene.oldest())}; {left}. "
+                f"{words[:1].upper()}{words[1:]}.",
                 "Wait, raise the quota, or lower size or model by a flag.", heading="quota_minute",
                 link="/flags", about=model,
             )  # fmt: skip
@@ -370,32 +375,3 @@ def doing(circuit: str, scene: Scene) -> str:
             probe = max(timedelta(0), conclusion.next_probe_at - scene.now)
             return f"The worker sends nothing there; next probe in {display.left(probe)}."
     return "The worker retries each request; a breaker opens when at least 4 requests and most calls fail."
-
-
-def next_step(kind: str) -> str:
-    """The first thing to do about a failure of that kind."""
-    return _STEPS.get(kind, "Open the runbook at this failure; compare one failed call with its packet.")
-
-
-_STEPS = {
-    "connection": "Check the base URL, DNS and proxy of the worker; then the provider's status page.",
-    "connection_lost": "Check the network between worker and provider; the calls may have been billed.",
-    "overload": "Wait, or trip use-nano-banana-2 or use-flex for what may go elsewhere.",
-    "server_error": "Check the provider's status page; trip use-nano-banana-2 for what may go elsewhere.",
-    "timeout": "Check the provider's status page; the calls may have been billed.",
-    "credential": "Replace the API key; queued requests go on by themselves.",
-    "permission": "Check billing, region and API of the key's project.",
-    "balance": "Top up the account or set up billing; requests go on by themselves.",
-    "model_gone": "Correct the model's row in the catalogue.",
-    "lane_unsupported": "Remove the lane from the model's row in the catalogue.",
-    "paid_nothing": "Compare a packet with the provider's documentation: calls are paid and bring no image.",
-    "image_store": "Check the bucket's rights and quota: paid images wait to be stored.",
-}  # fmt: skip
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def that_wait(number: int) -> str:
-    return f"{count(number, 'request')} wait{'s' if number == 1 else ''}"

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.values.codec import Stored
+from shared.core.values.status import FinalStatus
 
 
 class Outcome(Stored, frozen=True):
@@ -42,7 +43,7 @@ def of_failure(failure: Failure) -> Outcome:
     return Outcome(failure.kind.value, said, failure.rule.advice)
 
 
-def final_status(kind: FailureKind) -> str:
+def final_status(kind: FailureKind) -> FinalStatus:
     """`refused` for an answer of the model's own, `failed` for everything that went wrong."""
     match kind:
         case FailureKind.REFUSED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Self
 
 from msgspec import field
 
@@ -12,10 +13,12 @@ from shared.core.catalogue.price import CostBasis
 from shared.core.provider.outcome import Outcome
 from shared.core.provider.usage import Usage
 from shared.core.values.codec import Record
+from shared.core.values.documents import Fields
 from shared.core.values.parameters import Thinking
 from shared.core.values.route import Route
 
 GOOGLE = "google"
+UNNAMED_PROBE = "a breaker"
 
 
 class AttemptRecord(Record, frozen=True):
@@ -55,3 +58,13 @@ class AttemptRecord(Record, frozen=True):
     image_uri: str | None = None
     image_address: str | None = None
     """Where the provider left an image that could not be fetched."""
+
+    @classmethod
+    def from_json(cls, data: Fields) -> Self:
+        return super().from_json(with_named_probe(data))
+
+
+def with_named_probe(data: Fields) -> Fields:
+    """The first releases wrote whether an attempt was a probe, not of what."""
+    probe = data.get("probe")
+    return {**data, "probe": UNNAMED_PROBE if probe else None} if isinstance(probe, bool) else data

@@ -28,7 +28,6 @@ class DeliveredImage(Stored, frozen=True):
 
 
 class Receipt(Stored, frozen=True):
-    requested: RequestedImage
     delivered: DeliveredImage
     cost_micros: int
     cost_basis: CostBasis
@@ -36,5 +35,7 @@ class Receipt(Stored, frozen=True):
     reasons: tuple[str, ...]
     """Why they differ."""
     flags: tuple[str, ...]
+    requested: RequestedImage | None = None
+    """None in receipts of early releases."""
     mismatches: tuple[str, ...] = ()
     """What came otherwise than anybody had ordered it."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, Self, TypeAlias
 
 from msgspec import field
 
@@ -14,6 +14,7 @@ from shared.core.accounting.budget import Reservation
 from shared.core.catalogue.price import CostBasis
 from shared.core.messages.render_request import RenderRequest
 from shared.core.provider.outcome import Outcome
+from shared.core.records.attempt import with_named_probe
 from shared.core.records.receipt import Receipt
 from shared.core.routing.background_proof import Way
 from shared.core.routing.requirements import Requirements
@@ -21,11 +22,8 @@ from shared.core.values.codec import Record, Stored
 from shared.core.values.documents import Fields
 from shared.core.values.parameters import Thinking
 from shared.core.values.route import Route
+from shared.core.values.status import FINAL, Status
 
-OpenStatus: TypeAlias = Literal["queued", "released", "rendering", "batched"]
-FinalStatus: TypeAlias = Literal["succeeded", "refused", "failed", "expired", "cancelled"]
-Status: TypeAlias = OpenStatus | FinalStatus
-FINAL: tuple[FinalStatus, ...] = get_args(FinalStatus)
 StopReason: TypeAlias = Literal["time", "caller"]
 """Past the model's time, or cancelled by its caller."""
 
@@ -106,6 +104,104 @@ class RequestRow(Record, frozen=True, kw_only=True):
 
 
 ROW_FIELDS = RequestRow.__struct_fields__
+
+
+class QueuedRow(Record, frozen=True, kw_only=True):
+    """What the pump needs of a queued request: no prompt, no references."""
+
+    ask: Requirements
+    model: str
+    priority: str
+    tenant: str
+    fair_tag: float
+    deadline: datetime | None
+    round: int
+    release: int
+    unused_slot: UnusedSlot | None
+    late_count: int
+    wake_at: datetime | None
+    cost_micros: int
+    unknown_estimate_micros: int
+    avoided: Mapping[str, str]
+    sick_on: Mapping[str, int]
+    no_image_count: int
+    traceparent: str
+    queued_at: datetime
+    least_estimate_micros: int = 0
+
+
+HEAD_FIELDS = QueuedRow.__struct_fields__
+
+
+class AwaitingRow(Record, frozen=True, kw_only=True):
+    """A request that waits for its interaction."""
+
+    status: Status
+    collect_at: datetime
+    interaction_id: str
+    attempt_count: int
+    slot_at: datetime | None = None
+    usual_ms: int | None = None
+    route: Route
+
+
+AWAITING_FIELDS = AwaitingRow.__struct_fields__
+
+
+class RunningRow(Record, frozen=True, kw_only=True):
+    """A request that renders, as a list shows it."""
+
+    tenant: str
+    route: Route
+    slot_at: datetime
+    lease_until: datetime | None
+
+
+RUNNING_FIELDS = RunningRow.__struct_fields__
+
+
+class WaitingRow(Record, frozen=True, kw_only=True):
+    """The one that waits longest in a queue."""
+
+    tenant: str
+    queued_at: datetime
+
+
+WAITING_FIELDS = WaitingRow.__struct_fields__
+
+
+class EndedRow(Record, frozen=True, kw_only=True):
+    """How and when a request ended, without what was asked."""
+
+    finished_at: datetime
+    outcome: Outcome
+
+
+ENDED_FIELDS = EndedRow.__struct_fields__
+
+
+class SleepingRow(Record, frozen=True, kw_only=True):
+    """A request that sleeps."""
+
+    wake_at: datetime
+    updated_at: datetime
+
+
+SLEEPING_FIELDS = SleepingRow.__struct_fields__
+
+
+class CollectedRow(Record, frozen=True, kw_only=True):
+    """A request that waits for its batch to be closed."""
+
+    status: Status
+    tenant: str
+    batch: str | None
+    batched_at: datetime
+    route: Route
+    ask: Requirements
+
+
+COLLECTED_FIELDS = CollectedRow.__struct_fields__
 
 
 class RequestRecord(RequestRow, frozen=True, kw_only=True):
@@ -196,6 +292,10 @@ class RequestRecord(RequestRow, frozen=True, kw_only=True):
     revived_at: datetime | None = None
     expire_at: datetime | None = None
 
+    @classmethod
+    def from_json(cls, data: Fields) -> Self:
+        return super().from_json(with_named_probe(data))
+
     def to_json(self) -> dict[str, Any]:
         """What only some requests have is written only there."""
         fields = super().to_json()
@@ -217,6 +317,24 @@ class RequestRecord(RequestRow, frozen=True, kw_only=True):
     def is_awaiting(self) -> bool:
         """It waits for its interaction; any worker may collect it."""
         return self.status == "rendering" and self.collect_at is not None
+
+    @property
+    def ended_at(self) -> datetime:
+        """Of a request that has ended."""
+        assert self.finished_at is not None, "it has ended"
+        return self.finished_at
+
+    @property
+    def slot_start(self) -> datetime:
+        """Of a request that has a slot."""
+        assert self.slot_at is not None, "it has a slot"
+        return self.slot_at
+
+    @property
+    def slot_end(self) -> datetime:
+        """Until when a call may leave in its slot."""
+        assert self.slot_until is not None, "it has a slot"
+        return self.slot_until
 
     @property
     def spent_micros(self) -> int:

@@ -75,3 +75,8 @@ def committed(
     """The document after the commit whose write number `place` was `write`, the update of `before` to `after`."""
     data: dict[str, Any] = {**before.data, **write.changes}
     return Versioned(before.path, data, answer.versions[place], answer.at, after)
+
+
+def with_record(before: Versioned[Kind], record: Kind) -> Versioned[Kind]:
+    """The same document at the same version, as if it held that record."""
+    return Versioned(before.path, before.data, before.version, before.read_at, record)

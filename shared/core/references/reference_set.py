@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from shared.core.catalogue.catalogue import Catalogue
+from shared.core.messages.render_request import ReferenceUri
 from shared.core.provider import output_format
 from shared.core.provider.call import Reference
 from shared.core.references.reference_name import named
-from shared.core.values.documents import Fields
 from shared.core.values.lanes import BATCH, GATEWAY
 from shared.core.values.route import Route
 
@@ -59,13 +59,12 @@ def weight(raw: int, image_size: str | None = None, to_format: str | None = None
     return ANSWER_BYTES.get(image_size or "", LARGEST_ANSWER) + COPIES * raw + decoded
 
 
-def goes_by_uri(request: Fields, route: Route, catalogue: Catalogue) -> bool:
-    """Whether the references of a request document go as addresses, which the provider fetches by itself: all of them
+def goes_by_uri(references: Sequence[ReferenceUri], route: Route, catalogue: Catalogue, *, as_bytes: bool) -> bool:
+    """Whether the references of a request go as addresses, which the provider fetches by itself: all of them
     or none. Its API has to take such addresses, the caller has to name each type, and no earlier attempt may have been
-    refused with them. Whether this worker may read an address is asked as for bytes.
+    refused with them (`as_bytes`). Whether this worker may read an address is asked as for bytes.
     """
-    references = request["request"].get("references") or ()
-    if not references or request.get("references_as_bytes") or route.lane in (BATCH, GATEWAY):
+    if not references or as_bytes or route.lane in (BATCH, GATEWAY):
         return False
     model = catalogue.models.get(route.model)
     if model is None:
@@ -73,7 +72,7 @@ def goes_by_uri(request: Fields, route: Route, catalogue: Catalogue) -> bool:
     schemes = model.capabilities.reference_uris.get(catalogue.api_of(route.lane, route.model), ())
     types = model.reference_types or catalogue.reference_types
     return all(
-        image.get("mime_type") in types and urlsplit(image["uri"]).scheme in schemes and _is_reachable(image["uri"])
+        image.mime_type in types and urlsplit(image.uri).scheme in schemes and _is_reachable(image.uri)
         for image in references
     )
 

@@ -8,8 +8,8 @@ from typing import Self
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.core.lifecycle.request_record import FINAL
 from shared.core.values.codec import Stored
+from shared.core.values.status import FINAL
 
 MOST_ENDPOINTS = 10
 """Of one tenant."""

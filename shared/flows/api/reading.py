@@ -14,7 +14,10 @@ from msgspec import Struct
 from shared.core.lifecycle import queries
 from shared.core.lifecycle.request_view import RequestView, accepted_view, has_ended, request_view
 from shared.core.messages.request_key import key_of
-from shared.core.values.documents import Document, Fields
+from shared.core.records.note import AcceptedRecord, RejectedRecord
+from shared.core.records.request import RequestRow
+from shared.core.records.versioned import Request, request_in
+from shared.core.values.documents import Document
 from shared.core.values.validation import Problem
 from shared.flows.requests.lookup import find_request
 from shared.ports import Ports
@@ -59,17 +62,16 @@ async def find(ports: Ports, tenant: str, request_id: str, origin: str) -> Looku
     """None where the tenant has no such request. One that was accepted and is not on record yet is found, too."""
     document = await find_request(ports.store, tenant, request_id)
     if isinstance(document, Document):
-        view = request_view(document.id, document.data, document.read_at, origin)
-        return Lookup(view, document.data["image_uri"])
+        return _lookup(document, origin)
     marker = await ports.store.get(accepted_path(tenant, request_id))
-    if not isinstance(marker, Document) or marker.data["expire_at"] <= marker.read_at:
+    note = AcceptedRecord.from_json(marker.data) if isinstance(marker, Document) else None
+    if note is None or note.expire_at <= marker.read_at:
         return None
     document = await find_request(ports.store, tenant, request_id)  # it may have come between the two looks
     if isinstance(document, Document):
-        view = request_view(document.id, document.data, document.read_at, origin)
-        return Lookup(view, document.data["image_uri"])
-    rejection = await rejection_since(ports.store, tenant, request_id, marker.data["created_at"])
-    return Lookup(accepted_view(marker.data, marker.read_at, origin, rejection))
+        return _lookup(document, origin)
+    rejection = await rejection_since(ports.store, tenant, request_id, note.created_at)
+    return Lookup(accepted_view(note, marker.read_at, origin, rejection))
 
 
 async def wait(ports: Ports, tenant: str, request_id: str, origin: str, seconds: float) -> Lookup | None:
@@ -130,10 +132,11 @@ async def page(ports: Ports, wanted: Filter, limit: int, cursor: str | None, ori
                 continue
             if len(views) == limit:
                 return Page(tuple(views), _cursor(edge, skipped))
-            at: datetime = document.data["created_at"]
+            request = request_in(document)
+            at = request.record.created_at
             edge, skipped = at, (skipped if at == edge else frozenset()) | {document.id}
-            if _takes(wanted, document.data):
-                views.append(request_view(document.id, document.data, document.read_at, origin))
+            if _takes(wanted, request.record):
+                views.append(request_view(request.id, request.record, request.read_at, origin))
         if len(documents) < count:
             return Page(tuple(views), None)
     return Page(tuple(views), _cursor(edge, skipped))
@@ -143,24 +146,25 @@ def accepted_path(tenant: str, request_id: str) -> str:
     return f"accepted/{key_of(tenant, request_id)}"
 
 
-async def rejection_since(store: Store, tenant: str, request_id: str, since: datetime) -> Fields | None:
+async def rejection_since(store: Store, tenant: str, request_id: str, since: datetime) -> RejectedRecord | None:
     """The newest rejection of a message of that tenant and id."""
     documents = await store.query(queries.rejections_of(request_id, 50))
-    own = [
-        document.data
-        for document in documents
-        if document.is_readable and document.data.get("tenant") == tenant and document.data["created_at"] >= since
-    ]
-    return max(own, key=lambda data: data["created_at"], default=None)
+    records = [RejectedRecord.from_json(document.data) for document in documents if document.is_readable]
+    own = [record for record in records if record.tenant == tenant and record.created_at >= since]
+    return max(own, key=lambda record: record.created_at, default=None)
 
 
 def _mark(view: RequestView) -> object:
     return view.status, view.reason, view.attempt_count, view.reasons
 
 
-def _takes(wanted: Filter, data: Fields) -> bool:
-    models = {data.get("asked_model"), data["route"]["model"]}
-    return wanted.group in (None, data["group"]) and (not wanted.model or bool(models & wanted.model))
+def _lookup(request: Request, origin: str) -> Lookup:
+    return Lookup(request_view(request.id, request.record, request.read_at, origin), request.record.image_uri)
+
+
+def _takes(wanted: Filter, request: RequestRow) -> bool:
+    models = {request.asked_model, request.route.model}
+    return wanted.group in (None, request.group) and (not wanted.model or bool(models & wanted.model))
 
 
 def _cursor(edge: datetime | None, skipped: frozenset[str]) -> str | None:

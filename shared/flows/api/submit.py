@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from shared.core.lifecycle import request_record
-from shared.core.lifecycle.request_view import RequestView, accepted_document, accepted_view, request_view
+from shared.core.lifecycle.request_view import RequestView, accepted_record, accepted_view, request_view
 from shared.core.messages.render_request import RenderRequest
 from shared.core.messages.topics import RENDER_REQUESTS
+from shared.core.records.note import AcceptedRecord
 from shared.core.values.documents import Committed, Create, Delete, Document, Update
 from shared.core.values.validation import Problem, shown
 from shared.flows.api.reading import accepted_path, rejection_since
@@ -49,10 +50,10 @@ async def submit(
     """
     existing = await find_request(ports.store, request.tenant, request.request_id)
     if isinstance(existing, Document):
-        if request_record.content_hash(existing.data) != request.content_hash:
+        if request_record.content_hash(existing.record) != request.content_hash:
             raise OtherContent(request.request_id)
         await ports.topics.publish(RENDER_REQUESTS, data, attributes)
-        return request_view(existing.id, existing.data, existing.read_at, origin)
+        return request_view(existing.id, existing.record, existing.read_at, origin)
     above = await failed_model(ports.store, request)
     planned = await would_accept(ports, request, existing.read_at, above)
     note = await _note(ports, request, planned.asked_model)
@@ -61,7 +62,7 @@ async def submit(
     except TopicsUnavailable:
         await ports.store.commit(Delete(note.path, note.version))
         raise
-    return accepted_view(note.data, note.read_at, origin)
+    return accepted_view(AcceptedRecord.from_json(note.data), note.read_at, origin)
 
 
 async def _note(ports: Ports, request: RenderRequest, asked_model: str) -> Document:
@@ -70,12 +71,13 @@ async def _note(ports: Ports, request: RenderRequest, asked_model: str) -> Docum
     while True:
         before = await ports.store.get(path)
         now = before.read_at
-        data = accepted_document(request, asked_model, now, now + KEEP_NOTE_FOR)
-        if not isinstance(before, Document):
+        data = accepted_record(request, asked_model, now, now + KEEP_NOTE_FOR).to_json()
+        note = AcceptedRecord.from_json(before.data) if isinstance(before, Document) else None
+        if not isinstance(before, Document) or note is None:
             committed = await ports.store.commit(Create(path, data))
-        elif before.data["content_hash"] == request.content_hash:
+        elif note.content_hash == request.content_hash:
             return before
-        elif before.data["expire_at"] <= now or await _was_rejected(ports, request, before):
+        elif note.expire_at <= now or await _was_rejected(ports, request, note):
             committed = await ports.store.commit(Update(path, data, before.version))
         else:
             raise OtherContent(request.request_id)
@@ -83,6 +85,6 @@ async def _note(ports: Ports, request: RenderRequest, asked_model: str) -> Docum
             return Document(path, data, committed.versions[0], committed.at)
 
 
-async def _was_rejected(ports: Ports, request: RenderRequest, note: Document) -> bool:
-    since = note.data["created_at"]
+async def _was_rejected(ports: Ports, request: RenderRequest, note: AcceptedRecord) -> bool:
+    since = note.created_at
     return await rejection_since(ports.store, request.tenant, request.request_id, since) is not None

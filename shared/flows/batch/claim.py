@@ -4,37 +4,41 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from shared.core.lifecycle.batch_schedule import HOLD, is_newly_stuck
 from shared.core.observability import events
 from shared.core.provider.failure import Failure
-from shared.core.values.documents import Committed, Document, Fields, Update
+from shared.core.records.batch import BatchRecord
+from shared.core.records.versioned import Batch, committed, update
+from shared.core.values.documents import Committed
 from shared.ports import Ports
 
 RUNBOOK = "batch-stuck"
 
 
-async def take(ports: Ports, batch: Document, now: datetime) -> Document | None:
+async def take(ports: Ports, batch: Batch, now: datetime) -> Batch | None:
     """The batch in this process's hand for HOLD, or None where another took it. Who was stuck too long is reported."""
-    stuck = is_newly_stuck(batch.data, now, ports.catalogue.batch)
-    changes = {"due_at": now + HOLD} | ({"escalated_at": now} if stuck else {})
-    held = await change(ports, batch, changes)
-    if held is not None and stuck:
-        name, state = batch.data["name"] or "not handed over", batch.data["provider_state"] or batch.data["state"]
-        since = batch.data["changed_at"].isoformat(timespec="seconds")
+    record = batch.record
+    stuck = is_newly_stuck(record, now, ports.catalogue.batch)
+    claimed = replace(record, due_at=now + HOLD, escalated_at=now if stuck else record.escalated_at)
+    mine = await change(ports, batch, claimed)
+    if mine is not None and stuck:
+        name, state = record.name or "not handed over", record.provider_state or record.state
+        since = record.changed_at.isoformat(timespec="seconds")
         what = f"batch {batch.id} ({name}): {state} without any change since {since}"
         ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook=RUNBOOK)
-    return held
+    return mine
 
 
-async def change(ports: Ports, held: Document, changes: Fields) -> Document | None:
-    """The batch as it is after `changes`, or None where it was taken from us."""
-    committed = await ports.store.commit(Update(held.path, changes, held.version))
-    if not isinstance(committed, Committed):
-        return None
-    return Document(held.path, {**held.data, **changes}, committed.versions[0], committed.at)
+async def change(ports: Ports, held: Batch, after: BatchRecord) -> Batch | None:
+    """The batch as it is after the change, or None where it was taken from us."""
+    write = update(held, after)
+    answer = await ports.store.commit(write)
+    return committed(held, after, write, answer) if isinstance(answer, Committed) else None
 
 
-def say_delayed(ports: Ports, held: Document, failure: Failure, step: str, until: datetime) -> None:
+def say_delayed(ports: Ports, held: Batch, failure: Failure, step: str, until: datetime) -> None:
     ports.signals.emit(
         events.BATCH_DELAYED, batch=held.id, step=step, kind=failure.kind.value, reason=failure.message, until=until
     )

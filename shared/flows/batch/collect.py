@@ -10,12 +10,13 @@ from typing import Literal
 
 from shared.core.accounting.budget import Reservation
 from shared.core.admission.allocation import Candidate
-from shared.core.lifecycle import batch, queries, request_record, settlement
+from shared.core.lifecycle import batch, head_changes, queries, request_record, settlement, transitions
 from shared.core.lifecycle.batch import Waiting
 from shared.core.observability import events
 from shared.core.records.batch import Item
-from shared.core.values.documents import Committed, Create, Document, Fields, Update, Write
-from shared.core.values.route import Route
+from shared.core.records.request import RequestRecord
+from shared.core.records.versioned import Request, request_in, update
+from shared.core.values.documents import Absent, Committed, Create, Document, Fields, Update, Write
 from shared.flows import tracing_waits
 from shared.ports import Ports
 from shared.ports.store import StoreUnavailable
@@ -45,7 +46,7 @@ class Collecting:
         """Move heads that go by batch out of their queues, each by itself. Those that were not changed meanwhile."""
         moved = await asyncio.gather(
             *(
-                self._move(each, request_record.batched(each.head, each.planned, now, reservation(each)))
+                self._move(each, head_changes.batched(each.head, each.planned, now, reservation(each)))
                 for each in candidates
             )
         )
@@ -89,13 +90,13 @@ async def _close(ports: Ports, request_ids: Sequence[str], now: datetime) -> boo
     """Put a batch and all its attempts on record in one commit: whoever cancelled before is not in it."""
     for _ in range(MOST_REPEATS):
         found = await ports.store.get_all([request_record.path(each) for each in request_ids])
-        requests = [each for each in found if isinstance(each, Document) and _is_collected(each)]
+        requests = [each for each in _requests(found) if _is_collected(each.record)]
         if not requests:
             return False
         batch_id = ports.fresh(16)
-        items = [Item(each.id, each.data["attempt_count"] + 1) for each in requests]
-        route = Route.from_json(requests[0].data["route"])
-        writes: list[Write] = [Create(batch.path(batch_id), batch.new_document(batch_id, route, items, now))]
+        items = [Item(each.id, each.record.attempt_count + 1) for each in requests]
+        route = requests[0].record.route
+        writes: list[Write] = [Create(batch.path(batch_id), batch.new_record(batch_id, route, items, now).to_json())]
         for request, item in zip(requests, items, strict=True):
             writes += _begun(ports, request, item, batch_id, now)
         if isinstance(await ports.store.commit(*writes), Committed):
@@ -107,15 +108,20 @@ async def _close(ports: Ports, request_ids: Sequence[str], now: datetime) -> boo
     return False
 
 
-def _is_collected(request: Document) -> bool:
-    return request.data["status"] == "batched" and request.data["batch"] is None
+def _requests(documents: Sequence[Document | Absent]) -> list[Request]:
+    return [request_in(document) for document in documents if isinstance(document, Document)]
 
 
-def _begun(ports: Ports, request: Document, item: Item, batch_id: str, now: datetime) -> list[Write]:
+def _is_collected(request: RequestRecord) -> bool:
+    return request.status == "batched" and request.batch is None
+
+
+def _begun(ports: Ports, request: Request, item: Item, batch_id: str, now: datetime) -> list[Write]:
     opened = settlement.open_attempt(
-        request.data, item.attempt, holder=batch.path(batch_id), key_kind=ports.key_kind, owner=ports.project, now=now
-    )
+        request.record, item.attempt, holder=batch.path(batch_id), key_kind=ports.key_kind, owner=ports.project,
+        now=now,
+    )  # fmt: skip
     return [
-        Update(request.path, request_record.in_batch(batch_id, item.attempt, now), request.version),
-        Create(request_record.attempt_path(item.request_id, item.attempt), opened),
+        update(request, transitions.in_batch(request.record, batch_id, item.attempt, now)),
+        Create(request_record.attempt_path(item.request_id, item.attempt), opened.to_json()),
     ]

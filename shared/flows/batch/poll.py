@@ -19,6 +19,7 @@ from shared.core.lifecycle.batch_schedule import (
 )
 from shared.core.observability import events
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.records.versioned import Batch, batch_in
 from shared.core.values.documents import Document
 from shared.flows.batch.claim import RUNBOOK, change, say_delayed, take
 from shared.flows.batch.collect import close_due
@@ -54,56 +55,57 @@ async def wake_batch(ports: Ports, name: str) -> int:
     names = [name] if "/" in name else [name, f"batches/{name}"]
     pages = [await ports.store.query(queries.batch_named(one)) for one in names]
     for document in itertools.chain(*pages):
-        due_at, time = document.data["due_at"], ServerTime(ports.clock, document.read_at)
+        due_at, time = batch_in(document).record.due_at, ServerTime(ports.clock, document.read_at)
         if due_at is not None and due_at <= time.now() + LOOK_LATER:  # else somebody has it in hand
             count += await attempt(ports, "look after a batch", document.path, _tend(ports, document, time)) or 0
     return count
 
 
-async def _tend(ports: Ports, found: Document, time: ServerTime) -> int:
+async def _tend(ports: Ports, document: Document, time: ServerTime) -> int:
     """1 where it was nobody else's."""
-    held = await take(ports, found, time.now())
+    held = await take(ports, batch_in(document), time.now())
     if held is None:
         return 0
-    if held.data["state"] == "collected":
+    if held.record.state == "collected":
         await submit(ports, held, time)
     else:
         await _look_after(ports, held, time)
     return 1
 
 
-async def _look_after(ports: Ports, held: Document, time: ServerTime) -> None:
-    progress = await ports.batches.look(held.data["name"])
+async def _look_after(ports: Ports, held: Batch, time: ServerTime) -> None:
+    progress = await ports.batches.look(_name(held))
     match progress:
         case Failure(http_status=404):
             await settle_all(ports, held, batch.gone(), time)
         case Failure():
             await _later(ports, held, progress, "look", time)
-        case Progress(state="cancelled") if is_to_be_cancelled(held.data, time.now()):  # by us: it had run too long
+        case Progress(state="cancelled") if is_to_be_cancelled(held.record, time.now()):  # by us: it had run too long
             await _settle(ports, held, replace(progress, state="expired"), time)
-        case Progress() if is_without_answers(held.data, progress, time.now()):
+        case Progress() if is_without_answers(held.record, progress, time.now()):
             await _look_for_answers(ports, held, progress, time)
         case Progress() if progress.state in OVER:
             await _settle(ports, held, progress, time)
-        case Progress() if is_given_up(held.data, time.now()):
+        case Progress() if is_given_up(held.record, time.now()):
             await settle_all(ports, held, batch.without_result(Progress("expired")), time)
         case Progress():
-            if is_to_be_cancelled(held.data, time.now()):
-                await ports.batches.cancel(held.data["name"])
-            changes = batch.seen(held.data, progress, time.now()) | {"due_at": next_look(held.data, time.now())}
-            await change(ports, held, changes)
+            if is_to_be_cancelled(held.record, time.now()):
+                await ports.batches.cancel(_name(held))
+            after = batch.after_look(held.record, progress, time.now())
+            await change(ports, held, replace(after, due_at=next_look(held.record, time.now())))
 
 
-async def _look_for_answers(ports: Ports, held: Document, progress: Progress, time: ServerTime) -> None:
+async def _look_for_answers(ports: Ports, held: Batch, progress: Progress, time: ServerTime) -> None:
     """It has succeeded and names no answers: they are paid for, so it is looked at again rather than made again."""
-    if held.data["provider_state"] != progress.state:
-        what = f"batch {held.id} ({held.data['name']}) has succeeded and names no answers; it is looked at again"
+    if held.record.provider_state != progress.state:
+        what = f"batch {held.id} ({held.record.name}) has succeeded and names no answers; it is looked at again"
         ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook=RUNBOOK)
     now = time.now()
-    await change(ports, held, batch.seen(held.data, progress, now) | {"due_at": next_look(held.data, now)})
+    after = batch.after_look(held.record, progress, now)
+    await change(ports, held, replace(after, due_at=next_look(held.record, now)))
 
 
-async def _settle(ports: Ports, held: Document, progress: Progress, time: ServerTime) -> None:
+async def _settle(ports: Ports, held: Batch, progress: Progress, time: ServerTime) -> None:
     try:
         await settle_results(ports, held, progress, time)
     except ResultsUnavailable as error:
@@ -112,7 +114,12 @@ async def _settle(ports: Ports, held: Document, progress: Progress, time: Server
         await _later(ports, held, Failure(FailureKind.IMAGE_STORE, str(error)), "images", time)
 
 
-async def _later(ports: Ports, held: Document, failure: Failure, step: str, time: ServerTime) -> None:
+async def _later(ports: Ports, held: Batch, failure: Failure, step: str, time: ServerTime) -> None:
     until = time.now() + (LOOK_AGAIN if step == "look" else LOOK_LATER)
-    if await change(ports, held, {"due_at": until}) is not None:
+    if await change(ports, held, replace(held.record, due_at=until)) is not None:
         say_delayed(ports, held, failure, step, until)
+
+
+def _name(held: Batch) -> str:
+    assert held.record.name is not None, "it was handed over"
+    return held.record.name

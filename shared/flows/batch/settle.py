@@ -20,6 +20,7 @@ from shared.core.provider.call import Answer, Made, Written, written_of
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.stored_image import Delivered, Ending
 from shared.core.records.batch import Item
+from shared.core.records.versioned import Attempt, Batch, Request, attempt_in, request_in
 from shared.core.values.documents import Committed, Create, Document
 from shared.flows import tracing
 from shared.flows.batch.claim import change
@@ -34,8 +35,8 @@ class _Entry(Struct):
     """One item with its documents, and what its key was answered so far."""
 
     item: Item
-    request: Document
-    attempt: Document
+    request: Request
+    attempt: Attempt
     lines: int = 0
     has_image: bool = False
     others: list[tuple[int, Failure]] = field(default_factory=list)
@@ -44,18 +45,18 @@ class _Entry(Struct):
     @property
     def is_open(self) -> bool:
         """Also where somebody gave the attempt up as crashed: an image is kept all the same."""
-        code = (self.attempt.data["outcome"] or {}).get("code")
-        return code in (None, FailureKind.CRASHED.value)
+        outcome = self.attempt.record.outcome
+        return outcome is None or outcome.code == FailureKind.CRASHED.value
 
 
-async def settle_results(ports: Ports, held: Document, progress: Progress, time: ServerTime) -> None:
+async def settle_results(ports: Ports, held: Batch, progress: Progress, time: ServerTime) -> None:
     """Settle all of an ended batch. Raises ResultsUnavailable or ImagesUnavailable: the rest can be settled later."""
     entries = {each.item.key: each for each in await _entries(ports, held)}
     strange: Counter[str] = Counter()
     extra = 0
     if progress.results is not None:
         prompts = {key: _written(entry.request) for key, entry in entries.items()}
-        async for line in await ports.batches.results(progress.results, held.data["model"], prompts):
+        async for line in await ports.batches.results(progress.results, held.record.model, prompts):
             entry = entries.get(line.key)
             if entry is None:
                 strange[line.key] += 1
@@ -64,17 +65,17 @@ async def settle_results(ports: Ports, held: Document, progress: Progress, time:
     for entry in entries.values():
         extra += await _end(ports, held, entry, progress, time)
     if strange:
-        what = f"batch {held.id} ({held.data['name']}): {strange.total()} answers under keys that nobody asked for"
+        what = f"batch {held.id} ({held.record.name}): {strange.total()} answers under keys that nobody asked for"
         ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook="batch-strange-answers")
     await _close(ports, held, progress, list(entries.values()), extra, strange.total(), time)
 
 
-def _written(request: Document) -> Written:
-    content = request.data["request"]
-    return written_of(content["prompt"], content.get("system_instruction"))
+def _written(request: Request) -> Written:
+    content = request.record.content
+    return written_of(content.prompt, content.system_instruction)
 
 
-async def settle_all(ports: Ports, held: Document, failure: Failure, time: ServerTime) -> None:
+async def settle_all(ports: Ports, held: Batch, failure: Failure, time: ServerTime) -> None:
     """Nothing came of the batch: each of its requests goes on from `failure`."""
     entries = await _entries(ports, held)
     for entry in entries:
@@ -83,21 +84,21 @@ async def settle_all(ports: Ports, held: Document, failure: Failure, time: Serve
     await _close(ports, held, Progress("failed", failure=failure), entries, 0, 0, time)
 
 
-async def _entries(ports: Ports, held: Document) -> list[_Entry]:
+async def _entries(ports: Ports, held: Batch) -> list[_Entry]:
     """Without those that had ended before anything was sent."""
-    items = batch.items_of(held.data)
+    items = held.record.items
     paths = [request_record.path(each.request_id) for each in items]
     paths += [request_record.attempt_path(each.request_id, each.attempt) for each in items]
     found = await ports.store.get_all(paths)
     pairs = zip(items, found[: len(items)], found[len(items) :], strict=True)
     return [
-        _Entry(item, request, attempt)
+        _Entry(item, request_in(request), attempt_in(attempt))
         for item, request, attempt in pairs
         if isinstance(request, Document) and isinstance(attempt, Document)
     ]
 
 
-async def _take(ports: Ports, held: Document, entry: _Entry, answer: Answer, time: ServerTime) -> int:
+async def _take(ports: Ports, held: Batch, entry: _Entry, answer: Answer, time: ServerTime) -> int:
     """One answer: the first image is the request's, a further one is a cost. How many were booked beside."""
     line, entry.lines = entry.lines, entry.lines + 1
     match answer:
@@ -113,18 +114,18 @@ async def _take(ports: Ports, held: Document, entry: _Entry, answer: Answer, tim
             return 0
 
 
-async def _keep(ports: Ports, held: Document, entry: _Entry, made: Made, time: ServerTime) -> None:
+async def _keep(ports: Ports, held: Batch, entry: _Entry, made: Made, time: ServerTime) -> None:
     if not entry.is_open:
         return  # an earlier look settled it
-    data = entry.request.data
+    record = entry.request.record
     made = await in_format(ports, entry.request, made)
-    key = request_record.image_key(entry.item.request_id, data["tenant"], data["created_at"], entry.item.attempt)
+    key = request_record.image_key(entry.item.request_id, record.tenant, record.created_at, entry.item.attempt)
     facts = Delivered.of(made, "").to_facts()
     stored = await ports.images.put(key + made.picture.extension, made.picture, facts)
     await _settle(ports, held, entry, Delivered.of(made, stored.uri), made, time)
 
 
-async def _end(ports: Ports, held: Document, entry: _Entry, progress: Progress, time: ServerTime) -> int:
+async def _end(ports: Ports, held: Batch, entry: _Entry, progress: Progress, time: ServerTime) -> int:
     """What is left of an item after the last line: its failure, and answers that were charged beside it."""
     others = entry.others
     if not entry.has_image:
@@ -137,18 +138,16 @@ async def _end(ports: Ports, held: Document, entry: _Entry, progress: Progress, 
     return len(charged)
 
 
-async def _settle(
-    ports: Ports, held: Document, entry: _Entry, ending: Ending, answer: Answer, time: ServerTime
-) -> None:
+async def _settle(ports: Ports, held: Batch, entry: _Entry, ending: Ending, answer: Answer, time: ServerTime) -> None:
     """With the span of its call, from the handing over to its answer, where the provider had it."""
     request, attempt, now = entry.request, entry.attempt, time.now()
-    took = now - attempt.data["started_at"]
+    took = now - attempt.record.started_at
     effect = await settle(ports, request, attempt, ending, int(took.total_seconds() * 1000))
-    if effect == "settled before" or held.data["submitted_at"] is None:
+    if effect == "settled before" or held.record.submitted_at is None:
         return
-    parent = tracing.attempt_of(request.data, attempt.data["number"])
-    place = parent if attempt.data["outcome"] is None else parent.named("late")
-    trace_call(ports, request, attempt, place, answer, held.data["submitted_at"], now, held.data["image_size"])
+    parent = tracing.attempt_of(request.record, attempt.record.number)
+    place = parent if attempt.record.outcome is None else parent.named("late")
+    trace_call(ports, request, attempt, place, answer, held.record.submitted_at, now, held.record.image_size)
 
 
 async def _book(ports: Ports, entry: _Entry, ending: Ending, line: int, time: ServerTime) -> None:
@@ -159,7 +158,9 @@ async def _book(ports: Ports, entry: _Entry, ending: Ending, line: int, time: Se
         if isinstance(booked, Document) or not isinstance(request, Document) or not isinstance(attempt, Document):
             return
         shard = int(ports.chance() * ledger.SHARDS)
-        writes = book_extra(request, attempt, ending, line, ports.catalogue, now=time.now(), shard=shard)
+        writes = book_extra(
+            request_in(request), attempt_in(attempt), ending, line, ports.catalogue, now=time.now(), shard=shard
+        )
         assert any(isinstance(each, Create) for each in writes)
         if isinstance(await ports.store.commit(*writes), Committed):
             return
@@ -167,15 +168,15 @@ async def _book(ports: Ports, entry: _Entry, ending: Ending, line: int, time: Se
 
 
 async def _close(
-    ports: Ports, held: Document, progress: Progress, entries: Sequence[_Entry], extra: int, strange: int,
+    ports: Ports, held: Batch, progress: Progress, entries: Sequence[_Entry], extra: int, strange: int,
     time: ServerTime,
 ) -> None:  # fmt: skip
-    if await change(ports, held, batch.ended(time.now()) | {"provider_state": progress.state}) is None:
+    if await change(ports, held, batch.ended(held.record, progress.state, time.now())) is None:
         return  # another has it, and will find all of it settled
     ports.signals.emit(
         events.BATCH_ENDED,
         batch=held.id,
-        name=held.data["name"],
+        name=held.record.name,
         state=progress.state,
         requests=len(entries),
         images=sum(1 for each in entries if each.has_image),

@@ -12,16 +12,17 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from shared.core.accounting import budget
-from shared.core.lifecycle import batch, request_record
+from shared.core.lifecycle import batch, request_record, transitions
 from shared.core.lifecycle.batch_schedule import FOUND_WITHIN, HOLD, LEAVE_WITHIN, may_create_again
 from shared.core.observability import events
 from shared.core.provider.call import Order, Reference
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.outcome import EXPIRED
 from shared.core.provider.stored_image import Ending
-from shared.core.records.batch import Item
+from shared.core.records.batch import BatchRecord, Item
+from shared.core.records.versioned import Attempt, Batch, Request, attempt_in, committed, request_in, update
 from shared.core.references import reference_set
-from shared.core.values.documents import Committed, Create, Delete, Document, Fields, Update
+from shared.core.values.documents import Committed, Create, Delete, Document
 from shared.core.values.lanes import BATCH
 from shared.core.values.route import Route
 from shared.flows.batch.claim import change, say_delayed
@@ -40,101 +41,102 @@ CLOCKS_DIFFER = timedelta(minutes=5)
 ASK_AGAIN = timedelta(minutes=1)
 
 
-async def submit(ports: Ports, held: Document, time: ServerTime) -> None:
+async def submit(ports: Ports, held: Batch, time: ServerTime) -> None:
     """Hand over a closed batch that is in our hand; where that is not known to have worked, it is due again."""
-    if held.data["creating_at"] is not None and not await _is_free_to_create(ports, held, time):
+    if held.record.creating_at is not None and not await _is_free_to_create(ports, held, time):
         return
     lines = _Orders(ports, held, time)
-    uploaded = await ports.batches.upload(held.data["display_name"], lines.each())
+    uploaded = await ports.batches.upload(held.record.display_name, lines.each())
     if lines.all_read and lines.count == 0:
         await settle_all(ports, held, batch.gone(), time)  # all of them have ended before: closes the batch
         return
     if isinstance(uploaded, Failure):
         await _refused(ports, held, uploaded, "upload", time)
         return
-    began = await change(ports, held, batch.creating(time.now(), time.now() + HOLD))
+    began = await change(ports, held, batch.creating(held.record, time.now(), time.now() + HOLD))
     if began is None:
         return  # held for too long: another has it
-    created = await ports.batches.create(held.data["display_name"], held.data["model"], uploaded, LEAVE_WITHIN)
+    created = await ports.batches.create(held.record.display_name, held.record.model, uploaded, LEAVE_WITHIN)
     match created:
         case Failure() if batch.is_surely_refused(created):
             await _refused(ports, began, created, "create", time)
         case Failure():
-            await _delay(ports, began, created, "create", {"due_at": time.now() + ASK_AGAIN})
+            await _delay(ports, began, created, "create", replace(began.record, due_at=time.now() + ASK_AGAIN))
         case str():
             await _record(ports, began, created, time, found_again=False)
 
 
-async def _is_free_to_create(ports: Ports, held: Document, time: ServerTime) -> bool:
+async def _is_free_to_create(ports: Ports, held: Batch, time: ServerTime) -> bool:
     """A create was begun: record the batch where the provider has it; else whether it may be made once more."""
-    found = await ports.batches.find(held.data["display_name"], held.data["created_at"] - CLOCKS_DIFFER)
+    found = await ports.batches.find(held.record.display_name, held.record.created_at - CLOCKS_DIFFER)
     match found:
         case str():
             await _record(ports, held, found, time, found_again=True)
             return False
         case Failure():
-            await _delay(ports, held, found, "find", {"due_at": time.now() + ASK_AGAIN})
+            await _delay(ports, held, found, "find", replace(held.record, due_at=time.now() + ASK_AGAIN))
             return False
-        case None if may_create_again(held.data, time.now()):
+        case None if may_create_again(held.record, time.now()):
             return True
         case None:
-            again_at = min(time.now() + ASK_AGAIN, held.data["creating_at"] + FOUND_WITHIN)
-            await change(ports, held, {"due_at": again_at})
+            creating_at = held.record.creating_at or time.now()
+            again_at = min(time.now() + ASK_AGAIN, creating_at + FOUND_WITHIN)
+            await change(ports, held, replace(held.record, due_at=again_at))
             return False
 
 
-async def _record(ports: Ports, held: Document, name: str, time: ServerTime, *, found_again: bool) -> None:
-    if await change(ports, held, batch.submitted(name, time.now())) is not None:
+async def _record(ports: Ports, held: Batch, name: str, time: ServerTime, *, found_again: bool) -> None:
+    if await change(ports, held, batch.submitted(held.record, name, time.now())) is not None:
         ports.signals.emit(events.BATCH_SUBMITTED, batch=held.id, name=name, found_again=found_again)
         await _reporter(ports, held).made(_route(held), time.now(), time)
 
 
-async def _refused(ports: Ports, held: Document, failure: Failure, step: str, time: ServerTime) -> None:
+async def _refused(ports: Ports, held: Batch, failure: Failure, step: str, time: ServerTime) -> None:
     """The provider has no such batch: the same again later, or the next route for each of its requests."""
     if batch.is_worth_another_try(failure):
-        await _delay(ports, held, failure, step, batch.not_created(held.data, time.now()))
+        await _delay(ports, held, failure, step, batch.not_created(held.record, time.now()))
         return
-    if batch.may_be_split(held.data):
+    if batch.may_be_split(held.record):
         await _split(ports, held, failure, step, time)
         return
-    items = batch.items_of(held.data)
+    items = held.record.items
     failure = batch.of_all(failure, len(items))
     if step == "create":
         await _report(ports, held, failure, time)
     await settle_all(ports, held, failure, time)
 
 
-async def _split(ports: Ports, held: Document, failure: Failure, step: str, time: ServerTime) -> None:
+async def _split(ports: Ports, held: Batch, failure: Failure, step: str, time: ServerTime) -> None:
     """One file must not speak for all that are in it: two of half its size, tenants apart."""
-    items, now = batch.items_of(held.data), time.now()
+    items, now = held.record.items, time.now()
     found = await ports.store.get_all([request_record.path(each.request_id) for each in items])
-    tenants = [each.data["tenant"] if isinstance(each, Document) else "" for each in found]
+    tenants = [request_in(each).record.tenant if isinstance(each, Document) else "" for each in found]
     first, second = batch.halves(list(zip(items, tenants, strict=True)))
     part_id = f"{held.id}-2"
     part = batch.second_part(part_id, held.id, _route(held), second, now)
-    changes = batch.first_part(first, now)
-    committed = await ports.store.commit(Update(held.path, changes, held.version), Create(batch.path(part_id), part))
-    if isinstance(committed, Committed):
+    rest = update(held, batch.first_part(held.record, first, now))
+    if isinstance(await ports.store.commit(rest, Create(batch.path(part_id), part.to_json())), Committed):
         say_delayed(ports, held, failure, step, now)
 
 
-async def _report(ports: Ports, held: Document, failure: Failure, time: ServerTime) -> None:
+async def _report(ports: Ports, held: Batch, failure: Failure, time: ServerTime) -> None:
     """A file is one voice, whatever stands in it: the pump concludes nothing about the lane from one."""
-    file = Asker(batch.family(held.id, held.data), "")
+    file = Asker(batch.family(held.id, held.record), "")
     await _reporter(ports, held).failed(_route(held), failure, time.now(), time, file)
 
 
-def _reporter(ports: Ports, held: Document) -> Evidence:
+def _reporter(ports: Ports, held: Batch) -> Evidence:
     return Evidence(replace(ports, boot=f"batch-{held.id}"))
 
 
-def _route(held: Document) -> Route:
-    return Route(BATCH, held.data["model"], held.data["image_size"])
+def _route(held: Batch) -> Route:
+    return Route(BATCH, held.record.model, held.record.image_size)
 
 
-async def _delay(ports: Ports, held: Document, failure: Failure, step: str, changes: Fields) -> None:
-    if await change(ports, held, changes) is not None:
-        say_delayed(ports, held, failure, step, changes["due_at"])
+async def _delay(ports: Ports, held: Batch, failure: Failure, step: str, after: BatchRecord) -> None:
+    assert after.due_at is not None
+    if await change(ports, held, after) is not None:
+        say_delayed(ports, held, failure, step, after.due_at)
 
 
 class _Full(Exception):
@@ -144,7 +146,7 @@ class _Full(Exception):
 class _Orders:
     """The requests of a batch as they go into its file; those that cannot go any more end by themselves."""
 
-    def __init__(self, ports: Ports, held: Document, time: ServerTime) -> None:
+    def __init__(self, ports: Ports, held: Batch, time: ServerTime) -> None:
         self._ports = ports
         self._held = held
         self._time = time
@@ -157,7 +159,7 @@ class _Orders:
         self.all_read = False
 
     async def each(self) -> AsyncIterator[tuple[str, Order]]:
-        for item in batch.items_of(self._held.data):
+        for item in self._held.record.items:
             try:
                 order = await self._order(item)
                 if order is not None:
@@ -170,17 +172,19 @@ class _Orders:
 
     async def _order(self, item: Item) -> Order | None:
         ports = self._ports
-        request, attempt = await ports.store.get_all(
+        documents = await ports.store.get_all(
             [request_record.path(item.request_id), request_record.attempt_path(item.request_id, item.attempt)]
         )
-        if not isinstance(request, Document) or not isinstance(attempt, Document):
+        first, second = documents
+        if not isinstance(first, Document) or not isinstance(second, Document):
             return None
-        if request.data["batch"] != batch.family(self._held.id, self._held.data) or attempt.data["outcome"] is not None:
+        request, attempt = request_in(first), attempt_in(second)
+        if request.record.batch != batch.family(self._held.id, self._held.record) or attempt.record.outcome is not None:
             return None
-        if request.data["deadline"] is not None and request.data["deadline"] <= self._time.now():
+        if request.record.deadline is not None and request.record.deadline <= self._time.now():
             await self._expire(request, attempt)
             return None
-        asked, route = request_record.request_of(request.data), Route.from_json(attempt.data["route"])
+        asked, route = request.record.content, attempt.record.route
         try:
             references = await self._references(Bounds.on(ports, asked, route))
         except ReferenceUnusable as error:
@@ -213,14 +217,17 @@ class _Orders:
         if self._bytes and self._bytes + size * 4 // 3 > self._ports.catalogue.batch.most_bytes:
             raise _Full
 
-    async def _expire(self, request: Document, attempt: Document) -> None:
+    async def _expire(self, request: Request, attempt: Attempt) -> None:
         """Nothing was sent: its attempt was none."""
         now = self._time.now()
-        changes = request_record.finished("expired", EXPIRED, now) | {"attempt_count": attempt.data["number"] - 1}
-        committed = await self._ports.store.commit(
-            Update(request.path, changes, request.version),
-            Delete(attempt.path, attempt.version),
-            *budget.refund(request.id, request.data),
+        after = replace(
+            transitions.finished(request.record, "expired", EXPIRED, now), attempt_count=attempt.record.number - 1
         )
-        if isinstance(committed, Committed):
-            await ended(self._ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
+        write = update(request, after)
+        answer = await self._ports.store.commit(
+            write,
+            Delete(attempt.path, attempt.version),
+            *budget.refund(request.record.tenant, request.id, request.record.budget),
+        )
+        if isinstance(answer, Committed):
+            await ended(self._ports, replace(committed(request, after, write, answer), read_at=now))

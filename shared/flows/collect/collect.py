@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shared.core.lifecycle import queries, request_record
+from shared.core.lifecycle import queries, request_record, transitions
 from shared.core.lifecycle.settlement import Effect, is_given_up
 from shared.core.messages.pubsub_messages import Arrival, BatchArrival, parse_arrival
 from shared.core.observability import events
-from shared.core.values.documents import Absent, Document, Update
+from shared.core.records.versioned import Request, attempt_in, request_in, update
+from shared.core.values.documents import Absent
 from shared.flows.batch.poll import wake_batch
 from shared.flows.collect.look import Call, Collector
 from shared.flows.requests.message import Message
@@ -37,48 +38,49 @@ async def _collect_one(ports: Ports, collector: Collector, arrival: Arrival, mes
     if request is None:
         ports.signals.emit(events.ARRIVAL_UNKNOWN, interaction_id=arrival.interaction_id, message_id=message.id)
         return "settled before"  # the net finds what is on record; nothing else is ours
-    if request.data.get("interaction_id") == arrival.interaction_id:
-        if request_record.is_awaiting(request.data):
-            call = Call(request, request.data["attempt_count"], arrival.interaction_id)
+    if request.record.interaction_id == arrival.interaction_id:
+        if request.record.is_awaiting:
+            call = Call(request, request.record.attempt_count, arrival.interaction_id)
             return await collector.collect(call, message)
     elif arrival.attempt:
         return await _collect_late(ports, collector, request, arrival, message)
-    if request.data["announce"] == "pending":
+    if request.record.announce == "pending":
         await announce(ports, request)
     return "settled before"
 
 
-async def _find(ports: Ports, arrival: Arrival) -> Document | None:
+async def _find(ports: Ports, arrival: Arrival) -> Request | None:
     """The request that the arrival is about."""
     if arrival.request_id:
-        request = await ports.store.get(request_record.path(arrival.request_id))
-        return None if isinstance(request, Absent) else request
+        document = await ports.store.get(request_record.path(arrival.request_id))
+        return None if isinstance(document, Absent) else request_in(document)
     for pause in (0.0, *FIND_AGAIN):
         await ports.clock.sleep(pause)
         requests = await ports.store.query(queries.of_interaction(arrival.interaction_id))
         if requests:
-            return requests[0]
+            return request_in(requests[0])
     return None
 
 
 async def _collect_late(
-    ports: Ports, collector: Collector, request: Document, arrival: Arrival, message: Message
+    ports: Ports, collector: Collector, request: Request, arrival: Arrival, message: Message
 ) -> Effect:
     """An interaction whose id is not on the request: its worker died before it was, or the attempt was given up."""
-    attempt = await ports.store.get(request_record.attempt_path(request.id, arrival.attempt))
-    if isinstance(attempt, Absent):
+    document = await ports.store.get(request_record.attempt_path(request.id, arrival.attempt))
+    if isinstance(document, Absent):
         return "settled before"
-    is_open = attempt.data["outcome"] is None
-    if not is_open and not is_given_up(attempt.data):
+    attempt = attempt_in(document)
+    is_open = attempt.record.outcome is None
+    if not is_open and not is_given_up(attempt.record):
         return "settled before"
-    is_current = request.data["status"] == "rendering" and request.data["attempt_count"] == arrival.attempt
-    if is_open and is_current and request.data.get("interaction_id") is not None:
+    is_current = request.record.status == "rendering" and request.record.attempt_count == arrival.attempt
+    if is_open and is_current and request.record.interaction_id is not None:
         return "settled before"  # another one is waited for: the same attempt has no two
     effect = await collector.collect(Call(request, arrival.attempt, arrival.interaction_id, is_late=True), message)
     if effect == "awaiting" and not is_current:
         now = request.read_at
-        changes = request_record.with_leftover(request.data, arrival.interaction_id, arrival.attempt, now + ADOPTED)
-        await ports.store.commit(Update(request.path, changes, request.version))
+        after = transitions.with_leftover(request.record, arrival.interaction_id, arrival.attempt, now + ADOPTED)
+        await ports.store.commit(update(request, after))
     return effect
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shared.core.lifecycle import queries, request_record
+from shared.core.lifecycle import queries, request_record, transitions
 from shared.core.lifecycle.settlement import is_given_up
-from shared.core.values.documents import Document, Update
+from shared.core.records.versioned import Request, attempt_in, request_in, update
+from shared.core.values.documents import Document
 from shared.flows.collect.look import Call, Collector
 from shared.flows.requests.item_by_item import attempt
 from shared.ports import Ports
@@ -34,27 +35,30 @@ async def delete_leftovers(ports: Ports, collector: Collector) -> int:
     return gone
 
 
-async def _of(ports: Ports, collector: Collector, request: Document) -> int:
+async def _of(ports: Ports, collector: Collector, document: Document) -> int:
+    request = request_in(document)
     gone: set[str] = set()
-    for item in request.data.get("leftovers") or []:
-        if await _is_gone(ports, collector, request, item["id"], item["attempt"]):
-            gone.add(item["id"])
+    for item in request.record.leftovers:
+        if await _is_gone(ports, collector, request, item.id, item.attempt):
+            gone.add(item.id)
     newest = await ports.store.get(request.path)  # settling changes it
     if not isinstance(newest, Document):
         return len(gone)
-    changes = request_record.without_leftovers(newest.data, gone, newest.read_at + AGAIN)
+    current = request_in(newest)
+    after = transitions.without_leftovers(current.record, gone, current.read_at + AGAIN)
     # A conflict: somebody else changed the request; the mark stays, and this comes round again.
-    await ports.store.commit(Update(newest.path, changes, newest.version))
+    await ports.store.commit(update(current, after))
     return len(gone)
 
 
-async def _is_gone(ports: Ports, collector: Collector, request: Document, interaction_id: str, number: int) -> bool:
+async def _is_gone(ports: Ports, collector: Collector, request: Request, interaction_id: str, number: int) -> bool:
     document = await ports.store.get(request_record.attempt_path(request.id, number))
-    if isinstance(document, Document) and (document.data["outcome"] is None or is_given_up(document.data)):
+    opened = attempt_in(document).record if isinstance(document, Document) else None
+    if opened is not None and (opened.outcome is None or is_given_up(opened)):
         await ports.interactions.cancel(interaction_id)
         newest = await ports.store.get(request.path)
         if isinstance(newest, Document):
-            effect = await collector.collect(Call(newest, number, interaction_id, is_late=True))
-            if effect == "awaiting" and newest.read_at - document.data["started_at"] < GIVEN_UP_AFTER:
+            effect = await collector.collect(Call(request_in(newest), number, interaction_id, is_late=True))
+            if effect == "awaiting" and newest.read_at - opened.started_at < GIVEN_UP_AFTER:
                 return False
     return await ports.interactions.delete(interaction_id) is None

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.core.lifecycle import awaiting, request_record
+from shared.core.lifecycle import awaiting, request_record, transitions
 from shared.core.lifecycle.awaiting import Awaited, Over, Stop, Wait
 from shared.core.lifecycle.settlement import Effect
 from shared.core.observability import events, spans
@@ -18,10 +18,10 @@ from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.interaction import Looked, Unread
 from shared.core.provider.kept_image import KeptImage
 from shared.core.provider.stored_image import Ending
-from shared.core.records.request import Stopping, StopReason
+from shared.core.records.request import RequestRecord, Stopping, StopReason
+from shared.core.records.versioned import Attempt, Request, attempt_in, committed, update
 from shared.core.references import reference_set
-from shared.core.values.documents import Conflict, Document, Fields, Update
-from shared.core.values.route import Route
+from shared.core.values.documents import Conflict, Document
 from shared.flows import tracing
 from shared.flows.background import proofs
 from shared.flows.clock import ServerTime
@@ -42,7 +42,7 @@ LOOK_AFTER_STOP = (0.5, 1.5)
 class Call(Struct, frozen=True):
     """An interaction, and the attempt that it is."""
 
-    request: Document
+    request: Request
     attempt: int
     interaction_id: str
     is_late: bool = False
@@ -69,12 +69,13 @@ class Collector:
 
     async def _collect(self, call: Call, message: Message | None) -> Effect:
         ports, began_at = self._ports, self._ports.clock.now()
-        attempt = await ports.store.get(request_record.attempt_path(call.request.id, call.attempt))
-        if not isinstance(attempt, Document):
+        document = await ports.store.get(request_record.attempt_path(call.request.id, call.attempt))
+        if not isinstance(document, Document):
             return "settled before"
+        attempt = attempt_in(document)
         time = self._evidence.reads.time_after(attempt.read_at)
-        route = Route.from_json(attempt.data["route"])
-        content = request_record.request_of(call.request.data)
+        route = attempt.record.route
+        content = call.request.record.content
         order = replace(order_of(content, route, (), ports.catalogue), key=call.request.id, attempt=call.attempt)
         weight = min(reference_set.weight(0, route.image_size), ports.room.limit)
         await ports.room.take(weight)
@@ -87,7 +88,7 @@ class Collector:
             ports.room.give_back(weight)
 
     async def _until_known(
-        self, call: Call, attempt: Document, order: Order, time: ServerTime
+        self, call: Call, attempt: Attempt, order: Order, time: ServerTime
     ) -> tuple[Call, Wait | Over]:
         """Look, and where the provider has to be stopped, look again."""
         pauses = iter(LOOK_AFTER_STOP)
@@ -106,42 +107,42 @@ class Collector:
                         return call, Wait()  # somebody else has the request in hand, or is to look again later
                     call = stopping
 
-    async def _look(self, call: Call, attempt: Document, order: Order) -> Looked:
+    async def _look(self, call: Call, attempt: Attempt, order: Order) -> Looked:
         looked = await self._ports.interactions.look(call.interaction_id, order)
         if isinstance(looked, Unread):
             self._ports.signals.emit(
-                events.INTERACTION_UNREAD, request_id=call.request.id, attempt=attempt.data["number"],
+                events.INTERACTION_UNREAD, request_id=call.request.id, attempt=attempt.record.number,
                 interaction_id=call.interaction_id, kind=looked.failure.kind.value, reason=looked.failure.message,
-                trace_id=call.request.data["trace_id"],
+                trace_id=call.request.record.trace_id,
             )  # fmt: skip
         return looked
 
     def _is_stopping(self, call: Call) -> bool:
-        return not call.is_late and call.request.data.get("stopping") is not None
+        return not call.is_late and call.request.record.stopping is not None
 
-    def _awaited(self, call: Call, attempt: Document, order: Order) -> Awaited:
-        data = call.request.data
-        stopping = data.get("stopping")
+    def _awaited(self, call: Call, attempt: Attempt, order: Order) -> Awaited:
+        record = call.request.record
         return Awaited(
             started_at=_started_at(call, attempt),
             time_out=self._ports.catalogue.models[order.model].timeout,
-            stopping=Stopping.from_json(stopping) if stopping and not call.is_late else None,
-            is_cancelled=data["cancel_requested_at"] is not None and not call.is_late,
-            is_canary=data.get("way") == "canary" and not call.is_late,
+            stopping=None if call.is_late else record.stopping,
+            is_cancelled=record.cancel_requested_at is not None and not call.is_late,
+            is_canary=record.way == "canary" and not call.is_late,
         )
 
     async def _stop(self, call: Call, why: StopReason, now: datetime) -> Call | None:
         """On record before it is asked: the next look knows why it ended."""
         ports, request = self._ports, call.request
         if not call.is_late:
-            changes = {"stopping": Stopping(now, why).to_json(), "updated_at": now}
-            committed = await ports.store.commit(Update(request.path, changes, request.version))
-            if isinstance(committed, Conflict):
+            after = replace(request.record, stopping=Stopping(now, why), updated_at=now)
+            write = update(request, after)
+            answer = await ports.store.commit(write)
+            if isinstance(answer, Conflict):
                 return None
-            request = Document(request.path, {**request.data, **changes}, committed.versions[0], committed.at)
+            request = committed(request, after, write, answer)
         ports.signals.emit(
             events.INTERACTION_STOPPED, request_id=request.id, attempt=call.attempt,
-            interaction_id=call.interaction_id, why=why, trace_id=request.data["trace_id"],
+            interaction_id=call.interaction_id, why=why, trace_id=request.record.trace_id,
         )  # fmt: skip
         await ports.interactions.cancel(call.interaction_id)  # asked for again at the next look where it failed
         return replace(call, request=request)
@@ -149,7 +150,7 @@ class Collector:
     async def _settle(
         self,
         call: Call,
-        attempt: Document,
+        attempt: Attempt,
         over: Over,
         order: Order,
         time: ServerTime,
@@ -158,7 +159,7 @@ class Collector:
     ) -> Effect:
         ports, request, answer = self._ports, call.request, over.answer
         started_at, now = _started_at(call, attempt), time.now()
-        parent = tracing.attempt_of(request.data, call.attempt)
+        parent = tracing.attempt_of(request.record, call.attempt)
         ended_at = _ended_at(over, started_at, now)
         trace_call(ports, request, attempt, parent, answer, started_at, ended_at, order.image_size)
         ending: Ending | KeptImage = answer if isinstance(answer, Failure) else await store_image(
@@ -181,21 +182,21 @@ class Collector:
         return effect
 
     def _tidy(self, interaction_id: str) -> Tidy:
-        async def delete(request: Document) -> Fields:
+        async def delete(request: Request) -> RequestRecord:
             """Where it could not be deleted, its mark stays, and `watch` tries again."""
             if await self._ports.interactions.delete(interaction_id) is not None:
-                return {}
-            return request_record.without_leftovers(
-                request.data, {interaction_id}, request.data.get("leftovers_at") or request.read_at
+                return request.record
+            return transitions.without_leftovers(
+                request.record, {interaction_id}, request.record.leftovers_at or request.read_at
             )
 
         return delete
 
-    async def _learn(self, call: Call, attempt: Document, answer: Answer, took: timedelta) -> None:
+    async def _learn(self, call: Call, attempt: Attempt, answer: Answer, took: timedelta) -> None:
         """What this call shows of background calls on its circuit."""
         ports, request = self._ports, call.request
-        circuit = Route.from_json(attempt.data["route"]).circuit
-        is_canary = request.data.get("way") == "canary"
+        circuit = attempt.record.route.circuit
+        is_canary = request.record.way == "canary"
         match answer:
             case Made(usage=usage) if usage is not None:
                 await proofs.proven(ports, circuit, request.id, took)
@@ -209,7 +210,7 @@ class Collector:
     def _trace(self, call: Call, message: Message | None, over: Over, began_at: datetime) -> None:
         """The collecting, linked into the one tree of its request."""
         ports, request = self._ports, call.request
-        parent = tracing.attempt_of(request.data, call.attempt)
+        parent = tracing.attempt_of(request.record, call.attempt)
         now = ports.clock.now()
         delay = None if over.ended_at is None else round(max(0.0, (now - over.ended_at).total_seconds()) * 1000)
         tracing.write(
@@ -219,11 +220,10 @@ class Collector:
         )  # fmt: skip
 
 
-def _started_at(call: Call, attempt: Document) -> datetime:
+def _started_at(call: Call, attempt: Attempt) -> datetime:
     """Its slot, where the request still has it."""
-    slot_at = call.request.data["slot_at"]
-    moment: datetime = attempt.data["started_at"] if call.is_late or slot_at is None else slot_at
-    return moment
+    slot_at = call.request.record.slot_at
+    return attempt.record.started_at if call.is_late or slot_at is None else slot_at
 
 
 def _ended_at(over: Over, started_at: datetime, now: datetime) -> datetime:

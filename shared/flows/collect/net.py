@@ -10,6 +10,7 @@ import asyncio
 from datetime import datetime, timedelta
 
 from shared.core.lifecycle import awaiting, queries
+from shared.core.records.request import AwaitingRow
 from shared.core.values.documents import Document
 from shared.flows.render.interaction_start import publish
 from shared.flows.requests.item_by_item import attempt
@@ -42,7 +43,7 @@ class Net:
         if not self.holds and monotonic < self._rested_until:
             return 0
         due = await self._ports.store.query(queries.awaiting(now, PAGE))
-        waiting = {request.data["interaction_id"] for request in due if request.is_readable}
+        waiting = {_row(request).interaction_id for request in due if request.is_readable}
         self._next = {name: at for name, at in self._next.items() if name in waiting}
         ready = [request for request in due if self._is_due(request, now)][:MOST_AT_ONCE]
         counts = await asyncio.gather(*(self._one(request, now) for request in ready))
@@ -55,18 +56,17 @@ class Net:
 
     def _is_due(self, request: Document, now: datetime) -> bool:
         """One that cannot be read is: looking at it reports it."""
-        return not request.is_readable or now >= self._next.get(request.data["interaction_id"], now)
+        return not request.is_readable or now >= self._next.get(_row(request).interaction_id, now)
 
     async def _one(self, request: Document, now: datetime) -> int | None:
         return await attempt(self._ports, "look for an interaction", request.path, self._publish(request, now))
 
     async def _publish(self, request: Document, now: datetime) -> int:
-        data = request.data
-        interaction_id, age = data["interaction_id"], now - (data["slot_at"] or data["collect_at"])
-        usual_ms = data.get("usual_ms")
-        usual = None if usual_ms is None else timedelta(milliseconds=usual_ms)
-        self._next[interaction_id] = now + awaiting.spacing(age, usual, has_webhooks=self._ports.has_webhooks)
-        await publish(self._ports, interaction_id, request.id, data["attempt_count"])
+        row = _row(request)
+        usual = None if row.usual_ms is None else timedelta(milliseconds=row.usual_ms)
+        age = now - (row.slot_at or row.collect_at)
+        self._next[row.interaction_id] = now + awaiting.spacing(age, usual, has_webhooks=self._ports.has_webhooks)
+        await publish(self._ports, row.interaction_id, request.id, row.attempt_count)
         return 1
 
 
@@ -80,4 +80,9 @@ async def publish_overdue(ports: Ports, now: datetime, *, pump_leads: bool) -> i
 
 
 async def _of(ports: Ports, request: Document) -> None:
-    await publish(ports, request.data["interaction_id"], request.id, request.data["attempt_count"])
+    row = _row(request)
+    await publish(ports, row.interaction_id, request.id, row.attempt_count)
+
+
+def _row(document: Document) -> AwaitingRow:
+    return AwaitingRow.from_json(document.data)

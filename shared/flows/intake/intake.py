@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from shared.core.accounting import budget
 from shared.core.catalogue.catalogue import Catalogue, UnknownModel
-from shared.core.lifecycle import request_record
+from shared.core.lifecycle import request_record, transitions
 from shared.core.messages.pubsub_messages import Arrival, rejection_event
 from shared.core.messages.render_request import (
     DEFAULT_TENANT,
@@ -25,11 +25,13 @@ from shared.core.messages.request_key import id_of, key_of
 from shared.core.messages.topics import RENDER_ARRIVALS, RENDER_REQUESTS, RENDER_RESULTS
 from shared.core.observability import events, spans
 from shared.core.provider.outcome import CANCELLED, EXPIRED
+from shared.core.records.note import RejectedRecord
+from shared.core.records.versioned import Request, Versioned, committed, request_in, update
 from shared.core.routing import ladder
 from shared.core.routing.context import Offer
 from shared.core.routing.ladder import Planned, Unroutable
 from shared.core.routing.requirements import Requirements
-from shared.core.values.documents import Absent, Conflict, Create, Document, InvalidDocument, Update
+from shared.core.values.documents import Absent, Conflict, Create, Document, InvalidDocument
 from shared.core.values.parameters import WITH_QUALITY
 from shared.core.values.trace_context import Place, caller_of
 from shared.core.values.validation import Problem, shown
@@ -68,7 +70,7 @@ async def give_up(ports: Ports, message: Message, reason: str) -> bool:
     problem = _unstorable(message, reason)
     if problem.request_id is not None:
         known = await find_request(ports.store, problem.tenant or DEFAULT_TENANT, problem.request_id)
-        if isinstance(known, Document) and known.data.get("message_id") == message.id:
+        if isinstance(known, Document) and known.record.message_id == message.id:
             return False
     await _reject(ports, problem, _Delivery.of(ports, message))
     return True
@@ -115,7 +117,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
     planned = await would_accept(ports, request, existing.read_at, above)
     before = await predecessor(ports.store, visit.message.attributes, request)
     now = existing.read_at
-    document = request_record.new_document(
+    record = request_record.new_record(
         request,
         planned,
         fair_tag=await tags.next(request.tenant, planned.route.model, request.priority),
@@ -130,8 +132,8 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
     )
     overdue = request.deadline is not None and request.deadline <= now
     if overdue:
-        document |= request_record.finished("expired", EXPIRED, now)
-    path = existing.path
+        record = transitions.finished(record, "expired", EXPIRED, now)
+    path, document = existing.path, record.to_json()
     try:
         created = await ports.store.commit(Create(path, document))
     except ValueError as error:  # this request alone: nothing else is written here
@@ -139,9 +141,9 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
     if isinstance(created, Conflict):
         current = await ports.store.get(path)
         assert isinstance(current, Document), "requests are never deleted within their time"
-        await _repeat(ports, kicks, request, current, visit)
+        await _repeat(ports, kicks, request, request_in(current), visit)
         return
-    taken = Document(path, document, created.versions[0], created.at)
+    taken = Versioned(path, document, created.versions[0], created.at, record)
     _trace_accepted(ports, visit, taken.id, planned, before)
     ports.signals.emit(
         events.ACCEPTED,
@@ -156,7 +158,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
     await _continue_request(ports, kicks, taken)
 
 
-def _trace_accepted(ports: Ports, visit: _Delivery, key: str, planned: Planned, before: Document | None) -> None:
+def _trace_accepted(ports: Ports, visit: _Delivery, key: str, planned: Planned, before: Request | None) -> None:
     """The publisher's stage, where the push says when it was, and intake's own, linked to what it revives."""
     message, root = visit.message, visit.place
     if message.published_at is not None:
@@ -166,7 +168,7 @@ def _trace_accepted(ports: Ports, visit: _Delivery, key: str, planned: Planned, 
         )  # fmt: skip
     _trace(
         ports, visit, tracing.below(ports, root), root, key, effect="accepted",
-        route=str(planned.route), reasons=planned.reasons, links=(tracing.root_of(before.data),) if before else (),
+        route=str(planned.route), reasons=planned.reasons, links=(tracing.root_of(before.record),) if before else (),
     )  # fmt: skip
 
 
@@ -190,9 +192,9 @@ def _trace(
     )  # fmt: skip
 
 
-async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: Document, visit: _Delivery) -> None:
+async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: Request, visit: _Delivery) -> None:
     """The same id again: the same content is the same request; other content is refused and the first one kept."""
-    if request_record.content_hash(existing.data) != request.content_hash:
+    if request_record.content_hash(existing.record) != request.content_hash:
         problem = Problem(
             "request_id",
             shown(request.request_id),
@@ -203,10 +205,10 @@ async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: 
     ports.signals.emit(
         events.REPEATED,
         request_id=existing.id,
-        status=existing.data["status"],
-        trace_id=existing.data["trace_id"],
+        status=existing.record.status,
+        trace_id=existing.record.trace_id,
     )
-    root = tracing.root_of(existing.data)
+    root = tracing.root_of(existing.record)
     if visit.caller is None:  # a redelivery, as far as anybody knows
         _trace(ports, visit, tracing.below(ports, root), root, existing.id, effect="repeated")
     else:
@@ -214,19 +216,19 @@ async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: 
     await _continue_request(ports, kicks, existing)
 
 
-async def _continue_request(ports: Ports, kicks: Kicks, request: Document) -> None:
+async def _continue_request(ports: Ports, kicks: Kicks, request: Request) -> None:
     """What a request on record needs now, on its first delivery and on any later one."""
-    if request.data["status"] in request_record.FINAL:
+    if request.record.is_final:
         await announce(ports, request)
         return
-    if request.data["status"] != "queued":
+    if request.record.status != "queued":
         return
     # A cancellation is kept before it looks for its request, a request before it looks for its cancellation.
-    tenant, request_id = request.data["tenant"], id_of(request.id)
+    tenant, request_id = request.record.tenant, id_of(request.id)
     if isinstance(await ports.store.get(_cancel_path(tenant, request_id)), Document):
         await cancel(ports, tenant, request_id)
         return
-    await kicks.after_queueing(request.data["model"], request.data["priority"])
+    await kicks.after_queueing(request.record.model, request.record.priority)
 
 
 async def cancel(ports: Ports, tenant: str, request_id: str) -> str:
@@ -241,41 +243,41 @@ async def cancel(ports: Ports, tenant: str, request_id: str) -> str:
         if isinstance(request, Absent):
             ports.signals.emit(events.CANCELLED, request_id=key, effect="kept for its arrival", trace_id=None)
             return key
-        now = request.read_at
-        if request.data["status"] in request_record.FINAL:
-            if request.data["announce"] == "pending":
+        now, record = request.read_at, request.record
+        if record.is_final:
+            if record.announce == "pending":
                 await announce(ports, request)
             return key
-        begun = request_record.has_begun(request.data)
-        if begun and request.data["cancel_requested_at"] is not None:
+        if record.has_begun and record.cancel_requested_at is not None:
             await _stop(ports, request)
             return key
-        changes = {"cancel_requested_at": now, "updated_at": now}
-        if not begun:
-            changes |= request_record.finished("cancelled", CANCELLED, now)
-        given_back = () if begun else budget.refund(request.id, request.data)
-        committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
-        if isinstance(committed, Conflict):
+        after = replace(record, cancel_requested_at=now, updated_at=now)
+        if not record.has_begun:
+            after = transitions.finished(after, "cancelled", CANCELLED, now)
+        given_back = () if record.has_begun else budget.refund(record.tenant, request.id, record.budget)
+        write = update(request, after)
+        answer = await ports.store.commit(write, *given_back)
+        if isinstance(answer, Conflict):
             continue
         effect = "ended unpaid"
-        if begun:
-            is_stopped = request_record.is_awaiting(request.data)
-            effect = "stopping its interaction" if is_stopped else "noted: the attempt ends as it ends"
-        ports.signals.emit(events.CANCELLED, request_id=key, effect=effect, trace_id=request.data["trace_id"])
-        if begun:
+        if record.has_begun:
+            effect = "stopping its interaction" if record.is_awaiting else "noted: the attempt ends as it ends"
+        ports.signals.emit(events.CANCELLED, request_id=key, effect=effect, trace_id=record.trace_id)
+        if record.has_begun:
             await _stop(ports, request)
         else:
-            if request.data["status"] == "released":
+            if record.status == "released":
                 tracing_waits.slot_ended(ports, request, now, lost="cancelled")
-            after = Document(request.path, {**request.data, **changes}, committed.versions[0], now)
-            await ended(ports, after, was=request.data["status"])
+            ending = replace(committed(request, after, write, answer), read_at=now)
+            await ended(ports, ending, was=record.status)
         return key
 
 
-async def _stop(ports: Ports, request: Document) -> None:
+async def _stop(ports: Ports, request: Request) -> None:
     """Have its interaction looked at, where it waits for one: the look cancels it."""
-    if request_record.is_awaiting(request.data):
-        arrival = Arrival(request.data["interaction_id"], request.id, request.data["attempt_count"])
+    record = request.record
+    if record.is_awaiting and record.interaction_id is not None:
+        arrival = Arrival(record.interaction_id, request.id, record.attempt_count)
         await ports.topics.publish(RENDER_ARRIVALS, arrival.to_bytes())
 
 
@@ -289,8 +291,8 @@ async def failed_model(store: Store, request: RenderRequest) -> str | None:
     first = await find_request(store, request.tenant, request.escalates)
     if isinstance(first, Absent):
         return None
-    receipt = first.data["receipt"]
-    return str(receipt["delivered"]["model"] if receipt else first.data["route"]["model"])
+    receipt = first.record.receipt
+    return first.record.route.model if receipt is None else receipt.delivered.model
 
 
 async def would_accept(ports: Ports, request: RenderRequest, now: datetime, above: str | None = None) -> Planned:
@@ -366,21 +368,19 @@ async def _reject(ports: Ports, reason: InvalidRequest, visit: _Delivery) -> Non
     """Record it, answer it, and let the message go."""
     now, message, trace_id = ports.clock.now(), visit.message, visit.place.trace_id
     excerpt = message.data[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="replace")
-    document = {
-        "reason": str(reason),
-        "problems": [
-            {"field": each.field, "found": each.found, "allowed": each.allowed, "remedy": each.remedy}
-            for each in reason.problems
-        ],
-        "request_id": reason.request_id,
-        "tenant": reason.tenant,
-        "message_id": message.id,
-        "excerpt": excerpt.encode("utf-8")[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="ignore"),
-        "trace_id": trace_id,
-        "created_at": now,
-        "expire_at": now + request_record.KEEP_FOR,
-    }
-    await ports.store.commit(Create(f"rejected/{message.id}", document))  # a conflict: a later delivery of the same
+    record = RejectedRecord(
+        reason=str(reason),
+        problems=reason.problems,
+        request_id=reason.request_id,
+        tenant=reason.tenant,
+        message_id=message.id,
+        excerpt=excerpt.encode("utf-8")[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="ignore"),
+        trace_id=trace_id,
+        created_at=now,
+        expire_at=now + request_record.KEEP_FOR,
+    )
+    rejection = Create(f"rejected/{message.id}", record.to_json())
+    await ports.store.commit(rejection)  # a conflict: a later delivery of the same
     ports.signals.emit(
         events.REJECTED,
         request_id=reason.request_id,

@@ -11,13 +11,15 @@ from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.core.lifecycle import request_record, revival
 from shared.core.messages.render_request import RenderRequest, named_id
 from shared.core.messages.request_key import id_of
 from shared.core.messages.topics import RENDER_REQUESTS
 from shared.core.observability import events
-from shared.core.values.documents import Absent, Conflict, Document, Update
+from shared.core.records.versioned import Request, request_in, update
+from shared.core.values.documents import Absent, Conflict, Document
 from shared.core.values.validation import Problem, shown
 from shared.flows.requests.lookup import find_request
 from shared.ports.messaging import Topics
@@ -71,15 +73,18 @@ async def revive_with(ports: Reach, key: str, actor: str, *, deadline: datetime 
     left out.
     """
     while True:
-        old = await ports.store.get(request_record.path(key))
-        if isinstance(old, Absent):
+        document = await ports.store.get(request_record.path(key))
+        if isinstance(document, Absent):
             remedy = "Ids are kept for 30 days after the end: submit the request again."
             raise ReviveRefused(Problem("request_id", shown(key), "the id of a request that ended", remedy))
-        tenant, new_id = old.data["tenant"], old.data.get("revived_as")
+        old = request_in(document)
+        tenant, new_id = old.record.tenant, old.record.revived_as
         marked = new_id is not None
         if new_id is not None and isinstance(await find_request(ports.store, tenant, new_id), Document):
             return Revived(new_id, before=True)
-        planned = revival.plan(id_of(key), old.data, new_id or await _free_id(ports.store, old), old.read_at, deadline)
+        planned = revival.plan(
+            id_of(key), old.record, new_id or await _free_id(ports.store, old), old.read_at, deadline
+        )
         if isinstance(planned, Problem):
             raise ReviveRefused(planned)
         if not marked and not await _mark(ports.store, old, planned.request_id, actor):
@@ -91,12 +96,12 @@ async def revive_with(ports: Reach, key: str, actor: str, *, deadline: datetime 
             revived_as=planned.request_id,
             actor=actor,
             notes=list(planned.notes),
-            trace_id=old.data["trace_id"],
+            trace_id=old.record.trace_id,
         )
         return Revived(planned.request_id, planned.notes)
 
 
-async def predecessor(store: Store, attributes: Mapping[str, str], request: RenderRequest) -> Document | None:
+async def predecessor(store: Store, attributes: Mapping[str, str], request: RenderRequest) -> Request | None:
     """The request that this message says it revives: of the same tenant, and marked with this new id."""
     old_id = named_id({"request_id": attributes.get(revival.ATTRIBUTE)})
     if old_id is None:
@@ -104,20 +109,20 @@ async def predecessor(store: Store, attributes: Mapping[str, str], request: Rend
     old = await find_request(store, request.tenant, old_id)
     if isinstance(old, Absent):
         return None
-    return old if old.data.get("revived_as") == request.request_id else None
+    return old if old.record.revived_as == request.request_id else None
 
 
-async def _free_id(store: Store, old: Document) -> str:
-    ids = revival.new_ids(id_of(old.id), is_revival=old.data.get("revives") is not None)
+async def _free_id(store: Store, old: Request) -> str:
+    ids = revival.new_ids(id_of(old.id), is_revival=old.record.revives is not None)
     while True:
         new_id = next(ids)
-        taken = await find_request(store, old.data["tenant"], new_id)
+        taken = await find_request(store, old.record.tenant, new_id)
         if isinstance(taken, Absent):
             return new_id
 
 
-async def _mark(store: Store, old: Document, new_id: str, actor: str) -> bool:
+async def _mark(store: Store, old: Request, new_id: str, actor: str) -> bool:
     """Whether nobody else was faster."""
     now = old.read_at
-    changes = {"revived_as": new_id, "revived_by": actor, "revived_at": now, "updated_at": now}
-    return not isinstance(await store.commit(Update(old.path, changes, old.version)), Conflict)
+    after = replace(old.record, revived_as=new_id, revived_by=actor, revived_at=now, updated_at=now)
+    return not isinstance(await store.commit(update(old, after)), Conflict)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from shared.core.conclusions.conclusion import Conclusion
 from shared.core.lifecycle import queries
 from shared.core.observability import events
 from shared.core.routing.flag import BREAKER, Flag, Scope
 from shared.core.routing.flag_board import HISTORY, HISTORY_KEPT, PATH, Board, FlagRefused
+from shared.core.routing.flag_history import Action, HistoryLine
 from shared.core.values.documents import Committed, Create, Document, Update, Write
 from shared.ports import Ports
 from shared.ports.store import Store
 from shared.ports.telemetry import Events
 
-Action = Literal["trip", "reset", "extend", "expire", "undo"]
 UNDO_WITHIN = timedelta(minutes=1)
 LOOKED_BACK = 50
 """Lines of history in which an undo looks for what was before."""
@@ -97,29 +97,31 @@ async def extend(
 
 async def undo(store: Store, events_port: Events, flag_id: str, actor: str) -> None:
     """Take back what was last done to a flag, within UNDO_WITHIN. Raises FlagRefused."""
-    lines = [line for line in await store.query(queries.flag_history(LOOKED_BACK)) if line.is_readable]
-    mine = [line for line in lines if line.data["flag_id"] == flag_id]
-    if not mine or mine[0].data["action"] not in ("trip", "reset", "extend"):
+    documents = [line for line in await store.query(queries.flag_history(LOOKED_BACK)) if line.is_readable]
+    mine = [
+        line for line in (HistoryLine.from_json(document.data) for document in documents) if line.flag_id == flag_id
+    ]
+    if not mine or mine[0].action not in ("trip", "reset", "extend"):
         raise FlagRefused(f"flag {flag_id}: nothing to undo; its last change was no trip, reset or extension")
     last = mine[0]
-    if last.read_at - last.data["at"] > UNDO_WITHIN:
+    if documents[0].read_at - last.at > UNDO_WITHIN:
         raise FlagRefused(f"flag {flag_id}: the last change is older than a minute; reset or trip it instead")
-    change = _undoing(flag_id, last.data, mine[1].data if len(mine) > 1 else None, actor)
-    await _change(store, events_port, "undo", actor, f"undone: {last.data['action']}", flag_id, change)
+    change = _undoing(flag_id, last, mine[1] if len(mine) > 1 else None, actor)
+    await _change(store, events_port, "undo", actor, f"undone: {last.action}", flag_id, change)
 
 
 def _undoing(
-    flag_id: str, last: Mapping[str, Any], before: Mapping[str, Any] | None, actor: str
+    flag_id: str, last: HistoryLine, before: HistoryLine | None, actor: str
 ) -> Callable[[Board, datetime], Board]:
-    match last["action"]:
+    match last.action:
         case "trip":
             return lambda board, now: board.reset(flag_id, actor, now)
         case "reset":
-            return lambda board, now: board.restored(Flag.from_json(last["flag"]), now)
+            return lambda board, now: board.restored(last.whole_flag, now)
         case _:
             if before is None:
                 raise FlagRefused(f"flag {flag_id}: its time before is not on record; extend it to what it should be")
-            return lambda board, _: board.expiring(Flag.from_json(before["flag"]))
+            return lambda board, _: board.expiring(before.whole_flag)
 
 
 async def expire(ports: Ports, now: datetime) -> int:
@@ -178,13 +180,4 @@ async def _change(
 
 
 def _line(action: Action, flag: Flag, actor: str, reason: str, now: datetime) -> dict[str, Any]:
-    return {
-        "at": now,
-        "action": action,
-        "flag_id": flag.id,
-        "name": flag.name,
-        "actor": actor,
-        "reason": reason,
-        "flag": flag.to_json(),
-        "expire_at": now + HISTORY_KEPT,
-    }
+    return HistoryLine(now, action, flag.id, flag.name, actor, reason, flag.to_json(), now + HISTORY_KEPT).to_json()

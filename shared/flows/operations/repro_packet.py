@@ -9,11 +9,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.core.catalogue.catalogue import Catalogue
-from shared.core.lifecycle import request_record
 from shared.core.observability import repro_packet
 from shared.core.provider.call import Order
-from shared.core.values.documents import Fields
-from shared.core.values.route import Route
+from shared.core.records.attempt import GOOGLE as GOOGLE_CONTRACT
+from shared.core.records.attempt import AttemptRecord
+from shared.core.records.request import RequestRecord
 from shared.flows.requests.provider_call import order_of
 
 GOOGLE = "https://generativelanguage.googleapis.com"
@@ -29,7 +29,13 @@ class Repeating(Struct, frozen=True):
 
 
 def made(
-    request_id: str, request: Fields, attempt: Fields, catalogue: Catalogue, how: Repeating, *, with_prompt: bool
+    request_id: str,
+    request: RequestRecord,
+    attempt: AttemptRecord,
+    catalogue: Catalogue,
+    how: Repeating,
+    *,
+    with_prompt: bool,
 ) -> dict[str, Any]:
     """The packet, with `curl`: None for an attempt of another contract than Google's."""
     found = repro_packet.packet(
@@ -38,10 +44,12 @@ def made(
     return found | {"curl": _curl(request, attempt, catalogue, how, with_prompt=with_prompt)}
 
 
-def _curl(request: Fields, attempt: Fields, catalogue: Catalogue, how: Repeating, *, with_prompt: bool) -> str | None:
-    if attempt["contract"] != "google":
+def _curl(
+    request: RequestRecord, attempt: AttemptRecord, catalogue: Catalogue, how: Repeating, *, with_prompt: bool
+) -> str | None:
+    if attempt.contract != GOOGLE_CONTRACT:
         return None
-    order = order_of(request_record.request_of(request), Route.from_json(attempt["route"]), (), catalogue)
+    order = order_of(request.content, attempt.route, (), catalogue)
     if not with_prompt:
         left_out = repro_packet.INSTRUCTION_LEFT_OUT if order.system_instruction is not None else None
         order = replace(order, prompt=repro_packet.PROMPT_LEFT_OUT, system_instruction=left_out)

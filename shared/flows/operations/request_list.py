@@ -9,8 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.core.lifecycle import queries, request_filter
-from shared.core.lifecycle.request_filter import LOOKED_AT, RequestFilter
-from shared.core.values.documents import Document, Query, Range
+from shared.core.lifecycle.request_filter import RequestFilter
+from shared.core.records.request import ROW_FIELDS
+from shared.core.records.versioned import Row, row_in
+from shared.core.values.documents import Query, Range, UnreadableDocument
 from shared.ports.store import Store
 
 PAGE = 500
@@ -41,7 +43,7 @@ class Cursor(Struct, frozen=True):
 
 
 class Listed(Struct, frozen=True):
-    rows: tuple[Document, ...]
+    rows: tuple[Row, ...]
     next: Cursor | None
     """None where this is the end."""
     read: int
@@ -55,7 +57,7 @@ class Listed(Struct, frozen=True):
 async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size: int, now: datetime) -> Listed:
     """Newest first. Sorted otherwise: the first `size` of those among the newest MOST_READ. Raises StoreUnavailable."""
     limit = size if chosen.sort == "newest" else MOST_READ
-    rows: list[Document] = []
+    rows: list[Row] = []
     read = unreadable = 0
     edge, same = (cursor.at, set(cursor.ids)) if cursor is not None else (chosen.until, set())
     while True:
@@ -64,14 +66,16 @@ async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size:
         fresh = [document for document in page if document.id not in same]
         read += len(fresh)
         for document in fresh:
-            if not _is_sound(document):
+            try:
+                row = row_in(document)
+            except UnreadableDocument:
                 unreadable += 1
                 continue
-            at = document.data["created_at"]
+            at = row.record.created_at
             same = {*same, document.id} if at == edge else {document.id}
             edge = at
-            if chosen.takes(document.id, document.data):
-                rows.append(document)
+            if chosen.takes(row.id, row.record):
+                rows.append(row)
                 if len(rows) == limit:
                     break
         is_full = len(rows) == limit
@@ -92,7 +96,7 @@ def _query(chosen: RequestFilter, edge: datetime | None, limit: int) -> Query:
         since = () if chosen.since is None else (Range("created_at", ">=", chosen.since),)
         until = () if edge is None else (Range("created_at", "<=", edge),)
         query = replace(queries.newest(chosen.status, limit), bounds=(*since, *until))
-    return replace(query, fields=LOOKED_AT)
+    return replace(query, fields=ROW_FIELDS)
 
 
 def _is_exact(chosen: RequestFilter) -> bool:
@@ -100,19 +104,11 @@ def _is_exact(chosen: RequestFilter) -> bool:
     return replace(chosen, status=None, tenant=None, since=None, until=None, words={}) == RequestFilter()
 
 
-def _is_sound(document: Document) -> bool:
-    try:
-        RequestFilter(tenant="-", text="-", flag="-", model="-").takes(document.id, document.data)
-        return isinstance(document.data["created_at"], datetime) and "lane" in document.data["route"]
-    except Exception:  # noqa: BLE001  a damaged document may raise anything
-        return False
-
-
-def _sorted(rows: Sequence[Document], chosen: RequestFilter, now: datetime) -> tuple[Document, ...]:
+def _sorted(rows: Sequence[Row], chosen: RequestFilter, now: datetime) -> tuple[Row, ...]:
     match chosen.sort:
         case "newest":
             return tuple(rows)
         case "longest":
-            return tuple(sorted(rows, key=lambda row: request_filter.lasted(row.data, now), reverse=True))
+            return tuple(sorted(rows, key=lambda row: request_filter.lasted(row.record, now), reverse=True))
         case "dearest":
-            return tuple(sorted(rows, key=lambda row: -(row.data["cost_micros"] or 0)))
+            return tuple(sorted(rows, key=lambda row: -row.record.cost_micros))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from shared.core.accounting.budget import Budget, Over, PeriodName, budget_of
+from shared.core.accounting.budget_history import FIELD, BudgetChange, UndoRefused, changes_of, undoable, with_change
 from shared.core.values.documents import Absent, Committed, Create, Document, Fields, Update, Write
 from shared.ports.store import Store
 
@@ -27,6 +30,20 @@ class NoBudget(Exception):
     """There is none of which the period or the rule could be changed: a limit comes first."""
 
 
+class BudgetMoved(Exception):
+    """It is not as the operator saw it."""
+
+
+class By(Struct, frozen=True):
+    """Who changes it, and why."""
+
+    actor: str
+    reason: str
+
+
+NOBODY = By("", "")
+
+
 async def set_budget(
     store: Store,
     tenant: str,
@@ -34,29 +51,61 @@ async def set_budget(
     limit_micros: int | None = None,
     period: PeriodName | None = None,
     over: Over | None = None,
+    by: By = NOBODY,
+    seen_micros: int | None = None,
 ) -> Budget:
-    """The budget from now on; None leaves a part as it is, `day` and `queue` at first. Raises NoBudget."""
+    """The budget from now on; None leaves a part as it is, `day` and `queue` at first. `seen_micros` is the limit that
+    the operator saw. Raises NoBudget, and BudgetMoved where the limit is another one by now.
+    """
     while True:
         found = await store.get(PATH.format(tenant))
         before = budget_of(found.data) if isinstance(found, Document) else None
         if before is None and limit_micros is None:
             raise NoBudget(tenant)
+        if seen_micros is not None and (before is None or before.limit_micros != seen_micros):
+            raise BudgetMoved(tenant)
         after = Budget(
             limit_micros=limit_micros if limit_micros is not None else before.limit_micros if before else 0,
             period=period or (before.period if before else "day"),
             over=over or (before.over if before else "queue"),
             since=before.since if before else found.read_at,
         )
-        if await _set(store, found, {"budget": after.to_json()}):
+        change = BudgetChange(found.read_at, by.actor, by.reason, before, after)
+        if await _change(store, found, change):
             return after
 
 
-async def lift_budget(store: Store, tenant: str) -> None:
+async def lift_budget(store: Store, tenant: str, by: By = NOBODY) -> None:
     """No limit from now on."""
     while True:
         found = await store.get(PATH.format(tenant))
-        if not isinstance(found, Document) or await _set(store, found, {"budget": None}):
+        if not isinstance(found, Document):
             return
+        change = BudgetChange(found.read_at, by.actor, by.reason, budget_of(found.data), None)
+        if await _change(store, found, change):
+            return
+
+
+async def undo_budget(store: Store, tenant: str, actor: str) -> BudgetChange:
+    """Take back the newest change, within UNDO_WITHIN: what was changed. Raises UndoRefused."""
+    while True:
+        document = await store.get(PATH.format(tenant))
+        changes = changes_of(document.data) if isinstance(document, Document) else []
+        newest = undoable(changes, document.read_at)
+        if newest is None:
+            raise UndoRefused(f"budget of {tenant}: nothing was changed within a minute; set it to what it should be")
+        if isinstance(document, Document) and budget_of(document.data) != newest.after:
+            raise UndoRefused(f"budget of {tenant}: it has changed since; look at it, then decide again")
+        undone = BudgetChange(document.read_at, actor, f"undone: {newest}", newest.after, newest.before, undoes=True)
+        if await _change(store, document, undone):
+            return newest
+
+
+async def _change(store: Store, document: Document | Absent, change: BudgetChange) -> bool:
+    """The budget and its history, in one write. Whether nobody else was faster."""
+    after = change.after.to_json() if change.after is not None else None
+    history = with_change(document.data if isinstance(document, Document) else {}, change)
+    return await _set(store, document, {"budget": after, FIELD: history})
 
 
 async def _set(store: Store, found: Document | Absent, changes: Fields) -> bool:

@@ -23,6 +23,7 @@ from shared.core.lifecycle import queries
 from shared.core.lifecycle.request_record import Head
 from shared.core.observability import events
 from shared.core.provider.outcome import Outcome
+from shared.core.records.request import QueuedRow
 from shared.core.values.documents import Document
 from shared.flows.operations import budget_reading
 from shared.flows.pump import orphaned_reservations
@@ -224,7 +225,7 @@ class Budgets(Struct):
             return
         woken = found
         if purse is not None:
-            estimates = [document.data["least_estimate_micros"] for document in found]
+            estimates = [QueuedRow.from_json(document.data).least_estimate_micros for document in found]
             count = budget.fitting(estimates, purse.available_micros)
             later = zip(found[count:], estimates[count:], strict=True)
             woken = [*found[:count], *(document for document, estimate in later if budget.refuses(purse, estimate))]

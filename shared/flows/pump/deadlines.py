@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 
 from shared.core.admission.slot_calendar import Blocked
 from shared.core.admission.tick import TickResult
-from shared.core.lifecycle import request_record
+from shared.core.lifecycle import head_changes, request_record
 from shared.core.lifecycle.request_record import Head
 from shared.core.provider.outcome import Outcome, cannot_begin_in_time
+from shared.core.records.versioned import request_in
 from shared.core.routing.ladder import Planned
 from shared.core.values.documents import Committed, Document, Update
 from shared.core.values.lanes import BATCH
+from shared.core.values.status import FinalStatus
 from shared.flows.pump.planner import Planner
 from shared.flows.pump.queue_fronts import QueueFronts
 from shared.flows.pump.release import take_back_unclaimed
@@ -37,14 +39,14 @@ class Overdue:
         self._planner = planner
         self._swept_at = documents.time.now() - timedelta(days=1)
 
-    async def end(self, head: Head, status: str, outcome: Outcome) -> None:
-        changes = request_record.finished(status, outcome, self._documents.time.now())
+    async def end(self, head: Head, status: FinalStatus, outcome: Outcome) -> None:
+        changes = head_changes.ended(status, outcome, self._documents.time.now())
         self._pages.gone([head.request_id])
         committed = await self._ports.store.commit(Update(request_record.path(head.request_id), changes, head.version))
         if isinstance(committed, Committed):
             request = await self._ports.store.get(request_record.path(head.request_id))
             assert isinstance(request, Document)
-            await ended(self._ports, request, was="queued")
+            await ended(self._ports, request_in(request), was="queued")
 
     async def end_missed(self, ticked: TickResult, held_back: Mapping[str, Blocked]) -> None:
         """Heads whose deadline cannot be kept any more: at once, with the reason, and those behind them.
@@ -72,7 +74,7 @@ class Overdue:
     async def _expire_behind(self, held: Mapping[str, Blocked], now: datetime) -> None:
         """End those behind the heads that are due before their model opens."""
         for model, full in held.items():
-            if full.reason in ("closed", "day") and full.until is not None and full.until > now + WORTH_WAITING:
+            if full.lasts and full.until is not None and full.until > now + WORTH_WAITING:
                 stay = await expire_due_before(
                     self._ports, model, full.until, _too_late(model, full), now, unless=self._has_another_route
                 )

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from shared.core.admission.slot_calendar import Blocked
-from shared.core.lifecycle import queries, request_record
+from shared.core.lifecycle import head_changes, queries, request_record
 from shared.core.lifecycle.request_record import Head
+from shared.core.records.request import SleepingRow
 from shared.core.routing.ladder import Waits
-from shared.core.values.documents import Committed, Update
+from shared.core.values.documents import Committed, Fields, Update
 from shared.flows.pump.queue_fronts import PAGE, QueueFronts
 from shared.flows.requests.item_by_item import heads
 from shared.ports import Ports
@@ -40,7 +41,7 @@ class Dormant:
                 continue
             self._shut_since[model] = now
             until = full.until or now + LONGEST_SLEEP
-            changes = request_record.suspend(f"no open route: {full.reason}", until, epoch, now)
+            changes = head_changes.suspend(f"no open route: {full.reason}", until, epoch, now)
             await self._change(self._pages.full(model), changes)
 
     async def put_aside(self, waiting: Sequence[tuple[Head, Waits]], epoch: int, now: datetime) -> None:
@@ -50,33 +51,31 @@ class Dormant:
             by_queue.setdefault((head.model, head.priority), []).append((head, waits))
         for (model, priority), found in by_queue.items():
             if self._pages.is_full_of(model, priority, len(found)):
-                changes = request_record.suspend(
-                    f"no open route: {found[0][1].reason}", now + LONGEST_SLEEP, epoch, now
-                )
+                changes = head_changes.suspend(f"no open route: {found[0][1].reason}", now + LONGEST_SLEEP, epoch, now)
                 await self._change([head for head, _ in found], changes)
 
     async def lay(self, heads: Sequence[Head], reason: str, until: datetime, now: datetime) -> None:
         """Out of their queues until then, or until somebody wakes these very ones."""
-        await self._change(list(heads), request_record.suspend(reason, until, None, now))
+        await self._change(list(heads), head_changes.suspend(reason, until, None, now))
 
     async def rouse(self, heads: Sequence[Head], now: datetime) -> None:
         """Back into their queues, before their time."""
-        await self._change(list(heads), request_record.resume(now) | {"reason": "there is money again"})
+        await self._change(list(heads), {**head_changes.resume(now), "reason": "there is money again"})
 
     async def wake(self, epoch: int, now: datetime) -> None:
         """A page of those that fell asleep before the limits changed last."""
         if self._woken_epoch >= epoch:
             return
         found = await self._ports.store.query(queries.asleep_before(epoch, PAGE))
-        await self._change(heads(self._ports, found), request_record.resume(now))
+        await self._change(heads(self._ports, found), head_changes.resume(now))
         if len(found) < PAGE:
             self._woken_epoch = epoch
 
     async def settle(self, woken: Iterable[Head], now: datetime) -> None:
         """Those that woke and got no slot take their places in the queue: a closed model's must not hide others."""
-        await self._change(list(woken), request_record.resume(now))
+        await self._change(list(woken), head_changes.resume(now))
 
-    async def _change(self, heads: list[Head], changes: dict[str, object]) -> None:
+    async def _change(self, heads: list[Head], changes: Fields) -> None:
         updates = (Update(request_record.path(head.request_id), changes, head.version) for head in heads)
         done = await asyncio.gather(*(self._ports.store.commit(update) for update in updates))
         self._pages.gone(head.request_id for head in heads)
@@ -89,7 +88,7 @@ def _is_shut(full: Blocked, now: datetime) -> bool:
     """For sure longer than a request should stand in the way of others."""
     if full.reason == "zero":
         return True
-    return full.reason in ("closed", "day") and full.until is not None and full.until > now + SLEEP_AFTER
+    return full.lasts and full.until is not None and full.until > now + SLEEP_AFTER
 
 
 async def wake_from_the_future(ports: Ports, now: datetime) -> None:
@@ -98,11 +97,11 @@ async def wake_from_the_future(ports: Ports, now: datetime) -> None:
     while True:
         page = await ports.store.query(queries.asleep_since(after, WOKEN_AT_ONCE))
         for each in page:
-            if each.is_readable and each.data["updated_at"] > now:
-                await ports.store.commit(Update(each.path, request_record.resume(now), each.version))
+            if each.is_readable and SleepingRow.from_json(each.data).updated_at > now:
+                await ports.store.commit(Update(each.path, head_changes.resume(now), each.version))
         if len(page) < WOKEN_AT_ONCE or not page[-1].is_readable:
             return
-        after = page[-1].data["wake_at"]
+        after = SleepingRow.from_json(page[-1].data).wake_at
 
 
 WOKEN_AT_ONCE = 200

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from shared.core.accounting.budget import BudgetAccount
 from shared.core.lifecycle import request_record
+from shared.core.records.versioned import request_in
 from shared.core.values.documents import Committed, Document, Update
 from shared.ports.store import Store
 
@@ -33,9 +34,9 @@ async def clear(store: Store, account: BudgetAccount, now: datetime) -> Cleared:
     found = await store.get_all([request_record.path(each.request_id) for each in pending])
     taken, untaken, rewritten = [], [], []
     for each, request in zip(pending, found, strict=True):
-        if not isinstance(request, Document) or request.data["release"] >= each.release:
+        if not isinstance(request, Document) or request_in(request).record.release >= each.release:
             taken.append(each.request_id)  # one that is gone had its end, and what it held is in the shards
-        elif request.data["status"] != "queued":
+        elif request_in(request).record.status != "queued":
             untaken.append(each.request_id)  # it ended before: no release finds the version that it was made for
         elif isinstance(await store.commit(Update(request.path, {"updated_at": now}, request.version)), Committed):
             untaken.append(each.request_id)

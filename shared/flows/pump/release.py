@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.core.accounting import budget
 from shared.core.accounting.budget import Reservation
 from shared.core.admission.allocation import Grant
 from shared.core.admission.tick import LostSlot
-from shared.core.lifecycle import queries, request_record
+from shared.core.lifecycle import head_changes, queries, request_record, transitions
 from shared.core.lifecycle.request_record import Head
 from shared.core.messages.pubsub_messages import Release
 from shared.core.messages.topics import RENDER_RELEASES
 from shared.core.observability import events, spans
+from shared.core.records.versioned import committed, request_in, update
 from shared.core.values.documents import Conflict, Document, Update
 from shared.core.values.trace_context import Place
 from shared.flows import tracing, tracing_waits
@@ -50,7 +52,7 @@ async def release(
     """
     head, planned = grant.candidate.head, grant.candidate.planned
     decided_at = turn.time.now()
-    changes = request_record.released(
+    changes = head_changes.released(
         head, planned, grant.slot_at, grant.slot_until, decided_at, reservation, chosen.way, chosen.usual_ms
     )
     try:
@@ -116,16 +118,19 @@ async def take_back_unclaimed(ports: Ports, time: ServerTime) -> list[Head]:
     return taken
 
 
-async def _take_back(ports: Ports, request: Document, now: datetime) -> Head | None:
+async def _take_back(ports: Ports, document: Document, now: datetime) -> Head | None:
     """None where somebody else had it."""
-    changes = request_record.return_to_queue(request.data, "its release was not taken up", now)
-    changes["unclaimed_count"] = request.data.get("unclaimed_count", 0) + 1
-    given_back = budget.refund(request.id, request.data)
-    committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
-    if isinstance(committed, Conflict):
-        return None
-    ports.signals.emit(
-        events.REQUEUED, request_id=request.id, reason=changes["reason"], trace_id=request.data["trace_id"]
+    request = request_in(document)
+    reason = "its release was not taken up"
+    after = replace(
+        transitions.return_to_queue(request.record, reason, now), unclaimed_count=request.record.unclaimed_count + 1
     )
+    given_back = budget.refund(request.record.tenant, request.id, request.record.budget)
+    write = update(request, after)
+    answer = await ports.store.commit(write, *given_back)
+    if isinstance(answer, Conflict):
+        return None
+    ports.signals.emit(events.REQUEUED, request_id=request.id, reason=reason, trace_id=request.record.trace_id)
     tracing_waits.slot_ended(ports, request, now, lost="not_taken_up")
-    return Head.of(request.id, committed.versions[0], {**request.data, **changes})
+    taken = committed(request, after, write, answer)
+    return Head.of(taken.id, taken.version, taken.data)

@@ -16,6 +16,7 @@ from shared.core.lifecycle.request_record import Head
 from shared.core.messages.render_request import PRIORITIES
 from shared.core.observability import spans
 from shared.core.provider.outcome import EXPIRED, Outcome
+from shared.core.records.request import SleepingRow
 from shared.core.values.lanes import BATCH
 from shared.flows import tracing
 from shared.flows.batch.collect import Collecting
@@ -223,7 +224,7 @@ class TickRunner:
         if self._pages.waiting and not ticked.held and not planning.waiting:
             return True
         sleeping = await self._ports.store.query(queries.sleeping(now, 1))
-        return bool(sleeping) and sleeping[0].data["wake_at"] < soon
+        return bool(sleeping) and SleepingRow.from_json(sleeping[0].data).wake_at < soon
 
 
 def _goes_by_batch(candidate: Candidate) -> bool:

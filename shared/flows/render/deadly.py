@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from shared.core.lifecycle import request_record
+from msgspec.structs import replace
+
+from shared.core.records.request import RequestRecord
+from shared.core.records.versioned import Request, committed, update
 from shared.core.references import reference_set
-from shared.core.values.documents import Committed, Conflict, Document, Update
-from shared.core.values.route import Route
+from shared.core.values.documents import Committed, Conflict
 from shared.ports import Ports
 
 SUSPECT_AFTER = 3
@@ -24,23 +26,23 @@ MOST_STARTS = 5
 NOT_DEADLY: Final = {"unclaimed_count": 0, "start_count": 0}
 
 
-async def count_start(ports: Ports, request: Document) -> Document | Conflict | None:
+async def count_start(ports: Ports, request: Request) -> Request | Conflict | None:
     """The released request to go on with; None where it has to end; a Conflict where somebody else has it."""
-    if request.data.get("unclaimed_count", 0) < SUSPECT_AFTER or _may_wait(ports, request):
+    if request.record.unclaimed_count < SUSPECT_AFTER or _may_wait(ports, request.record):
         return request
-    count = request.data.get("start_count", 0) + 1
+    count = request.record.start_count + 1
     if count > MOST_STARTS:
         return None
-    changes = {"start_count": count}
-    committed = await ports.store.commit(Update(request.path, changes, request.version))
-    match committed:
+    after = replace(request.record, start_count=count)
+    write = update(request, after)
+    answer = await ports.store.commit(write)
+    match answer:
         case Conflict():
-            return committed
+            return answer
         case Committed():
-            return Document(request.path, {**request.data, **changes}, committed.versions[0], request.read_at)
+            return replace(committed(request, after, write, answer), read_at=request.read_at)
 
 
-def _may_wait(ports: Ports, request: Document) -> bool:
-    route = Route.from_json(request.data["route"])
-    has_references = bool(request_record.request_of(request.data).references)
-    return has_references or ports.room.is_full_for(reference_set.weight(0, route.image_size))
+def _may_wait(ports: Ports, request: RequestRecord) -> bool:
+    has_references = bool(request.content.references)
+    return has_references or ports.room.is_full_for(reference_set.weight(0, request.route.image_size))

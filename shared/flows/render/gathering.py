@@ -23,14 +23,14 @@ from collections import OrderedDict
 from datetime import timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import RenderRequest
 from shared.core.provider.call import Reference
+from shared.core.records.versioned import Request, request_in, update
 from shared.core.references import reference_set
 from shared.core.references.reference_set import MOST_FETCHES
-from shared.core.values.documents import Committed, Document, Update
-from shared.core.values.route import Route
+from shared.core.values.documents import Committed, Document
 from shared.flows.requests import provider_call
 from shared.flows.requests.provider_call import Bounds
 from shared.ports import Ports
@@ -57,19 +57,21 @@ class Gathering:
         self._busy: set[str] = set()
         self._parked: OrderedDict[str, Load] = OrderedDict()
 
-    async def gather(self, ports: Ports, request: Document, asked: RenderRequest) -> Load | None:
+    async def gather(self, ports: Ports, request: Request, asked: RenderRequest) -> Load | None:
         """The load of a released request; None where another delivery has it in hand, or it is released no more.
 
         Raises ReferenceUnusable, and StoreUnavailable. The room of what is returned is the caller's to give back.
         """
-        route = Route.from_json(request.data["route"])
+        route = request.record.route
         if not asked.references:
             room = reference_set.weight(0, route.image_size, asked.output_format)
             await self._take_room(ports, room)
             return Load((), room)
-        if reference_set.goes_by_uri(request.data, route, ports.catalogue):
+        if reference_set.goes_by_uri(
+            asked.references, route, ports.catalogue, as_bytes=request.record.references_as_bytes
+        ):
             return await self._addresses(ports, request)
-        bounds = Bounds.on(ports, asked, route, request.data.get("gateway") or "")
+        bounds = Bounds.on(ports, asked, route, request.record.gateway or "")
         parked = self._parked.pop(request.id, None)
         if parked is not None and any(reference.uri for reference in parked.references):
             self.let_go(ports, parked)  # addresses that were refused
@@ -103,18 +105,18 @@ class Gathering:
     def let_go(self, ports: Ports, load: Load) -> None:
         ports.room.give_back(load.room)
 
-    async def _addresses(self, ports: Ports, request: Document) -> Load:
+    async def _addresses(self, ports: Ports, request: Request) -> Load:
         """Nothing is fetched: the provider does. The same addresses are allowed as for bytes."""
         parked = self._parked.pop(request.id, None)
         if parked is not None:
             self.let_go(ports, parked)
-        content = request_record.request_of(request.data)
+        content = request.record.content
         references = provider_call.addresses(ports.references, content)
-        room = reference_set.weight(0, request.data["route"]["image_size"], content.output_format)
+        room = reference_set.weight(0, request.record.route.image_size, content.output_format)
         await self._take_room(ports, room)
         return Load(references, room)
 
-    async def _gather(self, ports: Ports, request: Document, bounds: Bounds) -> Load | None:
+    async def _gather(self, ports: Ports, request: Request, bounds: Bounds) -> Load | None:
         sizes = await provider_call.sizes(ports.references, bounds)
         unknown = bounds.limit - sum(size or 0 for size in sizes) if None in sizes else 0
         size_asked, to_format = bounds.route.image_size, bounds.asked.output_format
@@ -166,19 +168,22 @@ class Gathering:
             self.let_go(ports, load)
 
 
-async def _count(ports: Ports, request: Document) -> bool:
+async def _count(ports: Ports, request: Request) -> bool:
     """Put on record that fetching begins. False where the request is released no more. Raises ReferenceUnusable."""
     while True:
-        current = await ports.store.get(request.path)
-        if not isinstance(current, Document) or current.data["status"] != "released":
+        document = await ports.store.get(request.path)
+        current = request_in(document) if isinstance(document, Document) else None
+        if current is None or current.record.status != "released":
             return False
-        count = current.data.get("fetch_count", 0) + 1
+        count = current.record.fetch_count + 1
         if count > MOST_FETCHES:
             raise ReferenceUnusable(
                 f"fetching the references was begun {MOST_FETCHES} times and never led to a call: they took too long "
                 "for their slot, or the worker stopped meanwhile; put them where they are fetched in a few seconds, or "
                 "send smaller ones"
             )
-        changes = {"fetch_count": count, "updated_at": max(ports.clock.now(), current.read_at)}
-        if isinstance(await ports.store.commit(Update(current.path, changes, current.version)), Committed):
+        after = replace(
+            current.record, fetch_count=count, updated_at=max(ports.clock.now(), current.read_at)
+        )  # fmt: skip
+        if isinstance(await ports.store.commit(update(current, after)), Committed):
             return True

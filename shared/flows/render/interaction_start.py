@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from shared.core.lifecycle import awaiting, request_record
+from shared.core.lifecycle import awaiting, transitions
 from shared.core.lifecycle.settlement import Effect
 from shared.core.messages.pubsub_messages import Arrival
 from shared.core.messages.topics import RENDER_ARRIVALS
 from shared.core.observability import events, spans
 from shared.core.provider.call import Order
 from shared.core.provider.interaction import Started
-from shared.core.values.documents import Committed, Document, Update
-from shared.core.values.route import Route
+from shared.core.records.versioned import Attempt, Request, request_in, update
+from shared.core.values.documents import Committed, Document
 from shared.flows import tracing
 from shared.ports import Ports
 from shared.ports.store import StoreUnavailable
@@ -26,25 +26,24 @@ LONGEST_PAUSE = 2.0
 
 
 async def put_on_record(
-    ports: Ports, request: Document, attempt: Document, started: Started, order: Order, began_at: datetime
+    ports: Ports, request: Request, attempt: Attempt, started: Started, order: Order, began_at: datetime
 ) -> Effect:
     """The id on record in one commit. Raises StoreUnavailable when the store stays away."""
-    usual_ms = request.data.get("usual_ms")
+    usual_ms = request.record.usual_ms
     usual = None if usual_ms is None else timedelta(milliseconds=usual_ms)
-    number = attempt.data["number"]
+    number = attempt.record.number
     tries = 0
     while True:
         now = max(ports.clock.now(), request.read_at)
-        is_current = request.data["status"] == "rendering" and request.data["attempt_count"] == number
+        is_current = request.record.status == "rendering" and request.record.attempt_count == number
         if is_current:
             due_at = awaiting.first_look(began_at, usual, has_webhooks=ports.has_webhooks)
-            changes = request_record.awaiting(started.interaction_id, due_at, now)
+            after = transitions.awaiting(request.record, started.interaction_id, due_at, now)
         else:  # its lease had lapsed, and it was given up: what came of it is found with the leftovers
-            changes = request_record.with_leftover(request.data, started.interaction_id, number, now)
+            after = transitions.with_leftover(request.record, started.interaction_id, number, now)
         tries += 1
         try:
-            committed = await ports.store.commit(Update(request.path, changes, request.version))
-            if isinstance(committed, Committed):
+            if isinstance(await ports.store.commit(update(request, after)), Committed):
                 break
             newer = await ports.store.get(request.path)
         except StoreUnavailable:
@@ -53,11 +52,11 @@ async def put_on_record(
             await ports.clock.sleep(min(0.1 * 2.0**tries, LONGEST_PAUSE))
             continue
         assert isinstance(newer, Document), "requests are never deleted within their time"
-        request = newer
+        request = request_in(newer)
     _tell(ports, request, attempt, started, order, began_at)
     if not is_current:
         return "booked"
-    if request.data["cancel_requested_at"] is not None:  # it came while the call was on its way
+    if request.record.cancel_requested_at is not None:  # it came while the call was on its way
         await publish(ports, started.interaction_id, request.id, number)
     return "awaiting"
 
@@ -67,17 +66,15 @@ async def publish(ports: Ports, interaction_id: str, request_id: str, attempt: i
     await ports.topics.publish(RENDER_ARRIVALS, Arrival(interaction_id, request_id, attempt).to_bytes())
 
 
-def _tell(
-    ports: Ports, request: Document, attempt: Document, started: Started, order: Order, began_at: datetime
-) -> None:
-    number, way = attempt.data["number"], request.data.get("way", "background")
-    parent = tracing.attempt_of(request.data, number)
+def _tell(ports: Ports, request: Request, attempt: Attempt, started: Started, order: Order, began_at: datetime) -> None:
+    number, way = attempt.record.number, request.record.way
+    parent = tracing.attempt_of(request.record, number)
     tracing.write(
         ports, spans.START, tracing.below(ports, parent), parent, began_at, ports.clock.now(), request_id=request.id,
         attempt=number, interaction_id=started.interaction_id, way=way, lane=order.lane, image_size=order.image_size,
     )  # fmt: skip
     ports.signals.emit(
         events.INTERACTION_STARTED, request_id=request.id, attempt=number,
-        route=str(Route.from_json(request.data["route"])), interaction_id=started.interaction_id, way=way,
-        trace_id=request.data["trace_id"],
+        route=str(request.record.route), interaction_id=started.interaction_id, way=way,
+        trace_id=request.record.trace_id,
     )  # fmt: skip

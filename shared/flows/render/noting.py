@@ -4,33 +4,32 @@ from __future__ import annotations
 
 from shared.core.provider.call import Answer, Made
 from shared.core.provider.failure import Failure
-from shared.core.values.documents import Document
-from shared.core.values.route import Route
+from shared.core.records.versioned import Request
 from shared.flows.clock import ServerTime
 from shared.flows.render.limit_reports import Asker, Evidence
 
 
-async def is_own(evidence: Evidence, answer: Answer, request: Document) -> bool:
+async def is_own(evidence: Evidence, answer: Answer, request: Request) -> bool:
     """A denial that others do not meet."""
     if isinstance(answer, Made):
         return False
-    route = Route.from_json(request.data["route"])
-    return await evidence.is_requests_own(route, answer, request.data.get("denied_at", {}))
+    route = request.record.route
+    return await evidence.is_requests_own(route, answer, request.record.denied_at)
 
 
-async def note(evidence: Evidence, answer: Answer, request: Document, time: ServerTime) -> None:
+async def note(evidence: Evidence, answer: Answer, request: Request, time: ServerTime) -> None:
     """Report what this answer says of others."""
-    route = Route.from_json(request.data["route"])
+    route = request.record.route
     if isinstance(answer, Failure):
-        data = request.data
-        asker = Asker(request.id, data["tenant"], data["probe"], data["avoided"])
-        await evidence.failed(route, answer, request.data["slot_at"], time, asker)
+        record = request.record
+        asker = Asker(request.id, record.tenant, record.probe, record.avoided)
+        await evidence.failed(route, answer, request.record.slot_start, time, asker)
     else:
         if answer.usage is not None:
-            drift = answer.usage.text_in + answer.usage.image_in - request.data["input_tokens"]
-            await evidence.answered(route.pool, request.data["slot_at"], drift, time)
-        await evidence.made(route, request.data["slot_at"], time)
-    if request.data["probe"] == route.circuit and _is_well(answer):
+            drift = answer.usage.text_in + answer.usage.image_in - request.record.input_tokens
+            await evidence.answered(route.pool, request.record.slot_start, drift, time)
+        await evidence.made(route, request.record.slot_start, time)
+    if request.record.probe == route.circuit and _is_well(answer):
         await evidence.probed(route, time)
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from shared.core.accounting import budget
 from shared.core.admission.clock_rewind import FELL
-from shared.core.lifecycle import request_record, settlement
+from shared.core.lifecycle import request_record, settlement, transitions
 from shared.core.lifecycle.settlement import Effect
 from shared.core.limits.observations import StartSignal
 from shared.core.messages.pubsub_messages import BadMessage, Release
@@ -23,9 +23,11 @@ from shared.core.provider.interaction import BackgroundRefused, Started
 from shared.core.provider.kept_image import KeptImage
 from shared.core.provider.outcome import of_failure
 from shared.core.provider.stored_image import Ending
+from shared.core.records.request import RequestRecord
+from shared.core.records.versioned import Attempt, Request, Versioned, committed, request_in, update
 from shared.core.routing import gateway
 from shared.core.routing.gateway import CONTRACT
-from shared.core.values.documents import Absent, Committed, Conflict, Create, Delete, Document, Update
+from shared.core.values.documents import Absent, Committed, Conflict, Create, Delete, Document
 from shared.core.values.lanes import VERTEX
 from shared.core.values.route import Route
 from shared.flows import tracing, tracing_waits
@@ -51,39 +53,40 @@ from shared.ports.images import ReferenceUnusable
 async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Message) -> None:
     """Raises StoreUnavailable, TopicsUnavailable or BadMessage; else the message may be acknowledged."""
     release = Release.parse(message.data)
-    request = await ports.store.get(request_record.path(release.request_id))
-    if isinstance(request, Absent):
+    document = await ports.store.get(request_record.path(release.request_id))
+    if isinstance(document, Absent):
         raise BadMessage(f"no such request: {release.request_id}")
+    request = request_in(document)
     time = evidence.reads.time_after(request.read_at)
-    match request.data["status"]:
-        case "released" if request.data["release"] == release.number:
+    match request.record.status:
+        case "released" if request.record.release == release.number:
             begun = await count_start(ports, request)
             if begun is None:
                 await _end_deadly(ports, request, time)
-            elif isinstance(begun, Document):
+            elif isinstance(begun, Versioned):
                 await kicks.after_render(await _attempt(ports, evidence, begun, time))
         case "rendering" if _has_lapsed(request, time):
             await kicks.after_render(await recover(ports, request))
-        case _ if request.data["announce"] == "pending":
+        case _ if request.record.announce == "pending":
             await announce(ports, request)
         case _:
             pass  # held by a live lease, an older release, or over: somebody else has the next step
 
 
-def _has_lapsed(request: Document, time: ServerTime) -> bool:
+def _has_lapsed(request: Request, time: ServerTime) -> bool:
     """Its worker is gone. One that waits for its interaction needs none."""
-    lease_until = request.data["lease_until"]
+    lease_until = request.record.lease_until
     return lease_until is not None and bool(lease_until < time.now())
 
 
-async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: ServerTime) -> Effect:
+async def _attempt(ports: Ports, evidence: Evidence, request: Request, time: ServerTime) -> Effect:
     """What became of the request."""
-    asked = request_record.request_of(request.data)
+    asked = request.record.content
     if _claim_at(evidence, request) - time.now() > FELL:  # no slot is given so long ahead: the clock was set back
         return await _give_back(ports, evidence, None, request, time, request)
     late = StartSignal.DELIVERED_LATE if time.now() > _claim_at(evidence, request) else StartSignal.LATE
     """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
-    await ports.lanes[request.data["route"]["lane"]].prepare()
+    await ports.lanes[request.record.route.lane].prepare()
     try:  # before the slot: a slow bucket must not make the start late
         load = await evidence.gathering.gather(ports, request, asked)
     except ReferenceUnusable as error:
@@ -93,15 +96,15 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
     keeper = _Keeper(ports, evidence, request.id, load)
     with keeper:
         if asked.references:
-            newest = await ports.store.get(request.path)
-            if not isinstance(newest, Document) or newest.data["status"] in request_record.FINAL:
+            newest = await _read(ports, request)
+            if newest is None or newest.record.is_final:
                 return "settled before"
-            if newest.data["status"] != "released":
+            if newest.record.status != "released":
                 keeper.park()  # taken back meanwhile: its next release finds what was fetched
                 return "settled before"
             request = newest
         slow = keeper.fetched and time.now() > _claim_at(evidence, request)
-        if slow and time.now() > request.data["slot_until"]:
+        if slow and time.now() > request.record.slot_end:
             keeper.park()
             why = "its references were not there in time"
             return await _give_back(ports, evidence, None, request, time, request, reason=why)
@@ -112,9 +115,8 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Document, time: Se
         return effect
 
 
-def _claim_at(evidence: Evidence, request: Document) -> datetime:
-    moment: datetime = request.data["slot_at"] - evidence.claims.ahead
-    return moment
+def _claim_at(evidence: Evidence, request: Request) -> datetime:
+    return request.record.slot_start - evidence.claims.ahead
 
 
 class _Keeper:
@@ -145,7 +147,7 @@ class _Keeper:
 async def _call(
     ports: Ports,
     evidence: Evidence,
-    request: Document,
+    request: Request,
     asked: RenderRequest,
     load: Load,
     late: StartSignal | None,
@@ -158,30 +160,30 @@ async def _call(
     if ports.leaving.begun:
         why = "its worker was told to end"
         return await _give_back(ports, evidence, None, request, time, released, reason=why)
-    if time.now() > request.data["slot_until"]:
+    if time.now() > request.record.slot_end:
         return await _give_back(ports, evidence, late, request, time, released)
     start = Start(ports, evidence, released, time, tells=late is not None)
     claimed = await _claim(ports, request, time)
     if claimed is None:
         return "settled before"  # cancelled, expired, or claimed by another delivery of this release
     request, attempt = claimed
-    if time.now() > request.data["slot_until"]:
+    if time.now() > request.record.slot_end:
         start.is_ready()
         return await _give_back(ports, evidence, late, request, time, released, unopened=attempt)
     hold = _Hold(ports, request)
     async with hold:
-        provider = request.data.get("gateway") or ""
-        order = order_of(asked, Route.from_json(request.data["route"]), load.references, ports.catalogue, provider)
-        if request.data["probe"] is None:  # a probe is there to ask the model
-            order = replace(order, paid_at=request.data.get("paid_at") or "")
-        begun = await _begin(ports, request, order, attempt.data["number"], start)
+        provider = request.record.gateway or ""
+        order = order_of(asked, request.record.route, load.references, ports.catalogue, provider)
+        if request.record.probe is None:  # a probe is there to ask the model
+            order = replace(order, paid_at=request.record.paid_at or "")
+        begun = await _begin(ports, request, order, attempt.record.number, start)
         await start.told()
         if isinstance(begun, Started):
             return await put_on_record(ports, hold.request, attempt, begun, order, start.began_at)
         answer: Answer = begun
         latency_ms = round((ports.clock.monotonic() - start.began) * 1000)
         began_at, answered_at = start.began_at, time.now()
-        parent = tracing.attempt_of(request.data, attempt.data["number"])
+        parent = tracing.attempt_of(request.record, attempt.record.number)
         ending: Ending | KeptImage
         match answer:
             case Failure(kind=FailureKind.LATE):
@@ -189,7 +191,7 @@ async def _call(
                 return await _give_back(ports, evidence, late, hold.request, time, waiting, unopened=attempt)
             case Made():
                 trace_call(ports, request, attempt, parent, answer, began_at, answered_at, order.image_size)
-                ending = await store_image(ports, request, attempt.data["number"], answer)
+                ending = await store_image(ports, request, attempt.record.number, answer)
             case Failure():
                 trace_call(ports, request, attempt, parent, answer, began_at, answered_at, order.image_size)
                 ending = answer
@@ -205,10 +207,10 @@ async def _call(
     return effect
 
 
-async def _begin(ports: Ports, request: Document, order: Order, number: int, start: Start) -> Started | Answer:
+async def _begin(ports: Ports, request: Request, order: Order, number: int, start: Start) -> Started | Answer:
     """Make the call, in the way that the pump chose for it: the answer, or that it goes on in the background."""
-    way = request.data.get("way", "foreground")
-    circuit = Route.from_json(request.data["route"]).circuit
+    way = request.record.way
+    circuit = request.record.route.circuit
     if way == "canary" and order.paid_at:
         await proofs.inconclusive(ports, circuit, request.id)
     if way == "foreground" or order.paid_at:
@@ -226,26 +228,23 @@ async def _begin(ports: Ports, request: Document, order: Order, number: int, sta
             return begun
 
 
-async def _claim(ports: Ports, request: Document, time: ServerTime) -> tuple[Document, Document] | None:
+async def _claim(ports: Ports, request: Request, time: ServerTime) -> tuple[Request, Attempt] | None:
     """Put the attempt on record under the request's version: of any number of deliveries one wins."""
     now = time.now()
-    number = request.data["attempt_count"] + 1
+    number = request.record.attempt_count + 1
+    record = request.record
     opened = settlement.open_attempt(
-        request.data,
-        number,
-        holder=ports.boot,
-        now=now,
-        **_contract_of(ports, Route.from_json(request.data["route"]), request.data.get("gateway")),
+        record, number, holder=ports.boot, now=now, **_contract_of(ports, record.route, record.gateway)
     )
-    changes = request_record.claimed(ports.boot, number, now) | NOT_DEADLY
-    path = request_record.attempt_path(request.id, number)
-    committed = await ports.store.commit(Update(request.path, changes, request.version), Create(path, opened))
-    match committed:
+    claimed = transitions.claimed(record, ports.boot, number, now)
+    path, write = request_record.attempt_path(request.id, number), update(request, claimed)
+    answer = await ports.store.commit(write, Create(path, opened.to_json()))
+    match answer:
         case Conflict():
             return None
         case Committed():
-            held = Document(request.path, {**request.data, **changes}, committed.versions[0], committed.at)
-            return held, Document(path, opened, committed.versions[1], committed.at)
+            mine = committed(request, claimed, write, answer)
+            return mine, Versioned(path, opened.to_json(), answer.versions[1], answer.at, opened)
 
 
 def _contract_of(ports: Ports, route: Route, name: str | None) -> dict[str, str]:
@@ -268,10 +267,10 @@ async def _give_back(
     ports: Ports,
     evidence: Evidence,
     late: StartSignal | None,
-    request: Document,
+    request: Request,
     time: ServerTime,
-    released: Document | None,
-    unopened: Document | None = None,
+    released: Request | None,
+    unopened: Attempt | None = None,
     reason: str = "its slot had passed",
 ) -> Effect:
     """Too late for the slot: back to the front of the queue, unpaid, the slot kept for the pump to give back.
@@ -279,62 +278,72 @@ async def _give_back(
     No call left, so the attempt that was put on record for it was none. `released` where the wait for the slot is not
     over yet; `late` None where it says nothing of the fleet.
     """
-    changes = request_record.return_to_queue(request.data, reason, time.now()) | NOT_DEADLY
-    given_back = budget.refund(request.id, request.data)
-    if unopened is None:
-        committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
-    else:
-        changes |= {"attempt_count": request.data["attempt_count"] - 1}
-        undo = Delete(unopened.path, unopened.version)
-        committed = await ports.store.commit(Update(request.path, changes, request.version), undo, *given_back)
-        if isinstance(committed, Conflict):  # a cancellation was noted on it meanwhile
-            found = await ports.store.get(request.path)
-            again = Update(request.path, changes, getattr(found, "version", ""))
-            committed = await ports.store.commit(again, undo, *given_back)
-    if isinstance(committed, Committed):
+    after = _not_started(request.record, reason, time.now(), unopened)
+    undo = () if unopened is None else (Delete(unopened.path, unopened.version),)
+    given_back = budget.refund(request.record.tenant, request.id, request.record.budget)
+    answer = await ports.store.commit(update(request, after), *undo, *given_back)
+    if isinstance(answer, Conflict) and undo:  # a cancellation was noted on it meanwhile
+        newest = await _read(ports, request)
+        if newest is not None and newest.record.status == "rendering":
+            again = _not_started(newest.record, reason, time.now(), unopened)
+            answer = await ports.store.commit(update(newest, again), *undo, *given_back)
+    if isinstance(answer, Committed):
         ports.signals.emit(
-            events.REQUEUED, request_id=request.id, reason=changes["reason"], trace_id=request.data["trace_id"]
-        )
+            events.REQUEUED, request_id=request.id, reason=reason, trace_id=request.record.trace_id
+        )  # fmt: skip
         if released is not None:
             tracing_waits.slot_ended(ports, released, time.now(), lost="slot_passed")
     if late is not None:
-        await evidence.late(Route.from_json(request.data["route"]).pool, late, request.data["slot_at"], time)
+        await evidence.late(request.record.route.pool, late, request.record.slot_start, time)
     return "queued"
 
 
-async def _end_unusable(ports: Ports, request: Document, error: ReferenceUnusable, time: ServerTime) -> Effect:
+def _not_started(record: RequestRecord, reason: str, now: datetime, unopened: Attempt | None) -> RequestRecord:
+    """Back in its queue, without the attempt that was none."""
+    queued = replace(transitions.return_to_queue(record, reason, now), **NOT_DEADLY)
+    return queued if unopened is None else replace(queued, attempt_count=record.attempt_count - 1)
+
+
+async def _read(ports: Ports, request: Request) -> Request | None:
+    """As it stands now; None where it is gone."""
+    document = await ports.store.get(request.path)
+    return request_in(document) if isinstance(document, Document) else None
+
+
+async def _end_unusable(ports: Ports, request: Request, error: ReferenceUnusable, time: ServerTime) -> Effect:
     """Whatever release it is of by now: its references cannot be used."""
-    newest = await ports.store.get(request.path)
-    if not isinstance(newest, Document) or newest.data["status"] != "released":
+    newest = await _read(ports, request)
+    if newest is None or newest.record.status != "released":
         return "settled before"
     await _end_unbegun(ports, newest, Failure(FailureKind.REFERENCE, f"{error}."), time)
     return "final"
 
 
-async def _end_deadly(ports: Ports, request: Document, time: ServerTime) -> None:
+async def _end_deadly(ports: Ports, request: Request, time: ServerTime) -> None:
     why = f"The worker began {MOST_STARTS} times and died each time before a call left."
     await _end_unbegun(ports, request, Failure(FailureKind.CRASHED, why), time)
     ports.signals.emit(
         events.ESCALATION, what="a request kept killing its worker", request_id=request.id, runbook="dead-letter",
-        trace_id=request.data["trace_id"],
+        trace_id=request.record.trace_id,
     )  # fmt: skip
 
 
-async def _end_unbegun(ports: Ports, request: Document, failure: Failure, time: ServerTime) -> None:
+async def _end_unbegun(ports: Ports, request: Request, failure: Failure, time: ServerTime) -> None:
     """End a request before any attempt was opened."""
     now = time.now()
-    changes = request_record.finished("failed", of_failure(failure), now)
-    given_back = budget.refund(request.id, request.data)
-    committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
-    if isinstance(committed, Committed):
+    after = transitions.finished(request.record, "failed", of_failure(failure), now)
+    given_back = budget.refund(request.record.tenant, request.id, request.record.budget)
+    write = update(request, after)
+    answer = await ports.store.commit(write, *given_back)
+    if isinstance(answer, Committed):
         tracing_waits.slot_ended(ports, request, now, lost=failure.kind.value)
-        await ended(ports, Document(request.path, {**request.data, **changes}, committed.versions[0], now))
+        await ended(ports, replace(committed(request, after, write, answer), read_at=now))
 
 
 class _Hold:
     """Keeps a request's lease alive while its attempt runs, and knows the request's newest version."""
 
-    def __init__(self, ports: Ports, request: Document) -> None:
+    def __init__(self, ports: Ports, request: Request) -> None:
         self._ports = ports
         self.request = request
 
@@ -357,15 +366,16 @@ class _Hold:
 
     async def _renew_once(self) -> bool:
         """False when the hold is lost: the attempt ends as it ends and is settled as it is found then."""
-        held = self.request
-        now = max(self._ports.clock.now(), held.read_at)
-        changes = {"lease_until": now + request_record.LEASE}
-        committed = await self._ports.store.commit(Update(held.path, changes, held.version))
-        if isinstance(committed, Committed):
-            self.request = Document(held.path, {**held.data, **changes}, committed.versions[0], committed.at)
+        before = self.request
+        now = max(self._ports.clock.now(), before.read_at)
+        after = replace(before.record, lease_until=now + request_record.LEASE)
+        write = update(before, after)
+        answer = await self._ports.store.commit(write)
+        if isinstance(answer, Committed):
+            self.request = committed(before, after, write, answer)
             return True
-        found = await self._ports.store.get(held.path)
-        if not isinstance(found, Document) or found.data["attempt_count"] != held.data["attempt_count"]:
+        newest = await _read(self._ports, before)
+        if newest is None or newest.record.attempt_count != before.record.attempt_count:
             return False
-        self.request = found
-        return bool(found.data["status"] == "rendering")
+        self.request = newest
+        return newest.record.status == "rendering"

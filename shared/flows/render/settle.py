@@ -7,12 +7,12 @@ from datetime import datetime
 
 from shared.core.accounting import ledger
 from shared.core.lifecycle import request_record, settlement
-from shared.core.lifecycle.settlement import Effect
+from shared.core.lifecycle.settlement import Effect, SettledBefore, Settlement
 from shared.core.observability import events, spans
 from shared.core.provider.stored_image import Delivered, Ending
-from shared.core.values.documents import Committed, Document, InvalidDocument, Update
+from shared.core.records.versioned import Attempt, Request, attempt_in, committed, request_in, update
+from shared.core.values.documents import Committed, Document, InvalidDocument
 from shared.core.values.lanes import BATCH
-from shared.core.values.route import Route
 from shared.flows import tracing
 from shared.flows.requests import paid_image
 from shared.flows.requests.item_by_item import attempt as guarded
@@ -23,8 +23,8 @@ from shared.ports import Ports
 
 async def settle(
     ports: Ports,
-    request: Document,
-    attempt: Document,
+    request: Request,
+    attempt: Attempt,
     ending: Ending,
     latency_ms: int,
     *,
@@ -52,51 +52,42 @@ async def settle(
             is_own=is_own,
             interaction_id=interaction_id,
         )
-        if settled.effect == "settled before":
-            return settled.effect
+        if isinstance(settled, SettledBefore):
+            return "settled before"
         try:
-            committed = await ports.store.commit(*settled.writes)
+            answer = await ports.store.commit(*settled.writes())
         except InvalidDocument as error:
             if ending == (bare := settlement.bare(ending)):
                 raise
             report(ports, "settle an attempt with all that its answer said", attempt.path, error)
             ending = bare
             continue
-        if isinstance(committed, Committed):
-            _trace(ports, request, attempt, settled, began_at, now)
-            await _report(ports, request, attempt, ending, settled, committed, latency_ms, tidy)
+        if isinstance(answer, Committed):
+            _trace(ports, settled, began_at, now)
+            await _report(ports, ending, settled, answer, tidy)
             return settled.effect
         await ports.clock.sleep(0.02 * ports.chance())
         request, attempt = await _read_again(ports, request, attempt)
 
 
-def _trace(
-    ports: Ports,
-    request: Document,
-    attempt: Document,
-    settled: settlement.Settlement,
-    began_at: datetime,
-    now: datetime,
-) -> None:
+def _trace(ports: Ports, settled: Settlement, began_at: datetime, now: datetime) -> None:
     """The attempt, and the settling of it. One that was given up as crashed has its span: what came of it is linked."""
-    data, root = attempt.data, tracing.root_of(request.data)
-    closed = settled.writes[1]
-    assert isinstance(closed, Update)
-    given_up, own = data["outcome"] is not None, tracing.attempt_of(request.data, data["number"])
+    request, opened, closed = settled.request, settled.attempt.record, settled.closed
+    root, own = tracing.root_of(request.record), tracing.attempt_of(request.record, opened.number)
+    given_up = opened.outcome is not None
     place = own.named("late") if given_up else own
-    end, outcome = closed.changes, closed.changes["outcome"]["code"]
-    failed = None if outcome == "succeeded" else outcome
-    recovered = data["route"]["lane"] != BATCH and data["holder"] != ports.boot
+    outcome = settled.outcome.code
     tracing.write(
-        ports, spans.ATTEMPT, place, root, data["started_at"], now, links=(own,) if given_up else (), failed=failed,
-        request_id=request.id, attempt=data["number"], route=str(Route.from_json(data["route"])),
-        flags=tuple(data["flags"]), reasons=tuple(data["route_reasons"]), outcome=outcome, effect=settled.effect,
-        http_status=end["http_status"], cost_micros=end["cost_micros"], cost_basis=end["cost_basis"],
-        latency_ms=end["latency_ms"], key_kind=data["key_kind"], recovered=recovered,
+        ports, spans.ATTEMPT, place, root, opened.started_at, now, links=(own,) if given_up else (),
+        failed=None if outcome == "succeeded" else outcome, request_id=request.id, attempt=opened.number,
+        route=str(opened.route), flags=opened.flags, reasons=opened.route_reasons, outcome=outcome,
+        effect=settled.effect, http_status=closed.http_status, cost_micros=closed.cost_micros,
+        cost_basis=closed.cost_basis, latency_ms=closed.latency_ms, key_kind=opened.key_kind,
+        recovered=opened.route.lane != BATCH and opened.holder != ports.boot,
     )  # fmt: skip
     tracing.write(
         ports, spans.SETTLE, tracing.below(ports, place), place, began_at, ports.clock.now(), request_id=request.id,
-        attempt=data["number"], effect=settled.effect, cost_micros=end["cost_micros"],
+        attempt=opened.number, effect=settled.effect, cost_micros=closed.cost_micros,
     )  # fmt: skip
 
 
@@ -118,79 +109,69 @@ async def recover_all(ports: Ports, requests: Sequence[Document]) -> int:
     return seen
 
 
-async def _recovered(ports: Ports, request: Document, *, is_away: bool) -> Effect:
-    if is_away and request.data["reason"] is not None:
-        await paid_image.keep_waiting(ports, request, request.data["reason"])
+async def _recovered(ports: Ports, document: Document, *, is_away: bool) -> Effect:
+    request = request_in(document)
+    if is_away and request.record.reason is not None:
+        await paid_image.keep_waiting(ports, request, request.record.reason)
         return "kept"
     return await recover(ports, request)
 
 
-async def recover(ports: Ports, request: Document) -> Effect:
+async def recover(ports: Ports, request: Request) -> Effect:
     """End an attempt whose worker is gone: from its image where there is one, else as crashed.
 
     An image that cannot be stored yet ends nothing: see `shared.flows.requests.paid_image`.
     """
-    number = request.data["attempt_count"]
-    attempt = await ports.store.get(request_record.attempt_path(request.id, number))
-    assert isinstance(attempt, Document), "the attempt is on record before a request is rendering"
+    number = request.record.attempt_count
+    document = await ports.store.get(request_record.attempt_path(request.id, number))
+    assert isinstance(document, Document), "the attempt is on record before a request is rendering"
+    attempt = attempt_in(document)
     ending = await paid_image.what_is_left(ports, request, attempt)
     if ending is None:
         return "kept"
-    latency = request.read_at - attempt.data["started_at"]
+    latency = request.read_at - attempt.record.started_at
     effect = await settle(ports, request, attempt, ending, int(latency.total_seconds() * 1000))
     ports.signals.emit(
-        events.RECOVERED, request_id=request.id, attempt=number, effect=effect, trace_id=request.data["trace_id"]
+        events.RECOVERED, request_id=request.id, attempt=number, effect=effect, trace_id=request.record.trace_id
     )
     return effect
 
 
-async def _read_again(ports: Ports, request: Document, attempt: Document) -> tuple[Document, Document]:
+async def _read_again(ports: Ports, request: Request, attempt: Attempt) -> tuple[Request, Attempt]:
     now_request, now_attempt = await ports.store.get_all([request.path, attempt.path])
     assert isinstance(now_request, Document), "requests are never deleted within their time"
     assert isinstance(now_attempt, Document), "attempts are never deleted once their call has left"
-    return now_request, now_attempt
+    return request_in(now_request), attempt_in(now_attempt)
 
 
-async def _report(
-    ports: Ports,
-    request: Document,
-    attempt: Document,
-    ending: Ending,
-    settled: settlement.Settlement,
-    committed: Committed,
-    latency_ms: int,
-    tidy: Tidy | None,
-) -> None:
+async def _report(ports: Ports, ending: Ending, settled: Settlement, answer: Committed, tidy: Tidy | None) -> None:
     """Say what was settled, then announce a result that has become final."""
-    changed = settled.writes[0]
-    assert isinstance(changed, Update)
-    after = Document(request.path, {**request.data, **changed.changes}, committed.versions[0], committed.at)
+    request, opened, closed = settled.request, settled.attempt.record, settled.closed
+    after = committed(request, settled.after, update(request, settled.after), answer)
     ports.signals.emit(
         events.ATTEMPT_ENDED,
         request_id=request.id,
-        attempt=attempt.data["number"],
-        route=str(Route.from_json(attempt.data["route"])),
+        attempt=opened.number,
+        route=str(opened.route),
         outcome="succeeded" if isinstance(ending, Delivered) else ending.kind.value,
-        http_status=200 if isinstance(ending, Delivered) else ending.http_status,
-        latency_ms=latency_ms,
+        http_status=closed.http_status,
+        latency_ms=closed.latency_ms,
         effect=settled.effect,
         provider_request_id=ending.provider_request_id,
-        trace_id=request.data["trace_id"],
+        trace_id=request.record.trace_id,
     )
-    closed = settled.writes[1]
-    assert isinstance(closed, Update)
-    if closed.changes["cost_micros"] > attempt.data["estimate_micros"]:
+    if settled.cost.micros > opened.estimate_micros:
         ports.signals.emit(
             events.COST_OVER_ESTIMATE,
             request_id=request.id,
-            attempt=attempt.data["number"],
-            route=str(Route.from_json(attempt.data["route"])),
-            cost_micros=closed.changes["cost_micros"],
-            estimate_micros=attempt.data["estimate_micros"],
-            trace_id=request.data["trace_id"],
+            attempt=opened.number,
+            route=str(opened.route),
+            cost_micros=settled.cost.micros,
+            estimate_micros=opened.estimate_micros,
+            trace_id=request.record.trace_id,
         )
     if settled.effect == "final":
         await ended(ports, after, tidy=tidy)
-    elif tidy is not None and (changes := await tidy(after)):
+    elif tidy is not None and (tidied := await tidy(after)) != after.record:
         # A conflict: somebody else has the request by now. What is left is found by its mark.
-        await ports.store.commit(Update(request.path, changes, after.version))
+        await ports.store.commit(update(after, tidied))

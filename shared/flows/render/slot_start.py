@@ -7,8 +7,7 @@ import contextlib
 from datetime import timedelta
 
 from shared.core.limits.observations import StartSignal
-from shared.core.values.documents import Document
-from shared.core.values.route import Route
+from shared.core.records.versioned import Request
 from shared.flows import tracing_waits
 from shared.flows.clock import ServerTime
 from shared.flows.render.limit_reports import Evidence
@@ -27,7 +26,7 @@ class Start:
     """
 
     def __init__(
-        self, ports: Ports, evidence: Evidence, released: Document, time: ServerTime, *, tells: bool = True
+        self, ports: Ports, evidence: Evidence, released: Request, time: ServerTime, *, tells: bool = True
     ) -> None:
         self._ports = ports
         self._evidence = evidence
@@ -42,15 +41,15 @@ class Start:
 
     async def at_slot(self) -> timedelta:
         """See shared.ports.lanes.AtSlot."""
-        data = self._released.data
+        record = self._released.record
         self.is_ready()
-        await self._time.wait_until(data["slot_at"])
+        await self._time.wait_until(record.slot_start)
         self.began, self.began_at = self._ports.clock.monotonic(), self._time.now()
-        left: timedelta = data["slot_until"] - THE_WAY - self.began_at
+        left = record.slot_end - THE_WAY - self.began_at
         self.in_time = left >= timedelta(0)
         if self.in_time:
             tracing_waits.slot_ended(self._ports, self._released, self.began_at)
-            if self._tells and self.began_at > data["slot_at"] + TIGHT:
+            if self._tells and self.began_at > record.slot_start + TIGHT:
                 self._telling = asyncio.create_task(self._tell_tight())
         return left
 
@@ -67,8 +66,6 @@ class Start:
 
     async def _tell_tight(self) -> None:
         """At once, and of no weight beside the call that it is about."""
-        data = self._released.data
+        record = self._released.record
         with contextlib.suppress(StoreUnavailable):
-            await self._evidence.late(
-                Route.from_json(data["route"]).pool, StartSignal.TIGHT, data["slot_at"], self._time
-            )
+            await self._evidence.late(record.route.pool, StartSignal.TIGHT, record.slot_start, self._time)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from shared.core.lifecycle import queries, request_record
+from msgspec.structs import replace
+
+from shared.core.lifecycle import queries, transitions
 from shared.core.lifecycle.request_record import Head
 from shared.core.provider.outcome import EXPIRED, Outcome
-from shared.core.values.documents import Committed, Document, Update
+from shared.core.records.versioned import committed, request_in, update
+from shared.core.values.documents import Committed, Document
 from shared.flows.requests.item_by_item import attempt, heads
 from shared.flows.requests.result_events import ended
 from shared.ports import Ports
@@ -48,12 +51,13 @@ async def _expire(ports: Ports, requests: Sequence[Document], outcome: Outcome, 
     return count
 
 
-async def _expire_one(ports: Ports, request: Document, outcome: Outcome, now: datetime) -> int:
+async def _expire_one(ports: Ports, document: Document, outcome: Outcome, now: datetime) -> int:
     """1 where it was queued still."""
-    changes = request_record.finished("expired", outcome, now)
-    after = {**request.data, **changes}
-    committed = await ports.store.commit(Update(request.path, changes, request.version))
-    if not isinstance(committed, Committed):
+    request = request_in(document)
+    after = transitions.finished(request.record, "expired", outcome, now)
+    write = update(request, after)
+    answer = await ports.store.commit(write)
+    if not isinstance(answer, Committed):
         return 0
-    await ended(ports, Document(request.path, after, committed.versions[0], now), was="queued")
+    await ended(ports, replace(committed(request, after, write, answer), read_at=now), was="queued")
     return 1

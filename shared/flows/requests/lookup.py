@@ -6,11 +6,12 @@ from msgspec.structs import replace
 
 from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import DEFAULT_TENANT
+from shared.core.records.versioned import Request, request_in
 from shared.core.values.documents import Absent, Document
 from shared.ports.store import Store
 
 
-async def find_request(store: Store, tenant: str, request_id: str) -> Document | Absent:
+async def find_request(store: Store, tenant: str, request_id: str) -> Request | Absent:
     """Absent names the place where a new request of that tenant and id belongs.
 
     Before ids were per tenant, a request of any tenant lay under its bare id. So the tenant `default` looks
@@ -18,14 +19,18 @@ async def find_request(store: Store, tenant: str, request_id: str) -> Document |
     """
     usual, other = request_record.paths_of(tenant, request_id)
     if tenant != DEFAULT_TENANT:
-        first, second = await store.get_all([usual, other])
-        if isinstance(first, Document):
+        first, second = map(_read, await store.get_all([usual, other]))
+        if not isinstance(first, Absent):
             return first
-        if isinstance(second, Document) and request_record.is_of(second.data, tenant):
+        if not isinstance(second, Absent) and second.record.tenant == tenant:
             return second
         return first
-    first = await store.get(usual)
-    if isinstance(first, Absent) or request_record.is_of(first.data, tenant):
+    first = _read(await store.get(usual))
+    if isinstance(first, Absent) or first.record.tenant == tenant:
         return first
-    second = await store.get(other)
+    second = _read(await store.get(other))
     return replace(second, path=other) if isinstance(second, Absent) else second
+
+
+def _read(document: Document | Absent) -> Request | Absent:
+    return document if isinstance(document, Absent) else request_in(document)

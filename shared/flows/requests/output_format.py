@@ -5,11 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from shared.core.catalogue.catalogue import Catalogue
-from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import RenderRequest
 from shared.core.provider.call import Made
 from shared.core.provider.output_format import FormatRequest, failed_note, note, wish
-from shared.core.values.documents import Document
+from shared.core.records.versioned import Request
 from shared.core.values.route import Route
 from shared.ports import Ports
 from shared.ports.images import ConversionFailed
@@ -23,9 +22,9 @@ def wish_of(request: RenderRequest, route: Route, catalogue: Catalogue) -> Forma
     return wish(request.output_format, request.output_quality, chosen, quality, api)
 
 
-async def in_format(ports: Ports, request: Document, made: Made) -> Made:
+async def in_format(ports: Ports, request: Request, made: Made) -> Made:
     """As it came where that is what was asked for, or where it cannot be converted; `format_note` says why."""
-    wanted = wish_of(request_record.request_of(request.data), Route.from_json(request.data["route"]), ports.catalogue)
+    wanted = wish_of(request.record.content, request.record.route, ports.catalogue)
     if wanted is None or not wanted.needs_converting(made.picture.content_type):
         return made
     try:

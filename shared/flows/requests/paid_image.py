@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from shared.core.lifecycle import request_record
 from shared.core.observability import events, spans
 from shared.core.provider import kept_image
@@ -24,7 +26,8 @@ from shared.core.provider.call import Made
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.kept_image import KeptImage
 from shared.core.provider.stored_image import Delivered, Ending
-from shared.core.values.documents import Committed, Document, Update
+from shared.core.records.versioned import Attempt, Request, request_in, update
+from shared.core.values.documents import Committed, Document
 from shared.flows import tracing
 from shared.flows.requests.output_format import in_format
 from shared.ports import Ports
@@ -36,7 +39,7 @@ LONGEST_PAUSE = 30.0
 RUNBOOK = "paid-image-waits"
 
 
-async def store_image(ports: Ports, request: Document, number: int, made: Made) -> Delivered | KeptImage | Failure:
+async def store_image(ports: Ports, request: Request, number: int, made: Made) -> Delivered | KeptImage | Failure:
     """Put a paid image away with all that settling it needs: stored, else kept, else (nobody took it) lost."""
     made = await in_format(ports, request, made)
     key = _key(request, number) + made.picture.extension
@@ -63,35 +66,35 @@ async def store_image(ports: Ports, request: Document, number: int, made: Made) 
         return Delivered.of(made, stored.uri)
 
 
-async def keep_waiting(ports: Ports, request: Document, reason: str) -> None:
+async def keep_waiting(ports: Ports, request: Request, reason: str) -> None:
     """Let the request wait, `rendering`, until somebody tries again. Somebody else's newer word on it stands."""
-    number = request.data["attempt_count"]
-    while request.data["status"] == "rendering" and request.data["attempt_count"] == number:
+    number = request.record.attempt_count
+    while request.record.status == "rendering" and request.record.attempt_count == number:
         now = max(ports.clock.now(), request.read_at)
-        changes = {
-            "reason": reason,
-            "lease_holder": ports.boot,
-            "lease_until": now + kept_image.RETRY_EVERY,
-            "collect_at": None,
-            "updated_at": now,
-        }
-        committed = await ports.store.commit(Update(request.path, changes, request.version))
-        if isinstance(committed, Committed):
-            if request.data["reason"] != reason:
+        waiting = replace(
+            request.record,
+            reason=reason,
+            lease_holder=ports.boot,
+            lease_until=now + kept_image.RETRY_EVERY,
+            collect_at=None,
+            updated_at=now,
+        )
+        if isinstance(await ports.store.commit(update(request, waiting)), Committed):
+            if request.record.reason != reason:
                 ports.signals.emit(
                     events.ESCALATION, what=reason, request_id=request.id, runbook=RUNBOOK,
-                    trace_id=request.data["trace_id"],
+                    trace_id=request.record.trace_id,
                 )  # fmt: skip
             return
         newer = await ports.store.get(request.path)
         if not isinstance(newer, Document):
             return
-        request = newer
+        request = request_in(newer)
 
 
-async def what_is_left(ports: Ports, request: Document, attempt: Document) -> Ending | None:
+async def what_is_left(ports: Ports, request: Request, attempt: Attempt) -> Ending | None:
     """How an attempt ends whose worker is gone: by its image, or as crashed. None: its image waits to be stored."""
-    key = _key(request, attempt.data["number"])
+    key = _key(request, attempt.record.number)
     in_spool: KeptImage | None = None
     try:
         stored = await ports.images.find(key)
@@ -105,7 +108,7 @@ async def what_is_left(ports: Ports, request: Document, attempt: Document) -> En
     except ImagesUnavailable as error:
         in_spool = in_spool or await _look_in_spool(ports, key)
         now = max(ports.clock.now(), request.read_at)
-        if kept_image.gives_up(attempt.data["started_at"], now, ports.keep_rules):
+        if kept_image.gives_up(attempt.record.started_at, now, ports.keep_rules):
             return _given_up(in_spool, str(error))
         reason = kept_image.unseen_reason() if in_spool is None else kept_image.reason(in_spool.place)
         await keep_waiting(ports, request, reason)
@@ -156,14 +159,14 @@ def _given_up(in_spool: KeptImage | None, reason: str) -> Failure:
     )  # fmt: skip
 
 
-def _key(request: Document, number: int) -> str:
-    return request_record.image_key(request.id, request.data["tenant"], request.data["created_at"], number)
+def _key(request: Request, number: int) -> str:
+    return request_record.image_key(request.id, request.record.tenant, request.record.created_at, number)
 
 
 def _trace(
-    ports: Ports, request: Document, number: int, made: Made, began_at: datetime, tries: int, failed: str | None = None
+    ports: Ports, request: Request, number: int, made: Made, began_at: datetime, tries: int, failed: str | None = None
 ) -> None:
-    parent = tracing.attempt_of(request.data, number)
+    parent = tracing.attempt_of(request.record, number)
     tracing.write(
         ports, spans.STORE_IMAGE, tracing.below(ports, parent), parent, began_at, ports.clock.now(), failed=failed,
         request_id=request.id, attempt=number, image_bytes=len(made.picture.data), tries=tries,

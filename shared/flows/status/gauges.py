@@ -9,6 +9,7 @@ from shared.core.lifecycle import queries
 from shared.core.observability import metrics
 from shared.core.observability.metrics import OTHER, Measure
 from shared.core.observability.status_summary import QuotaUse, Summary
+from shared.core.records.request import AwaitingRow
 from shared.flows.operations import flags
 from shared.flows.status import summary
 from shared.ports import Ports
@@ -47,7 +48,8 @@ async def _awaiting(ports: Ports, now: datetime) -> list[Measure]:
     since: dict[str, list[datetime]] = {}
     for request in await ports.store.query(queries.awaiting(queries.FAR_AHEAD, MOST_AWAITING)):
         if request.is_readable:
-            since.setdefault(request.data["route"]["model"], []).append(request.data["slot_at"] or now)
+            row = AwaitingRow.from_json(request.data)
+            since.setdefault(row.route.model, []).append(row.slot_at or now)
     measures = [Measure(metrics.LEFTOVERS, await ports.store.count(queries.leftovers(now, MOST_AWAITING)), {})]
     for model, starts in since.items():
         measures.append(Measure(metrics.AWAITING, len(starts), {"model": model}))

@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from shared.core.accounting import traffic
 from shared.core.lifecycle import queries
 from shared.core.observability import series
-from shared.core.observability.series import HOUR, MINUTE, PATH, Mark, Series
+from shared.core.observability.series import HOUR, MINUTE, PATH, Mark, Phase, Series
 from shared.core.observability.status_summary import Summary
 from shared.core.routing.flag import BREAKER
-from shared.core.values.documents import Create, Document, Fields, Update, Write
+from shared.core.routing.flag_history import HistoryLine
+from shared.core.values.documents import Create, Document, Update, Write
 from shared.ports import Ports
 
 MOST_NEW_MARKS = 20
@@ -63,15 +64,32 @@ async def read_now(ports: Ports) -> tuple[Series, datetime, str]:
 async def _flags(ports: Ports, last: datetime | None, now: datetime) -> list[Mark]:
     since = (last or now - HOUR) - OVERLAP
     lines = await ports.store.query(queries.flag_history_since(since, MOST_NEW_MARKS))
-    return [_mark(item.data) for item in lines if item.is_readable]
+    return [_mark(HistoryLine.from_json(item.data)) for item in lines if item.is_readable]
 
 
-def _mark(line: Fields) -> Mark:
-    sign = SIGNS.get(line["action"], line["action"])
-    is_breaker = line["flag"]["actor"] == BREAKER
-    scope = line["flag"].get("scope") or {}
-    what = f"breaker of {scope.get('lane')}/{scope.get('model')}" if is_breaker else line["name"]
-    return Mark(line["at"], "breaker" if is_breaker else "flag", f"{what} {sign}: {line['reason']}"[:200])
+def _mark(line: HistoryLine) -> Mark:
+    sign, flag = SIGNS.get(line.action, line.action), line.logged
+    is_breaker = flag.actor == BREAKER
+    what = f"breaker of {flag.scope.lane}/{flag.scope.model}" if is_breaker else line.name
+    return Mark(
+        line.at, "breaker" if is_breaker else "flag", f"{what} {sign}: {line.reason}"[:200], line.flag_id,
+        _phase(line), flag.expires_at,
+    )  # fmt: skip
+
+
+def _phase(line: HistoryLine) -> Phase:
+    """What a line of the history does to the time in which its flag is tripped."""
+    if line.name == "conclusion":
+        return ""
+    match line.action, line.reason:
+        case ("trip", _) | ("undo", "undone: reset"):
+            return "begin"
+        case ("extend", _) | ("undo", "undone: extend"):
+            return "longer"
+        case ("reset" | "expire", _) | ("undo", "undone: trip"):
+            return "end"
+        case _:
+            return ""
 
 
 def _limits(summary: Summary) -> dict[str, int]:

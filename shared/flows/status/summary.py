@@ -41,14 +41,15 @@ from shared.core.observability.status_summary import (  # fmt: skip
     grouped,
     sampled,
 )
-from shared.core.values.documents import Create, Document, UnreadableDocument, Update, Write
+from shared.core.records.request import EndedRow, RunningRow, WaitingRow
+from shared.core.values.documents import Create, Document, Update, Write
 from shared.core.values.pacific import pacific_day
 from shared.flows.operations.budget_reading import read_purse
 from shared.flows.requests.item_by_item import report
 from shared.flows.status import series_point
 from shared.flows.status.ledger_rows import LedgerRows
 from shared.ports import Ports
-from shared.ports.store import StoreUnavailable
+from shared.ports.store import Store, StoreUnavailable
 
 COUNTED_TO = 100_000
 MOST_OF_THE_TIME = 0.1
@@ -96,7 +97,11 @@ class Summarizing:
 
 async def read(ports: Ports) -> Summary | None:
     """As it was written last; None where it never was."""
-    found = await ports.store.get(PATH)
+    return await read_from(ports.store)
+
+
+async def read_from(store: Store) -> Summary | None:
+    found = await store.get(PATH)
     return Summary.from_json(found.data) if isinstance(found, Document) else None
 
 
@@ -161,7 +166,9 @@ async def _depths(ports: Ports) -> list[QueueDepth]:
         if not first:
             return QueueDepth(priority, 0, None)
         count = await ports.store.count(queries.longest_queued(priority, COUNTED_TO))
-        return QueueDepth(priority, count, first[0].data["queued_at"] if first[0].is_readable else None)
+        return QueueDepth(
+            priority, count, WaitingRow.from_json(first[0].data).queued_at if first[0].is_readable else None
+        )
 
     return list(await asyncio.gather(*(of(each) for each in PRIORITIES)))
 
@@ -175,19 +182,19 @@ async def _waiting(ports: Ports, priorities: Sequence[str]) -> tuple[Waiting, ..
 
 async def _of_queue(ports: Ports, model: str, priority: str) -> list[Waiting]:
     """From tenant to tenant: each look gives the next one's longest waiting request."""
-    firsts: list[Document] = []
+    firsts: list[WaitingRow] = []
     while len(firsts) < MOST_TENANTS:
-        after = firsts[-1].data["tenant"] if firsts else None
+        after = firsts[-1].tenant if firsts else None
         page = await ports.store.query(queries.first_of_next_tenant(model, priority, after))
         if not page:
             break
-        firsts += page
-    tenants = [each.data["tenant"] for each in firsts]
+        firsts += [WaitingRow.from_json(document.data) for document in page]
+    tenants = [row.tenant for row in firsts]
     counts = await asyncio.gather(
         *(ports.store.count(queries.waiting_of(tenant, model, priority)) for tenant in tenants)
     )
     return [
-        Waiting(model, priority, tenant, count, first.data["queued_at"])
+        Waiting(model, priority, tenant, count, first.queued_at)
         for tenant, count, first in zip(tenants, counts, firsts, strict=True)
     ]
 
@@ -201,8 +208,8 @@ async def _running(ports: Ports) -> tuple[tuple[Running, ...], int]:
 
 
 def _attempt(request: Document) -> Running:
-    data, route = request.data, request.data["route"]
-    return Running(request.id, data["tenant"], route["model"], route["lane"], data["slot_at"])
+    row = RunningRow.from_json(request.data)
+    return Running(request.id, row.tenant, row.route.model, row.route.lane, row.slot_at)
 
 
 async def _quota(ports: Ports, before: Summary, now: datetime) -> tuple[QuotaUse, ...]:
@@ -244,17 +251,15 @@ async def _ended(ports: Ports, status: str, before: Summary, now: datetime) -> E
 def _end(ports: Ports, document: Document) -> tuple[LatestEnd, str, str] | None:
     """None where it cannot be read."""
     try:
-        newest, outcome = _newest(document), document.data["outcome"]
-        if not isinstance(newest.at, datetime):
-            raise UnreadableDocument(f"{document.path} has ended at no moment")
-        return newest, outcome["code"], outcome["message"]
+        row = EndedRow.from_json(document.data)
+        return LatestEnd(document.id, row.finished_at), row.outcome.code, row.outcome.message
     except Exception as error:  # noqa: BLE001  whatever a damaged document raises
         report(ports, "summarize an end", document.path, error)
         return None
 
 
 def _newest(document: Document) -> LatestEnd:
-    return LatestEnd(document.id, document.data["finished_at"])
+    return LatestEnd(document.id, EndedRow.from_json(document.data).finished_at)
 
 
 def _spent_is_due(before: Spent | None, booked_at: datetime | None, busy_at: datetime | None, now: datetime) -> bool:
@@ -281,6 +286,8 @@ async def _spent(ports: Ports, ledger: LedgerRows, now: datetime) -> Spent:
         by_tenant={tenant: total.micros for tenant, total in list(bill.google.groups.items())[:MOST_TENANTS]},
         complete=ledger.is_complete(day),
         purses=await _purses(ports, now),
+        by_use={use: micros for use, micros in bill.google.total.by_use.items() if micros},
+        free_attempts=bill.google.total["attempts_free"] + bill.gateways.total["attempts_free"],
     )
 
 

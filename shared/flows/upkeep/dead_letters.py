@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
+from msgspec.structs import replace
+
 from shared.core.accounting import budget
-from shared.core.lifecycle import request_record
+from shared.core.lifecycle import request_record, transitions
 from shared.core.messages.pubsub_messages import Arrival, BadMessage, BatchArrival, Release, parse_arrival
 from shared.core.messages.topics import DEAD_LETTER_SOURCE, SUBSCRIPTIONS
 from shared.core.observability import events
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.outcome import Outcome
-from shared.core.values.documents import Absent, Committed, Document, Update
+from shared.core.records.versioned import Request, attempt_in, committed, request_in, update
+from shared.core.values.documents import Absent, Committed, Document
 from shared.flows.intake.fair_queue import FairTags
 from shared.flows.intake.intake import accept_message, give_up
 from shared.flows.render.limit_reports import Evidence
@@ -82,7 +87,7 @@ async def _after_render(ports: Ports, kicks: Kicks, evidence: Evidence, message:
     if _is_stale(request, release):
         # The pump took this release back and granted another, perhaps many while no instance was free: nothing crashed.
         return
-    known = {"trace_id": request.data["trace_id"]} if isinstance(request, Document) and request.is_readable else {}
+    known = {"trace_id": request_in(request).record.trace_id} if _is_readable(request) else {}
     try:
         await _once_more(ports, kicks, evidence, message, request)
     except (*COME_AGAIN, BadMessage):
@@ -102,9 +107,8 @@ async def _after_collect(ports: Ports, message: Message) -> None:
     """
     match parse_arrival(message.data):
         case Arrival(interaction_id, request_id) if request_id:
-            request = await ports.store.get(request_record.path(request_id))
-            is_awaiting = isinstance(request, Document) and request.is_readable and _is_waiting(request, interaction_id)
-            if isinstance(request, Document) and is_awaiting:
+            document = await ports.store.get(request_record.path(request_id))
+            if _is_readable(document) and _is_waiting(request := request_in(document), interaction_id):
                 await _count_arrival(ports, request)
         case Arrival() | BatchArrival():
             request_id = ""
@@ -113,28 +117,40 @@ async def _after_collect(ports: Ports, message: Message) -> None:
     )
 
 
-def _is_waiting(request: Document, interaction_id: str) -> bool:
-    return request_record.is_awaiting(request.data) and request.data["interaction_id"] == interaction_id
+def _is_readable(document: Document | Absent) -> TypeGuard[Document]:
+    return isinstance(document, Document) and document.is_readable
 
 
-async def _count_arrival(ports: Ports, request: Document) -> None:
-    count = request.data.get("dead_letters", 0) + 1
-    if count < MOST_DEAD_LETTERS:
-        # A conflict: somebody else has changed it, and the next dead letter counts.
-        await ports.store.commit(Update(request.path, {"dead_letters": count}, request.version))
+def _is_waiting(request: Request, interaction_id: str) -> bool:
+    return request.record.is_awaiting and request.record.interaction_id == interaction_id
+
+
+async def _count_arrival(ports: Ports, request: Request) -> None:
+    if not await _count(ports, request):
         return
-    number = request.data["attempt_count"]
+    number = request.record.attempt_count
     opened = await ports.store.get(request_record.attempt_path(request.id, number))
     if isinstance(opened, Document):
         ending = Failure(FailureKind.CRASHED, "The worker kept crashing on what the interaction came to.")
-        await settle(ports, request, opened, ending, 0)
+        await settle(ports, request, attempt_in(opened), ending, 0)
 
 
-def _is_stale(request: Document | Absent, release: Release) -> bool:
+async def _count(ports: Ports, request: Request) -> bool:
+    """One dead letter more; whether they are too many."""
+    count = request.record.dead_letters + 1
+    if count >= MOST_DEAD_LETTERS:
+        return True
+    # A conflict: somebody else has changed it, and it is no dead letter any more, or the next one counts.
+    await ports.store.commit(update(request, replace(request.record, dead_letters=count)))
+    return False
+
+
+def _is_stale(document: Document | Absent, release: Release) -> bool:
     """Whether a newer release of the request is on its way: this one says nothing of it."""
-    if not isinstance(request, Document) or not request.is_readable:
+    if not _is_readable(document):
         return False
-    return bool(request.data["status"] == "released" and request.data["release"] != release.number)
+    record = request_in(document).record
+    return record.status == "released" and record.release != release.number
 
 
 async def _after_deliver(ports: Ports, room: Room, message: Message) -> None:
@@ -150,34 +166,30 @@ async def _after_deliver(ports: Ports, room: Room, message: Message) -> None:
 
 
 async def _once_more(
-    ports: Ports, kicks: Kicks, evidence: Evidence, message: Message, request: Document | Absent
+    ports: Ports, kicks: Kicks, evidence: Evidence, message: Message, document: Document | Absent
 ) -> None:
-    if not isinstance(request, Document) or request.data["status"] != "released":
+    request = request_in(document) if isinstance(document, Document) else None
+    if request is None or request.record.status != "released":
         await render(ports, kicks, evidence, message)
-        return
-    count = request.data.get("dead_letters", 0) + 1
-    if count >= MOST_DEAD_LETTERS:
+    elif await _count(ports, request):
         await _end(ports, request.id)
-        return
-    # A conflict: somebody else has it, and it is no dead letter any more.
-    await ports.store.commit(Update(request.path, {"dead_letters": count}, request.version))
-    await kicks.kick()  # the pump takes it back to the front: unclaimed since its slot
+    else:
+        await kicks.kick()  # the pump takes it back to the front: unclaimed since its slot
 
 
 async def _end(ports: Ports, request_id: str) -> None:
     """As failed and unpaid, where no call can be on its way."""
     while True:
-        request = await ports.store.get(request_record.path(request_id))
-        if (
-            isinstance(request, Absent)
-            or request.data["status"] in request_record.FINAL
-            or request_record.has_begun(request.data)
-        ):
+        document = await ports.store.get(request_record.path(request_id))
+        if isinstance(document, Absent):
             return
-        changes = request_record.finished("failed", KEPT_CRASHING, request.read_at)
-        given_back = budget.refund(request.id, request.data)
-        committed = await ports.store.commit(Update(request.path, changes, request.version), *given_back)
-        if isinstance(committed, Committed):
-            after = Document(request.path, {**request.data, **changes}, committed.versions[0], committed.at)
-            await ended(ports, after, was=request.data["status"])
+        request = request_in(document)
+        if request.record.is_final or request.record.has_begun:
+            return
+        after = transitions.finished(request.record, "failed", KEPT_CRASHING, request.read_at)
+        given_back = budget.refund(request.record.tenant, request.id, request.record.budget)
+        write = update(request, after)
+        answer = await ports.store.commit(write, *given_back)
+        if isinstance(answer, Committed):
+            await ended(ports, committed(request, after, write, answer), was=request.record.status)
             return

@@ -12,6 +12,7 @@ from shared.core.lifecycle import request_record
 from shared.core.messages.request_key import key_of
 from shared.core.messages.topics import RENDER_REQUESTS
 from shared.core.observability import events
+from shared.core.records.versioned import request_in
 from shared.core.values.documents import Absent, Document
 from shared.ports import Ports
 
@@ -38,11 +39,10 @@ async def _judge(ports: Ports, begins_at: datetime) -> None:
         if isinstance(await ports.store.get(_path(begins_at - ports.probe_every)), Document):
             _say(ports, begins_at, "absent", "", None)
         return
-    data = document.data
-    ended_at = data["finished_at"]
-    seconds = None if ended_at is None else round((ended_at - data["created_at"]).total_seconds(), 1)
-    code = (data["outcome"] or {}).get("code", "")
-    _say(ports, begins_at, data["status"], code, seconds, trace_id=data["trace_id"])
+    record = request_in(document).record
+    ended_at = record.finished_at
+    seconds = None if ended_at is None else round((ended_at - record.created_at).total_seconds(), 1)
+    _say(ports, begins_at, record.status, record.outcome_code or "", seconds, trace_id=record.trace_id)
 
 
 def _say(

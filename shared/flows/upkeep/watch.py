@@ -8,6 +8,7 @@ from shared.core.lifecycle import queries
 from shared.core.observability import events
 from shared.core.observability.status_summary import PATH as SUMMARY
 from shared.core.observability.status_summary import Summary
+from shared.core.records.versioned import request_in
 from shared.core.values.documents import Absent, Delete, Document, UnreadableDocument, Update
 from shared.flows.batch.poll import tend_batches
 from shared.flows.collect.leftovers import delete_leftovers
@@ -42,7 +43,7 @@ async def watch(ports: Ports, kicks: Kicks, collector: Collector) -> None:
     await attempt(ports, "delete interactions", "requests", delete_leftovers(ports, collector))
     unannounced = await ports.store.query(queries.unannounced(now - ANNOUNCE_AFTER, PAGE))
     for request in unannounced:
-        await attempt(ports, "announce a result", request.path, announce(ports, request))
+        await attempt(ports, "announce a result", request.path, _announce(ports, request))
     due = publish_due(ports.store, ports.topics, now)
     await attempt(ports, "send due webhooks", "webhook_deliveries", due)
     await attempt(ports, "read the live limits", "quota/live", read_live_quota(ports))
@@ -63,6 +64,10 @@ async def watch(ports: Ports, kicks: Kicks, collector: Collector) -> None:
     ports.signals.emit(
         events.WATCHED, lapsed=len(lapsed), overdue=overdue, announced=len(unannounced), forgotten=forgotten
     )
+
+
+async def _announce(ports: Ports, request: Document) -> None:
+    await announce(ports, request_in(request))
 
 
 async def _summary(ports: Ports, pump: Document | Absent, now: datetime) -> Summary | None:
@@ -118,6 +123,6 @@ async def break_leases(ports: Ports) -> int:
 def _is_orphaned(ports: Ports, request: Document) -> bool:
     """Its worker was of an earlier boot. One that cannot be read counts: recovering it reports it."""
     try:
-        return bool(request.data["lease_holder"] != ports.boot)
+        return request_in(request).record.lease_holder != ports.boot
     except UnreadableDocument:
         return True

@@ -8,11 +8,12 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, to_builtins
 
-from shared.core.lifecycle import request_record
 from shared.core.lifecycle.request_view import Image, request_view
 from shared.core.messages.pubsub_messages import BadMessage
 from shared.core.observability import events, spans
+from shared.core.records.versioned import Request
 from shared.core.values.documents import Committed, Document, Update
+from shared.core.values.status import FINAL
 from shared.core.webhooks import delivery as deliveries
 from shared.core.webhooks import endpoint as endpoints
 from shared.core.webhooks.delivery import Attempted, Delivery
@@ -40,7 +41,7 @@ async def deliver(ports: Ports, room: Room, message: Message) -> None:
         case {"delivery": str(delivery_id)} if "/" not in delivery_id and 0 < len(delivery_id) <= 200:
             await attempt(ports, room, delivery_id)
         case {"request_id": str(request_id), "status": status, "tenant": str(tenant), "finished_at": str(at)} if (
-            status in request_record.FINAL
+            status in FINAL
         ):
             await fan_out(ports.store, ports.topics, tenant, request_id, status, at)
         case {"request_id": str(), "status": "rejected"}:
@@ -63,7 +64,7 @@ class _Try(Struct, frozen=True):
     delivery: Delivery
     endpoint_document: Document
     endpoint: Endpoint
-    request: Document
+    request: Request
     now: datetime
 
 
@@ -107,9 +108,9 @@ async def attempt(ports: Ports, room: Room, delivery_id: str) -> None:
 async def _send(ports: Ports, document: Document, work: _Try) -> None:
     """Call, then put on record what came of it. A crash before that: the lease ends, and it is sent again."""
     began_at = ports.clock.now()
-    finished_at = deliveries.moment(work.request.data["finished_at"])
+    finished_at = deliveries.moment(work.request.record.ended_at)
     image = await _image(ports, work.request, began_at)
-    view = to_builtins(request_view(work.request.id, work.request.data, began_at, image=image))
+    view = to_builtins(request_view(work.request.id, work.request.record, began_at, image=image))
     body = deliveries.payload(work.delivery.status, finished_at, view)
     signed = headers(work.endpoint.signing_secrets(began_at), work.delivery.message_id, began_at, body)
     answer: Answer | None = None
@@ -133,9 +134,9 @@ async def _send(ports: Ports, document: Document, work: _Try) -> None:
     _report(ports, work, attempted, after, began_at)
 
 
-async def _image(ports: Ports, request: Document, now: datetime) -> Image | None:
+async def _image(ports: Ports, request: Request, now: datetime) -> Image | None:
     """An address that the receiver can fetch without an account; None: the one of the API, which needs a caller."""
-    uri = request.data["image_uri"]
+    uri = request.record.image_uri
     if uri is None:
         return None
     try:
@@ -169,7 +170,7 @@ async def _note_health(ports: Ports, work: _Try, answer: Answer | None, reason: 
 
 def _report(ports: Ports, work: _Try, attempted: Attempted, after: Delivery, began_at: datetime) -> None:
     effect: Effect = "will retry" if after.state == "pending" else "dead" if after.state == "dead" else "delivered"
-    root = tracing.root_of(work.request.data)
+    root = tracing.root_of(work.request.record)
     tracing.write(
         ports, spans.WEBHOOK, tracing.below(ports, root), root, began_at, attempted.at,
         failed=None if effect == "delivered" else "webhook", request_id=work.request.id,
@@ -181,7 +182,7 @@ def _report(ports: Ports, work: _Try, attempted: Attempted, after: Delivery, beg
             events.WEBHOOK_FAILED, request_id=work.request.id, tenant=work.delivery.tenant,
             endpoint=work.delivery.endpoint, delivery=work.id, attempt=work.delivery.attempt_count,
             http_status=attempted.http_status, reason=attempted.reason, effect=effect,
-            trace_id=work.request.data["trace_id"],
+            trace_id=work.request.record.trace_id,
         )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from shared.core.lifecycle import queries, request_record
+from shared.core.lifecycle import queries
 from shared.core.messages.topics import WEBHOOK_DELIVERIES
 from shared.core.values.documents import Absent, Committed, Document, Update
 from shared.core.webhooks import delivery as deliveries
@@ -26,10 +26,10 @@ class NothingToReplay(Exception):
 async def replay_request(store: Store, topics: Topics, tenant: str, request_id: str) -> list[str]:
     """To every endpoint of the tenant, also to those that were added since. Raises NothingToReplay."""
     request = await find_request(store, tenant, request_id)
-    if not isinstance(request, Document) or request.data["status"] not in request_record.FINAL:
+    if not isinstance(request, Document) or not request.record.is_final:
         raise NothingToReplay(f"tenant {tenant} has no finished request {request_id}")
-    finished_at = deliveries.moment(request.data["finished_at"])
-    await fan_out(store, topics, tenant, request_id, request.data["status"], finished_at)
+    finished_at = deliveries.moment(request.record.ended_at)
+    await fan_out(store, topics, tenant, request_id, request.record.status, finished_at)
     message_id = deliveries.message_id(tenant, request_id, finished_at)
     names = [
         deliveries.delivery_id(message_id, endpoint_id) for endpoint_id in await endpoints.of_tenant(store, tenant)

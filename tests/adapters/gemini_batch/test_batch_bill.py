@@ -14,13 +14,14 @@ from msgspec.structs import replace
 from scripts.simulator.provider.faults import Fault
 from shared.adapters.gemini_batch.batches import GeminiBatches
 from shared.core.admission.allocation import Candidate
-from shared.core.lifecycle import queries, request_record
+from shared.core.lifecycle import queries
 from shared.core.lifecycle.request_record import Head
 from shared.core.observability import events
 from shared.core.routing import ladder
 from shared.core.routing.context import RoutingContext
 from shared.core.routing.ladder import Planned
 from shared.core.values.documents import Query
+from shared.core.values.status import FINAL
 from shared.flows.batch.collect import Collecting
 from shared.flows.batch.poll import tend_batches
 from shared.flows.intake.intake import accept_message
@@ -72,7 +73,7 @@ class Shop:
     async def until_over(self) -> None:
         for _ in range(120):
             await self.minute()
-            if all(each.data["status"] in request_record.FINAL for each in self.store.all("requests")):
+            if all(each.data["status"] in FINAL for each in self.store.all("requests")):
                 return
         raise AssertionError({each.id: each.data["status"] for each in self.store.all("requests")})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import time
 from pathlib import Path
@@ -96,3 +97,17 @@ def test_what_is_no_budget_is_refused_with_what_is_allowed(begun: Path, words: t
     found = renderlane("budget", *words)
     assert found.exit_code == 2
     assert said in found.stderr
+
+
+def test_a_change_is_kept_with_who_made_it_and_why(home: Path) -> None:
+    with started(home, "up", "--port", "0") as up:
+        assert up.first_line, "".join(up.errors)
+    assert renderlane("budget", "web", "--limit", "5", "--reason", "the  spring sale").exit_code == 0
+    assert renderlane("budget", "web", "--limit", "none").exit_code == 0
+    newest, first = seen()["history"]
+    assert (first["actor"], first["reason"], first["before"]) == (getpass.getuser(), "the spring sale", None)
+    assert (first["after"]["limit_micros"], newest["after"]) == (5_000_000, None)
+    text = renderlane("budget", "web").stdout
+    assert f"none -> $5.0000, by {getpass.getuser()}: the spring sale" in text
+    refused = renderlane("budget", "web", "--reason", "no change")
+    assert (refused.exit_code, "--reason: found no change" in refused.stderr) == (2, True)

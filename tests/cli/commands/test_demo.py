@@ -15,6 +15,8 @@ from scripts.cli.data.requests import Rejected
 from scripts.cli.views import contact_sheet
 from scripts.cli.views.contact_sheet import Card
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
+from shared.core.records.note import RejectedRecord
+from tests.builders import NOW
 
 
 def test_the_samples_are_varied() -> None:
@@ -47,7 +49,7 @@ def test_every_sample_prompt_is_a_real_one() -> None:
 
 
 def test_what_ends_otherwise_is_named() -> None:
-    rejected = Rejected("run-a", {"reason": "x", "problems": []})
+    rejected = Rejected("run-a", RejectedRecord("x", NOW), {})
     found = demo.differences([rejected], {"a": "succeeded", "b": "refused"}, "run-")
     assert found == ["a should be succeeded and is rejected", "b should be refused and is not there"]
     assert demo.differences([rejected], {"a": "rejected"}, "run-") == []

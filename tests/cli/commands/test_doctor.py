@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,15 @@ from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
 from shared.core.catalogue.gateway_proof import ITEMS, Evidence, Proof
 from shared.core.catalogue.toml_errors import BrokenCatalogue
+from shared.core.lifecycle import request_record
 from shared.core.limits.effective import EffectiveLimit
-from shared.core.limits.live_quota import LiveQuota
+from shared.core.limits.live_quota import LiveLimits, LiveQuota
 from shared.core.routing.flag import Flag
 from shared.core.routing.flag_board import Board
 from shared.core.routing.gateway import fingerprint
-from shared.flows.operations import flags
-from tests.builders import NOW, a_record
+from shared.core.values.documents import Create
+from shared.flows.operations import flags, tenants
+from tests.builders import NOW, a_record, a_request
 from tests.cli.conftest import renderlane
 from tests.fakes.memory import RecordedSignals
 
@@ -182,8 +184,8 @@ async def test_unknown_costs_fail_and_known_ones_pass(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
     ended = a_record() | {"attempt_count": 1, "finished_at": NOW, "status": "succeeded"}
     bad = ended | {"cost_unknown_attempts": 1}
-    assert one(held(facts, recent=[ended] * 20 + [bad]), "costs-known").verdict == "pass"
-    assert one(held(facts, recent=[ended] * 5 + [bad]), "costs-known").verdict == "fail"
+    assert one(held(facts, ended=[ended] * 20 + [bad]), "costs-known").verdict == "pass"
+    assert one(held(facts, ended=[ended] * 5 + [bad]), "costs-known").verdict == "fail"
 
 
 @pytest.mark.parametrize(
@@ -266,7 +268,7 @@ async def test_webhooks_must_arrive_where_background_calls_end(
     assert one(facts, "webhooks-arrive").verdict == "unknown", "no background call has ended yet"
     ended = a_record(now=NOW, status="succeeded", way="background", finished_at=NOW)
     at = None if minutes_after_the_call is None else NOW + timedelta(minutes=minutes_after_the_call)
-    finding = one(held(facts, recent=[ended], webhook_at=at), "webhooks-arrive")
+    finding = one(held(facts, ended=[ended], webhook_at=at), "webhooks-arrive")
     assert finding.verdict == verdict
     assert "https://worker.example/arrive" in one(facts, "webhooks").found
 
@@ -277,3 +279,75 @@ async def test_what_rests_with_the_provider_is_told(tmp_path: Path) -> None:
     assert one(held(facts, left_with_provider=3), "kept-by-provider").verdict == "unknown"
     off = await at_home(tmp_path, RENDERLANE_BACKGROUND="off")
     assert "nothing" in one(off, "kept-by-provider").found
+
+
+async def planted(tmp_path: Path, *, ended: int, unknown: int, queued: int, **given: str) -> Facts:
+    """A store with so many requests that ended an hour ago, the first of them with two attempts of unknown cost each,
+    and a newer backlog; of seven tenants two have a budget.
+    """
+    facts = await at_home(tmp_path, **given)
+    store = wiring.store(facts.settings, SystemClock())
+    now = (await store.get("flags/board")).read_at
+    writes = [
+        _planted(f"end-{number}", number, now - timedelta(hours=1), attempt_count=2, status="succeeded",
+                 finished_at=now - timedelta(minutes=30, seconds=number), cost_unknown_attempts=2 * (number < unknown))
+        for number in range(ended)
+    ]  # fmt: skip
+    writes += [_planted(f"queued-{number}", number, now) for number in range(queued)]
+    writes += [_planted("uncalled", 0, now, status="cancelled", finished_at=now)]
+    for first in range(0, len(writes), 200):
+        await store.commit(*writes[first : first + 200])
+    for tenant in ("t-0", "t-1"):
+        await tenants.set_budget(store, tenant, limit_micros=1_000_000)
+    await store.close()
+    return await gather(facts.settings)
+
+
+def _planted(request_id: str, number: int, at: datetime, **changes: Any) -> Create:
+    request = a_request(request_id=request_id, tenant=f"t-{number % 7}")
+    return Create(request_record.path(f"t-{number % 7}~{request_id}"), a_record(request, now=at, **changes))
+
+
+@pytest.mark.parametrize(
+    ("ended", "unknown", "verdict", "text"),
+    [
+        (60, 2, "pass", "the cost of 58 of the last 60 requests that ended after a call"),
+        (60, 4, "fail", "4 of the last 60 requests that ended after a call have 8 attempts of unknown cost"),
+        (130, 2, "pass", "the cost of 98 of the last 100 requests that ended after a call"),
+        (1, 0, "pass", "the cost of 1 of the last 1 request that ended after a call"),
+    ],
+)
+async def test_costs_are_counted_over_the_latest_ends_whatever_waits_in_front_of_them(
+    ended: int, unknown: int, verdict: str, text: str, tmp_path: Path
+) -> None:
+    facts = await planted(tmp_path, ended=ended, unknown=unknown, queued=150)
+    finding = one(facts, "costs-known")
+    assert (finding.verdict, finding.found) == (verdict, text)
+    assert one(facts, "key-works").found.startswith("a request succeeded at")
+
+
+async def test_tenants_without_a_budget_are_counted_and_five_are_named(tmp_path: Path) -> None:
+    facts = await planted(tmp_path, ended=20, unknown=0, queued=150)
+    assert one(facts, "budgets").found == "5 of 7 tenants without a budget: t-2, t-3, t-4, t-5, t-6"
+    facts = await planted(tmp_path / "other", ended=20, unknown=0, queued=10, RENDERLANE_DEFAULT_BUDGET="5")
+    assert one(facts, "budgets").found == ("7 tenants: 2 with their own budget, 5 with the default of $5.00")
+
+
+async def test_models_with_live_limits_are_counted_on_the_ladder_alone(tmp_path: Path) -> None:
+    facts = await at_home(tmp_path)
+    assert isinstance(facts.held, StoreFacts)
+    first, *others = facts.catalogue.ladder
+    at = facts.held.read_at
+    live = LiveQuota(tried_at=at).with_limits({first: LiveLimits({"rpm": 5}, at), "elsewhere": LiveLimits({}, at)}, at)
+    finding = one(held(facts, live=live), "live-limits")
+    total = len(facts.catalogue.ladder)
+    assert (
+        finding.found
+        == f"of 1 of the {total} models on the ladder, read 0 s ago; none are stated of {', '.join(others)}"
+    )
+
+
+async def test_a_count_that_was_cut_off_says_so(tmp_path: Path) -> None:
+    facts = await at_home(tmp_path)
+    assert "of 1 request are" in one(held(facts, left_with_provider=1), "kept-by-provider").found
+    assert "1,000 or more requests" in one(held(facts, left_with_provider=1_000), "kept-by-provider").found

@@ -10,6 +10,10 @@ import httpx2
 import pytest
 
 from shared.core.observability import repro_packet
+from shared.core.provider.outcome import Outcome
+from shared.core.records.attempt import AttemptRecord
+from shared.core.values.route import Route
+from tests.builders import NOW
 from tests.cli.conftest import renderlane, started
 
 MARKER = 'zebra-crossing-in-the-rain-4711, it\'s "quoted"'
@@ -99,9 +103,13 @@ def test_an_attempt_or_request_that_is_not_there_is_said_so() -> None:
     assert renderlane("packet", "nobody").exit_code == 1
 
 
+def an_attempt(number: int, outcome: Outcome | None) -> AttemptRecord:
+    return AttemptRecord(number, Route("standard", "m", "1K"), NOW, estimate_micros=1, outcome=outcome)
+
+
 def test_without_a_number_the_last_attempt_that_failed_is_meant() -> None:
     attempts = [
-        {"number": number, "outcome": {"code": code} if code else None}
+        an_attempt(number, Outcome(code, "") if code else None)
         for number, code in enumerate(("timeout", "overload", "succeeded", None), 1)
     ]
     assert repro_packet.chosen(attempts, None) == attempts[1]

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from shared.core.lifecycle import request_record
+from shared.core.lifecycle import head_changes, request_record
 from shared.core.provider.outcome import EXPIRED, Outcome
 from shared.core.values.documents import Create
+from shared.core.values.status import FinalStatus
 from tests.builders import a_record, a_request
 from tests.cli import stores
 from tests.cli.conftest import json_lines, renderlane
@@ -22,12 +23,10 @@ OVERLOAD = Outcome("overload", "The model is overloaded.", "Revive it when it is
 REFUSED = Outcome("refused", "The safety filters said no.")
 
 
-def ended(request_id: str, status: str, outcome: Outcome, *, age: int = 0, **fields: Any) -> Create:
+def ended(request_id: str, status: FinalStatus, outcome: Outcome, *, age: int = 0, **fields: Any) -> Create:
     """A request that ended; `age` minutes before the newest."""
     at = TRIPPED_AT - timedelta(minutes=age)
-    written = a_record(a_request(request_id=request_id, **fields), now=at) | request_record.finished(
-        status, outcome, at
-    )
+    written = a_record(a_request(request_id=request_id, **fields), now=at) | head_changes.ended(status, outcome, at)
     return Create(request_record.path(request_id), written)
 
 

@@ -14,7 +14,9 @@ import pytest
 from scripts.cli.views import trace_view
 from shared.adapters.telemetry.span_file import to_otlp
 from shared.core.observability.trace_tree import SpanView, of_documents, of_otlp, tree, with_root
-from tests.builders import NOW, a_record
+from shared.core.records.attempt import AttemptRecord
+from shared.core.records.request import RequestRecord
+from tests.builders import NOW, a_request_record
 from tests.cli.conftest import renderlane, started
 from tests.world import World
 
@@ -78,7 +80,7 @@ def test_an_unknown_request_is_said_so() -> None:
 
 
 def test_a_request_that_waits_has_an_open_root_and_its_stages_below() -> None:
-    written = a_record()
+    written = a_request_record()
     root = SpanView("b7ad6b7169203331", None, "request", NOW, NOW)
     intake = SpanView("1" * 16, root.span_id, "intake", NOW, NOW)
     found = tree(with_root([intake], written, NOW + timedelta(seconds=5)))
@@ -92,7 +94,11 @@ async def test_without_spans_the_documents_tell_the_wait_and_the_attempts() -> N
     world = World()
     await world.submit("r-1")
     await world.run_until_quiet()
-    found = of_documents(world.status("r-1"), world.attempts("r-1"), world.clock.now())
+    found = of_documents(
+        RequestRecord.from_json(world.status("r-1")),
+        [AttemptRecord.from_json(attempt) for attempt in world.attempts("r-1")],
+        world.clock.now(),
+    )
     assert [(each.depth, each.span.name) for each in tree(found)] == [(0, "request"), (1, "queue wait"), (1, "attempt")]
     true = [span for span in world.signals.spans if span.stage.name == "attempt"]
     assert found[-1].span_id == true[0].place.span_id

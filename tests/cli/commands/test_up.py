@@ -19,7 +19,6 @@ import pytest
 from scripts.bench.harness import rig
 from scripts.cli.commands import up as up_command
 from shared.config import Settings
-from shared.core.lifecycle import request_record
 from tests.cli.conftest import ROOT, environment, json_lines, renderlane, started
 
 NOWHERE = "http://127.0.0.1:9"
@@ -235,7 +234,7 @@ def _until_rendering(request_id: str) -> None:
 
 def _until_awaiting(request_id: str) -> None:
     """Until the provider has its call in the background."""
-    _until(request_id, request_record.is_awaiting)
+    _until(request_id, lambda request: request["status"] == "rendering" and request["collect_at"] is not None)
 
 
 def _until(request_id: str, is_so: Callable[[dict[str, Any]], bool]) -> None:

@@ -20,7 +20,7 @@ from shared.core.routing.flag import Flag, Scope
 from shared.core.routing.flag_board import Board
 from shared.core.values.documents import Absent, Create, Document
 from shared.flows.pump_status import PUMP
-from tests.builders import a_catalogue, a_record, a_request
+from tests.builders import a_catalogue, a_record, a_request, a_request_record
 from tests.cli.conftest import json_lines, renderlane
 
 UNTIL = datetime(2096, 11, 23, 8, tzinfo=UTC)
@@ -117,7 +117,7 @@ def test_one_look_is_taken_and_only_for_those_that_wait() -> None:
             at = UNTIL.replace(year=2090)
             return [Document(PUMP, {"held": CLOSED}, "1", at), Absent(flag_board.PATH, at)]
 
-    queued, done = Found("a", a_record()), Found("b", a_record(status="succeeded"))
+    queued, done = Found("a", a_request_record()), Found("b", a_request_record(status="succeeded"))
     store: Any = Store()
     assert asyncio.run(wait_reasons.read(store, [done], a_catalogue())) == WaitReasons()
     assert store.looks == 0
@@ -126,7 +126,7 @@ def test_one_look_is_taken_and_only_for_those_that_wait() -> None:
 
 
 def test_a_field_of_the_document_is_not_overwritten() -> None:
-    found = Found("a", a_record(a_request(purpose="final")) | {"held": "its own"})
+    found = Found("a", a_request_record(a_request(purpose="final")), stored={"held": "its own"})
     assert wait_reasons.in_document(found, WaitReasons(CLOSED), raw=True, with_prompt=False)["held"] == "its own"
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
-from shared.core.lifecycle import batch, request_record
+from shared.core.lifecycle import batch, head_changes, request_record, transitions
 from shared.core.lifecycle.batch import Progress
 from shared.core.records.batch import Item
+from shared.core.records.request import RequestRecord
 from shared.core.values.documents import Create, Write
 from shared.core.values.route import Route
 from shared.ports.clock import Clock
@@ -34,17 +35,18 @@ def _seed(home: Path, *, collecting: int, in_batch: int) -> None:
         written = a_record(request, now=now)
         head = a_head_of(request, written)
         assert head.ask.allow_batch
-        written |= request_record.batched(
+        written |= head_changes.batched(
             head, planned, now - timedelta(minutes=90 if request_id.startswith("sent") else 2)
         )
         if request_id.startswith("sent"):
-            written |= request_record.in_batch("b1", 1, now - timedelta(minutes=85))
+            collected = RequestRecord.from_json(written)
+            written = transitions.in_batch(collected, "b1", 1, now - timedelta(minutes=85)).to_json()
         writes.append(Create(request_record.path(request_id), written))
     if items:
-        document = batch.new_document("b1", route, items, now - timedelta(minutes=85))
-        document |= batch.submitted("batches/abc", now - timedelta(minutes=84))
-        document |= batch.seen(document, Progress("running", 1), now - timedelta(minutes=3))
-        writes.append(Create(batch.path("b1"), document))
+        record = batch.new_record("b1", route, items, now - timedelta(minutes=85))
+        record = batch.submitted(record, "batches/abc", now - timedelta(minutes=84))
+        record = batch.after_look(record, Progress("running", 1), now - timedelta(minutes=3))
+        writes.append(Create(batch.path("b1"), record.to_json()))
     asyncio.run(_write(home, writes))
 
 

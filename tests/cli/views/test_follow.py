@@ -15,9 +15,10 @@ import pytest
 from scripts.cli.data.requests import Found
 from scripts.cli.data.wait_reasons import WaitReasons
 from scripts.cli.views.follow import line
-from shared.core.lifecycle import request_record
+from shared.core.lifecycle import head_changes
 from shared.core.provider.outcome import EXPIRED
-from tests.builders import a_record
+from shared.core.records.request import RequestRecord
+from tests.builders import a_record, a_request_record
 from tests.cli import stores
 from tests.cli.conftest import ROOT, environment, json_lines, renderlane, started
 
@@ -79,9 +80,9 @@ def test_an_interrupt_ends_it_without_a_trace(home: Path) -> None:
 
 def test_a_line_says_when_which_and_what() -> None:
     at = datetime(2026, 11, 22, 12, 30, 5, tzinfo=UTC)
-    rendering = a_record(status="rendering", reason=None, attempt_count=2, updated_at=at)
+    rendering = a_request_record(status="rendering", reason=None, attempt_count=2, updated_at=at)
     assert line(Found("a", rendering), WaitReasons()) == "12:30:05 UTC  a  rendering  attempt 2 on nano-banana-2.1 1K"
-    over = a_record() | request_record.finished("expired", EXPIRED, at)
+    over = RequestRecord.from_json(a_record() | head_changes.ended("expired", EXPIRED, at))
     assert line(Found("a", over), WaitReasons()) == "12:30:05 UTC  a  expired    expired, $0.0000"
 
 

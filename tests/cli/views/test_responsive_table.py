@@ -10,6 +10,11 @@ from rich.console import Console, RenderableType
 
 from scripts.cli.data.requests import Found, Rejected
 from scripts.cli.views import request_view
+from shared.core.records.attempt import AttemptRecord
+from shared.core.records.note import RejectedRecord
+from shared.core.records.receipt import DeliveredImage, Receipt
+from shared.core.values.route import Route
+from tests.builders import a_request, a_request_record
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -22,17 +27,19 @@ def drawn(table: RenderableType, width: int) -> str:
 
 
 def a_found(request_id: str, status: str, *, unknown: int = 0) -> Found:
-    data = {
-        "status": status,
-        "route": {"lane": "priority", "model": "gemini-3.1-flash-image", "image_size": "1K"},
-        "ask": {"image_size": "512"},
-        "receipt": {"delivered": {"image_size": "1K"}},
-        "cost_micros": 134_000,
-        "cost_unknown_attempts": unknown,
-        "created_at": NOW,
-        "tenant": "newsroom-of-the-west",
-    }
-    return Found(request_id, data, ({"started_at": NOW + timedelta(seconds=12.3), "latency_ms": 14_200},))
+    route = Route("priority", "gemini-3.1-flash-image", "1K")
+    record = a_request_record(
+        a_request(image_size="512", tenant="newsroom-of-the-west"),
+        status=status,
+        route=route.to_json(),
+        receipt=Receipt(
+            DeliveredImage(route.model, route.image_size, route.lane, 1024, 1024), 134_000, "metered", 134_000, (), ()
+        ).to_json(),
+        cost_micros=134_000,
+        cost_unknown_attempts=unknown,
+    )
+    started_at = NOW + timedelta(seconds=12.3)
+    return Found(request_id, record, (AttemptRecord(1, route, started_at, 134_000, latency_ms=14_200),))
 
 
 FOUND = [a_found("an-id-that-is-longer-than-its-column", "succeeded", unknown=1), a_found("b", "cancelled")]
@@ -40,7 +47,10 @@ FOUND = [a_found("an-id-that-is-longer-than-its-column", "succeeded", unknown=1)
 
 @pytest.mark.parametrize("width", [44, 50, 60, 80, 120])
 def test_status_and_cost_are_never_cut(width: int) -> None:
-    for table in (request_view.results([*FOUND, Rejected("c", {})]), request_view.listed(FOUND, NOW)):
+    for table in (
+        request_view.results([*FOUND, Rejected("c", RejectedRecord("x", NOW), {})]),
+        request_view.listed(FOUND, NOW),
+    ):
         text = drawn(table, width)
         assert max(len(line) for line in text.splitlines()) <= width
         for whole in ("succeeded", "cancelled", "$0.1340 + ?", "$0.1340 "):

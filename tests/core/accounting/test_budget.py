@@ -22,10 +22,10 @@ from shared.core.accounting.budget import (
 )
 from shared.core.admission.allocation import Shared, admit
 from shared.core.admission.model_state import ModelState
-from shared.core.lifecycle import request_record
+from shared.core.lifecycle import head_changes, transitions
 from shared.core.limits.quota import Limits
 from shared.core.values.documents import Increment
-from tests.builders import NOW, a_record, candidates
+from tests.builders import NOW, a_request_record, candidates
 
 LIMIT = Budget(5_000_000, "day", "queue", NOW)
 
@@ -80,8 +80,6 @@ def test_a_budget_and_its_documents_come_back_as_they_were_written() -> None:
     assert budget.budget_of({"budget": None}) is None
     account = BudgetAccount("web", "2026-11", NOW, 5, 7).reserve(UnconfirmedReservation("r-1", 3, 9))
     assert BudgetAccount.from_json(account.to_json()) == account
-    assert Reservation.of({"budget": Reservation("2026-11", 9).to_json()}) == Reservation("2026-11", 9)
-    assert Reservation.of({"budget": None}) is None
 
 
 # -- what the end of an attempt moves ---------------------------------------------------------------------------------
@@ -109,11 +107,11 @@ def test_one_that_may_have_been_billed_stays_reserved_until_it_is_known() -> Non
 
 def test_without_a_reservation_nothing_is_written() -> None:
     assert budget.settle_reservation("web", "r-1", None, 80_000, held=False).writes() == ()
-    assert budget.refund("r-1", a_record()) == ()
+    assert budget.refund("default", "r-1", None) == ()
 
 
 def test_a_request_that_will_not_begin_gives_back_all_of_it() -> None:
-    [write] = budget.refund("r-1", a_record(tenant="web", budget=HELD.to_json()))
+    [write] = budget.refund("web", "r-1", HELD)
     assert isinstance(write, Increment)
     assert write.path in budget.shard_paths("web", "2026-11-22")
     assert write.amounts == {"returned_micros": 100_000, "cost_micros": 0}
@@ -132,8 +130,11 @@ def test_two_movements_of_one_commit_are_one_write_a_period() -> None:
 
 
 def test_every_end_of_a_request_takes_its_reservation_off_it() -> None:
-    assert request_record.requeued("again", NOW)["budget"] is None
-    assert request_record.finished("cancelled", budget.refusal("web", a_purse(), 1), NOW)["budget"] is None
+    record = a_request_record(budget=HELD.to_json())
+    assert transitions.requeued(record, "again", NOW).budget is None
+    refusal = budget.refusal("web", a_purse(), 1)
+    assert transitions.finished(record, "cancelled", refusal, NOW).budget is None
+    assert head_changes.ended("cancelled", refusal, NOW)["budget"] is None
 
 
 def test_a_refusal_names_what_is_left_what_it_would_take_and_what_to_do() -> None:

@@ -54,10 +54,10 @@ def test_a_providers_price_stands_in_a_table_of_its_own_and_is_no_rate_of_google
 @pytest.mark.parametrize(("asked", "served"), [(asked, each) for asked, served in MOVED.items() for each in served])
 def test_a_tier_that_was_moved_up_or_down_is_paid_at_the_tier_that_served(asked: str, served: str) -> None:
     _, attempt = an_attempt(a_request(model=PRO, lane=asked))
-    assert attempt.data["route"]["lane"] == asked
+    assert attempt.record.route.lane == asked
     delivered = a_delivered(model=PRO, lane=served)
     rates = a_catalogue().models[PRO].lanes[served]
-    assert cost_of(delivered, attempt.data, a_catalogue()) == price.metered(a_usage(), rates)
+    assert cost_of(delivered, attempt.record, a_catalogue()) == price.metered(a_usage(), rates)
 
 
 def test_searches_are_charged_also_where_the_image_is_paid_as_listed() -> None:
@@ -72,12 +72,12 @@ def test_what_nobody_states_is_unknown_and_what_was_counted_is_paid(kind: Failur
     _, attempt = an_attempt()
     counted = Usage(text_in=100, thought=200)
     if kind is not FailureKind.IMAGE_STORE:
-        assert cost_of(a_failure(kind), attempt.data, a_catalogue()) == price.UNKNOWN
+        assert cost_of(a_failure(kind), attempt.record, a_catalogue()) == price.UNKNOWN
     if kind is FailureKind.CRASHED:
         return  # a worker that died read no answer, so it has no usage
     if kind is not FailureKind.IMAGE_STORE:
-        assert cost_of(a_failure(kind, usage=Usage()), attempt.data, a_catalogue()) == price.UNKNOWN
-    paid = cost_of(a_failure(kind, usage=counted), attempt.data, a_catalogue())
+        assert cost_of(a_failure(kind, usage=Usage()), attempt.record, a_catalogue()) == price.UNKNOWN
+    paid = cost_of(a_failure(kind, usage=counted), attempt.record, a_catalogue())
     assert paid.micros > 0
     assert paid.basis != "unknown"
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.accounting.cost_report import bills
-from shared.core.accounting.ledger import PARTS, SHARDS, WHYS, Cell, exact_parts
+from shared.core.accounting.ledger import PARTS, REPEATS, SHARDS, WHYS, Cell, exact_parts
 from shared.core.catalogue.price import Cost
-from shared.core.provider.failure import FailureKind
+from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.usage import Usage
 from tests.builders import NOW, a_delivered, a_failure, a_request, a_usage, an_attempt
 from tests.core.lifecycle.test_settlement import IMAGE_COST, Books, books
@@ -60,6 +60,48 @@ def test_a_later_attempt_is_a_retry_and_an_image_too_many_a_duplicate() -> None:
     assert world.sum("micros_retry") == world.sum("micros_duplicate") == IMAGE_COST
     assert [world.sum(f"attempts_{why}") for why in WHYS] == [0, 1, 0, 0, 1]
     assert world.sum("attempts") == 2
+
+
+def test_a_retry_after_a_free_rejection_is_the_only_money_its_request_has_cost() -> None:
+    world = books()
+    world.settle(a_failure(FailureKind.QUOTA_MINUTE))
+    world.begin()
+    world.settle(a_failure(FailureKind.QUOTA_MINUTE), 2)
+    world.begin()
+    world.settle(a_delivered(), 3)
+    assert [world.sum(f"attempts_retry_{repeat}") for repeat in REPEATS] == [1, 1, 0]
+    assert world.sum("micros_retry") == world.sum("micros_retry_once") == IMAGE_COST
+    assert world.sum("micros_retry_again") == 0
+    assert world.sum("attempts_free") == 2
+
+
+@pytest.mark.parametrize("first", [a_failure(FailureKind.NO_IMAGE, usage=Usage(text_in=1_000)), CRASH])
+def test_a_retry_after_an_attempt_that_was_or_may_be_billed_is_paid_again(first: Failure) -> None:
+    world = books()
+    world.settle(first)
+    world.begin()
+    world.settle(a_delivered(), 2)
+    assert world.sum("micros_retry") == world.sum("micros_retry_again") == IMAGE_COST
+    assert (world.sum("attempts_retry_again"), world.sum("micros_retry_once")) == (1, 0)
+
+
+def test_a_retry_that_was_given_up_and_delivers_after_all_was_not_paid_before_by_itself() -> None:
+    world = books()
+    world.settle(a_failure(FailureKind.QUOTA_MINUTE))
+    world.begin()
+    world.settle(CRASH, 2)
+    assert [world.sum(f"attempts_retry_{repeat}") for repeat in REPEATS] == [0, 0, 0]
+    world.settle(a_delivered(), 2)
+    assert [world.sum(f"attempts_retry_{repeat}") for repeat in REPEATS] == [0, 1, 0]
+    assert world.sum("attempts_retry") == 1
+
+
+def test_a_row_of_an_older_release_keeps_its_retries_as_they_were_and_says_that_they_are_not_split() -> None:
+    old = {"day": "2026-11-22", "tenant": "web", "lane": "standard", "model": "m", "flag": "", "cost_micros": 201_000,
+           "micros_first": 67_000, "micros_retry": 134_000, "attempts_first": 1, "attempts_retry": 2}  # fmt: skip
+    total = bills([old], "model").google.total
+    assert (total.by_use["retry"], total.by_use["again"], total.unsplit_micros) == (134_000, 0, 134_000)
+    assert sum(total.by_use.values()) == total.micros
 
 
 def test_an_attempt_of_unknown_cost_stands_there_with_its_range_until_it_is_known() -> None:

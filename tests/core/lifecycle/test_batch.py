@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, LARGEST_FILE, BatchRules
 from shared.core.lifecycle import batch, batch_schedule, settlement
@@ -58,9 +59,9 @@ def test_an_operator_says_how_many_go_together_how_long_they_wait_and_when_he_is
     young, old = waiting(5), waiting(2, since=timedelta(seconds=30))
     assert [len(each) for each in batch.due_collections(young, NOW, rules)] == [3]
     assert [len(each) for each in batch.due_collections(old, NOW, rules)] == [2]
-    data = batch.new_document("b-1", ROUTE, [Item("r-1", 1)], NOW)
+    data = batch.new_record("b-1", ROUTE, [Item("r-1", 1)], NOW)
     assert batch_schedule.is_newly_stuck(data, NOW + timedelta(hours=1), rules)
-    sent = data | batch.submitted("batches/1", NOW)
+    sent = batch.submitted(data, "batches/1", NOW)
     assert not batch_schedule.is_newly_stuck(sent, NOW + timedelta(hours=1), rules)
     assert batch_schedule.is_newly_stuck(sent, NOW + timedelta(hours=2), rules)
 
@@ -97,8 +98,8 @@ def test_every_end_of_a_batch_has_an_answer_for_what_it_left_out(state: Provider
 
 
 def test_waits_between_tries_grow_to_half_an_hour() -> None:
-    data = batch.new_document("b-1", ROUTE, [Item("r-1", 1)], NOW)
-    waits = [batch.not_created(data | {"tries": tries}, NOW)["due_at"] - NOW for tries in range(8)]
+    data = batch.new_record("b-1", ROUTE, [Item("r-1", 1)], NOW)
+    waits = [(batch.not_created(replace(data, tries=tries), NOW).due_at or NOW) - NOW for tries in range(8)]
     assert waits[0] == timedelta(minutes=1)
     assert waits == sorted(waits)
     assert waits[-1] == timedelta(minutes=30)
@@ -110,19 +111,20 @@ def test_who_holds_a_batch_cannot_be_overtaken_by_a_second_create() -> None:
 
 
 def test_a_stuck_batch_is_told_once_until_it_moves() -> None:
-    data = batch.new_document("b-1", ROUTE, [Item("r-1", 1)], NOW) | batch.submitted("batches/1", NOW)
+    data = batch.submitted(batch.new_record("b-1", ROUTE, [Item("r-1", 1)], NOW), "batches/1", NOW)
     later = NOW + DEFAULT_RULES.stuck_after
     assert not batch_schedule.is_newly_stuck(data, later - timedelta(seconds=1))
     assert batch_schedule.is_newly_stuck(data, later)
-    assert not batch_schedule.is_newly_stuck(data | {"escalated_at": later}, later + timedelta(hours=5))
-    moved = data | {"escalated_at": later} | batch.seen(data, Progress("running", 1), later + timedelta(hours=1))
+    assert not batch_schedule.is_newly_stuck(replace(data, escalated_at=later), later + timedelta(hours=5))
+    escalated = replace(data, escalated_at=later)
+    moved = batch.after_look(escalated, Progress("running", 1), later + timedelta(hours=1))
     assert not batch_schedule.is_newly_stuck(moved, later + timedelta(hours=2))
     assert batch_schedule.is_newly_stuck(moved, later + timedelta(hours=1) + DEFAULT_RULES.stuck_after)
 
 
 def test_a_batch_that_has_not_moved_is_not_said_to_have() -> None:
-    data = batch.new_document("b-1", ROUTE, [Item("r-1", 1)], NOW) | {"provider_state": "running", "done": 3}
-    assert batch.seen(data, Progress("running", 3), NOW + timedelta(hours=1)) == {}
+    data = replace(batch.new_record("b-1", ROUTE, [Item("r-1", 1)], NOW), provider_state="running", done=3)
+    assert batch.after_look(data, Progress("running", 3), NOW + timedelta(hours=1)) == data
 
 
 # -- further answers under one key -----------------------------------------------------------------------------------
@@ -153,12 +155,13 @@ def test_a_further_answer_without_an_image_is_booked_by_its_usage() -> None:
 
 
 def test_an_attempt_in_a_batch_is_the_current_one_of_its_request() -> None:
-    request, attempt = an_attempt(status="batched")
+    request, attempt = an_attempt(status="batched", batch="b-1")
     settled = settlement.settle(
         request, attempt, a_failure(), a_catalogue(), now=NOW, latency_ms=1, jitter=0.0, shard=0
     )
+    assert isinstance(settled, settlement.Settlement)
     assert settled.effect == "queued"
-    (update, *_) = settled.writes
+    (update, *_) = settled.writes()
     assert isinstance(update, Update)
     assert (update.changes["status"], update.changes["batch"]) == ("queued", None)
 
@@ -176,10 +179,10 @@ def test_a_refused_file_is_split_at_the_border_of_two_tenants_nearest_to_its_mid
 
 def test_a_batch_is_split_once_and_its_second_part_knows_under_which_id_its_requests_are_filed() -> None:
     route, items = Route("batch", "gemini-3-pro-image", "1K"), [Item("r-1", 1), Item("r-2", 1)]
-    whole = batch.new_document("b", route, items, NOW)
+    whole = batch.new_record("b", route, items, NOW)
     assert batch.may_be_split(whole)
-    assert not batch.may_be_split(whole | {"items": whole["items"][:1]})
+    assert not batch.may_be_split(replace(whole, items=whole.items[:1]))
     part = batch.second_part("b-2", "b", route, items, NOW)
     assert not batch.may_be_split(part)
-    assert not batch.may_be_split(whole | batch.first_part(items, NOW))
+    assert not batch.may_be_split(batch.first_part(whole, items, NOW))
     assert (batch.family("b", whole), batch.family("b-2", part)) == ("b", "b")

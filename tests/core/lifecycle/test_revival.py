@@ -12,7 +12,7 @@ from shared.core.lifecycle import revival
 from shared.core.lifecycle.revival import Revival, new_ids
 from shared.core.messages.render_request import ID_PATTERN, RenderRequest, parse_message
 from shared.core.values.validation import Problem
-from tests.builders import NOW, a_record, a_request
+from tests.builders import NOW, a_request, a_request_record
 
 
 def first(old_id: str, *, is_revival: bool = False, count: int = 2) -> list[str]:
@@ -43,7 +43,7 @@ def test_nothing_but_the_id_and_a_passed_deadline_is_changed() -> None:
         model="nano-banana-pro", image_size="2K", deadline="2026-11-22T11:00:00Z", max_cost_usd="0.50", floor="exact",
         allow={"batch": True}, labels={"campaign": "spring"}, references=[{"uri": "gs://b/a.png"}], escalates="x",
     )  # fmt: skip
-    old = a_record(asked, status="failed")
+    old = a_request_record(asked, status="failed")
     planned = revival.plan("spring-hero-001", old, "new", NOW)
     assert isinstance(planned, Revival)
     again = parse_message(planned.data)
@@ -56,7 +56,7 @@ def test_nothing_but_the_id_and_a_passed_deadline_is_changed() -> None:
 
 
 def test_a_new_deadline_takes_the_place_of_the_old_one() -> None:
-    old = a_record(a_request(deadline="2026-11-22T11:00:00Z"), status="expired")
+    old = a_request_record(a_request(deadline="2026-11-22T11:00:00Z"), status="expired")
     planned = revival.plan("spring-hero-001", old, "new", NOW, NOW + timedelta(hours=1))
     assert isinstance(planned, Revival)
     assert json.loads(planned.data)["deadline"] == "2026-11-22T13:00:00Z"
@@ -65,14 +65,14 @@ def test_a_new_deadline_takes_the_place_of_the_old_one() -> None:
 
 @pytest.mark.parametrize("status", ["queued", "released", "rendering", "batched", "succeeded"])
 def test_what_is_not_over_or_well_is_refused(status: str) -> None:
-    problem = revival.plan("spring-hero-001", a_record(status=status), "new", NOW)
+    problem = revival.plan("spring-hero-001", a_request_record(status=status), "new", NOW)
     assert isinstance(problem, Problem)
     assert (problem.field, problem.found) == ("status", status)
 
 
 @pytest.mark.parametrize("status", revival.REVIVABLE)
 def test_whatever_ended_without_an_image_may_go_round_again(status: str) -> None:
-    assert isinstance(revival.plan("spring-hero-001", a_record(status=status), "new", NOW), Revival)
+    assert isinstance(revival.plan("spring-hero-001", a_request_record(status=status), "new", NOW), Revival)
 
 
 def test_a_refusal_is_no_part_of_a_filter() -> None:

@@ -16,14 +16,18 @@ from shared.core.accounting.ledger import SHARDS
 from shared.core.catalogue.price import Cost
 from shared.core.lifecycle import request_record
 from shared.core.lifecycle.mismatch import size_of_pixels
-from shared.core.lifecycle.receipt import receipt
+from shared.core.lifecycle.receipt import mismatches, receipt
 from shared.core.lifecycle.retry import MAX_AMBIGUOUS_REPEATS, MAX_DENIED, MAX_FAILURES, MAX_PROBES, QUOTA_BACKOFF
-from shared.core.lifecycle.settlement import Settlement, open_attempt, settle
+from shared.core.lifecycle.settlement import SettledBefore, Settlement, open_attempt, settle
 from shared.core.provider.call import Made, Picture
 from shared.core.provider.failure import RULES, Failure, FailureKind
 from shared.core.provider.stored_image import Delivered, Ending
 from shared.core.provider.usage import Usage
+from shared.core.records.request import RequestRecord
+from shared.core.records.versioned import Attempt, Request, attempt_in, request_in, with_record
+from shared.core.values.codec import stored_value
 from shared.core.values.documents import Document, Increment, Update
+from shared.core.values.status import FINAL
 from tests.builders import (
     NOW,
     a_catalogue,
@@ -67,11 +71,18 @@ class Books:
         self.documents[document.path] = Document(document.path, data, f"version-{self.commits}", NOW)
 
     def settle(self, ending: Ending, number: int = 1, *, jitter: float = 0.5, shard: int = 3) -> Settlement:
-        attempt = self.attempt(number)
+        settled = self.settle_again(ending, number, jitter=jitter, shard=shard)
+        assert isinstance(settled, Settlement)
+        return settled
+
+    def settle_again(
+        self, ending: Ending, number: int = 1, *, jitter: float = 0.5, shard: int = 3
+    ) -> Settlement | SettledBefore:
+        request, attempt = request_in(self.request), attempt_in(self.attempt(number))
         settled = settle(
-            self.request, attempt, ending, a_catalogue(), now=LATER, latency_ms=20_000, jitter=jitter, shard=shard
+            request, attempt, ending, a_catalogue(), now=LATER, latency_ms=20_000, jitter=jitter, shard=shard
         )
-        for write in settled.writes:
+        for write in () if isinstance(settled, SettledBefore) else settled.writes():
             match write:
                 case Update(path, changes, version):
                     assert self.documents[path].version == version
@@ -91,9 +102,10 @@ class Books:
         number: int = self.request.data["attempt_count"] + 1
         release = self.request.data["release"] + 1
         self.change(self.request, status="rendering", attempt_count=number, release=release, wake_at=None)
-        opened = open_attempt(self.request.data, number, holder="boot-1", key_kind="auth", owner="local", now=NOW)
+        record = request_in(self.request).record
+        opened = open_attempt(record, number, holder="boot-1", key_kind="auth", owner="local", now=NOW)
         path = request_record.attempt_path(self.request.id, number)
-        self.documents[path] = Document(path, opened, "version-1", NOW)
+        self.documents[path] = Document(path, opened.to_json(), "version-1", NOW)
         return number
 
     def sum(self, name: str) -> int:
@@ -105,6 +117,7 @@ def books(**request: Any) -> Books:
 
 
 CRASH = a_failure(FailureKind.CRASHED)
+COUNTS = [name for name in RequestRecord.__struct_fields__ if name.endswith("_count")]
 
 
 # -- the current attempt ----------------------------------------------------------------------------------------------
@@ -359,8 +372,7 @@ def test_an_attempt_that_is_settled_twice_is_booked_once() -> None:
             world = books()
             world.settle(first)
             before = dict(world.documents)
-            again = world.settle(second)
-            assert (again.effect, again.writes) == ("settled before", ())
+            assert isinstance(world.settle_again(second), SettledBefore)
             assert world.documents == before
             assert world.sum("attempts") == 1
 
@@ -368,7 +380,7 @@ def test_an_attempt_that_is_settled_twice_is_booked_once() -> None:
 def test_a_crash_that_is_found_twice_is_booked_once() -> None:
     world = books()
     world.settle(CRASH)
-    assert world.settle(CRASH).effect == "settled before"
+    assert isinstance(world.settle_again(CRASH), SettledBefore)
     assert world.request.data["cost_unknown_attempts"] == 1
 
 
@@ -387,10 +399,10 @@ def test_an_image_that_comes_after_its_attempt_was_given_up_undoes_the_unknown_c
 def test_a_failure_that_comes_after_its_attempt_was_given_up_says_what_it_was_and_changes_no_status() -> None:
     world = books()
     world.settle(CRASH)
-    counts = {name: world.request.data[name] for name in request_record.COUNTS}
+    counts = {name: world.request.data[name] for name in COUNTS}
     assert world.settle(a_failure(FailureKind.CONNECTION)).effect == "booked"
     request = world.request.data
-    assert (request["status"], {name: request[name] for name in request_record.COUNTS}) == ("queued", counts)
+    assert (request["status"], {name: request[name] for name in COUNTS}) == ("queued", counts)
     assert (request["cost_unknown_attempts"], request["unknown_estimate_micros"]) == (0, 0)
     assert world.attempt().data["outcome"]["code"] == "connection"
 
@@ -403,9 +415,7 @@ def test_a_failure_of_an_earlier_attempt_leaves_the_one_that_is_running_alone() 
         before = dict(world.request.data)
         assert world.settle(late, 1).effect == "booked"
         assert world.request.data["status"] == "rendering"
-        assert {name: world.request.data[name] for name in request_record.COUNTS} == {
-            name: before[name] for name in request_record.COUNTS
-        }
+        assert {name: world.request.data[name] for name in COUNTS} == {name: before[name] for name in COUNTS}
         assert world.settle(a_delivered(), 2).effect == "final"
 
 
@@ -425,7 +435,7 @@ def test_an_image_of_an_earlier_attempt_ends_the_request_and_the_next_one_is_a_d
     assert world.sum("images") == 2
 
 
-@pytest.mark.parametrize("status", request_record.FINAL)
+@pytest.mark.parametrize("status", FINAL)
 def test_an_image_that_comes_after_the_end_is_booked_as_a_duplicate_whatever_the_end(status: str) -> None:
     world = books()
     world.change(world.request, status=status, outcome={"code": "x", "message": "", "advice": ""}, announce=None)
@@ -437,7 +447,7 @@ def test_an_image_that_comes_after_the_end_is_booked_as_a_duplicate_whatever_the
     assert world.attempt().data["outcome"]["code"] == "duplicate"
 
 
-@pytest.mark.parametrize("status", request_record.FINAL)
+@pytest.mark.parametrize("status", FINAL)
 def test_a_failure_that_comes_after_the_end_books_its_cost_and_nothing_else(status: str) -> None:
     world = books()
     world.change(world.request, status=status, announce=None)
@@ -459,10 +469,12 @@ def test_a_catalogue_that_has_lost_the_model_since_keeps_nobody_from_settling() 
     world = books(model="nano-banana-2.1")
     catalogue = replace(a_catalogue(), models={})
     settled = settle(
-        world.request, world.attempt(), a_delivered(), catalogue, now=LATER, latency_ms=1, jitter=0.0, shard=0
-    )
+        request_in(world.request), attempt_in(world.attempt()), a_delivered(), catalogue, now=LATER, latency_ms=1,
+        jitter=0.0, shard=0,
+    )  # fmt: skip
+    assert isinstance(settled, Settlement)
     assert settled.effect == "final"
-    changes = settled.writes[0]
+    changes = settled.writes()[0]
     assert isinstance(changes, Update)
     assert changes.changes["cost_basis"] == "unknown"
     assert changes.changes["receipt"]["requested"]["model"] == "gemini-nano-banana-2.1"
@@ -474,9 +486,15 @@ def test_a_catalogue_that_has_lost_the_model_since_keeps_nobody_from_settling() 
 FREE = Cost(0, "metered", {})
 
 
+def stored_receipt(request: Request, attempt: Attempt, delivered: Delivered) -> dict[str, Any]:
+    differing = mismatches(request.record.ask, attempt.record.route, delivered, a_catalogue())
+    stored: dict[str, Any] = stored_value(receipt(request.record, attempt.record, delivered, FREE, differing))
+    return stored
+
+
 def receipt_of(delivered: Delivered, **asked: Any) -> dict[str, Any]:
     request, attempt = an_attempt(a_request(**({"model": "nano-banana-2.1"} | asked)))
-    return receipt(request.data, attempt.data, delivered, FREE, a_catalogue())
+    return stored_receipt(request, attempt, delivered)
 
 
 def test_a_receipt_without_a_difference_has_no_reasons() -> None:
@@ -535,7 +553,7 @@ def test_a_receipt_names_the_model_that_was_asked_for_and_not_its_successor() ->
     assert receipt_of(a_delivered(), model="nano-banana-2")["requested"]["model"] == "gemini-3.1-flash-image"
     assert receipt_of(a_delivered(), model="nano-banana-pro")["requested"]["model"] == "gemini-3-pro-image"
     request, attempt = an_attempt(a_request(purpose="draft"))
-    found = receipt(request.data, attempt.data, a_delivered(), FREE, a_catalogue())
+    found = stored_receipt(request, attempt, a_delivered())
     assert found["requested"]["model"] == "gemini-3.1-flash-lite-image"
 
 
@@ -603,8 +621,8 @@ def test_whatever_an_answer_says_of_itself_it_is_settled_in_writes_that_every_st
     world = books()
     ending = a_delivered() if made else a_failure(FailureKind.REFUSED, usage=Usage(text_in=1))
     settled = world.settle(replace(ending, **{field: text}))
-    check_writes(settled.writes)
-    assert max(len(json.dumps(write.changes, default=str)) for write in settled.writes[:2]) < 20_000  # type: ignore[union-attr]
+    check_writes(settled.writes())
+    assert max(len(json.dumps(write.changes, default=str)) for write in settled.writes()[:2]) < 20_000  # type: ignore[union-attr]
     assert world.request.data["status"] == ("succeeded" if made else "refused")
     kept = world.attempts[0].data
     assert all(
@@ -620,7 +638,7 @@ def test_counts_that_cannot_be_true_are_no_usage_and_the_image_is_kept_at_its_li
 ) -> None:
     world = books()
     settled = world.settle(a_delivered(usage=a_usage(**{field: count})))
-    check_writes(settled.writes)
+    check_writes(settled.writes())
     assert world.request.data["status"] == "succeeded"
     assert world.request.data["cost_basis"] == "listed"
     assert world.attempts[0].data["usage"] is None
@@ -667,11 +685,12 @@ def test_attempts_request_and_ledger_hold_the_same_sum_after_any_order_of_ending
         if begins and world.request.data["status"] == "queued":
             world.begin()
         number = 1 + which % len(world.attempts)
-        was_final = world.request.data["status"] in request_record.FINAL
+        was_final = world.request.data["status"] in FINAL
         cost_before = world.request.data["cost_micros"]
-        settled = world.settle(ending, number, shard=shard)
-        finals += settled.effect == "final"
-        assert not (settled.effect == "final" and was_final)
+        settled = world.settle_again(ending, number, shard=shard)
+        is_final = isinstance(settled, Settlement) and settled.effect == "final"
+        finals += is_final
+        assert not (is_final and was_final)
         assert world.request.data["cost_micros"] >= cost_before
         if cancelled and which == 7 and world.request.data["status"] == "queued":
             world.change(world.request, status="cancelled")
@@ -700,15 +719,16 @@ AMBIGUOUS = {kind.value for kind in FailureKind if RULES[kind].ambiguous}
 @pytest.mark.parametrize("is_own", [True, False])
 def test_a_plain_denial_counts_only_where_others_are_served(kind: FailureKind, *, is_own: bool) -> None:
     before, attempt = an_attempt()
-    request = Document(before.path, {**before.data, "denied_count": MAX_DENIED - 1}, before.version, NOW)
+    request = with_record(before, replace(before.record, denied_count=MAX_DENIED - 1))
     settled = settle(
         request, attempt, a_statement(kind), a_catalogue(), now=LATER, latency_ms=1, jitter=0.5, shard=3,
         is_own=is_own,
     )  # fmt: skip
+    assert isinstance(settled, Settlement)
     assert settled.effect == ("final" if is_own else "queued")
-    update = settled.writes[0]
+    update = settled.writes()[0]
     assert isinstance(update, Update)
     if is_own:
         assert "Other requests are served" in update.changes["outcome"]["message"]
     else:
-        assert list(update.changes["denied_at"]) == [f"{kind.value}:{attempt.data['route']['model']}"]
+        assert list(update.changes["denied_at"]) == [f"{kind.value}:{attempt.record.route.model}"]

@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 
 from shared.core.lifecycle import queries
-from shared.core.lifecycle.request_record import COUNTS, FINAL, HEAD_FIELDS
 from shared.core.messages import topics
 from shared.core.observability import events
 from shared.core.observability.events import Signal
+from shared.core.records.request import HEAD_FIELDS
+from shared.core.values.status import FINAL
 from tests.builders import a_record
 from tests.every_query import QUERIES
 
@@ -88,7 +89,6 @@ def test_a_request_in_the_store_has_every_field_of_the_contract() -> None:
     )
     written = a_record()
     assert written.keys() >= set(promised.split())
-    assert written.keys() >= COUNTS.keys()
     assert written["status"] == "queued"
     assert "queued" not in FINAL
 

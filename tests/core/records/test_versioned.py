@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from msgspec.structs import fields, replace
 
-from shared.core.lifecycle import request_record
 from shared.core.records.attempt import AttemptRecord
 from shared.core.records.request import Leftover, RequestRecord, Stopping
 from shared.core.records.versioned import changes, committed, request_in, update
 from shared.core.values.codec import stored_value
 from shared.core.values.documents import Committed, Document, UnreadableDocument, UnreadableFields
+from shared.core.values.status import FINAL
 from tests.builders import NOW, a_record
 
 OPTIONAL = {"references_as_bytes", "dead_letters"}
@@ -77,6 +77,11 @@ def test_what_an_older_document_lacks_takes_its_default_and_is_not_written(name:
     assert update(before, replace(before.record, release=1)).changes == {"release": 1}
 
 
+@pytest.mark.parametrize(("stored_probe", "is_probe"), [(True, True), (False, False), (None, False), ("x", True)])
+def test_a_probe_of_the_first_releases_is_one_of_nothing_in_particular(stored_probe: object, is_probe: bool) -> None:
+    assert bool(request_in(stored(probe=stored_probe)).record.probe) == is_probe
+
+
 def test_what_is_refused_names_the_document_and_the_field_and_shows_no_value() -> None:
     with pytest.raises(UnreadableDocument, match=r"requests/r-1 cannot be read: .* at `\$\.cost_micros`") as error:
         request_in(stored(cost_micros="a lighthouse"))
@@ -99,7 +104,7 @@ def test_states_that_are_asked_for_often_are_properties() -> None:
     assert replace(record, status="batched", batch="b").has_begun
     assert replace(record, status="cancelled").is_final
     assert replace(record, cost_micros=3, unknown_estimate_micros=4).spent_micros == 7
-    assert request_record.FINAL == ("succeeded", "refused", "failed", "expired", "cancelled")
+    assert FINAL == ("succeeded", "refused", "failed", "expired", "cancelled")
 
 
 def test_an_attempt_is_open_until_it_has_an_outcome() -> None:

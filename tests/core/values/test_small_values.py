@@ -9,16 +9,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from shared.core.lifecycle.request_record import finished
-from shared.core.messages.pubsub_messages import LONGEST_ID, BadMessage, Release, rejection_event, result_event
+from shared.core.lifecycle import transitions
+from shared.core.lifecycle.result_event import result_event
+from shared.core.messages.pubsub_messages import LONGEST_ID, BadMessage, Release, rejection_event
 from shared.core.messages.render_request import ID_PATTERN, InvalidRequest, RenderRequest
 from shared.core.provider.call import Picture
 from shared.core.provider.outcome import SUCCEEDED
+from shared.core.records.receipt import DeliveredImage, Receipt, RequestedImage
 from shared.core.values.money import micros_from_usd, round_micros, usd
 from shared.core.values.trace_context import Place, caller_of
 from shared.core.values.validation import FOUND_LIMIT, Problem, ShapeError, Text, kind, shown
-from tests.builders import NOW, a_payload, a_record, a_request
+from tests.builders import NOW, a_payload, a_request, a_request_record
 
 # -- money ------------------------------------------------------------------------------------------------------------
 
@@ -170,9 +173,14 @@ EVENT_FIELDS = (
 
 def test_a_result_event_says_what_the_contract_promises() -> None:
     request = a_request(tenant="web", group="spring", model="nano-banana-2", labels={"campaign": "spring"})
-    sides = {"requested": {"model": "m"}, "delivered": {"model": "n", "width": 1}, "reasons": ["r"]}
-    ended = finished("succeeded", SUCCEEDED, NOW) | {"receipt": sides, "cost_micros": 134_400, "attempt_count": 2}
-    event = result_event("spring-hero-001", a_record(request) | ended | {"cost_basis": "metered", "image_uri": "u"})
+    requested, delivered = RequestedImage("m", "1K", "standard"), DeliveredImage("n", "1K", "flex", 1, 2)
+    receipt = Receipt(delivered, 134_400, "metered", 134_400, ("r",), (), requested)
+    sides = {"requested": requested.to_json(), "delivered": delivered.to_json(), "reasons": ["r"]}
+    ended = transitions.finished(a_request_record(request), "succeeded", SUCCEEDED, NOW)
+    event = result_event(
+        "spring-hero-001",
+        replace(ended, receipt=receipt, cost_micros=134_400, attempt_count=2, cost_basis="metered", image_uri="u"),
+    )
     payload = read(event.data)
     assert " ".join(payload) == EVENT_FIELDS
     assert (payload["status"], payload["cost_usd"], payload["cost_basis"]) == ("succeeded", "0.134400", "metered")
@@ -185,7 +193,8 @@ def test_a_result_event_says_what_the_contract_promises() -> None:
 
 
 def test_a_result_without_an_image_names_what_was_asked_and_delivers_nothing() -> None:
-    record = a_record(a_request(image_size="2K", lane="priority")) | finished("failed", SUCCEEDED, NOW)
+    queued = a_request_record(a_request(image_size="2K", lane="priority"))
+    record = transitions.finished(queued, "failed", SUCCEEDED, NOW)
     payload = read(result_event("a", record).data)
     assert payload["requested"] == {"model": "gemini-nano-banana-2.1", "image_size": "2K", "lane": "priority"}
     assert (payload["delivered"], payload["image_uri"], payload["cost_usd"]) == (None, None, "0.000000")

@@ -30,9 +30,11 @@ from shared.core.observability.status_summary import Summary
 from shared.core.provider.circuit_health import Health
 from shared.core.records.attempt import AttemptRecord
 from shared.core.records.batch import BatchRecord
+from shared.core.records.note import RejectedRecord
 from shared.core.records.request import RequestRecord, UnusedSlot
 from shared.core.routing.flag import Flag
 from shared.core.routing.flag_board import Board
+from shared.core.routing.flag_history import HistoryLine
 from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import UnreadableDocument, UnreadableFields
 from shared.core.values.route import Route
@@ -53,12 +55,12 @@ FORMS: dict[str, list[tuple[tuple[str, ...], Read]]] = {
         reads(by=RequestRecord),
         reads("ask", by=Requirements),
         reads("route", by=Route),
-        (("budget",), lambda data: held.to_json() if (held := Reservation.of({"budget": data})) else None),
+        reads("budget", by=Reservation),
     ],
     "attempts": [
         reads(by=AttemptRecord),
         reads("route", by=Route),
-        (("budget",), lambda data: held.to_json() if (held := Reservation.of({"budget": data})) else None),
+        reads("budget", by=Reservation),
     ],
     "calendars": [reads(by=ModelState)],
     "pump": [reads("spend", by=Spend), reads("fleet", by=Fleet), reads("routing", by=Routing)],
@@ -69,16 +71,17 @@ FORMS: dict[str, list[tuple[tuple[str, ...], Read]]] = {
     ],
     "budgets": [reads(by=BudgetAccount)],
     "flags": [reads(by=Board)],
-    "flag_history": [reads("flag", by=Flag)],
+    "flag_history": [reads(by=HistoryLine), reads("flag", by=Flag)],
     "gateways": [reads(by=Proof)],
     "batches": [reads(by=BatchRecord)],
+    "rejected": [reads(by=RejectedRecord)],
     "summary": [reads(by=Summary)],
     "quota": [reads(by=LiveQuota)],
     "webhook_endpoints": [reads(by=Endpoint)],
     "webhook_deliveries": [reads(by=Delivery)],
     "tenants": [reads("budget", by=Budget)],
 }
-NOT_TYPED = {"budget_shards", "cancels", "ledger", "rejected"}
+NOT_TYPED = {"budget_shards", "cancels", "ledger"}
 """Plain fields, no value of ours in them."""
 WRITTEN_BESIDE = {"updated_at"}
 """Set by the flow, not part of the value."""

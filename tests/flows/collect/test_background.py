@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from shared.core.lifecycle import request_record
 from shared.core.messages.pubsub_messages import Arrival, BatchArrival, Release
 from shared.core.messages.topics import RENDER_ARRIVALS
 from shared.core.observability import events, metrics
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.records.request import RequestRecord
 from shared.core.values.documents import Update
 from shared.flows.collect.collect import collect
 from shared.flows.collect.look import Collector
@@ -55,7 +55,7 @@ async def test_the_worker_lets_go_once_the_provider_has_the_call() -> None:
         await until(world, "rendering", interaction=True)
         await world.clock.sleep(1)
         data = world.status()
-        assert request_record.is_awaiting(data)
+        assert RequestRecord.from_json(data).is_awaiting
         assert (data["lease_holder"], data["lease_until"]) == (None, None)
         assert data["interaction_id"] in world.interactions.records
         again = Message("m-2", Release("r-1", data["release"]).to_bytes())

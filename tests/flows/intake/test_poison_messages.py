@@ -205,7 +205,7 @@ async def test_a_request_that_is_on_record_is_not_called_rejected_by_its_dead_le
     async def crash(*_: Any) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(intake_flow, "_see_to_it", crash)
+    monkeypatch.setattr(intake_flow, "_continue_request", crash)
     world = World()
     await bury(
         world.ports, world.kicks, world.tags, world.evidence, world.room, _dead(b'{"request_id": "r-1", "prompt": "x"}')

@@ -10,6 +10,7 @@ import pytest
 from shared.core.messages.topics import RENDER_REQUESTS
 from shared.core.observability import events, spans
 from shared.core.provider.failure import FailureKind
+from shared.core.records.request import RequestRecord
 from shared.core.values.documents import Create, Delete, Update
 from shared.flows.intake.intake import cancel
 from shared.flows.intake.revive import ReviveRefused, revive, revive_with
@@ -174,7 +175,7 @@ async def test_the_new_trace_is_linked_to_the_old_one() -> None:
     (intake,) = (
         span for span in world.signals.spans if span.stage is spans.INTAKE and span.fields["request_id"] == new_id
     )
-    assert intake.links == (root_of(old),)
+    assert intake.links == (root_of(RequestRecord.from_json(old)),)
     assert intake.place.trace_id == new["trace_id"]
 
 

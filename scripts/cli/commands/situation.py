@@ -1,0 +1,98 @@
+"""`renderlane status` without an id: how the worker stands, in the words of the console's first line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scripts.cli.data import worker_home
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from shared.core.observability.verdict import Finding
+    from shared.flows.status.scene_reading import Situation
+
+SIGNS = {"green": "●", "amber": "▲", "red": "■"}
+STYLES = {"green": "green", "amber": "yellow", "red": "bold red"}
+
+
+async def show(*, as_json: bool) -> int:
+    """The exit code: 1 where somebody is needed at once."""
+    from scripts.cli.data import routing
+    from scripts.cli.data.requests import to_json
+    from scripts.cli.views import request_view
+    from shared import wiring
+    from shared.flows.status import scene_reading
+
+    settings = worker_home.read_settings()
+    catalogue = wiring.catalogue(settings)
+    async with worker_home.reading(settings) as store:
+        worker_home.say_if_simulated(settings)
+        now = await scene_reading.read(store, routing.read(store, settings, catalogue))
+    if as_json:
+        click.echo(to_json(document(now)))
+    else:
+        request_view.console().print(*lines(now), sep="\n")
+    worker_home.warn_unless_running(settings)
+    return int(now.verdict.level == "red")
+
+
+def document(now: Situation) -> dict[str, Any]:
+    """One object: the verdict, the figures beside it, and what else holds."""
+    scene, summary = now.scene, now.summary
+    spent = summary.spent if summary is not None else None
+    wait = scene.wait_95
+    return {
+        "level": now.verdict.level,
+        **_finding(now.verdict.first),
+        "also": [_finding(finding) | {"level": finding.level} for finding in now.verdict.others],
+        "counted_at": summary.at if summary is not None else None,
+        "waiting": scene.waiting,
+        "in_flight": summary.running_count if summary is not None else 0,
+        "images_per_minute": scene.images_per_minute,
+        "failing_percent": scene.failing_percent,
+        "wait_p95_seconds": None if wait is None else wait.total_seconds(),
+        "cost_today_micros": None if spent is None else spent.google_micros,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "state": finding.state, "title": finding.title, "detail": finding.detail, "next_step": finding.next_step,
+        "runbook": finding.heading,
+    }  # fmt: skip
+
+
+def lines(now: Situation) -> Iterator[Text]:
+    from rich.text import Text
+
+    first = now.verdict.first
+    yield Text(f"{SIGNS[now.verdict.level]} {first.title}", STYLES[now.verdict.level])
+    yield Text(f"  {first.detail}")
+    yield Text(f"  Next: {first.next_step}{_runbook(first)}")
+    for finding in now.verdict.others:
+        yield Text(f"{SIGNS[finding.level]} {finding.title}", STYLES[finding.level])
+        yield Text(f"  {finding.detail} {finding.next_step}{_runbook(finding)}")
+    yield Text(f"  {_figures(now)}")
+
+
+def _runbook(finding: Finding) -> str:
+    return f" (RUNBOOK.md: {finding.heading})" if finding.heading else ""
+
+
+def _figures(now: Situation) -> str:
+    from shared.core.observability import display
+
+    scene = now.scene
+    spent = now.summary.spent if now.summary is not None else None
+    figures = [
+        f"{scene.waiting:,} waiting",
+        f"{scene.images_per_minute:.0f} images/min",
+        f"{scene.failing_percent} % of calls fail",
+        f"wait p95 {display.left(scene.wait_95) if scene.wait_95 else '-'}",
+        *([f"{display.money(spent.google_micros)} today"] if spent is not None else []),
+    ]
+    return " · ".join(figures)

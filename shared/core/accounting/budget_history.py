@@ -1,0 +1,53 @@
+"""What was changed of a tenant's budget, by whom and why, kept in the tenant's document: the newest changes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from shared.core.accounting.budget import Budget
+from shared.core.values.codec import Stored
+from shared.core.values.documents import Fields
+
+FIELD = "budget_changes"
+MOST_CHANGES = 20
+UNDO_WITHIN = timedelta(minutes=1)
+
+
+class BudgetChange(Stored, frozen=True):
+    """One change; `before` and `after` are None where there was or is no budget."""
+
+    at: datetime
+    actor: str
+    reason: str
+    before: Budget | None = None
+    after: Budget | None = None
+    undoes: bool = False
+    """It took the change before it back."""
+
+    def __str__(self) -> str:
+        return f"{_in_words(self.before)} -> {_in_words(self.after)}"
+
+
+class UndoRefused(Exception):
+    """A change that is not taken back. Says why and what to do."""
+
+
+def changes_of(tenant: Fields) -> list[BudgetChange]:
+    """The newest first; none in a document of an older release."""
+    return [BudgetChange.from_json(fields) for fields in tenant.get(FIELD) or ()]
+
+
+def with_change(tenant: Fields, change: BudgetChange) -> list[Fields]:
+    """What is stored after it."""
+    return [change.to_json(), *(earlier.to_json() for earlier in changes_of(tenant)[: MOST_CHANGES - 1])]
+
+
+def undoable(changes: Sequence[BudgetChange], now: datetime) -> BudgetChange | None:
+    """The newest change, while it may be taken back."""
+    newest = changes[0] if changes else None
+    return newest if newest is not None and not newest.undoes and now - newest.at <= UNDO_WITHIN else None
+
+
+def _in_words(limit: Budget | None) -> str:
+    return "none" if limit is None else f"{limit}, {limit.over}"

@@ -1,0 +1,101 @@
+"""What the pump writes on a request of which it has read the head alone: fields of RequestRecord, as stored."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from shared.core.accounting.budget import Reservation
+from shared.core.lifecycle.request_record import Head
+from shared.core.lifecycle.transitions import ended_fields
+from shared.core.provider.outcome import Outcome
+from shared.core.routing.background_proof import Way
+from shared.core.routing.ladder import Planned
+from shared.core.values.codec import stored_value
+from shared.core.values.status import FinalStatus
+
+
+def released(
+    head: Head,
+    planned: Planned,
+    slot_at: datetime,
+    slot_until: datetime,
+    now: datetime,
+    reservation: Reservation | None = None,
+    way: Way = "foreground",
+    usual_ms: int | None = None,
+) -> dict[str, Any]:
+    """What the pump changes when it grants a slot. No slot is good beyond its request's deadline.
+
+    `usual_ms`: how long a background call of the kind usually takes.
+    """
+    return _stored(
+        status="released",
+        reason=None,
+        release=head.release + 1,
+        slot_at=slot_at,
+        slot_until=slot_until if head.deadline is None else min(slot_until, head.deadline),
+        way=way,
+        usual_ms=usual_ms,
+        updated_at=now,
+        **_planned(planned, reservation),
+    )
+
+
+def batched(head: Head, planned: Planned, now: datetime, reservation: Reservation | None = None) -> dict[str, Any]:
+    """What the pump changes when the route goes by batch: no slot, and no place in its queue any more.
+
+    It takes a release number too: that tells whether what was reserved for it has arrived.
+    """
+    return _stored(
+        status="batched",
+        reason="collected for a batch",
+        release=head.release + 1,
+        slot_at=None,
+        slot_until=None,
+        batch=None,
+        batched_at=now,
+        updated_at=now,
+        **_planned(planned, reservation),
+    )
+
+
+def ended(status: FinalStatus, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    return _stored(**ended_fields(status, outcome, now))
+
+
+def suspend(reason: str, wake_at: datetime, epoch: int | None, now: datetime) -> dict[str, Any]:
+    """Out of its queue while no route is open to it; a new epoch of the limits wakes it before its time, where it
+    names one.
+    """
+    return _stored(reason=reason, wake_at=wake_at, asleep_epoch=epoch, updated_at=now)
+
+
+def resume(now: datetime) -> dict[str, Any]:
+    """Back in its place in the queue."""
+    return _stored(wake_at=None, asleep_epoch=None, updated_at=now)
+
+
+def _planned(planned: Planned, reservation: Reservation | None) -> dict[str, Any]:
+    """The route as it is planned, for the attempt to come."""
+    return {
+        "unused_slot": None,
+        "wake_at": None,
+        "asleep_epoch": None,
+        "model": planned.route.pool,
+        "route": planned.route,
+        "route_reasons": planned.reasons,
+        "thinking": planned.thinking,
+        "estimate_micros": planned.estimate_micros,
+        "input_tokens": planned.input_tokens,
+        "flags": planned.flags,
+        "next_route": planned.next.route if planned.next else None,
+        "least_estimate_micros": planned.least_estimate_micros,
+        "probe": planned.probe,
+        "gateway": planned.gateway,
+        "budget": reservation,
+    }
+
+
+def _stored(**fields: Any) -> dict[str, Any]:
+    return {name: stored_value(value) for name, value in fields.items()}

@@ -1,0 +1,46 @@
+"""What is known of a message beside its request: that it was accepted, or why it was rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from shared.core.values.codec import Record, Stored
+from shared.core.values.validation import Problem
+
+
+class AcceptedRequest(Stored, frozen=True):
+    """What was requested, by the model's id."""
+
+    model: str
+    image_size: str
+    lane: str
+
+
+class AcceptedRecord(Record, frozen=True):
+    """`accepted/{key}`: what the API knows of a request between its publish and its record. No prompt."""
+
+    request_id: str
+    tenant: str
+    group: str | None
+    labels: Mapping[str, str]
+    content_hash: str
+    requested: AcceptedRequest
+    created_at: datetime
+    expire_at: datetime
+
+
+class RejectedRecord(Record, frozen=True):
+    """`rejected/{message id}`: a message that could not be taken."""
+
+    reason: str
+    created_at: datetime
+    problems: tuple[Problem, ...] = ()
+    request_id: str | None = None
+    """Where it named a valid one."""
+    tenant: str | None = None
+    message_id: str = ""
+    excerpt: str = ""
+    """The beginning of the message."""
+    trace_id: str | None = None
+    expire_at: datetime | None = None

@@ -1,0 +1,82 @@
+"""`renderlane status` without an id says what the console's first line says."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from functions.console.app import desk_of
+from scripts.cli.data import worker_home
+from shared import wiring
+from shared.core.observability.verdict import State
+from shared.wiring import Worker
+from tests.cli.conftest import json_lines, renderlane
+from tests.console import states
+from tests.console.conftest import Browser, client_of
+from tests.console.test_five_seconds import MUST_SAY
+
+SIGNS = {"green": "●", "amber": "▲", "red": "■"}
+
+
+async def title_on_the_console(state: State) -> str:
+    """Of this home, which is in that state from here on."""
+    settings = worker_home.read_settings()
+    worker = Worker.of(wiring.build(settings, io.StringIO()))
+    await states.furnish(worker.ports, state)
+    async with client_of(desk_of(worker, settings)) as client:
+        page = (await Browser(client).look()).text
+    await worker.close()
+    title = re.search(r'<h1 id="verdict-title">(.*?)</h1>', page)
+    assert title is not None
+    return unescape(title[1])
+
+
+@pytest.mark.parametrize("state", MUST_SAY)
+def test_the_first_line_is_the_consoles_with_the_same_next_step(home: Path, state: State) -> None:
+    level, title, phrases = MUST_SAY[state]
+    home.mkdir()
+    assert asyncio.run(title_on_the_console(state)) == title
+    shown = renderlane("status")
+    first, *rest = shown.stdout.splitlines()
+    assert first == f"{SIGNS[level]} {title}"
+    assert shown.exit_code == (1 if level == "red" else 0)
+    words = " ".join(line.strip() for line in rest)
+    for phrase in phrases:
+        if phrase not in ("Open the flag", "Raise"):  # buttons of the page
+            assert phrase in words
+    (document,) = json_lines(renderlane("status", "--json").stdout)
+    assert (document["state"], document["level"], document["title"]) == (state, level, title)
+    assert document["next_step"] in words
+
+
+def test_a_request_that_has_not_ended_says_what_comes_next_as_its_page_does(home: Path) -> None:
+    home.mkdir()
+    page = asyncio.run(page_of("one route failing", "shop-3-000"))
+    shown = " ".join(renderlane("status", "shop-3-000").stdout.split())
+    for words in re.findall(r"<strong>Next:</strong> (.*?)</p>", page):
+        assert unescape(words) in shown
+    assert "now Waits since 4 min: every route is unavailable" in shown
+    assert "next " in shown
+
+
+async def page_of(state: State, request_id: str) -> str:
+    settings = worker_home.read_settings()
+    worker = Worker.of(wiring.build(settings, io.StringIO()))
+    await states.furnish(worker.ports, state)
+    async with client_of(desk_of(worker, settings)) as client:
+        page = (await Browser(client).look(f"/requests/{request_id}")).text
+    await worker.close()
+    assert "<strong>Next:</strong>" in page
+    return page
+
+
+def test_a_home_that_never_ran_says_so_and_options_of_requests_need_an_id(home: Path) -> None:
+    assert renderlane("status").exit_code == 1
+    assert "no worker has ever run here" in renderlane("status").stderr
+    refused = renderlane("status", "--watch")
+    assert (refused.exit_code, "Name the requests" in refused.stderr) == (2, True)
