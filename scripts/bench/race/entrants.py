@@ -20,9 +20,13 @@ from scripts.bench.harness import rig
 from scripts.bench.race import courier, machine
 from scripts.bench.race.courier import Courier, RetryPolicy
 from scripts.bench.race.scene import Order, Scene
+from shared.core.lifecycle import queries
 from shared.core.messages.topics import RENDER_REQUESTS, SUBSCRIPTIONS
+from shared.core.records.versioned import Request, request_in
 
 OURS = "renderlane"
+MOST = 10_000
+"""Requests of a scene."""
 READY_WITHIN = 60.0
 THREADS = 256
 """Of a handler's server: none of its deliveries waits for another."""
@@ -286,7 +290,6 @@ class Renderlane:
         }
         self._client: rig.Client | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._documents: Mapping[str, Mapping[str, object]] = {}
 
     async def start(self) -> None:
         command = [str(Path(sys.executable).with_name("renderlane")), "up", "--port", str(self._port)]
@@ -313,20 +316,22 @@ class Renderlane:
         await self.start()
 
     async def delivered(self) -> Mapping[str, float]:
-        rows = await self._upstream.documents(10_000)
-        self._documents = {row["request"]["request_id"]: row for row in rows}
         return {
-            id: row["finished_at"].timestamp()  # type: ignore[attr-defined]
-            for id, row in self._documents.items()
-            if row["status"] == "succeeded"
+            id: request.record.finished_at.timestamp()
+            for id, request in (await self._requests()).items()
+            if request.record.status == "succeeded" and request.record.finished_at is not None
         }
 
+    async def _requests(self) -> dict[str, Request]:
+        requests = [request_in(document) for document in await self._upstream.store.query(queries.newest(None, MOST))]
+        return {request.record.content.request_id: request for request in requests}
+
     async def ended(self) -> int:
-        return sum((await self._upstream.ended(10_000)).values())
+        return sum((await self._upstream.ended(MOST)).values())
 
     async def booked_micros(self, ids: Iterable[str]) -> int | None:
-        await self.delivered()
-        return sum(int(str(self._documents[id]["cost_micros"])) for id in ids if id in self._documents)
+        requests = await self._requests()
+        return sum(requests[id].record.cost_micros for id in ids if id in requests)
 
     async def stop(self) -> None:
         if self._process is not None:
