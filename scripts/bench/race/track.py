@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,14 @@ async def _first_image(entrant: Entrant, scene: Scene, began: float) -> float:
 
 
 async def _publish(entrant: Entrant, scene: Scene, published: dict[str, float]) -> None:
+    """Those of the same moment together: one by one, hundreds would delay those that follow."""
     began = time.time()
-    for order in sorted(scene.orders, key=lambda order: order.at):
-        await asyncio.sleep(max(0.0, began + order.at - time.time()))
-        published[order.id] = time.time()
-        await entrant.publish(order)
+    for at, orders in groupby(sorted(scene.orders, key=lambda order: order.at), lambda order: order.at):
+        if (pause := began + at - time.time()) > 0:
+            await asyncio.sleep(pause)
+        moment = list(orders)
+        published.update((order.id, time.time()) for order in moment)
+        await asyncio.gather(*(entrant.publish(order) for order in moment))
 
 
 async def _kills(entrant: Entrant, scene: Scene) -> None:
