@@ -81,7 +81,7 @@ def _bars(race: Mapping[str, Any], panel: Panel) -> list[str]:
         parts.append(f'<text x="4" y="{middle}">{label}</text>')
         length = lengths[name]
         if length is None:
-            text = "did not run" if "missing" in row else "never"
+            text = "not measured" if "missing" in row else "never"
             parts.append(f'<text class="none" x="{NAMES + 30}" y="{middle}">{text}</text>')
             continue
         start = NAMES + 30

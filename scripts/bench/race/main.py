@@ -46,15 +46,17 @@ def main() -> int:
         "--update", action="store_true", help=f"put the scenes that are run into {RACE}; without --quick and --peer"
     )
     options.add_argument("--redraw", action="store_true", help=f"only write tables and chart again, from {RACE}")
+    options.add_argument("--note", help="a sentence that the page shows beside the day and the machine")
     chosen = options.parse_args()
     if chosen.redraw:
-        write(json.loads(RACE.read_text("utf-8")))
+        race = json.loads(RACE.read_text("utf-8"))
+        write(race if chosen.note is None else race | {"note": chosen.note})
         return 0
     if chosen.update and (chosen.quick or chosen.peer):
         options.error("--update takes full scenes of all entrants: leave out --quick and --peer")
     kinds = [kind for kind in KINDS if not chosen.peer or kind.name in chosen.peer]
     names = chosen.scene or list(QUICK if chosen.quick else SCENES)
-    race = asyncio.run(run(kinds, [SCENES[name](chosen.quick) for name in names]))
+    race = asyncio.run(run(kinds, [SCENES[name](chosen.quick) for name in names])) | {"note": chosen.note or ""}
     for name in names:
         titles, rows = report.table(race, name)
         rig.print_table(race["scenes"][name]["title"], ["", *titles], rows)
@@ -79,6 +81,7 @@ def write(race: dict[str, Any]) -> None:
     race["entrants"] = report.kinds_json(KINDS)
     for name, played in race["scenes"].items():
         played["figures"] = list(SCENES[name](False).figures)
+        played["entrants"] = {kind: report.undisturbed(row) for kind, row in played["entrants"].items()}
     rig.write_json(str(RACE), race)
     PAGE.write_text(report.put_into(PAGE.read_text("utf-8"), race), "utf-8")
     CHART.write_text(chart.draw(race), "utf-8")
@@ -141,7 +144,7 @@ async def _played(
     if figures.published_late > 1:
         progress.say(f"{scene.name}, {kind.label}: requests were published up to {figures.published_late:.1f} s late")
     progress.say(f"{scene.name}, {kind.label}: {figures.images} images of {len(scene.good)}")
-    return report.figures_json(figures)
+    return report.undisturbed(report.figures_json(figures))
 
 
 if __name__ == "__main__":

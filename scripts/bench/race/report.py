@@ -16,6 +16,8 @@ from scripts.bench.race.scene import Scene
 
 Row = Mapping[str, Any]
 """The figures of an entrant in a scene, as in the JSON."""
+LATE = 5.0
+"""Seconds."""
 BEGIN, END = "<!-- race: begin, written by ./scripts/bench/run race -->", "<!-- race: end -->"
 
 
@@ -99,6 +101,12 @@ def figures_json(figures: Figures) -> dict[str, Any]:
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()}
 
 
+def undisturbed(row: dict[str, Any]) -> dict[str, Any]:
+    """The row, or that it says nothing: requests that come much too late make another scene."""
+    late = row.get("published_late", 0.0)
+    return row if late <= LATE else {"missing": f"not measured, the bench published requests {late:.0f} s too late"}
+
+
 def kinds_json(kinds: Sequence[Kind]) -> dict[str, Any]:
     return {kind.name: {"label": kind.label, "settings": kind.settings, "lines": kind.lines()} for kind in kinds}
 
@@ -150,6 +158,8 @@ def _is_ahead(other: float | None, own: float, tolerance: float) -> bool:
 
 def losses_text(race: Mapping[str, Any], scene: str) -> list[str]:
     behind = losses(race, scene)
+    if "missing" in race["scenes"][scene]["entrants"].get(OURS, {"missing": ""}):
+        return []
     if not behind:
         return ["", "Renderlane is behind in no figure."]
     lines = ["", "Where Renderlane is behind:", ""]
@@ -167,7 +177,8 @@ def reason(loss: Loss) -> str:
 def markdown(race: Mapping[str, Any]) -> str:
     """The section of docs/benchmarks.md, all of it from the JSON."""
     lines = [BEGIN, ""]
-    lines += [f"Measured on {race['measured_on']} with {race['machine']}.", ""]
+    note = f" {race['note']}" if race.get("note") else ""
+    lines += [f"Measured on {race['measured_on']} with {race['machine']}.{note}", ""]
     lines += ["| entrant | what a team writes, lines | settings |", "|---|---|---|"]
     lines += [f"| {kind['label']} | {kind['lines']} | {kind['settings']} |" for kind in race["entrants"].values()]
     for scene, played in race["scenes"].items():
