@@ -21,6 +21,8 @@ from shared.core.values.money import micros_from_usd
 from shared.core.values.release import Release
 
 API_AUDIENCE, API_CALLERS = "RENDERLANE_API_AUDIENCE", "RENDERLANE_API_CALLERS"
+INTERACTIVE = "RENDERLANE_INTERACTIVE_PER_MINUTE"
+API_ORIGINS = "RENDERLANE_API_ORIGINS"
 GATEWAY_KEY = "RENDERLANE_GATEWAY_KEY_"
 GATEWAYS = "RENDERLANE_GATEWAYS"
 """Before a gateway's name in capitals, with `_` for `-`."""
@@ -115,10 +117,14 @@ class Settings(Struct, frozen=True):
     """Per day, of every tenant without a budget of its own; None = no limit."""
     confirmed_live: bool = False
     """`renderlane up` may start with a real key without asking."""
+    interactive_per_minute: int | None = None
+    """Interactive requests of one tenant that are accepted in a minute; None = no bound."""
     api_audience: str | None = None
     """Of the identity tokens that the API accepts; None = the API serves this machine only."""
     api_callers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The tenants of each account that may call the API, by e-mail address; `*` is every tenant."""
+    api_origins: tuple[str, ...] = ()
+    """Of web pages that may call the API from a browser; none = no page may."""
     console_audience: str | None = None
     """Of Identity-Aware Proxy in front of the console; None = the console serves this machine only."""
     release: Release = Release()
@@ -224,8 +230,10 @@ class Settings(Struct, frozen=True):
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             default_budget_micros=_dollars("RENDERLANE_DEFAULT_BUDGET", given.get("RENDERLANE_DEFAULT_BUDGET")),
             confirmed_live=_confirmed(given.get("RENDERLANE_CONFIRM", "")),
+            interactive_per_minute=_whole(INTERACTIVE, given[INTERACTIVE]) if INTERACTIVE in given else None,
             api_audience=_api_audience(given),
             api_callers=_callers(given.get(API_CALLERS, "{}")),
+            api_origins=_api_origins(given),
             console_audience=_audience(given.get("RENDERLANE_CONSOLE_AUDIENCE")),
             probe_every=_minutes("RENDERLANE_PROBE_MINUTES", given.get("RENDERLANE_PROBE_MINUTES", "0")),
             deliveries=_whole("RENDERLANE_DELIVERIES", given.get("RENDERLANE_DELIVERIES", "40")),
@@ -438,6 +446,20 @@ def _api_audience(given: Mapping[str, str]) -> str | None:
         missing, named = (API_AUDIENCE, API_CALLERS) if audience is None else (API_CALLERS, API_AUDIENCE)
         raise _wrong(missing, "nothing", f"a value wherever {named} has one")
     return audience
+
+
+def _api_origins(given: Mapping[str, str]) -> tuple[str, ...]:
+    """Origins as browsers write them. Where the API has no audience it serves this machine, and its pages only."""
+    is_local = given.get(API_AUDIENCE) is None
+    name = r"(localhost|127\.0\.0\.1|\[::1\])" if is_local else r"[a-z0-9][a-z0-9.-]{0,252}"
+    pattern = rf"http://{name}(:\d{{1,5}})?" if is_local else rf"https://{name}(:\d{{1,5}})?"
+    allowed = "http://localhost:3000" if is_local else "https://shop.example.com"
+    origins = tuple(part.strip() for part in given.get(API_ORIGINS, "").split(",") if part.strip())
+    for origin in origins:
+        if re.fullmatch(pattern, origin) is None:
+            where = ", of this machine, while RENDERLANE_API_AUDIENCE is not set" if is_local else ""
+            raise _wrong(API_ORIGINS, origin, f"origins such as {allowed}, separated by commas{where}")
+    return origins
 
 
 def _callers(text: str) -> dict[str, tuple[str, ...]]:

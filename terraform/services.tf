@@ -68,6 +68,8 @@ locals {
     RENDERLANE_WEBHOOK_AUDIENCE = join(",", var.webhooks.audiences)
     RENDERLANE_WEBHOOK_ISSUER   = join(",", var.webhooks.issuers)
     OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint
+
+    RENDERLANE_INTERACTIVE_PER_MINUTE = var.interactive_per_minute > 0 ? tostring(var.interactive_per_minute) : ""
   } : name => value if value != "" }
 }
 

@@ -402,6 +402,17 @@ variable "default_budget" {
   }
 }
 
+variable "interactive_per_minute" {
+  description = "Interactive requests of one tenant that are accepted in a minute; 0 = no bound."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.interactive_per_minute >= 0 && var.interactive_per_minute <= 1000000 && floor(var.interactive_per_minute) == var.interactive_per_minute
+    error_message = "interactive_per_minute: allowed are whole numbers from 0."
+  }
+}
+
 variable "image_readers" {
   description = "Members that may read the images, such as the upstream app's account: a result names gs:// objects."
   type        = set(string)

@@ -10,6 +10,7 @@ QUERIES: dict[str, Query] = {
     "heads": queries.heads("gemini-3-pro-image", "bulk", 10),
     "woken": queries.woken(NOW, 10),
     "asleep_before": queries.asleep_before(3, 10),
+    "interactive_since": queries.interactive_since("web", NOW, 60),
     "waiting_of": queries.waiting_of("web", "gemini-3-pro-image", "bulk"),
     "longest_queued": queries.longest_queued("bulk", 10),
     "due_before": queries.due_before("gemini-3-pro-image", NOW, 10),

@@ -91,6 +91,7 @@ class World:
         self.spool = MemorySpool()
         self.room_bytes = 1 << 40
         self.default_budget_micros: int | None = None
+        self.interactive_per_minute: int | None = None
         self.references = MemoryReferences()
         self.lane = ScriptedLane(self.clock, latency)
         self.interactions = ScriptedInteractions(self.lane)
@@ -142,6 +143,7 @@ class World:
             project="test",
             key_kind="auth",
             room=ByteRoom(self.room_bytes),
+            interactive_per_minute=self.interactive_per_minute,
             default_budget=budget.default_budget(micros)
             if (micros := self.default_budget_micros) is not None
             else None,

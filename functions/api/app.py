@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 from starlette.applications import Starlette
@@ -25,6 +26,8 @@ from shared.ports.messaging import TopicsUnavailable
 from shared.ports.store import StoreUnavailable
 from shared.wiring import Worker
 
+PAGE_HEADERS = ["authorization", "content-type", "idempotency-key", "traceparent", "tracestate"]
+"""That a page may send."""
 UNAVAILABLE = {StoreUnavailable: "the store", TopicsUnavailable: "the topics", ImagesUnavailable: "the image store"}
 
 
@@ -45,10 +48,11 @@ ROUTES = (
 )
 
 
-def app(worker: Worker, callers: Callers) -> Starlette:
+def app(worker: Worker, callers: Callers, origins: Sequence[str] = ()) -> Starlette:
+    """`origins` are those of web pages that may call from a browser."""
     application = Starlette(
         routes=list(ROUTES),
-        middleware=[Middleware(Identified, callers=callers)],
+        middleware=[*_for_pages(origins), Middleware(Identified, callers=callers)],
         exception_handlers={
             ProblemAnswer: _problem,
             HTTPException: _http_problem,
@@ -62,7 +66,26 @@ def app(worker: Worker, callers: Callers) -> Starlette:
 @cache
 def of_this_process() -> ASGIApp:
     """By the environment. Raises InvalidSetting or BrokenCatalogue."""
-    return app(wiring.worker(), wiring.callers(wiring.environment()))
+    settings = wiring.environment()
+    return app(wiring.worker(), wiring.callers(settings), settings.api_origins)
+
+
+def _for_pages(origins: Sequence[str]) -> list[Middleware]:
+    """Cross-origin calls (CORS) without cookies: a page has the token in its own hands. Nothing where no page may."""
+    if not origins:
+        return []
+    from starlette.middleware.cors import CORSMiddleware
+
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=PAGE_HEADERS,
+            expose_headers=["location", "retry-after"],
+            max_age=600,
+        )
+    ]
 
 
 async def _problem(request: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from shared.adapters.payloads.image_header import PICTURE_TYPES, content_type
+from shared.core.accounting.budget import OVER_BUDGET
 from shared.core.lifecycle import queries, request_record, revival
 from shared.core.messages import request_key
 from shared.core.observability import display
@@ -50,7 +51,7 @@ class Looked(Struct, frozen=True):
     def cost(self) -> str:
         basis = f" ({self.record.cost_basis})" if self.record.cost_basis else ""
         unknown = self.record.cost_unknown_attempts
-        more = f" + {unknown} attempts of unknown cost" if unknown else ""
+        more = f" + {display.count(unknown, 'attempt')} of unknown cost" if unknown else ""
         return f"{display.dollars(self.record.cost_micros)}{basis}{more}"
 
     @property
@@ -67,6 +68,10 @@ class Looked(Struct, frozen=True):
         if not self.record.is_awaiting:
             return None
         return self.record.slot_at or self.record.collect_at
+
+    @property
+    def awaits_budget(self) -> bool:
+        return self.status == "queued" and self.record.reason == OVER_BUDGET
 
     @property
     def can_be_cancelled(self) -> bool:

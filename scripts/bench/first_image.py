@@ -75,6 +75,12 @@ def main() -> int:
     ]
     columns = ["way", "commands", "clone, set-up and up, s", "then to the image, s", "in all, s"]
     rig.print_table(f"From git clone to a viewed image, provider latency {LATENCY.partition(':')[2]} s", columns, rows)
+    print("\nFor docs/benchmarks.md:\n")
+    heads = ["from `git clone` to a viewed image", *columns[1:]]
+    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
+    for way, row in zip(ways, rows, strict=True):
+        print(f"| {way.name}: {', '.join(f'`{step.command}`' for step in way.steps)} | {' | '.join(row[1:])} |")
+    print()
     for step in [*common, *(step for way in ways for step in way.steps)]:
         print(f"{step.seconds:7.1f} s  {step.command}")
     rig.write_json(chosen.json, {"common": _json(common), "ways": {way.name: _json(way.steps) for way in ways}})

@@ -21,6 +21,10 @@ VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
 """Each is a module of `scripts.cli.commands` with a `command`."""
 
 
+NOT_YET = 3
+"""Exit code: nothing failed, and what was waited for has not happened yet. docs/cli.md lists all codes."""
+
+
 class _VisibleError(click.ClickException):
     def format_message(self) -> str:
         """Escape control characters: the text may quote a file or a caller."""

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from scripts.doctor_live.outcome import Outcome
 from scripts.doctor_live.probes import PROMPT, Probe
-from shared.adapters.gemini import errors
 from shared.adapters.gemini.interactions_lane import body_of
 from shared.adapters.gemini.interactions_response import read_answer
+from shared.adapters.gemini_errors import errors
 from shared.adapters.payloads.answer_image import Elsewhere
 from shared.adapters.payloads.quotation import Sent
 from shared.adapters.payloads.redaction import redacted

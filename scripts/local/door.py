@@ -43,7 +43,8 @@ class Door:
     """ASGI middleware. `json_below` are path prefixes whose POSTs change something: their bodies must be JSON.
 
     `own_below` are paths for the holder of `secret` alone. `elsewhere` are paths that this door leaves to a guard of
-    their own; body limits hold there too. `anywhere`: the server listens for other machines, by address or bare name.
+    their own; body limits hold there too. `pages` are origins of web pages that may call the HTTP API, and nothing
+    else. `anywhere`: the server listens for other machines, by address or bare name.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Door:
         elsewhere: Sequence[str] = (),
         only_below: Sequence[str] = ("/",),
         anywhere: bool = False,
+        pages: Sequence[str] = (),
     ) -> None:
         self._app = app
         self._json_below = tuple(json_below)
@@ -64,6 +66,7 @@ class Door:
         self._elsewhere = tuple(elsewhere)
         self._only_below = tuple(only_below)
         self._anywhere = anywhere
+        self._pages = tuple(pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -94,7 +97,11 @@ class Door:
         host = _host(scope, anywhere=self._anywhere)
         if not self._anywhere:
             _check_proxies(scope)
-        _check_page(scope, host)
+        if _is_api(path) and _values(scope, "origin") in ([page] for page in self._pages):
+            if scope["method"] == "OPTIONS":
+                return  # a preflight: the API answers it
+        else:
+            _check_page(scope, host)
         if self._own_below and path.startswith(self._own_below):
             self._check_secret(scope)
         if self._json_below and path.startswith(self._json_below) and scope["method"] not in (*SAFE, "DELETE"):
@@ -175,6 +182,11 @@ def _check_proxies(scope: Scope) -> None:
             f"{shown}: found a proxy in front; allowed: programs on this machine. "
             "To serve others, use Pub/Sub and the functions in the cloud.",
         )
+
+
+def _is_api(path: str) -> bool:
+    """The HTTP API's own calls; `/v1/projects/` is Pub/Sub's publish."""
+    return path.startswith(("/v1/requests", "/v1/estimate", "/v1/openapi.json"))
 
 
 def _check_page(scope: Scope, host: str) -> None:

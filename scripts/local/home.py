@@ -9,7 +9,7 @@ import secrets
 import signal
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
@@ -107,13 +107,13 @@ def app(worker: Worker, desk: ConsoleContext) -> Starlette:
     routes.append(Route("/v1/projects/{project}/topics/{topic}", publish, methods=["POST"]))
     routes.append(Route(WEBHOOKS, Webhooks))
     routes.append(Mount(CONSOLE, console(desk)))
-    routes.append(Mount("/", api(worker, wiring.callers(desk.settings))))
+    routes.append(Mount("/", api(worker, wiring.callers(desk.settings), desk.settings.api_origins)))
     application = Starlette(routes=routes)
     application.state.worker = worker
     return application
 
 
-def _behind_door(application: Starlette, secret: str) -> Door:
+def _behind_door(application: Starlette, secret: str, pages: Sequence[str] = ()) -> Door:
     """The console has a guard of its own, which knows Identity-Aware Proxy too; webhooks have their signature."""
     return Door(
         application,
@@ -121,6 +121,7 @@ def _behind_door(application: Starlette, secret: str) -> Door:
         own_below=("/functions/",),
         secret=secret,
         elsewhere=(f"{CONSOLE}/", WEBHOOKS),
+        pages=pages,
     )
 
 
@@ -157,7 +158,8 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             secret = secrets.token_urlsafe(32)
             application = app(worker, desk)
             application.routes.insert(0, Route("/metrics", _metrics(meter)))  # the API takes what nothing else does
-            url = await stack.enter_async_context(serving(_behind_door(application, secret), listener))
+            door = _behind_door(application, secret, settings.api_origins)
+            url = await stack.enter_async_context(serving(door, listener))
             for lane in worker.ports.lanes.values():
                 await lane.prepare()
             courier = Courier(

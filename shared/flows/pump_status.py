@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
+from shared.core.records.pump import PumpRecord
 from shared.core.values.documents import Absent, Document
 from shared.flows.clock import ServerTime
 from shared.ports import Ports
@@ -29,20 +30,21 @@ class PumpView:
 
     async def state(self) -> PumpState:
         pump = await self._look()
-        if isinstance(pump, Absent) or pump.data["lead_until"] is None:
+        until = PumpRecord.of(pump).lead_until
+        if until is None:
             return "left"
         now = ServerTime(self._ports.clock, pump.read_at).now()
-        return "leads" if now <= pump.data["lead_until"] <= now + LONGEST_LEAD else "lapsed"
+        return "leads" if now <= until <= now + LONGEST_LEAD else "lapsed"
 
     async def knows_of(self, queue: str) -> bool:
         """It leads, and will come to this queue by itself: something of it waits already."""
         pump = await self._look()
-        return await self.state() == "leads" and isinstance(pump, Document) and queue in pump.data["waiting"]
+        return await self.state() == "leads" and queue in PumpRecord.of(pump).waiting
 
     async def served(self, queue: str) -> float:
         """The queue's virtual time: the largest fair tag that got a slot."""
         pump = await self._look()
-        return float(pump.data["served"].get(queue, 0.0)) if isinstance(pump, Document) else 0.0
+        return PumpRecord.of(pump).served.get(queue, 0.0)
 
     async def document(self) -> Document | Absent:
         """As of at most GOOD_FOR ago."""

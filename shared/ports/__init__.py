@@ -87,6 +87,8 @@ class Ports(Struct, frozen=True, eq=False):
     """Which calls run in the background."""
     has_webhooks: bool = False
     """Webhooks say when an interaction has ended; else it is looked at more often."""
+    interactive_per_minute: int | None = None
+    """That one tenant may have accepted; None = no bound."""
     default_budget: Budget | None = None
     """Of every tenant that has none of its own."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scripts.cli.main import cli
+from tests.cli.money import other_units
 
 ROOT = Path(__file__).resolve().parents[2]
 OUR_VARIABLES = ("RENDERLANE_", "GEMINI_", "GOOGLE_", "PUBSUB_", "FIRESTORE_", "COLUMNS")
@@ -112,11 +113,25 @@ def _settle_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def renderlane(*arguments: str, stdin: str | None = None) -> Result:
-    """The command in this process. `stdout` and `stderr` of the result are apart."""
+    """The command in this process. `stdout` and `stderr` of the result are apart.
+
+    Its JSON is looked through on the way: no verb may print a second unit of money.
+    """
     result = CliRunner().invoke(cli, arguments, input=stdin, prog_name="renderlane")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
+    if {"--json", "--raw"} & set(arguments):
+        for line in result.stdout.splitlines():
+            assert list(other_units(_parsed(line))) == [], arguments
     return result
+
+
+def _parsed(line: str) -> Any:
+    """None where a line is no JSON: what a verb says of wrong usage."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def json_lines(text: str) -> list[dict[str, Any]]:

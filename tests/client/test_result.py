@@ -11,7 +11,7 @@ import pytest
 
 from renderlane import NotAResult, Result
 from shared.core.lifecycle import head_changes, transitions
-from shared.core.lifecycle.result_event import result_event
+from shared.core.lifecycle.request_view import result_event
 from shared.core.messages.pubsub_messages import rejection_event
 from shared.core.messages.render_request import InvalidRequest, RenderRequest
 from shared.core.provider.outcome import EXPIRED, SUCCEEDED

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import nodejs
+
 CLIENT = Path("shared/client")
 CODE = """
 import json, sys
@@ -96,3 +98,15 @@ def test_it_is_installed_by_itself_and_works(wheel: Path, tmp_path: Path) -> Non
     assert said["told"] == ["request_id"]
     assert Path(said["file"]).is_relative_to(tmp_path)
     assert said["worker"] == []
+
+
+@pytest.mark.node
+def test_publishing_both_clients_is_one_command_that_only_builds_without_yes() -> None:
+    nodejs.npm()
+    ended = subprocess.run(["./scripts/publish-clients"], capture_output=True, text=True, check=True)
+    version = tomllib.loads((CLIENT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    files = {f"renderlane-{version}-py3-none-any.whl", f"renderlane-{version}.tar.gz", f"renderlane-{version}.tgz"}
+    assert {path.name for path in Path("build/clients").iterdir()} == files
+    assert "Nothing was published" in ended.stdout
+    wrong = subprocess.run(["./scripts/publish-clients", "--now"], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, "allowed: --yes" in wrong.stderr) == (2, True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from functions.console.desk import ConsoleContext
 from functions.console.one_request import find, spans_of
+from shared.core.accounting.budget import OVER_BUDGET
 from shared.core.lifecycle import request_record
 from shared.core.observability.trace_tree import SpanView
 from shared.core.routing.flag import BREAKER, Flag, Scope
@@ -47,7 +48,7 @@ async def test_a_request_that_waits_says_which_route_it_takes_and_shows_its_ladd
 ) -> None:
     await queued(desk)
     text = (await browser.look("/requests/r-1")).text
-    assert "Waits since 1 min: next in turn." in text
+    assert "Queued for 1 min: next in turn." in text
     assert f"It takes standard {PRO} 1K, estimated $" in text
     assert "as soon as there is a slot" in text or "no pump leads: unknown" in text
     ladder = re.search(r'<h2 id="ladder-title">.*?</table>', text, re.DOTALL)
@@ -78,6 +79,13 @@ async def test_a_paused_request_says_until_when(desk: ConsoleContext, browser: B
     assert "It goes on when the pause is reset or expires." in text
     assert "at the latest in" in text
     assert "1 h 29 min" in text
+
+
+async def test_a_request_that_waits_for_its_budget_leads_to_it(desk: ConsoleContext, browser: Browser) -> None:
+    await queued(desk, wake_at=now() + timedelta(hours=3), reason=OVER_BUDGET)
+    text = (await browser.look("/requests/r-1")).text
+    assert "when the budget is raised, else in" in text
+    assert re.search(r'id="to-budget" href="/console/budgets#\w+"', text)
 
 
 async def test_an_attempt_in_flight_says_how_long_it_runs(desk: ConsoleContext, browser: Browser) -> None:

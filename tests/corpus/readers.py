@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from shared.adapters.gateway import openai_response
-from shared.adapters.gemini import errors, generate_content_response, interactions_response
+from shared.adapters.gemini import generate_content_response, interactions_response
 from shared.adapters.gemini_batch.batch_lines import read_line
+from shared.adapters.gemini_errors import errors
 from shared.adapters.payloads.quotation import SENT, Sent
 from shared.core.provider.call import Answer, Made, Order, Reference
 from shared.core.provider.failure import Failure

@@ -27,7 +27,7 @@ def test_anything_else_is_not(source: str) -> None:
     ("path", "checked"),
     [
         ("shared/flows/render/render.py", True), ("scripts/cli/data/requests.py", True), ("functions/main.py", True),
-        ("shared/adapters/gemini/errors.py", False), ("shared/core/records/request.py", False),
+        ("shared/adapters/gemini_errors/errors.py", False), ("shared/core/records/request.py", False),
         ("shared/client/src/renderlane/result.py", False), ("tests/world.py", False), ("shared/catalogue.toml", False),
     ],
 )  # fmt: skip

@@ -16,9 +16,9 @@ from scripts.simulator.provider.drawing import Painter, Scene, draw, measure
 from scripts.simulator.provider.faults import Fault
 from scripts.simulator.provider.tariff import Tariff
 from shared.adapters.gateway import openai_response
-from shared.adapters.gemini import errors
 from shared.adapters.gemini.interactions_lane import body_of
 from shared.adapters.gemini.interactions_response import read_answer
+from shared.adapters.gemini_errors import errors
 from shared.adapters.payloads.answer_image import Elsewhere
 from shared.core.provider.call import Answer, Order
 from shared.core.provider.failure import Failure, FailureKind

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.adapters.gemini.errors import read_failure
+from shared.adapters.gemini_errors.errors import read_failure
 from shared.core.observability import events
 from shared.core.provider.call import Order
 from shared.core.provider.failure import Failure

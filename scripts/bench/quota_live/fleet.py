@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from scripts.bench.harness import rig
 from scripts.bench.quota_live.counters import Counters
-from shared.core.values.documents import Document
+from shared.core.records.pump import PumpRecord
 from shared.ports.store import Store
 
 PUMP = "pump/pump"
@@ -88,7 +88,7 @@ class Fleet:
         async with asyncio.timeout(within):
             while True:
                 pump = await store.get(PUMP)
-                holder = pump.data["lead_holder"] if isinstance(pump, Document) else None
+                holder = PumpRecord.of(pump).lead_holder
                 for number, member in self._members.items():
                     if member.boot == holder:
                         return number

@@ -29,7 +29,7 @@ MOST_SHOWN = 3
     help="What happens to a request that does not fit: it waits, takes the cheapest route that fits, or fails.",
 )
 @click.option("--reason", metavar="TEXT", default="", help="Why it is changed: kept in the budget's history.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object; amounts in micro-dollars.")
+@click.option("--json", "as_json", is_flag=True, help="Output one JSON object.")
 def command(name: str, limit: str | None, period: str | None, over: str | None, reason: str, as_json: bool) -> None:
     """Show or set a tenant's budget.
 
@@ -58,7 +58,7 @@ class _New(Struct, frozen=True):
 
 async def _budget(name: str, new: _New, *, as_json: bool) -> None:
     from scripts.cli.commands.tenant import check
-    from scripts.cli.data.requests import to_json
+    from scripts.cli.data.json_output import to_json
 
     check(name)
     settings = worker_home.read_settings()

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from scripts.cli.data import audit, filters, worker_home
+from scripts.cli.data.json_output import to_json
 from shared.core.messages.request_key import id_of, tenant_of
 from shared.core.values.documents import Document
-from shared.core.values.status import FINAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from scripts.cli.commands.cancellation import Target
     from scripts.cli.data.filters import Choice
     from scripts.cli.data.outgoing import Line
     from shared.config import Settings
@@ -32,15 +32,25 @@ STATUSES = ("queued", "released", "batched")
 )
 @filters.options("tenant", "model", "priority", "group", "flag", "since", "until")
 @click.option("--yes", is_flag=True, help="Cancel the matching requests instead of previewing.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: what matched and whether it was sent.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With ids: how long to wait for the effect.",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines, one object per id; with a filter one object.")
 @click.pass_context
 def command(
-    ctx: click.Context, /, ids: tuple[str, ...], status: tuple[str, ...], yes: bool, as_json: bool, **filters: Any
-) -> None:
+    ctx: click.Context, /, ids: tuple[str, ...], status: tuple[str, ...], yes: bool, timeout: float, as_json: bool,
+    **filters: Any,
+) -> None:  # fmt: skip
     """Cancel requests that have not started.
 
-    Ids are cancelled at once. A filter first shows what it matches; repeat with --yes to cancel. Requests that have
-    started are not affected. Exit code 1 if one has ended already.
+    Ids are cancelled at once, and what became of each is shown. A filter first shows what it matches; repeat with
+    --yes to cancel. Requests that have started are not affected. Exit code 1 if one had ended already, 3 if one has not
+    ended yet.
     """
     from scripts.cli.data.filters import Choice
 
@@ -54,35 +64,34 @@ def command(
 
         for name in ids:
             check_name(name)
-        ctx.exit(asyncio.run(_cancel(ids)))
+        ctx.exit(asyncio.run(_cancel(ids, timeout, as_json=as_json)))
     else:
         choice = Choice(statuses=status or STATUSES, **filters)
         asyncio.run(_cancel_chosen(choice, yes=yes, as_json=as_json))
 
 
-async def _cancel(ids: tuple[str, ...]) -> int:
-    """The exit code: 1 where a request has ended already, so that there is nothing left to cancel."""
+async def _cancel(ids: tuple[str, ...], patience: float, *, as_json: bool) -> int:
+    """The exit code: 1 where a request has ended already, 3 where one has not ended yet."""
+    from scripts.cli.commands import cancellation
     from scripts.cli.data.outgoing import send
 
     settings = worker_home.read_settings()
-    owners, ends = await _owners(settings, ids)
-    lines = _lines(owners)
+    targets = await _targets(settings, ids)
     async with worker_home.publishing(settings) as topics:
-        await send(topics, lines)
-    for each in ids:
-        audit.note(settings, "cancel", request_id=each)
+        await send(topics, _lines((target.tenant, target.request_id) for target in targets))
+    for name in ids:
+        audit.note(settings, "cancel", request_id=name)
     worker_home.warn_unless_running(settings)
-    for each in ids:
-        match ends[each]:
-            case None:
-                click.echo(
-                    f"{each}: no such request yet; the cancellation is kept for 30 days, should it come", err=True
-                )
-            case status if status in FINAL:
-                click.echo(f"{each}: already {status}; nothing was cancelled", err=True)
-            case _:
-                click.echo(f"cancellation of {each} sent; see `renderlane status {each}`")
-    return 1 if any(status in FINAL for status in ends.values()) else 0
+    fates = [cancellation.Fate(target, target.status) for target in targets]
+    if any(target.status is not None for target in targets):
+        async with worker_home.reading(settings) as store:
+            fates = await cancellation.follow(store, targets, patience if worker_home.may_run(settings) else 0)
+    for fate in fates:
+        if as_json:
+            click.echo(to_json(fate.to_json()))
+        else:
+            click.echo(fate.line, err=fate.effect in ("kept", "ended before"))
+    return cancellation.exit_code(fates)
 
 
 async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
@@ -103,7 +112,7 @@ async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
         for each in found:
             audit.note(settings, "cancel", request_id=each.id, trace_id=each.record.trace_id)
     if as_json:
-        click.echo(json.dumps({"chosen": len(found), "asked": yes, "request_ids": [id_of(each.id) for each in found]}))
+        click.echo(to_json({"chosen": len(found), "asked": yes, "request_ids": [id_of(each.id) for each in found]}))
         return
     if not found:
         return
@@ -123,25 +132,25 @@ def _preview(found: list[Row]) -> None:
     request_view.console().print(*request_view.first_ten(found, "would be cancelled, unpaid"), sep="\n")
 
 
-async def _owners(settings: Settings, names: Sequence[str]) -> tuple[list[tuple[str, str]], dict[str, str | None]]:
-    """Tenant and id of each, and the status by name; None where there is no such request yet: it is of the tenant that
-    is named, else of `default`.
-    """
+async def _targets(settings: Settings, names: Sequence[str]) -> list[Target]:
+    """A request that does not exist yet is of the tenant that its name says, else of `default`."""
+    from scripts.cli.commands.cancellation import Target
     from scripts.cli.data.requests import resolve
     from shared.core.messages.render_request import DEFAULT_TENANT
     from shared.core.records.versioned import request_in
 
-    owners: list[tuple[str, str]] = []
-    statuses: dict[str, str | None] = {}
     if not worker_home.has_store(settings):
-        return [(tenant_of(name) or DEFAULT_TENANT, id_of(name)) for name in names], dict.fromkeys(names)
+        return [Target(name, tenant_of(name) or DEFAULT_TENANT, None) for name in names]
+    targets: list[Target] = []
     async with worker_home.reading(settings) as store:
         for name in names:
             request = await resolve(store, name)
-            record = request_in(request).record if isinstance(request, Document) else None
-            owners.append((record.tenant if record else tenant_of(name) or DEFAULT_TENANT, id_of(name)))
-            statuses[name] = record.status if record else None
-    return owners, statuses
+            if isinstance(request, Document):
+                record = request_in(request).record
+                targets.append(Target(name, record.tenant, str(record.status)))
+            else:
+                targets.append(Target(name, tenant_of(name) or DEFAULT_TENANT, None))
+    return targets
 
 
 def _lines(owners: Iterable[tuple[str, str]]) -> list[Line]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 DAYS_SHOWN = timedelta(days=29)
 """Before today."""
+PAGE = 500
+"""Rows of the ledger read at once."""
 
 
 class Span(Struct, frozen=True):
@@ -49,7 +51,7 @@ class Into(Struct, frozen=True):
     help="First day (UTC). Default: 29 days before the last.",
 )
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="Last day (UTC). Default: today.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object; amounts in micro-dollars.")
+@click.option("--json", "as_json", is_flag=True, help="Output one JSON object.")
 @click.option("--csv", "into_csv", metavar="FILE", help="Also write all figures as CSV.")
 @click.option("--chart", metavar="FILE", help="Also write a chart (.svg or .png).")
 @click.option("--reconcile", metavar="FILE", help="Compare with a Cloud Billing export (CSV), by day and SKU.")
@@ -85,7 +87,7 @@ def command(
 
 
 async def _cost(by: str, span: Span, into: Into, models: Catalogue, *, explain: bool, as_json: bool) -> None:
-    from scripts.cli.data.requests import to_json
+    from scripts.cli.data.json_output import to_json
     from scripts.cli.views import cost_table, request_view
     from shared.core.accounting.cost_report import bills
 
@@ -104,15 +106,23 @@ async def _cost(by: str, span: Span, into: Into, models: Catalogue, *, explain: 
 
 
 async def _rows(since: date, until: date) -> list[Fields]:
-    from scripts.cli.data import ledger
+    """The ledger's rows from day to day, both included."""
+    from shared.core.lifecycle import queries
 
+    rows: list[Fields] = []
+    after: tuple[str, str] | None = None
     async with worker_home.reading(worker_home.read_settings()) as store:
-        return await ledger.rows(store, since, until)
+        while True:
+            page = await store.query(queries.ledger(since.isoformat(), until.isoformat(), PAGE, after))
+            rows += [document.data for document in page]
+            if len(page) < PAGE:
+                return rows
+            after = (page[-1].data["day"], page[-1].data["name"])
 
 
 async def _reconcile(path: str, models: Catalogue, *, as_json: bool) -> None:
     """Exit code 1 where the bills differ."""
-    from scripts.cli.data.requests import to_json
+    from scripts.cli.data.json_output import to_json
     from scripts.cli.views import reconciliation_table, request_view
     from shared.core.accounting.reconciliation import UnreadableExport, read_export, reconcile
 

@@ -12,6 +12,7 @@ import click
 from msgspec.structs import asdict
 
 from scripts.cli.data import worker_home
+from scripts.cli.data.json_output import to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -79,7 +80,6 @@ async def _doctor(loads: Sequence[str], fleet: str | None, file: Path | None, *,
     from scripts.doctor import checks, owners
     from scripts.doctor.facts import gather
     from shared import wiring
-    from shared.core.values.visible import json_line
 
     settings = worker_home.read_settings()
     load = _load(loads, wiring.catalogue(settings))
@@ -96,7 +96,7 @@ async def _doctor(loads: Sequence[str], fleet: str | None, file: Path | None, *,
     if as_json:
         counts = {word: sum(each.verdict == word for each in findings) for word in MARKS}
         said = {"ready": worst == {"pass"}, **counts, "checks": [asdict(each) for each in findings]}
-        click.echo(json_line(said))
+        click.echo(to_json(said))
     else:
         request_view.console().print(_sheet(findings, named))
     return int(bad)

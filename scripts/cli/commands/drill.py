@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING
 
 import click
+
+from scripts.cli.data.json_output import to_json
 
 if TYPE_CHECKING:
     from scripts.drills.recording import DrillRecording
@@ -34,7 +35,7 @@ def command(ctx: click.Context, name: str, seconds: float | None, as_json: bool)
 
     played, lines = _play(name, seconds, as_json=as_json)
     if as_json:
-        click.echo(json.dumps(verdict.to_json(played, lines)))
+        click.echo(to_json(verdict.to_json(played, lines)))
     else:
         from scripts.cli.views import drill_report, request_view
 

@@ -36,7 +36,7 @@ def command(ctx: click.Context, what: str, as_json: bool) -> None:
 
 async def _explain(what: str, *, as_json: bool) -> int:
     """The exit code: 1 where a request is unknown or would be rejected."""
-    from scripts.cli.data.requests import to_json
+    from scripts.cli.data.json_output import to_json
     from scripts.cli.views import ladder_table, request_view
     from shared import wiring
 

@@ -141,7 +141,7 @@ def history(limit: int, as_json: bool) -> None:
 
 async def _list(*, as_json: bool) -> None:
     from scripts.cli.data import routing
-    from scripts.cli.data.requests import to_json
+    from scripts.cli.data.json_output import to_json
     from scripts.cli.views import flag_table, request_view
     from shared import wiring
 
@@ -192,7 +192,7 @@ def _say_preview(looked: Looked) -> None:
 
 
 def _say_tripped(looked: Looked, *, only_preview: bool, as_json: bool) -> None:
-    from scripts.cli.data.requests import to_json
+    from scripts.cli.data.json_output import to_json
     from scripts.cli.views import flag_table
     from scripts.cli.views.request_view import moment
 
@@ -248,7 +248,7 @@ async def _extend(named: str, lasts: timedelta, actor: str, reason: str) -> None
 
 
 async def _history(limit: int, *, as_json: bool) -> None:
-    from scripts.cli.data.requests import to_json
+    from scripts.cli.data.json_output import to_json
     from scripts.cli.views import flag_table, request_view
     from shared.core.lifecycle import queries
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from scripts.cli.data import worker_home
+from scripts.cli.data.json_output import to_json as to_line
 from shared.config import Settings, SqliteStore
 from shared.core.catalogue.gateway_proof import ITEMS, TEST, ProofRefused
 
@@ -98,7 +98,7 @@ async def _list(name: str | None, *, as_json: bool) -> None:
     ]
     if as_json:
         for row in rows:
-            click.echo(json.dumps(row))
+            click.echo(to_line(row))
     elif name is not None:
         click.echo(sheet(rows[0]))
     else:
@@ -144,7 +144,7 @@ async def _prove(name: str, model: str | None, by: str, *, yes: bool, as_json: b
             await lane.close()
         facts = plain(evidence.facts)
         if as_json:
-            click.echo(json.dumps({"gateway": name, "item": TEST, **facts}))
+            click.echo(to_line({"gateway": name, "item": TEST, **facts}))
         else:
             click.echo(f"{name}: {evidence.text}")
             for fact, value in facts.items():

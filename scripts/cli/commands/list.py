@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from scripts.cli.data import filters, worker_home
+from scripts.cli.data import audit, filters, worker_home
+from scripts.cli.data.json_output import JsonForm
 from shared.core.values.lanes import BATCH, NAMES
 from shared.core.values.status import FINAL
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scripts.cli.data.filters import Choice
+    from scripts.cli.data.requests import Found
+    from shared.config import Settings
 
 REJECTED = "rejected"
 STATUSES = ("queued", "released", "rendering", "batched", *FINAL, REJECTED)
@@ -28,8 +32,12 @@ STATUSES = ("queued", "released", "rendering", "batched", *FINAL, REJECTED)
 @click.option("--lane", type=click.Choice(NAMES), help=f"Only this lane; `{BATCH}` alone shows places and ages.")
 @filters.options("priority", "outcome", "group", "flag", "since", "until")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Status documents as JSON Lines.")
-def command(status: tuple[str, ...], lane: str | None, limit: int, as_json: bool, **filters: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The public view as JSON Lines.")
+@click.option("--raw", is_flag=True, help="With --json: the whole status documents with their attempts.")
+@click.option("--with-prompt", is_flag=True, help="With --json: also the prompts.")
+def command(
+    status: tuple[str, ...], lane: str | None, limit: int, as_json: bool, raw: bool, with_prompt: bool, **filters: Any
+) -> None:
     """List requests, newest first.
 
     With `--lane batch` and at most a tenant filter: open batch requests, longest waiting first. With `--status
@@ -37,22 +45,28 @@ def command(status: tuple[str, ...], lane: str | None, limit: int, as_json: bool
     """
     from scripts.cli.data.filters import Choice
 
+    if with_prompt and not (as_json or raw):
+        raise click.UsageError("--with-prompt needs --json")
+    form = JsonForm(raw, with_prompt) if as_json or raw else None
     others = {name for name, value in filters.items() if value is not None} - {"tenant"}
     if REJECTED in status:
         if len(status) > 1 or lane or others - {"since", "until"}:
             raise click.UsageError("--status rejected goes with --tenant, --since and --until only")
-        asyncio.run(_rejected(filters["tenant"], filters["since"], filters["until"], limit, as_json=as_json))
+        asyncio.run(_rejected(filters["tenant"], filters["since"], filters["until"], limit, form))
         return
     if lane == BATCH and not status and not others:
-        asyncio.run(_on_the_way(filters["tenant"], limit, as_json=as_json))
+        asyncio.run(_on_the_way(filters["tenant"], limit, form))
     else:
-        asyncio.run(_list(Choice(statuses=status, lane=lane, **filters), limit, as_json=as_json))
+        asyncio.run(_list(Choice(statuses=status, lane=lane, **filters), limit, form))
 
 
-async def _on_the_way(tenant: str | None, limit: int, *, as_json: bool) -> None:
+async def _on_the_way(tenant: str | None, limit: int, form: JsonForm | None) -> None:
     from datetime import UTC, datetime
 
-    from scripts.cli.data.requests import to_json, with_attempts
+    from scripts.cli.data import wait_reasons
+    from scripts.cli.data.json_output import to_json
+    from scripts.cli.data.requests import with_attempts
+    from scripts.cli.data.wait_reasons import WaitReasons
     from scripts.cli.views import batch_table, request_view
     from shared import wiring
     from shared.core.lifecycle.request_record import path
@@ -63,11 +77,14 @@ async def _on_the_way(tenant: str | None, limit: int, *, as_json: bool) -> None:
         found = await batch_table.read(store)
         places = [each for each in found.places if tenant is None or each.row.tenant == tenant]
         worker_home.say_if_simulated(settings)
-        if as_json:
+        if form is not None:
             by_key = {each.key: each for each in places[:limit]}
             documents = await store.get_all([path(each) for each in by_key])
-            for each in await with_attempts(store, [one for one in documents if isinstance(one, Document)]):
-                click.echo(to_json(each.document() | {"in_batch": by_key[each.key].to_json()}))
+            requests = await with_attempts(store, [one for one in documents if isinstance(one, Document)])
+            for request in requests:
+                document = wait_reasons.in_document(request, WaitReasons(), form)
+                click.echo(to_json(document | {"in_batch": by_key[request.key].to_json()}))
+            _note_prompts(settings, requests, form)
             return
     now = datetime.now(UTC)
     if not places:
@@ -79,17 +96,20 @@ async def _on_the_way(tenant: str | None, limit: int, *, as_json: bool) -> None:
 
 
 async def _rejected(
-    tenant: str | None, since: datetime | None, until: datetime | None, limit: int, *, as_json: bool
+    tenant: str | None, since: datetime | None, until: datetime | None, limit: int, form: JsonForm | None
 ) -> None:
-    from scripts.cli.data.requests import rejected, to_json
+    from scripts.cli.data.json_output import to_json
+    from scripts.cli.data.requests import rejected
     from scripts.cli.views import request_view
 
     settings = worker_home.read_settings()
     async with worker_home.reading(settings) as store:
         messages, count = await rejected(store, tenant, since, until, limit)
-    if as_json:
+    if form is not None:
         for message in messages:
-            click.echo(to_json(message.document()))
+            click.echo(to_json(message.document(raw=form.raw, with_prompt=form.with_prompt)))
+            if form.with_prompt:
+                audit.note(settings, "show-prompt", request_id=message.request_id, detail="list")
         return
     if not messages:
         click.echo("no rejected messages", err=True)
@@ -99,11 +119,12 @@ async def _rejected(
     click.echo(f"{count:,} rejected message{'' if count == 1 else 's'}{more}", err=True)
 
 
-async def _list(choice: Choice, limit: int, *, as_json: bool) -> None:
+async def _list(choice: Choice, limit: int, form: JsonForm | None) -> None:
     from datetime import UTC, datetime
 
     from scripts.cli.data import wait_reasons
-    from scripts.cli.data.requests import Listed, to_json, with_attempts
+    from scripts.cli.data.json_output import to_json
+    from scripts.cli.data.requests import Listed, with_attempts
     from scripts.cli.views import request_view
     from shared import wiring
     from shared.core.values.documents import Document
@@ -113,12 +134,15 @@ async def _list(choice: Choice, limit: int, *, as_json: bool) -> None:
     choice = choice.with_models(catalogue)
     async with worker_home.reading(settings) as store:
         unreadable: list[Document] = []
-        read = filters.read_whole if as_json else filters.read
+        read = filters.read_whole if form else filters.read
         documents = await read(store, choice, limit, unreadable)
         worker_home.say_if_simulated(settings)
-        if as_json:
-            for each in await with_attempts(store, documents):
-                click.echo(to_json(each.document()))
+        if form is not None:
+            requests = await with_attempts(store, documents)
+            held = await wait_reasons.read(store, requests, catalogue)
+            for request in requests:
+                click.echo(to_json(wait_reasons.in_document(request, held, form)))
+            _note_prompts(settings, requests, form)
             for document in unreadable:
                 click.echo(to_json({"request_id": document.id, "status": "unreadable"}))
             return
@@ -133,3 +157,8 @@ async def _list(choice: Choice, limit: int, *, as_json: bool) -> None:
     )
     if any(request.status not in FINAL for request in found):
         worker_home.warn_unless_running(settings)
+
+
+def _note_prompts(settings: Settings, requests: Sequence[Found], form: JsonForm) -> None:
+    for request in requests if form.with_prompt else ():
+        audit.note(settings, "show-prompt", request_id=request.key, trace_id=request.record.trace_id, detail="list")

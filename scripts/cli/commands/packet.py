@@ -23,6 +23,7 @@ def command(ctx: click.Context, request_id: str, number: int | None, with_prompt
     """Show a minimal reproduction of an attempt for provider support.
 
     Contains what the provider's support asks for and the curl command that repeats the call. Never contains the key.
+    Exit code 3 while there is no attempt yet.
     """
     from scripts.cli.data.requests import check_name
 
@@ -31,11 +32,14 @@ def command(ctx: click.Context, request_id: str, number: int | None, with_prompt
 
 
 async def _packet(request_id: str, number: int | None, *, with_prompt: bool, as_json: bool) -> int:
-    """The exit code: 1 where there is no such request or attempt."""
-    from scripts.cli.data.requests import find_or_say, to_json
+    """The exit code: 1 where there is no such request or attempt, 3 where it has not been attempted yet."""
+    from scripts.cli.data.json_output import to_json
+    from scripts.cli.data.requests import find_or_say
+    from scripts.cli.main import NOT_YET
     from scripts.cli.views import request_view
     from shared import wiring
     from shared.core.observability import repro_packet
+    from shared.core.values.status import FINAL
     from shared.flows.operations.repro_packet import Repeating, made
 
     settings = worker_home.read_settings()
@@ -47,7 +51,7 @@ async def _packet(request_id: str, number: int | None, *, with_prompt: bool, as_
     if attempt is None:
         which = f"no attempt {number}; it has {len(found.attempts)}" if number else "no attempt yet"
         click.echo(f"{request_id}: {which}. See `renderlane status {request_id}`.", err=True)
-        return 1
+        return 1 if number or found.status in FINAL else NOT_YET
     catalogue = wiring.catalogue(settings)
     how = Repeating(settings.project, settings.base_url, wiring.body_of)
     found_out = made(found.key, found.record, attempt, catalogue, how, with_prompt=with_prompt)

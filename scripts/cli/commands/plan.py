@@ -223,7 +223,7 @@ async def _spend(settings: Settings) -> MonthSpend | None:
 
 
 def _plan(load: Load, stage: Stage, models: Catalogue, chart: str | None, billing: Billing, *, as_json: bool) -> None:
-    from scripts.cli.data.requests import to_json
+    from scripts.cli.data.json_output import to_json
     from scripts.cli.views import plan_report, request_view
     from scripts.planner import account
     from scripts.planner.alternatives import alternatives

@@ -23,8 +23,8 @@ def command(as_json: bool) -> None:
 
 async def _quota(*, as_json: bool) -> None:
     from scripts.cli.data import worker_settings
+    from scripts.cli.data.json_output import to_json
     from scripts.cli.data.quota_state import read
-    from scripts.cli.data.requests import to_json
     from scripts.cli.views import quota_table, request_view
     from shared import wiring
     from shared.core.accounting import account_cap

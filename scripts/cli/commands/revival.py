@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from scripts.cli.data import filters, flag_actions, worker_home
 from scripts.cli.data.filters import Choice
+from scripts.cli.data.json_output import to_json
 from scripts.cli.views import request_view
 from shared.config import Settings
 from shared.core.catalogue.catalogue import Catalogue
@@ -64,7 +64,7 @@ class Preview(Struct, frozen=True):
         return lines
 
     def to_json(self) -> str:
-        return json.dumps(
+        return to_json(
             {
                 "chosen": len(self.found),
                 "revived_before": self.before,
@@ -149,7 +149,7 @@ def _say(old_id: str, end: Revived | ReviveRefused, *, as_json: bool, quiet: boo
             click.echo(f"{old_id}: not revived: {end}", err=True)
         case Revived() if as_json:
             told = {"request_id": id_of(old_id), "revived_as": end.request_id, "notes": end.notes, "before": end.before}
-            click.echo(json.dumps(told))
+            click.echo(to_json(told))
         case Revived():
             if quiet:
                 return

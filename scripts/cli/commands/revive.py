@@ -75,6 +75,9 @@ async def _by_filter(
     catalogue = wiring.catalogue(settings)
     async with worker_home.reading(settings) as store:
         preview = await revival.look(store, choice.with_models(catalogue), catalogue)
+    if not preview.found and as_json and not yes:
+        click.echo(preview.to_json())
+        return 0
     if not preview.found:
         click.echo(f"nothing to revive{preview.before_words}", err=True)
         return 0

@@ -10,7 +10,7 @@ import click
 from scripts.cli.data import worker_home
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    from rich.console import RenderableType
 
     from shared.core.observability.verdict import Finding
     from shared.flows.status.scene_reading import Situation
@@ -22,7 +22,7 @@ STYLES = {"green": "green", "amber": "yellow", "red": "bold red"}
 async def show(*, as_json: bool) -> int:
     """The exit code: 1 where somebody is needed at once."""
     from scripts.cli.data import routing
-    from scripts.cli.data.requests import to_json
+    from scripts.cli.data.json_output import to_json
     from scripts.cli.views import request_view
     from shared import wiring
     from shared.flows.status import scene_reading
@@ -66,17 +66,20 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def lines(now: Situation) -> Iterator[Text]:
+def lines(now: Situation) -> Iterator[RenderableType]:
+    """The verdict and what else holds, each with its step; then the figures."""
+    from rich.padding import Padding
     from rich.text import Text
 
+    below = (0, 0, 0, 2)
     first = now.verdict.first
     yield Text(f"{SIGNS[now.verdict.level]} {first.title}", STYLES[now.verdict.level])
-    yield Text(f"  {first.detail}")
-    yield Text(f"  Next: {first.next_step}{_runbook(first)}")
+    yield Padding(Text(first.detail), below, expand=False)
+    yield Padding(Text(f"Next: {first.next_step}{_runbook(first)}"), below, expand=False)
     for finding in now.verdict.others:
         yield Text(f"{SIGNS[finding.level]} {finding.title}", STYLES[finding.level])
-        yield Text(f"  {finding.detail} {finding.next_step}{_runbook(finding)}")
-    yield Text(f"  {_figures(now)}")
+        yield Padding(Text(f"{finding.detail} {finding.next_step}{_runbook(finding)}"), below, expand=False)
+    yield Padding(Text(_figures(now)), below, expand=False)
 
 
 def _runbook(finding: Finding) -> str:

@@ -91,7 +91,8 @@ async def _show(
     store: Store, found: list[Found | Absent], catalogue: Catalogue, *, as_json: bool, raw: bool, with_prompt: bool
 ) -> None:
     from scripts.cli.data import wait_reasons
-    from scripts.cli.data.requests import Found, to_json
+    from scripts.cli.data.json_output import JsonForm, to_json
+    from scripts.cli.data.requests import Found
     from scripts.cli.views import request_view
 
     known = [each for each in found if isinstance(each, Found)]
@@ -100,7 +101,7 @@ async def _show(
     console = request_view.console()
     for number, each in enumerate(known):
         if as_json:
-            click.echo(to_json(wait_reasons.in_document(each, why, raw=raw, with_prompt=with_prompt)))
+            click.echo(to_json(wait_reasons.in_document(each, why, JsonForm(raw, with_prompt))))
         else:
             next_step = None if now is None else _next_step(each, now, catalogue)
             sheet = request_view.sheet(each, wait_reasons.of(each, why), next_step, with_prompt=with_prompt)

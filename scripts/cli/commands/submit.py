@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 
 from scripts.cli.data import streams, worker_home
+from scripts.cli.data.json_output import JsonForm, to_json
 from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES
 from shared.core.values.lanes import ASKABLE
 from shared.core.values.parameters import IMAGE_SEARCH, OUTPUT_FORMATS, THINKING
@@ -24,9 +25,10 @@ from shared.core.values.parameters import IMAGE_SEARCH, OUTPUT_FORMATS, THINKING
 if TYPE_CHECKING:
     from scripts.cli.data.completion import Waiting
     from scripts.cli.data.outgoing import Line, Sent
+    from scripts.cli.data.requests import Found, Rejected
     from shared.config import Settings
 
-ABOUT_ALL = ("wait", "timeout", "as_json", "prefix", "no_check", "what")
+ABOUT_ALL = ("wait", "timeout", "as_json", "raw", "with_prompt", "prefix", "no_check", "what")
 """Parameters that hold for a file too; the others describe one request."""
 
 FILE_NAME = re.compile(
@@ -68,17 +70,25 @@ FILE_NAME = re.compile(
 @click.option("--no-check", is_flag=True, help="Publish without validating first.")
 @click.option("--wait", is_flag=True, help="Wait until every request has ended.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Time limit for --wait.")
-@click.option("--json", "as_json", is_flag=True, help="JSON Lines output; with --wait the status documents.")
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines output; with --wait the public views.")
+@click.option("--raw", is_flag=True, help="With --wait --json: the whole status documents with their attempts.")
+@click.option("--with-prompt", is_flag=True, help="With --wait --json: also the prompts.")
 @click.pass_context
 def command(ctx: click.Context, /, what: str, **given: Any) -> None:
     """Publish one request or a file of requests.
 
     FILE.jsonl holds one message per line (- is standard input): a render request as JSON, or {"cancel": "ID"}, with
     "tenant" beside it for a request of another tenant than default.
-    With --wait the exit code is 0 if all requests succeeded.
+    With --wait the exit code is 0 if all requests succeeded, 1 if one ended without an image, and 3 if --timeout passed
+    before all had ended.
     """
     if given["timeout"] is not None and not given["wait"]:
         raise click.UsageError("--timeout needs --wait")
+    form = JsonForm(given["raw"], given["with_prompt"]) if given["as_json"] or given["raw"] else None
+    if given["with_prompt"] and form is None:
+        raise click.UsageError("--with-prompt needs --json")
+    if given["raw"] and not given["wait"]:
+        raise click.UsageError("--raw needs --wait")
     from scripts.cli.data import intake_check
     from scripts.cli.data.outgoing import complaints
 
@@ -99,7 +109,7 @@ def command(ctx: click.Context, /, what: str, **given: Any) -> None:
     if not given["wait"]:
         return
     try:
-        code = asyncio.run(_wait(settings, sent, given["timeout"], as_json=given["as_json"]))
+        code = asyncio.run(_wait(settings, sent, given["timeout"], form))
         sys.stdout.flush()
     except KeyboardInterrupt:
         streams.tell(f"\nstopped waiting; the requests continue:  {_look(sent)}")
@@ -241,7 +251,7 @@ def _say_sent(sent: Sequence[Sent], *, as_json: bool) -> None:
     lines = []
     for each in sent:
         if as_json:
-            lines.append(json.dumps({"request_id": each.request_id, "message_id": each.message_id}))
+            lines.append(to_json({"request_id": each.request_id, "message_id": each.message_id}))
         elif not each.cancels:
             lines.append(each.request_id or f"message {each.message_id}")
     if not streams.write(lines):
@@ -250,10 +260,10 @@ def _say_sent(sent: Sequence[Sent], *, as_json: bool) -> None:
         streams.tell(f"published {len(sent)} message{'s' if len(sent) != 1 else ''}")
 
 
-async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None, *, as_json: bool) -> int:
-    """The exit code: 0 when all succeeded in time."""
+async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None, form: JsonForm | None) -> int:
+    """The exit code: 0 when all succeeded in time, 1 when one ended otherwise, 3 when some have not ended yet."""
     from scripts.cli.data.completion import Waiting
-    from scripts.cli.data.requests import Found, to_json
+    from scripts.cli.data.requests import Found
     from scripts.cli.views import progress
 
     async with worker_home.reading(settings) as store:
@@ -261,9 +271,9 @@ async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None,
         with progress.shown(waiting) as report:
             in_time = await waiting.until_ended(timeout, report)
         found = await waiting.found()
-    if as_json:
+    if form is not None:
         for each in found:
-            click.echo(to_json(each.document()))
+            click.echo(to_json(_shown(each, form)))
     else:
         from scripts.cli.views import request_view
 
@@ -274,7 +284,26 @@ async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None,
             console.print(request_view.results(found), request_view.remarks(found), "", request_view.summary(found))
     if not in_time:
         _say_late(waiting, timeout)
-    return 0 if in_time and all(each.status == "succeeded" for each in found) else 1
+    from scripts.cli.main import NOT_YET
+
+    if any(ended.status != "succeeded" for ended in found if _has_ended(ended)):
+        return 1
+    return 0 if in_time else NOT_YET
+
+
+def _has_ended(found: Found | Rejected) -> bool:
+    from shared.core.values.status import FINAL
+
+    return found.status in (*FINAL, "rejected")
+
+
+def _shown(ended: Found | Rejected, form: JsonForm) -> dict[str, Any]:
+    from scripts.cli.data import wait_reasons
+    from scripts.cli.data.requests import Found
+
+    if isinstance(ended, Found):
+        return wait_reasons.in_document(ended, wait_reasons.WaitReasons(), form)
+    return ended.document(raw=form.raw, with_prompt=form.with_prompt)
 
 
 def _say_late(waiting: Waiting, timeout: float | None) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from scripts.cli.commands import webhook
 from scripts.cli.data import audit, worker_home
+from scripts.cli.data.json_output import to_json
 from shared.core.admission.fair_queueing import DEFAULT_WEIGHT, LEAST_WEIGHT, MOST_WEIGHT
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ async def _tenant(name: str, weight: float | None, *, as_json: bool) -> None:
             audit.note(settings, "tenant-weight", detail=f"tenant {name}: weight {weight:g}")
         seen = await _read(store, name, wiring.catalogue(settings))
     if as_json:
-        click.echo(json.dumps(seen))
+        click.echo(to_json(seen))
         return
     click.echo(f"{name}: weight {seen['weight']:g}" + ("" if seen["set"] else " (the default)"))
     for queue, count in seen["waiting"].items():

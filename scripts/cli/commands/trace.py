@@ -36,7 +36,8 @@ def command(ctx: click.Context, request_id: str, as_json: bool, page: Path | Non
 
 async def _trace(request_id: str, *, as_json: bool, page: Path | None) -> int:
     """The exit code: 1 where the id is unknown."""
-    from scripts.cli.data.requests import find_or_say, to_json
+    from scripts.cli.data.json_output import to_json
+    from scripts.cli.data.requests import find_or_say
     from scripts.cli.views import request_view, trace_view
 
     settings = worker_home.read_settings()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.cli.data import audit, worker_home
-from shared.core.values.status import FINAL
+from scripts.cli.data.json_output import to_json
+from shared.core.lifecycle.request_view import ENDED
 
 if TYPE_CHECKING:
     from shared.core.webhooks.delivery import Delivery
@@ -31,7 +31,7 @@ def command() -> None:
 @command.command("add")
 @click.argument("url", metavar="URL")
 @click.option(
-    "--status", "statuses", multiple=True, type=click.Choice(FINAL),
+    "--status", "statuses", multiple=True, type=click.Choice(ENDED),
     help="Send results of this status only; repeat it for more. Default: all.",
 )  # fmt: skip
 @JSON
@@ -81,7 +81,7 @@ async def _list(tenant: str, *, as_json: bool) -> None:
     for endpoint_id, endpoint in rows.items():
         shown = _endpoint(endpoint_id, endpoint)
         if as_json:
-            click.echo(json.dumps(shown))
+            click.echo(to_json(shown))
         else:
             click.echo(f"{endpoint_id}  {endpoint.url}  {', '.join(shown['statuses'])}  {shown['state']}")
     if not rows and not as_json:
@@ -161,7 +161,7 @@ async def _deliveries(tenant: str, state: str | None, limit: int, *, as_json: bo
     for document in documents:
         delivery = Delivery.from_json(document.data)
         if as_json:
-            click.echo(json.dumps(_delivery(document.id, delivery)))
+            click.echo(to_json(_delivery(document.id, delivery)))
             continue
         last = delivery.last.reason if delivery.last and delivery.last.reason else ""
         click.echo(
@@ -208,7 +208,7 @@ async def _replay(tenant: str, request_ids: tuple[str, ...], endpoint_id: str | 
             due += await replay.replay_dead(store, topics, tenant, endpoint_id)
     audit.note(settings, "webhook-replay", detail=f"tenant {tenant}: {len(due)} deliveries")
     if as_json:
-        click.echo(json.dumps({"deliveries": due, "errors": missing}))
+        click.echo(to_json({"deliveries": due, "errors": missing}))
     else:
         click.echo(f"{len(due)} {'delivery is' if len(due) == 1 else 'deliveries are'} due again")
         for line in missing:
@@ -234,7 +234,7 @@ async def _changing(tenant: str, endpoint_id: str, action: str) -> AsyncIterator
 
 def _show_secret(endpoint_id: str, endpoint: Endpoint, secret: str, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({**_endpoint(endpoint_id, endpoint), "secret": secret}))
+        click.echo(to_json({**_endpoint(endpoint_id, endpoint), "secret": secret}))
         return
     click.echo(f"{endpoint_id}  {endpoint.url}")
     click.echo(f"secret: {secret}")
@@ -248,7 +248,7 @@ def _endpoint(endpoint_id: str, endpoint: Endpoint) -> dict[str, Any]:
         "endpoint": endpoint_id,
         "tenant": endpoint.tenant,
         "url": endpoint.url,
-        "statuses": list(endpoint.statuses or FINAL),
+        "statuses": list(endpoint.statuses or ENDED),
         "state": disabled or paused or "enabled",
         "failures": endpoint.failures,
         "created_at": _moment(endpoint.created_at),

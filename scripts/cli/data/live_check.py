@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
 import httpx2
 
 from scripts.cli.data import worker_home
+from scripts.cli.data.json_output import to_json
 from scripts.doctor_live import differences, report, run
 from scripts.doctor_live.api import GOOGLE, Api
 from scripts.doctor_live.outcome import Outcome
@@ -26,7 +28,6 @@ from shared.config import InvalidSetting, Settings
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.limits.live_quota import UsageByModel
 from shared.core.values.money import micros_from_usd, usd
-from shared.core.values.visible import json_line
 from shared.ports.quota import NotAsked, QuotaUnreadable
 
 NOT_CONFIRMED = 2
@@ -83,7 +84,7 @@ async def check(out: Path, budget: str, *, confirmed: bool, as_json: bool) -> in
     )
     _write(out, made_at, document)
     if as_json:
-        click.echo(json_line(document))
+        click.echo(to_json(document))
     else:
         click.echo(report.markdown(document))
     return DIFFERS if changes or not all(outcome.made for outcome in outcomes if outcome.probe.kind == "answers") else 0
@@ -122,12 +123,12 @@ def _circumstances(settings: Settings, now: datetime) -> Circumstances:
     )
 
 
-def _write(out: Path, now: datetime, document: dict[str, object]) -> None:
+def _write(out: Path, now: datetime, document: dict[str, Any]) -> None:
     """Two files with the moment in their names; an existing one is never overwritten."""
     stem = f"doctor-live-{now:%Y%m%dT%H%M%SZ}"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for suffix, text in ((".json", json_line(document) + "\n"), (".md", report.markdown(document))):
+        for suffix, text in ((".json", to_json(document) + "\n"), (".md", report.markdown(document))):
             path = out / f"{stem}{suffix}"
             with path.open("x", encoding="utf-8") as file:
                 file.write(text)

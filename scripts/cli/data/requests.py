@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import click
-from msgspec import Struct, field
+from msgspec import Struct, field, to_builtins
 
 from shared.core.lifecycle import queries, request_record
+from shared.core.lifecycle.request_view import rejected_view
 from shared.core.messages.request_key import KEY_WORDS, SEPARATOR, id_of, is_key, tenant_of
 from shared.core.records.attempt import AttemptRecord
 from shared.core.records.note import RejectedRecord
@@ -19,7 +20,6 @@ from shared.core.records.request import RequestRecord, RequestRow
 from shared.core.records.versioned import attempt_in, request_in
 from shared.core.values.documents import Absent, Document, Fields, Query
 from shared.core.values.status import Status
-from shared.core.values.visible import json_line
 from shared.flows.requests.lookup import find_request
 from shared.ports.store import Store
 
@@ -113,10 +113,21 @@ class Rejected(Struct, frozen=True):
     def status(self) -> str:
         return "rejected"
 
-    def document(self) -> dict[str, Any]:
-        """Without the excerpt of the message."""
-        shown = {name: value for name, value in self.stored.items() if name not in ("excerpt", "expire_at")}
-        return {**shown, "request_id": self.request_id, "status": "rejected"}
+    def document(self, *, raw: bool = False, with_prompt: bool = False) -> dict[str, Any]:
+        """The public view with the message's id and problems; `raw`: as it is stored.
+
+        The excerpt of the message holds its prompt.
+        """
+        excerpt = {"excerpt": self.record.excerpt} if with_prompt else {}
+        if raw:
+            stored = {name: value for name, value in self.stored.items() if name not in ("excerpt", "expire_at")}
+            return {**stored, **excerpt, "request_id": self.request_id, "status": "rejected"}
+        view: dict[str, Any] = to_builtins(rejected_view(self.record))
+        own = {"tenant": self.record.tenant, "request_id": self.request_id}
+        if self.request_id is None:
+            own["links"] = None
+        message = {"message_id": self.record.message_id, "problems": to_builtins(self.record.problems)}
+        return view | own | message | excerpt
 
 
 def check_name(name: str) -> None:
@@ -199,14 +210,3 @@ async def _with_attempts(store: Store, document: Document | Absent) -> Found | A
     attempts = await store.query(queries.attempts_of(request.id)) if request.record.attempt_count else []
     records = tuple(attempt_in(attempt).record for attempt in attempts)
     return Found(request.id, request.record, records, request.data, tuple(attempt.data for attempt in attempts))
-
-
-def to_json(document: Mapping[str, Any]) -> str:
-    """One line; times as RFC 3339 in UTC."""
-    return json_line(document, _moment)
-
-
-def _moment(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    raise TypeError(f"{type(value).__name__} has no place in a status document")

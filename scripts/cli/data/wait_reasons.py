@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from scripts.cli.data.json_output import JsonForm
 from scripts.cli.data.requests import Found, Listed
 from shared.core.catalogue.catalogue import Catalogue
-from shared.core.lifecycle.request_view import request_view
+from shared.core.lifecycle.request_view import Image, request_view
 from shared.core.observability import display
+from shared.core.records.pump import PumpRecord
 from shared.core.routing import flag, flag_board
 from shared.core.routing.flag import Flag, Subject
 from shared.core.routing.flag_board import Board
@@ -38,7 +40,7 @@ async def read(store: Store, found: Iterable[Listed], catalogue: Catalogue) -> W
     if not any(waits(each) for each in found):
         return WaitReasons()
     pump, own = await store.get_all([PUMP, flag_board.PATH])
-    said: dict[str, Fields] = pump.data.get("held") or {} if isinstance(pump, Document) else {}
+    said: dict[str, Fields] = dict(PumpRecord.of(pump).blocked or {})
     held = {model: why for model, why in said.items() if why["until"] is None or why["until"] > pump.read_at}
     flags = Board.from_json(own.data).in_force(own.read_at) if isinstance(own, Document) else ()
     return WaitReasons(held, tuple(each for each in flags if each.name == "pause" and not each.shadow), catalogue)
@@ -72,14 +74,18 @@ def _pause_of(found: Listed, held: WaitReasons) -> Flag | None:
     return next(iter(flag.concerning(held.pauses, subject)), None)
 
 
-def in_document(found: Found, held: WaitReasons, *, raw: bool, with_prompt: bool) -> dict[str, Any]:
-    """The public view, or the whole status document, with `held` where the pump has said why."""
+def in_document(found: Found, held: WaitReasons, form: JsonForm) -> dict[str, Any]:
+    """The public view with the image's place in the image store, or the whole status document; with `held` where the
+    pump has said why.
+    """
     why = of(found, held)
     told = {} if why is None else {"held": {name: why[name] for name in ("reason", "until", "why")}}
-    if raw:
-        return told | found.document(with_prompt=with_prompt)
-    view: dict[str, Any] = msgspec.to_builtins(request_view(found.key, found.record, datetime.now(UTC)))
-    prompt = {"prompt": found.record.prompt} if with_prompt else {}
+    if form.raw:
+        return told | found.document(with_prompt=form.with_prompt)
+    uri = found.record.image_uri
+    image = None if uri is None else Image(uri)
+    view: dict[str, Any] = msgspec.to_builtins(request_view(found.key, found.record, datetime.now(UTC), image=image))
+    prompt = {"prompt": found.record.prompt} if form.with_prompt else {}
     return view | told | prompt
 
 

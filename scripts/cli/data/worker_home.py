@@ -37,9 +37,9 @@ async def reading(settings: Settings) -> AsyncIterator[Store]:
     from shared.adapters.process.system_clock import SystemClock
 
     if isinstance(settings.store, SqliteStore) and not _exists(settings.store.path):
-        raise click.ClickException(
-            f"no worker has ever run here: {settings.store.path} does not exist. "
-            "Set RENDERLANE_HOME to the right folder, or start a worker with `renderlane up`."
+        raise InvalidSetting(
+            f"RENDERLANE_HOME: no worker has ever run here: {settings.store.path} does not exist. "
+            "Set it to the right folder, or start a worker with `renderlane up`."
         )
     store = wiring.store(settings, SystemClock())
     try:
@@ -90,6 +90,13 @@ def warn_unless_running(settings: Settings) -> None:
                 "account or cannot be read",
                 err=True,
             )
+
+
+def may_run(settings: Settings) -> bool:
+    """Whether somebody may take up what is published: False where this home's worker certainly does not run."""
+    from scripts.local.lock import standing
+
+    return not isinstance(settings.topics, LocalTopics) or standing(settings) != "free"
 
 
 def events(settings: Settings) -> TextIO:

@@ -15,7 +15,7 @@ from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from shared.core.accounting.cost_report import AMOUNTS, Bill, Bills, Total
 from shared.core.accounting.ledger import PARTS, REPEATS, WHYS
 from shared.core.catalogue.catalogue import Catalogue
-from shared.core.values.money import usd
+from shared.core.values.money import in_dollars, usd_name
 
 WORDS = {
     "first": "first attempts",
@@ -70,7 +70,7 @@ def lines(found: Bills, by: str, span: str, *, explain: bool) -> Iterator[Render
 
 
 def document(found: Bills, by: str, since: date, until: date, models: Catalogue, today: date) -> dict[str, Any]:
-    """Money in micro-dollars, under the ledger's own names."""
+    """Under the ledger's own names."""
     return {
         "since": since.isoformat(),
         "until": until.isoformat(),
@@ -84,13 +84,13 @@ def document(found: Bills, by: str, since: date, until: date, models: Catalogue,
 
 
 def csv_text(found: Bills, by: str) -> str:
-    """A line a contract and group, with every amount; amounts of money in micro-dollars."""
+    """A line a contract and group, with every amount; money in dollars."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["contract", by, "cost_usd", *AMOUNTS])
+    writer.writerow(["contract", by, *map(usd_name, AMOUNTS)])
     for contract, bill in (("google", found.google), ("gateways", found.gateways)):
         for name, total in bill.groups.items():
-            writer.writerow([contract, name, usd(total.micros), *(total[each] for each in AMOUNTS)])
+            writer.writerow([contract, name, *in_dollars(total.to_json()).values()])
     return text.getvalue()
 
 

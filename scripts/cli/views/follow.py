@@ -13,7 +13,8 @@ from rich.console import Group
 from rich.live import Live
 
 from scripts.cli.data import wait_reasons
-from scripts.cli.data.requests import Found, find, find_again, to_json
+from scripts.cli.data.json_output import JsonForm, to_json
+from scripts.cli.data.requests import Found, find, find_again
 from scripts.cli.data.wait_reasons import WaitReasons
 from scripts.cli.views import request_view
 from shared.core.catalogue.catalogue import Catalogue
@@ -43,7 +44,8 @@ async def follow(
 @contextlib.contextmanager
 def _drawing(*, as_json: bool, raw: bool, with_prompt: bool) -> Iterator[Draw]:
     if as_json:
-        yield _changes(lambda each, why: to_json(wait_reasons.in_document(each, why, raw=raw, with_prompt=with_prompt)))
+        form = JsonForm(raw, with_prompt)
+        yield _changes(lambda each, why: to_json(wait_reasons.in_document(each, why, form)))
     elif not sys.stdout.isatty():
         yield _changes(line)
     else:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from scripts.cli.data.requests import to_json as to_line
+from scripts.cli.data.json_output import to_json as to_line
 from shared.core.catalogue.catalogue import Gateway
 from shared.core.catalogue.gateway_proof import ITEMS, Proof
 from shared.core.routing import gateway

@@ -232,7 +232,7 @@ def dollars(micros: int) -> str:
 
 
 def document(load: Load, stage: Stage, found: Sequence[Figures]) -> dict[str, Any]:
-    """The whole plan for a program: durations in seconds, money in micro-dollars; null is unknown or never."""
+    """The whole plan for a program: durations in seconds; null is unknown or never."""
     return {
         "load": {"about": load.about, "requests": len(load.wanted), "rejected": list(load.rejected)},
         "start": stage.start,
@@ -243,8 +243,13 @@ def document(load: Load, stage: Stage, found: Sequence[Figures]) -> dict[str, An
             model: {name: to_builtins(limit) for name, limit in dimensions.items()}
             for model, dimensions in stage.limits.items()
         },
-        "alternatives": [_finite(to_builtins(each)) for each in found],
+        "alternatives": [_alternative(each) for each in found],
     }
+
+
+def _alternative(of: Figures) -> dict[str, Any]:
+    built: dict[str, Any] = _finite(to_builtins(of))
+    return {"cost_micros" if name == "cost" else name: value for name, value in built.items()}
 
 
 def _finite(value: Any) -> Any:

@@ -17,6 +17,7 @@ from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from scripts.cli.views.terminal import console as console
 from shared.core.messages.render_request import RenderRequest
 from shared.core.observability.display import age as age
+from shared.core.observability.display import count
 from shared.core.observability.display import dollars as dollars
 from shared.core.observability.display import moment as moment
 from shared.core.observability.display import seconds as seconds
@@ -204,7 +205,8 @@ def _facts(
         facts.append(("waits", f"{data.reason}{until}"))
     if prospect is not None:
         at = f" ({moment(prospect.at)})" if prospect.at else ""
-        facts += [("now", prospect.now), ("next", prospect.next), ("when", f"{prospect.when}{at}")]
+        facts += [("now", prospect.now)] if why_held is None else []  # else the row above says it
+        facts += [("next", prospect.next), ("when", f"{prospect.when}{at}")]
     facts += [
         (name, str(other)) for name, other in (("revives", data.revives), ("revived as", data.revived_as)) if other
     ]
@@ -265,7 +267,9 @@ def _parameters(ask: Requirements, request: RenderRequest) -> Iterator[str]:
 def _cost_in_full(data: RequestRecord) -> str:
     basis = f" ({data.cost_basis})" if data.cost_basis else ""
     unknown = data.cost_unknown_attempts
-    return f"{dollars(data.cost_micros)}{basis}" + (f" + {unknown} attempts of unknown cost" if unknown else "")
+    return f"{dollars(data.cost_micros)}{basis}" + (
+        f" + {count(unknown, 'attempt')} of unknown cost" if unknown else ""
+    )
 
 
 def _times(found: Found) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from shared.adapters.gemini import answer_errors
-from shared.adapters.gemini.error_codes import REFUSALS
 from shared.adapters.gemini.interactions_response import header_id
+from shared.adapters.gemini_errors import answer_errors
+from shared.adapters.gemini_errors.error_codes import REFUSALS
 from shared.adapters.payloads import answer_image
 from shared.adapters.payloads.answer_image import Read, Served, malformed
 from shared.adapters.payloads.image_parts import Part, in_text, parts_of

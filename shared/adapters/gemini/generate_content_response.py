@@ -13,9 +13,9 @@ from datetime import datetime
 import msgspec
 from msgspec import Raw
 
-from shared.adapters.gemini import answer_errors
-from shared.adapters.gemini.errors import Problem
 from shared.adapters.gemini.interactions_response import header_id, tier
+from shared.adapters.gemini_errors import answer_errors
+from shared.adapters.gemini_errors.errors import Problem
 from shared.adapters.payloads import answer_image
 from shared.adapters.payloads.answer_image import Read, Served, malformed
 from shared.adapters.payloads.image_parts import parts_of

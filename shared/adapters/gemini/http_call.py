@@ -18,8 +18,8 @@ import httpx2
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.adapters.gemini import errors
 from shared.adapters.gemini.interactions_response import header_id
+from shared.adapters.gemini_errors import errors
 from shared.adapters.payloads.quotation import NOTHING_SENT, SENT, Sent
 from shared.adapters.payloads.redaction import redacted
 from shared.core.provider.call import Order

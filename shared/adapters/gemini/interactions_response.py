@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Raw
 
-from shared.adapters.gemini import answer_errors, errors
+from shared.adapters.gemini_errors import answer_errors, errors
 from shared.adapters.payloads import answer_image
 from shared.adapters.payloads.answer_image import Read, Served, malformed
 from shared.adapters.payloads.image_parts import parts_of

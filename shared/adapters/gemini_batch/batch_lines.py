@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from shared.adapters.gemini import answer_errors
 from shared.adapters.gemini.generate_content_lane import safety_settings
 from shared.adapters.gemini.generate_content_response import read_values
+from shared.adapters.gemini_errors import answer_errors
 from shared.adapters.payloads.answer_image import Read
 from shared.adapters.payloads.json_member import NONE, Json, decoded, text_of
 from shared.adapters.payloads.quotation import SENT, Sent

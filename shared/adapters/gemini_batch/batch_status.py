@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from shared.adapters.gemini import answer_errors
+from shared.adapters.gemini_errors import answer_errors
 from shared.adapters.payloads.json_member import NONE, count_of, decoded, is_true, items_of, text_of
 from shared.adapters.payloads.redaction import redacted
 from shared.core.lifecycle.batch import Progress

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import httpx2
 from msgspec.structs import replace
 
-from shared.adapters.gemini import errors
 from shared.adapters.gemini.paid_images import PaidImages, google_files
 from shared.adapters.gemini_batch.batch_lines import Line, read_line, result_of, write_line
 from shared.adapters.gemini_batch.batch_status import (
@@ -30,6 +29,7 @@ from shared.adapters.gemini_batch.batch_status import (
     operations_of,
     progress_of,
 )
+from shared.adapters.gemini_errors import errors
 from shared.adapters.payloads.answer_image import Elsewhere
 from shared.adapters.payloads.json_member import text_of
 from shared.adapters.payloads.quotation import SENT, Sent

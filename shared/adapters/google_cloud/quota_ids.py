@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from shared.adapters.gemini.quota_errors import UNLIMITED
+from shared.adapters.gemini_errors.quota_errors import UNLIMITED
 
 Value: TypeAlias = int | None
 """None = unlimited."""

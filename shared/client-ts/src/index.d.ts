@@ -95,7 +95,7 @@ export class Renderlane {
 
 /** The body of a result webhook. */
 export interface WebhookEvent {
-  /** `render.` and the final status. */
+  /** `render.` and the final status, or `render.rejected` of a message that could not be taken. */
   type: string;
   timestamp: string;
   data: RequestView;

@@ -47,6 +47,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("request_id",)),
     ("requests", ("tenant", "-created_at")),
     ("requests", ("tenant", "status", "-created_at")),
+    ("requests", ("tenant", "priority", "-created_at")),
     ("rejected", ("request_id",)),
     ("rejected", ("-created_at",)),
     ("requests", ("status", "-created_at")),
@@ -115,6 +116,18 @@ def waiting_of(tenant: str, model: str, priority: str) -> Query:
         "requests",
         equal=(("status", "queued"), ("tenant", tenant), ("model", model), ("priority", priority)),
         limit=100_000,
+        fields=("status",),
+    )
+
+
+def interactive_since(tenant: str, since: datetime, limit: int) -> Query:
+    """For counting what one tenant had accepted with that priority, `since` included."""
+    return Query(
+        "requests",
+        equal=(("tenant", tenant), ("priority", "interactive")),
+        bounds=(Range("created_at", ">=", since),),
+        order_by=("-created_at",),
+        limit=limit,
         fields=("status",),
     )
 

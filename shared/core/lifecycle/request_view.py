@@ -1,7 +1,7 @@
 """The public view of a request: what its caller may know, in a fixed form. Pure.
 
-The HTTP API, result webhooks and `status --json` show it. Fields are added, never renamed or removed, within one
-`version`. It holds no prompt and nothing of how the worker keeps its documents.
+The HTTP API, result webhooks and the `--json` of every verb that shows requests have it. Fields are added, never
+renamed or removed, within one `version`. It holds no prompt and nothing of how the worker keeps its documents.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from urllib.parse import quote
 
 from msgspec import Meta, Struct
 
+from shared.core.messages.pubsub_messages import Event, event_of, text_of
 from shared.core.messages.render_request import DEFAULT_TENANT, RenderRequest
 from shared.core.messages.request_key import id_of
 from shared.core.records.note import AcceptedRecord, AcceptedRequest, RejectedRecord
 from shared.core.records.receipt import Receipt
 from shared.core.records.request import RequestRecord
+from shared.core.values.codec import stored_value
 from shared.core.values.money import usd
 from shared.core.values.status import FINAL
 
@@ -25,6 +27,7 @@ ACCEPTED = "accepted"
 """Published, and not on record yet: the worker takes it up within seconds."""
 REJECTED = "rejected"
 """The message could not be taken: never a request, and never final for its id."""
+CORRECT_IT = "Correct the named fields and submit it again."
 OPEN = (ACCEPTED, "queued", "released", "rendering", "batched")
 ENDED = (*FINAL, REJECTED)
 STATUSES = (*OPEN, *ENDED)
@@ -178,7 +181,7 @@ def accepted_view(
     """`rejection` is that of its message."""
     outcome = None
     if rejection is not None:
-        outcome = OutcomeView(REJECTED, rejection.reason, "Correct the named fields and submit it again.")
+        outcome = OutcomeView(REJECTED, rejection.reason, CORRECT_IT)
     return RequestView(
         version=VERSION,
         request_id=note.request_id,
@@ -205,11 +208,70 @@ def accepted_view(
     )
 
 
+def result_event(key: str, request: RequestRecord) -> Event:
+    """Under the id and the tenant that its caller knows it by."""
+    receipt, ask = request.receipt, request.ask
+    assert request.finished_at is not None
+    requested = stored_value(receipt.requested) if receipt is not None else None
+    return event_of(
+        {
+            "request_id": id_of(key),
+            "tenant": request.tenant,
+            "group": request.group,
+            "status": request.status,
+            "round": request.round,
+            "revives": request.revives,
+            "image_uri": request.image_uri,
+            "requested": requested or {"model": request.asked_model, "image_size": ask.image_size, "lane": ask.lane},
+            "delivered": None if receipt is None else stored_value(receipt.delivered),
+            "reasons": list(request.reasons),
+            "mismatches": [] if receipt is None else list(receipt.mismatches),
+            "cost_usd": usd(request.cost_micros),
+            "cost_basis": request.cost_basis,
+            "attempt_count": request.attempt_count,
+            "outcome": None if request.outcome is None else request.outcome.to_json(),
+            "labels": request.request.get("labels", {}),
+            "trace_id": request.trace_id,
+            "message_id": request.message_id,
+            "finished_at": text_of(request.finished_at),
+        }
+    )
+
+
 def _delivered(receipt: Receipt | None) -> DeliveredRoute | None:
     if receipt is None:
         return None
     image = receipt.delivered
     return DeliveredRoute(image.model, image.image_size, image.lane, image.width, image.height)
+
+
+def rejected_view(rejection: RejectedRecord, origin: str = "") -> RequestView:
+    """Its `request_id` is empty where the message named no valid id."""
+    request_id, tenant = rejection.request_id or "", rejection.tenant or DEFAULT_TENANT
+    return RequestView(
+        version=VERSION,
+        request_id=request_id,
+        tenant=tenant,
+        group=None,
+        status=REJECTED,
+        reason=None,
+        created_at=rejection.created_at,
+        finished_at=rejection.created_at,
+        wait_seconds=None,
+        requested=None,
+        delivered=None,
+        image_url=None,
+        image_expires_at=None,
+        cost_usd=usd(0),
+        cost_basis=None,
+        attempt_count=0,
+        reasons=(),
+        mismatches=(),
+        outcome=OutcomeView(REJECTED, rejection.reason, CORRECT_IT),
+        labels={},
+        trace_id=rejection.trace_id or "",
+        links=links(tenant, request_id, origin),
+    )
 
 
 def _wait(request: RequestRecord, now: datetime) -> float | None:

@@ -24,9 +24,9 @@ from shared.core.provider.outcome import CANCELLED_IN_FLIGHT, SUCCEEDED, Outcome
 from shared.core.provider.stored_image import Delivered, Ending, storable
 from shared.core.records.attempt import GOOGLE, AttemptRecord
 from shared.core.records.request import RequestRecord
-from shared.core.records.versioned import Attempt, Request, update
+from shared.core.records.versioned import Attempt, Request, update, with_record
 from shared.core.references import reference_set
-from shared.core.values.documents import Increment, Write
+from shared.core.values.documents import Create, Increment, Write
 from shared.core.values.lanes import is_apart
 from shared.core.values.route import circuit
 
@@ -171,6 +171,42 @@ def settle(
         cost=cost,
         mismatches=differing,
     )
+
+
+def book_extra(
+    request: Request, attempt: Attempt, ending: Ending, line: int, catalogue: Catalogue, *, now: datetime, shard: int
+) -> tuple[Write, ...]:
+    """The writes that book `ending`, the answer number `line` under one key (from 1; 0 was the attempt's own).
+
+    A further answer under a key was billed, so it is booked: an attempt document of its own, named for its line, holds
+    the cost; booked twice, the commit conflicts. The request keeps status and image.
+    """
+    reserved = attempt.record.budget  # returned with the attempt's own end; the period stays
+    opened = replace(
+        with_record(
+            attempt,
+            replace(
+                attempt.record,
+                ended_at=None,
+                outcome=None,
+                usage=None,
+                cost_micros=0,
+                cost_basis=None,
+                cost_parts={},
+                image_uri=None,
+                budget=replace(reserved, micros=0) if reserved is not None else None,
+            ),
+        ),
+        path=f"{attempt.path}-{line}",
+    )
+    as_ended = with_record(request, replace(request.record, status="succeeded"))
+    settled = settle(
+        as_ended, opened, ending, catalogue, now=now, latency_ms=0, jitter=0.0, shard=shard
+    )  # fmt: skip
+    assert isinstance(settled, Settlement), "the attempt of this line is open"
+    extra = replace(settled.closed, image_uri=None).to_json()
+    changed, _, *booked = settled.writes()
+    return changed, Create(opened.path, {**attempt.data, **extra}), *booked
 
 
 def is_given_up(attempt: AttemptRecord) -> bool:

@@ -132,7 +132,7 @@ def cancellation(tenant: str, request_id: str) -> bytes:
 
 
 def rejection_event(request_id: str, reason: InvalidRequest, message_id: str, trace_id: str, at: datetime) -> Event:
-    """The answer to a message that names a valid id but cannot be taken. Never final for that id.
+    """The answer to a message that cannot be taken. Never final for the id that it names; empty where it names none.
 
     It goes to the tenant that the message names: its filter lets the rejection through.
     """

@@ -43,4 +43,5 @@ class RejectedRecord(Record, frozen=True):
     excerpt: str = ""
     """The beginning of the message."""
     trace_id: str | None = None
+    traceparent: str | None = None
     expire_at: datetime | None = None

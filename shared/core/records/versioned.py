@@ -8,6 +8,7 @@ from msgspec import ValidationError
 
 from shared.core.records.attempt import AttemptRecord
 from shared.core.records.batch import BatchRecord
+from shared.core.records.note import RejectedRecord
 from shared.core.records.request import RequestRecord, RequestRow
 from shared.core.values.codec import Record, stored_value
 from shared.core.values.documents import Committed, Document, Fields, UnreadableDocument, Update
@@ -25,6 +26,7 @@ Request: TypeAlias = Versioned[RequestRecord]
 Row: TypeAlias = Versioned[RequestRow]
 Attempt: TypeAlias = Versioned[AttemptRecord]
 Batch: TypeAlias = Versioned[BatchRecord]
+Rejection: TypeAlias = Versioned[RejectedRecord]
 
 
 def request_in(document: Document) -> Request:
@@ -45,6 +47,11 @@ def attempt_in(document: Document) -> Attempt:
 def batch_in(document: Document) -> Batch:
     """Raises UnreadableDocument."""
     return _read(document, BatchRecord)
+
+
+def rejection_in(document: Document) -> Rejection:
+    """Raises UnreadableDocument."""
+    return _read(document, RejectedRecord)
 
 
 def _read(document: Document, kind: type[Kind]) -> Versioned[Kind]:

@@ -43,22 +43,27 @@ class Delivery(Stored, frozen=True):
     message_id: str
     """`webhook-id`: the same at every attempt and endpoint, so that receivers can drop repeats."""
     status: str
-    """The final status of the request."""
+    """The final status of the request, or `rejected`."""
     state: State
     due_at: datetime | None
     """When it is to be attempted; None when it is over."""
     give_up_at: datetime
     created_at: datetime
     expire_at: datetime
+    rejected_message: str | None = None
+    """Of a rejection: the id of the message, whose document is sent instead of a request's."""
     attempt_count: int = 0
     last: Attempted | None = None
 
     @classmethod
-    def new(cls, tenant: str, endpoint: str, request_id: str, message_id: str, status: str, now: datetime) -> Self:
+    def new(
+        cls, tenant: str, endpoint: str, request_id: str, message_id: str, status: str, now: datetime,
+        rejected_message: str | None = None,
+    ) -> Self:  # fmt: skip
         return cls(
             tenant=tenant, endpoint=endpoint, request_id=request_id, message_id=message_id, status=status,
             state="pending", due_at=now, give_up_at=now + GIVE_UP_AFTER, created_at=now,
-            expire_at=now + KEEP_FOR,
+            expire_at=now + KEEP_FOR, rejected_message=rejected_message,
         )  # fmt: skip
 
     def is_due(self, now: datetime) -> bool:
@@ -114,6 +119,11 @@ def message_id(tenant: str, request_id: str, finished_at: str) -> str:
     """Stable for one end of one request: an id that is used again after 30 days ends at another moment."""
     digest = hashlib.sha256(f"{tenant}\0{request_id}\0{finished_at}".encode()).hexdigest()
     return f"msg_{digest[:32]}"
+
+
+def rejection_id(tenant: str, rejected_message: str) -> str:
+    """Stable for one rejected message, however often it is delivered."""
+    return message_id(tenant, "", f"rejected {rejected_message}")
 
 
 def delivery_id(message: str, endpoint_id: str) -> str:

@@ -8,8 +8,8 @@ from typing import Self
 from msgspec import Struct
 from msgspec.structs import replace
 
+from shared.core.lifecycle.request_view import ENDED
 from shared.core.values.codec import Stored
-from shared.core.values.status import FINAL
 
 MOST_ENDPOINTS = 10
 """Of one tenant."""
@@ -38,7 +38,7 @@ class Endpoint(Stored, frozen=True):
     """The current one first."""
     created_at: datetime
     statuses: tuple[str, ...] = ()
-    """The final statuses that are sent; empty = all."""
+    """The statuses that are sent, of ENDED; empty = all."""
     failures: int = 0
     """Failed attempts since the last success."""
     paused_until: datetime | None = None
@@ -51,7 +51,7 @@ class Endpoint(Stored, frozen=True):
         return f"Endpoint(tenant={self.tenant})"
 
     def wants(self, status: str) -> bool:
-        return self.disabled_at is None and status in (self.statuses or FINAL)
+        return self.disabled_at is None and status in (self.statuses or ENDED)
 
     def signing_secrets(self, now: datetime) -> list[str]:
         return [one.secret for one in self.secrets if one.expires_at is None or one.expires_at > now]

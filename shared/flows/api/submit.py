@@ -20,6 +20,7 @@ from shared.core.values.documents import Committed, Create, Delete, Document, Up
 from shared.core.values.validation import Problem, shown
 from shared.flows.api.reading import accepted_path, rejection_since
 from shared.flows.intake.intake import failed_model, would_accept
+from shared.flows.intake.interactive_bound import check_interactive
 from shared.flows.requests.lookup import find_request
 from shared.ports import Ports
 from shared.ports.messaging import TopicsUnavailable
@@ -56,6 +57,7 @@ async def submit(
         return request_view(existing.id, existing.record, existing.read_at, origin)
     above = await failed_model(ports.store, request)
     planned = await would_accept(ports, request, existing.read_at, above)
+    await check_interactive(ports, request, existing.read_at)
     note = await _note(ports, request, planned.asked_model)
     try:
         await ports.topics.publish(RENDER_REQUESTS, data, attributes)

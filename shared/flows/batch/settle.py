@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from shared.core.accounting import ledger
 from shared.core.lifecycle import batch, request_record
 from shared.core.lifecycle.batch import Progress
-from shared.core.lifecycle.duplicate_answer import book_extra
+from shared.core.lifecycle.settlement import book_extra
 from shared.core.observability import events
 from shared.core.provider.call import Answer, Made, Written, written_of
 from shared.core.provider.failure import Failure, FailureKind

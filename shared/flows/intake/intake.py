@@ -37,6 +37,7 @@ from shared.core.values.trace_context import Place, caller_of
 from shared.core.values.validation import Problem, shown
 from shared.flows import tracing, tracing_waits
 from shared.flows.intake.fair_queue import FairTags
+from shared.flows.intake.interactive_bound import check_interactive
 from shared.flows.intake.revive import predecessor
 from shared.flows.requests.lookup import find_request
 from shared.flows.requests.message import Message
@@ -115,6 +116,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         return
     above = await failed_model(ports.store, request)
     planned = await would_accept(ports, request, existing.read_at, above)
+    await check_interactive(ports, request, existing.read_at)
     before = await predecessor(ports.store, visit.message.attributes, request)
     now = existing.read_at
     record = request_record.new_record(
@@ -376,6 +378,7 @@ async def _reject(ports: Ports, reason: InvalidRequest, visit: _Delivery) -> Non
         message_id=message.id,
         excerpt=excerpt.encode("utf-8")[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="ignore"),
         trace_id=trace_id,
+        traceparent=visit.place.traceparent,
         created_at=now,
         expire_at=now + request_record.KEEP_FOR,
     )
@@ -390,8 +393,8 @@ async def _reject(ports: Ports, reason: InvalidRequest, visit: _Delivery) -> Non
     )
     fields = tuple(problem.field for problem in reason.problems)
     _trace(ports, visit, visit.place, visit.caller, reason.request_id, effect="rejected", problems=fields)
-    if reason.request_id is not None:
-        event = rejection_event(reason.request_id, reason, message.id, trace_id, now)
+    if reason.request_id is not None or reason.tenant is not None:
+        event = rejection_event(reason.request_id or "", reason, message.id, trace_id, now)
         await ports.topics.publish(RENDER_RESULTS, event.data, event.attributes)
 
 

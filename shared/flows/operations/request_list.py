@@ -60,8 +60,8 @@ async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size:
     rows: list[Row] = []
     read = unreadable = 0
     edge, same = (cursor.at, set(cursor.ids)) if cursor is not None else (chosen.until, set())
+    wanted = PAGE if chosen.sort != "newest" else min(PAGE, size + 1 if _is_exact(chosen) else 2 * size)
     while True:
-        wanted = PAGE if read or chosen.sort != "newest" else min(PAGE, size + 1 if _is_exact(chosen) else 2 * size)
         page = await store.query(_query(chosen, edge, wanted + len(same)))
         fresh = [document for document in page if document.id not in same]
         read += len(fresh)
@@ -87,6 +87,7 @@ async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size:
             return Listed(
                 _sorted(rows, chosen, now)[:size], following, read, not is_full and not is_end, unreadable, now
             )
+        wanted = min(PAGE, 2 * wanted)  # a filter that many meet needs few more
 
 
 def _query(chosen: RequestFilter, edge: datetime | None, limit: int) -> Query:

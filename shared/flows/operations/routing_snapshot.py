@@ -13,13 +13,14 @@ from shared.core.admission.outlook import denials, denied_apart, offers, outlook
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.slot_calendar import Blocked
 from shared.core.catalogue.catalogue import Catalogue
+from shared.core.records.pump import PumpRecord
 from shared.core.routing import flag_board
 from shared.core.routing.context import Offer, RoutingContext
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.flag_board import Board
 from shared.core.routing.gateway import serving
 from shared.core.routing.vertex import VERTEX_USES, VertexUse
-from shared.core.values.documents import Absent, Document, Fields
+from shared.core.values.documents import Document, Fields
 from shared.core.values.lanes import VERTEX
 from shared.core.values.route import GATEWAY, pool
 from shared.flows.operations.gateway_proofs import read_off
@@ -92,18 +93,18 @@ async def read(
 ) -> RoutingSnapshot:
     """Needs no running worker. `gateways` are those in use here, `vertex` as it is configured here."""
     own, pump, *calendars = await store.get_all([flag_board.PATH, PUMP, *map(model_state.path, catalogue.models)])
-    now = pump.read_at
+    now, leading = pump.read_at, PumpRecord.of(pump)
     flags = Board.from_json(own.data) if isinstance(own, Document) else Board()
-    offering = serving(catalogue, gateways | _gateways(pump))
+    offering = serving(catalogue, gateways | frozenset(leading.gateways))
     apart = [pool(GATEWAY, model) for model in offering]
-    vertex = _vertex(pump) or vertex
+    vertex = _vertex(leading) or vertex
     if vertex is not None:
         apart += [pool(VERTEX, model.id) for model in catalogue.models.values() if VERTEX in model.lanes]
     calendars += await store.get_all([model_state.path(name) for name in apart])
     standings = {each.id: ModelState.from_json(each.data) for each in calendars if isinstance(each, Document)}
-    held = _held(pump)
+    held = leading.blocked or {}
     full = {model: Blocked(why["reason"], why["until"]) for model, why in held.items()}
-    routing = _routing(pump)
+    routing = Routing.from_json(leading.routing)
     return RoutingSnapshot(
         now=now,
         own=flags,
@@ -112,28 +113,12 @@ async def read(
         opens=outlook(standings, {}, full, routing, now),
         offers=offers(catalogue, offering, await read_off(store, catalogue, offering, now), denials(routing)),
         held={model: why for model, why in held.items() if why["until"] is None or why["until"] > now},
-        leader=pump.data.get("lead_holder") if isinstance(pump, Document) else None,
-        led_until=pump.data.get("lead_until") if isinstance(pump, Document) else None,
+        leader=leading.lead_holder,
+        led_until=leading.lead_until,
         vertex=vertex,
     )
 
 
-def _routing(pump: Document | Absent) -> Routing:
-    known = isinstance(pump, Document) and "routing" in pump.data
-    return Routing.from_json(pump.data["routing"]) if isinstance(pump, Document) and known else Routing()
-
-
-def _gateways(pump: Document | Absent) -> frozenset[str]:
-    """Those in use where the pump runs: their keys need not be here."""
-    return frozenset(pump.data.get("gateways", ())) if isinstance(pump, Document) else frozenset()
-
-
-def _vertex(pump: Document | Absent) -> VertexUse | None:
+def _vertex(pump: PumpRecord) -> VertexUse | None:
     """As it is configured where the pump runs."""
-    use = pump.data.get("vertex") if isinstance(pump, Document) else None
-    return next((name for name in VERTEX_USES if name == use), None)
-
-
-def _held(pump: Document | Absent) -> Mapping[str, Fields]:
-    found: Mapping[str, Fields] = (pump.data.get("held") or {}) if isinstance(pump, Document) else {}
-    return found
+    return next((name for name in VERTEX_USES if name == pump.vertex), None)

@@ -22,6 +22,7 @@ from shared.core.admission.spend_window import Spend
 from shared.core.admission.tick import Memory
 from shared.core.limits.enforced import Enforced
 from shared.core.observability import events
+from shared.core.records.pump import PumpRecord
 from shared.core.values.documents import Absent, Committed, Conflict, Create, Document, Fields, Update, Write
 from shared.flows.clock import ServerTime
 from shared.flows.pump.dormant import wake_from_the_future
@@ -64,16 +65,17 @@ class PumpDocuments(Struct):
     async def take_lead(cls, ports: Ports) -> PumpDocuments | None:
         """The documents in the hand of a pump that leads, or None where another does."""
         pump = await ports.store.get(PUMP)
+        last = PumpRecord.of(pump)
         if isinstance(pump, Document):
-            holder, until = pump.data["lead_holder"], pump.data["lead_until"]
+            until = last.lead_until
             leads = until is not None and pump.read_at < until <= pump.read_at + LONGEST_LEAD
-            if holder not in (None, ports.boot) and leads and not _succeeds(ports, pump):
+            if last.lead_holder not in (None, ports.boot) and leads and not _succeeds(ports, pump):
                 return None
-        routing = Routing.from_json(pump.data["routing"]) if isinstance(pump, Document) else Routing()
+        routing = Routing.from_json(last.routing) if isinstance(pump, Document) else Routing()
         documents = cls(ports, ServerTime(ports.clock, pump.read_at), pump, _memory(pump), routing)
-        if isinstance(pump, Document) and pump.data["lead_holder"] == ports.boot:
-            documents.lead_since = pump.data.get("lead_since") or pump.read_at
-        documents.over_budget = tuple(pump.data.get("over_budget", ())) if isinstance(pump, Document) else ()
+        if last.lead_holder == ports.boot:
+            documents.lead_since = last.lead_since or pump.read_at
+        documents.over_budget = last.over_budget
         by = fell_by(documents.memory, pump.read_at)
         if by:
             await documents._rewind(by)
@@ -195,7 +197,8 @@ def _succeeds(ports: Ports, pump: Document) -> bool:
     reaches another release than the leader's was deployed, or rolled back to, meanwhile. Safe at any time: the
     leader's next commit fails, and it has handed out nothing that it had not committed.
     """
-    leader, since = pump.data.get("lead_release", ""), pump.data.get("lead_since")
+    record = PumpRecord.of(pump)
+    leader, since = record.lead_release, record.lead_since
     ours = ports.release.identity
     if not ours or not leader or ours == leader:
         return False

@@ -22,7 +22,8 @@ from shared.core.limits.failure_evidence import closing, named_limit, sign
 from shared.core.limits.observations import NOTHING_SEEN, ModelObservations, NamedLimit, StartSignal
 from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.provider.failure import Failure
-from shared.core.values.documents import Document, Increment
+from shared.core.records.pump import PumpRecord
+from shared.core.values.documents import Increment
 from shared.core.values.route import Route
 from shared.flows.clock import Reads, ServerTime
 from shared.flows.lead_time import ClaimTimes
@@ -150,8 +151,7 @@ class Evidence:
             pump = await self._view.document()
         except StoreUnavailable:
             return Conclusions()
-        routing = pump.data.get("routing") if isinstance(pump, Document) else None
-        return Conclusions.from_json((routing or {}).get("conclusions", {}))
+        return Conclusions.from_json(PumpRecord.of(pump).routing.get("conclusions", {}))
 
     async def is_requests_own(self, route: Route, failure: Failure, met_before: Mapping[str, datetime]) -> bool:
         """Others were served there after this request met it first, and nothing is concluded: it is about the request.

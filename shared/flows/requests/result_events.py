@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from shared.core.lifecycle.result_event import result_event
+from shared.core.lifecycle.request_view import result_event
 from shared.core.messages.topics import RENDER_RESULTS
 from shared.core.observability import events, spans
 from shared.core.records.request import RequestRecord

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from shared.core.accounting.budget import OVER_BUDGET
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle import request_record
 from shared.core.observability import display, verdict
@@ -94,7 +95,7 @@ def _queued(request: RequestRecord, now: Situation, plan: Plan) -> tuple[str, st
     own = now.reason(request.model, request.tenant)
     asleep = request.wake_at is not None
     reason = own or (request.reason if asleep or request.reason != "new" else "next in turn")
-    stands = f"Waits since {display.age(request.queued_at, now.scene.now)}: {reason}."
+    stands = f"Queued for {display.age(request.queued_at, now.scene.now)}: {reason}."
     match plan:
         case Unroutable():
             return stands, f"It ends as failed: {plan.problem}", "at its turn", None
@@ -110,7 +111,8 @@ def _queued(request: RequestRecord, now: Situation, plan: Plan) -> tuple[str, st
             if opens is not None and opens > now.scene.now:
                 return stands, following, "when the model opens", opens
             if asleep:
-                return stands, following, "it is looked at again", request.wake_at
+                wakes = "when the budget is raised, else" if request.reason == OVER_BUDGET else "it is looked at again"
+                return stands, following, wakes, request.wake_at
             return stands, following, _turn(now), None
 
 

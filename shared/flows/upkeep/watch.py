@@ -8,6 +8,7 @@ from shared.core.lifecycle import queries
 from shared.core.observability import events
 from shared.core.observability.status_summary import PATH as SUMMARY
 from shared.core.observability.status_summary import Summary
+from shared.core.records.pump import PumpRecord
 from shared.core.records.versioned import request_in
 from shared.core.values.documents import Absent, Delete, Document, UnreadableDocument, Update
 from shared.flows.batch.poll import tend_batches
@@ -77,7 +78,8 @@ async def _summary(ports: Ports, pump: Document | Absent, now: datetime) -> Summ
 
 def _leads(pump: Document | Absent, now: datetime) -> bool:
     """Somebody does, and writes the summary."""
-    return isinstance(pump, Document) and pump.data["lead_until"] is not None and pump.data["lead_until"] > now
+    until = PumpRecord.of(pump).lead_until
+    return until is not None and until > now
 
 
 async def _forget(ports: Ports, now: datetime) -> int:
@@ -103,7 +105,7 @@ async def _forget_one(ports: Ports, document: Document) -> int:
 async def break_lead(ports: Ports) -> None:
     """The pump of an earlier boot leads no more."""
     pump = await ports.store.get(PUMP)
-    if isinstance(pump, Document) and pump.data["lead_holder"] != ports.boot:
+    if isinstance(pump, Document) and PumpRecord.of(pump).lead_holder != ports.boot:
         await ports.store.commit(Update(PUMP, {"lead_holder": None, "lead_until": None}, pump.version))
 
 

@@ -8,12 +8,15 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, to_builtins
 
-from shared.core.lifecycle.request_view import Image, request_view
+from shared.core.lifecycle.request_view import Image, RequestView, rejected_view, request_view
 from shared.core.messages.pubsub_messages import BadMessage
 from shared.core.observability import events, spans
-from shared.core.records.versioned import Request
-from shared.core.values.documents import Committed, Document, Update
+from shared.core.records.note import RejectedRecord
+from shared.core.records.request import RequestRecord
+from shared.core.records.versioned import Rejection, Request, rejection_in
+from shared.core.values.documents import Absent, Committed, Document, Update
 from shared.core.values.status import FINAL
+from shared.core.values.trace_context import Place
 from shared.core.webhooks import delivery as deliveries
 from shared.core.webhooks import endpoint as endpoints
 from shared.core.webhooks.delivery import Attempted, Delivery
@@ -22,7 +25,7 @@ from shared.core.webhooks.signature import headers
 from shared.flows import tracing
 from shared.flows.requests.lookup import find_request
 from shared.flows.requests.message import Message
-from shared.flows.webhooks.fan_out import fan_out
+from shared.flows.webhooks.fan_out import fan_out, fan_out_rejection
 from shared.flows.webhooks.room import NoRoom, Room
 from shared.ports import Ports
 from shared.ports.images import ImagesUnavailable
@@ -44,8 +47,15 @@ async def deliver(ports: Ports, room: Room, message: Message) -> None:
             status in FINAL
         ):
             await fan_out(ports.store, ports.topics, tenant, request_id, status, at)
+        case {
+            "request_id": str(request_id),
+            "status": "rejected",
+            "tenant": str(tenant),
+            "message_id": str(rejected),
+        } if tenant and "/" not in rejected:
+            await fan_out_rejection(ports.store, ports.topics, tenant, request_id, rejected)
         case {"request_id": str(), "status": "rejected"}:
-            pass  # a rejected message has no request, and so no view to send
+            pass  # of no tenant: nobody to tell
         case _:
             raise BadMessage("neither a result nor a due delivery")
 
@@ -64,7 +74,7 @@ class _Try(Struct, frozen=True):
     delivery: Delivery
     endpoint_document: Document
     endpoint: Endpoint
-    request: Request
+    subject: Request | Rejection
     now: datetime
 
 
@@ -84,7 +94,7 @@ async def attempt(ports: Ports, room: Room, delivery_id: str) -> None:
     if endpoint.disabled_at is not None:
         await _write(ports, document, delivery.dead(Attempted(now, reason="the endpoint is disabled")))
         return
-    request = await find_request(ports.store, delivery.tenant, delivery.request_id)
+    request = await _subject(ports, delivery)
     if not isinstance(request, Document):
         await _write(ports, document, delivery.dead(Attempted(now, reason="the request is not kept any more")))
         return
@@ -105,13 +115,19 @@ async def attempt(ports: Ports, room: Room, delivery_id: str) -> None:
         await _write(ports, document, delivery.deferred(now + deliveries.PAUSES[1] * (1 + ports.chance())))
 
 
+async def _subject(ports: Ports, delivery: Delivery) -> Request | Rejection | Absent:
+    if delivery.rejected_message is not None:
+        document = await ports.store.get(f"rejected/{delivery.rejected_message}")
+        return rejection_in(document) if isinstance(document, Document) else document
+    return await find_request(ports.store, delivery.tenant, delivery.request_id)
+
+
 async def _send(ports: Ports, document: Document, work: _Try) -> None:
     """Call, then put on record what came of it. A crash before that: the lease ends, and it is sent again."""
     began_at = ports.clock.now()
-    finished_at = deliveries.moment(work.request.record.ended_at)
-    image = await _image(ports, work.request, began_at)
-    view = to_builtins(request_view(work.request.id, work.request.record, began_at, image=image))
-    body = deliveries.payload(work.delivery.status, finished_at, view)
+    view = await _view(ports, work, began_at)
+    assert view.finished_at is not None, "only what has ended is sent"
+    body = deliveries.payload(work.delivery.status, deliveries.moment(view.finished_at), to_builtins(view))
     signed = headers(work.endpoint.signing_secrets(began_at), work.delivery.message_id, began_at, body)
     answer: Answer | None = None
     reason: str | None = None
@@ -134,9 +150,16 @@ async def _send(ports: Ports, document: Document, work: _Try) -> None:
     _report(ports, work, attempted, after, began_at)
 
 
-async def _image(ports: Ports, request: Request, now: datetime) -> Image | None:
+async def _view(ports: Ports, work: _Try, now: datetime) -> RequestView:
+    if isinstance(work.subject.record, RejectedRecord):
+        return rejected_view(work.subject.record)
+    image = await _image(ports, work.subject.record, now)
+    return request_view(work.subject.id, work.subject.record, now, image=image)
+
+
+async def _image(ports: Ports, request: RequestRecord, now: datetime) -> Image | None:
     """An address that the receiver can fetch without an account; None: the one of the API, which needs a caller."""
-    uri = request.record.image_uri
+    uri = request.image_uri
     if uri is None:
         return None
     try:
@@ -170,19 +193,22 @@ async def _note_health(ports: Ports, work: _Try, answer: Answer | None, reason: 
 
 def _report(ports: Ports, work: _Try, attempted: Attempted, after: Delivery, began_at: datetime) -> None:
     effect: Effect = "will retry" if after.state == "pending" else "dead" if after.state == "dead" else "delivered"
-    root = tracing.root_of(work.request.record)
-    tracing.write(
-        ports, spans.WEBHOOK, tracing.below(ports, root), root, began_at, attempted.at,
-        failed=None if effect == "delivered" else "webhook", request_id=work.request.id,
-        endpoint=work.delivery.endpoint, delivery=work.id, attempt=work.delivery.attempt_count,
-        http_status=attempted.http_status, effect=effect,
-    )  # fmt: skip
+    name = work.subject.id if work.delivery.rejected_message is None else work.delivery.request_id or None
+    record = work.subject.record
+    root = Place.parse(record.traceparent or "")
+    if root is not None:  # older rejections have none
+        tracing.write(
+            ports, spans.WEBHOOK, tracing.below(ports, root), root, began_at, attempted.at,
+            failed=None if effect == "delivered" else "webhook", request_id=name,
+            endpoint=work.delivery.endpoint, delivery=work.id, attempt=work.delivery.attempt_count,
+            http_status=attempted.http_status, effect=effect,
+        )  # fmt: skip
     if effect != "delivered":
         ports.signals.emit(
-            events.WEBHOOK_FAILED, request_id=work.request.id, tenant=work.delivery.tenant,
+            events.WEBHOOK_FAILED, request_id=name, tenant=work.delivery.tenant,
             endpoint=work.delivery.endpoint, delivery=work.id, attempt=work.delivery.attempt_count,
             http_status=attempted.http_status, reason=attempted.reason, effect=effect,
-            trace_id=work.request.record.trace_id,
+            trace_id=record.trace_id,
         )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import asyncio
 from datetime import datetime
 
 from shared.core.lifecycle import queries
+from shared.core.lifecycle.request_view import REJECTED
 from shared.core.messages.topics import WEBHOOK_DELIVERIES
 from shared.core.values.documents import Committed, Create
 from shared.core.webhooks import delivery
@@ -24,14 +25,27 @@ async def fan_out(store: Store, topics: Topics, tenant: str, request_id: str, st
 
     A crash after a delivery is on record loses nothing: it is due, and `publish_due` finds it.
     """
+    return await _fan_out(
+        store, topics, tenant, request_id, status, delivery.message_id(tenant, request_id, finished_at), None
+    )
+
+
+async def fan_out_rejection(store: Store, topics: Topics, tenant: str, request_id: str, rejected_message: str) -> int:
+    """The same for a message that could not be taken; `request_id` is empty where it named none."""
+    message_id = delivery.rejection_id(tenant, rejected_message)
+    return await _fan_out(store, topics, tenant, request_id, REJECTED, message_id, rejected_message)
+
+
+async def _fan_out(
+    store: Store, topics: Topics, tenant: str, request_id: str, status: str, message_id: str, rejected: str | None
+) -> int:
     new: list[str] = []
-    message_id = delivery.message_id(tenant, request_id, finished_at)
     for endpoint_id, endpoint in (await endpoints.of_tenant(store, tenant)).items():
         if not endpoint.wants(status):
             continue
         name = delivery.delivery_id(message_id, endpoint_id)
         existing = await store.get(delivery.path(name))
-        record = Delivery.new(tenant, endpoint_id, request_id, message_id, status, existing.read_at)
+        record = Delivery.new(tenant, endpoint_id, request_id, message_id, status, existing.read_at, rejected)
         if await _is_created(store, Create(delivery.path(name), record.to_json())):
             new.append(name)
     await asyncio.gather(*(topics.publish(WEBHOOK_DELIVERIES, Due(name).to_bytes()) for name in new))

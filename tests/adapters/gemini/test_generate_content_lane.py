@@ -19,8 +19,8 @@ from shared.adapters.gemini.generate_content_lane import GenerateContentLane
 from shared.core.provider.call import Made, Order, Reference
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.usage import Usage
-from tests.adapters.gemini.test_errors import NOW, ROWS, Row
 from tests.adapters.gemini.test_interactions_lane import an_order
+from tests.adapters.gemini_errors.test_errors import NOW, ROWS, Row
 from tests.fakes.scripted_gemini import Reply, ScriptedGemini, a_png, scripted
 from tests.fakes.slots import at_once, too_late
 

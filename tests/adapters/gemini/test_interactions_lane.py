@@ -23,7 +23,7 @@ from shared.core.provider.call import Made, Order, Reference
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.usage import Usage
 from shared.ports.lanes import AtSlot
-from tests.adapters.gemini.test_errors import NO_IMAGE_CODES, ROWS, Row, words
+from tests.adapters.gemini_errors.test_errors import NO_IMAGE_CODES, ROWS, Row, words
 from tests.fakes.scripted_gemini import (
     JSON,
     USAGE,

@@ -16,8 +16,8 @@ from shared.adapters.gemini.interactions_lane import GeminiLane, key_kind
 from shared.adapters.gemini.interactions_response import read_answer
 from shared.core.provider.call import Made
 from shared.core.provider.failure import Failure, FailureKind
-from tests.adapters.gemini.test_errors import NOW
 from tests.adapters.gemini.test_interactions_lane import KEY, SOON, a_free_port, an_order
+from tests.adapters.gemini_errors.test_errors import NOW
 from tests.fakes.scripted_gemini import a_png, image_part, interaction, output
 from tests.fakes.slots import at_once
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shared.core.accounting.budget import OVER_BUDGET
+from shared.core.values.money import usd
 from tests.cli.conftest import json_lines, renderlane, started
 from tests.flows.pump.test_budgets import TEN_CENTS, a_catalogue_text
 
@@ -46,14 +47,14 @@ def test_a_thousand_requests_at_once_spend_five_dollars_exactly_and_a_raise_lets
     assert renderlane("budget", "web", "--limit", "5").exit_code == 0
     with started(home, "up", "--port", "0", "--latency", "fixed:0.05", RENDERLANE_CATALOGUE=str(catalogue)) as up:
         assert up.first_line, "".join(up.errors)
-        found = until(lambda found: found["waiting"] == REQUESTS - 50 and not found["budget"]["held_micros"])
-        assert found["budget"]["spent_micros"] == 5_000_000 == 50 * TEN_CENTS
-        assert found["budget"]["available_micros"] == 0
+        found = until(lambda found: found["waiting"] == REQUESTS - 50 and not float(found["budget"]["held_usd"]))
+        assert found["budget"]["spent_usd"] == "5.000000" == usd(50 * TEN_CENTS)
+        assert found["budget"]["available_usd"] == "0.000000"
         assert renderlane("budget", "web", "--limit", "6").exit_code == 0
-        until(lambda found: found["budget"]["spent_micros"] == 6_000_000)
+        until(lambda found: found["budget"]["spent_usd"] == "6.000000")
         assert up.stop() == 0
     bill = json.loads(renderlane("cost", "--by", "tenant", "--json").stdout)["google"]["total"]
-    assert (bill["cost_micros"], bill["images"], bill["unknown_attempts"]) == (6_000_000, 60, 0)
+    assert (bill["cost_usd"], bill["images"], bill["unknown_attempts"]) == ("6.000000", 60, 0)
     waits = json_lines(renderlane("list", "--status", "queued", "--limit", "1", "--json").stdout)
     assert waits[0]["reason"] == OVER_BUDGET
 
@@ -65,13 +66,13 @@ def begun(home: Path) -> Path:
 
 
 def test_a_budget_is_set_in_parts_shown_and_lifted(begun: Path) -> None:
-    assert seen() == {"tenant": "web", "budget": None, "waiting": 0}
+    assert seen() == {"tenant": "web", "budget": None, "waiting": 0, "history": []}
     assert "no budget" in renderlane("budget", "web").stdout
     renderlane("budget", "web", "--limit", "12.50", "--period", "month", "--over", "step-down")
     renderlane("budget", "web", "--over", "refuse")
     found = seen()["budget"]
-    assert (found["limit_micros"], found["period"], found["over"]) == (12_500_000, "month", "refuse")
-    assert (found["spent_micros"], found["available_micros"]) == (0, 12_500_000)
+    assert (found["limit_usd"], found["period"], found["over"]) == ("12.500000", "month", "refuse")
+    assert (found["spent_usd"], found["available_usd"]) == ("0.000000", "12.500000")
     said = renderlane("budget", "web").stdout
     assert "web: $12.5000 a month, more fails" in said
     renderlane("budget", "web", "--limit", "none")
@@ -106,7 +107,7 @@ def test_a_change_is_kept_with_who_made_it_and_why(home: Path) -> None:
     assert renderlane("budget", "web", "--limit", "none").exit_code == 0
     newest, first = seen()["history"]
     assert (first["actor"], first["reason"], first["before"]) == (getpass.getuser(), "the spring sale", None)
-    assert (first["after"]["limit_micros"], newest["after"]) == (5_000_000, None)
+    assert (first["after"]["limit_usd"], newest["after"]) == ("5.000000", None)
     text = renderlane("budget", "web").stdout
     assert f"none -> $5.0000, by {getpass.getuser()}: the spring sale" in text
     refused = renderlane("budget", "web", "--reason", "no change")

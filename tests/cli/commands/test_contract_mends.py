@@ -20,7 +20,7 @@ def test_status_as_json_is_the_public_view_and_raw_is_everything_but_the_prompt(
     assert (view["request_id"], view["tenant"], view["cost_usd"][:2]) == ("viewed", "shop", "0.")
     (document,) = json_lines(renderlane("status", "viewed", "--raw").stdout)
     assert document["attempts"]
-    assert document["cost_micros"] > 0
+    assert float(document["cost_usd"]) > 0
     assert "secret" not in json.dumps(view) + json.dumps(document)
     (shown,) = json_lines(renderlane("status", "viewed", "--json", "--with-prompt").stdout)
     assert shown["prompt"] == "a very secret cube"
@@ -60,32 +60,3 @@ def test_submit_refuses_what_intake_would_reject(arguments: tuple[str, ...], fie
     assert field in refused.stderr
     assert "Nothing was published" in refused.stderr
     assert renderlane("status", "never-published").exit_code == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (("status", "good"), 0),
-        (("status", "refused"), 1),
-        (("status", "refused", "--watch"), 1),
-        (("status", "refused", "--json"), 1),
-        (("status", "nobody"), 1),
-        (("status", "two words"), 2),
-        (("cancel", "good"), 1),
-        (("cancel", "refused"), 1),
-        (("cancel", "not-there-yet"), 0),
-        (("cancel",), 2),
-        (("explain", "nobody"), 1),
-        (("trace", "nobody"), 1),
-        (("packet", "nobody"), 1),
-        (("revive", "good"), 1),
-        (("revive", "nobody"), 1),
-        (("list", "--status", "nonsense"), 2),
-        (("submit", "a cube [refuse]", "--id", "refused", "--wait"), 1),
-        (("submit", "a cube", "--id", "good", "--wait"), 0),
-    ],
-)
-def test_exit_codes_are_as_documented(arguments: tuple[str, ...], code: int) -> None:
-    for name, prompt in (("good", "a cube"), ("refused", "a cube [refuse]")):
-        renderlane("submit", prompt, "--id", name, "--wait")
-    assert renderlane(*arguments).exit_code == code

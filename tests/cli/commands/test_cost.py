@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ def spent(in_running_home: Path) -> dict[str, Any]:
 
 def test_the_bill_by_tenant_adds_up_to_the_requests_own_costs(spent: dict[str, Any]) -> None:
     told = [json.loads(line) for line in renderlane("list", "--json").stdout.splitlines()]
-    by_tenant = {group["tenant"]: group["cost_micros"] for group in spent["google"]["groups"]}
+    by_tenant = {group["tenant"]: Decimal(group["cost_usd"]) for group in spent["google"]["groups"]}
     assert by_tenant == {
-        tenant: sum(each["cost_micros"] for each in told if each["tenant"] == tenant) for tenant in ("web", "shop")
+        tenant: sum(Decimal(each["cost_usd"]) for each in told if each["tenant"] == tenant)
+        for tenant in ("web", "shop")
     }
     assert spent["google"]["total"]["attempts"] == 3
     assert spent["gateways"] == {"total": spent["gateways"]["total"], "groups": []}
@@ -43,7 +45,7 @@ def test_the_csv_holds_every_amount_of_every_line(spent: dict[str, Any], tmp_pat
     renderlane("cost", "--by", "model", "--csv", str(tmp_path / "cost.csv"))
     rows = list(csv.DictReader(io.StringIO((tmp_path / "cost.csv").read_text("utf-8"))))
     assert {row["contract"] for row in rows} == {"google"}
-    assert sum(int(row["cost_micros"]) for row in rows) == spent["google"]["total"]["cost_micros"]
+    assert sum(Decimal(row["cost_usd"]) for row in rows) == Decimal(spent["google"]["total"]["cost_usd"])
 
 
 @pytest.mark.parametrize("ending", ["svg", "png"])
@@ -62,7 +64,7 @@ def test_a_bill_that_differs_from_the_ledger_ends_with_one(spent: dict[str, Any]
     found = renderlane("cost", "--reconcile", str(path), "--json")
     assert found.exit_code == 1
     first = json.loads(found.stdout)["differences"][0]
-    assert (first["what"], first["billed_micros"]) == ("gemini-3-pro-image standard image", 100_000_000)
+    assert (first["what"], first["billed_usd"]) == ("gemini-3-pro-image standard image", "100.000000")
     assert "differ" in renderlane("cost", "--reconcile", str(path)).stdout
 
 

@@ -412,7 +412,7 @@ def test_a_running_worker_bends_what_is_in_scope_and_lets_go_after_the_reset() -
     wait_until_in_force(flag_id)
     models = {}
     for tenant in ("web", "app"):
-        arguments = ("--purpose", "final", "--tenant", tenant, "--id", f"bent-{tenant}", "--wait", "--json")
+        arguments = ("--purpose", "final", "--tenant", tenant, "--id", f"bent-{tenant}", "--wait", "--raw")
         (document,) = json_lines(renderlane("submit", "a red cube", *arguments).stdout)
         models[tenant] = (document["receipt"]["delivered"]["model"], document["receipt"]["flags"])
     assert models == {"web": (NB21, [flag_id]), "app": (PRO, [])}

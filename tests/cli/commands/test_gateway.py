@@ -75,7 +75,7 @@ def test_all_items_and_a_test_that_passed_turn_it_on(
     assert proved.exit_code == 0, proved.stderr
     (facts,) = json_lines(proved.stdout)
     assert facts["passed"] is True
-    assert (facts["http_status"], facts["returned_model"], facts["cost_micros"]) == (200, PRO, 90_000)
+    assert (facts["http_status"], facts["returned_model"], facts["cost_usd"]) == (200, PRO, "0.090000")
     assert len(facts["prompt_sha256"]) == 64
     assert facts["latency_ms"] >= 0
     (row,) = json_lines(renderlane("gateway", "show", "laozhang", "--json").stdout)
@@ -158,10 +158,10 @@ def test_a_home_renders_through_a_proven_gateway_on_call_s_word(
     settings = {"RENDERLANE_CATALOGUE": str(catalogue), VARIABLE: KEY}
     with started(home, "up", "--port", "0", "--latency", "fixed:0", **settings) as up:
         assert up.first_line, "".join(up.errors)
-        result = renderlane("submit", str(path), "--wait", "--json")
+        result = renderlane("submit", str(path), "--wait", "--raw")
     assert result.exit_code == 0, result.stdout + result.stderr
     (found,) = json_lines(result.stdout)
-    assert (found["route"]["lane"], found["cost_micros"]) == ("gateway", 90_000)
+    assert (found["route"]["lane"], found["cost_usd"]) == ("gateway", "0.090000")
     (attempt,) = found["attempts"]
     assert (attempt["contract"], attempt["operating_owner"]) == ("gateway:laozhang", "laozhang.ai")
     assert found["receipt"]["delivered"]["image_size"] == "4K"

@@ -68,7 +68,7 @@ def test_the_packet_of_a_refused_request_names_every_item_of_the_list() -> None:
     assert made["provider_request_id"]
     for name in ("image_size", "outcome", "started_at", "ended_at", "latency_ms", "trace_id", "contract"):
         assert made[name], name
-    assert made["billing"].keys() >= {"usage", "cost_micros", "cost_basis", "price_source", "price_checked"}
+    assert made["billing"].keys() >= {"usage", "cost_usd", "cost_basis", "price_source", "price_checked"}
     assert made["billing"]["price_source"]
 
 

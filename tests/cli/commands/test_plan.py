@@ -15,6 +15,7 @@ import pytest
 from scripts.cli.data import worker_home
 from shared.core.limits.live_quota import PATH, LiveLimits, LiveQuota
 from shared.core.values.documents import Create
+from shared.core.values.money import usd
 from tests.cli.conftest import renderlane
 
 BANANA = "gemini-nano-banana-2.1"
@@ -50,7 +51,7 @@ def test_the_same_plan_as_one_object(home: Path) -> None:
     asked, batch = found["alternatives"]
     assert (asked["name"], batch["name"]) == ("as asked", "batch lane")
     assert 60 <= asked["course"]["begun"] < 67
-    assert asked["cost"]["listed"] == 40 * 33_600
+    assert asked["cost_usd"]["listed"] == usd(40 * 33_600)
     assert batch["course"] is None
     assert found["limits"][BANANA]["rpm"] == {"value": 20, "source": "--limits", "at": None}
     assert found == planned(*SMALL)

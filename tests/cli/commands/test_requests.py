@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.core.lifecycle.request_view import RequestView
 from tests.cli.conftest import json_lines, renderlane
 
 pytestmark = pytest.mark.usefixtures("in_running_home")
@@ -24,8 +25,28 @@ def test_one_request_is_submitted_waited_for_and_shown() -> None:
     assert "cube" not in result.stdout + result.stderr
 
 
-def test_json_of_a_waiting_is_the_status_document_and_nothing_else() -> None:
-    waited = renderlane("submit", "a red cube", "--id", "as-json", "--tenant", "shop", "--wait", "--json")
+def test_json_of_a_waiting_is_the_public_view_that_status_and_list_print() -> None:
+    waited = renderlane("submit", "a red cube", "--id", "viewed", "--tenant", "viewers", "--wait", "--json")
+    (view,) = json_lines(waited.stdout)
+    assert set(view) == set(RequestView.__struct_fields__)
+    assert view == json.loads(renderlane("status", "viewed", "--json").stdout)
+    assert view == json.loads(renderlane("list", "--tenant", "viewers", "--json").stdout)
+    assert Path(view["image_url"].removeprefix("file://")).is_file()
+
+
+def test_prompts_are_printed_only_where_they_are_asked_for() -> None:
+    prompt = "a mauve cube"
+    sent = renderlane("submit", prompt, "--id", "asked-for", "--tenant", "curious", "--wait", "--json", "--with-prompt")
+    assert json.loads(sent.stdout)["prompt"] == prompt
+    for form in ("--json", "--raw"):
+        assert "mauve" not in renderlane("list", "--tenant", "curious", form).stdout
+        assert "mauve" in renderlane("list", "--tenant", "curious", form, "--with-prompt").stdout
+    for wrong in (("list", "--with-prompt"), ("submit", "x y", "--with-prompt"), ("submit", "x y", "--raw")):
+        assert renderlane(*wrong).exit_code == 2
+
+
+def test_raw_json_of_a_waiting_is_the_status_document_and_nothing_else() -> None:
+    waited = renderlane("submit", "a red cube", "--id", "as-json", "--tenant", "shop", "--wait", "--raw")
     looked = renderlane("status", "as-json", "--raw")
     assert waited.exit_code == looked.exit_code == 0
     (document,) = json_lines(waited.stdout)
@@ -40,7 +61,7 @@ def test_json_of_a_waiting_is_the_status_document_and_nothing_else() -> None:
     assert datetime.fromisoformat(document["created_at"]) < datetime.fromisoformat(document["finished_at"])
     (attempt,) = document["attempts"]
     assert attempt["number"] == 1
-    assert attempt["cost_micros"] == document["cost_micros"] > 0
+    assert float(attempt["cost_usd"]) == float(document["cost_usd"]) > 0
     assert Path(document["image_uri"].removeprefix("file://")).is_file()
 
 
@@ -124,7 +145,7 @@ def test_wrong_usage_publishes_nothing(arguments: tuple[str, ...]) -> None:
 
 def test_a_reference_may_be_a_path() -> None:
     result = renderlane(
-        "submit", "a red cube", "--reference", "scripts/samples/rocket.png", "--id", "referred", "--wait", "--json"
+        "submit", "a red cube", "--reference", "scripts/samples/rocket.png", "--id", "referred", "--wait", "--raw"
     )
     (document,) = json_lines(result.stdout)
     assert document["status"] == "succeeded"
@@ -175,10 +196,10 @@ def test_tables_fit_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cancellation_that_comes_first_ends_its_request_unpaid() -> None:
     assert renderlane("cancel", "cancelled-first").exit_code == 0
-    result = renderlane("submit", "a red cube", "--id", "cancelled-first", "--wait", "--json")
+    result = renderlane("submit", "a red cube", "--id", "cancelled-first", "--wait", "--raw")
     assert result.exit_code == 1
     (document,) = json_lines(result.stdout)
-    assert (document["status"], document["cost_micros"], document["attempts"]) == ("cancelled", 0, [])
+    assert (document["status"], document["cost_usd"], document["attempts"]) == ("cancelled", "0.000000", [])
 
 
 def test_a_request_that_ended_is_revived_and_ends_under_its_new_id() -> None:

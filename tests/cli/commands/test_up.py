@@ -19,6 +19,7 @@ import pytest
 from scripts.bench.harness import rig
 from scripts.cli.commands import up as up_command
 from shared.config import Settings
+from shared.core.values.money import usd
 from tests.cli.conftest import ROOT, environment, json_lines, renderlane, started
 
 NOWHERE = "http://127.0.0.1:9"
@@ -45,7 +46,7 @@ def test_it_says_one_line_when_ready_and_stops_cleanly(home: Path) -> None:
 
 def test_what_was_submitted_before_the_start_is_rendered_after_it(home: Path) -> None:
     early = renderlane("submit", "a red cube", "--id", "early", "--wait", "--timeout", "0.2")
-    assert early.exit_code == 1
+    assert early.exit_code == 3
     assert "no worker is running; start `renderlane up`" in early.stderr
     assert "Timed out after 0.2 s with 1 unfinished (1 sent)" in early.stderr
     with started(home, "up", *QUICK) as up:
@@ -86,7 +87,7 @@ def test_a_stop_leaves_a_call_in_the_background_with_the_provider_and_says_so(ho
         assert (collected["status"], collected["attempt_count"]) == ("succeeded", 1)
         assert collected["cost_unknown_attempts"] == 0
         charged = [call["cost_micros"] for call in rig.calls(address[0]) if call["charged"]]
-        assert charged == [collected["cost_micros"]]
+        assert [usd(micros) for micros in charged] == [collected["cost_usd"]]
 
 
 def test_a_stop_says_that_the_built_in_simulator_forgets_its_calls(home: Path) -> None:

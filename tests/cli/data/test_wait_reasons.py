@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from scripts.cli.data import wait_reasons, worker_home
+from scripts.cli.data.json_output import JsonForm
 from scripts.cli.data.requests import Found
 from scripts.cli.data.wait_reasons import WaitReasons
 from shared.core.lifecycle import request_record
@@ -127,7 +128,7 @@ def test_one_look_is_taken_and_only_for_those_that_wait() -> None:
 
 def test_a_field_of_the_document_is_not_overwritten() -> None:
     found = Found("a", a_request_record(a_request(purpose="final")), stored={"held": "its own"})
-    assert wait_reasons.in_document(found, WaitReasons(CLOSED), raw=True, with_prompt=False)["held"] == "its own"
+    assert wait_reasons.in_document(found, WaitReasons(CLOSED), JsonForm(raw=True))["held"] == "its own"
 
 
 PAUSED = {MODEL: {"reason": "paused", "until": None, "why": "flag pause by ann: asked to"}}

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, LARGEST_FILE, BatchRules
 from shared.core.lifecycle import batch, batch_schedule, settlement
 from shared.core.lifecycle.batch import MOST_REFERENCES, Progress, Waiting
-from shared.core.lifecycle.duplicate_answer import book_extra
+from shared.core.lifecycle.settlement import book_extra
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.records.batch import Item, ProviderState
 from shared.core.values.documents import Create, Increment, Update

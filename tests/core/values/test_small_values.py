@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.core.lifecycle import transitions
-from shared.core.lifecycle.result_event import result_event
+from shared.core.lifecycle.request_view import result_event
 from shared.core.messages.pubsub_messages import LONGEST_ID, BadMessage, Release, rejection_event
 from shared.core.messages.render_request import ID_PATTERN, InvalidRequest, RenderRequest
 from shared.core.provider.call import Picture

@@ -31,6 +31,7 @@ from shared.core.provider.circuit_health import Health
 from shared.core.records.attempt import AttemptRecord
 from shared.core.records.batch import BatchRecord
 from shared.core.records.note import RejectedRecord
+from shared.core.records.pump import PumpRecord
 from shared.core.records.request import RequestRecord, UnusedSlot
 from shared.core.routing.flag import Flag
 from shared.core.routing.flag_board import Board
@@ -169,6 +170,14 @@ def test_a_stored_form_is_written_as_it_was_read(collection: str, path: tuple[st
             else {name: each for name, each in part.items() if name not in WRITTEN_BESIDE}
         )
         assert in_bytes(rewritten(stored)) == in_bytes(stored)
+
+
+def test_the_pump_is_read_as_it_was_written() -> None:
+    for document in documents("pump"):
+        record = PumpRecord.from_json(document)
+        assert (record.lead_holder, record.lead_until, list(record.waiting), record.blocked, record.routing) == tuple(
+            document[name] for name in ("lead_holder", "lead_until", "waiting", "held", "routing")
+        )
 
 
 @pytest.mark.parametrize(("kind", "stored"), RARE, ids=lambda one: one.__name__ if isinstance(one, type) else "")

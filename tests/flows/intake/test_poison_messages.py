@@ -222,7 +222,7 @@ async def test_a_dead_letter_waits_for_a_store_that_is_away_and_escalates_once(m
         if away.pop(0):
             raise StoreUnavailable("away")
 
-    monkeypatch.setattr(bury_flow, "take_in", take)
+    monkeypatch.setattr(bury_flow, "accept_message", take)
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
             await bury(world.ports, world.kicks, world.tags, world.evidence, world.room, _dead(b"{}"))

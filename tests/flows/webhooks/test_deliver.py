@@ -13,6 +13,7 @@ from shared.core.webhooks.delivery import GIVE_UP_AFTER
 from shared.core.webhooks.endpoint import Endpoint
 from shared.core.webhooks.signature import secret_of
 from shared.flows.webhooks import endpoints, replay
+from shared.flows.webhooks.fan_out import fan_out_rejection
 from shared.flows.webhooks.room import IN_FLIGHT
 from shared.ports.webhooks import Answer, NoAnswer
 from tests.world import Killed, World
@@ -343,14 +344,52 @@ async def test_a_death_at_any_step_loses_no_webhook(port: str, method: str, kill
     assert len({one.id for one in world.webhooks.to(HOOK)}) == 1
 
 
-async def test_a_rejected_message_sends_no_webhook() -> None:
+async def test_a_rejected_message_is_told_to_the_tenant_that_it_names_once_and_without_its_prompt() -> None:
     world = World()
-    await add(world, "default")
-    await world.publish({"request_id": "r-1", "prompt": ""})
+    await add(world)
+    await add(world, "default", OTHER_HOOK, name="we_2")
+    await world.publish({"request_id": "r-1", "prompt": "a secret", "tenant": "web", "model": "dalle-3"})
     await settle(world)
-    assert [one["status"] for one in world.results()] == ["rejected"]
-    assert world.webhooks.sent == []
+    (sent,) = world.webhooks.to(HOOK)
+    body = sent.verified(SECRET)
+    assert (body["type"], body["data"]["request_id"], body["data"]["tenant"]) == ("render.rejected", "r-1", "web")
+    assert "model" in body["data"]["outcome"]["message"]
+    assert "secret" not in sent.body.decode()
+    assert world.webhooks.to(OTHER_HOOK) == []
+    rejected = next(one for one in world.results() if one["status"] == "rejected")
+    await fan_out_rejection(world.store, world.topics, "web", "r-1", rejected["message_id"])
+    await settle(world)
+    assert len(world.webhooks.sent) == 1, "a message that is delivered again is one rejection"
+
+
+async def test_a_rejected_message_without_an_id_is_told_too_and_one_without_a_tenant_to_nobody() -> None:
+    world = World()
+    await add(world)
+    await world.publish({"prompt": "a cube", "tenant": "web"})
+    await world.publish({"request_id": "r-2", "prompt": "a cube", "tenant": "no tenant"})
+    await settle(world)
+    (sent,) = world.webhooks.to(HOOK)
+    assert sent.verified(SECRET)["data"]["request_id"] == ""
     assert world.crashes == []
+
+
+async def test_an_endpoint_for_other_statuses_hears_of_no_rejection() -> None:
+    world = World()
+    await add(world, "web", HOOK, "succeeded")
+    await world.publish({"request_id": "r-1", "prompt": "", "tenant": "web"})
+    await settle(world)
+    assert world.webhooks.sent == []
+
+
+async def test_a_rejection_that_fails_is_tried_again_under_its_id() -> None:
+    world = World()
+    await add(world)
+    world.webhooks.replies[HOOK] = lambda number: Answer(500) if number < 3 else Answer(204)
+    await world.publish({"request_id": "r-1", "prompt": "", "tenant": "web"})
+    await settle(world)
+    await world.run_for(timedelta(minutes=10))
+    assert len(world.webhooks.to(HOOK)) == 3
+    assert len({sent.id for sent in world.webhooks.to(HOOK)}) == 1
 
 
 async def test_the_image_has_an_address_for_an_hour_and_without_one_the_apis() -> None:

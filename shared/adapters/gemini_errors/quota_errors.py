@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 import msgspec
 from msgspec import Struct
 
-from shared.adapters.gemini.error_codes import BUSY, NO_MONEY
+from shared.adapters.gemini_errors.error_codes import BUSY, NO_MONEY
 from shared.core.provider.failure import FailureKind
 
 LONGEST_HINT = timedelta(days=7)

@@ -25,8 +25,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.adapters.gemini import error_phrases, quota_errors
-from shared.adapters.gemini.error_codes import (
+from shared.adapters.gemini_errors import error_phrases, quota_errors
+from shared.adapters.gemini_errors.error_codes import (
     BLOCKED_REGIONS,
     BUSY,
     KEYS,
@@ -37,8 +37,8 @@ from shared.adapters.gemini.error_codes import (
     STATUS_OF_CODE,
     kind_of_reason,
 )
-from shared.adapters.gemini.error_members import ErrorMembers, bare_error_in, error_in, members_of
-from shared.adapters.gemini.quota_errors import Violation
+from shared.adapters.gemini_errors.error_members import ErrorMembers, bare_error_in, error_in, members_of
+from shared.adapters.gemini_errors.quota_errors import Violation
 from shared.adapters.payloads.json_member import first_byte, items_of, text_of
 from shared.adapters.payloads.quotation import SENT, Sent, provider_words
 from shared.core.provider.failure import Failure, FailureKind

@@ -15,7 +15,7 @@ from scripts.simulator.formats.fault_replies import gate_problem
 from scripts.simulator.provider.accepted_request import Headline
 from scripts.simulator.provider.faults import Fault
 from scripts.simulator.provider.problems import ErrorForm
-from shared.adapters.gemini.errors import read_failure
+from shared.adapters.gemini_errors.errors import read_failure
 from shared.core.provider.failure import RULES, FailureKind, Next
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.gemini.errors import read_failure
+from shared.adapters.gemini_errors.errors import read_failure
 from shared.adapters.payloads.quotation import NOTHING_SENT, Sent, provider_words, unescaped
 from shared.core.provider.failure import Charge, Failure, FailureKind, Next
-from tests.adapters.gemini.test_errors import DAY, NOW, exhausted, quota_failure, rpc, violation, words
+from tests.adapters.gemini_errors.test_errors import DAY, NOW, exhausted, quota_failure, rpc, violation, words
 
 K = FailureKind
 PRO = "gemini-3-pro-image"

@@ -14,9 +14,9 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from shared.adapters.gemini import error_phrases, errors
-from shared.adapters.gemini.error_codes import NO_IMAGE, REFUSALS, STATUS_OF_CODE
-from shared.adapters.gemini.errors import Problem
+from shared.adapters.gemini_errors import error_phrases, errors
+from shared.adapters.gemini_errors.error_codes import NO_IMAGE, REFUSALS, STATUS_OF_CODE
+from shared.adapters.gemini_errors.errors import Problem
 from shared.adapters.payloads.json_member import NONE, decoded, text_of
 from shared.core.provider.failure import Failure, FailureKind
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.gemini import errors
+from shared.adapters.gemini_errors import errors
 from shared.adapters.payloads.quotation import SENT, Sent
 from shared.core.provider.failure import FailureKind
 from tests.builders import NOW

@@ -1,0 +1,30 @@
+"""How many interactive requests one tenant may have accepted in a minute: the priority is no way around others."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from shared.core.lifecycle import queries
+from shared.core.messages.render_request import InvalidRequest, RenderRequest
+from shared.core.values.validation import Problem
+from shared.ports import Ports
+
+INTERACTIVE = "interactive"
+WINDOW = timedelta(minutes=1)
+
+
+async def check_interactive(ports: Ports, request: RenderRequest, now: datetime) -> None:
+    """Raises InvalidRequest for one more than the bound. What is taken in at the same moment may pass it together."""
+    bound = ports.interactive_per_minute
+    if bound is None or request.priority != INTERACTIVE:
+        return
+    count = await ports.store.count(queries.interactive_since(request.tenant, now - WINDOW, bound))
+    if count < bound:
+        return
+    problem = Problem(
+        "priority",
+        f"interactive, after {count} interactive requests of the tenant within a minute",
+        f"at most {bound} a minute (RENDERLANE_INTERACTIVE_PER_MINUTE); normal and bulk without a bound",
+        "Use normal, or send it again in a minute.",
+    )
+    raise InvalidRequest((problem,), request.request_id, request.tenant)
