@@ -250,6 +250,7 @@ def build(
         signatures=signatures(settings),
         background=settings.background,
         has_webhooks=settings.webhook_url is not None or settings.webhook_secret is not None,
+        webhooks_name_attempts=settings.webhook_url is not None,
         interactive_per_minute=settings.interactive_per_minute,
         default_budget=default_budget(settings),
         gateways=gateways,

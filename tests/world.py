@@ -97,6 +97,7 @@ class World:
         self.lane = ScriptedLane(self.clock, latency)
         self.interactions = ScriptedInteractions(self.lane)
         self.background: Setting = "off"
+        self.webhooks_name_attempts = False
         self.batches = ScriptedBatches(self.clock)
         self.webhooks = ScriptedWebhooks(self.clock)
         self.live_quota = ScriptedLiveQuota(self.clock)
@@ -131,6 +132,8 @@ class World:
             lanes={"standard": lane, "priority": lane, "flex": lane},
             interactions=self.guard(self.interactions, "interactions"),
             background=self.background,
+            has_webhooks=self.webhooks_name_attempts,
+            webhooks_name_attempts=self.webhooks_name_attempts,
             batches=self.guard(self.batches, "batches"),
             webhooks=self.guard(self.webhooks, "webhooks"),
             live_quota=self.live_quota,

@@ -89,19 +89,44 @@ def _webhooks(facts: Facts) -> list[Finding]:
     ]
     if not ways:
         return [passes("credential", "webhooks", "none are set up here: interactions are found by polling")]
-    configured = passes("credential", "webhooks", "; ".join(ways))
+    configured = [passes("credential", "webhooks", "; ".join(ways)), *_registered(facts)]
     if isinstance(facts.held, str):
-        return [configured, unknown("credential", "webhooks-arrive", facts.held, START)]
+        return [*configured, unknown("credential", "webhooks-arrive", facts.held, START)]
     ended = [request["finished_at"] for request in facts.held.ended if request.get("way")]
     newest = facts.held.webhook_at
     if not ended:
         remedy = "Let one background call end; see docs/webhooks.md."
-        return [configured, unknown("credential", "webhooks-arrive", "no background call has ended yet", remedy)]
+        return [*configured, unknown("credential", "webhooks-arrive", "no background call has ended yet", remedy)]
     if newest is None or newest < max(ended) - WEBHOOKS_LATE:
         when = f"the last came at {newest:%Y-%m-%d %H:%M} UTC" if newest else "none has come in the last 25 hours"
         remedy = "Look for events webhook_refused; is the address public, and is a static webhook registered?"
-        return [configured, fails("credential", "webhooks-arrive", f"{when}, and background calls ended since", remedy)]
-    return [configured, passes("credential", "webhooks-arrive", f"the last came at {newest:%Y-%m-%d %H:%M} UTC")]
+        late = fails("credential", "webhooks-arrive", f"{when}, and background calls ended since", remedy)
+        return [*configured, late]
+    return [*configured, passes("credential", "webhooks-arrive", f"the last came at {newest:%Y-%m-%d %H:%M} UTC")]
+
+
+def _registered(facts: Facts) -> list[Finding]:
+    """Whether the provider has the static webhook whose secret is here; and whether the secret of one is missing."""
+    settings, hooks = facts.settings, facts.registered
+    if hooks is None:
+        return []
+    check, register = ("credential", "webhook-registered"), "Register it: docs/webhooks.md, and store its secret."
+    if isinstance(hooks, str):
+        return [unknown(*check, hooks, "Run doctor where the provider can be reached with the key.")]
+    here = [one for one in hooks if settings.webhook_url in (None, one.uri)]
+    if not settings.webhook_secret:
+        if not here:
+            return [passes(*check, "none is needed: each background call names its address")]
+        what = f"{here[0].uri} is registered, and RENDERLANE_WEBHOOK_SECRET is not set: its webhooks are refused"
+        return [fails(*check, what, "Set the secret that its registration showed, or remove it there.")]
+    working = [one for one in hooks if one.state == "enabled"]
+    if not working:
+        left = "; ".join(one.words for one in hooks) or "none is registered"
+        return [fails(*check, f"no webhook of this project is enabled: {left}", register)]
+    if all(one.missing for one in working):
+        remedy = "Subscribe it to them: PATCH /v1/webhooks/ID with subscribed_events."
+        return [fails(*check, "; ".join(one.words for one in working), remedy)]
+    return [passes(*check, "; ".join(one.words for one in working))]
 
 
 def _key_works(facts: Facts) -> Finding:

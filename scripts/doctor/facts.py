@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from scripts.cli.data import quota_state, worker_home
 from scripts.cli.data.quota_state import ModelQuota
+from scripts.doctor import registered
+from scripts.doctor.registered import Registered
 from scripts.local import limits
 from shared import wiring
 from shared.adapters.gemini.interactions_lane import key_kind
@@ -33,6 +35,9 @@ from shared.ports.messaging import TopicsUnavailable
 from shared.ports.store import Store, StoreUnavailable
 
 RECENT = 100
+GOOGLE = "https://generativelanguage.googleapis.com"
+ASK_WITHIN = 10.0
+"""Seconds, for what the provider is asked."""
 MOST_LEFT = 1_000
 MOST_TENANTS = 1_000
 OF_AN_END = ("status", "tenant", "finished_at", "attempt_count", "cost_unknown_attempts", "way")
@@ -84,6 +89,8 @@ class Facts(Struct, frozen=True):
     topics: str | None
     """Why nothing can be published."""
     account: Account = UNKNOWN_ACCOUNT
+    registered: Sequence[Registered] | str | None = None
+    """Webhooks at the provider; the text says why they could not be read; None: nobody asked."""
     limits: Sequence[str] | None = None
     """What this machine does not have that RENDERLANE_CAPACITY needs; None: the work is done elsewhere."""
 
@@ -103,9 +110,28 @@ async def gather(settings: Settings) -> Facts:
         held=store_facts,
         images=await _images(settings),
         topics=await _topics(settings),
+        registered=await _registered(settings),
         limits=_limits(settings) if settings.one_machine else None,
         account=account_cap.of_worker(wiring.account(settings, catalogue), spend, catalogue.account),
     )
+
+
+async def _registered(settings: Settings) -> Sequence[Registered] | str | None:
+    """Asked where webhooks are set up and there is a key; it costs nothing."""
+    if not settings.api_key or not (settings.webhook_url or settings.webhook_secret):
+        return None
+    import httpx2
+
+    async with httpx2.AsyncClient(base_url=settings.base_url or GOOGLE, timeout=ASK_WITHIN, trust_env=False) as client:
+
+        async def get(path: str) -> tuple[int, bytes]:
+            try:
+                answer = await client.get(path, headers={"x-goog-api-key": settings.api_key or ""})
+            except httpx2.HTTPError:
+                return 0, b""
+            return answer.status_code, answer.content
+
+        return await registered.read(get)
 
 
 def _limits(settings: Settings) -> Sequence[str]:

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeAlias
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from scripts.doctor import registered
 from scripts.doctor_live.api import Api, an_order, outcome_of
 from scripts.doctor_live.outcome import Outcome
 from scripts.doctor_live.probes import Plan, Probe
@@ -87,7 +87,7 @@ async def _on_vertex(vertex: Lane | None, probe: Probe, catalogue: Catalogue) ->
 async def _beside(api: Api, outcomes: Sequence[Outcome], usage: Usage) -> dict[str, str]:
     """What costs nothing: looks at an interaction, its removal, the webhooks of the project."""
     kept = [outcome for outcome in outcomes if outcome.probe.background and outcome.interaction_id]
-    facts = {"webhooks": await _webhooks(api)}
+    facts = {"webhooks": registered.words(await registered.read(api.get))}
     if api.webhook_url is not None:
         taken = sum(outcome.made for outcome in kept)
         facts["dynamic webhooks"] = f"{taken} background calls that named {api.webhook_url} were taken"
@@ -121,16 +121,3 @@ async def _removed(api: Api, interaction: str) -> str:
     deleted = await api.delete(path)
     looked = (await api.get(f"{path}?stream=false"))[0]
     return f"DELETE answered {deleted}, and GET {looked} afterwards"
-
-
-async def _webhooks(api: Api) -> str:
-    status, content = await api.get("/v1/webhooks")
-    if status != 200:
-        return f"GET /v1/webhooks answered {status or 'nothing'}"
-    try:
-        listed = msgspec.json.decode(content)
-    except msgspec.DecodeError:
-        return "GET /v1/webhooks answered 200 with a body that is no JSON"
-    names = listed.get("webhooks") if isinstance(listed, dict) else None
-    count = len(names) if isinstance(names, list) else 0
-    return f"GET /v1/webhooks answered 200, {count} registered"

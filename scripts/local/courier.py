@@ -16,6 +16,9 @@ from shared.ports.messaging import Delivery, Subscriptions, TopicsUnavailable
 ACKNOWLEDGING = (102, 200, 201, 202, 204)
 """The answers that Pub/Sub takes for an acknowledgement."""
 PULL_WAIT = timedelta(seconds=5)
+TAKEN_IN_AT_ONCE = 32
+"""New requests. Here they share a processor with calls that are on their way, and a backlog of them must not make those
+slow."""
 PAUSE_AFTER_TROUBLE = 1.0
 """Seconds before pulling again where the topics could not be reached."""
 
@@ -69,7 +72,8 @@ class Courier:
         return len(self._deliveries)
 
     async def _pull(self, subscription: Subscription) -> None:
-        free = asyncio.Semaphore(self._in_flight)
+        most = min(TAKEN_IN_AT_ONCE, self._in_flight) if subscription.function == "intake" else self._in_flight
+        free = asyncio.Semaphore(most)
         while True:
             await free.acquire()
             spare = 1

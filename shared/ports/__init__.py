@@ -87,6 +87,8 @@ class Ports(Struct, frozen=True, eq=False):
     """Which calls run in the background."""
     has_webhooks: bool = False
     """Webhooks say when an interaction has ended; else it is looked at more often."""
+    webhooks_name_attempts: bool = False
+    """They bring back which attempt each is about, so that one whose id died with its worker is found."""
     interactive_per_minute: int | None = None
     """That one tenant may have accepted; None = no bound."""
     default_budget: Budget | None = None

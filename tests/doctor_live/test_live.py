@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from scripts.doctor.registered import WANTED
 from scripts.doctor_live import differences, report
 from scripts.doctor_live.api import Api
 from scripts.doctor_live.differences import Difference, corrected
@@ -199,6 +200,20 @@ async def test_looks_cost_what_the_projects_usage_says_and_nothing_is_left_behin
     assert "5 GETs of one interaction answered 200; the project's usage meanwhile: rpm +5" in ran.facts["get"]
     assert ran.facts["delete"] == "DELETE answered 200, and GET 404 afterwards"
     assert ran.facts["webhooks"] == "GET /v1/webhooks answered 200, 0 registered"
+
+
+async def test_registered_webhooks_are_listed_with_what_they_lack() -> None:
+    simulation = Simulation(pictures="cached")
+    simulation.webhooks.register("ours", "https://worker.example/arrive", WANTED)
+    simulation.webhooks.register("theirs", "https://other.example/", WANTED[:1])
+    for number in range(60):
+        simulation.webhooks.register(f"more {number}", f"https://more.example/{number}", WANTED)
+    async with asking(simulation) as (api, _):
+        ran = await examine(api, Plan((), 1_000_000), a_catalogue(), unread, None, lambda _outcome: None)
+    text = ran.facts["webhooks"]
+    assert text.startswith("GET /v1/webhooks answered 200, 62 registered: https://worker.example/arrive enabled; ")
+    assert f"https://other.example/ enabled, without {', '.join(WANTED[1:])}; " in text
+    assert text.endswith("https://more.example/59 enabled"), "the second page too"
 
 
 async def test_vertex_is_asked_by_its_own_lane() -> None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.core.provider.call import Answer, Made, Order
 from shared.core.provider.failure import Failure, FailureKind
-from shared.core.provider.interaction import BackgroundRefused, Begun, Finished, Gone, InProgress, Looked, Started
+from shared.core.provider.interaction import (
+    BackgroundRefused,
+    Begun,
+    Finished,
+    Gone,
+    InProgress,
+    Looked,
+    Started,
+    Unread,
+)
 from shared.ports.lanes import AtSlot
 from tests.fakes.lane import Call, ScriptedLane, made
 
@@ -47,6 +57,9 @@ class ScriptedInteractions:
     deleted: list[str] = field(default_factory=list)
     failing: dict[str, int] = field(default_factory=dict)
     """By verb, how many of the next calls fail with a 503."""
+    on_end: Callable[[str, Order], Awaitable[object]] | None = None
+    """The webhook: called with the id when an interaction has ended by itself."""
+    telling: set[asyncio.Future[None]] = field(default_factory=set)
 
     async def prepare(self) -> None:
         pass
@@ -77,11 +90,20 @@ class ScriptedInteractions:
         interaction_id = f"v1_{order.request_id}_{len(self.records) + 1}"
         ends_at = None if endless else now + self.lane.latency
         self.records[interaction_id] = Record(order, now, ends_at, answer)
+        if ends_at is not None:
+            self.telling.add(asyncio.ensure_future(self._tell(interaction_id, order, ends_at)))
         return Started(interaction_id)
+
+    async def _tell(self, interaction_id: str, order: Order, ends_at: datetime) -> None:
+        await self.lane.clock.sleep((ends_at - self._now()).total_seconds())
+        if self.on_end is not None and self.records[interaction_id].cancelled_at is None:
+            await self.on_end(interaction_id, order)
 
     async def look(self, interaction_id: str, order: Order) -> Looked:
         self.looks.append(interaction_id)
         await self.lane.clock.sleep(ROUND_TRIP)
+        if self._fails("look"):
+            return Unread(Failure(FailureKind.OVERLOAD, "busy", http_status=503))
         record = self.records.get(interaction_id)
         if record is None or record.deleted:
             return Gone()

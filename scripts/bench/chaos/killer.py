@@ -28,8 +28,10 @@ from shared.core.values.documents import Query
 RESULTS = Subscription("chaos-results", RENDER_RESULTS, "bury", timedelta(seconds=600), 0)
 """As an upstream app has it; no function of ours is fed by it."""
 WORKS_WITHIN = 240.0
-TIDY_WITHIN = 30.0
-"""Seconds after the last result in which interactions are deleted that were left over."""
+TIDY_WITHIN = 180.0
+"""Seconds after the last result in which interactions are deleted that were left over: a deletion that died with its
+worker is due after 30 s, and webhooks that nobody took come again with growing pauses."""
+LOOK_EVERY = 0.2
 PAGE = 500
 
 
@@ -45,6 +47,8 @@ class Plan(Struct, frozen=True):
     """Seconds from then to the kill, at least and at most."""
     within: float
     """Seconds for the last boot to finish the rest."""
+    spread: float = 0.0
+    """The share of the requests over which the kills are spread evenly; 0: each comes as soon as it may."""
     background: str = "auto"
     """RENDERLANE_BACKGROUND."""
     refused: bool = False
@@ -81,7 +85,7 @@ async def play(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:
                 await client.wait_for(1, WORKS_WITHIN)  # what the model takes is learned in peace: the canary
             await _publish(client, names[1:])
             while kills < plan.kills and not await _is_over(client, plan.requests):
-                in_flight += await _live_and_die(client, plan, environment, port, chance)
+                in_flight += await _live_and_die(client, plan, environment, port, chance, kills)
                 kills += 1
                 say(f"kill {kills} of {plan.kills}: {sum((await client.ended(plan.requests)).values()):,} have ended")
             with rig.command("up", "--port", str(port), environment=environment):
@@ -100,14 +104,14 @@ async def _publish(client: rig.Client, names: list[str]) -> None:
 
 
 async def _live_and_die(
-    client: rig.Client, plan: Plan, environment: Mapping[str, str], port: int, chance: Random
+    client: rig.Client, plan: Plan, environment: Mapping[str, str], port: int, chance: Random, kills: int
 ) -> int:
-    """One boot, from its start to kill -9. How many requests were rendering then."""
+    """One boot, from its start to kill -9, after `kills` others. How many requests were rendering then."""
     command = [str(Path(sys.executable).parent / "renderlane"), "up", "--port", str(port)]
     popen = rig.begin(command, environment)
     try:
         rig.ready(popen)
-        await _until_it_renders(client, plan)
+        await _until_it_renders(client, plan, round(plan.spread * plan.requests * kills / plan.kills))
         await asyncio.sleep(chance.uniform(*plan.uptime))
         return await client.store.count(queries.in_status("rendering", plan.requests))
     finally:
@@ -117,15 +121,17 @@ async def _live_and_die(
         popen.stdout.close()
 
 
-async def _until_it_renders(client: rig.Client, plan: Plan) -> None:
-    """Until so many calls are at the provider as the plan says, or as are left, of this boot or an earlier one."""
+async def _until_it_renders(client: rig.Client, plan: Plan, ended: int) -> None:
+    """Until so many calls are at the provider as the plan says, or as are left, of this boot or an earlier one, and so
+    many requests have ended.
+    """
     began = time.monotonic()
     while time.monotonic() - began < WORKS_WITHIN:
-        left = plan.requests - sum((await client.ended(plan.requests)).values())
-        wanted = min(plan.rendering, round(0.9 * left))
-        if await client.store.count(_at_provider(plan)) >= wanted:
+        over = sum((await client.ended(plan.requests)).values())
+        wanted = min(plan.rendering, round(0.9 * (plan.requests - over)))
+        if over >= ended and await client.store.count(_at_provider(plan)) >= wanted:
             return
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(LOOK_EVERY)
     raise TimeoutError(f"the restarted worker did not begin {plan.rendering} calls within {WORKS_WITHIN:.0f} s")
 
 

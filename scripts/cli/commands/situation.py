@@ -52,6 +52,8 @@ def document(now: Situation) -> dict[str, Any]:
         "counted_at": summary.at if summary is not None else None,
         "waiting": scene.waiting,
         "in_flight": summary.running_count if summary is not None else 0,
+        "awaiting_provider": summary.awaiting_count if summary is not None else 0,
+        "awaiting_since": summary.awaiting_since if summary is not None else None,
         "images_per_minute": scene.images_per_minute,
         "failing_percent": scene.failing_percent,
         "wait_p95_seconds": None if wait is None else wait.total_seconds(),
@@ -93,9 +95,23 @@ def _figures(now: Situation) -> str:
     spent = now.summary.spent if now.summary is not None else None
     figures = [
         f"{scene.waiting:,} waiting",
+        *_awaiting(now),
         f"{scene.images_per_minute:.0f} images/min",
         f"{scene.failing_percent} % of calls fail",
         f"wait p95 {display.left(scene.wait_95) if scene.wait_95 else '-'}",
         *([f"{display.money(spent.google_micros)} today"] if spent is not None else []),
     ]
     return " · ".join(figures)
+
+
+def _awaiting(now: Situation) -> Iterator[str]:
+    """What runs at the provider without a worker."""
+    from shared.core.observability import display
+
+    summary = now.summary
+    if summary is None or not summary.awaiting_count:
+        return
+    longest = (
+        f", the longest for {display.age(summary.awaiting_since, now.scene.now)}" if summary.awaiting_since else ""
+    )
+    yield f"{summary.awaiting_count:,} awaiting the provider{longest}"

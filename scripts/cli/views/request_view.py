@@ -203,6 +203,9 @@ def _facts(
     elif data.reason:
         until = f" until {moment(data.wake_at)}" if data.wake_at else ""
         facts.append(("waits", f"{data.reason}{until}"))
+    elif data.is_awaiting:
+        since = f"since {moment(data.slot_at)}, " if data.slot_at else ""
+        facts.append(("waits", f"for the provider, {since}interaction {data.interaction_id}"))
     if prospect is not None:
         at = f" ({moment(prospect.at)})" if prospect.at else ""
         facts += [("now", prospect.now)] if why_held is None else []  # else the row above says it

@@ -32,6 +32,12 @@ UNREAD_FOR = timedelta(hours=24)
 """An interaction that cannot be looked at is waited for so long: its image is paid for and kept there."""
 UNREADABLE_FOR = timedelta(minutes=10)
 """The same where looks bring an answer that cannot be read."""
+USUAL_TIMES, REPEATED_WITHIN = 2, timedelta(seconds=30)
+"""A webhook names an attempt whose id died with its worker: so many usual times after its start, and so long for a
+webhook that came while nobody listened and is sent again.
+"""
+UNNAMED = "its worker died while its call left; a webhook may name it"
+"""The reason of a request that waits for that."""
 
 
 class Awaited(Struct, frozen=True):
@@ -80,6 +86,11 @@ def spacing(age: timedelta, usual: timedelta | None, *, has_webhooks: bool) -> t
     usual = usual or ASSUMED_TIME
     is_late = has_webhooks or age > 2 * usual
     return min(LONGEST_SPACING, max(LEAST_SPACING, age * LATE_SPACING_SHARE if is_late else usual * SPACING_SHARE))
+
+
+def named_by(started_at: datetime, usual: timedelta | None) -> datetime:
+    """Until when a webhook may name an attempt whose id died with its worker. Later it counts as crashed."""
+    return started_at + USUAL_TIMES * (usual or ASSUMED_TIME) + REPEATED_WITHIN
 
 
 def after_look(looked: Looked, awaited: Awaited, now: datetime) -> Step:

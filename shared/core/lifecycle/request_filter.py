@@ -20,7 +20,9 @@ from shared.core.values.validation import Problem
 
 Sort: TypeAlias = Literal["newest", "longest", "dearest"]
 SORTS: tuple[Sort, ...] = ("newest", "longest", "dearest")
-STATUSES = ("queued", "released", "rendering", "batched", *FINAL)
+AWAITING = "awaiting"
+"""Those of `rendering` that wait for their interaction at the provider."""
+STATUSES = ("queued", "released", "rendering", AWAITING, "batched", *FINAL)
 FIELDS = ("status", "outcome", "tenant", "model", "lane", "priority", "flag", "since", "until", "text", "sort")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 TEXT_LIMIT = 128
@@ -47,10 +49,16 @@ class RequestFilter(Struct, frozen=True):
     words: Mapping[str, str] = field(default_factory=dict)
     """As it was asked for, without what was left empty."""
 
+    @property
+    def stored_status(self) -> str | None:
+        """What the documents that are meant have as their status."""
+        return "rendering" if self.status == AWAITING else self.status
+
     def takes(self, key: str, request: RequestRow) -> bool:
         """Whether a document is meant; status, tenant and time are the query's."""
         return (
-            self.status in (None, request.status)
+            self.stored_status in (None, request.status)
+            and (self.status != AWAITING or request.is_awaiting)
             and self.tenant in (None, request.tenant)
             and self.priority in (None, request.priority)
             and self.lane in (None, request.route.lane)

@@ -65,12 +65,18 @@ def awaiting(record: RequestRecord, interaction_id: str, collect_at: datetime, n
     """The provider has the call: no worker is needed until it has ended, so there is no lease."""
     return replace(
         record,
+        reason=None,
         interaction_id=interaction_id,
         collect_at=collect_at,
         lease_holder=None,
         lease_until=None,
         updated_at=now,
     )
+
+
+def unnamed(record: RequestRecord, reason: str, until: datetime, now: datetime) -> RequestRecord:
+    """Its worker died before the interaction's id was on record: until then a webhook may name it. Nobody holds it."""
+    return replace(record, reason=reason, lease_holder=None, lease_until=until, updated_at=now)
 
 
 def with_leftover(record: RequestRecord, interaction_id: str, attempt: int, due_at: datetime) -> RequestRecord:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from msgspec import Struct
@@ -39,6 +40,35 @@ class WebhookEvent(Struct, frozen=True):
                 return name
             case NoArrival():
                 return ""
+
+
+class Noted(Struct, frozen=True):
+    """What the arrival's message tells of its webhook: `collect` writes its span into the request's trace."""
+
+    webhook_id: str
+    event: str
+    way: str
+    """How it was signed."""
+    received_at: datetime
+
+    def to_attributes(self) -> dict[str, str]:
+        return {
+            "webhook_id": self.webhook_id,
+            "webhook_event": self.event,
+            "webhook_way": self.way,
+            "received_at": self.received_at.isoformat(),
+        }
+
+    @classmethod
+    def parse(cls, attributes: Mapping[str, str]) -> Noted | None:
+        """None where the arrival is the pump's own, or says nothing that can be read."""
+        try:
+            received_at = datetime.fromisoformat(attributes["received_at"])
+            if received_at.tzinfo is None:
+                return None
+            return cls(attributes["webhook_id"], attributes["webhook_event"], attributes["webhook_way"], received_at)
+        except (KeyError, ValueError):
+            return None
 
 
 def parse_event(body: bytes) -> WebhookEvent:

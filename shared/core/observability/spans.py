@@ -11,6 +11,7 @@ One request is one trace. Its root is `request`, from publishing to the end; the
       slot wait     linked to its release; written when the slot is reached, or lost
       attempt       written by whoever settles it
         start interaction    in the background: from the slot to the provider's answer with an id
+        arrive               the provider's webhook, from its door to `render-arrivals`
         collect              each look at it that settled the attempt
         generate_content MODEL
         store image
@@ -117,6 +118,11 @@ MODEL_CALL = Stage(
     ),
 )  # fmt: skip
 START = Stage("start interaction", "CLIENT", ("request_id", "attempt", "interaction_id", "way", "lane", "image_size"))
+ARRIVE = Stage(
+    "arrive",
+    "SERVER",
+    ("topic", "message_id", "request_id", "attempt", "interaction_id", "webhook_event", "webhook_way"),
+)
 COLLECT = Stage("collect", "CONSUMER", ("topic", "message_id", "request_id", "attempt", "interaction_id", "delay_ms"))
 STORE_IMAGE = Stage("store image", "CLIENT", ("request_id", "attempt", "image_bytes", "tries"))
 SETTLE = Stage("settle", "INTERNAL", ("request_id", "attempt", "effect", "cost_micros"))
@@ -126,8 +132,8 @@ WEBHOOK = Stage("webhook", "CLIENT", ("request_id", "endpoint", "delivery", "att
 ALL = {
     stage.name: stage
     for stage in (
-        REQUEST, PUBLISH, INTAKE, QUEUE_WAIT, TICK, PUMP, RELEASE, SLOT_WAIT, ATTEMPT, START, COLLECT, MODEL_CALL,
-        STORE_IMAGE, SETTLE, RESULT, WEBHOOK,
+        REQUEST, PUBLISH, INTAKE, QUEUE_WAIT, TICK, PUMP, RELEASE, SLOT_WAIT, ATTEMPT, START, ARRIVE, COLLECT,
+        MODEL_CALL, STORE_IMAGE, SETTLE, RESULT, WEBHOOK,
     )
 }  # fmt: skip
 

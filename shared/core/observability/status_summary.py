@@ -170,6 +170,10 @@ class Summary(Stored, frozen=True):
     running: tuple[Running, ...] = ()
     """The longest lease first, some of `running_count`."""
     running_count: int = 0
+    awaiting_count: int = 0
+    """Of these, those that wait for their interaction at the provider."""
+    awaiting_since: datetime | None = None
+    """When the longest of them started; None where none waits."""
     batched_count: int = 0
     quota: tuple[QuotaUse, ...] = ()
     spent: Spent | None = None

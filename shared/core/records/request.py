@@ -87,7 +87,14 @@ class RequestRow(Record, frozen=True, kw_only=True):
     image_uri: str | None = None
     outcome: Outcome | None = None
     revived_as: str | None = None
+    collect_at: datetime | None = None
+    """It waits for its interaction, which is first looked at then."""
     trace_id: str = ""
+
+    @property
+    def is_awaiting(self) -> bool:
+        """It waits for its interaction; any worker may collect it."""
+        return self.status == "rendering" and self.collect_at is not None
 
     @property
     def is_final(self) -> bool:
@@ -155,6 +162,8 @@ class RunningRow(Record, frozen=True, kw_only=True):
     route: Route
     slot_at: datetime
     lease_until: datetime | None
+    collect_at: datetime | None = None
+    """It waits for its interaction; any worker may collect it."""
 
 
 RUNNING_FIELDS = RunningRow.__struct_fields__
@@ -255,8 +264,6 @@ class RequestRecord(RequestRow, frozen=True, kw_only=True):
     """How long a background call of its kind usually takes."""
     budget: Reservation | None = None
     interaction_id: str | None = None
-    collect_at: datetime | None = None
-    """It waits for its interaction, which is first looked at then."""
     stopping: Stopping | None = None
     leftovers: tuple[Leftover, ...] = ()
     leftovers_at: datetime | None = None
@@ -313,10 +320,10 @@ class RequestRecord(RequestRow, frozen=True, kw_only=True):
         text: str = self.request["prompt"]
         return text
 
-    @property
-    def is_awaiting(self) -> bool:
-        """It waits for its interaction; any worker may collect it."""
-        return self.status == "rendering" and self.collect_at is not None
+    def is_unnamed(self, attempt: int) -> bool:
+        """That attempt runs in the background as far as is known, and its id is not on record."""
+        is_current = self.status == "rendering" and self.attempt_count == attempt
+        return is_current and self.way != "foreground" and self.interaction_id is None
 
     @property
     def ended_at(self) -> datetime:

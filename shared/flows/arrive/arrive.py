@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
-from shared.core.messages.pubsub_messages import Arrival, BadMessage, BatchArrival
+from shared.core.messages.pubsub_messages import BadMessage
 from shared.core.messages.topics import RENDER_ARRIVALS
-from shared.core.messages.webhook_event import NoArrival, WebhookEvent, contradicts, parse_event
+from shared.core.messages.webhook_event import NoArrival, Noted, WebhookEvent, contradicts, parse_event
 from shared.core.observability import events
 from shared.core.values.documents import Create, Document
 from shared.ports import Ports
@@ -37,6 +37,7 @@ def glance(ports: Ports, headers: Mapping[str, str]) -> NotGenuine | None:
 
 async def arrive(ports: Ports, headers: Mapping[str, str], body: bytes) -> Effect | NotGenuine:
     """Raises StoreUnavailable, TopicsUnavailable and SignaturesUnavailable: then it is to be sent again."""
+    began_at = ports.clock.now()
     try:
         verdict = await ports.signatures.verify(headers, body, ports.clock.now())
     except SignaturesUnavailable as error:
@@ -54,7 +55,8 @@ async def arrive(ports: Ports, headers: Mapping[str, str], body: bytes) -> Effec
         refusal = NotGenuine("contradicted", "the token tells of another event than the body")
         _refused(ports, refusal)
         return refusal
-    effect = await _pass_on(ports, verdict, event, _id(headers))
+    noted = Noted(_id(headers), event.type, verdict.way, began_at)
+    effect = await _pass_on(ports, verdict, event, noted)
     ports.signals.emit(
         events.WEBHOOK_TAKEN,
         event=event.type,
@@ -66,14 +68,14 @@ async def arrive(ports: Ports, headers: Mapping[str, str], body: bytes) -> Effec
     return effect
 
 
-async def _pass_on(ports: Ports, verdict: Genuine, event: WebhookEvent, message_id: str) -> Effect:
+async def _pass_on(ports: Ports, verdict: Genuine, event: WebhookEvent, noted: Noted) -> Effect:
     if isinstance(event.ended, NoArrival):
         return "ignored"
-    path = record_path(verdict.way, message_id, event)
+    path = record_path(verdict.way, noted.webhook_id, event)
     record = await ports.store.get(path)
     if isinstance(record, Document):
         return "repeated"
-    await _publish(ports, event.ended)
+    await ports.topics.publish(RENDER_ARRIVALS, event.ended.to_bytes(), noted.to_attributes())
     now = record.read_at
     fields = {
         "event": event.type,
@@ -84,10 +86,6 @@ async def _pass_on(ports: Ports, verdict: Genuine, event: WebhookEvent, message_
     }
     await ports.store.commit(Create(path, fields))  # a conflict: another delivery of it was as quick
     return "taken"
-
-
-async def _publish(ports: Ports, event: Arrival | BatchArrival) -> None:
-    await ports.topics.publish(RENDER_ARRIVALS, event.to_bytes(), {})
 
 
 def record_path(way: Way, message_id: str, event: WebhookEvent) -> str:

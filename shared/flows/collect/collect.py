@@ -12,7 +12,7 @@ from shared.core.lifecycle.settlement import Effect, is_given_up
 from shared.core.messages.pubsub_messages import Arrival, BatchArrival, parse_arrival
 from shared.core.observability import events
 from shared.core.records.versioned import Request, attempt_in, request_in, update
-from shared.core.values.documents import Absent
+from shared.core.values.documents import Absent, Committed, Document
 from shared.flows.batch.poll import wake_batch
 from shared.flows.collect.look import Call, Collector
 from shared.flows.requests.message import Message
@@ -77,11 +77,26 @@ async def _collect_late(
     if is_open and is_current and request.record.interaction_id is not None:
         return "settled before"  # another one is waited for: the same attempt has no two
     effect = await collector.collect(Call(request, arrival.attempt, arrival.interaction_id, is_late=True), message)
-    if effect == "awaiting" and not is_current:
+    if effect == "awaiting" and is_open and is_current:
+        await _adopt(ports, request, arrival)
+    elif effect == "awaiting":
         now = request.read_at
         after = transitions.with_leftover(request.record, arrival.interaction_id, arrival.attempt, now + ADOPTED)
         await ports.store.commit(update(request, after))
     return effect
+
+
+async def _adopt(ports: Ports, request: Request, arrival: Arrival) -> None:
+    """The id that died with its worker goes on record: this look brought nothing, and the webhook comes no more."""
+    newest = request
+    while newest.record.is_unnamed(arrival.attempt):
+        after = transitions.awaiting(newest.record, arrival.interaction_id, newest.read_at, newest.read_at)
+        if isinstance(await ports.store.commit(update(newest, after)), Committed):
+            return
+        document = await ports.store.get(request.path)
+        if not isinstance(document, Document):
+            return
+        newest = request_in(document)
 
 
 ADOPTED = timedelta(seconds=10)

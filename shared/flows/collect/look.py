@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from shared.core.lifecycle import awaiting, request_record, transitions
 from shared.core.lifecycle.awaiting import Awaited, Over, Stop, Wait
 from shared.core.lifecycle.settlement import Effect
+from shared.core.messages.webhook_event import Noted
 from shared.core.observability import events, spans
 from shared.core.provider import kept_image
 from shared.core.provider.call import Answer, Made, Order
@@ -22,6 +23,7 @@ from shared.core.records.request import RequestRecord, Stopping, StopReason
 from shared.core.records.versioned import Attempt, Request, attempt_in, committed, update
 from shared.core.references import reference_set
 from shared.core.values.documents import Conflict, Document
+from shared.core.values.trace_context import Place
 from shared.flows import tracing
 from shared.flows.background import proofs
 from shared.flows.clock import ServerTime
@@ -213,8 +215,17 @@ class Collector:
         parent = tracing.attempt_of(request.record, call.attempt)
         now = ports.clock.now()
         delay = None if over.ended_at is None else round(max(0.0, (now - over.ended_at).total_seconds()) * 1000)
+        noted = None if message is None else Noted.parse(message.attributes)
+        arrived: tuple[Place, ...] = ()
+        if message is not None and noted is not None:
+            arrived = (tracing.below(ports, parent),)
+            tracing.write(
+                ports, spans.ARRIVE, arrived[0], parent, noted.received_at, message.published_at or began_at,
+                topic="render-arrivals", message_id=noted.webhook_id, request_id=request.id, attempt=call.attempt,
+                interaction_id=call.interaction_id, webhook_event=noted.event, webhook_way=noted.way,
+            )  # fmt: skip
         tracing.write(
-            ports, spans.COLLECT, tracing.below(ports, parent), parent, began_at, now,
+            ports, spans.COLLECT, tracing.below(ports, parent), parent, began_at, now, links=arrived,
             topic=None if message is None else "render-arrivals", message_id=None if message is None else message.id,
             request_id=request.id, attempt=call.attempt, interaction_id=call.interaction_id, delay_ms=delay,
         )  # fmt: skip

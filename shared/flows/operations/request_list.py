@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.core.lifecycle import queries, request_filter
-from shared.core.lifecycle.request_filter import RequestFilter
+from shared.core.lifecycle.request_filter import AWAITING, RequestFilter
 from shared.core.records.request import ROW_FIELDS
 from shared.core.records.versioned import Row, row_in
 from shared.core.values.documents import Query, Range, UnreadableDocument
@@ -62,7 +62,8 @@ async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size:
     edge, same = (cursor.at, set(cursor.ids)) if cursor is not None else (chosen.until, set())
     wanted = PAGE if chosen.sort != "newest" else min(PAGE, size + 1 if _is_exact(chosen) else 2 * size)
     while True:
-        page = await store.query(_query(chosen, edge, wanted + len(same)))
+        limit_of_page = wanted + len(same)
+        page = await store.query(_query(chosen, edge, limit_of_page))
         fresh = [document for document in page if document.id not in same]
         read += len(fresh)
         for document in fresh:
@@ -79,7 +80,7 @@ async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size:
                 if len(rows) == limit:
                     break
         is_full = len(rows) == limit
-        is_end = not is_full and len(page) < wanted + len(same)
+        is_end = not is_full and len(page) < limit_of_page
         if is_full or is_end or not fresh or read >= MOST_READ:
             is_end = is_end or not fresh
             at_end = is_end or edge is None
@@ -92,16 +93,18 @@ async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size:
 
 def _query(chosen: RequestFilter, edge: datetime | None, limit: int) -> Query:
     if chosen.tenant is not None:
-        query = queries.newest_of(chosen.tenant, chosen.status, chosen.since, edge, limit)
+        query = queries.newest_of(chosen.tenant, chosen.stored_status, chosen.since, edge, limit)
     else:
         since = () if chosen.since is None else (Range("created_at", ">=", chosen.since),)
         until = () if edge is None else (Range("created_at", "<=", edge),)
-        query = replace(queries.newest(chosen.status, limit), bounds=(*since, *until))
+        query = replace(queries.newest(chosen.stored_status, limit), bounds=(*since, *until))
     return replace(query, fields=ROW_FIELDS)
 
 
 def _is_exact(chosen: RequestFilter) -> bool:
     """The query alone decides."""
+    if chosen.status == AWAITING:
+        return False
     return replace(chosen, status=None, tenant=None, since=None, until=None, words={}) == RequestFilter()
 
 

@@ -79,7 +79,8 @@ class Evidence:
         """Not reported yet, by model."""
         self._written_at = float("-inf")
         self._reported_at = _NEVER
-        self._unwritten = False
+        self._reports = self._taken_along = 0
+        """Counts reports: those that came, and those that the last write had in it."""
         self._writing = asyncio.Lock()
 
     async def failed(self, route: Route, failure: Failure, slot_at: datetime, time: ServerTime, asker: Asker) -> None:
@@ -186,14 +187,15 @@ class Evidence:
         return self._seen.get(model, NOTHING_SEEN)
 
     async def _report(self, time: ServerTime) -> None:
-        self._unwritten = True
+        self._reports += 1
+        ours = self._reports
         async with self._writing:
-            if not self._unwritten:
+            if ours <= self._taken_along:
                 return  # whoever wrote meanwhile took ours along
             since = self._ports.clock.monotonic() - self._written_at
             if since < SPACING.total_seconds():
                 await self._ports.clock.sleep(SPACING.total_seconds() - since)
-            self._unwritten = False
+            self._taken_along = self._reports
             self._written_at = self._ports.clock.monotonic()
             now = time.now()
             if self._reported_at - now > FELL:  # what was seen is told by a clock that was set back since

@@ -171,13 +171,12 @@ async def _call(
         start.is_ready()
         return await _give_back(ports, evidence, late, request, time, released, unopened=attempt)
     hold = _Hold(ports, request)
-    async with hold:
+    async with start, hold:
         provider = request.record.gateway or ""
         order = order_of(asked, request.record.route, load.references, ports.catalogue, provider)
         if request.record.probe is None:  # a probe is there to ask the model
             order = replace(order, paid_at=request.record.paid_at or "")
         begun = await _begin(ports, request, order, attempt.record.number, start)
-        await start.told()
         if isinstance(begun, Started):
             return await put_on_record(ports, hold.request, attempt, begun, order, start.began_at)
         answer: Answer = begun

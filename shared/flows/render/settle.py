@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.core.accounting import ledger
-from shared.core.lifecycle import request_record, settlement
+from shared.core.lifecycle import awaiting, request_record, settlement, transitions
 from shared.core.lifecycle.settlement import Effect, SettledBefore, Settlement
 from shared.core.observability import events, spans
+from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.stored_image import Delivered, Ending
 from shared.core.records.versioned import Attempt, Request, attempt_in, committed, request_in, update
 from shared.core.values.documents import Committed, Document, InvalidDocument
@@ -120,7 +121,8 @@ async def _recovered(ports: Ports, document: Document, *, is_away: bool) -> Effe
 async def recover(ports: Ports, request: Request) -> Effect:
     """End an attempt whose worker is gone: from its image where there is one, else as crashed.
 
-    An image that cannot be stored yet ends nothing: see `shared.flows.requests.paid_image`.
+    An image that cannot be stored yet ends nothing: see `shared.flows.requests.paid_image`. Nor does a call in the
+    background that a webhook may still name.
     """
     number = request.record.attempt_count
     document = await ports.store.get(request_record.attempt_path(request.id, number))
@@ -129,12 +131,36 @@ async def recover(ports: Ports, request: Request) -> Effect:
     ending = await paid_image.what_is_left(ports, request, attempt)
     if ending is None:
         return "kept"
+    if isinstance(ending, Failure) and ending.kind is FailureKind.CRASHED and await _may_be_named(ports, request):
+        return "awaiting"
     latency = request.read_at - attempt.record.started_at
     effect = await settle(ports, request, attempt, ending, int(latency.total_seconds() * 1000))
     ports.signals.emit(
         events.RECOVERED, request_id=request.id, attempt=number, effect=effect, trace_id=request.record.trace_id
     )
     return effect
+
+
+async def _may_be_named(ports: Ports, request: Request) -> bool:
+    """Whether it waits now for the webhook that names its interaction. A call that left is not bought again for having
+    lost its worker; one that did not leave loses the time.
+    """
+    record = request.record
+    if not ports.webhooks_name_attempts or not record.is_unnamed(record.attempt_count):
+        return False
+    now = max(ports.clock.now(), request.read_at)
+    usual = None if record.usual_ms is None else timedelta(milliseconds=record.usual_ms)
+    until = awaiting.named_by(record.slot_start, usual)
+    if now >= until:
+        return False
+    if record.reason != awaiting.UNNAMED:
+        # A conflict: somebody else has it in hand, or a webhook has named it.
+        await ports.store.commit(update(request, transitions.unnamed(record, awaiting.UNNAMED, until, now)))
+        ports.signals.emit(
+            events.RECOVERED, request_id=request.id, attempt=record.attempt_count, effect="awaiting",
+            trace_id=record.trace_id,
+        )  # fmt: skip
+    return True
 
 
 async def _read_again(ports: Ports, request: Request, attempt: Attempt) -> tuple[Request, Attempt]:

@@ -59,9 +59,12 @@ class Start:
             self._evidence.claims.took(self._ports.clock.monotonic() - self._readying_since)
             self._readying_since = None
 
-    async def told(self) -> None:
-        """Returns when what was to be said of the start has been."""
-        if self._telling is not None:
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """What was to be said of the start has been. That waits for its turn; no id and no image waits for it."""
+        if self._telling is not None and error is None:
             await self._telling
 
     async def _tell_tight(self) -> None:

@@ -1,10 +1,11 @@
 """Gathering what stands into the summary, and writing it now and then.
 
-What it costs in reads where the store bills them: 3 for each priority, 2 for each model and priority of one that waits,
-2 for each queue of a tenant (and one for each thousand in it), one for each of at most 50 attempts in flight, one for
-each model, and 3 for ends. What ended is read again when something did, at most 100 a status. Of the day's ledger a
-lead reads each row once and then what was raised since, or one row that says that nothing was; the budgets at most
-every 30 s, 33 for each. Once a minute the series has its point, in the same commit: one more read and one more write.
+What it costs in reads where the store bills them: 3 for each priority, 2 for each model and priority of one that
+waits, 2 for each queue of a tenant (and one for each thousand in it), one for each of at most 50 attempts in flight
+(where there are more, 12 more), one for each model, and 3 for ends. What ended is read again when something did, at
+most 100 a status. Of the day's ledger a lead reads each row once and then what was raised since, or one row that says
+that nothing was; the budgets at most every 30 s, 33 for each. Once a minute the series has its point, in the same
+commit: one more read and one more write.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from shared.core.observability.status_summary import (  # fmt: skip
     grouped,
     sampled,
 )
-from shared.core.records.request import EndedRow, RunningRow, WaitingRow
+from shared.core.records.request import AwaitingRow, EndedRow, RunningRow, WaitingRow
 from shared.core.values.documents import Create, Document, Update, Write
 from shared.core.values.pacific import pacific_day
 from shared.flows.operations.budget_reading import read_purse
@@ -57,6 +58,8 @@ MOST_OF_THE_TIME = 0.1
 MOST_TENANTS = 20
 """Of one queue that are told apart; what others have shows in the depth of the priority."""
 MOST_RUNNING = 50
+MOST_AWAITING = 10
+"""Looked at for the longest of many: those that are to be looked at first."""
 MOST_ENDED = 100
 """Of each status."""
 SHOWN_ENDS = ("failed", "refused", "expired")
@@ -124,7 +127,7 @@ async def write(ports: Ports, rows: LedgerRows | None = None) -> Summary | None:
 
 async def gather(ports: Ports, before: Summary, now: datetime, ledger: LedgerRows) -> Summary:
     """Raises StoreUnavailable."""
-    depths, (running, running_count), batched, quota, ended = await asyncio.gather(
+    depths, (running, running_count, awaiting_count, awaiting_since), batched, quota, ended = await asyncio.gather(
         _depths(ports), _running(ports), ports.store.count(queries.in_status("batched", COUNTED_TO)),
         _quota(ports, before, now), asyncio.gather(*(_ended(ports, status, before, now) for status in SHOWN_ENDS)),
     )  # fmt: skip
@@ -139,6 +142,8 @@ async def gather(ports: Ports, before: Summary, now: datetime, ledger: LedgerRow
         waiting=waiting,
         running=running,
         running_count=running_count,
+        awaiting_count=awaiting_count,
+        awaiting_since=awaiting_since,
         batched_count=batched,
         quota=quota,
         spent=await _spent(ports, ledger, now) if spent_is_due else before.spent,
@@ -199,12 +204,21 @@ async def _of_queue(ports: Ports, model: str, priority: str) -> list[Waiting]:
     ]
 
 
-async def _running(ports: Ports) -> tuple[tuple[Running, ...], int]:
+async def _running(ports: Ports) -> tuple[tuple[Running, ...], int, int, datetime | None]:
+    """Some attempts in flight and how many there are; how many of all wait for the provider, and since when."""
     page = await ports.store.query(queries.running(MOST_RUNNING))
     running = tuple(_attempt(each) for each in page if each.is_readable)
-    if len(page) < MOST_RUNNING:
-        return running, len(page)
-    return running, await ports.store.count(queries.in_status("rendering", COUNTED_TO))
+    rows = [RunningRow.from_json(document.data) for document in page if document.is_readable]
+    starts: list[datetime | None] = [row.slot_at for row in rows if row.collect_at is not None]
+    count, awaiting_count = len(page), len(starts)
+    if len(page) == MOST_RUNNING:
+        count, awaiting_count, longest = await asyncio.gather(
+            ports.store.count(queries.in_status("rendering", COUNTED_TO)),
+            ports.store.count(queries.awaiting(queries.FAR_AHEAD, COUNTED_TO)),
+            ports.store.query(queries.awaiting(queries.FAR_AHEAD, MOST_AWAITING)),
+        )
+        starts = [AwaitingRow.from_json(document.data).slot_at for document in longest if document.is_readable]
+    return running, count, awaiting_count, min((start for start in starts if start is not None), default=None)
 
 
 def _attempt(request: Document) -> Running:

@@ -123,8 +123,10 @@ async def break_leases(ports: Ports) -> int:
 
 
 def _is_orphaned(ports: Ports, request: Document) -> bool:
-    """Its worker was of an earlier boot. One that cannot be read counts: recovering it reports it."""
+    """Its worker was of an earlier boot. One that nobody holds waits for its time. One that cannot be read counts:
+    recovering it reports it.
+    """
     try:
-        return request_in(request).record.lease_holder != ports.boot
+        return request_in(request).record.lease_holder not in (None, ports.boot)
     except UnreadableDocument:
         return True

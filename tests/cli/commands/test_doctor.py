@@ -16,6 +16,9 @@ from scripts.doctor import checks, owners
 from scripts.doctor.facts import Facts, StoreFacts, gather
 from scripts.doctor.finding import Finding
 from scripts.doctor.owners import BY_HAND, Owner
+from scripts.doctor.registered import WANTED, Registered
+from scripts.simulator.api.server import served
+from scripts.simulator.engine.simulation import Simulation
 from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
@@ -271,6 +274,46 @@ async def test_webhooks_must_arrive_where_background_calls_end(
     finding = one(held(facts, ended=[ended], webhook_at=at), "webhooks-arrive")
     assert finding.verdict == verdict
     assert "https://worker.example/arrive" in one(facts, "webhooks").found
+
+
+SECRET = {"RENDERLANE_WEBHOOK_SECRET": "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+ELSEWHERE = Registered("https://other.example/", "enabled", WANTED)
+OURS = replace(ELSEWHERE, uri=WEBHOOK["RENDERLANE_WEBHOOK_URL"])
+STOPPED = replace(OURS, state="disabled_due_to_failed_deliveries")
+
+
+@pytest.mark.parametrize(
+    ("given", "hooks", "verdict", "words"),
+    [
+        (WEBHOOK, (), "pass", "none is needed"),
+        (WEBHOOK, (ELSEWHERE,), "pass", "none is needed"),
+        (WEBHOOK, (OURS,), "fail", "RENDERLANE_WEBHOOK_SECRET is not set"),
+        (SECRET, (), "fail", "none is registered"),
+        (SECRET, (STOPPED,), "fail", "disabled_due_to_failed_deliveries"),
+        (SECRET, (STOPPED, ELSEWHERE), "pass", "https://other.example/ enabled"),
+        (SECRET, (replace(OURS, events=WANTED[1:]),), "fail", "without interaction.completed"),
+        (SECRET, "GET /v1/webhooks answered 403", "unknown", "403"),
+    ],
+)
+async def test_a_static_webhook_is_registered_where_its_secret_is_set(
+    tmp_path: Path, given: dict[str, str], hooks: Any, verdict: str, words: str
+) -> None:
+    facts = replace(await at_home(tmp_path, **given, GEMINI_API_KEY=""), registered=hooks)
+    finding = one(facts, "webhook-registered")
+    assert (finding.verdict, words in finding.found) == (verdict, True), finding
+    assert finding.verdict == "pass" or finding.remedy
+
+
+async def test_the_provider_is_asked_for_its_webhooks_where_any_are_set_up(tmp_path: Path) -> None:
+    simulation = Simulation(pictures="cached")
+    simulation.webhooks.register("ours", OURS.uri, WANTED)
+    async with served(simulation) as url:
+        facts = await at_home(tmp_path, GOOGLE_GEMINI_BASE_URL=url, **WEBHOOK, **SECRET)
+        assert facts.registered == (OURS,)
+        assert one(facts, "webhook-registered").verdict == "pass"
+        assert (await at_home(tmp_path, GOOGLE_GEMINI_BASE_URL=url)).registered is None
+    away = await at_home(tmp_path, GOOGLE_GEMINI_BASE_URL=url, **SECRET)
+    assert away.registered == "GET /v1/webhooks answered nothing"
 
 
 async def test_what_rests_with_the_provider_is_told(tmp_path: Path) -> None:

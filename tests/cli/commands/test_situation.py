@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 
@@ -13,8 +14,12 @@ import pytest
 from functions.console.app import desk_of
 from scripts.cli.data import worker_home
 from shared import wiring
+from shared.core.lifecycle import request_record
 from shared.core.observability.verdict import State
+from shared.core.values.documents import Create
+from shared.flows.status import summary
 from shared.wiring import Worker
+from tests.builders import a_record, a_request
 from tests.cli.conftest import json_lines, renderlane
 from tests.console import states
 from tests.console.conftest import Browser, client_of
@@ -52,6 +57,29 @@ def test_the_first_line_is_the_consoles_with_the_same_next_step(home: Path, stat
     (document,) = json_lines(renderlane("status", "--json").stdout)
     assert (document["state"], document["level"], document["title"]) == (state, level, title)
     assert document["next_step"] in words
+
+
+def test_what_awaits_the_provider_is_counted_with_its_age(home: Path) -> None:
+    home.mkdir()
+    asyncio.run(_away())
+    assert "2 awaiting the provider, the longest for 7" in " ".join(renderlane("status").stdout.split())
+    (document,) = json_lines(renderlane("status", "--json").stdout)
+    assert (document["awaiting_provider"], document["in_flight"]) == (2, 2)
+    assert document["awaiting_since"]
+
+
+async def _away() -> None:
+    ports = wiring.build(worker_home.read_settings(), io.StringIO())
+    now = datetime.now(UTC)
+    for number, minutes in ((1, 7), (2, 3)):
+        slot_at = now - timedelta(minutes=minutes)
+        record = a_record(
+            a_request(request_id=f"away-{number}"), now=slot_at, status="rendering", attempt_count=1,
+            interaction_id=f"v1_{number}", collect_at=now, slot_at=slot_at,
+        )  # fmt: skip
+        await ports.store.commit(Create(request_record.path(f"away-{number}"), record))
+    await summary.write(ports)
+    await ports.store.close()
 
 
 def test_a_request_that_has_not_ended_says_what_comes_next_as_its_page_does(home: Path) -> None:

@@ -7,24 +7,32 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from shared.adapters.signatures.gemini_signatures import GeminiSignatures
+from shared.adapters.signatures.key_set import KeySet
+from shared.adapters.signatures.token import Tokens
 from shared.core.messages.pubsub_messages import Arrival, BatchArrival, Release
 from shared.core.messages.topics import RENDER_ARRIVALS
 from shared.core.observability import events, metrics
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.records.request import RequestRecord
 from shared.core.values.documents import Update
+from shared.flows.arrive.arrive import arrive as door_of
 from shared.flows.collect.collect import collect
 from shared.flows.collect.look import Collector
 from shared.flows.render.render import render
 from shared.flows.requests.message import Message
 from shared.flows.upkeep.watch import break_leases, watch
+from tests.fakes.webhook_sender import ISSUER, URL, TokenSender, event
 from tests.flows.batch.test_batches import batch_of
 from tests.flows.collect.worlds import CIRCUIT, a_world, arrive, books_are_right, proof, until
+from tests.flows.render.test_limit_reports import slow
 from tests.flows.test_tracing import stages, tree
 from tests.world import World
 
 SOON = timedelta(minutes=2)
+TOKENS = TokenSender()
 
 
 def codes(world: World, request_id: str = "r-1") -> list[str]:
@@ -65,6 +73,25 @@ async def test_the_worker_lets_go_once_the_provider_has_the_call() -> None:
 
     await world.run_for(timedelta(seconds=5), story())
     assert len(world.lane.calls) == 1
+
+
+async def test_an_id_is_on_record_before_what_was_noticed_of_its_start() -> None:
+    """A start that was only just in time is reported, which takes its time: a death meanwhile costs no image."""
+    world = a_world()
+    late_claims = slow(world.store.commit, world, "requests/", 0.6)
+    world.store.commit = slow(late_claims, world, "evidence/", 30)  # type: ignore[method-assign]
+    world.boot()
+    await world.submit()
+
+    async def story() -> None:
+        await until(world, "rendering", interaction=True)
+        await world.clock.sleep(1)
+        assert RequestRecord.from_json(world.status()).is_awaiting
+        assert not world.store.commits[f"evidence/{world.ports.boot}"], "it is still being written"
+
+    await world.run_for(timedelta(minutes=1), story())
+    assert world.store.commits[f"evidence/{world.ports.boot}"] >= 1
+    assert world.status()["status"] == "succeeded"
 
 
 async def test_a_webhook_that_knows_the_id_alone_brings_the_result_within_half_a_second_of_its_end() -> None:
@@ -575,6 +602,38 @@ async def test_start_and_collection_are_one_tree_of_spans() -> None:
     assert count["start interaction"] == count["collect"] == count["attempt"] == count["generate_content"] == 1
     (call,) = (span for span in spans if span.stage.name == "generate_content")
     assert (call.ended_at - call.started_at).total_seconds() == pytest.approx(20, abs=0.5)
+
+
+async def test_a_webhook_is_in_the_tree_of_the_request_that_it_ends() -> None:
+    """Through the public door, by a token of the provider's: start, arrive and collect below one attempt."""
+    world = a_world()
+    tokens = Tokens(KeySet(_keys), [URL], [ISSUER])
+    door = replace(world.ports, signatures=GeminiSignatures(tokens, None))
+    await world.submit()
+
+    async def story() -> None:
+        await until(world, "rendering", interaction=True)
+        ((interaction_id, record),) = world.interactions.records.items()
+        while not record.is_over(world.clock.now()):
+            await world.clock.sleep(0.05)
+        body = event(interaction_id, user_metadata={"request_id": record.order.key, "attempt": 1})
+        assert await door_of(door, TOKENS.headers(body, world.clock.now(), "msg_1"), body) == "taken"
+
+    world.ports.store.query = no_net(world)  # type: ignore[method-assign]
+    await world.run_for(timedelta(seconds=25), story())
+    assert world.status()["status"] == "succeeded"
+    spans = tree(world)
+    (attempt,) = (span for span in spans if span.stage.name == "attempt")
+    below = {span.stage.name: span for span in spans if span.parent_id == attempt.place.span_id}
+    arrived, collected = below["arrive"], below["collect"]
+    assert below["start interaction"].ended_at <= arrived.started_at <= arrived.ended_at <= collected.ended_at
+    assert [link.span_id for link in collected.links] == [arrived.place.span_id]
+    assert (arrived.fields["message_id"], arrived.fields["webhook_way"]) == ("msg_1", "dynamic")
+    assert arrived.fields["webhook_event"] == "interaction.completed"
+
+
+async def _keys() -> bytes:
+    return TOKENS.key_set()
 
 
 async def test_a_call_shorter_than_the_second_in_which_the_provider_says_it_ended_still_took_time() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.core.messages.pubsub_messages import Arrival
 from shared.core.messages.topics import RENDER_ARRIVALS
+from shared.core.provider.call import Order
 from shared.core.routing.background_proof import PATH, Proof, Proofs, Setting
 from tests.world import World
 
@@ -30,6 +31,18 @@ async def arrive(world: World, number: int = 1, *, by_id_alone: bool = True) -> 
     order = world.interactions.records[interaction_id].order
     arrival = Arrival(interaction_id) if by_id_alone else Arrival(interaction_id, order.key, order.attempt)
     await world.topics.publish(RENDER_ARRIVALS, arrival.to_bytes())
+
+
+def with_webhooks(world: World) -> World:
+    """Its provider tells of each end at once, with the attempt that it is about."""
+
+    async def publish(interaction_id: str, order: Order) -> None:
+        await world.topics.publish(RENDER_ARRIVALS, Arrival(interaction_id, order.key, order.attempt).to_bytes())
+
+    world.interactions.on_end = publish
+    world.webhooks_name_attempts = True
+    world.boot()
+    return world
 
 
 def proof(world: World, circuit: str = CIRCUIT) -> Proof:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.slot_calendar import Weight
+from shared.core.limits.observations import StartSignal
 from shared.core.limits.quota import Limits
 from shared.core.observability import events
 from shared.core.provider.call import Answer, Order
@@ -20,7 +21,7 @@ from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.usage import Usage
 from shared.core.values.route import Route
 from shared.flows.clock import ServerTime
-from shared.flows.render.limit_reports import Asker
+from shared.flows.render.limit_reports import SPACING, Asker
 from shared.flows.upkeep.live_quota import read_live_quota
 from tests.builders import a_failure, a_statement
 from tests.fakes.lane import made
@@ -282,6 +283,42 @@ async def test_many_failures_at_once_are_all_in_the_report_when_the_last_of_them
     counts: dict[str, Any] = dict(report.data)["models"][PRO]["counts"]
     assert sum(counts["overload"].values()) == 50
     assert world.store.commits[report.path] <= 2
+
+
+async def test_reports_that_keep_coming_hold_nobody_for_longer_than_two_writes() -> None:
+    """Each waits for the write that has it in it, and not for those of later reports."""
+    world = World()
+    time = ServerTime(world.clock, world.clock.now())
+    waits: list[float] = []
+
+    async def one() -> None:
+        began = world.clock.monotonic()
+        await world.evidence.late(PRO, StartSignal.TIGHT, world.clock.now(), time)
+        waits.append(world.clock.monotonic() - began)
+
+    async def story() -> None:
+        reports = []
+        for _ in range(600):
+            reports.append(asyncio.ensure_future(one()))
+            await world.clock.sleep(0.05)
+        await asyncio.gather(*reports)
+
+    world.store.commit = slow(world.store.commit, world, "evidence/", 0.2)  # type: ignore[method-assign]
+    await world.clock.run(story())
+    assert len(waits) == 600
+    assert max(waits) <= 2 * (SPACING.total_seconds() + 0.2)
+    assert world.store.commits["evidence/boot-1"] <= 30 / 2 + 2
+
+
+def slow(commit: Any, world: World, below: str, seconds: float) -> Any:
+    """A store whose commits of these documents take so long."""
+
+    async def slowly(*writes: Any) -> Any:
+        if any(write.path.startswith(below) for write in writes):
+            await world.clock.sleep(seconds)
+        return await commit(*writes)
+
+    return slowly
 
 
 async def test_input_tokens_that_were_estimated_wrong_are_reconciled_in_the_calendar() -> None:

@@ -92,6 +92,37 @@ async def test_an_attempt_in_flight_is_named_with_its_route_and_its_start() -> N
     assert running.since == world.status("r-1")["slot_at"]
 
 
+async def test_what_awaits_the_provider_is_counted_with_the_age_of_its_longest() -> None:
+    """Of few by the attempts that are named, of many by the store's count."""
+    for count in (3, summary.MOST_RUNNING + 5):
+        world = World("*=concurrency:200", latency=timedelta(minutes=2))
+        world.background = "on"
+        world.boot()
+        await world.submit("first")
+        await world.run_for(timedelta(seconds=20))
+        for number in range(count - 1):
+            await world.submit(f"r-{number}")
+        await world.run_for(timedelta(seconds=20))
+        counted = await summary.write(world.ports)
+        assert counted is not None
+        assert (counted.awaiting_count, counted.running_count) == (count, count)
+        assert counted.awaiting_since == world.status("first")["slot_at"]
+        assert written(world) == counted
+        await world.run_until_quiet()
+        ended = await summary.write(world.ports)
+        assert ended is not None
+        assert (ended.awaiting_count, ended.awaiting_since) == (0, None)
+
+
+async def test_a_call_in_the_foreground_awaits_nobody() -> None:
+    world = World(latency=timedelta(minutes=1))
+    await world.submit()
+    await world.run_for(timedelta(seconds=20))
+    counted = await summary.write(world.ports)
+    assert counted is not None
+    assert (counted.running_count, counted.awaiting_count, counted.awaiting_since) == (1, 0, None)
+
+
 async def test_where_nobody_leads_watch_writes_it_once_a_minute() -> None:
     world = World()
     await world.run_for(timedelta(minutes=5, seconds=5))
