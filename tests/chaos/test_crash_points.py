@@ -13,7 +13,6 @@ from tests.chaos.reader import Reader
 from tests.chaos.scenarios import SCENARIOS, Scenario
 from tests.world import Killed
 
-OFTEN = 4
 WITHIN = timedelta(hours=3)
 LONG = os.environ.get("RENDERLANE_CHAOS") == "long"
 """Each step on both homes; else the homes take turns."""
@@ -53,7 +52,7 @@ async def _steps_of(scenario: Scenario) -> list[int]:
     chosen = []
     for number, step in enumerate(steps):
         times[step] += 1
-        if LONG or times[step] <= OFTEN:
+        if LONG or times[step] <= scenario.often:
             chosen.append(number)
     return chosen
 
