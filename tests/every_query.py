@@ -43,6 +43,7 @@ QUERIES: dict[str, Query] = {
     "newest": queries.newest(None, 10),
     "newest in status": queries.newest("failed", 10),
     "evidence_since": queries.evidence_since(NOW),
+    "taken_slots": queries.taken_slots(10),
     "ledger": queries.ledger("2026-11-01", "2026-11-22", 10, ("2026-11-02", "x")),
     "ledger_of": queries.ledger_of("web", "2026-11-01", "2026-11-22", 10, ("2026-11-02", "x")),
     "ledger_since": queries.ledger_since("2026-11-22", NOW, 10),

@@ -46,6 +46,11 @@ class Cost(Struct, frozen=True):
         """For 1,000 images."""
         return 1000 * self.hour / self.renders
 
+    @property
+    def own(self) -> float:
+        """Dollars a render without the storage of its image, which any other way to make it needs as well."""
+        return (self.hour - self.storage) / self.renders
+
 
 def read(path: Path = PRICES) -> dict[str, Any]:
     return tomllib.loads(path.read_text("utf-8"))
@@ -110,19 +115,25 @@ def main(text: str, as_json: bool) -> None:
             f"--in-flight: found {text!r}; allowed: whole numbers from 1, such as 1,10,50"
         ) from error
     data = read()
+    image = data["render"]
     table = rows(loads, data)
     if as_json:
-        click.echo(json.dumps([{**to_builtins(row), "hour": row.hour, "thousand": row.thousand} for row in table]))
+        click.echo(
+            json.dumps(
+                [{**to_builtins(row), "hour": row.hour, "thousand": row.thousand, "own": row.own} for row in table]
+            )
+        )
         return
-    click.echo(f"list prices of {data['checked']}, dollars an hour; calls of {data['render']['seconds']:g} s\n")
+    click.echo(f"list prices of {data['checked']}, dollars an hour; calls of {image['seconds']:g} s\n")
     click.echo(
-        "in flight  calls       renders/h  instances  Run     Firestore  Pub/Sub  logs    storage  hour    per 1,000"
+        "in flight  calls       renders/h  instances  Run     Firestore  Pub/Sub  logs    storage  hour    per 1,000  "
+        "without storage, of a Pro image"
     )
     for row in table:
         click.echo(
             f"{row.in_flight:>9}  {row.way:<10}  {row.renders:>9,.0f}  {row.instances:>9}  {row.run:<6.3f}  "
             f"{row.firestore:<9.3f}  {row.pubsub:<7.3f}  {row.logs_and_metrics:<6.3f}  {row.storage:<7.3f}  "
-            f"{row.hour:<6.2f}  {row.thousand:.3f}"
+            f"{row.hour:<6.2f}  {row.thousand:<9.3f}  {row.own / image['pro_image']:.3%}"
         )
 
 

@@ -33,6 +33,15 @@ class Kicks:
         if priority == "interactive" or not await self._view.knows_of(queue):
             await self.kick(queue)
 
+    async def after_open_start(self, model: str, priority: str, *, runs_low: bool) -> None:
+        """Called by intake: the pump lays slots for the next ones, and hears of this start, where it would not soon."""
+        if runs_low or await self._view.state() != "leads":
+            await self.kick(queue_name(model, priority))
+
+    async def is_worth_an_open_slot(self, model: str, priority: str) -> bool:
+        """Nothing is known to be queued there."""
+        return not await self._view.knows_of(queue_name(model, priority))
+
     async def after_render(self, effect: Effect) -> None:
         """Called by render: a pump that died, or has left before this request came back, would not notice."""
         match await self._view.state():

@@ -227,6 +227,9 @@ async def _queue(home: Home, *request_ids: str) -> None:
     class NoKicks:
         async def after_queueing(self, model: str, priority: str) -> None: ...
 
+        async def is_worth_an_open_slot(self, model: str, priority: str) -> bool:
+            return False
+
     for request_id in request_ids:
         data = json.dumps({"request_id": request_id, "prompt": "x", "deadline": "2026-12-01T12:00:00Z"}).encode()
         message = Message(f"m-{request_id}", data)

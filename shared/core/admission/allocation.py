@@ -215,8 +215,9 @@ class _Queues(Struct):
             earliest = max(earliest, ready)
         patient = self.shared.patient and self.shared.most_spend is None  # its buckets have no room for it
         return calendar.grant(
-            limits, candidate.weight, earliest=earliest, horizon=horizon, pace=self.shared.pace, patient=patient
-        )
+            limits, candidate.weight, earliest=earliest, horizon=horizon, pace=self.shared.pace, patient=patient,
+            kept=self.standing.opening.weight,
+        )  # fmt: skip
 
     def _limits(self, priority: str) -> Limits:
         """What this priority may fill of the window: others leave the interactive reserve alone, unless owed a slot."""

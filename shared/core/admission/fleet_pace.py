@@ -15,7 +15,7 @@ from shared.core.values.codec import Stored
 USED_SHARE = 0.8
 """Of instances x concurrency: the rest is for deliveries that end, and for an instance that dies."""
 FIRST_CAP = 20
-"""Attempts in flight while nothing is known about a model's limits."""
+"""Attempts in flight while nothing is known about a model's limits, and none has ended."""
 CAP_DOUBLES_EVERY = timedelta(seconds=5)
 """Without a 429."""
 FIRST_PACE = 8.0
@@ -174,10 +174,11 @@ def most_running(capacity: int) -> int:
     return max(1, int(capacity * USED_SHARE))
 
 
-def concurrency_cap(limits: Limits, capacity: int, unknown_for: timedelta | None) -> int:
+def concurrency_cap(limits: Limits, capacity: int, unknown_for: timedelta | None, ended: int = 0) -> int:
     """Attempts of one model that may be in flight.
 
-    `unknown_for`: time since its first use or its last 429; None where something else (a rate) holds it back.
+    `unknown_for`: time since its first use or its last 429; None where something else (a rate) holds it back. `ended`:
+    attempts that have ended in that time. Each makes room for one more, so the cap doubles with each round of answers.
     """
     most = most_running(capacity)
     if limits.concurrency is not None:
@@ -185,4 +186,4 @@ def concurrency_cap(limits: Limits, capacity: int, unknown_for: timedelta | None
     if unknown_for is None or not is_untimed(limits):
         return most
     doublings = min(max(int(unknown_for / CAP_DOUBLES_EVERY), 0), 20)  # a clock may be set back
-    return min(FIRST_CAP << doublings, most)
+    return min(max(FIRST_CAP << doublings, FIRST_CAP + ended), most)

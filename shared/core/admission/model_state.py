@@ -9,6 +9,7 @@ from typing import Any, Self
 from msgspec import field
 from msgspec.structs import replace
 
+from shared.core.admission.open_slots import Opening
 from shared.core.admission.priority import PriorityState
 from shared.core.admission.rate_control import Pressure
 from shared.core.admission.slot_calendar import Calendar
@@ -25,6 +26,8 @@ class ModelState(Stored, frozen=True):
     """Limits that 429s named, by dimension."""
     denied_until: datetime | None = None
     """When it is probed next, while a conclusion closes it that a person has to mend: key, project, balance."""
+    opening: Opening = field(default_factory=Opening)
+    """Slots that requests may take as they arrive."""
 
     def forget(self, now: datetime) -> ModelState:
         return replace(self, calendar=self.calendar.forget(now), turns=self.turns.forget(now))

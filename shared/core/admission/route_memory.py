@@ -9,6 +9,7 @@ from msgspec import field
 from msgspec.structs import replace
 
 from shared.core.admission.allocation import Grant
+from shared.core.admission.open_slots import WITHDRAWN, TakenSlot
 from shared.core.conclusions.conclusion import Conclusions
 from shared.core.routing.breaker import Circuit
 from shared.core.routing.ladder import Planned
@@ -62,6 +63,17 @@ class Routing(Stored, frozen=True):
             for flag_id in planned.flags:
                 effects[flag_id] = effects.get(flag_id, Effect()).plus(planned.saved_micros)
         return replace(self, circuits=circuits, conclusions=conclusions, effects=effects)
+
+    def started(self, taken: Sequence[TakenSlot]) -> Routing:
+        """After these took open slots; one that the pump has back is no start."""
+        circuits, effects = dict(self.circuits), dict(self.effects)
+        for taken_slot in taken:
+            if taken_slot.request == WITHDRAWN:
+                continue
+            circuits[taken_slot.circuit] = circuits.get(taken_slot.circuit, Circuit()).started(taken_slot.taken_at)
+            for flag_id in taken_slot.flags:
+                effects[flag_id] = effects.get(flag_id, Effect()).plus(taken_slot.saved_micros)
+        return replace(self, circuits=circuits, effects=effects)
 
     def batched(self, planned: Sequence[Planned]) -> Routing:
         """After these were put aside for a batch: what the flags changed among them."""

@@ -35,6 +35,8 @@ REFUND_WITHIN = timedelta(minutes=10)
 """A slot is given back so long after it at most; its refund is remembered for longer, so that it is given back once."""
 KEPT_LONGER = timedelta(seconds=5)
 """The next pump's time may be so far behind this one's: what it can still see is kept for it."""
+CLOCKS_APART = 4
+"""Buckets by which the time of a process that takes an open slot may be behind the pump's."""
 UNPACED = 1_000_000
 
 
@@ -117,8 +119,11 @@ class Calendar(Stored, frozen=True):
         horizon: datetime,
         pace: float = UNPACED,
         patient: bool = False,
+        kept: Weight = NO_WEIGHT,
     ) -> Granted | Blocked:
         """The first slot from `earliest` to `horizon` that keeps every limit, or why there is none.
+
+        `kept` may start in any window, whenever it likes.
 
         `pace` is how many starts one bucket may hold, on average: more than the fleet can begin in it would begin late.
         A `patient` slot may be used PATIENCE buckets later as well: it counts in every window that may hold its start.
@@ -128,29 +133,41 @@ class Calendar(Stored, frozen=True):
         if 0 in (limits.rpm, limits.ipm, limits.tpm, limits.rpd):
             return Blocked("zero", None)
         if is_untimed(limits):
-            return self._grant_untimed(limits, weight, earliest)
+            return self._grant_untimed(limits, weight, earliest, kept)
         weight = _at_most(limits, weight)
         full = Blocked("minute", None)
         for number in range(_bucket_from(earliest), bucket_of(horizon) + 1):
             if self.buckets.get(number, NO_WEIGHT).requests >= _paced(number, pace):
                 continue
-            if not self._fits(number, limits, weight, self._width(number, patient)):
+            if not self._fits(number, limits, weight, self._width(number, patient), kept):
                 continue
             slot_at = max(begin_of(number), earliest)
-            if self._day_has_room(slot_at, limits, weight):
+            if self._day_has_room(slot_at, limits, weight, kept):
                 return self._granted(number, slot_at, limits, weight, patient)
             full = Blocked("day", next_pacific_midnight(slot_at))
         return full
 
-    def _grant_untimed(self, limits: Limits, weight: Weight, slot_at: datetime) -> Granted | Blocked:
+    def has_room(self, limits: Limits, weight: Weight, now: datetime, kept: Weight) -> bool:
+        """Whether a start of that weight keeps every limit at any moment from now on, beside what is `kept`."""
+        is_zero = 0 in (limits.rpm, limits.ipm, limits.tpm, limits.rpd)
+        if is_zero or not self._day_has_room(now, limits, weight, kept):
+            return False
+        number = bucket_of(now) - CLOCKS_APART
+        return is_untimed(limits) or self._fits(number, limits, weight, WINDOW_BUCKETS + PATIENCE, kept)
+
+    def started(self, slot_at: datetime, weight: Weight) -> Calendar:
+        """With a start that was kept room for, in a patient slot."""
+        calendar, number = self._with(slot_at, weight), bucket_of(slot_at)
+        return replace(calendar, last_patient=max(self.last_patient or number, number))
+
+    def _grant_untimed(self, limits: Limits, weight: Weight, slot_at: datetime, kept: Weight) -> Granted | Blocked:
         """Counted all the same: a limit may become known within the minute."""
-        if self._day_has_room(slot_at, limits, weight):
+        if self._day_has_room(slot_at, limits, weight, kept):
             return Granted(self._with(slot_at, weight), slot_at, slot_at + UNTIMED_GOOD_FOR)
         return Blocked("day", next_pacific_midnight(slot_at))
 
     def _granted(self, number: int, slot_at: datetime, limits: Limits, weight: Weight, patient: bool) -> Granted:
-        calendar, until = self._with(slot_at, weight), begin_of(number) + SLOT_GOOD_FOR
-        longer = until + PATIENCE * BUCKET
+        calendar, until, longer = self._with(slot_at, weight), begin_of(number) + SLOT_GOOD_FOR, patient_until(slot_at)
         if not patient or (limits.rpd is not None and pacific_day(longer) != pacific_day(slot_at)):
             return Granted(calendar, slot_at, until)
         last = number if self.last_patient is None else max(self.last_patient, number)
@@ -162,8 +179,10 @@ class Calendar(Stored, frozen=True):
         seen = self.last_patient is not None and self.last_patient > number - wide
         return wide if patient or seen else WINDOW_BUCKETS
 
-    def _day_has_room(self, slot_at: datetime, limits: Limits, weight: Weight) -> bool:
-        return limits.rpd is None or self.days.get(pacific_day(slot_at), 0) + weight.requests <= limits.rpd
+    def _day_has_room(self, slot_at: datetime, limits: Limits, weight: Weight, kept: Weight) -> bool:
+        if limits.rpd is None:
+            return True
+        return self.days.get(pacific_day(slot_at), 0) + weight.requests + kept.requests <= limits.rpd
 
     def _with(self, slot_at: datetime, weight: Weight) -> Calendar:
         number, day = bucket_of(slot_at), pacific_day(slot_at)
@@ -173,8 +192,9 @@ class Calendar(Stored, frozen=True):
             days={**self.days, day: self.days.get(day, 0) + weight.requests},
         )
 
-    def _fits(self, number: int, limits: Limits, weight: Weight, width: int) -> bool:
+    def _fits(self, number: int, limits: Limits, weight: Weight, width: int, kept: Weight) -> bool:
         """Every window of `width` buckets that holds bucket `number` keeps its limits with `weight` added to it."""
+        weight = weight.plus(kept)
         last = min(max(self.buckets, default=number), number + width - 1)
         used = self._used(number, width)
         for end in range(number, max(last, number) + 1):
@@ -278,6 +298,11 @@ def bucket_of(at: datetime) -> int:
 
 def begin_of(number: int) -> datetime:
     return datetime.fromtimestamp(number * BUCKET.total_seconds(), UTC)
+
+
+def patient_until(slot_at: datetime) -> datetime:
+    """The last good start of a patient slot."""
+    return begin_of(bucket_of(slot_at) + PATIENCE) + SLOT_GOOD_FOR
 
 
 def _bucket_from(at: datetime) -> int:

@@ -51,6 +51,11 @@ class Spend(Stored, frozen=True):
         kept = {each: amount for each, amount in self.buckets.items() if each > oldest}
         return Spend({**kept, number: kept.get(number, 0) + micros})
 
+    def plus(self, micros: int, slot_at: datetime) -> Spend:
+        """With what was kept room for."""
+        number = _bucket_of(slot_at)
+        return Spend({**self.buckets, number: self.buckets.get(number, 0) + micros})
+
     def to_json(self) -> dict[str, Any]:
         """The buckets alone."""
         buckets: dict[str, Any] = super().to_json()["buckets"]

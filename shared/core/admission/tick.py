@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from shared.core.admission import fair_queueing
-from shared.core.admission.allocation import Candidate, Grant, Shared, admit
-from shared.core.admission.fleet_pace import HORIZON, Fleet, Late, Recent, concurrency_cap
+from shared.core.admission import fair_queueing, open_slots
+from shared.core.admission.allocation import Admission, Candidate, Grant, Shared, admit
+from shared.core.admission.fleet_pace import HORIZON, LONGEST_LEAD, Fleet, Late, Recent, concurrency_cap
 from shared.core.admission.model_state import ModelState
+from shared.core.admission.open_slots import WITHDRAWN, OpenTerms, TakenSlot, Withdrawn
+from shared.core.admission.priority import limits_minus
 from shared.core.admission.rate_control import updated
-from shared.core.admission.slot_calendar import WINDOW_BUCKETS, Blocked, Weight, bucket_of, is_untimed
+from shared.core.admission.slot_calendar import WINDOW, WINDOW_BUCKETS, Blocked, Weight, bucket_of, is_untimed
 from shared.core.admission.spend_window import Spend, spend_limit
 from shared.core.conclusions.claims import POLICIES
 from shared.core.limits.effective import EffectiveLimit, Learned, effective_limits, limits
@@ -23,6 +25,7 @@ from shared.core.limits.live_quota import LiveLimits
 from shared.core.limits.observations import NOTHING_SEEN, Closing, ModelObservations, StartSignal, counted
 from shared.core.limits.quota import Limits, Quota
 from shared.core.provider.failure import DENIED
+from shared.core.values.route import lane_apart
 
 TICK = timedelta(seconds=1)
 LONGEST_HORIZON = timedelta(seconds=4)
@@ -82,6 +85,12 @@ class Observation(Struct, frozen=True):
     """From the last tick to this one."""
     purses: Mapping[str, int] = field(default_factory=dict)
     """Micro-dollars left to tenants that have a budget."""
+    taken: Sequence[TakenSlot] = ()
+    """Open slots that requests took, or that were withdrawn; also those that are counted already."""
+    taken_from: datetime | None = None
+    """When the read of `taken` began; None where it may have left some out."""
+    open_terms: OpenTerms | None = None
+    """What is planned under, for requests that take open slots; None = nothing is to be left open."""
 
 
 class TickResult(Struct, frozen=True):
@@ -93,14 +102,29 @@ class TickResult(Struct, frozen=True):
     """Candidates whose deadline comes before their model opens again."""
     crowded: bool
     """Attempts in flight are all that holds a queue: room comes back any moment."""
+    withdrawn: tuple[Withdrawn, ...] = ()
+    """Open slots to take back."""
+    started: tuple[TakenSlot, ...] = ()
+    """Those that requests took and that are counted since this tick."""
+    done: tuple[str, ...] = ()
+    """Slots whose documents are to go."""
 
 
 def tick(memory: Memory, sight: Observation) -> TickResult:
     """Give back what was not used, feel the pressure, and grant what every limit allows."""
     now = sight.now
-    models = sorted({*memory.standings, *sight.reports, *(each.model for each in sight.candidates)})
+    models = sorted(
+        {
+            *memory.standings,
+            *sight.reports,
+            *(candidate.model for candidate in sight.candidates),
+            *(slot.pool for slot in sight.taken),
+        }
+    )
     before = {model: memory.standings.get(model, ModelState()).forget(now) for model in models}
-    before = _given_back(before, sight)
+    starts = [slot for slot in sight.taken if slot.request != WITHDRAWN and not is_counted(before, slot)]
+    before = _given_back(_counted(before, sight), sight)
+    done = tuple(slot.slot for slot in sight.taken if not is_counted(before, slot))
     standings: dict[str, ModelState] = {}
     numbers: dict[str, Mapping[str, int | None]] = {}
     usable: dict[str, Limits] = {}
@@ -120,15 +144,22 @@ def tick(memory: Memory, sight: Observation) -> TickResult:
         now=now,
         filling=_filling(usable.values()),
     )
+    spend, served = memory.spend, memory.served
+    most_spend = spend_limit(sight.configured.by_model.values())
+    for slot in starts:
+        spend = spend if most_spend is None else spend.plus(slot.estimate_micros, slot.taken_at)
+        served = fair_queueing.served_after(served, slot.queue, slot.fair_tag)
+    open_micros = sum(standing.opening.micros for standing in standings.values())
+    open_count = sum(len(standing.opening.slots) for standing in standings.values())
     admission = admit(
         _in_fair_order([each for each in sight.candidates if not _is_behind_a_probe(each, sight)]),
         standings,
         usable,
         {model: _room(standings[model], usable[model], sight, model) for model in models},
         Shared(
-            spend=memory.spend,
-            most_spend=spend_limit(sight.configured.by_model.values()),
-            room=fleet.room(sum(sight.running.values()), sight.capacity),
+            spend=spend,
+            most_spend=None if most_spend is None else max(most_spend - open_micros, min(most_spend, 1)),
+            room=max(fleet.room(sum(sight.running.values()) + len(starts), sight.capacity) - open_count, 0),
             pace=fleet.pace,
             patient=fleet.patient,
             lead=fleet.lead,
@@ -137,22 +168,80 @@ def tick(memory: Memory, sight: Observation) -> TickResult:
         ),
         now,
     )
-    served = memory.served
     for grant in admission.grants:
         head = grant.candidate.head
         served = fair_queueing.served_after(served, fair_queueing.queue_name(head.model, head.priority), head.fair_tag)
     changed = any(numbers[model] != memory.limits[model] for model in models if model in memory.limits)
+    waiting = {**_held_by_conclusions(sight), **admission.held}
+    standings, withdrawn = _opened(admission, usable, waiting, fleet, most_spend, starts, sight)
     after = Memory(
-        standings=admission.standings,
+        standings=standings,
         spend=admission.spend,
         served=served,
-        fleet=fleet.released(len(admission.grants)),
+        fleet=fleet.released(len(admission.grants) + len(starts)),
         epoch=memory.epoch + int(changed),
         limits=numbers,
     )
-    waiting = {**_held_by_conclusions(sight), **admission.held}
     crowded = any(full.reason == "concurrency" and is_untimed(usable[each]) for each, full in waiting.items())
-    return TickResult(after, admission.grants, waiting, _missed(sight, admission.grants, waiting), crowded)
+    missed = _missed(sight, admission.grants, waiting)
+    return TickResult(after, admission.grants, waiting, missed, crowded, withdrawn, tuple(starts), done)
+
+
+def is_counted(standings: Mapping[str, ModelState], taken: TakenSlot) -> bool:
+    return taken.slot in standings[taken.pool].opening.counted
+
+
+def _counted(standings: dict[str, ModelState], sight: Observation) -> dict[str, ModelState]:
+    """The standings with what became of the open slots."""
+    after = {}
+    for model, standing in standings.items():
+        own = [slot for slot in sight.taken if slot.pool == model]
+        opening, calendar = open_slots.counted(standing.opening, standing.calendar, own, sight.taken_from, sight.now)
+        after[model] = replace(standing, opening=opening, calendar=calendar)
+    return after
+
+
+def _opened(
+    admission: Admission, usable: Mapping[str, Limits], waiting: Mapping[str, Blocked], fleet: Fleet,
+    most_spend: int | None, starts: Sequence[TakenSlot], sight: Observation,
+) -> tuple[dict[str, ModelState], tuple[Withdrawn, ...]]:  # fmt: skip
+    """Slots are left open where nothing is queued, and taken back where they hold up what is."""
+    granted = {grant.candidate.head.request_id for grant in admission.grants}
+    queued = {candidate.model for candidate in sight.candidates if candidate.head.request_id not in granted} | set(
+        waiting
+    )
+    after: dict[str, ModelState] = {}
+    withdrawn: list[Withdrawn] = []
+    flying = sum(sight.running.values()) + len(granted) + len(starts)
+    fleet_room = fleet.room(flying, sight.capacity)
+    for model, standing in admission.standings.items():
+        opening = open_slots.used(standing.opening, standing.calendar, sight.now)
+        if _may_open(model, standing, queued, sight):
+            reserve = standing.turns.reserve(usable[model], sight.now)
+            left = None if most_spend is None else most_spend - admission.spend.used(sight.now)
+            own = sum(grant.candidate.model == model for grant in admission.grants)
+            own += sum(slot.pool == model for slot in starts)
+            room = min(_room(standing, usable[model], sight, model) + len(opening.slots) - own, fleet_room)
+            opening = open_slots.laid(
+                opening, standing.calendar, limits_minus(usable[model], reserve), model,
+                sight.open_terms or OpenTerms(), room=room, most_micros=left, now=sight.now,
+            )  # fmt: skip
+        else:
+            opening = replace(opening, is_offered=False)
+            withdrawn += [Withdrawn(slot, model) for slot in opening.slots if model in queued]
+        after[model] = replace(standing, opening=opening)
+    return after, tuple(withdrawn)
+
+
+def _may_open(model: str, standing: ModelState, queued: Collection[str], sight: Observation) -> bool:
+    used_at, calendar, pressure = standing.opening.used_at, standing.calendar, standing.pressure
+    is_used = used_at is not None and sight.now - used_at < open_slots.USED_WITHIN
+    is_used = is_used or bool(calendar.starts(sight.now - open_slots.LOOKED_BACK, sight.now + open_slots.LOOKED_BACK))
+    is_closed = calendar.closed_until is not None and calendar.closed_until > sight.now
+    is_held_back = model in queued or model in sight.concluded or is_closed or standing.denied_until is not None
+    is_pressed = pressure.cap is not None or pressure.bursts_disliked(sight.now)
+    ours = lane_apart(model) is None and sight.open_terms is not None
+    return ours and is_used and not is_held_back and not is_pressed
 
 
 def _is_behind_a_probe(candidate: Candidate, sight: Observation) -> bool:
@@ -315,4 +404,7 @@ def _room(standing: ModelState, known: Limits, sight: Observation, model: str) -
         (each for each in (pressure.first_used_at, pressure.rejected_at) if each is not None), default=sight.now
     )
     unknown_for = None if pressure.cap is not None else max(sight.now - since, timedelta(0))
-    return concurrency_cap(known, sight.capacity, unknown_for) - sight.running.get(model, 0)
+    running = sight.running.get(model, 0)
+    started = standing.calendar.starts(pressure.rejected_at or sight.now - WINDOW, sight.now + LONGEST_LEAD)
+    cap = concurrency_cap(known, sight.capacity, unknown_for, ended=max(started - running, 0))
+    return cap - running - len(standing.opening.slots)

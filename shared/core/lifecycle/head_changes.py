@@ -24,10 +24,11 @@ def released(
     reservation: Reservation | None = None,
     way: Way = "foreground",
     usual_ms: int | None = None,
+    open_slot: str | None = None,
 ) -> dict[str, Any]:
     """What the pump changes when it grants a slot. No slot is good beyond its request's deadline.
 
-    `usual_ms`: how long a background call of the kind usually takes.
+    `usual_ms`: how long a background call of the kind usually takes. `open_slot`: the one that intake had it take.
     """
     return _stored(
         status="released",
@@ -35,6 +36,7 @@ def released(
         release=head.release + 1,
         slot_at=slot_at,
         slot_until=slot_until if head.deadline is None else min(slot_until, head.deadline),
+        open_slot=open_slot,
         way=way,
         usual_ms=usual_ms,
         updated_at=now,

@@ -52,6 +52,7 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("rejected", ("-created_at",)),
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
+    ("taken_slots", ("taken_at",)),
     ("flag_history", ("-at",)),
     ("provider_webhooks", ("-received_at",)),
     ("batches", ("due_at",)),
@@ -456,6 +457,11 @@ def webhook_deliveries(tenant: str, state: str | None, limit: int) -> Query:
         order_by=("-created_at",),
         limit=limit,
     )
+
+
+def taken_slots(limit: int) -> Query:
+    """Open slots that were taken or withdrawn, and that the pump has not counted yet."""
+    return Query("taken_slots", order_by=("taken_at",), limit=limit)
 
 
 def evidence_since(moment: datetime) -> Query:

@@ -20,6 +20,7 @@ from shared.core.values.codec import Stored
 REMEMBERED = timedelta(seconds=75)
 """Longer than a breaker looks back, with what a report may be late."""
 COUNTED_AFTER_SICK = timedelta(seconds=15)
+SLOW_PICTURE = timedelta(seconds=5)
 MOST_REQUESTS = 300
 """Remembered in a process, so that none counts twice."""
 MOST_REPORTED = 8
@@ -38,7 +39,8 @@ class Health(Stored, frozen=True):
     requests: Mapping[str, int] = field(default_factory=dict)
     """When they were sick first, by a short hash of the request's id."""
     good: Mapping[int, int] = field(default_factory=dict)
-    """Pictures within COUNTED_AFTER_SICK of a sick answer of the same process: they tell a bad share from an outage."""
+    """Pictures that ended within COUNTED_AFTER_SICK of a sick answer of the same process: they tell a bad share from an
+    outage. By the second in which a quick one began, and a slow one ended."""
 
     def with_failure(self, failure: Failure, now: datetime, request: str, *, is_probe: bool = False) -> Health:
         """`request` as `evidence.short` makes it. A probe counts always: its answer was asked for."""
@@ -51,11 +53,16 @@ class Health(Stored, frozen=True):
         newest = dict(sorted({request: second, **known}.items(), key=lambda each: each[1])[-MOST_REQUESTS:])
         return replace(self, sick=_counted(self.sick, now), last=failure.kind.value, requests=newest)
 
-    def with_picture(self, now: datetime) -> Health:
-        """Counted only beside sick answers, so that nothing is kept or written while all is well."""
+    def with_picture(self, now: datetime, began_at: datetime | None = None) -> Health:
+        """Counted only beside sick answers, so that nothing is kept or written while all is well.
+
+        It counts at its beginning: what began before a sudden outage says nothing of now. A slow picture counts at its
+        end, or no slow one would speak against a few sick answers among many.
+        """
         if now.timestamp() - max(self.sick, default=0) > COUNTED_AFTER_SICK.total_seconds():
             return self
-        return replace(self, good=_counted(self.good, now))
+        is_slow = began_at is None or now - began_at >= SLOW_PICTURE
+        return replace(self, good=_counted(self.good, now if is_slow or began_at is None else began_at))
 
     def with_probe(self, now: datetime) -> Health:
         return replace(self, well=_counted(self.well, now))

@@ -233,6 +233,8 @@ class RequestRecord(RequestRow, frozen=True, kw_only=True):
     release: int = 0
     slot_at: datetime | None = None
     slot_until: datetime | None = None
+    open_slot: str | None = None
+    """The one that it took as it arrived."""
     unused_slot: UnusedSlot | None = None
     lease_holder: str | None = None
     lease_until: datetime | None = None
@@ -306,7 +308,7 @@ class RequestRecord(RequestRow, frozen=True, kw_only=True):
     def to_json(self) -> dict[str, Any]:
         """What only some requests have is written only there."""
         fields = super().to_json()
-        for name in ("references_as_bytes", "dead_letters"):
+        for name in ("references_as_bytes", "dead_letters", "open_slot"):
             if not fields[name]:
                 del fields[name]
         return fields

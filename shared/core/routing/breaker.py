@@ -2,9 +2,10 @@
 
 A circuit is a model in a lane. What counts is how many distinct requests met a sick answer, of those that began there:
 a request that fails four times is one voice. While its breaker is open, PROBE_EVERY lets one call through at a time, by
-a request that was not sick there where one waits; two probes in a row that went well close it again, more after it has
-tripped lately. On-call sees the breaker's flag among the others and can overrule it both ways: a flag that is reset by
-hand keeps the breaker from tripping for OVERRULED, one that is extended by hand stays until it expires.
+a request that was not sick there where one waits, the first sick answer counted as one. After a probe that went well
+it is half open: a few go through at once. Two in a row that went well close it again, more after it has tripped lately.
+On-call sees the breaker's flag among the others and can overrule it both ways: a flag that is reset by hand keeps the
+breaker from tripping for OVERRULED, one that is extended by hand stays until it expires.
 """
 
 from __future__ import annotations
@@ -31,10 +32,16 @@ went well before says nothing of now, so a busy route trips in seconds. Slow pic
 either, so the sick ones must be such a share of all that began within RUN."""
 PROBE_EVERY = timedelta(seconds=15)
 """Four calls a minute in an outage, whatever the size of the fleet."""
+SLOT_AHEAD = timedelta(seconds=0.5)
+"""From a tick to the slot of a probe that it lets through: slots are what PROBE_EVERY lies between."""
 LAST_RESORT_EVERY = timedelta(minutes=1)
 """Where only requests that were sick there wait, one of them probes so often: the failure counts against it."""
 WELL_PROBES = 2
 MOST_WELL_PROBES = 8
+HALF_OPEN = 4
+"""Calls that one tick lets through after a probe that went well, until enough did or one is sick again."""
+HALF_OPEN_FOR = timedelta(seconds=15)
+"""After the last probe that went well."""
 TRIPPED_LATELY = timedelta(minutes=10)
 """Each trip within this time of the last one doubles the probes that must go well: a flapping route stays out."""
 OVERRULED = timedelta(minutes=10)
@@ -101,16 +108,31 @@ def judge(
         why = _sickness(known, seen, now)
         if why is not None:
             again = known.tripped_at is not None and now - known.tripped_at < TRIPPED_LATELY
-            after[name] = replace(known, tripped_at=now, trips=known.trips + 1 if again else 1, probed_at=now)
+            since = _sick_from(known, seen, now)
+            after[name] = replace(known, tripped_at=now, trips=known.trips + 1 if again else 1, probed_at=since)
             trips.append(_flag(name, f"{name}: {why}", catalogue, now))
     return Judged(after, tuple(trips), tuple(resets))
 
 
-def may_probe(circuit: Circuit, health: Health, now: datetime) -> bool:
-    """Whether one call may go through an open breaker now: at once after a probe that went well."""
-    if circuit.probed_at is None or now - circuit.probed_at >= PROBE_EVERY:
-        return True
-    return ended(health.well, circuit.probed_at) > 0
+def probes_allowed(circuit: Circuit, health: Health, now: datetime) -> int:
+    """How many calls may go through an open breaker now: some at once after one that went well."""
+    well = max((second for second in health.well if not _is_before(second, circuit.tripped_at)), default=0)
+    if well > max(health.sick, default=0) and now.timestamp() - well < HALF_OPEN_FOR.total_seconds():
+        return HALF_OPEN
+    return int(circuit.probed_at is None or now + SLOT_AHEAD - circuit.probed_at >= PROBE_EVERY)
+
+
+def _is_before(second: int, moment: datetime | None) -> bool:
+    return moment is not None and second < int(moment.timestamp())
+
+
+def _sick_from(circuit: Circuit, health: Health, now: datetime) -> datetime:
+    """When the sickness that trips it now began: probes count from there, since that call was one."""
+    since = now - RUN
+    if circuit.tripped_at is not None:
+        since = max(since, circuit.tripped_at, circuit.probed_at or circuit.tripped_at)
+    first = min((second for second in health.sick if second >= since.timestamp()), default=None)
+    return now if first is None else datetime.fromtimestamp(first, UTC)
 
 
 def may_probe_again(circuit: Circuit, now: datetime) -> bool:

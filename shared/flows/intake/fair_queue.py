@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from shared.core.accounting.budget import budget_of
 from shared.core.admission.fair_queueing import DEFAULT_WEIGHT, fair_tag, queue_name
 from shared.core.lifecycle import queries
 from shared.core.values.documents import Document
 from shared.flows.pump_status import PumpView
 from shared.ports import Ports
+
+if TYPE_CHECKING:
+    from shared.flows.intake.open_slot import OpenSlots
 
 COUNT_GOOD_FOR = 2.0
 """Seconds: a count over a long queue costs the store more than the write it is for."""
@@ -21,6 +27,7 @@ class _Count(Struct):
     waiting: int
     """As counted, plus those that this process has queued since."""
     weight: float
+    has_budget: bool
 
 
 class FairTags:
@@ -36,6 +43,17 @@ class FairTags:
         count = await self._count(tenant, model, priority)
         waiting, count.waiting = count.waiting, count.waiting + 1
         return fair_tag(await self._view.served(queue_name(model, priority)), waiting, count.weight)
+
+    @cached_property
+    def open_slots(self) -> OpenSlots:
+        """Loaded when the first request may take one: a start does not wait for it."""
+        from shared.flows.intake.open_slot import OpenSlots
+
+        return OpenSlots(self._ports)
+
+    async def has_budget(self, tenant: str, model: str, priority: str) -> bool:
+        """What it spends is reserved by the pump, as of at most COUNT_GOOD_FOR ago."""
+        return (await self._count(tenant, model, priority)).has_budget
 
     async def _count(self, tenant: str, model: str, priority: str) -> _Count:
         """One query at a time for one queue, whoever asks."""
@@ -57,7 +75,8 @@ class FairTags:
             asked.exception()  # those who wait hear of it; that nobody waits is no error
             raise
         weight = owner.data.get("weight", DEFAULT_WEIGHT) if isinstance(owner, Document) else DEFAULT_WEIGHT
-        asked.set_result(_Count(now, waiting, weight))
+        own = budget_of(owner.data) if isinstance(owner, Document) else None
+        asked.set_result(_Count(now, waiting, weight, (own or self._ports.default_budget) is not None))
         return asked.result()
 
     @staticmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,16 +27,18 @@ from shared.core.messages.topics import RENDER_ARRIVALS, RENDER_REQUESTS, RENDER
 from shared.core.observability import events, spans
 from shared.core.provider.outcome import CANCELLED, EXPIRED
 from shared.core.records.note import RejectedRecord
-from shared.core.records.versioned import Request, Versioned, committed, request_in, update
+from shared.core.records.versioned import Request, committed, request_in, update
 from shared.core.routing import ladder
 from shared.core.routing.context import Offer
 from shared.core.routing.ladder import Planned, Unroutable
 from shared.core.routing.requirements import Requirements
-from shared.core.values.documents import Absent, Conflict, Create, Document, InvalidDocument
+from shared.core.values.documents import Absent, Committed, Conflict, Create, Document, InvalidDocument
+from shared.core.values.lanes import AT_ONCE
 from shared.core.values.parameters import WITH_QUALITY
 from shared.core.values.trace_context import Place, caller_of
 from shared.core.values.validation import Problem, shown
 from shared.flows import tracing, tracing_waits
+from shared.flows.clock import ServerTime
 from shared.flows.intake.fair_queue import FairTags
 from shared.flows.intake.interactive_bound import check_interactive
 from shared.flows.intake.revive import predecessor
@@ -46,6 +49,10 @@ from shared.flows.wakeups import Kicks
 from shared.ports import Ports
 from shared.ports.images import References, ReferenceUnusable
 from shared.ports.store import Store
+
+if TYPE_CHECKING:
+    from shared.core.records.request import RequestRecord
+    from shared.flows.intake.open_slot import Taking
 
 REJECTED_EXCERPT_BYTES = 4096
 
@@ -137,7 +144,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         record = transitions.finished(record, "expired", EXPIRED, now)
     path, document = existing.path, record.to_json()
     try:
-        created = await ports.store.commit(Create(path, document))
+        taking, created = await _create(ports, kicks, tags, existing, record, None if overdue else planned)
     except ValueError as error:  # this request alone: nothing else is written here
         raise InvalidDocument(str(error)) from error
     if isinstance(created, Conflict):
@@ -145,7 +152,8 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         assert isinstance(current, Document), "requests are never deleted within their time"
         await _repeat(ports, kicks, request, request_in(current), visit)
         return
-    taken = Versioned(path, document, created.versions[0], created.at, record)
+    document |= taking.changes if taking else {}
+    taken = request_in(Document(path, document, created.versions[0], created.at))
     _trace_accepted(ports, visit, taken.id, planned, before)
     ports.signals.emit(
         events.ACCEPTED,
@@ -158,6 +166,33 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         await ended(ports, taken)
         return
     await _continue_request(ports, kicks, taken)
+    if taking is not None:
+        low = tags.open_slots.runs_low(taking.slot.pool)
+        await kicks.after_open_start(record.model, record.priority, runs_low=low)
+
+
+async def _create(
+    ports: Ports, kicks: Kicks, tags: FairTags, absent: Absent, record: RequestRecord, planned: Planned | None
+) -> tuple[Taking | None, Committed | Conflict]:
+    """Put a request on record: with an open slot where it may take one, else in its queue. `planned` None: queue it."""
+    document, model, priority, tenant = record.to_json(), record.model, record.priority, record.tenant
+    if planned is not None and may_take(ports, record, planned) and await kicks.is_worth_an_open_slot(model, priority):
+        time, has_budget = ServerTime(ports.clock, absent.read_at), await tags.has_budget(tenant, model, priority)
+        while not has_budget:
+            taking = await tags.open_slots.take(absent.path.partition("/")[2], record, planned, time)
+            if taking is None:
+                break
+            created = await ports.store.commit(Create(absent.path, document | taking.changes), taking.create)
+            if isinstance(created, Committed) or not await tags.open_slots.is_taken(taking):
+                return taking, created
+    return None, await ports.store.commit(Create(absent.path, document))
+
+
+def may_take(ports: Ports, record: RequestRecord, planned: Planned) -> bool:
+    """An open slot, as far as the request says it: bulk is paced, lanes apart have quotas of their own."""
+    if record.priority == "bulk" or planned.route.lane not in AT_ONCE:
+        return False
+    return not (ports.gateways and record.ask.allow_gateway)
 
 
 def _trace_accepted(ports: Ports, visit: _Delivery, key: str, planned: Planned, before: Request | None) -> None:
@@ -223,12 +258,18 @@ async def _continue_request(ports: Ports, kicks: Kicks, request: Request) -> Non
     if request.record.is_final:
         await announce(ports, request)
         return
-    if request.record.status != "queued":
+    starts = request.record.status == "released" and request.record.open_slot is not None
+    if request.record.status != "queued" and not starts:
         return
     # A cancellation is kept before it looks for its request, a request before it looks for its cancellation.
     tenant, request_id = request.record.tenant, id_of(request.id)
     if isinstance(await ports.store.get(_cancel_path(tenant, request_id)), Document):
         await cancel(ports, tenant, request_id)
+        return
+    if starts:  # again where an earlier delivery may have died in between: workers take up one
+        from shared.flows.intake.open_slot import hand_out
+
+        await hand_out(ports, request)
         return
     await kicks.after_queueing(request.record.model, request.record.priority)
 

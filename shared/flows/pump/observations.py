@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct, field
@@ -27,6 +27,8 @@ COUNT_EVERY = 5.0
 LIVE_EVERY = 5.0
 FLAGS_EVERY = 0.9
 GATEWAYS_EVERY = 3.0
+MOST_TAKEN = 200
+"""Open slots that were taken, counted by one tick."""
 FIRST_LOOK = timedelta(days=1)
 """What speaks for a conclusion may have been reported while nobody led."""
 
@@ -49,6 +51,10 @@ class PumpSight(Struct):
     """What the fleet met, by circuit."""
     heard: Mapping[str, Heard] = field(default_factory=dict)
     """What the fleet heard for and against conclusions, by id."""
+    taken: Sequence[Document] = ()
+    """Open slots that were taken or withdrawn, as of the last look."""
+    taken_from: datetime | None = None
+    """When that look began; None where there were more."""
     _reports: dict[str, dict[str, ModelObservations]] = field(default_factory=dict)
     """By worker process and model."""
     _drift: dict[tuple[str, str], Mapping[int, int]] = field(default_factory=dict)
@@ -66,7 +72,7 @@ class PumpSight(Struct):
     async def look(self, models: Collection[str], now: datetime, *, crowded: bool, air: bool) -> None:
         """Read what is due: reports and, where some are out, releases at each tick, the rest less often."""
         monotonic = self.ports.clock.monotonic()
-        parts = [self._read_reports(now)]
+        parts = [self._read_reports(now), self._read_taken(now)]
         if air or self.in_air:
             parts.append(self._count_air())
         if crowded or monotonic - self._counted_at >= COUNT_EVERY:
@@ -145,6 +151,11 @@ class PumpSight(Struct):
                 late[model] = late.get(model, 0) + sum(counts)
         self.late = frozenset(model for model, count in late.items() if count > self._late_known.get(model, 0))
         self._late_known = late
+
+    async def _read_taken(self, now: datetime) -> None:
+        """After the heads: a request that has given its open slot back is seen together with the taking of it."""
+        self.taken = await self.ports.store.query(queries.taken_slots(MOST_TAKEN))
+        self.taken_from = now if len(self.taken) < MOST_TAKEN else None
 
     async def _count_air(self) -> None:
         self.in_air = await self.ports.store.count(queries.in_status("released", 10_000))

@@ -18,7 +18,7 @@ from shared.core.conclusions.evidence import short
 from shared.core.lifecycle.request_record import Head
 from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.routing import ladder
-from shared.core.routing.breaker import may_probe, may_probe_again
+from shared.core.routing.breaker import may_probe_again, probes_allowed
 from shared.core.routing.context import RoutingContext
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.ladder import Plan, Planned, Unroutable, Waits, saved
@@ -126,10 +126,11 @@ class Planner(Struct):
     ) -> dict[str, Plan]:  # fmt: skip
         """One that was not sick there; after a while one that was, where no other waits."""
         known = routing.circuits.get(closed)
-        if known is not None and not may_probe(known, health.get(closed, ALL_WELL), now):
+        most = 1 if known is None else probes_allowed(known, health.get(closed, ALL_WELL), now)
+        if not most:
             return {}
         well = [head for head in heads if closed not in head.course.sick_on]
-        found = self._probe(closed, self._terms.without(flag), well, closed)
+        found = self._probe(closed, self._terms.without(flag), well, closed, most)
         if found or known is None or not may_probe_again(known, now):
             return found
         return self._probe(closed, self._terms.without(flag), [head for head in heads if head not in well], closed)
@@ -146,13 +147,18 @@ class Planner(Struct):
                 terms = terms.without_shut(about.subject)
         return self._probe(about.subject, terms, by_trust, about.id)
 
-    def _probe(self, subject: str, terms: RoutingContext, heads: Sequence[Head], probe: str) -> dict[str, Plan]:
-        """The first request that would take a route of the subject, of the lowest priority there is."""
+    def _probe(
+        self, subject: str, terms: RoutingContext, heads: Sequence[Head], probe: str, most: int = 1
+    ) -> dict[str, Plan]:
+        """The first requests that would take a route of the subject, of the lowest priority there is."""
+        plans: dict[str, Plan] = {}
         for head in sorted(heads, key=lambda head: -RANK[head.priority]):
             plan = ladder.plan(head.ask, terms, head.course)
             if isinstance(plan, Planned) and _is_of(plan.route, subject):
-                return {head.request_id: replace(plan, probe=probe)}
-        return {}
+                plans[head.request_id] = replace(plan, probe=probe)
+                if len(plans) >= most:
+                    break
+        return plans
 
     @property
     def _terms(self) -> RoutingContext:

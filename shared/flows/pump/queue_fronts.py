@@ -19,6 +19,8 @@ from shared.ports import Ports
 PAGE = 100
 FRESH_FOR = 5.0
 """Seconds after which a page is read again in any case: a late tenant's first request may stand before its others."""
+EMPTIED_FRESH_FOR = 2.5
+"""So long after a queue was emptied, each tick reads it: intake may still believe that the pump knows of it."""
 WOKEN_EVERY = 2.0
 RETIRED_FRESH_FOR = 60.0
 """For queues of models that the catalogue has retired since somebody queued for them."""
@@ -30,6 +32,7 @@ class _Page(Struct):
     more: bool = False
     """The queue was longer than the page when it was read."""
     read_at: float = float("-inf")
+    emptied_at: float = float("-inf")
 
 
 class QueueFronts:
@@ -62,7 +65,8 @@ class QueueFronts:
         )
         read_at = self._ports.clock.monotonic()
         for key, found in zip(due, pages, strict=True):
-            self._pages[key] = _Page(self._heads(found), len(found) >= PAGE, read_at)
+            emptied_at = self._pages[key].emptied_at
+            self._pages[key] = _Page(self._heads(found), len(found) >= PAGE, read_at, emptied_at)
             self._saw(found)
         self._saw(woken)
         fronts = {each: head for page in self._pages.values() for each, head in page.heads.items()}
@@ -84,7 +88,8 @@ class QueueFronts:
         for request_id in request_ids:
             self._ahead.pop(request_id, None)
             for page in self._pages.values():
-                page.heads.pop(request_id, None)
+                if page.heads.pop(request_id, None) is not None and not page.heads:
+                    page.emptied_at = self._ports.clock.monotonic()
 
     def left(self, head: Head) -> None:
         """It came back into its queue."""
@@ -109,6 +114,8 @@ class QueueFronts:
 
     def _is_due(self, key: tuple[str, str], page: _Page) -> bool:
         if page.more and not page.heads:
+            return True
+        if not page.heads and self._ports.clock.monotonic() - page.emptied_at < EMPTIED_FRESH_FOR:
             return True
         retired = self._ports.catalogue.models[key[0]].status == "retired"
         fresh_for = RETIRED_FRESH_FOR if retired and not page.heads else FRESH_FOR

@@ -23,7 +23,7 @@ from shared.core.admission.tick import Memory
 from shared.core.limits.enforced import Enforced
 from shared.core.observability import events
 from shared.core.records.pump import PumpRecord
-from shared.core.values.documents import Absent, Committed, Conflict, Create, Document, Fields, Update, Write
+from shared.core.values.documents import Absent, Committed, Conflict, Create, Delete, Document, Fields, Update, Write
 from shared.flows.clock import ServerTime
 from shared.flows.pump.dormant import wake_from_the_future
 from shared.flows.pump_status import LONGEST_LEAD, PUMP
@@ -119,8 +119,11 @@ class PumpDocuments(Struct):
         held: Mapping[str, Any],
         waiting: list[str],
         accounts: Sequence[BudgetAccount] = (),
+        done: Sequence[Document] = (),
     ) -> None:
-        """What changed, all together, with the pump's own document. Raises LeadLost; nothing changed: no write."""
+        """What changed, all together, with the pump's own document; `done` go. Raises LeadLost; nothing changed: no
+        write.
+        """
         now = self.time.now()
         before = self.memory.standings
         changed = {
@@ -128,8 +131,8 @@ class PumpDocuments(Struct):
             for model, found in after.standings.items()
             if found.to_json() != before.get(model, ModelState()).forget(now).to_json()
         }
-        if changed or accounts or self._is_due(after, held, waiting) or _told(routing) != _told(self.routing):
-            committed = await self._commit(after, routing, changed, accounts, held=held, waiting=waiting)
+        if changed or accounts or done or self._is_due(after, held, waiting) or _told(routing) != _told(self.routing):
+            committed = await self._commit(after, routing, changed, accounts, done, held=held, waiting=waiting)
             if isinstance(committed, Conflict):
                 raise LeadLost
             self.time.observe(committed.at)
@@ -151,6 +154,7 @@ class PumpDocuments(Struct):
         routing: Routing,
         changed: Mapping[str, ModelState],
         accounts: Sequence[BudgetAccount] = (),
+        done: Sequence[Document] = (),
         *,
         held: Mapping[str, Any],
         waiting: list[str],
@@ -180,11 +184,12 @@ class PumpDocuments(Struct):
             before = self.calendars.get(model, Absent(model_state.path(model), self.time.now()))
             writes.append(_write(model_state.path(model), found.to_json(), before))
         writes += [_write(each.path, each.to_json(), self.accounts[each.path]) for each in accounts]
-        committed = await self.ports.store.commit(*writes)
+        gone = [Delete(document.path, document.version) for document in done]
+        committed = await self.ports.store.commit(*writes, *gone)
         if isinstance(committed, Committed):
             written = [
                 Document(write.path, _data(write), version, committed.at)
-                for write, version in zip(writes, committed.versions, strict=True)
+                for write, version in zip(writes, committed.versions, strict=False)
             ]
             self.pump = written[0]
             self.calendars.update(zip(changed, written[1:], strict=False))

@@ -10,7 +10,7 @@ from shared.core.admission.allocation import Candidate
 from shared.core.admission.fair_queueing import queue_name
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.slot_calendar import Blocked, Weight
-from shared.core.admission.tick import LostSlot, Observation, TickResult, tick
+from shared.core.admission.tick import LostSlot, Observation, TickResult, is_counted, tick
 from shared.core.lifecycle import queries
 from shared.core.lifecycle.request_record import Head
 from shared.core.messages.render_request import PRIORITIES
@@ -21,7 +21,7 @@ from shared.core.values.lanes import BATCH
 from shared.flows import tracing
 from shared.flows.batch.collect import Collecting
 from shared.flows.collect.net import Net
-from shared.flows.pump import reporting
+from shared.flows.pump import open_slots, reporting
 from shared.flows.pump.breakers import Breakers
 from shared.flows.pump.budgets import Budgets
 from shared.flows.pump.deadlines import WORTH_WAITING, Overdue
@@ -82,6 +82,7 @@ class TickRunner:
         if self._pages.read_at is not None:
             documents.time.observe(self._pages.read_at)
         await asyncio.gather(self._look(heads), self._budgets.look(heads, documents.time.now()))
+        await self._count_starts()
         routing = await self._judging.judge(self._held_back)
         planning = await self._plan(heads, routing)
         judged = await self._budgets.judge(planning.candidates, documents.time.now())
@@ -98,15 +99,19 @@ class TickRunner:
         reporting.tell_changes(self._ports.signals, documents.memory, ticked.memory)
         held = reporting.held(ticked, planning)
         accounts = self._budgets.reserve(ticked.grants)
-        counted = self._judging.granted(routing, ticked.grants)
-        await documents.write(ticked.memory, counted, held=held, waiting=self._pages.waiting, accounts=accounts)
-        self._sight.granted([each.model for each in granted])
+        routing = self._judging.granted(routing, ticked.grants)
+        done = [document for document in self._sight.taken if document.id in ticked.done]
+        await documents.write(
+            ticked.memory, routing, held=held, waiting=self._pages.waiting, accounts=accounts, done=done
+        )
+        self._sight.granted([*(candidate.model for candidate in granted), *(slot.pool for slot in ticked.started)])
+        await open_slots.withdraw(self._ports, ticked.withdrawn, documents.time.now())
         await self._release(ticked, began_at, len(heads))
         await self._put_aside(leaving)
         await self._overdue.end_missed(ticked, self._held_back)
         await self._rest(ticked, heads, planning)
         await self._net.tend(documents.time.now())
-        return bool(leaving) or self._net.holds or await self._expects_work(ticked, planning)
+        return bool(leaving) or bool(ticked.started) or self._net.holds or await self._expects_work(ticked, planning)
 
     async def _release(self, ticked: TickResult, began_at: datetime, heads: int) -> None:
         """Hand the slots out; what nobody took is kept for the next tick to give back. A tick that grants is traced."""
@@ -128,6 +133,14 @@ class TickRunner:
             ports, spans.TICK, turn.place, None, began_at, time.now(), heads=heads, grants=len(grants),
             holder=ports.boot,
         )  # fmt: skip
+
+    async def _count_starts(self) -> None:
+        """Breakers are judged with the starts in open slots that the look has found."""
+        documents = self._documents
+        taken = open_slots.taken(self._ports, self._sight.taken)
+        await documents.read_standings({slot.pool for slot in taken})
+        new = [slot for slot in taken if not is_counted(documents.memory.standings, slot)]
+        documents.routing = documents.routing.started(new)
 
     async def _look(self, heads: Sequence[Head]) -> None:
         """At reports, flags, limits and what is in flight."""
@@ -156,9 +169,12 @@ class TickRunner:
 
     async def _decide(self, candidates: Sequence[Candidate], routing: Routing) -> TickResult:
         documents, sight = self._documents, self._sight
-        models = {each.model for each in candidates} | {
-            each.head.unused_slot.model for each in candidates if each.head.unused_slot is not None
-        }
+        taken = open_slots.taken(self._ports, sight.taken)
+        models = (
+            {candidate.model for candidate in candidates}
+            | {slot.pool for slot in taken}
+            | {slot.model for candidate in candidates if (slot := candidate.head.unused_slot) is not None}
+        )
         known = models | set(documents.memory.standings) | set(documents.memory.limits)
         concluded = routing.conclusions.closings()
         await documents.read_standings(known | set(sight.reports) | set(concluded))
@@ -179,6 +195,11 @@ class TickRunner:
                 lost=self._lost,
                 purses=self._budgets.purses,
                 since_last=self._since_last(),
+                taken=taken,
+                taken_from=sight.taken_from,
+                open_terms=await open_slots.terms(
+                    self._ports, self._ways, sight, routing, candidates, known, documents.time.now()
+                ),
             ),
         )
 

@@ -6,12 +6,13 @@ than its request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
 from shared.core.admission.allocation import Grant
+from shared.core.admission.open_slots import CalledBy
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.routing.background_proof import CANARY_GRACE, Proof, Proofs, Way
 from shared.core.values.lanes import AT_ONCE
@@ -56,6 +57,21 @@ class Ways:
                 way = "foreground"
             chosen[request_id] = Chosen(way, proof.usual_ms)
         return chosen
+
+    async def settled(self, models: Collection[str], now: datetime) -> dict[str, CalledBy]:
+        """How calls of each circuit of these models are made; none of one that wants a canary."""
+        ports, ways = self._ports, {}
+        for route in [
+            Route(lane, model, "") for model in models if model in ports.catalogue.models for lane in AT_ONCE
+        ]:
+            way, usual_ms = "foreground", None
+            if ports.background != "off" and may_be_in_background(ports.catalogue, route):
+                await self._read(now)
+                proof = self._proofs.of(route.circuit)
+                way, usual_ms = self._way(route, proof, "", now), proof.usual_ms
+            if way != "canary":
+                ways[route.circuit] = (way, usual_ms)
+        return ways
 
     def _way(self, route: Route, proof: Proof, request_id: str, now: datetime) -> Way:
         if proof.has_canary(now) and proof.canary == request_id:

@@ -23,6 +23,7 @@ from shared.core.limits.observations import NOTHING_SEEN, ModelObservations, Nam
 from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.provider.failure import Failure
 from shared.core.records.pump import PumpRecord
+from shared.core.routing.breaker import RUN, RUN_LEAST
 from shared.core.values.documents import Increment
 from shared.core.values.route import Route
 from shared.flows.clock import Reads, ServerTime
@@ -34,6 +35,9 @@ from shared.ports.store import StoreUnavailable
 
 SPACING = timedelta(seconds=2)
 """At most one write in this time from one process."""
+SPARE, SPARE_SPACING = 3, timedelta(seconds=0.25)
+"""Writes before that time which sick answers and probes can have in store: one comes back in each SPACING."""
+NEWS_EVERY = timedelta(seconds=5)
 KEEP_FOR = timedelta(days=2)
 """A report says nothing after the voices in it are forgotten; a day more harms nobody."""
 MOST_REMEMBERED = 300
@@ -82,6 +86,11 @@ class Evidence:
         self._reports = self._taken_along = 0
         """Counts reports: those that came, and those that the last write had in it."""
         self._writing = asyncio.Lock()
+        self._hurry = asyncio.Event()
+        self._store = 0.0
+        """Writes in store after the last one; see SPARE."""
+        self._news_at = float("-inf")
+        self._has_news = False
 
     async def failed(self, route: Route, failure: Failure, slot_at: datetime, time: ServerTime, asker: Asker) -> None:
         """Report a failure that says something about a limit, a route's health or a conclusion; returns when it is on
@@ -117,7 +126,19 @@ class Evidence:
         if vain is not None and not spoken:
             self._heard[vain] = self._heard.get(vain, NOTHING_HEARD).with_vain_probe(slot_at)
         self._seen[model] = seen
-        await self._report(time)
+        if health is not before:
+            self._is_news(is_probe or _may_trip(health, now))
+        await self._report(time, urgent=health is not before)
+
+    def take_news(self) -> bool:
+        """Whether the pump should look at what this process reported, before its time. False when asked again."""
+        has_news, self._has_news = self._has_news, False
+        return has_news
+
+    def _is_news(self, is_news: bool) -> None:
+        now = self._ports.clock.monotonic()
+        if is_news and now - self._news_at >= NEWS_EVERY.total_seconds():
+            self._news_at, self._has_news = now, True
 
     async def made(self, route: Route, slot_at: datetime, time: ServerTime) -> None:
         """Report that a route brought a picture, where that speaks against something which is open.
@@ -125,7 +146,7 @@ class Evidence:
         Beside sick answers it is counted too, and told with the next report of one.
         """
         health = self._health.get(route.circuit, ALL_WELL)
-        if (after := health.with_picture(time.now())) is not health:
+        if (after := health.with_picture(time.now(), slot_at)) is not health:
             self._health[route.circuit] = after
         if self._speak_against(await self._open_among(contradicted_by(route)), slot_at):
             await self._report(time)
@@ -174,7 +195,8 @@ class Evidence:
     async def probed(self, route: Route, time: ServerTime) -> None:
         """Report that a call through an open breaker went well."""
         self._health[route.circuit] = self._health.get(route.circuit, ALL_WELL).with_probe(time.now())
-        await self._report(time)
+        self._has_news = True
+        await self._report(time, urgent=True)
 
     async def answered(self, model: str, slot_at: datetime, drift: int, time: ServerTime) -> None:
         """Note how many more input tokens an answer took than estimated; reported when it adds up."""
@@ -183,19 +205,43 @@ class Evidence:
         if abs(self._drift[model]) >= DRIFT_WORTH_A_WRITE:
             await self._report(time)
 
+    @property
+    def _in_store(self) -> float:
+        since = self._ports.clock.monotonic() - self._written_at
+        return min(self._store + since / SPACING.total_seconds(), 1.0 + SPARE)
+
+    async def _rest(self) -> None:
+        """Returns SPACING after the last write, or before that when a report is urgent and a write is in store."""
+        clock, spacing = self._ports.clock, SPACING.total_seconds()
+        while (left := spacing - (clock.monotonic() - self._written_at)) > 0:
+            if self._hurry.is_set():
+                soonest = max(left - spacing + SPARE_SPACING.total_seconds(), (1 - self._in_store) * spacing)
+                if soonest <= 0:
+                    return
+                await clock.sleep(min(left, soonest))
+                continue
+            timer = asyncio.ensure_future(clock.sleep(left))
+            hurry = asyncio.ensure_future(self._hurry.wait())
+            _, pending = await asyncio.wait({timer, hurry}, return_when=asyncio.FIRST_COMPLETED)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
     def _of(self, model: str) -> ModelObservations:
         return self._seen.get(model, NOTHING_SEEN)
 
-    async def _report(self, time: ServerTime) -> None:
+    async def _report(self, time: ServerTime, *, urgent: bool = False) -> None:
         self._reports += 1
         ours = self._reports
+        if urgent:
+            self._hurry.set()
         async with self._writing:
             if ours <= self._taken_along:
                 return  # whoever wrote meanwhile took ours along
-            since = self._ports.clock.monotonic() - self._written_at
-            if since < SPACING.total_seconds():
-                await self._ports.clock.sleep(SPACING.total_seconds() - since)
+            await self._rest()
             self._taken_along = self._reports
+            self._hurry.clear()
+            self._store = self._in_store - 1
             self._written_at = self._ports.clock.monotonic()
             now = time.now()
             if self._reported_at - now > FELL:  # what was seen is told by a clock that was set back since
@@ -218,6 +264,12 @@ def _is_open(published: Conclusions, conclusion: str, reported: int) -> bool:
     if case is None:
         return False
     return any(each.at > max(reported, case.success) for each in case.voices.values()) or case.conclusion is not None
+
+
+def _may_trip(health: Health, now: datetime) -> bool:
+    """So many requests of this process alone met sickness that a breaker may trip."""
+    since = (now - RUN).timestamp()
+    return sum(second >= since for second in health.requests.values()) >= RUN_LEAST
 
 
 def _says_nothing(probe: str | None, claim: str | None, route: Route) -> bool:

@@ -64,7 +64,10 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
             if begun is None:
                 await _end_deadly(ports, request, time)
             elif isinstance(begun, Versioned):
-                await kicks.after_render(await _attempt(ports, evidence, begun, time))
+                effect = await _attempt(ports, evidence, begun, time)
+                if evidence.take_news():
+                    await kicks.kick()
+                await kicks.after_render(effect)
         case "rendering" if _has_lapsed(request, time):
             await kicks.after_render(await recover(ports, request))
         case _ if request.record.announce == "pending":
@@ -85,6 +88,7 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Request, time: Ser
     if _claim_at(evidence, request) - time.now() > FELL:  # no slot is given so long ahead: the clock was set back
         return await _give_back(ports, evidence, None, request, time, request)
     late = StartSignal.DELIVERED_LATE if time.now() > _claim_at(evidence, request) else StartSignal.LATE
+    is_ahead = request.record.open_slot is None  # else its slot began as it arrived: its delay says nothing
     """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
     await ports.lanes[request.record.route.lane].prepare()
     try:  # before the slot: a slow bucket must not make the start late
@@ -109,7 +113,8 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Request, time: Ser
             why = "its references were not there in time"
             return await _give_back(ports, evidence, None, request, time, request, reason=why)
         await time.wait_until(_claim_at(evidence, request))
-        effect = await _call(ports, evidence, request, asked, load, None if slow else late, time)
+        says = is_ahead and not slow
+        effect = await _call(ports, evidence, request, asked, load, late if says else None, time)
         if effect == "queued":
             keeper.park()
         return effect

@@ -225,6 +225,7 @@ def test_where_nothing_is_known_concurrency_begins_at_twenty_and_doubles_every_f
     assert caps == [20, 40, 80, 160, 320]
     almost = CAP_DOUBLES_EVERY - timedelta(microseconds=1)
     assert concurrency_cap(Limits(rpd=100), 10_000, almost) == FIRST_CAP
+    assert concurrency_cap(Limits(rpd=100), 10_000, almost, ended=FIRST_CAP) == 2 * FIRST_CAP
     assert concurrency_cap(Limits(), 100, timedelta(days=365)) == 80
 
 

@@ -13,13 +13,14 @@ from msgspec.structs import replace
 from shared.core.provider.circuit_health import ALL_WELL, Health, summed
 from shared.core.provider.failure import FailureKind
 from shared.core.routing.breaker import (
+    HALF_OPEN,
     MOST_WELL_PROBES,
     PROBE_EVERY,
     Circuit,
     Judged,
     judge,
-    may_probe,
     may_probe_again,
+    probes_allowed,
 )
 from shared.core.routing.flag import Flag
 from shared.core.routing.flag_board import Board, FlagRefused
@@ -96,6 +97,30 @@ def test_what_went_well_before_an_outage_does_not_delay_its_breaker() -> None:
     assert "4 of 4 answers since" in flag.reason
 
 
+def test_a_quick_picture_that_began_before_the_outage_says_nothing_and_a_slow_one_does() -> None:
+    began_at, health = NOW - 4 * SECOND, sick(4)
+    for _ in range(8):
+        health = health.with_picture(NOW - SECOND, began_at)
+    assert judged(started(10), health).trips != ()
+    for _ in range(8):
+        health = health.with_picture(NOW - SECOND, NOW - 20 * SECOND)
+    assert judged(started(10), health).trips == ()
+
+
+def test_the_first_probe_comes_as_if_the_first_sick_answer_had_been_one() -> None:
+    after = judged(started(10), sick(4)).circuits[ROUTE]
+    assert after.probed_at == NOW - 3 * SECOND
+
+
+def test_a_sick_answer_after_a_good_probe_closes_what_was_half_open() -> None:
+    circuit = Circuit(tripped_at=NOW, probed_at=NOW + 15 * SECOND)
+    well = ALL_WELL.with_probe(NOW + 16 * SECOND)
+    assert probes_allowed(circuit, well, NOW + 17 * SECOND) == HALF_OPEN
+    again = well.with_failure(a_failure(), NOW + 17 * SECOND, "r-9", is_probe=True)
+    assert probes_allowed(circuit, again, NOW + 18 * SECOND) == 0
+    assert probes_allowed(circuit, well, NOW + 60 * SECOND) == 1, "a probe that went well long ago says little"
+
+
 def test_pictures_are_counted_only_beside_sick_answers() -> None:
     assert ALL_WELL.with_picture(NOW) is ALL_WELL
     assert beside(sick(1), 3).to_json()["good"] != {}
@@ -168,10 +193,10 @@ def test_an_open_breaker_does_not_trip_again_and_one_that_was_overruled_stays_sh
 
 def test_one_probe_in_a_quarter_minute_and_the_next_at_once_after_one_that_went_well() -> None:
     circuit = Circuit(probed_at=NOW)
-    assert not may_probe(circuit, ALL_WELL, NOW + 14 * SECOND)
-    assert may_probe(circuit, ALL_WELL, NOW + PROBE_EVERY)
-    assert may_probe(circuit, ALL_WELL.with_probe(NOW + 3 * SECOND), NOW + 4 * SECOND)
-    assert may_probe(Circuit(), ALL_WELL, NOW)
+    assert probes_allowed(circuit, ALL_WELL, NOW + 14 * SECOND) == 0
+    assert probes_allowed(circuit, ALL_WELL, NOW + PROBE_EVERY) == 1
+    assert probes_allowed(circuit, ALL_WELL.with_probe(NOW + 3 * SECOND), NOW + 4 * SECOND) == HALF_OPEN
+    assert probes_allowed(Circuit(), ALL_WELL, NOW) == 1
 
 
 def test_two_probes_in_a_row_that_went_well_reset_it_and_a_sick_one_begins_the_count_anew() -> None:

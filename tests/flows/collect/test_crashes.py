@@ -17,7 +17,7 @@ from tests.world import Killed, World
 LATENCY = timedelta(seconds=6)
 READS = ("store.query", "store.count", "store.get_all")
 """A death at one of these is a death before the next step."""
-FIRST, LAST = 14, 50
+FIRST, LAST = 16, 52
 """Steps from the worker's first look at its release to the deletion at the provider."""
 
 
@@ -191,7 +191,7 @@ async def _killed_in_the_round_trip(latency: timedelta = LATENCY) -> World:
 
 
 async def test_a_canary_whose_worker_died_keeps_others_back_no_longer_than_its_time() -> None:
-    steps = Steps(18, after=True)
+    steps = Steps(20, after=True)
     world = await _one_request_through(steps, one_machine=True, setting="auto")
     assert steps.killed in ("interactions.start", "store.commit")
     world.clock.advance(timedelta(minutes=15))

@@ -43,6 +43,9 @@ POISON_REVIVES = [".", "..", "__all__", "__", "a/b", "", " ", "a\nb", "ä", "\ud
 class NoKicks:
     async def after_queueing(self, model: str, priority: str) -> None: ...
 
+    async def is_worth_an_open_slot(self, model: str, priority: str) -> bool:
+        return False
+
 
 class Intake:
     """The function on the one-machine home's real store."""

@@ -1,0 +1,239 @@
+"""Slots that the pump leaves open ahead of time, for requests that arrive while nothing is queued. Pure.
+
+Intake lets a request take one in the commit that creates it, by creating the slot's own document: of any number of
+takers one wins. An open slot is held back from every window until the pump has seen what became of it: a start in the
+bucket in which it was taken, or none. So it can be taken at any moment without overrunning a limit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from shared.core.admission.slot_calendar import (
+    Calendar,
+    Weight,
+    patient_until,
+)
+from shared.core.limits.quota import Limits
+from shared.core.values.codec import Stored
+from shared.core.values.pacific import pacific_day
+
+COLLECTION = "taken_slots"
+OPEN_FOR = timedelta(minutes=5)
+"""The scheduled kick comes once a minute: what is in use is renewed long before."""
+RENEWED_WITHIN = timedelta(minutes=2)
+USED_WITHIN = timedelta(hours=1)
+"""A model that was used so lately has slots open."""
+LEAST_OPEN, MOST_OPEN = 4, 24
+LOOKED_BACK = timedelta(seconds=10)
+"""How far arrivals are looked back at, to have enough open until the next tick."""
+SPREAD = 3.0
+"""Standard deviations of the arrivals between two late ticks that are open beyond their mean."""
+TICKS_AHEAD = 1.5
+SHARE = 0.1
+"""Of a limit that may be open."""
+LIGHT = 0.8
+"""Of a limit: beyond it, what starts and what is open leave no slot to be given away ahead of time."""
+MOST_TOKENS, TOKEN_SHARE = 20_000, 0.01
+"""Input tokens of a request that may take one; the share where a limit of tokens is known."""
+MOST_MICROS = 300_000
+"""Estimate of a request that may take one, where the project's spend is limited."""
+LEAST_LEFT = timedelta(seconds=1)
+"""Of an open slot that is still taken."""
+KEPT_FOR = timedelta(seconds=5)
+"""The document of a taken slot stays so long after it was counted: somebody may have read shortly before that the slot
+is open, and takes it in vain. An even later taker finds the last good start of it over."""
+EXPIRED_AFTER = timedelta(seconds=5)
+"""Beyond the end of a slot: clocks of two pumps may be so far apart."""
+WITHDRAWN = ""
+
+CalledBy: TypeAlias = tuple[str, int | None]
+"""How a circuit's calls are made (see background_proof.Way), and how long they usually take in milliseconds."""
+
+
+class OpenTerms(Stored, frozen=True):
+    """What the pump plans under beside the flags, for intake to plan the same."""
+
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """See shared.core.routing.context.Terms."""
+    probing: tuple[str, ...] = ()
+    """Circuits and pools whose next request is wanted in the queue, to probe a breaker or a conclusion."""
+    ways: Mapping[str, CalledBy] = field(default_factory=dict)
+    """By circuit; one that is not named wants a canary, which the pump sends."""
+
+
+class Opening(Stored, frozen=True):
+    """Of one model; kept in its calendar's document."""
+
+    slots: Mapping[str, datetime] = field(default_factory=dict)
+    """Until when each may be taken, by its id."""
+    is_offered: bool = False
+    """Nothing of this model is queued, and nothing holds it back."""
+    tokens: int = 0
+    """Of each slot: a request with more input tokens takes none."""
+    estimate_micros: int | None = None
+    """Of each slot: a dearer request takes none. None = any may."""
+    counted: Mapping[str, datetime] = field(default_factory=dict)
+    """Slots that were taken or withdrawn, and when that was counted: their documents are still there."""
+    count: int = 0
+    """Slots laid so far: their ids are never used again."""
+    used_at: datetime | None = None
+    """When something of this model started, by the minute."""
+    terms: OpenTerms = OpenTerms()
+
+    @property
+    def weight(self) -> Weight:
+        """What all of them hold back of every window."""
+        return Weight(len(self.slots), len(self.slots), len(self.slots) * self.tokens)
+
+    @property
+    def micros(self) -> int:
+        """What they hold back of the spend window."""
+        return len(self.slots) * (self.estimate_micros or 0)
+
+    def to_take(self, tokens: int, estimate_micros: int, now: datetime) -> list[str]:
+        """The slots that a request may take now."""
+        too_dear = self.estimate_micros is not None and estimate_micros > self.estimate_micros
+        if not self.is_offered or tokens > self.tokens or too_dear:
+            return []
+        return [slot for slot, until in self.slots.items() if until - now >= LEAST_LEFT]
+
+
+class CalendarPart(Stored, frozen=True):
+    """A calendar's document, as far as intake reads it."""
+
+    opening: Opening = Opening()
+
+
+class TakenSlot(Stored, frozen=True):
+    """The document that takes a slot. The pump counts it once, and removes it KEPT_FOR later."""
+
+    slot: str
+    pool: str
+    taken_at: datetime
+    """The slot of the start. It must leave by `patient_until` of it."""
+    request: str = WITHDRAWN
+    """Its key; WITHDRAWN = the pump has taken the slot back."""
+    tokens: int = 0
+    estimate_micros: int = 0
+    saved_micros: int = 0
+    circuit: str = ""
+    queue: str = ""
+    priority: str = ""
+    fair_tag: float = 0.0
+    flags: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        return path(self.slot)
+
+    @property
+    def weight(self) -> Weight:
+        return Weight(tokens=self.tokens)
+
+
+class Withdrawn(Struct, frozen=True):
+    """A slot that the pump wants back, since requests are queued that it holds up."""
+
+    slot: str
+    pool: str
+
+
+def path(slot: str) -> str:
+    return f"{COLLECTION}/{slot}"
+
+
+def start_until(slot_at: datetime) -> datetime | None:
+    """The last good start of a slot taken at `slot_at`; None about midnight, when no day is sure to count it."""
+    until = patient_until(slot_at)
+    return until if pacific_day(until) == pacific_day(slot_at) else None
+
+
+def counted(
+    opening: Opening, calendar: Calendar, taken: Collection[TakenSlot], read_from: datetime | None, now: datetime
+) -> tuple[Opening, Calendar]:
+    """After what became of the slots. One that ended before `read_from`, from when on the takers were read, is free.
+
+    A start counts also where its slot is not known any more: it was taken in the last moment.
+    """
+    slots, counted = dict(opening.slots), dict(opening.counted)
+    for taking in taken:
+        slots.pop(taking.slot, None)
+        if taking.slot in counted:
+            continue
+        counted[taking.slot] = now
+        if taking.request != WITHDRAWN:
+            calendar = calendar.started(taking.taken_at, taking.weight)
+    if read_from is not None:
+        slots = {slot: until for slot, until in slots.items() if until + EXPIRED_AFTER > read_from}
+        counted = {slot: at for slot, at in counted.items() if now - at < KEPT_FOR}
+    return replace(opening, slots=slots, counted=counted), calendar
+
+
+def laid(
+    opening: Opening, calendar: Calendar, limits: Limits, model: str, terms: OpenTerms, *, room: int,
+    most_micros: int | None, now: datetime,
+) -> Opening:  # fmt: skip
+    """With as many slots open as arrivals until the next tick may want, and as every limit surely leaves.
+
+    `limits` without what is reserved; `room` attempts more may be in flight, those that are open included;
+    `most_micros` is what the project may spend, None where that is not limited.
+    """
+    opening = replace(opening, is_offered=True, terms=_of(terms, model))
+    tokens = MOST_TOKENS if limits.tpm is None else int(limits.tpm * TOKEN_SHARE)
+    if not opening.slots:
+        opening = replace(opening, tokens=tokens, estimate_micros=None if most_micros is None else MOST_MICROS)
+    wanted = min(_expected(calendar, now), _most(limits), max(room, 0) // 2)
+    if most_micros is not None:
+        wanted = min(wanted, int(max(most_micros, 0) * SHARE) // MOST_MICROS if opening.estimate_micros else 0)
+    slots = dict(sorted(opening.slots.items(), key=itemgetter(1)))
+    for slot in list(slots)[-wanted:] if wanted > 0 else []:
+        if slots[slot] - now < RENEWED_WITHIN:
+            slots[slot] = now + OPEN_FOR
+    opening = replace(opening, slots=slots)
+    light, one = _light(limits), Weight(tokens=opening.tokens)
+    while len(opening.slots) < wanted and calendar.has_room(light, one, now, opening.weight):
+        slot = f"{model}.{int(now.timestamp())}.{opening.count}"
+        opening = replace(opening, slots={**opening.slots, slot: now + OPEN_FOR}, count=opening.count + 1)
+    return opening
+
+
+def used(opening: Opening, calendar: Calendar, now: datetime) -> Opening:
+    """With the minute of the last start, where one was within LOOKED_BACK."""
+    if not calendar.starts(now - LOOKED_BACK, now + LOOKED_BACK):
+        return opening
+    minute = now - timedelta(seconds=now.second, microseconds=now.microsecond)
+    return opening if opening.used_at == minute else replace(opening, used_at=minute)
+
+
+def _of(terms: OpenTerms, model: str) -> OpenTerms:
+    """As far as they concern one model."""
+    own = {circuit: way for circuit, way in terms.ways.items() if circuit.partition("/")[2] == model}
+    return replace(terms, ways=own)
+
+
+def _expected(calendar: Calendar, now: datetime) -> int:
+    """Arrivals until a late next tick, on the safe side."""
+    mean = calendar.starts(now - LOOKED_BACK, now) / LOOKED_BACK.total_seconds() * TICKS_AHEAD
+    return min(LEAST_OPEN + math.ceil(mean + SPREAD * math.sqrt(mean)), MOST_OPEN)
+
+
+def _most(limits: Limits) -> int:
+    return min(
+        (math.ceil(limit * SHARE) for limit in (limits.rpm, limits.ipm, limits.rpd) if limit is not None),
+        default=MOST_OPEN,
+    )
+
+
+def _light(limits: Limits) -> Limits:
+    shares = {
+        name: int(limit * LIGHT) for name in ("rpm", "ipm", "tpm") if (limit := getattr(limits, name)) is not None
+    }
+    return replace(limits, **shares)

@@ -1,0 +1,57 @@
+"""Slots that are open to requests as they arrive: what the pump has seen taken, and what it takes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from shared.core.admission.allocation import Candidate
+from shared.core.admission.open_slots import OpenTerms, TakenSlot, Withdrawn
+from shared.core.admission.route_memory import Routing
+from shared.core.provider.circuit_health import ALL_WELL
+from shared.core.routing.breaker import probes_allowed
+from shared.core.routing.flag import BREAKER
+from shared.core.values.documents import Create, Document
+from shared.flows.pump.observations import PumpSight
+from shared.flows.pump.ways import Ways
+from shared.flows.requests.item_by_item import report
+from shared.ports import Ports
+
+NEXT_TICK = timedelta(seconds=1.2)
+
+
+def taken(ports: Ports, documents: Sequence[Document]) -> list[TakenSlot]:
+    """Those that can be read. One that cannot keeps its slot open, which is held back until it ends."""
+    slots = []
+    for document in documents:
+        try:
+            slots.append(TakenSlot.from_json(document.data))
+        except Exception as error:  # noqa: BLE001  one document stops nothing but itself
+            report(ports, "count a taken slot", document.path, error)
+    return slots
+
+
+async def terms(
+    ports: Ports, ways: Ways, sight: PumpSight, routing: Routing, candidates: Sequence[Candidate],
+    models: Collection[str], now: datetime,
+) -> OpenTerms:  # fmt: skip
+    """What this tick plans under. A request that is wanted as a probe before the next tick has to queue."""
+    soon = now + NEXT_TICK
+    probed = {slot.planned.probe for slot in candidates}
+    probing = [slot.subject for slot in routing.conclusions.due(soon) if slot.id not in probed]
+    for flag in sight.board.in_force(now):
+        circuit = flag.circuit
+        if flag.actor != BREAKER or circuit is None:
+            continue
+        state = routing.circuits.get(circuit)
+        most = 1 if state is None else probes_allowed(state, sight.health.get(circuit, ALL_WELL), soon)
+        if most > 1 or (most == 1 and circuit not in probed):
+            probing.append(circuit)
+    return OpenTerms(routing.lacking, tuple(sorted(probing)), await ways.settled(models, now))
+
+
+async def withdraw(ports: Ports, slots: Sequence[Withdrawn], now: datetime) -> None:
+    """Each by the document that would take it: one that a request has taken meanwhile stays taken."""
+    takings = [TakenSlot(slot.slot, slot.pool, now) for slot in slots]
+    await asyncio.gather(*(ports.store.commit(Create(slot.path, slot.to_json())) for slot in takings))
