@@ -41,6 +41,7 @@ from shared.flows.wakeups import Kicks
 from shared.flows.webhooks.deliver import deliver
 from shared.flows.webhooks.room import Room
 from shared.ports import Ports
+from shared.ports.clock import Clock
 from shared.ports.messaging import Delivery
 from tests.fakes.batches import ScriptedBatches
 from tests.fakes.interactions import ScriptedInteractions
@@ -111,6 +112,8 @@ class World:
         self.deliver_twice = False
         self.watch_every = WATCH_EVERY
         self.shuffled = False
+        self.wall_clock: Clock | None = None
+        """The machine's, where it differs from the store's."""
         self.guard: Callable[[Any, str], Any] = lambda port, _name: port
         """Wraps each port: a test counts calls or kills the process with it."""
         self.boot()
@@ -136,7 +139,7 @@ class World:
             live_quota=self.live_quota,
             flag_source=NoFlagSource(),
             signals=self.signals,
-            clock=self.clock,
+            clock=self.wall_clock or self.clock,
             chance=self._chance.random,
             fresh=lambda digits: f"{self._chance.getrandbits(4 * digits):0{digits}x}",
             catalogue=self.catalogue,

@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import multiprocessing
+import os
 import re
 import statistics
 import tempfile
@@ -107,6 +108,7 @@ def main() -> int:
         server.start()
         try:
             address, summaries = ours.recv()
+            os.environ.update(environment)  # Google's libraries look for the emulators there
             settings = Settings.read(environment, Path(folder))
             figures = _measured(address, calls, settings) | {"summary, by the pump": Figure.of(summaries, None)}
         finally:
@@ -200,8 +202,6 @@ def _times(call: Callable[[], httpx2.Response], count: int, before: Callable[[],
 
 
 def _serve(environment: dict[str, str], folder: str, queued: int, finished: int, pipe: Connection) -> None:
-    import os
-
     os.environ.update(environment)
     asyncio.run(_filled_and_served(Settings.read(environment, Path(folder)), queued, finished, pipe))
 

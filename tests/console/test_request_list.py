@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from shared.core.lifecycle import request_record
 from shared.core.messages.request_key import key_of
 from shared.core.provider.call import Picture
 from shared.core.values.documents import Create, Document, Update
-from shared.flows.operations import tenants
+from shared.flows.operations import request_list, tenants
 from shared.flows.status import summary
 from tests.builders import a_record, a_request
 from tests.console.conftest import Browser
@@ -126,6 +127,23 @@ async def test_pages_follow_each_other_without_a_gap_or_a_repetition(desk: Conso
         path = older[1].replace("&amp;", "&")
     assert len(shown) == SIZE + 30
     assert sorted(shown) == [f"r-{index:03}" for index in range(SIZE + 30)]
+
+
+async def test_a_search_looks_behind_all_that_is_newer_and_says_where_it_stopped(
+    desk: ConsoleContext, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(desk, "the-needle", minutes=600)
+    for number in range(2 * SIZE + 7):
+        await put(desk, f"hay-{number:03}", minutes=number)
+    for query in ("text=needle", "text=needle&sort=longest", f"text=needle&model={PRO}"):
+        page = (await browser.look(f"/requests?{query}")).text
+        assert keys(page) == ["the-needle"], query
+    monkeypatch.setattr(request_list, "MOST_READ", 2 * SIZE)
+    page = (await browser.look("/requests?text=needle")).text
+    assert re.search(r"among the newest [12]\d\d", page)
+    older = re.search(r'rel="next" href="([^"]+)"', page)
+    assert older is not None
+    assert keys((await browser.client.get(unescape(older[1]))).text) == ["the-needle"]
 
 
 async def test_all_that_match_are_cancelled_after_a_preview_that_names_them(

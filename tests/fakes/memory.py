@@ -224,6 +224,7 @@ class Published:
     topic: str
     data: bytes
     attributes: Mapping[str, str]
+    message_id: str = ""
 
 
 class MemoryTopics:
@@ -239,7 +240,7 @@ class MemoryTopics:
     async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
         await asyncio.sleep(0)
         message_id = str(next(self._ids))
-        self.published.append(Published(topic, data, dict(attributes or {})))
+        self.published.append(Published(topic, data, dict(attributes or {}), message_id))
         for subscription in SUBSCRIPTIONS:
             if subscription.topic == topic:
                 self.put(subscription.name, message_id, data, dict(attributes or {}), 1)
@@ -264,6 +265,15 @@ class MemoryTopics:
     def take(self, subscription: str) -> list[Delivery]:
         taken, self._queues[subscription] = self._queues[subscription], []
         return taken
+
+    def take_one(self, subscription: str, at: int) -> Delivery:
+        return self._queues[subscription].pop(at)
+
+    def waiting(self, subscription: str) -> int:
+        return len(self._queues[subscription])
+
+    def ids_waiting(self, subscription: str) -> set[str]:
+        return {delivery.message_id for delivery in self._queues[subscription]}
 
     def on(self, topic: str) -> list[Published]:
         return [each for each in self.published if each.topic == topic]

@@ -62,7 +62,8 @@ async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size:
     edge, same = (cursor.at, set(cursor.ids)) if cursor is not None else (chosen.until, set())
     wanted = PAGE if chosen.sort != "newest" else min(PAGE, size + 1 if _is_exact(chosen) else 2 * size)
     while True:
-        page = await store.query(_query(chosen, edge, wanted + len(same)))
+        limit_of_page = wanted + len(same)
+        page = await store.query(_query(chosen, edge, limit_of_page))
         fresh = [document for document in page if document.id not in same]
         read += len(fresh)
         for document in fresh:
@@ -79,7 +80,7 @@ async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size:
                 if len(rows) == limit:
                     break
         is_full = len(rows) == limit
-        is_end = not is_full and len(page) < wanted + len(same)
+        is_end = not is_full and len(page) < limit_of_page
         if is_full or is_end or not fresh or read >= MOST_READ:
             is_end = is_end or not fresh
             at_end = is_end or edge is None

@@ -104,7 +104,7 @@ async def page_of(state: State, request_id: str) -> str:
 
 
 def test_a_home_that_never_ran_says_so_and_options_of_requests_need_an_id(home: Path) -> None:
-    assert renderlane("status").exit_code == 1
+    assert renderlane("status").exit_code == 2
     assert "no worker has ever run here" in renderlane("status").stderr
     refused = renderlane("status", "--watch")
     assert (refused.exit_code, "Name the requests" in refused.stderr) == (2, True)
