@@ -38,6 +38,8 @@ SPACING = timedelta(seconds=2)
 SPARE, SPARE_SPACING = 3, timedelta(seconds=0.25)
 """Writes before that time which sick answers and probes can have in store: one comes back in each SPACING."""
 NEWS_EVERY = timedelta(seconds=5)
+NO_WAIT = 0.001
+"""Seconds: a rest that rounding left over is none."""
 KEEP_FOR = timedelta(days=2)
 """A report says nothing after the voices in it are forgotten; a day more harms nobody."""
 MOST_REMEMBERED = 300
@@ -213,10 +215,10 @@ class Evidence:
     async def _rest(self) -> None:
         """Returns SPACING after the last write, or before that when a report is urgent and a write is in store."""
         clock, spacing = self._ports.clock, SPACING.total_seconds()
-        while (left := spacing - (clock.monotonic() - self._written_at)) > 0:
+        while (left := spacing - (clock.monotonic() - self._written_at)) > NO_WAIT:
             if self._hurry.is_set():
                 soonest = max(left - spacing + SPARE_SPACING.total_seconds(), (1 - self._in_store) * spacing)
-                if soonest <= 0:
+                if soonest <= NO_WAIT:
                     return
                 await clock.sleep(min(left, soonest))
                 continue
